@@ -1,0 +1,34 @@
+# Two commands are enough: `make demo` and `make test`. Each makes .venv first, once.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+PYTHON ?= python3.11
+
+.PHONY: demo test test-long lint repro stale
+
+demo: .venv/installed
+	@dvc repro demo
+	@python -m stages.demo --show
+
+repro: .venv/installed
+	@dvc repro
+
+test: .venv/installed
+	@pytest -m "not long"
+
+test-long: .venv/installed
+	@pytest -m long
+
+lint: .venv/installed
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+# Committed results that the present code or params would compute anew.
+stale: .venv/installed
+	@python -m beyond_spectrograms.staleness
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -m venv .venv
+	@echo "Installing pinned packages into .venv (about 6 GB, most of it torch)"
+	@pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@python -m beyond_spectrograms.plots_page
+	@touch $@

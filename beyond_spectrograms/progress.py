@@ -1,0 +1,50 @@
+"""Progress bars for people, silence for logs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+Item = TypeVar("Item")
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+
+
+def track(items: Iterable[Item], description: str, total: int, done: int = 0) -> Iterator[Item]:
+    """Yield `items` behind a bar that starts at `done` of `total`; shows nothing when stderr is not a terminal."""
+    console = Console(file=sys.stderr)
+    with Progress(*_columns(), console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(description, total=total, completed=done)
+        for item in items:
+            yield item
+            progress.advance(task)
+
+
+@contextmanager
+def counting(description: str, total: int, done: Callable[[], int]) -> Iterator[None]:
+    """Show a bar that asks `done` twice a second; for work that other processes do."""
+    console = Console(file=sys.stderr)
+    with Progress(*_columns(), console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(description, total=total)
+        stop = threading.Event()
+
+        def follow() -> None:
+            while not stop.wait(0.5):
+                progress.update(task, completed=done())
+
+        follower = threading.Thread(target=follow, daemon=True)
+        follower.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            follower.join()
+            progress.update(task, completed=done())
