@@ -1,0 +1,358 @@
+"""Typed, validated view of params.yaml: every key known, every value checked, before any work starts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from beyond_spectrograms.errors import ProjectError
+
+PARAMS_FILE = Path("params.yaml")
+NAME = r"^[A-Za-z0-9_]+$"  # names become stage names, file names and DVC parameter paths: no dots, dashes or slashes
+
+
+class ParamsError(ProjectError):
+    """params.yaml holds a key or a value the project does not know; the message names it and the choices."""
+
+
+class Section(BaseModel):
+    """A mapping of params.yaml. Unknown keys are errors and values do not change type on the way in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _tuple(value: Any) -> Any:
+    """YAML has lists only; fixed-length ones are tuples here."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _number(value: Any) -> Any:
+    """`5` is as good as `5.0` where a real number is meant (but true is not)."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Pair = Annotated[tuple[Real, Real], BeforeValidator(_tuple)]
+Triple = Annotated[tuple[Real, Real, Real], BeforeValidator(_tuple)]
+Name = Annotated[str, Field(pattern=NAME)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Grid(Section):
+    """What `dvc repro` runs."""
+
+    datasets: list[Name]
+    representations: list[Name]
+    protocols: list[Name]
+
+
+class Run(Section):
+    """The one variant `dvc exp run run` trains and publishes."""
+
+    dataset: Name
+    representation: Name
+    protocol: Name
+
+
+class Windows(Section):
+    """How clips are cut. Lengths in seconds."""
+
+    length_s: Annotated[Real, Field(gt=0)]
+    hop_s: Annotated[Real, Field(gt=0)]
+    tail: Literal["drop", "reflect"]
+
+
+class Split(Section):
+    """How windows are dealt to train, validation and test."""
+
+    kind: Literal["window", "source"]
+    fractions: Triple | None = None
+    seed: int | None = None
+
+    @model_validator(mode="after")
+    def _keys_of_window(self) -> Split:
+        for key in ("fractions", "seed"):
+            if (self.kind == "window") != (getattr(self, key) is not None):
+                raise ValueError(f"{key} belongs to kind window, and only there")
+        if self.fractions is not None and min(self.fractions) < 0:
+            raise ValueError(f"fractions are {', '.join(map(str, self.fractions))}; none may be negative")
+        if self.fractions is not None and abs(sum(self.fractions) - 1) > 1e-9:
+            raise ValueError(f"fractions add up to {sum(self.fractions):g}, not 1")
+        return self
+
+
+class Archive(Section):
+    """A file to download. Without `sha256` the file's bytes are not stable and what is inside is checked instead."""
+
+    url: Annotated[str, Field(pattern=r"^https://|^http://127\.0\.0\.1[:/]")]
+    licence: str
+    bytes: Positive | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
+
+
+class WeightsRecord(Archive):
+    """Pretrained weights: size and checksum are not optional."""
+
+    bytes: Positive
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
+
+
+class SplitList(Section):
+    """A published list of the files of one part."""
+
+    url: Annotated[str, Field(pattern=r"^https://|^http://127\.0\.0\.1[:/]")]
+    bytes: Positive
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    entries: Positive
+
+
+class SplitLists(Section):
+    """The three parts' lists."""
+
+    train: SplitList
+    validation: SplitList
+    test: SplitList
+
+
+class LabelTable(Section):
+    """A table inside the archive that names each file's label."""
+
+    member: str
+    bytes: Positive
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    file: str
+    label: str
+
+
+class Synthetic(Section):
+    """Sounds this project makes itself. `seconds` is the length of one clip."""
+
+    seed: int
+    clips_per_class: Positive
+    seconds: Annotated[Real, Field(gt=0)]
+
+
+class Source(Section):
+    """What a data set is and where it comes from: exactly one of `archives`, `synthetic`, `path`."""
+
+    archives: list[Archive] | None = None
+    synthetic: Synthetic | None = None
+    path: str | None = None
+    members: str | None = None
+    label_table: LabelTable | None = None
+    manifest_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    clips: Positive | None = None
+    classes: Positive | None = None
+    known_bad: list[str] = []
+    seconds: Pair = (1.0, 600.0)
+    name: str | None = None
+    folds: Annotated[int, Field(ge=3)] = 5
+    fold_seed: int = 0
+    lists: SplitLists | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Source:
+        if self.seconds[0] > self.seconds[1]:
+            raise ValueError(f"seconds are {list(self.seconds)}: the shortest comes first")
+        given = [key for key in ("archives", "synthetic", "path") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of archives, synthetic, path; has {', '.join(given) or 'none'}")
+        for key, pattern in (("members", self.members), ("name", self.name)):
+            try:
+                groups = re.compile(pattern or "").groupindex
+            except re.error as error:
+                raise ValueError(f"{key} is not a regular expression: {error}") from error
+            if pattern and key == "name" and "group" not in groups:
+                raise ValueError("name has no (?P<group>...)")
+            if pattern and key == "members" and "file" not in groups:
+                raise ValueError("members has no (?P<file>...)")
+            if pattern and key == "members" and "label" not in groups and self.label_table is None:
+                raise ValueError("members has no (?P<label>...), and there is no label_table")
+        if (self.archives is not None) != (self.members is not None):
+            raise ValueError("archives and members go together")
+        for archive in self.archives or []:
+            if archive.sha256 is None and self.manifest_sha256 is None and None in (self.clips, self.classes):
+                raise ValueError("an archive without sha256 needs clips and classes, or manifest_sha256")
+        return self
+
+
+class Dataset(Section):
+    """A data set and the most epochs a protocol may spend on it (None: no cap)."""
+
+    source: Source
+    max_epochs: Positive | None
+
+
+class Mel(Section):
+    """A mel spectrogram. `sample_rate` in Hz, `n_fft` and `hop_length` in samples."""
+
+    kind: Literal["mel"]
+    weights: None
+    sample_rate: Literal[16000, 22050, 24000]
+    n_fft: Positive
+    hop_length: Positive
+    n_mels: Positive
+    window: Literal["hamming", "hann"]
+    scale: Literal["power", "db"]
+
+
+class Encodec(Section):
+    """EnCodec's encoder. `weights: untrained` draws them from `seed`."""
+
+    kind: Literal["encodec"]
+    weights: str
+    model: Literal["24khz", "48khz"]
+    seed: int | None = None
+
+    @model_validator(mode="after")
+    def _seed_of_untrained(self) -> Encodec:
+        if (self.weights == "untrained") != (self.seed is not None):
+            raise ValueError("seed belongs to weights: untrained, and only there")
+        return self
+
+
+class SoundStream(Section):
+    """Lyra v2's SoundStream encoder."""
+
+    kind: Literal["soundstream"]
+    weights: str
+
+
+Representation = Annotated[Mel | Encodec | SoundStream, Field(discriminator="kind")]
+
+
+class Protocol(Section):
+    """How a classifier is trained, selected and tested."""
+
+    classifier: Literal["conv1d", "conv2d"]
+    split: str
+    standardize: bool
+    optimizer: Literal["sgd", "adam"]
+    learning_rate: Annotated[Real, Field(gt=0)]
+    batch_size: Positive
+    shuffle_each_epoch: bool
+    epochs: Positive
+    patience: Positive | None
+    dropout_at_evaluation: bool
+    select: Literal["last", "best_validation_loss"]
+    seeds: Annotated[list[int], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Protocol:
+        if self.patience is not None and self.select == "last":
+            raise ValueError("patience needs select: best_validation_loss")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} name one twice")
+        return self
+
+
+class Demo(Section):
+    """The cells of the demo, over representations that need no download."""
+
+    representations: list[Name]
+    protocols: list[Name]
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    grid: Grid
+    demo: Demo
+    run: Run
+    windows: Windows
+    splits: dict[Name, Split]
+    datasets: dict[Name, Dataset]
+    representations: dict[Name, Representation]
+    weights: dict[Name, WeightsRecord]
+    protocols: dict[Name, Protocol]
+    device: Literal["auto", "cpu", "cuda"]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Params:
+        for where, names, known in (
+            ("grid.datasets", self.grid.datasets, self.datasets),
+            ("grid.representations", self.grid.representations, self.representations),
+            ("grid.protocols", self.grid.protocols, self.protocols),
+            ("demo.representations", self.demo.representations, self.representations),
+            ("demo.protocols", self.demo.protocols, self.protocols),
+            ("run.dataset", [self.run.dataset], self.datasets),
+            ("run.representation", [self.run.representation], self.representations),
+            ("run.protocol", [self.run.protocol], self.protocols),
+        ):
+            for name in names:
+                _choose(where, name, known)
+        for key, representation in self.representations.items():
+            if representation.weights not in (None, "untrained"):
+                _choose(f"representations.{key}.weights", representation.weights, self.weights)
+        for key, protocol in self.protocols.items():
+            _choose(f"protocols.{key}.split", protocol.split, self.splits)
+        return self
+
+
+def _choose(where: str, name: str, known: dict[str, Any]) -> None:
+    if name not in known:
+        raise ValueError(f"{where}: {name!r} is not defined. Choose from {', '.join(known)}.")
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: there is no such file, it is not YAML, a key is unknown or missing, or a value is out of range; the
+            message has a line for each.
+    """
+    try:
+        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file. Run stages from the folder that holds it.") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not YAML: {error}") from None
+    except ValidationError as error:
+        raise ParamsError("\n".join(_explain(path, problem) for problem in error.errors())) from None
+
+
+def _explain(path: Path, problem: Any) -> str:
+    """One line: where, what, the value and the choices."""
+    location = problem["loc"]
+    if location[:1] == ("representations",):
+        location = (*location[:2], *location[3:])  # pydantic inserts the kind after the name
+    where = [str(part) for part in location]
+    if problem["type"] == "extra_forbidden":
+        parent, known = ".".join(where[:-1]), ", ".join(_known_keys(problem["loc"][:-1]))
+        return f"{path}: unknown key {where[-1]!r} in {parent or 'the top level'}. Known keys: {known}."
+    message = problem["msg"].removeprefix("Value error, ")
+    place = f"{'.'.join(where)}: " if where else ""
+    value = "" if problem["type"] in ("missing", "value_error") else f", not {problem['input']!r}"
+    if where[-1:] == ["[key]"]:
+        return f"{path}: {'.'.join(where[:-1])}: a name has letters, digits and _ only"
+    if problem["type"] == "union_tag_not_found":
+        return f"{path}: {place}no kind. Choose from encodec, mel, soundstream."
+    if problem["type"] == "union_tag_invalid":
+        return f"{path}: {place}unknown kind {problem['input']['kind']!r}. Choose from encodec, mel, soundstream."
+    if isinstance(problem["input"], str) and re.fullmatch(r"[\d.]+[eE][-+]?\d+", problem["input"]):
+        value += " (YAML reads that as text: write 0.001 or 1.0e-3)"
+    return f"{path}: {place}{message}{value}"
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    """List the keys of the section at `location`, followed through the models' annotations."""
+    kinds: dict[str, type[Section]] = {"mel": Mel, "encodec": Encodec, "soundstream": SoundStream}
+    section: type[Section] = Params
+    for part in location:
+        if isinstance(part, int) or part not in section.model_fields:
+            section = kinds.get(str(part), section)
+            continue
+        annotation = section.model_fields[part].annotation
+        section = next(model for model in [*_models(annotation), section])
+    return list(section.model_fields)
+
+
+def _models(annotation: Any) -> list[type[Section]]:
+    """List the section classes named inside a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]

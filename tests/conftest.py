@@ -1,0 +1,102 @@
+"""Sounds, the mirror of real weights, and stages started as a user starts them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from beyond_spectrograms.audio import Waveform
+from beyond_spectrograms.downloads import MIRROR_VARIABLE
+
+REPOSITORY = Path(__file__).parents[1]
+
+StartStage = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def noise() -> Callable[..., Waveform]:
+    """Make white noise at about -20 dBFS, [samples]; another seed is another sound."""
+
+    def make(seconds: float, sample_rate: int = 44_100, seed: int = 0) -> Waveform:
+        return np.random.default_rng(seed).normal(0, 0.1, round(seconds * sample_rate)).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sine() -> Callable[..., Waveform]:
+    """Make a sine, [samples]."""
+
+    def make(seconds: float, sample_rate: int = 44_100, hertz: float = 1000, peak: float = 0.5) -> Waveform:
+        time = np.arange(round(seconds * sample_rate)) / sample_rate
+        return (peak * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Path], dict[str, bytes]]:
+    """Read the files of a folder by name."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    return read
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Go to a folder with the project's params.yaml, in which `pets` is a folder of the user's."""
+    params: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    params["datasets"]["pets"] = {"source": {"path": "~/pets", "folds": 3}, "max_epochs": None}
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def start_stage(project: Path) -> Iterator[StartStage]:
+    """Start a stage as a process of its own in `project`; whatever still runs at the end is killed."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(stage: str, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"stages.{stage}", *arguments],
+            cwd=project,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Path:
+    """Find the folder of real files: the one the variable names, or the one beside the checkout."""
+    named = os.environ.get(MIRROR_VARIABLE)
+    folder = Path(named).expanduser() if named else REPOSITORY.parent / "shared" / "mirror"
+    if not folder.is_dir():
+        pytest.skip(f"no real weights: {MIRROR_VARIABLE} is not set and there is no ../shared/mirror")
+    return folder
