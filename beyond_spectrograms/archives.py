@@ -1,0 +1,289 @@
+"""Archives and folders of sounds -> audio/<label>/<file>, and the checks of what came out."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import re
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any, NoReturn, cast
+
+from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.params import LabelTable, Source
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".au", ".aiff")
+# Bounds what an archive made to fill the disk can do. Sounds shrink to a half or so, digital silence to a thousandth.
+LARGEST_RATIO = 100
+
+
+class RawDataError(ProjectError):
+    """An archive or folder is not what params.yaml says, or not safe to unpack. The message names it and the file."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A plain file inside an archive; `size` in bytes as declared, and no more than these can be read."""
+
+    name: str
+    size: int
+    open: Callable[[], IO[bytes]]
+
+
+def unpack(archive: Path, members: str, table: LabelTable | None, folder: Path) -> dict[str, int]:
+    """Write the members whose whole name matches `members` to folder/<label>/<file>, the label as a slug.
+
+    Args:
+        archive: a zip or (compressed) tar file.
+        members: regular expression with the groups `file` and, where there is no `table`, `label`.
+        table: the table inside the archive that names each file's label.
+        folder: a new folder; what is in it after an error is of no use.
+
+    Returns:
+        How many files were left out, by suffix; those with a part that begins with a dot as "dot-files".
+
+    Raises:
+        RawDataError: the archive does not read; a member, wanted or not, has an absolute or parent path or is no
+            plain file; a wanted one has no label, no plain file name or the place of another; the label table is
+            missing or another; the whole is suspiciously large.
+    """
+    left_out: Counter[str] = Counter()
+    taken: dict[Path, str] = {}
+    unpacked = 0
+    with _readable(archive):
+        labels = _read_labels(archive, table) if table else None
+        for member in _members(archive):
+            match = re.fullmatch(members, member.name)
+            if match is None or _is_hidden(member.name):
+                left_out[_kind(member.name)] += 1
+                continue
+            label = match.groupdict().get("label") if labels is None else labels.get(match["file"])
+            place = folder / _slug(label or "") / match["file"]
+            if not _slug(label or "") or "/" in match["file"]:
+                _refuse(archive, member.name, "has no label or no plain file name")
+            if place in taken:
+                _refuse(archive, member.name, f"and member {taken[place]!r} are both {place.relative_to(folder)}")
+            taken[place] = member.name
+            unpacked += member.size
+            if unpacked > LARGEST_RATIO * archive.stat().st_size:
+                _refuse(archive, member.name, f"makes the content over {LARGEST_RATIO} times the archive's size")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with member.open() as packed, place.open("wb") as file:
+                shutil.copyfileobj(packed, file, 2**20)
+    if not taken:
+        raise RawDataError(f"{archive}: no member is matched by {members!r}.")
+    return dict(sorted(left_out.items()))
+
+
+def copy_sounds(source: str, folder: Path) -> dict[str, int]:
+    """Copy the sounds of a user's folder, one sub-folder a class, to folder/<class>/.
+
+    A class folder's own sub-folders are searched too: take1/a.wav becomes take1__a.wav. Whatever is named like a sound
+    is copied; whether it is one is for `resample` to say.
+
+    Args:
+        source: the folder; ~ is the home folder.
+        folder: a new folder.
+
+    Returns:
+        How many files were left out, by suffix; dot-files as "dot-files", folders that are links as "linked folders".
+
+    Raises:
+        RawDataError: no such folder, no class folder, a class folder without a sound, two sounds for one place.
+    """
+    root = Path(source).expanduser()
+    if not root.is_dir():
+        raise RawDataError(f"{source}: no such folder. A data set's path has one sub-folder a class.")
+    left_out: Counter[str] = Counter()
+    classes = []
+    for entry in sorted(root.iterdir()):
+        if entry.is_dir() and not _is_hidden(entry.name):
+            classes.append(entry)
+        else:
+            left_out[_kind(entry.name)] += 1
+    if not classes:
+        raise RawDataError(f"{source}: no class folder. Put the sounds of each class into a sub-folder of its name.")
+    for label in classes:
+        taken: dict[str, str] = {}
+        for path in _walk(label, left_out):
+            inside = path.relative_to(label).as_posix()
+            name = inside.replace("/", "__")
+            if _is_hidden(inside) or path.suffix.lower() not in AUDIO_SUFFIXES or not path.is_file():
+                left_out[_kind(inside)] += 1
+                continue
+            if name in taken:
+                raise RawDataError(f"{source}/{label.name}: {taken[name]} and {inside} are both {name}. Rename one.")
+            taken[name] = inside
+            (folder / label.name).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / label.name / name)
+        if not taken:
+            suffixes = ", ".join(AUDIO_SUFFIXES)
+            raise RawDataError(f"{source}/{label.name}: no sound in this class folder. Sounds end in {suffixes}.")
+    return dict(sorted(left_out.items()))
+
+
+def check_sounds(what: str, folder: Path, source: Source) -> dict[str, Any]:
+    """Compare folder/<label>/<file> with the counts and the manifest digest in params.yaml, where these are given.
+
+    Returns:
+        What was found: `manifest_sha256`, `files` and, by label, `classes`.
+
+    Raises:
+        RawDataError: with expected and found, and for counts the files of every class.
+    """
+    counts = Counter(path.parent.name for path in sorted(folder.glob("*/*")))
+    files = counts.total()
+    clips, classes = source.clips or files, source.classes or len(counts)
+    if (files, len(counts)) != (clips, classes):
+        by_class = ", ".join(f"{label} {count}" for label, count in counts.items())
+        raise RawDataError(
+            f"{what}: expected {clips} files in {classes} classes, found {files} in {len(counts)}.\n"
+            f"  Found by class: {by_class}"
+        )
+    digest = manifest_digest(folder)
+    if source.manifest_sha256 not in (None, digest):
+        raise RawDataError(
+            f"{what}: expected manifest_sha256 {source.manifest_sha256}, found {digest}. "
+            "The counts are right, but a file's bytes or name are not those params.yaml knows."
+        )
+    return {"manifest_sha256": digest, "files": files, "classes": dict(counts)}
+
+
+def manifest_digest(folder: Path) -> str:
+    """Digest what is in `folder`, whatever it was packed in: sha256 over the sorted lines `<sha256>  <label>/<file>`.
+
+    The lines are those of `sha256sum */*`, sorted as bytes, each with its line end.
+    """
+    lines = []
+    for path in folder.glob("*/*"):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        lines.append(f"{digest}  {path.relative_to(folder).as_posix()}\n".encode())
+    return hashlib.sha256(b"".join(sorted(lines))).hexdigest()
+
+
+def check_list(what: str, path: Path, entries: int) -> None:
+    """Compare the number of filled lines in a list of files with what params.yaml expects.
+
+    Raises:
+        RawDataError: with expected and found.
+    """
+    found = sum(1 for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    if found != entries:
+        raise RawDataError(f"{what}: expected {entries} entries, found {found}.")
+
+
+def _members(archive: Path) -> Iterator[Member]:
+    """Yield the files of an archive in its order; as strict as tarfile's filter `data`, and no links either."""
+    if tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as tar:
+            for entry in tar:
+                _check_path(archive, entry.name)
+                if not entry.isfile() and not entry.isdir():
+                    _refuse(archive, entry.name, "is a link" if entry.issym() or entry.islnk() else "is a device")
+                if entry.isfile():
+                    yield Member(_plain(entry.name), entry.size, partial(_open_tar, tar, entry))
+            # tarfile takes a damaged header for the end; gzip finds damage when read to its own end.
+            while tar.fileobj is not None and tar.fileobj.read(2**20):
+                pass
+    else:
+        with zipfile.ZipFile(archive) as packed:
+            for info in packed.infolist():
+                _check_path(archive, info.filename)
+                if stat.S_ISLNK(info.external_attr >> 16):
+                    _refuse(archive, info.filename, "is a link")
+                if not info.is_dir():
+                    yield Member(_plain(info.filename), info.file_size, partial(packed.open, info))
+
+
+def _open_tar(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
+    return cast(IO[bytes], tar.extractfile(entry))  # None for links and folders only
+
+
+def _check_path(archive: Path, name: str) -> None:
+    path = PureWindowsPath(name)  # takes / and \ for separators and knows drives: the strictest reading
+    if path.anchor or ".." in path.parts:
+        _refuse(archive, name, "has an absolute or parent path")
+
+
+def _refuse(archive: Path, name: str, reason: str) -> NoReturn:
+    raise RawDataError(f"{archive}: member {name!r} {reason}. Nothing of this archive is used.")
+
+
+def _plain(name: str) -> str:
+    """Drop a leading ./ and doubled slashes."""
+    return str(PurePosixPath(name))
+
+
+@contextmanager
+def _readable(archive: Path) -> Iterator[None]:
+    """Make one error of all that zipfile, tarfile and their decompressors raise on what they cannot read."""
+    damaged = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
+    unsupported = (NotImplementedError, RuntimeError)  # a compression zipfile does not know; a password
+    try:
+        yield
+    except (*damaged, *unsupported) as error:
+        raise RawDataError(f"{archive} does not unpack: {error}. Delete it and run again to get it anew.") from error
+
+
+def _read_labels(archive: Path, table: LabelTable) -> dict[str, str]:
+    """Read the label of each file from the table in the archive, once its bytes are known to be the right ones."""
+    found: dict[str, bytes] = {}
+    for member in _members(archive):
+        if re.fullmatch(table.member, member.name):
+            if member.size != table.bytes:
+                _refuse(archive, member.name, f"has {member.size} bytes, expected {table.bytes}")
+            with member.open() as file:
+                found[member.name] = file.read()
+    if len(found) != 1:
+        names = ", ".join(found) or "none"
+        raise RawDataError(f"{archive}: expected one label table {table.member!r}, found {names}.")
+    [(name, content)] = found.items()
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if md5 != table.md5:
+        _refuse(archive, name, f"has md5 {md5}, expected {table.md5}")
+    rows = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
+    columns = rows.fieldnames or []
+    for column in (table.file, table.label):
+        if column not in columns:
+            _refuse(archive, name, f"has no column {column!r}, only {', '.join(columns)}")
+    return {row[table.file]: row[table.label] for row in rows}
+
+
+def _walk(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
+    """Yield every path in `folder` and below that is no folder; a folder that cannot be listed is an error."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for root, folders, names in os.walk(folder, onerror=fail):
+        for name in folders:
+            if Path(root, name).is_symlink():  # os.walk does not follow it: it may lead in a circle
+                left_out["linked folders"] += 1
+        yield from (Path(root, name) for name in sorted(names))
+
+
+def _is_hidden(name: str) -> bool:
+    """Tell files of the system from files of people: .DS_Store, ._sound.wav (AppleDouble), __MACOSX/."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def _kind(name: str) -> str:
+    return "dot-files" if _is_hidden(name) else PurePosixPath(name).suffix.lower() or "no suffix"
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")

@@ -1,0 +1,245 @@
+"""Files from the network: several mirrors in order, checked, kept. A local folder is looked at first."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pooch
+import requests
+
+from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.files import written_beside
+
+MIRROR_VARIABLE = "BEYOND_SPECTROGRAMS_MIRROR"
+ATTEMPTS = 3
+PAUSE_S = 2.0
+TIMEOUT_S = 30  # without a byte; pooch's own default
+
+
+class DownloadError(ProjectError):
+    """A file could not be had. The message names it, every place tried and what to do."""
+
+
+class _FaultError(Exception):
+    """Why one place did not deliver. `transient`: another attempt may."""
+
+    def __init__(self, reason: str, transient: bool = False):
+        super().__init__(reason)
+        self.transient = transient
+
+
+class Record(Protocol):
+    """Where a file is and what it must be.
+
+    `sha256` may be the first digits only. Without it the file's bytes are not stable: it has to be an archive, whose
+    content is checked when it is unpacked.
+    """
+
+    @property
+    def url(self) -> str: ...  # noqa: D102
+    @property
+    def bytes(self) -> int | None: ...  # noqa: D102
+    @property
+    def sha256(self) -> str | None: ...  # noqa: D102
+
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class Found(Generic[R]):
+    """A file that passed the checks of `record`, with its size and whole digest as found."""
+
+    record: R
+    path: Path
+    bytes: int
+    sha256: str
+
+
+def fetch(what: str, records: Sequence[R], keep: Path) -> Found[R]:
+    """Get the first file to be had that is what one of `records` says, and say beforehand where from.
+
+    Looked at in this order: the folder named by BEYOND_SPECTROGRAMS_MIRROR (a file named as the last part of the
+    URL's path), the folder `keep` of earlier downloads, then each record's URL. All pass the same checks. A transfer
+    that breaks off is started again; what was transferred stays in `keep`.
+
+    Args:
+        what: what the file is, for messages.
+        records: the mirrors, best first. They may differ in their bytes.
+        keep: folder for downloaded files.
+
+    Raises:
+        DownloadError: the mirror folder does not exist or holds a wrong file, or no URL delivered.
+    """
+    found = _in_mirror_folder(what, records) or _kept(what, records, keep)
+    if found:
+        return found
+    reasons = []
+    for record in records:
+        print(f"{what}: downloading {record.url} ({_size(record)})")
+        try:
+            return _transferred(record, keep / _kept_name(record.url))
+        except _FaultError as fault:
+            reasons.append(str(fault))
+    raise DownloadError(_explain(what, records, reasons))
+
+
+def file_name(url: str) -> str:
+    """Return the last part of the URL's path."""
+    return unquote(urlsplit(url).path).rsplit("/", 1)[-1]
+
+
+def _in_mirror_folder(what: str, records: Sequence[R]) -> Found[R] | None:
+    value = os.environ.get(MIRROR_VARIABLE)
+    if not value:
+        return None
+    folder = Path(value).expanduser()
+    if not folder.is_dir():
+        raise DownloadError(
+            f"{MIRROR_VARIABLE} is {value!r}, which is not a folder. "
+            "Set it to a folder that holds files named as the last part of their URLs, or unset it."
+        )
+    here = [record for record in records if (folder / file_name(record.url)).is_file()]
+    faults = []
+    for record in here:
+        path = folder / file_name(record.url)
+        try:
+            found = _verified(path, record)
+        except _FaultError as fault:
+            faults.append(f"  {path} is not {record.url}: {fault}")
+        else:
+            print(f"{what}: using {path} ({found.bytes} bytes)")
+            return found
+    if faults:
+        raise DownloadError(
+            f"{what}: {MIRROR_VARIABLE} holds a wrong file.\n" + "\n".join(faults) + "\nReplace it or take it away."
+        )
+    return None
+
+
+def _kept(what: str, records: Sequence[R], keep: Path) -> Found[R] | None:
+    for record in records:
+        path = keep / _kept_name(record.url)
+        if path.is_file():
+            try:
+                found = _verified(path, record)
+            except _FaultError as fault:
+                print(f"{what}: not using {path}: {fault}")
+            else:
+                print(f"{what}: using {path} ({found.bytes} bytes)")
+                return found
+    return None
+
+
+def _kept_name(url: str) -> str:
+    """Return the whole URL as a file name: two mirrors' files of the same name lie side by side."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", url.split("://", 1)[-1])
+
+
+def _transferred(record: R, place: Path) -> Found[R]:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with written_beside(place) as beside:
+                _transfer(record.url, beside)
+                found = _verified(beside, record)
+        except _FaultError as fault:
+            if not fault.transient:
+                raise
+            if attempt == ATTEMPTS:
+                raise _FaultError(f"{fault} ({ATTEMPTS} attempts)") from None
+            print(f"{record.url}: {fault}; trying again")
+            time.sleep(PAUSE_S)
+        else:
+            return replace(found, path=place)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _transfer(url: str, place: Path) -> None:
+    _refuse_insecure(url)
+    download = pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(),
+        chunk_size=2**20,
+        timeout=TIMEOUT_S,
+        headers={"Accept-Encoding": "identity"},
+        hooks={"response": _check_response},
+    )
+    try:
+        download(url, place, None)
+    except requests.HTTPError as error:
+        response = error.response
+        assert response is not None  # raise_for_status hands itself over
+        reason = f"HTTP {response.status_code} {response.reason}"
+        raise _FaultError(reason, transient=response.status_code >= 500) from None
+    except requests.Timeout:
+        raise _FaultError(f"no answer within {TIMEOUT_S} s", transient=True) from None
+    except requests.exceptions.ChunkedEncodingError:
+        raise _FaultError("broke off midway", transient=True) from None
+    except requests.ConnectionError as error:
+        # requests wraps urllib3's error, which wraps the system's reason behind the names of objects.
+        reason = str(getattr(error.args[0], "reason", error)).rsplit(": ", 1)[-1]
+        raise _FaultError(f"no connection: {reason}", transient=True) from None
+    except requests.RequestException as error:
+        raise _FaultError(f"{type(error).__name__}: {error}") from None
+
+
+def _check_response(response: requests.Response, **_: object) -> None:
+    """Refuse a redirect to http before it is followed, and take the body as it is sent."""
+    # Some servers call the compression of a .tar.gz an encoding of the transfer; requests would undo it.
+    response.raw.headers.pop("Content-Encoding", None)
+    try:
+        _refuse_insecure(urljoin(response.url, response.headers.get("Location", "")))
+    except _FaultError:
+        response.close()
+        raise
+
+
+def _refuse_insecure(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and (parts.scheme, parts.hostname) != ("http", "127.0.0.1"):
+        raise _FaultError(f"refused {url}: only https is used")
+
+
+def _verified(path: Path, record: R) -> Found[R]:
+    size = path.stat().st_size
+    if record.bytes is not None and size != record.bytes:
+        # A server that names no length and breaks off looks like one that has finished.
+        raise _FaultError(f"has {size} bytes, expected {record.bytes}", transient=size < record.bytes)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if record.sha256 is not None and not sha256.startswith(record.sha256):
+        raise _FaultError(f"has sha256 {sha256}, expected {_digest(record.sha256)}")
+    if record.sha256 is None and not (tarfile.is_tarfile(path) or zipfile.is_zipfile(path)):
+        raise _FaultError("is not a zip or tar archive")
+    return Found(record, path, size, sha256)
+
+
+def _explain(what: str, records: Sequence[R], reasons: list[str]) -> str:
+    lines = [f"{what}: no URL delivered the file."]
+    for record, reason in zip(records, reasons, strict=True):
+        lines.append(f"  {record.url}")
+        lines.append(f"    file: {file_name(record.url)}, {_size(record)}, {_digest(record.sha256)}")
+        lines.append(f"    failed: {reason}")
+    lines.append("If you have the file, put it under that name into a folder of your own, set the environment variable")
+    lines.append(f"{MIRROR_VARIABLE} to that folder, and run again.")
+    return "\n".join(lines)
+
+
+def _size(record: Record) -> str:
+    return "size not fixed" if record.bytes is None else f"{record.bytes} bytes"
+
+
+def _digest(sha256: str | None) -> str:
+    if sha256 is None:
+        return "sha256 not fixed"
+    return f"sha256 {sha256}" if len(sha256) == 64 else f"sha256 beginning {sha256}"

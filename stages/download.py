@@ -1,0 +1,63 @@
+"""Archive, folder or synthesis -> data/raw/<dataset>: audio/<label>/<file>, lists/<part>.txt, source.json."""
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+from beyond_spectrograms.archives import check_list, check_sounds, copy_sounds, unpack
+from beyond_spectrograms.downloads import fetch
+from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.files import replace_folder, write_json
+from beyond_spectrograms.params import Source, SplitLists, load_params
+
+DOWNLOADS = Path("data/downloads")
+
+
+def main() -> None:
+    datasets = load_params().datasets
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", choices=datasets)
+    dataset = parser.parse_args().dataset
+    source = datasets[dataset].source
+    work = Path("data/partial/raw", dataset)
+    shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+    record = take_sounds(dataset, source, work / "audio")
+    record |= check_sounds(dataset, work / "audio", source)
+    if source.lists is not None:
+        take_lists(dataset, source.lists, work / "lists")
+    write_json(work / "source.json", record)
+    replace_folder(work, Path("data/raw", dataset))
+    print(f"{dataset}: {record['files']} files in {len(record['classes'])} classes")
+
+
+def take_sounds(dataset: str, source: Source, audio: Path) -> dict[str, Any]:
+    """Fill `audio` from the origin that `source` names; return what source.json says of it."""
+    if source.path is not None:
+        print(f"{dataset}: copying {source.path}")
+        return {"kind": "path", "path": source.path, "left_out": copy_sounds(source.path, audio)}
+    if source.synthetic is not None:
+        from beyond_spectrograms.synthesis import synthesise
+
+        print(f"{dataset}: synthesising")
+        synthesise(audio, **source.synthetic.model_dump())
+        return {"kind": "synthetic", **source.synthetic.model_dump()}
+    found = fetch(dataset, source.archives or [], DOWNLOADS)
+    left_out = unpack(found.path, source.members or "", source.label_table, audio)
+    # Bytes that differ from one download to the next are left out: data/raw has to be the same on every machine.
+    size, digest = (found.bytes, found.sha256) if found.record.sha256 else (None, None)
+    origin = {"url": found.record.url, "licence": found.record.licence, "bytes": size, "sha256": digest}
+    return {"kind": "archive", **origin, "left_out": left_out}
+
+
+def take_lists(dataset: str, lists: SplitLists, folder: Path) -> None:
+    """Fetch the published list of each part as `folder`/<part>.txt."""
+    folder.mkdir()
+    for part, record in lists:
+        found = fetch(f"{dataset}, list {part}", [record], DOWNLOADS)
+        check_list(f"{dataset}, list {part}", found.path, record.entries)
+        shutil.copyfile(found.path, folder / f"{part}.txt")
+
+
+if __name__ == "__main__":
+    run_stage(main)

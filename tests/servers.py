@@ -1,0 +1,72 @@
+"""A web server on 127.0.0.1 that answers what it is told to."""
+
+import http.server
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server says to one request: `body` cut after `sent` bytes where that is given."""
+
+    body: bytes
+    sent: int | None = None
+    status: int = 200
+    name_length: bool = True
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Server:
+    """Answers each path with its answers in turn, the last one again and again."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[Answer]] = {}
+        self.requests: dict[str, int] = defaultdict(int)
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                answers = server.answers[self.path]
+                answer = answers[min(server.requests[self.path], len(answers) - 1)]
+                server.requests[self.path] += 1
+                self.send_response(answer.status)
+                for key, value in answer.headers:
+                    self.send_header(key, value)
+                if answer.name_length:
+                    self.send_header("Content-Length", str(len(answer.body)))
+                self.end_headers()
+                self.wfile.write(answer.body[: answer.sent])
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.root = f"http://127.0.0.1:{self.http.server_address[1]}"
+
+    def serves(self, path: str, *answers: Answer) -> str:
+        self.answers[path] = list(answers)
+        return self.root + path
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.http.shutdown()
+        thread.join()
+        server.http.server_close()
+
+
+def dead_url(path: str) -> str:
+    """The URL of a port at which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}{path}"

@@ -1,0 +1,267 @@
+import hashlib
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beyond_spectrograms.archives import (
+    RawDataError,
+    check_list,
+    check_sounds,
+    manifest_digest,
+    unpack,
+)
+from beyond_spectrograms.params import LabelTable, Source
+
+Pack = Callable[[Path, dict[str, bytes]], Path]
+
+MEMBERS = r"top/\d+ - (?P<label>[^/]+)/(?P<file>[^/]+\.wav)"
+DOG, CAT = "top/01 - Dog bark/a.wav", "top/02 - Cat/b.wav"
+
+
+def zipped(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def tarred(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def lay_out(folder: Path, contents: dict[str, bytes]) -> None:
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def refusal(archive: Path, members: str = MEMBERS, table: LabelTable | None = None) -> str:
+    with pytest.raises(RawDataError) as error:
+        unpack(archive, members, table, archive.parent / "audio")
+    return str(error.value)
+
+
+@pytest.fixture(params=[zipped, tarred])
+def pack(request: pytest.FixtureRequest) -> Pack:
+    return request.param
+
+
+def test_members_that_match_go_to_a_folder_named_by_their_label(pack: Pack, tmp_path: Path) -> None:
+    archive = pack(tmp_path / "x", {DOG: b"woof", CAT: b"meow"})
+    assert unpack(archive, MEMBERS, None, tmp_path / "audio") == {}
+    assert files(tmp_path / "audio") == {"dog_bark/a.wav": b"woof", "cat/b.wav": b"meow"}
+
+
+def test_what_is_left_out_is_counted(pack: Pack, tmp_path: Path) -> None:
+    others = [
+        "top/README.md", "top/02 - Cat/more/c.wav", "top/LICENCE",
+        "top/02 - Cat/._b.wav", "__MACOSX/top/02 - Cat/b.wav", "top/.git/config", "top/.hidden/02 - Cat/b.wav",
+    ]  # fmt: skip
+    archive = pack(tmp_path / "x", {CAT: b"meow", **dict.fromkeys(others, b"")})
+    left_out = unpack(archive, ".*(?P<label>Cat)/(?P<file>[^/]+wav)", None, tmp_path / "audio")
+    assert left_out == {".md": 1, ".wav": 1, "dot-files": 4, "no suffix": 1}
+    assert files(tmp_path / "audio") == {"cat/b.wav": b"meow"}
+
+
+def test_a_leading_dot_slash_is_no_part_of_the_name(tmp_path: Path) -> None:
+    archive = tarred(tmp_path / "x.tar.gz", {f"./{CAT}": b"meow"})
+    assert unpack(archive, MEMBERS, None, tmp_path / "audio") == {}
+    assert files(tmp_path / "audio") == {"cat/b.wav": b"meow"}
+
+
+@pytest.mark.parametrize("name", ["../b.wav", "top/../../b.wav", "/b.wav", "C:/b.wav", "..\\b.wav", "top/../b.wav"])
+def test_an_absolute_or_parent_path_stops_it(pack: Pack, tmp_path: Path, name: str) -> None:
+    archive = pack(tmp_path / "x", {CAT: b"", name: b""})
+    assert refusal(archive) == (
+        f"{archive}: member {name!r} has an absolute or parent path. Nothing of this archive is used."
+    )
+
+
+def test_a_link_in_a_zip_stops_it(tmp_path: Path) -> None:
+    archive = tmp_path / "x.zip"
+    with zipfile.ZipFile(archive, "w") as writing:
+        link = zipfile.ZipInfo(CAT)
+        link.external_attr = 0o120777 << 16
+        writing.writestr(link, "/etc/passwd")
+    assert refusal(archive) == f"{archive}: member {CAT!r} is a link. Nothing of this archive is used."
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(tarfile.SYMTYPE, "is a link"), (tarfile.LNKTYPE, "is a link"), (tarfile.FIFOTYPE, "is a device")],
+)
+def test_what_is_no_plain_file_in_a_tar_stops_it(tmp_path: Path, kind: bytes, reason: str) -> None:
+    archive = tmp_path / "x.tar"
+    with tarfile.open(archive, "w") as writing:
+        link = tarfile.TarInfo(CAT)
+        link.type, link.linkname = kind, "/etc/passwd"
+        writing.addfile(link)
+    assert refusal(archive) == f"{archive}: member {CAT!r} {reason}. Nothing of this archive is used."
+
+
+def test_two_members_for_one_place_stop_it(pack: Pack, tmp_path: Path) -> None:
+    archive = pack(tmp_path / "x", {CAT: b"meow", "top/3 - CAT/b.wav": b"MEOW"})
+    assert refusal(archive) == (
+        f"{archive}: member 'top/3 - CAT/b.wav' and member {CAT!r} are both cat/b.wav. Nothing of this archive is used."
+    )
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        r".*/(?P<file>[^/]+)",
+        r"(?P<label>top)/(?P<file>.*)",
+        r".*(?P<label> )(?P<file>Cat.*)",
+        r".*(?P<label> )Cat/(?P<file>.*)",
+    ],
+)
+def test_a_member_without_label_or_plain_name_stops_it(tmp_path: Path, members: str) -> None:
+    archive = zipped(tmp_path / "x.zip", {CAT: b"meow"})
+    assert refusal(archive, members) == (
+        f"{archive}: member {CAT!r} has no label or no plain file name. Nothing of this archive is used."
+    )
+
+
+def test_members_that_match_nothing_stop_it(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "x.zip", {CAT: b"meow"})
+    assert refusal(archive, r"(?P<label>a)/(?P<file>b)") == (
+        f"{archive}: no member is matched by '(?P<label>a)/(?P<file>b)'."
+    )
+
+
+def test_content_far_larger_than_the_archive_stops_it(pack: Pack, tmp_path: Path) -> None:
+    archive = pack(tmp_path / "x", {DOG: b"woof", CAT: bytes(10**6)})
+    assert refusal(archive) == (
+        f"{archive}: member {CAT!r} makes the content over 100 times the archive's size. "
+        "Nothing of this archive is used."
+    )
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "x.zip", {CAT: bytes(range(256)) * 4})
+    content = bytearray(archive.read_bytes())
+    content[content.index(b"b.wav") + 20] ^= 1
+    archive.write_bytes(content)
+    assert refusal(archive) == (
+        f"{archive} does not unpack: Bad CRC-32 for file {CAT!r}. Delete it and run again to get it anew."
+    )
+
+
+def test_a_tar_cut_off_behind_its_last_sound_is_damage_too(tmp_path: Path) -> None:
+    archive = tarred(tmp_path / "x.tar.gz", {CAT: b"meow"})
+    archive.write_bytes(archive.read_bytes()[:-4])
+    assert refusal(archive) == (
+        f"{archive} does not unpack: Compressed file ended before the end-of-stream marker was reached. "
+        "Delete it and run again to get it anew."
+    )
+
+
+TABLE = b"filename,category\na.wav,dog\nb.wav,cat\n"
+LABELLED = r"top/(?P<file>[^/]+\.wav)"
+
+
+def label_table(content: bytes = TABLE, member: str = r"top/meta/x\.csv", label: str = "category") -> LabelTable:
+    md5 = hashlib.md5(content).hexdigest()
+    return LabelTable(member=member, bytes=len(content), md5=md5, file="filename", label=label)
+
+
+@pytest.fixture
+def labelled(pack: Pack, tmp_path: Path) -> Path:
+    return pack(tmp_path / "x", {"top/a.wav": b"woof", "top/b.wav": b"meow", "top/meta/x.csv": TABLE})
+
+
+def test_a_table_names_the_labels(labelled: Path, tmp_path: Path) -> None:
+    assert unpack(labelled, LABELLED, label_table(), tmp_path / "audio") == {".csv": 1}
+    assert files(tmp_path / "audio") == {"dog/a.wav": b"woof", "cat/b.wav": b"meow"}
+
+
+def test_a_file_that_the_table_does_not_name_stops_it(labelled: Path) -> None:
+    assert refusal(labelled, r"top/meta/(?P<file>.+)", label_table()) == (
+        f"{labelled}: member 'top/meta/x.csv' has no label or no plain file name. Nothing of this archive is used."
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (label_table(TABLE + b"\n"), "has 38 bytes, expected 39"),
+        (
+            label_table(TABLE.upper()),
+            f"has md5 {hashlib.md5(TABLE).hexdigest()}, expected {hashlib.md5(TABLE.upper()).hexdigest()}",
+        ),
+        (label_table(label="class"), "has no column 'class', only filename, category"),
+    ],
+)
+def test_another_label_table_stops_it(labelled: Path, table: LabelTable, reason: str) -> None:
+    assert refusal(labelled, LABELLED, table) == (
+        f"{labelled}: member 'top/meta/x.csv' {reason}. Nothing of this archive is used."
+    )
+
+
+@pytest.mark.parametrize("names", ["none", "top/meta/x.csv, top/meta/y.csv"])
+def test_no_or_two_label_tables_stop_it(pack: Pack, tmp_path: Path, names: str) -> None:
+    tables = {} if names == "none" else dict.fromkeys(names.split(", "), TABLE)
+    archive = pack(tmp_path / "x", {"top/a.wav": b"woof", **tables})
+    assert refusal(archive, LABELLED, label_table(member=r"top/meta/.*")) == (
+        f"{archive}: expected one label table 'top/meta/.*', found {names}."
+    )
+
+
+def source(**values: object) -> Source:
+    return Source.model_validate({"path": "x", **values})
+
+
+def test_what_is_found_is_described(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"cat/b.wav": b"meow", "dog/a.wav": b"woof", "dog/b.wav": b"woof"})
+    digests = {content: hashlib.sha256(content).hexdigest() for content in (b"meow", b"woof")}
+    lines = [f"{digests[b'meow']}  cat/b.wav\n", f"{digests[b'woof']}  dog/a.wav\n", f"{digests[b'woof']}  dog/b.wav\n"]
+    digest = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+    assert check_sounds("pets", tmp_path, source(clips=3, classes=2, manifest_sha256=digest)) == {
+        "manifest_sha256": digest,
+        "files": 3,
+        "classes": {"cat": 1, "dog": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("expected", "numbers"), [({"clips": 4, "classes": 2}, "4 files in 2"), ({"classes": 3}, "3 files in 3")]
+)
+def test_a_wrong_count_is_an_error(tmp_path: Path, expected: dict[str, int], numbers: str) -> None:
+    lay_out(tmp_path, {"cat/b.wav": b"meow", "dog/a.wav": b"woof", "dog/b.wav": b"woof"})
+    with pytest.raises(RawDataError) as error:
+        check_sounds("pets", tmp_path, source(**expected))
+    assert str(error.value) == (f"pets: expected {numbers} classes, found 3 in 2.\n  Found by class: cat 1, dog 2")
+
+
+def test_other_content_is_an_error_though_the_counts_are_right(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"cat/b.wav": b"meow"})
+    before = manifest_digest(tmp_path)
+    (tmp_path / "cat/b.wav").write_bytes(b"moo")
+    with pytest.raises(RawDataError) as error:
+        check_sounds("pets", tmp_path, source(clips=1, classes=1, manifest_sha256=before))
+    assert str(error.value) == (
+        f"pets: expected manifest_sha256 {before}, found {manifest_digest(tmp_path)}. "
+        "The counts are right, but a file's bytes or name are not those params.yaml knows."
+    )
+
+
+def test_a_list_of_another_length_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "test.txt"
+    path.write_text("a/1.wav\na/2.wav\n\n")
+    check_list("pets, list test", path, 2)
+    with pytest.raises(RawDataError) as error:
+        check_list("pets, list test", path, 3)
+    assert str(error.value) == "pets, list test: expected 3 entries, found 2."
