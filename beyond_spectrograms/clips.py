@@ -1,0 +1,189 @@
+"""Raw files -> checked clips: every file is either stored in every format or set aside with its reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from beyond_spectrograms import audio
+from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.files import replace_folder, write_json, written_beside
+from beyond_spectrograms.progress import track
+
+
+class DatasetError(ProjectError):
+    """A data set is not what params.yaml says it is; the message has expected and found."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one raw file. `clip` is <label>/<file name>; `reason` is empty where the file is usable."""
+
+    clip: str
+    sha256: str
+    reason: str = ""
+    seconds: float = 0.0
+    source_sample_rate: int = 0
+    remarks: tuple[str, ...] = ()
+    limited_samples: int = 0
+
+    @property
+    def label(self) -> str:
+        """The class: the name of the file's folder."""
+        return self.clip.split("/")[0]
+
+
+def raw_files(folder: Path) -> list[Path]:
+    """Files of <folder>/<label>/, sorted by label and name."""
+    return sorted(path for path in folder.glob("*/*") if path.is_file() and not path.name.startswith("."))
+
+
+def prepare_clips(raw: Path, work: Path, seconds: tuple[float, float]) -> list[Outcome]:
+    """Check every file of raw/<label>/ and write it as work/finished/<format>/<label>/<file name>.flac.
+
+    A run that is killed leaves `work` behind; the next one keeps each clip whose source bytes and code are the same.
+    """
+    fingerprint = _fingerprint(seconds)
+    files = raw_files(raw)
+
+    def prepare(path: Path) -> Outcome:
+        return _prepare_clip(path, work, seconds, fingerprint)
+
+    # Decoding, resampling and FLAC all release the interpreter lock, so threads use every core.
+    with ThreadPoolExecutor() as pool:
+        return list(track(pool.map(prepare, files), "resample", len(files)))
+
+
+def publish_clips(outcomes: list[Outcome], work: Path, clips: Path) -> None:
+    """Add the table of usable clips, clips.csv, and rename work/finished to `clips`."""
+    finished = work / "finished"
+    expected = {path for outcome in outcomes if not outcome.reason for path in _stored(finished, outcome.clip)}
+    for path in finished.rglob("*"):
+        if path.is_file() and path not in expected:  # left by a killed run: half-written, or its source is gone
+            path.unlink()
+    _write_table(finished / "clips.csv", outcomes)
+    replace_folder(finished, clips)
+    shutil.rmtree(work)
+
+
+def _prepare_clip(path: Path, work: Path, seconds: tuple[float, float], fingerprint: str) -> Outcome:
+    clip = f"{path.parent.name}/{path.name}"
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    record = work / "records" / f"{clip}.json"
+    if record.exists():
+        known = json.loads(record.read_text(encoding="utf-8"))
+        outcome = Outcome(**{**known["outcome"], "remarks": tuple(known["outcome"]["remarks"])})
+        whole = outcome.reason or all(stored.exists() for stored in _stored(work / "finished", clip))
+        if known["fingerprint"] == fingerprint and outcome.sha256 == sha256 and whole:
+            return outcome
+    try:
+        recording = audio.read_recording(path, seconds)
+    except audio.BadAudioError as error:
+        outcome = Outcome(clip, sha256, reason=str(error))
+    else:
+        limited = 0
+        for form, stored in zip(audio.FORMATS, _stored(work / "finished", clip), strict=True):
+            samples, over = audio.convert(recording, form)
+            with written_beside(stored) as beside:
+                audio.write_clip(beside, samples, form.sample_rate)
+            limited += over
+        outcome = Outcome(clip, sha256, "", recording.seconds, recording.sample_rate, recording.remarks, limited)
+    write_json(record, {"fingerprint": fingerprint, "outcome": asdict(outcome)})
+    return outcome
+
+
+def _stored(folder: Path, clip: str) -> list[Path]:
+    """Where a clip is stored in each of the formats."""
+    return [clip_path(folder, form, clip) for form in audio.FORMATS]
+
+
+def clip_path(folder: Path, form: audio.Format, clip: str) -> Path:
+    """Where `folder` (data/clips/<dataset>) holds `clip` in the format `form`."""
+    return folder / form.name / f"{clip}.flac"
+
+
+def _fingerprint(seconds: tuple[float, float]) -> str:
+    """Digest of all that decides a clip's bytes besides its source: code, libraries and params."""
+    import soundfile
+    import soxr
+
+    code = Path(audio.__file__).read_bytes() + Path(__file__).read_bytes()
+    versions = (soundfile.__libsndfile_version__, soxr.__libsoxr_version__)
+    return hashlib.sha256(code + repr((versions, seconds)).encode()).hexdigest()
+
+
+def _write_table(path: Path, outcomes: list[Outcome]) -> None:
+    import pandas
+
+    columns = ["clip", "label", "seconds", "source_sample_rate", "sha256"]
+    rows = [{**asdict(outcome), "label": outcome.label} for outcome in outcomes if not outcome.reason]
+    with written_beside(path) as beside:
+        pandas.DataFrame(rows, columns=columns).to_csv(beside, index=False, lineterminator="\n")
+
+
+def check_clips(
+    dataset: str,
+    outcomes: list[Outcome],
+    expected_clips: int | None,
+    expected_classes: int | None,
+    known_bad: list[str],
+) -> None:
+    """Stop where a data set is not what it should be.
+
+    Raises:
+        DatasetError: a class without a usable file; or, where params say how many clips and classes there are, another
+            number, or a file set aside that is not in known_bad.
+    """
+    usable = [outcome for outcome in outcomes if not outcome.reason]
+    labels = {outcome.label for outcome in outcomes}
+    for label in sorted(labels - {outcome.label for outcome in usable}):
+        reasons = list(_reasons(outcome for outcome in outcomes if outcome.label == label))
+        raise DatasetError(f"{dataset}: class {label!r} has no usable file:\n" + "\n".join(reasons))
+    if not usable:
+        raise DatasetError(f"{dataset}: no audio file found")
+    if expected_classes is not None and len(labels) != expected_classes:
+        raise DatasetError(
+            f"{dataset}: expected {expected_classes} classes, found {len(labels)}: {', '.join(sorted(labels))}"
+        )
+    if expected_clips is not None:
+        expected_bad = [o for o in outcomes if o.reason and o.clip in known_bad]
+        expected = expected_clips - len(expected_bad)
+        if len(usable) != expected:
+            unexpected = list(_reasons(o for o in outcomes if o.reason and o.clip not in known_bad))
+            raise DatasetError(
+                "\n".join([f"{dataset}: expected {expected} usable clips, found {len(usable)}", *unexpected])
+            )
+
+
+def _reasons(outcomes: Iterator[Outcome]) -> Iterator[str]:
+    for outcome in outcomes:
+        yield f"  {outcome.clip}: {outcome.reason}"
+
+
+def describe_clips(dataset: str, outcomes: list[Outcome]) -> dict[str, Any]:
+    """Figures of metrics/datasets/<dataset>.json: counts, seconds, what was set aside and why."""
+    usable = [outcome for outcome in outcomes if not outcome.reason]
+    lengths = [outcome.seconds for outcome in usable]
+    rates = sorted({outcome.source_sample_rate for outcome in usable})
+    labels = sorted({outcome.label for outcome in usable})
+    return {
+        "dataset": dataset,
+        "files": len(outcomes),
+        "clips": len(usable),
+        "classes": len(labels),
+        "seconds": round(sum(lengths), 3),
+        "shortest_seconds": round(min(lengths), 3),
+        "longest_seconds": round(max(lengths), 3),
+        "limited_samples": sum(outcome.limited_samples for outcome in usable),
+        "clips_by_sample_rate": {str(rate): sum(o.source_sample_rate == rate for o in usable) for rate in rates},
+        "clips_by_class": {label: sum(outcome.label == label for outcome in usable) for label in labels},
+        "set_aside_count": len(outcomes) - len(usable),
+        "set_aside": {outcome.clip: outcome.reason for outcome in outcomes if outcome.reason},
+        "remarks": {outcome.clip: list(outcome.remarks) for outcome in usable if outcome.remarks},
+    }

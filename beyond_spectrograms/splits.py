@@ -1,0 +1,197 @@
+"""Clips -> one table of windows, and which part (train, validation, test) each window is in.
+
+Two kinds of split. `window` is the paper's: windows are shuffled, so windows of one recording land in all parts.
+`source` keeps whatever shares an origin (recording, ESC source, GTZAN artist, music-speech stem) in one part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from beyond_spectrograms import audio
+from beyond_spectrograms.clips import DatasetError, clip_path
+from beyond_spectrograms.progress import track
+from beyond_spectrograms.windows import PARTS, columns_of
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import Source, Split, Windows
+
+_SILENCE_FORMAT = audio.FORMATS[0]  # the smallest to read
+
+
+def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd.DataFrame, list[str]]:
+    """Add to the table of clips (clip, label, ...) the columns `group` and `fold`.
+
+    group: what must stay in one part; from the file's name by `source.name`, else the recording itself.
+    fold: from the file's name, else dealt here: groups spread over `source.folds` folds so that classes stay balanced.
+
+    Returns:
+        the table, and the names of groups whose clips stood in two published folds. All clips of such a group are put
+        in the fold that holds most of them (the lower one if equal).
+
+    Raises:
+        DatasetError: a file's name does not match, or a class has fewer groups than there are folds.
+    """
+    clips = clips.copy()
+    if source.name is None:
+        return _deal_folds(dataset, clips.assign(group=clips["clip"]), source), []
+    matches = [re.fullmatch(source.name, Path(clip).stem) for clip in clips["clip"]]
+    for clip, match in zip(clips["clip"], matches, strict=True):
+        if match is None:
+            raise DatasetError(f"{dataset}: the name of {clip} does not match source.name, {source.name!r}")
+    found = [match.groupdict() for match in matches if match is not None]
+    clips["group"] = [groups["group"] for groups in found]
+    if "fold" not in found[0]:
+        return _deal_folds(dataset, clips, source), []
+    clips["fold"] = [int(groups["fold"]) for groups in found]
+    by_group = clips.groupby("group")["fold"]
+    straddling = sorted(by_group.nunique().loc[lambda folds: folds > 1].index)
+    clips["fold"] = by_group.transform(lambda folds: folds.mode().iloc[0])
+    return clips, straddling
+
+
+def _deal_folds(dataset: str, clips: pd.DataFrame, source: Source) -> pd.DataFrame:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    for label, groups in clips.groupby("label")["group"].nunique().items():
+        if groups < source.folds:
+            raise DatasetError(
+                f"{dataset}: class {label!r} has {groups} recordings or sources, too few for {source.folds} folds. "
+                f"Add recordings or lower datasets.{dataset}.source.folds (at least 3)."
+            )
+    dealer = StratifiedGroupKFold(source.folds, shuffle=True, random_state=source.fold_seed)
+    clips["fold"] = 0
+    for fold, (_, held_out) in enumerate(dealer.split(clips, clips["label"], clips["group"]), start=1):
+        clips.iloc[held_out, clips.columns.get_loc("fold")] = fold
+    return clips
+
+
+def tabulate_windows(clips: pd.DataFrame, folder: Path, windows: Windows) -> pd.DataFrame:
+    """One row a window: clip, label, start_s, group, fold, silent (1 where no sample exceeds -80 dBFS).
+
+    `folder` is data/clips/<dataset>. Row i of this table is row i of every feature array.
+
+    Raises:
+        DatasetError: every clip is shorter than a window.
+    """
+    tables = []
+    for clip in track(clips.itertuples(index=False), "find silence", len(clips)):
+        starts = audio.window_starts(clip.seconds, windows.length_s, windows.hop_s, windows.tail)
+        if not starts:
+            continue
+        sound = audio.read_clip(clip_path(folder, _SILENCE_FORMAT, clip.clip), _SILENCE_FORMAT)
+        cut = audio.cut_windows(sound, starts, windows.length_s, _SILENCE_FORMAT.sample_rate)
+        silent = np.abs(cut).max(axis=(1, 2)) <= audio.SILENCE_PEAK
+        row = {"clip": clip.clip, "label": clip.label, "group": clip.group, "fold": clip.fold}
+        tables.append(pd.DataFrame({**row, "start_s": starts, "silent": silent.astype(int)}))
+    if not tables:
+        raise DatasetError(
+            f"{folder}: no clip is as long as a window, {windows.length_s:g} s. "
+            "Lower windows.length_s or set windows.tail to reflect."
+        )
+    return pd.concat(tables, ignore_index=True)[["clip", "label", "start_s", "group", "fold", "silent"]]
+
+
+def read_lists(folder: Path) -> dict[str, str] | None:
+    """Read published lists of the files of each part, <folder>/<part>.txt; None where there are none.
+
+    Returns:
+        <label>/<file name> -> part.
+    """
+    if not folder.is_dir():
+        return None
+    lines = {part: (folder / f"{part}.txt").read_text(encoding="utf-8").split() for part in PARTS}
+    return {clip: part for part, clips in lines.items() for clip in clips}
+
+
+def assign_parts(
+    table: pd.DataFrame, splits: Mapping[str, Split], lists: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Deal the windows to parts under every split of params.
+
+    Returns:
+        one column a split and fold, rows as in `table`, values train, validation, test or empty (not used):
+        `<split>` for kind window; for kind source `<split>_<fold>`, where that fold tests, the next one validates
+        and the others train (3/1/1 of five), or the one `<split>_1` where there are published lists.
+    """
+    columns: dict[str, Any] = {}
+    for name, split in splits.items():
+        if split.kind == "window":
+            columns[name] = _shuffle(len(table), split)
+        elif lists is not None:
+            # The lists name .wav files; the official archive holds the same clips as .au.
+            stems = {str(Path(clip).with_suffix("")): part for clip, part in lists.items()}
+            columns[f"{name}_1"] = [stems.get(str(Path(clip).with_suffix("")), "") for clip in table["clip"]]
+        else:
+            folds = sorted(table["fold"].unique())
+            for index, fold in enumerate(folds):
+                tests, validates = table["fold"] == fold, table["fold"] == folds[(index + 1) % len(folds)]
+                columns[f"{name}_{fold}"] = np.select([tests, validates], ["test", "validation"], "train")
+    return pd.DataFrame(columns)
+
+
+def _shuffle(count: int, split: Split) -> np.ndarray[Any, np.dtype[np.str_]]:
+    """Shuffle, then cut at the fractions."""
+    assert split.fractions is not None  # params.Split sees to it
+    first, second = round(split.fractions[0] * count), round((split.fractions[0] + split.fractions[1]) * count)
+    order = np.random.default_rng(split.seed).permutation(count)
+    parts = np.empty(count, dtype="U10")
+    for part, rows in zip(PARTS, np.split(order, [first, second]), strict=True):
+        parts[rows] = part
+    return parts
+
+
+def describe_splits(
+    dataset: str, table: pd.DataFrame, parts: pd.DataFrame, splits: Mapping[str, Split], straddling_groups: list[str]
+) -> dict[str, Any]:
+    """Figures of metrics/splits/<dataset>.json: windows, silence, sizes of parts, and what stands in two parts."""
+    described: dict[str, Any] = {
+        "dataset": dataset,
+        "windows": len(table),
+        "silent_windows": int(table["silent"].sum()),
+        "recordings": int(table["clip"].nunique()),
+        "groups": int(table["group"].nunique()),
+        "groups_moved_to_one_fold": straddling_groups,
+        "splits": {},
+    }
+    for name in splits:
+        described["splits"][name] = {
+            column: {
+                **{part: int((parts[column] == part).sum()) for part in PARTS},
+                "unused": int((parts[column] == "").sum()),
+                "recordings_in_two_parts": count_straddling(table["clip"], parts[column]),
+                "groups_in_two_parts": count_straddling(table["group"], parts[column]),
+            }
+            for column in columns_of(name, parts)
+        }
+    return described
+
+
+def count_straddling(origins: pd.Series[Any], parts: pd.Series[Any]) -> int:
+    """Count origins (recordings, groups) with windows in more than one part."""
+    used = parts != ""
+    return int((parts[used].groupby(origins[used]).nunique() > 1).sum())
+
+
+def check_sources_apart(dataset: str, table: pd.DataFrame, parts: pd.DataFrame, splits: Mapping[str, Split]) -> None:
+    """Stop where a split that promises whole sources has one in two parts, or a part without a class.
+
+    Raises:
+        DatasetError: naming the split, the fold and the group or class.
+    """
+    for name, split in splits.items():
+        for column in columns_of(name, parts):
+            for part in PARTS:
+                absent = sorted(set(table["label"]) - set(table["label"][parts[column] == part]))
+                if absent and part == "train":
+                    raise DatasetError(f"{dataset}: split {column} has no {part} window of {', '.join(absent)}")
+                if not (parts[column] == part).any():
+                    raise DatasetError(f"{dataset}: split {column} has no {part} window")
+            if split.kind == "source" and count_straddling(table["group"], parts[column]):
+                raise DatasetError(f"{dataset}: split {column} has a source in two parts")

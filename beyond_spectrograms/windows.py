@@ -1,0 +1,50 @@
+"""The table of windows as the later stages read it: what each window is, its part, and its features."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from beyond_spectrograms.errors import ProjectError
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.representations.base import Features
+
+PARTS = ("train", "validation", "test")
+
+
+class FeaturesError(ProjectError):
+    """A stored array does not belong to the table of windows; the message names it and what to do."""
+
+
+def read_windows(folder: Path) -> pd.DataFrame:
+    """Read <folder>/windows.csv: clip, label, start_s, group, fold, silent; row i is row i of every feature array."""
+    return pd.read_csv(folder / "windows.csv", dtype={"clip": str, "label": str, "group": str}, keep_default_na=False)
+
+
+def read_parts(folder: Path) -> pd.DataFrame:
+    """Read <folder>/parts.csv: a column a split and fold, values of PARTS or empty, rows as in windows.csv."""
+    return pd.read_csv(folder / "parts.csv", dtype=str, keep_default_na=False)
+
+
+def columns_of(split: str, parts: pd.DataFrame) -> list[str]:
+    """List the columns of parts that belong to a split, one a fold, in order."""
+    return [column for column in parts.columns if column == split or re.fullmatch(rf"{split}_\d+", column)]
+
+
+def open_features(folder: Path, windows: int) -> Features:
+    """Map <folder>/features.npy, [windows, bands, frames], read-only.
+
+    Raises:
+        FeaturesError: it has not one row for each of `windows` windows.
+    """
+    features: Features = np.load(folder / "features.npy", mmap_mode="r")
+    if len(features) != windows:
+        raise FeaturesError(
+            f"{folder}: {len(features)} rows for {windows} windows. Run its featurize stage again (dvc repro -f)."
+        )
+    return features

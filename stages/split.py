@@ -1,0 +1,46 @@
+"""data/clips/<dataset> -> the table of windows and the part each is in, in data/splits/<dataset>."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.files import write_json, written_beside
+from beyond_spectrograms.params import load_params
+from beyond_spectrograms.splits import (
+    assign_groups,
+    assign_parts,
+    check_sources_apart,
+    describe_splits,
+    read_lists,
+    tabulate_windows,
+)
+
+
+def main() -> None:
+    params = load_params()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", choices=params.datasets)
+    dataset = parser.parse_args().dataset
+    folder = Path("data/clips", dataset)
+    clips = pd.read_csv(folder / "clips.csv", dtype={"clip": str, "label": str}, keep_default_na=False)
+
+    clips, straddling = assign_groups(dataset, clips, params.datasets[dataset].source)
+    table = tabulate_windows(clips, folder, params.windows)
+    parts = assign_parts(table, params.splits, read_lists(Path("data/raw", dataset, "lists")))
+    check_sources_apart(dataset, table, parts, params.splits)
+
+    for name, frame in (("windows", table), ("parts", parts)):
+        with written_beside(Path("data/splits", dataset, f"{name}.csv")) as beside:
+            frame.to_csv(beside, index=False, lineterminator="\n")
+    metrics = describe_splits(dataset, table, parts, params.splits, straddling)
+    metrics["clips_without_a_window"] = len(clips) - metrics["recordings"]
+    write_json(Path("metrics/splits", f"{dataset}.json"), metrics)
+    if too_short := metrics["clips_without_a_window"]:
+        print(f"{too_short} clips are shorter than a window and are left out; windows.tail: reflect would keep them")
+    print(f"{dataset}: {metrics['windows']} windows, {metrics['silent_windows']} silent; splits {', '.join(parts)}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from beyond_spectrograms.audio import (
+    FORMATS,
+    BadAudioError,
+    Format,
+    Recording,
+    Waveform,
+    convert,
+    cut_windows,
+    read_clip,
+    read_recording,
+    window_starts,
+    write_clip,
+)
+
+Sound = Callable[..., Waveform]
+PLAUSIBLE = (1.0, 600.0)
+
+
+def refusal(path: Path, seconds: tuple[float, float] = PLAUSIBLE) -> str:
+    with pytest.raises(BadAudioError) as caught:
+        read_recording(path, seconds)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype", "error"),
+    [
+        ("wav", "PCM_16", 2**-15),
+        ("wav", "PCM_24", 2**-23),
+        ("wav", "FLOAT", 0),
+        ("flac", "PCM_16", 2**-15),
+        ("au", "PCM_16", 2**-15),
+        ("aiff", "PCM_16", 2**-15),
+        ("ogg", "VORBIS", 0.05),
+        ("mp3", "MPEG_LAYER_III", 0.05),
+    ],
+)
+def test_every_format_is_read_with_its_length_rate_and_sound(
+    tmp_path: Path, sine: Sound, suffix: str, subtype: str, error: float
+) -> None:
+    sound = sine(1.5)
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, sound, 44_100, subtype=subtype)
+    recording = read_recording(path, PLAUSIBLE)
+    assert (recording.sample_rate, recording.seconds, recording.remarks) == (44_100, 1.5, ())
+    assert recording.samples.dtype == np.float32
+    middle = slice(4410, -4410)  # a lossy coder may ring at the ends
+    assert np.abs(recording.samples[middle] - sound[middle]).max() <= error
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
+@pytest.mark.parametrize(
+    ("suffix", "message"),
+    [
+        ("wav", "truncated: the header promises more than the {found} samples found"),
+        ("au", "truncated: the header promises more than the {found} samples found"),
+        ("flac", "not decodable as audio: Error : flac decoder lost sync."),
+        ("mp3", "truncated: the header promises 441000 samples, {found} could be decoded"),
+        ("aiff", "truncated: the header promises more than the {found} samples found"),
+    ],
+)
+def test_a_truncated_file_is_refused(tmp_path: Path, noise: Sound, suffix: str, message: str, kept: float) -> None:
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, noise(10), 44_100)
+    content = path.read_bytes()
+    path.write_bytes(content[: round(kept * len(content))])
+    found = "" if suffix == "flac" else len(soundfile.read(path)[0])
+    assert refusal(path) == message.format(found=found)
+
+
+@pytest.mark.parametrize("cut", [-9000, 0, 4, 5, 27, 1000])
+def test_an_ogg_file_that_breaks_off_is_refused(tmp_path: Path, noise: Sound, cut: int) -> None:
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, noise(10), 44_100)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rfind(b"OggS") + cut])
+    assert refusal(path) == f"truncated: the Ogg stream has no end mark after {len(soundfile.read(path)[0])} samples"
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    assert refusal(tmp_path / "a.wav") == "empty file (0 bytes)"
+
+
+@pytest.mark.parametrize("suffix", ["wav", "au"])
+def test_a_header_without_samples_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, np.zeros(0), 44_100)
+    assert refusal(path) == "empty: a header but no samples"
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "peak"),
+    [
+        (0, 0, "0"),
+        (5e-5, 5e-5, "5e-05"),
+        (0.5, -0.5, "0"),
+    ],
+)
+def test_a_silent_file_is_refused(tmp_path: Path, left: float, right: float, peak: str) -> None:
+    sound = np.zeros((44_100, 2), dtype=np.float32)
+    sound[100] = left, right
+    soundfile.write(tmp_path / "a.wav", sound, 44_100, subtype="FLOAT")
+    assert refusal(tmp_path / "a.wav") == f"silent: its peak is {peak}, silence is 0.0001 or less"
+
+
+def test_a_very_quiet_file_is_kept(tmp_path: Path, sine: Sound) -> None:
+    soundfile.write(tmp_path / "a.wav", sine(1, peak=2e-4), 44_100, subtype="FLOAT")
+    assert read_recording(tmp_path / "a.wav", PLAUSIBLE).remarks == ()
+
+
+def test_samples_that_are_not_numbers_are_counted_and_refused(tmp_path: Path, sine: Sound) -> None:
+    sound = sine(1)
+    sound[[5, 6]] = np.nan
+    sound[9] = np.inf
+    soundfile.write(tmp_path / "a.wav", sound, 44_100, subtype="FLOAT")
+    assert refusal(tmp_path / "a.wav") == "3 samples are not finite (NaN or infinite)"
+
+
+def test_an_8_bit_file_is_kept_with_a_remark(tmp_path: Path, sine: Sound) -> None:
+    soundfile.write(tmp_path / "a.wav", sine(1), 44_100, subtype="PCM_U8")
+    recording = read_recording(tmp_path / "a.wav", PLAUSIBLE)
+    assert recording.remarks == ("8-bit samples: quantisation noise at about -50 dBFS is part of the sound",)
+    assert np.abs(recording.samples - sine(1)).max() <= 1 / 128
+
+
+@pytest.mark.parametrize(("count", "remarks"), [(2, ()), (5, ("5 channels: mixed to mono by their mean",))])
+def test_channels_are_mixed_by_their_mean_and_more_than_two_remarked_on(
+    tmp_path: Path, noise: Sound, count: int, remarks: tuple[str, ...]
+) -> None:
+    channels = np.stack([noise(1, seed=seed) for seed in range(count)], axis=1)
+    soundfile.write(tmp_path / "a.wav", channels, 44_100, subtype="FLOAT")
+    recording = read_recording(tmp_path / "a.wav", PLAUSIBLE)
+    assert recording.remarks == remarks
+    np.testing.assert_allclose(recording.samples, channels.mean(axis=1), atol=1e-7)
+
+
+def test_a_fifth_of_a_second_is_too_short(tmp_path: Path, sine: Sound) -> None:
+    soundfile.write(tmp_path / "a.wav", sine(0.2), 44_100)
+    assert refusal(tmp_path / "a.wav") == "0.200 s long; plausible is 1 to 600 s"
+
+
+def test_an_hour_is_refused_without_decoding_it(tmp_path: Path) -> None:
+    path, seconds = tmp_path / "a.wav", 3600
+    soundfile.write(path, np.zeros(0), 8_000, subtype="PCM_U8")
+    header = path.read_bytes()[:-4] + struct.pack("<I", seconds * 8_000)
+    path.write_bytes(header)
+    os.truncate(path, len(header) + seconds * 8_000)  # sparse: 29 MB that take no room
+    assert soundfile.info(path).duration == seconds
+    began = time.perf_counter()
+    assert refusal(path) == "3600.000 s long; plausible is 1 to 600 s"
+    refused = time.perf_counter() - began
+    began = time.perf_counter()
+    soundfile.read(path, dtype="float32")
+    assert refused < (time.perf_counter() - began) / 3
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_a_text_file_with_the_name_of_a_sound_is_refused(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a.{suffix}").write_text("This is not a sound.\n" * 100)
+    assert refusal(tmp_path / f"a.{suffix}") == "not decodable as audio: Format not recognised."
+
+
+@pytest.mark.parametrize("sample_rate", [3_999, 192_001])
+def test_an_implausible_sample_rate_is_refused(tmp_path: Path, sine: Sound, sample_rate: int) -> None:
+    soundfile.write(tmp_path / "a.wav", sine(1, sample_rate), sample_rate)
+    assert refusal(tmp_path / "a.wav") == f"sample rate {sample_rate} Hz; plausible is 4000 to 192000 Hz"
+
+
+@pytest.mark.parametrize("sample_rate", [8_000, 22_050, 44_100, 48_000, 96_000])
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_a_converted_clip_has_the_nearest_whole_number_of_samples(sample_rate: int, form: Format) -> None:
+    for samples in range(sample_rate, sample_rate + 25):
+        converted, _ = convert(Recording(np.zeros(samples, np.float32), sample_rate, ()), form)
+        assert abs(len(converted) - samples * form.sample_rate / sample_rate) <= 0.5
+        assert converted.shape[1] == form.channels
+
+
+@pytest.mark.parametrize("sample_rate", [22_050, 44_100, 48_000])
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_a_1_khz_sine_stays_one_at_its_level(sine: Sound, sample_rate: int, form: Format) -> None:
+    converted, limited = convert(Recording(sine(2, sample_rate), sample_rate, ()), form)
+    second = converted[form.sample_rate // 2 : 3 * form.sample_rate // 2, 0]  # a whole second: bins are 1 Hz apart
+    spectrum = np.abs(np.fft.rfft(second)) * 2 / len(second)
+    assert spectrum.argmax() == 1000
+    assert abs(20 * np.log10(spectrum[1000] / 0.5)) < 0.1
+    assert np.delete(spectrum, 1000).max() < 1e-4 * 0.5
+    assert limited == 0
+
+
+def test_the_two_channels_of_48_khz_are_the_same_sound(noise: Sound) -> None:
+    recording = Recording(noise(1.5), 44_100, ())
+    stereo, _ = convert(recording, Format(48_000, 2))
+    mono, _ = convert(recording, Format(48_000, 1))
+    assert stereo.shape == (72_000, 2)
+    np.testing.assert_array_equal(stereo[:, :1], mono)
+    np.testing.assert_array_equal(stereo[:, 1:], mono)
+
+
+def test_ringing_over_full_scale_is_limited_and_counted() -> None:
+    square = np.sign(np.sin(2 * np.pi * 1000 * (np.arange(44_100) + 0.5) / 44_100)).astype(np.float32)
+    converted, limited = convert(Recording(square, 44_100, ()), Format(48_000, 1))
+    assert np.abs(converted).max() == 1
+    assert limited == np.count_nonzero(np.abs(converted) == 1) > 1000
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_a_stored_clip_is_read_back_to_24_bits(tmp_path: Path, noise: Sound, form: Format) -> None:
+    samples, _ = convert(Recording(noise(1), 44_100, ()), form)
+    write_clip(tmp_path / "a.flac", samples, form.sample_rate)
+    back = read_clip(tmp_path / "a.flac", form)
+    assert back.shape == (form.channels, form.sample_rate)
+    assert np.abs(back - samples.T).max() <= 2**-23
+
+
+def test_a_clip_in_the_wrong_folder_is_refused(tmp_path: Path, noise: Sound) -> None:
+    path = tmp_path / "a.flac"
+    write_clip(path, noise(1, 16_000)[:, None], 16_000)
+    with pytest.raises(BadAudioError) as caught:
+        read_clip(path, Format(48_000, 2))
+    assert str(caught.value) == f"{path}: 16000 Hz and 1 channels, not 48000 Hz and 2"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "length_s", "hop_s", "drop", "reflect"),
+    [
+        (5.0, 1.0, 1.0, [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]),
+        (4.9, 1.0, 1.0, [0, 1, 2, 3], [0, 1, 2, 3, 4]),
+        (5.1, 1.0, 1.0, [0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5]),
+        (5.0, 2.0, 1.0, [0, 1, 2, 3], [0, 1, 2, 3]),
+        (5.5, 2.0, 1.0, [0, 1, 2, 3], [0, 1, 2, 3, 4]),
+        (1.0, 0.5, 0.25, [0, 0.25, 0.5], [0, 0.25, 0.5]),
+        (0.6, 1.0, 1.0, [], [0]),
+        (1.5, 2.0, 1.0, [], [0]),
+        (5.5, 1.0, 2.0, [0, 2, 4], [0, 2, 4]),
+    ],
+)
+def test_windows_start_every_hop_and_only_reflect_keeps_the_tail(
+    seconds: float, length_s: float, hop_s: float, drop: list[float], reflect: list[float]
+) -> None:
+    assert window_starts(seconds, length_s, hop_s, "drop") == drop
+    assert window_starts(seconds, length_s, hop_s, "reflect") == reflect
+
+
+@pytest.mark.parametrize(("length_s", "hop_s"), [(1.0, 1.0), (2.0, 1.0)])
+def test_windows_hold_the_clip_from_their_start_on(noise: Sound, length_s: float, hop_s: float) -> None:
+    clip = np.stack([noise(5, 1000, seed) for seed in (0, 1)])
+    starts = window_starts(5, length_s, hop_s, "drop")
+    windows = cut_windows(clip, starts, length_s, 1000)
+    length = int(1000 * length_s)
+    assert windows.shape == (len(starts), 2, length)
+    for index, window in enumerate(windows):
+        np.testing.assert_array_equal(window, clip[:, 1000 * index : 1000 * index + length])
+
+
+def test_a_reflected_tail_is_the_clip_backwards_and_never_silence(noise: Sound) -> None:
+    clip = noise(2.3, 1000)[None]
+    windows = cut_windows(clip, window_starts(2.3, 1, 1, "reflect"), 1, 1000)
+    assert windows.shape == (3, 1, 1000)
+    np.testing.assert_array_equal(windows[2, 0, :300], clip[0, 2000:])
+    np.testing.assert_array_equal(windows[2, 0, 300:], clip[0, 2298 - 700 + 1 : 2299][::-1])
+    np.testing.assert_array_equal(windows.reshape(1, -1), np.pad(clip, ((0, 0), (0, 700)), mode="reflect"))
+    assert np.count_nonzero(windows[2]) == 1000
+
+
+def test_a_clip_shorter_than_half_a_window_is_reflected_again_and_again(noise: Sound) -> None:
+    clip = noise(0.3, 1000)[None]
+    (window,) = cut_windows(clip, window_starts(0.3, 1, 1, "reflect"), 1, 1000)
+    there_and_back = np.concatenate([clip[0], clip[0, -2:0:-1]])
+    np.testing.assert_array_equal(window[0], np.tile(there_and_back, 2)[:1000])
+
+
+def test_a_window_must_be_a_whole_number_of_samples(noise: Sound) -> None:
+    with pytest.raises(ValueError, match=r"^windows.length_s 0.33 is not a whole number of samples at 22050 Hz$"):
+        cut_windows(noise(1, 22_050)[None], [0.0], 0.33, 22_050)
