@@ -1,0 +1,175 @@
+"""One array of features per data set and representation, computed clip by clip, resumable and incremental.
+
+A clip's rows are known by a key: a digest of its sound, its windows and of all that decides the encoding. Rows whose
+key is already stored (by a run that was killed, or by an earlier run on fewer clips) are copied, all others computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from beyond_spectrograms import audio
+from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.files import replace_folder, write_json, write_text
+from beyond_spectrograms.progress import track
+from beyond_spectrograms.representations.base import Features, Representation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one clip: `first` to `first + count` of the array, under `key`."""
+
+    clip: str
+    first: int
+    count: int
+    key: str
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What an extraction did. `seconds` is the time spent on the `computed` windows, decoding included."""
+
+    windows: int
+    computed: int
+    seconds: float
+
+
+def fingerprint(representation: Representation, record: dict[str, Any], weights: Path | None, length_s: float) -> str:
+    """Digest all that decides a window's features besides its sound: params, weights, code and library versions."""
+    sources = [Path(inspect.getfile(kind)) for kind in (type(representation), Representation)]
+    sources.append(Path(audio.__file__))
+    digest = hashlib.sha256(json.dumps([record, length_s], sort_keys=True).encode())
+    for path in [*sources, *([weights] if weights else [])]:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    digest.update(repr([(package, version(package)) for package in representation.packages]).encode())
+    return digest.hexdigest()
+
+
+def extract(
+    representation: Representation,
+    table: pd.DataFrame,
+    clips: Path,
+    *,
+    length_s: float,
+    mark: str,
+    place: Path,
+    work: Path,
+) -> Extraction:
+    """Encode the windows of `table` (clip, start_s, ...; rows of a clip adjacent) into place/features.npy.
+
+    One clip is in memory at a time. The array grows in `work`, which is renamed to `place` at the end; `mark` is the
+    `fingerprint`. place/index.json holds the key of every clip's rows.
+    """
+    rows = list(_plan(representation, table, clips, length_s, mark))
+    samples = round(length_s * representation.form.sample_rate)
+    shape = (len(table), representation.bands, representation.frames(samples))
+    work.mkdir(parents=True, exist_ok=True)
+    array = _open_array(work / "features.npy", shape)
+    journal = work / "journal.jsonl"
+    done = _read_journal(journal, array, rows)
+    stored = _read_stored(place, shape)
+    starts = table["start_s"].to_numpy()
+    computed, seconds = 0, 0.0
+    with journal.open("a", encoding="utf-8") as log:
+        todo = [part for part in rows if part not in done]
+        for part in track(todo, representation.name, len(rows), len(rows) - len(todo)):
+            features = stored(part.key)
+            if features is None:
+                began = time.perf_counter()
+                windows = _read_windows(representation, part, clips, list(starts[_slice(part)]), length_s)
+                features = representation.encode(windows, representation.form.sample_rate)
+                seconds += time.perf_counter() - began
+                computed += part.count
+            array[_slice(part)] = features
+            sha256 = hashlib.sha256(features.tobytes()).hexdigest()
+            log.write(json.dumps({"key": part.key, "first": part.first, "sha256": sha256}) + "\n")
+            log.flush()
+    array.flush()
+    del array, stored
+    write_json(work / "index.json", {"shape": shape, "clips": [[r.clip, r.first, r.count, r.key] for r in rows]})
+    replace_folder(work, place)
+    (place / journal.name).unlink()  # not before: a run killed while renaming needs it to go on
+    return Extraction(len(table), computed, seconds)
+
+
+def _slice(rows: Rows) -> slice:
+    return slice(rows.first, rows.first + rows.count)
+
+
+def _plan(
+    representation: Representation, table: pd.DataFrame, clips: Path, length_s: float, mark: str
+) -> Iterator[Rows]:
+    """Work out which rows belong to which clip, and their keys."""
+    names, starts = table["clip"].to_numpy(), table["start_s"].to_numpy()
+    changes = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
+    for first, end in zip(changes, np.append(changes[1:], len(names)), strict=True):
+        sound = clip_path(clips, representation.form, names[first]).read_bytes()
+        content = [mark, hashlib.sha256(sound).hexdigest(), list(map(float, starts[first:end])), length_s]
+        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        yield Rows(str(names[first]), int(first), int(end - first), key)
+
+
+def _read_windows(
+    representation: Representation, rows: Rows, clips: Path, starts: list[float], length_s: float
+) -> audio.Waveform:
+    clip = audio.read_clip(clip_path(clips, representation.form, rows.clip), representation.form)
+    return audio.cut_windows(clip, starts, length_s, representation.form.sample_rate)
+
+
+def _open_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float32]]:
+    """Open the array a killed run left, or make a new one."""
+    if path.exists():
+        try:
+            array = np.lib.format.open_memmap(path, mode="r+")
+        except ValueError:  # killed while the file was being made
+            path.unlink()
+        else:
+            if array.shape == shape and array.dtype == np.float32:
+                return array
+            del array
+            path.unlink()
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+
+
+def _read_journal(path: Path, array: Features, rows: list[Rows]) -> set[Rows]:
+    """Read which clips a killed run finished, each proved by the digest of its rows."""
+    if not path.exists():
+        return set()
+    places = {(part.key, part.first): part for part in rows}  # two equal clips have one key
+    done = set()
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:  # the line that was being written when the run was killed
+            continue
+        part = places.get((entry["key"], entry["first"]))
+        if part and hashlib.sha256(array[_slice(part)].tobytes()).hexdigest() == entry["sha256"]:
+            done.add(part)
+            kept.append(line)
+    write_text(path, "".join(f"{line}\n" for line in kept))
+    return done
+
+
+def _read_stored(place: Path, shape: tuple[int, ...]) -> Callable[[str], Features | None]:
+    """Look up the rows of an earlier, finished extraction by key."""
+    index = place / "index.json"
+    if not index.exists():
+        return lambda key: None  # noqa: ARG005
+    array: Features = np.load(place / "features.npy", mmap_mode="r")
+    entries = (Rows(*entry) for entry in json.loads(index.read_text(encoding="utf-8"))["clips"])
+    rows = {part.key: _slice(part) for part in entries} if array.shape[1:] == shape[1:] else {}
+    return lambda key: array[rows[key]] if key in rows else None

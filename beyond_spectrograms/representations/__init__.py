@@ -1,0 +1,28 @@
+"""What a window of sound can be turned into: spectrograms and codec latents, behind one contract (base.py)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from beyond_spectrograms.representations.base import Representation
+
+if TYPE_CHECKING:
+    from beyond_spectrograms import params
+
+
+def create_representation(name: str, record: params.Representation, weights: Path | None) -> Representation:
+    """Make the representation a record of params.yaml describes. `weights` is its weights file, if it has one."""
+    match record.kind:
+        case "mel":
+            from beyond_spectrograms.representations.mel import MelSpectrogram
+
+            return MelSpectrogram(name, record)
+        case "encodec":
+            from beyond_spectrograms.representations.encodec import EncodecLatents
+
+            return EncodecLatents(name, record, weights)
+        case "soundstream":
+            from beyond_spectrograms.representations.soundstream import SoundStreamLatents
+
+            return SoundStreamLatents(name, weights)

@@ -1,0 +1,90 @@
+"""The contract of a representation, checked loudly at every call."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from beyond_spectrograms.audio import Format, Waveform
+from beyond_spectrograms.errors import ProjectError
+
+Features = npt.NDArray[np.float32]
+
+
+class RepresentationError(ProjectError):
+    """A representation was given, or gave, what its contract excludes."""
+
+
+class CheckpointError(ProjectError):
+    """Weights are missing, or are not what their record says; the message names the file and what to do."""
+
+
+class Representation(ABC):
+    """Turns windows of sound into arrays [bands, frames].
+
+    A new representation is one file: set `form`, `bands` and `hop_length`, write `frames` and `_encode`, and give it a
+    record in params.yaml. `encode` checks input and output, so `_encode` need not.
+
+    Attributes:
+        name: its key in params.yaml.
+        form: sample rate (Hz) and channels it takes.
+        bands: height of a window: mel bands or latent channels.
+        hop_length: samples from one frame to the next; frame_rate is form.sample_rate / hop_length.
+        packages: distributions whose version can change the result.
+    """
+
+    name: str
+    form: Format
+    bands: int
+    hop_length: int
+    packages: ClassVar[tuple[str, ...]] = ("numpy",)
+    _proven = False
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.form.sample_rate / self.hop_length
+
+    @abstractmethod
+    def frames(self, samples: int) -> int:
+        """Say how many frames a window of `samples` samples has: the frame law."""
+
+    @abstractmethod
+    def _encode(self, windows: Waveform) -> Features:
+        """Encode windows [windows, channels, samples] as [windows, bands, frames]."""
+
+    def encode(self, windows: Waveform, sample_rate: int) -> Features:
+        """Encode windows [windows, channels, samples] at `sample_rate` Hz as float32 [windows, bands, frames].
+
+        The first call encodes its first window twice, to see that the result is the same to the bit.
+
+        Raises:
+            RepresentationError: rate, channels, dtype, shape or values are wrong, or the encoding is not repeatable.
+        """
+        self._check_input(windows, sample_rate)
+        features = self._encode(windows)
+        expected = (len(windows), self.bands, self.frames(windows.shape[2]))
+        if features.shape != expected or features.dtype != np.float32:
+            raise RepresentationError(
+                f"{self.name}: gave {features.dtype} {list(features.shape)}, "
+                f"promised float32 {list(expected)} [windows, bands, frames]"
+            )
+        if not np.isfinite(features).all():
+            raise RepresentationError(f"{self.name}: gave values that are not finite")
+        if not self._proven and len(windows):
+            if self._encode(windows[:1]).tobytes() != features[:1].tobytes():
+                raise RepresentationError(f"{self.name}: gave two results for one window; it must be deterministic")
+            self._proven = True
+        return features
+
+    def _check_input(self, windows: Waveform, sample_rate: int) -> None:
+        if windows.dtype != np.float32 or windows.ndim != 3 or windows.shape[1] != self.form.channels:
+            raise RepresentationError(
+                f"{self.name}: takes float32 [windows, {self.form.channels} channels, samples], "
+                f"got {windows.dtype} {list(windows.shape)}"
+            )
+        if sample_rate != self.form.sample_rate:
+            raise RepresentationError(f"{self.name}: takes {self.form.sample_rate} Hz, got {sample_rate} Hz")

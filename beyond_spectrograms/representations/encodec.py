@@ -1,0 +1,102 @@
+"""EnCodec's encoder before the quantiser, by the encodec package."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+import numpy as np
+
+from beyond_spectrograms.audio import Format, Waveform
+from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
+
+if TYPE_CHECKING:
+    from encodec.model import EncodecModel
+
+    from beyond_spectrograms.params import Encodec
+
+
+class EncodecLatents(Representation):
+    """Latents [128, ceil(samples / 320)] of one encoder call on each window, as the paper's authors make them.
+
+    24 kHz is mono and causal. At 48 kHz (stereo) the encoder is called on the window itself: `EncodecModel.encode`
+    would cut it into overlapping segments and divide each by its level, giving 152 frames for 1 s instead of 150.
+    With `weights: untrained` the encoder is what the package's own initialisation makes of the seed: a control, not
+    EnCodec.
+    """
+
+    packages: ClassVar[tuple[str, ...]] = ("encodec", "numpy", "torch")
+
+    def __init__(self, name: str, record: Encodec, weights: Path | None) -> None:
+        self.name = name
+        self.form = Format(24_000, 1) if record.model == "24khz" else Format(48_000, 2)
+        model = untrained_model(record.model, record.seed or 0)
+        if record.weights != "untrained":
+            if weights is None:
+                raise CheckpointError(f"{name}: its weights file is missing. Run `dvc repro download_weights@{name}`.")
+            load_checkpoint(model, weights)
+        self._encoder = model.encoder.eval()
+        self.bands = int(model.encoder.dimension)
+        self.hop_length = int(model.encoder.hop_length)  # numpy makes it: not JSON
+
+    def frames(self, samples: int) -> int:
+        """Count frames: the strides 2, 4, 5, 8 multiply to a hop of 320 samples; the last frame may be partial."""
+        return -(-samples // self.hop_length)
+
+    def _encode(self, windows: Waveform) -> Features:
+        # One thread a window: the last bits of a convolution depend on how many threads share it, and windows side by
+        # side use all cores as well.
+        with ThreadPoolExecutor(initializer=_use_one_thread) as pool:
+            return np.stack(list(pool.map(self._encode_window, windows)))
+
+    def _encode_window(self, window: Waveform) -> Features:
+        """Encode one window [channels, samples] as [128, frames]."""
+        import torch
+
+        with torch.inference_mode():
+            latents = self._encoder(torch.from_numpy(window[None]))[0].numpy()
+        return np.asarray(latents, dtype=np.float32)
+
+
+def _use_one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def untrained_model(model: str, seed: int) -> EncodecModel:
+    """Build the package's model `24khz` or `48khz` with weights drawn from `seed`, leaving torch's own state alone."""
+    import torch
+    from encodec.model import EncodecModel
+
+    build = EncodecModel.encodec_model_24khz if model == "24khz" else EncodecModel.encodec_model_48khz
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        # encodec 0.1.1 uses the older of torch's two weight_norm functions.
+        warnings.filterwarnings("ignore", message=".*weight_norm.* is deprecated", category=FutureWarning)
+        torch.manual_seed(seed)
+        return cast("EncodecModel", build(pretrained=False))
+
+
+def load_checkpoint(model: EncodecModel, path: Path) -> None:
+    """Load a state dict into `model` without running any code the file may hold.
+
+    Raises:
+        CheckpointError: the file is missing, holds more than tensors, or its tensors are not the model's.
+    """
+    import torch
+
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file. Run `dvc repro` on its download_weights stage.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: not a plain checkpoint of tensors, refused without running it. Delete it and download it again."
+        ) from error
+    try:
+        model.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not the weights of EnCodec at {model.sample_rate} Hz. {error}") from error

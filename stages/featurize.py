@@ -1,0 +1,54 @@
+"""data/clips/<dataset> -> data/features/<dataset>/<representation>, rows in the order of the table of windows."""
+
+import argparse
+import json
+from pathlib import Path
+
+from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.features import extract, fingerprint
+from beyond_spectrograms.files import write_json
+from beyond_spectrograms.params import load_params
+from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.windows import read_windows
+
+
+def main() -> None:
+    params = load_params()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", choices=params.datasets)
+    parser.add_argument("representation", choices=params.representations)
+    arguments = parser.parse_args()
+    dataset, name = arguments.dataset, arguments.representation
+    record, length_s = params.representations[name], params.windows.length_s
+    table = read_windows(Path("data/splits", dataset))
+    weights_folder = Path("data/weights", name)
+    weights_file = json.loads((weights_folder / "record.json").read_text(encoding="utf-8"))["file"]
+    weights = weights_folder / weights_file if weights_file else None
+
+    representation = create_representation(name, record, weights)
+    frames = representation.frames(round(length_s * representation.form.sample_rate))
+    size = len(table) * representation.bands * frames * 4
+    print(f"{dataset} as {name}: {len(table)} windows, {len(table) * length_s:g} s of sound, {size / 1e6:.0f} MB")
+    place, work = Path("data/features", dataset, name), Path("data/partial/features", f"{dataset}-{name}")
+    mark = fingerprint(representation, record.model_dump(), weights, length_s)
+    extraction = extract(
+        representation, table, Path("data/clips", dataset), length_s=length_s, mark=mark, place=place, work=work
+    )
+    print(f"computed {extraction.computed} windows in {extraction.seconds:.1f} s, kept the others")
+
+    metrics = {
+        "dataset": dataset,
+        "representation": name,
+        "windows": len(table),
+        "bands": representation.bands,
+        "frames": frames,
+        "frame_rate": representation.frame_rate,
+        "bytes": size,
+        "computed_windows": extraction.computed,
+        "seconds_per_window": extraction.seconds / extraction.computed if extraction.computed else None,
+    }
+    write_json(Path("metrics/features", dataset, f"{name}.json"), metrics)
+
+
+if __name__ == "__main__":
+    run_stage(main)
