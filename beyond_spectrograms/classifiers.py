@@ -1,0 +1,102 @@
+"""The two networks of the paper: the one its code runs, and the one its text cites."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from beyond_spectrograms.errors import ProjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from beyond_spectrograms.params import Protocol
+
+
+class ClassifierError(ProjectError):
+    """A classifier cannot take windows of this size, or the device asked for is not there."""
+
+
+def conv1d(bands: int, frames: int, classes: int) -> nn.Sequential:
+    """Build the released code's network: bands are channels, convolution is over time alone.
+
+    Takes windows [windows, bands, frames], gives logits [windows, classes]. ReLU stands behind the pooling instead of
+    before it: both orders give the same values and gradients, this one touches a fifth of them.
+    """
+    pooled = ((frames - 4) // 5 - 4) // 5
+    if pooled < 1:
+        raise ClassifierError(f"conv1d needs windows of at least 49 frames, got {frames}: take a shorter hop_length")
+    return nn.Sequential(
+        nn.Conv1d(bands, 128, kernel_size=5),
+        nn.MaxPool1d(5),
+        nn.ReLU(),
+        nn.Conv1d(128, 256, kernel_size=5),
+        nn.MaxPool1d(5),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Flatten(),
+        nn.Linear(256 * pooled, classes),
+    )
+
+
+def conv2d(bands: int, frames: int, classes: int) -> nn.Sequential:
+    """Build Keras' mnist_convnet, which the paper's text cites: a window is an image of bands x frames.
+
+    Takes windows [windows, bands, frames], gives logits [windows, classes].
+    Source: https://keras.io/examples/vision/mnist_convnet/
+    """
+    height, width = ((bands - 2) // 2 - 2) // 2, ((frames - 2) // 2 - 2) // 2
+    if min(height, width) < 1:
+        raise ClassifierError(f"conv2d needs windows of at least 10 x 10, got {bands} bands x {frames} frames")
+    return nn.Sequential(
+        nn.Unflatten(1, (1, bands)),
+        nn.Conv2d(1, 32, kernel_size=3),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, kernel_size=3),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.5),
+        nn.Linear(64 * height * width, classes),
+    )
+
+
+CLASSIFIERS: dict[str, Callable[[int, int, int], nn.Sequential]] = {"conv1d": conv1d, "conv2d": conv2d}
+
+
+class Standardize(nn.Module):
+    """Bring each band to mean 0 and deviation 1 by statistics [bands] of the training part."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Standardise windows [windows, bands, frames]."""
+        return (windows - self.mean[:, None]) / self.deviation[:, None]
+
+
+def build_network(protocol: Protocol, bands: int, frames: int, classes: int) -> nn.Sequential:
+    """Build the protocol's classifier, behind a standardising layer (yet without statistics) if it asks for one."""
+    network = CLASSIFIERS[protocol.classifier](bands, frames, classes)
+    if protocol.standardize:
+        network = nn.Sequential(Standardize(torch.zeros(bands), torch.ones(bands)), *network)
+    return network
+
+
+def choose_device(device: str) -> str:
+    """Resolve `auto` to cuda where there is one, else cpu.
+
+    Raises:
+        ClassifierError: cuda was asked for and is not there.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ClassifierError("device is cuda in params.yaml, and torch finds no CUDA device. Choose auto or cpu.")
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"

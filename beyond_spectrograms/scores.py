@@ -1,0 +1,155 @@
+"""Scores of trained classifiers on the test part: by window, by recording, by class, with and without silence."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.errors import ProjectError
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import Protocol
+    from beyond_spectrograms.representations.base import Features
+
+BATCH = 256  # windows a forward pass; does not change any result
+
+
+class ModelError(ProjectError):
+    """A stored classifier does not fit the data or the protocol; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Class probabilities [windows, classes] of one fold and seed's test windows, which are `rows` of the table.
+
+    `epoch` is the epoch whose weights were selected; `diverged_at_epoch` where training ended in a loss that is not
+    finite.
+    """
+
+    fold: int
+    seed: int
+    epoch: int
+    diverged_at_epoch: int | None
+    rows: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float32]
+    seconds: float
+
+
+def predict(
+    model: Path,
+    protocol: Protocol,
+    features: Features,
+    *,
+    rows: npt.NDArray[np.int64],
+    classes: list[str],
+    fold: int,
+    seed: int,
+    device: str,
+) -> Predictions:
+    """Classify rows of features [windows, bands, frames] with a stored classifier.
+
+    With `dropout_at_evaluation` dropout stays active, as in the paper's released code, drawn from fold and seed.
+
+    Raises:
+        ModelError: the file was trained for other classes or another network.
+    """
+    import torch
+    from safetensors import safe_open
+
+    with safe_open(model, framework="pt") as stored:
+        notes = json.loads(stored.metadata()["notes"])
+        state = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  not a mapping
+    if notes.pop("classes") != classes:
+        raise ModelError(f"{model}: trained for other classes than the data's. Run its train stage again.")
+    network = build_network(protocol, features.shape[1], features.shape[2], len(classes))
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        size = f"{features.shape[1]} bands x {features.shape[2]} frames"
+        raise ModelError(f"{model}: not a {protocol.classifier} for windows of {size}. {error}") from error
+    network.to(device).train(protocol.dropout_at_evaluation)
+    torch.manual_seed(seed * 1000 + fold)
+    torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
+    probabilities = []
+    began = time.perf_counter()
+    with torch.inference_mode():
+        for first in range(0, len(rows), BATCH):
+            windows = torch.from_numpy(features[rows[first : first + BATCH]]).to(device)
+            probabilities.append(network(windows).softmax(1).cpu().numpy())
+    seconds = time.perf_counter() - began
+    return Predictions(fold, seed, **notes, rows=rows, probabilities=np.concatenate(probabilities), seconds=seconds)
+
+
+def tabulate_predictions(runs: list[Predictions], table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """One row a tested window: fold, seed, clip, start_s, silent, label, predicted, probability, label_probability.
+
+    A last block of columns, p_<class number>, keeps every probability for the scores of recordings.
+    """
+    frames = []
+    for run in runs:
+        frame = table.iloc[run.rows][["clip", "start_s", "silent", "label"]].reset_index(drop=True)
+        target = np.searchsorted(classes, frame["label"])
+        best = run.probabilities.argmax(1)
+        frame["predicted"] = np.asarray(classes)[best]
+        frame["probability"] = run.probabilities.max(1)
+        frame["label_probability"] = run.probabilities[np.arange(len(target)), target]
+        frame.insert(0, "seed", run.seed)
+        frame.insert(0, "fold", run.fold)
+        every = pd.DataFrame(run.probabilities, columns=[f"p_{index}" for index in range(len(classes))])
+        frames.append(pd.concat([frame, every], axis=1))
+    return pd.concat(frames, ignore_index=True)
+
+
+def accuracies(predictions: pd.DataFrame, classes: list[str]) -> dict[str, float | None]:
+    """Fractions right: of windows, of recordings (by the mean of their windows' probabilities), mean over classes.
+
+    None each where there is no window to judge by.
+    """
+    if predictions.empty:
+        return dict.fromkeys(("window_accuracy", "recording_accuracy", "class_accuracy"))
+    right = predictions["predicted"] == predictions["label"]
+    columns = [f"p_{index}" for index in range(len(classes))]
+    recordings = predictions.groupby(["fold", "seed", "clip"], sort=True)
+    means = recordings[columns].mean().to_numpy()
+    recording_right = np.asarray(classes)[means.argmax(1)] == recordings["label"].first().to_numpy()
+    return {
+        "window_accuracy": float(right.mean()),
+        "recording_accuracy": float(recording_right.mean()),
+        "class_accuracy": float(right.groupby(predictions["label"]).mean().mean()),
+    }
+
+
+def score(runs: list[Predictions], predictions: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
+    """Pool the tested windows of all folds and seeds into the figures of metrics/scores.
+
+    A recording counts once for each fold and seed that tested it. `class_accuracy` is the mean over classes of the
+    fraction of a class' windows that were right. Confusion counts are [true class, predicted class].
+    """
+    from sklearn.metrics import confusion_matrix
+
+    by_fold = []
+    for run in runs:
+        mine = predictions[(predictions["fold"] == run.fold) & (predictions["seed"] == run.seed)]
+        told = {key: getattr(run, key) for key in ("fold", "seed", "epoch", "diverged_at_epoch")}
+        by_fold.append({**told, **accuracies(mine, classes)})
+    counts = confusion_matrix(predictions["label"], predictions["predicted"], labels=classes)
+    return {
+        "folds": len({run.fold for run in runs}),
+        "seeds": len({run.seed for run in runs}),
+        "diverged_runs": sum(run.diverged_at_epoch is not None for run in runs),
+        "windows": len(predictions),
+        "silent_windows": int(predictions["silent"].sum()),
+        "recordings": int(predictions["clip"].nunique()),
+        **accuracies(predictions, classes),
+        "without_silent": accuracies(predictions[predictions["silent"] == 0], classes),
+        "by_fold": by_fold,
+        "confusion": {"classes": classes, "counts": counts.tolist()},
+    }

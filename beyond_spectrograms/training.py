@@ -1,0 +1,297 @@
+"""One training loop for every protocol: a protocol is data (params.yaml), never a branch of code elsewhere.
+
+Each fold and seed is one `Job`, trained on one thread so that its result does not depend on how many cores there are;
+on the CPU as many jobs run side by side as there are cores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.files import write_json, written_beside
+from beyond_spectrograms.progress import counting
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+
+    import torch
+
+    from beyond_spectrograms.params import Protocol
+    from beyond_spectrograms.representations.base import Features
+
+CHECKPOINT_SECONDS = 30.0  # what a killed run loses at most, per job
+HISTORY_COLUMNS = ("epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One classifier to train.
+
+    Attributes:
+        features: folder with features.npy [windows, bands, frames].
+        targets: class index of every window [windows].
+        parts: part of every window [windows]: train, validation, test or empty. Test rows are never read here.
+        classes: labels by class index.
+        work: folder for this job's checkpoint and result.
+    """
+
+    features: Path
+    targets: npt.NDArray[np.int64]
+    parts: npt.NDArray[np.str_]
+    classes: tuple[str, ...]
+    protocol: Protocol
+    epochs: int
+    fold: int
+    seed: int
+    device: str
+    work: Path
+
+    @property
+    def name(self) -> str:
+        """File name of its result, without suffix."""
+        return f"fold_{self.fold}-seed_{self.seed}"
+
+    def mark(self) -> str:
+        """Digest all that decides the result: what a killed run left is only continued under the same mark."""
+        import torch
+
+        code = [(Path(__file__).parent / name).read_bytes() for name in ("training.py", "classifiers.py")]
+        digest = hashlib.sha256(b"".join(code) + (self.features / "index.json").read_bytes())
+        used = np.where(self.parts == "test", "", self.parts)
+        digest.update(self.targets.tobytes() + "\n".join(used).encode())
+        settings = (self.protocol.model_dump(), self.epochs, self.fold, self.seed, self.device, torch.__version__)
+        digest.update(repr(settings).encode())
+        return digest.hexdigest()
+
+
+@dataclass
+class State:
+    """Where a job stands; everything in it is in the checkpoint."""
+
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    best: dict[str, torch.Tensor]
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    history: list[list[float]] = field(default_factory=list)
+    seconds: float = 0.0
+    diverged_at_epoch: int | None = None
+
+
+def train_all(jobs: list[Job]) -> None:
+    """Train every job not finished yet; results lie in job.work/<job.name>.safetensors and .json."""
+    todo = [job for job in jobs if not is_finished(job)]
+    total = sum(job.epochs for job in jobs)
+    finished = total - sum(job.epochs for job in todo)
+    context = get_context("spawn")
+    epochs_done: Synchronized[int] = context.Value("i", finished)
+    if jobs[0].device == "cuda":
+        with counting("train, epochs", total, lambda: epochs_done.value):
+            for job in todo:
+                train(job, epochs_done)
+        return
+    workers = max(1, min(len(todo), len(os.sched_getaffinity(0))))
+    with (
+        counting("train, epochs", total, lambda: epochs_done.value),
+        ProcessPoolExecutor(workers, context, initializer=_share_counter, initargs=(epochs_done,)) as pool,
+    ):
+        futures = [pool.submit(_train_in_worker, job) for job in todo]
+        done, pending = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in pending:
+            future.cancel()
+        for future in done:
+            future.result()
+
+
+_counter: Synchronized[int] | None = None
+
+
+def _share_counter(counter: Synchronized[int]) -> None:
+    global _counter  # noqa: PLW0603  how multiprocessing hands shared memory to its workers
+    _counter = counter
+
+
+def _train_in_worker(job: Job) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    train(job, _counter)
+
+
+def is_finished(job: Job) -> bool:
+    """Say whether the job's result is there, made from the same data, params and code."""
+    record = job.work / f"{job.name}.json"
+    return record.exists() and json.loads(record.read_text(encoding="utf-8"))["mark"] == job.mark()
+
+
+def train(job: Job, epochs_done: Synchronized[int] | None = None) -> None:
+    """Train one job, continuing from its checkpoint if there is one, and write its result."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.use_deterministic_algorithms(job.device == "cpu")
+    features: Features = np.load(job.features / "features.npy", mmap_mode="r")
+    rows = {part: np.flatnonzero(job.parts == part) for part in ("train", "validation")}
+    mark = job.mark()
+    state = _begin(job, features, rows["train"], mark)
+    saved = time.perf_counter()
+    for epoch in range(len(state.history) + 1, job.epochs + 1):
+        if job.protocol.patience is not None and epoch - 1 - state.best_epoch >= job.protocol.patience:
+            break
+        began = time.perf_counter()
+        order = rows["train"]
+        if job.protocol.shuffle_each_epoch:
+            order = order[torch.randperm(len(order)).numpy()]
+        training = _pass(job, state.network, features, order, state.optimizer)
+        validation = _pass(job, state.network, features, rows["validation"], None)
+        if not math.isfinite(training[1]):
+            # A finding about the recipe, not a fault: the run ends here with the last weights that were selected.
+            print(
+                f"{job.name}: diverged at epoch {epoch} (training loss {training[1]}); keeps epoch {state.best_epoch}"
+            )
+            state.diverged_at_epoch = epoch
+            break
+        state.history.append([epoch, *training, *validation])
+        if job.protocol.select == "last" or validation[1] < state.best_loss:
+            state.best_loss, state.best_epoch = validation[1], epoch
+            state.best = _copy_weights(state.network)
+        state.seconds += time.perf_counter() - began
+        if epochs_done is not None:
+            with epochs_done.get_lock():
+                epochs_done.value += 1
+        if time.perf_counter() - saved > CHECKPOINT_SECONDS:
+            _save_checkpoint(job, state, mark)
+            saved = time.perf_counter()
+    diverged = state.diverged_at_epoch
+    notes = {"epoch": state.best_epoch, "diverged_at_epoch": diverged, "classes": job.classes}
+    with written_beside(job.work / f"{job.name}.safetensors") as beside:
+        save_file(state.best, beside, metadata={"notes": json.dumps(notes)})  # several keys would come in any order
+    record = {"mark": mark, "seconds": state.seconds, "diverged_at_epoch": diverged, "history": state.history}
+    write_json(job.work / f"{job.name}.json", record)
+    _checkpoint(job).unlink(missing_ok=True)
+
+
+def _begin(job: Job, features: Features, train_rows: npt.NDArray[np.int64], mark: str) -> State:
+    """Seeded start, or the checkpoint of a killed run with the same mark."""
+    import torch
+
+    torch.manual_seed(job.seed * 1000 + job.fold)
+    network = build_network(job.protocol, features.shape[1], features.shape[2], len(job.classes))
+    if job.protocol.standardize:
+        network[0].mean, network[0].deviation = map(torch.from_numpy, band_statistics(features, train_rows))
+    network.to(job.device)
+    optimizers: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+    optimizer = optimizers[job.protocol.optimizer](network.parameters(), lr=job.protocol.learning_rate)
+    state = State(network, optimizer, _copy_weights(network))
+    if _checkpoint(job).exists():
+        saved = torch.load(_checkpoint(job), map_location=job.device, weights_only=True)
+        if saved["mark"] == mark:
+            network.load_state_dict(saved["network"])
+            optimizer.load_state_dict(saved["optimizer"])
+            torch.set_rng_state(saved["random"].cpu())
+            state.best, state.best_epoch, state.best_loss = saved["best"], saved["best_epoch"], saved["best_loss"]
+            state.history, state.seconds = saved["history"], saved["seconds"]
+    return state
+
+
+def _copy_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
+
+
+def _checkpoint(job: Job) -> Path:
+    return job.work / f"{job.name}.checkpoint.pt"
+
+
+def _save_checkpoint(job: Job, state: State, mark: str) -> None:
+    import torch
+
+    values = {
+        "mark": mark,
+        "network": state.network.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "random": torch.get_rng_state(),
+        "best": state.best,
+        "best_epoch": state.best_epoch,
+        "best_loss": state.best_loss,
+        "history": state.history,
+        "seconds": state.seconds,
+    }
+    with written_beside(_checkpoint(job)) as beside:
+        torch.save(values, beside)
+
+
+def _pass(
+    job: Job,
+    network: torch.nn.Module,
+    features: Features,
+    rows: npt.NDArray[np.int64],
+    optimizer: torch.optim.Optimizer | None,
+) -> tuple[float, float]:
+    """Go once over `rows`, training where there is an optimizer; accuracy and loss are means over all windows."""
+    import torch
+
+    network.train(optimizer is not None or job.protocol.dropout_at_evaluation)
+    right, loss_sum = 0, 0.0
+    with torch.set_grad_enabled(optimizer is not None):
+        for windows, targets in _batches(job, features, rows):
+            logits = network(windows)
+            loss = torch.nn.functional.cross_entropy(logits, targets)
+            if optimizer is not None:
+                optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward(loss)
+                optimizer.step()
+            loss_sum += loss.item() * len(targets)
+            right += int((logits.argmax(1) == targets).sum())
+    return right / len(rows), loss_sum / len(rows)
+
+
+def _batches(job: Job, features: Features, rows: npt.NDArray[np.int64]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield windows [batch, bands, frames] and targets [batch], read from the mapped file as they are needed."""
+    import torch
+
+    for first in range(0, len(rows), job.protocol.batch_size):
+        batch = rows[first : first + job.protocol.batch_size]
+        windows, targets = torch.from_numpy(features[batch]), torch.from_numpy(job.targets[batch])
+        yield windows.to(job.device), targets.to(job.device)
+
+
+def band_statistics(
+    features: Features, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mean and standard deviation of each band over `rows` of features [windows, bands, frames], each [bands].
+
+    A band that never changes gets deviation 1, so that it stays zero.
+    """
+    count = len(rows) * features.shape[2]
+    blocks = [rows[first : first + 256] for first in range(0, len(rows), 256)]
+    mean = sum(features[block].sum(axis=(0, 2), dtype=np.float64) for block in blocks) / count
+    squares = (np.square(features[block] - mean[:, None], dtype=np.float64).sum(axis=(0, 2)) for block in blocks)
+    deviation = np.sqrt(sum(squares) / count)
+    return mean.astype(np.float32), np.where(deviation > 0, deviation, 1.0).astype(np.float32)
+
+
+def read_history(job: Job) -> list[dict[str, Any]]:
+    """Read the finished job's learning curve: fold, seed and HISTORY_COLUMNS, one row an epoch."""
+    history = json.loads((job.work / f"{job.name}.json").read_text(encoding="utf-8"))["history"]
+    rows = (dict(zip(HISTORY_COLUMNS, (int(row[0]), *row[1:]), strict=True)) for row in history)
+    return [{"fold": job.fold, "seed": job.seed, **row} for row in rows]
+
+
+def read_outcome(job: Job) -> tuple[float, int | None]:
+    """Read how many seconds the finished job trained, restarts included, and at which epoch it diverged, if it did."""
+    record = json.loads((job.work / f"{job.name}.json").read_text(encoding="utf-8"))
+    return record["seconds"], record["diverged_at_epoch"]

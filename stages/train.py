@@ -1,0 +1,88 @@
+"""Features and parts -> weights and learning curve of one protocol, for every fold and seed."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from beyond_spectrograms.classifiers import choose_device
+from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.files import replace_folder, write_json
+from beyond_spectrograms.params import load_params
+from beyond_spectrograms.training import HISTORY_COLUMNS, Job, read_history, read_outcome, train_all
+from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset")
+    parser.add_argument("representation")
+    parser.add_argument("protocol")
+    arguments = parser.parse_args()
+    dataset, representation, name = arguments.dataset, arguments.representation, arguments.protocol
+    params = load_params()
+    protocol, cap = params.protocols[name], params.datasets[dataset].max_epochs
+    cell = f"{representation}-{name}"
+    splits = Path("data/splits", dataset)
+    labels, parts = read_windows(splits)["label"], read_parts(splits)
+    features = Path("data/features", dataset, representation)
+    shape = open_features(features, len(labels)).shape
+    classes, targets = np.unique(labels.to_numpy(dtype=str), return_inverse=True)
+    work = Path("data/partial/models", f"{dataset}-{cell}")
+    epochs, device = min(protocol.epochs, cap or protocol.epochs), choose_device(params.device)
+    jobs = [
+        Job(
+            features=features,
+            targets=targets.astype(np.int64),
+            parts=parts[column].to_numpy(dtype=str),
+            classes=tuple(classes.tolist()),
+            protocol=protocol,
+            epochs=epochs,
+            fold=fold,
+            seed=seed,
+            device=device,
+            work=work,
+        )
+        for seed in protocol.seeds
+        for fold, column in enumerate(columns_of(protocol.split, parts), start=1)
+    ]
+    windows = int(sum((job.parts == "train").sum() for job in jobs))
+    print(
+        f"{dataset}, {cell}: {len(jobs)} runs of at most {epochs} epochs, {windows} training windows "
+        f"{list(shape[1:])} an epoch in all, on {device}"
+    )
+
+    train_all(jobs)
+
+    columns = ["fold", "seed", *HISTORY_COLUMNS]
+    history = pd.DataFrame([row for job in jobs for row in read_history(job)], columns=columns)
+    history.insert(0, "protocol", name)
+    history.insert(0, "representation", representation)
+    outcomes = {job.name: read_outcome(job) for job in jobs}
+    seconds = sum(spent for spent, _ in outcomes.values())
+    trained = int(sum(len(read_history(job)) * (job.parts == "train").sum() for job in jobs))
+    metrics = {
+        "dataset": dataset,
+        "representation": representation,
+        "protocol": name,
+        "runs": len(jobs),
+        "epochs": len(history),
+        "device": device,
+        "seconds_per_epoch": seconds / len(history),
+        "windows_per_second": trained / seconds,
+        "diverged_at_epoch": {run: epoch for run, (_, epoch) in outcomes.items() if epoch is not None},
+    }
+    write_json(Path("metrics/training", dataset, f"{cell}.json"), metrics)
+    finished = work / "finished"
+    finished.mkdir(exist_ok=True)
+    history.to_csv(finished / "history.csv", index=False, lineterminator="\n")
+    for job in jobs:
+        shutil.copy2(work / f"{job.name}.safetensors", finished)
+    replace_folder(finished, Path("data/models", dataset, cell))
+    shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    run_stage(main)

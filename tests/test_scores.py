@@ -1,0 +1,98 @@
+"""Scores against a case worked by hand, and stored classifiers that do not fit."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.params import load_params
+from beyond_spectrograms.scores import ModelError, Predictions, predict, score, tabulate_predictions
+
+CLASSES = ["dog", "rain"]
+TABLE = pd.DataFrame(
+    {
+        "clip": ["dog/1", "dog/1", "dog/2", "rain/1", "rain/1", "rain/1"],
+        "label": ["dog", "dog", "dog", "rain", "rain", "rain"],
+        "start_s": [0.0, 1.0, 0.0, 0.0, 1.0, 2.0],
+        "silent": [0, 1, 0, 0, 0, 0],
+    }
+)
+# dog/1: one window right by far, a silent one wrong by little: the recording is right. dog/2: wrong.
+# rain/1: two windows right by little, one wrong by far: the recording is wrong.
+DOG = np.array([0.9, 0.4, 0.2, 0.4, 0.45, 0.99], dtype=np.float32)
+RUN = Predictions(1, 0, 7, None, np.arange(6), np.stack([DOG, 1 - DOG], axis=1), 0.6)
+
+
+def test_scores_are_those_worked_by_hand() -> None:
+    scores = score([RUN], tabulate_predictions([RUN], TABLE, CLASSES), CLASSES)
+    assert scores["window_accuracy"] == pytest.approx(3 / 6)
+    assert scores["recording_accuracy"] == pytest.approx(1 / 3)
+    assert scores["class_accuracy"] == pytest.approx((1 / 3 + 2 / 3) / 2)
+    assert scores["without_silent"] == pytest.approx(
+        {"window_accuracy": 3 / 5, "recording_accuracy": 1 / 3, "class_accuracy": (1 / 2 + 2 / 3) / 2}
+    )
+    assert scores["confusion"] == {"classes": CLASSES, "counts": [[1, 2], [1, 2]]}
+    assert (scores["windows"], scores["silent_windows"], scores["recordings"]) == (6, 1, 3)
+    assert (scores["folds"], scores["seeds"]) == (1, 1)
+    assert scores["by_fold"][0]["epoch"] == 7
+
+
+def test_every_fold_and_seed_counts_in_the_pool() -> None:
+    worse = Predictions(2, 0, 3, 2, np.arange(3), np.array([[0.1, 0.9]] * 3, dtype=np.float32), 0.3)
+    scores = score([RUN, worse], tabulate_predictions([RUN, worse], TABLE, CLASSES), CLASSES)
+    assert scores["window_accuracy"] == pytest.approx(3 / 9)
+    assert [fold["window_accuracy"] for fold in scores["by_fold"]] == pytest.approx([0.5, 0.0])
+    assert (scores["folds"], scores["diverged_runs"]) == (2, 1)
+
+
+def test_predictions_keep_what_the_window_is_and_both_probabilities() -> None:
+    row = tabulate_predictions([RUN], TABLE, CLASSES).iloc[2]
+    assert (row["clip"], row["label"], row["predicted"]) == ("dog/2", "dog", "rain")
+    assert row["probability"] == pytest.approx(0.8)
+    assert row["label_probability"] == pytest.approx(0.2)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    network = build_network(load_params().protocols["paper"], 8, 49, 2)
+    path = tmp_path / "fold_1-seed_0.safetensors"
+    save_file(
+        network.state_dict(),
+        path,
+        metadata={"notes": '{"epoch": 3, "diverged_at_epoch": null, "classes": ["dog", "rain"]}'},
+    )
+    return path
+
+
+def predictions_of(path: Path, protocol: str, classes: list[str], frames: int = 49) -> Predictions:
+    features = np.random.default_rng(0).standard_normal((6, 8, frames)).astype(np.float32)
+    record = load_params().protocols[protocol]
+    return predict(path, record, features, rows=np.arange(6), classes=classes, fold=1, seed=0, device="cpu")
+
+
+def test_protocol_paper_predicts_with_dropout_and_corrected_without(stored: Path) -> None:
+    paper, again = (predictions_of(stored, "paper", CLASSES) for _ in range(2))
+    corrected = predictions_of(stored, "corrected", CLASSES)
+    assert np.array_equal(paper.probabilities, again.probabilities)  # drawn from fold and seed
+    assert not np.allclose(paper.probabilities, corrected.probabilities)
+    assert paper.epoch == 3
+    assert paper.probabilities.sum(1) == pytest.approx(np.ones(6), abs=1e-6)
+
+
+def test_classifier_of_other_classes_is_refused(stored: Path) -> None:
+    with pytest.raises(ModelError) as raised:
+        predictions_of(stored, "paper", ["cat", "rain"])
+    assert str(raised.value) == f"{stored}: trained for other classes than the data's. Run its train stage again."
+
+
+def test_classifier_of_another_shape_is_refused(stored: Path) -> None:
+    with pytest.raises(ModelError) as raised:
+        predictions_of(stored, "paper", CLASSES, frames=99)
+    assert str(raised.value).startswith(
+        f"{stored}: not a conv1d for windows of 8 bands x 99 frames. Error(s) in loading"
+    )
+    assert torch.get_num_threads() >= 1

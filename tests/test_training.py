@@ -1,0 +1,210 @@
+"""The loop: seeds, folds, selection, resuming, and that the test part stays unread."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from beyond_spectrograms.params import Protocol
+from beyond_spectrograms.training import Job, band_statistics, is_finished, read_history, read_outcome, train, train_all
+
+PROTOCOL = Protocol(
+    classifier="conv1d",
+    split="source",
+    standardize=True,
+    optimizer="adam",
+    learning_rate=0.001,
+    batch_size=16,
+    shuffle_each_epoch=True,
+    epochs=6,
+    patience=None,
+    dropout_at_evaluation=False,
+    select="best_validation_loss",
+    seeds=[0],
+)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """Two classes that differ in level, 60 windows [8 bands, 49 frames]: 36 train, 12 validate, 12 test."""
+    rng = np.random.default_rng(0)
+    targets = np.arange(60) % 2
+    features = rng.standard_normal((60, 8, 49)).astype(np.float32) + targets[:, None, None].astype(np.float32)
+    folder = tmp_path / "features"
+    folder.mkdir()
+    np.save(folder / "features.npy", features)
+    (folder / "index.json").write_text("{}")
+    parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
+    return Job(folder, targets, parts, ("a", "b"), PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work")
+
+
+def result(job: Job) -> bytes:
+    return (job.work / f"{job.name}.safetensors").read_bytes()
+
+
+def test_same_seed_gives_the_same_bytes_and_another_seed_others(job: Job, tmp_path: Path) -> None:
+    again, other = replace(job, work=tmp_path / "again"), replace(job, seed=1, work=tmp_path / "other")
+    for each in (job, again, other):
+        train(each)
+    assert result(job) == result(again)
+    assert read_history(job) == read_history(again)
+    assert result(job) != result(other)
+
+
+def test_jobs_side_by_side_give_what_each_gives_alone(job: Job, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folds = [replace(job, fold=fold) for fold in (1, 2, 3)]
+    alone = [replace(each, work=tmp_path / "alone") for each in folds]
+    train_all(folds)
+    for each in alone:
+        train(each)
+    torch.set_num_threads(threads)
+    assert [result(each) for each in folds] == [result(each) for each in alone]
+
+
+def test_test_rows_are_never_read(job: Job, tmp_path: Path) -> None:
+    train(job)
+    poisoned = replace(job, features=tmp_path / "poisoned", work=tmp_path / "poisoned_work")
+    poisoned.features.mkdir()
+    features = np.load(job.features / "features.npy")
+    features[job.parts == "test"] = np.nan
+    np.save(poisoned.features / "features.npy", features)
+    (poisoned.features / "index.json").write_text("{}")
+    poisoned.targets[job.parts == "test"] = 1 - poisoned.targets[job.parts == "test"]
+    train(poisoned)
+    assert result(poisoned) == result(job)
+
+
+def test_history_has_a_row_an_epoch_with_means_over_whole_epochs(job: Job) -> None:
+    train(job)
+    history = read_history(job)
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
+    assert list(history[0]) == [
+        "fold", "seed", "epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss",
+    ]  # fmt: skip
+    assert all(row["training_accuracy"] * 36 == pytest.approx(round(row["training_accuracy"] * 36)) for row in history)
+    assert history[-1]["validation_accuracy"] > 0.9  # the classes are easy to tell apart
+
+
+def test_best_validation_loss_selects_that_epoch_and_last_the_last(job: Job, tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    hasty = PROTOCOL.model_copy(update={"learning_rate": 0.05})  # overshoots, so that the last epoch is not the best
+    best = replace(job, protocol=hasty, epochs=12)
+    last = replace(best, protocol=hasty.model_copy(update={"select": "last"}), work=tmp_path / "last")
+    epochs = []
+    for each in (best, last):
+        train(each)
+        with safe_open(each.work / f"{each.name}.safetensors", framework="pt") as stored:
+            epochs.append(json.loads(stored.metadata()["notes"])["epoch"])
+    losses = [row["validation_loss"] for row in read_history(best)]
+    assert epochs == [losses.index(min(losses)) + 1, 12]
+
+
+def test_patience_stops_after_that_many_epochs_without_a_better_loss(job: Job) -> None:
+    hasty = PROTOCOL.model_copy(update={"learning_rate": 0.05, "patience": 3})
+    patient = replace(job, protocol=hasty, epochs=200)
+    train(patient)
+    losses = [row["validation_loss"] for row in read_history(patient)]
+    assert len(losses) == losses.index(min(losses)) + 1 + 3 < 200
+
+
+def test_dropout_stays_active_at_validation_where_the_protocol_says_so(job: Job, tmp_path: Path) -> None:
+    still = PROTOCOL.model_copy(update={"learning_rate": 1e-12, "optimizer": "sgd", "shuffle_each_epoch": False})
+    paper = replace(job, protocol=still.model_copy(update={"dropout_at_evaluation": True}))
+    clean = replace(job, protocol=still, work=tmp_path / "clean")
+    for each in (paper, clean):
+        train(each)
+    spread = [np.ptp([row["validation_loss"] for row in read_history(each)]) for each in (paper, clean)]
+    assert spread[0] > 1e-3
+    assert spread[1] < 1e-6  # weights hardly move: only dropout can change the loss
+
+
+@pytest.mark.parametrize("epochs_before_the_kill", [1, 4])
+def test_killed_run_continues_and_ends_with_the_same_bytes(
+    job: Job, tmp_path: Path, epochs_before_the_kill: int
+) -> None:
+    undisturbed = replace(job, epochs=40, work=tmp_path / "undisturbed")
+    train(undisturbed)
+    killed = replace(job, epochs=40)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import pickle, sys, time, torch\n"
+        "from beyond_spectrograms import training\n"
+        "training.CHECKPOINT_SECONDS = 0\n"
+        "save = training._save_checkpoint\n"
+        "def slow(job, state, mark):\n"
+        "    save(job, state, mark); time.sleep(0.05)\n"
+        "training._save_checkpoint = slow\n"
+        "training.train(pickle.load(open(sys.argv[1], 'rb')))\n"
+    )
+    (tmp_path / "job.pickle").write_bytes(pickle.dumps(killed))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "job.pickle")], env=environment)
+    checkpoint = killed.work / f"{killed.name}.checkpoint.pt"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if checkpoint.exists() and len(torch.load(checkpoint, weights_only=True)["history"]) >= epochs_before_the_kill:
+            break
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    done = len(torch.load(checkpoint, weights_only=True)["history"])
+    assert epochs_before_the_kill <= done < 40
+    assert not is_finished(killed)
+    train(killed)
+    assert result(killed) == result(undisturbed)
+    assert read_history(killed) == read_history(undisturbed)
+    assert not checkpoint.exists()
+
+
+def test_result_of_other_params_is_not_taken_for_finished(job: Job) -> None:
+    train(job)
+    assert is_finished(job)
+    assert not is_finished(replace(job, epochs=7))
+    assert not is_finished(replace(job, protocol=PROTOCOL.model_copy(update={"batch_size": 8})))
+    (job.features / "index.json").write_text('{"other": "features"}')
+    assert not is_finished(job)
+
+
+def test_diverging_run_ends_with_the_last_finite_weights_and_says_so(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import load_file
+
+    wild = replace(job, protocol=PROTOCOL.model_copy(update={"optimizer": "sgd", "learning_rate": 1e30}))
+    train(wild)
+    assert capsys.readouterr().out == "fold_1-seed_0: diverged at epoch 1 (training loss nan); keeps epoch 0\n"
+    assert read_outcome(wild)[1] == 1
+    assert read_history(wild) == []
+    weights = load_file(wild.work / f"{wild.name}.safetensors")
+    assert all(torch.isfinite(weight).all() for weight in weights.values())
+
+
+def test_band_statistics_are_those_of_the_rows_given() -> None:
+    features = np.random.default_rng(1).normal(3, 2, (700, 4, 10)).astype(np.float32)
+    features[:, 3] = 5
+    rows = np.arange(0, 700, 2)
+    mean, deviation = band_statistics(features, rows)
+    np.testing.assert_allclose(mean, features[rows].mean((0, 2)), rtol=1e-5)
+    np.testing.assert_allclose(deviation[:3], features[rows][:, :3].std((0, 2)), rtol=1e-5)
+    assert deviation[3] == 1
+
+
+def test_result_says_its_classes_and_marks_its_data(job: Job) -> None:
+    from safetensors import safe_open
+
+    train(job)
+    with safe_open(job.work / f"{job.name}.safetensors", framework="pt") as stored:
+        assert json.loads(stored.metadata()["notes"])["classes"] == ["a", "b"]
+    assert json.loads((job.work / f"{job.name}.json").read_text())["mark"] == job.mark()
