@@ -1,0 +1,215 @@
+"""The results of a data set's cells, read and checked: scores, learning curves, sizes, splits."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from beyond_spectrograms import paper
+from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.params import Params
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+MEASURES = ("training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
+
+
+class ResultError(ProjectError):
+    """A results file is not what its stage writes; the message names the file, the place and the value."""
+
+
+class Record(BaseModel):
+    """A JSON file written by another stage: what is named here must be there, more may be."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Accuracies(Record):
+    """Shares of windows, of recordings and of each class's windows (averaged), 0 to 1. None: no window was counted."""
+
+    window_accuracy: Fraction | None
+    recording_accuracy: Fraction | None
+    class_accuracy: Fraction | None
+
+
+class Confusion(Record):
+    """`counts[label][predicted]`, windows."""
+
+    classes: list[str]
+    counts: list[list[int]]
+
+
+class Scores(Accuracies):
+    """What `evaluate` writes for one cell, pooled over folds and seeds."""
+
+    dataset: str
+    representation: str
+    protocol: str
+    folds: int
+    seeds: int
+    diverged_runs: int = 0
+    windows: int
+    silent_windows: int
+    recordings: int
+    without_silent: Accuracies
+    confusion: Confusion
+
+
+class SplitColumn(Record):
+    """One fold of a split, as `split` describes it."""
+
+    recordings_in_two_parts: int
+
+
+class Splits(Record):
+    """What `split` writes: split of params.yaml -> column of parts.csv -> figures."""
+
+    recordings: int
+    splits: dict[str, dict[str, SplitColumn]]
+
+
+class Features(Record):
+    """What `featurize` writes for one representation. `bytes` is the whole array's size."""
+
+    representation: str
+    windows: int
+    bands: int
+    frames: int
+    bytes: int
+    seconds_per_window: float | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One training run's history, an item an epoch. Accuracies 0 to 1, losses in nats; a loss may have diverged."""
+
+    fold: int
+    seed: int
+    training_accuracy: NDArray[np.float64]  # [epochs]
+    training_loss: NDArray[np.float64]  # [epochs]
+    validation_accuracy: NDArray[np.float64]  # [epochs]
+    validation_loss: NDArray[np.float64]  # [epochs]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is known of one representation under one protocol. None and empty: not run."""
+
+    scores: Scores | None = None
+    curves: tuple[Curve, ...] = ()
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is known of one data set, and what was asked for. `rows` always holds the paper's three inputs."""
+
+    dataset: str
+    rows: tuple[str, ...]
+    protocols: tuple[str, ...]
+    params: Params
+    splits: Splits
+    features: dict[str, Features]
+    cells: dict[tuple[str, str], Cell]
+
+    def cell(self, representation: str, protocol: str) -> Cell:
+        """Look up a cell; one that was not run is empty."""
+        return self.cells.get((representation, protocol), Cell())
+
+    def is_control(self, representation: str) -> bool:
+        """Whether the representation is an untrained encoder."""
+        known = self.params.representations.get(representation)
+        return known is not None and known.weights == "untrained"
+
+    def label(self, representation: str) -> str:
+        """Name a representation in a picture, where there is no room for a note."""
+        return f"{representation} (control)" if self.is_control(representation) else representation
+
+
+def rows_of(representations: Iterable[str], params: Params) -> tuple[str, ...]:
+    """List the representations asked for and the paper's own, in the order of params.yaml."""
+    wanted = {*representations, *paper.INPUTS}
+    return tuple(name for name in dict.fromkeys([*params.representations, *paper.INPUTS]) if name in wanted)
+
+
+def read_scores(path: Path, dataset: str, representation: str, protocol: str) -> Scores:
+    """Read one cell's scores.
+
+    Raises:
+        ResultError: a key is missing or out of range, or the file belongs to another cell.
+    """
+    scores = _read(path, Scores)
+    found, expected = (scores.dataset, scores.representation, scores.protocol), (dataset, representation, protocol)
+    if found != expected:
+        raise ResultError(f"{path}: holds the scores of {' '.join(found)}, not of {' '.join(expected)}.")
+    return scores
+
+
+def read_splits(path: Path) -> Splits:
+    """Read how a data set's windows were dealt.
+
+    Raises:
+        ResultError: a key is missing or has the wrong type.
+    """
+    return _read(path, Splits)
+
+
+def read_features(path: Path) -> Features:
+    """Read one representation's sizes and extraction time.
+
+    Raises:
+        ResultError: a key is missing or has the wrong type.
+    """
+    return _read(path, Features)
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def _read(path: Path, kind: type[AnyRecord]) -> AnyRecord:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise ResultError(f"{path}: {f'{place}: ' if place else ''}{problem['msg']}. Run its stage again.") from None
+
+
+def read_curves(path: Path) -> tuple[Curve, ...]:
+    """Read one cell's history, a curve for every fold and seed.
+
+    Raises:
+        ResultError: the file or a column is missing, a value is not a number, an accuracy is not in 0..1, or a
+            run's epochs are not 1, 2, 3, ...
+    """
+    if not path.exists():
+        raise ResultError(f"{path}: missing, though its scores are there. Run its train stage again.")
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        header, rows = list(reader.fieldnames or []), list(reader)
+    if missing := [column for column in ("fold", "seed", "epoch", *MEASURES) if column not in header]:
+        raise ResultError(f"{path}: no column {', '.join(missing)}. It has {', '.join(header) or 'none'}.")
+    runs: dict[tuple[int, int], list[list[float]]] = {}
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise ResultError(f"{path}, line {number}: the row does not have the header's {len(header)} values.")
+        try:
+            run, epoch = (int(row["fold"]), int(row["seed"])), int(row["epoch"])
+            values = [float(row[measure] or "nan") for measure in MEASURES]  # empty: pandas writes NaN so
+        except ValueError as error:
+            raise ResultError(f"{path}, line {number}: {error}.") from None
+        for measure, value in zip(MEASURES, values, strict=True):
+            if measure.endswith("accuracy") and not 0 <= value <= 1:
+                raise ResultError(f"{path}, line {number}: {measure} is {value:g}, not in 0..1.")
+        epochs = runs.setdefault(run, [])
+        epochs.append(values)
+        if epoch != len(epochs):
+            raise ResultError(f"{path}, line {number}: epoch {epoch} where {len(epochs)} is due.")
+    if not runs:
+        raise ResultError(f"{path}: no epoch. Run its stage again.")
+    return tuple(Curve(fold, seed, *np.array(epochs, dtype=np.float64).T) for (fold, seed), epochs in runs.items())

@@ -1,0 +1,261 @@
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cells import write, write_dataset, write_params
+
+from beyond_spectrograms import tables
+from beyond_spectrograms.convergence import convergence_table, mean_curve, smooth, tidy_curves
+from beyond_spectrograms.params import load_params
+from beyond_spectrograms.results import (
+    Cell,
+    Curve,
+    ResultError,
+    Results,
+    read_curves,
+    read_features,
+    read_scores,
+    read_splits,
+    rows_of,
+)
+from beyond_spectrograms.tabular import Row, Table, to_csv, to_markdown
+
+PROTOCOLS = ("paper", "corrected", "fair")
+HEADER = "fold,seed,epoch,training_accuracy,training_loss,validation_accuracy,validation_loss\n"
+
+
+def read(folder: Path, dataset: str, representations: list[str], protocols: tuple[str, ...] = PROTOCOLS) -> Results:
+    """Write results of those cells and read them back."""
+    write_params(folder)
+    write_dataset(folder, dataset, representations, protocols)
+    params = load_params(folder / "params.yaml")
+    cells = {}
+    for name in representations:
+        for protocol in protocols:
+            scores = read_scores(folder / f"metrics/scores/{dataset}/{name}-{protocol}.json", dataset, name, protocol)
+            curves = read_curves(folder / f"plots/history/{dataset}/{name}-{protocol}.csv")
+            cells[name, protocol] = Cell(scores, curves)
+    features = {name: read_features(folder / f"metrics/features/{dataset}/{name}.json") for name in representations}
+    splits = read_splits(folder / f"metrics/splits/{dataset}.json")
+    return Results(dataset, rows_of(representations, params), protocols, params, splits, features, cells)
+
+
+def find(table: Table, **wanted: str) -> Row:
+    (row,) = [row for row in table.rows if wanted.items() <= row.items()]
+    return row
+
+
+def shown(table: Table, **wanted: str) -> dict[str, str]:
+    """One row as Markdown shows it."""
+    row = find(table, **wanted)
+    return {heading: show(row) for heading, show in table.columns.items()}
+
+
+def curve(validation: list[float], fold: int = 1) -> Curve:
+    values = np.array(validation)
+    return Curve(fold, 0, values, values, values, values)
+
+
+def with_curves(results: Results, curves: dict[tuple[str, str], list[Curve]]) -> Results:
+    cells = {key: Cell(curves=tuple(given)) for key, given in curves.items()}
+    return Results(results.dataset, results.rows, results.protocols, results.params, results.splits, {}, cells)
+
+
+def test_csv_holds_in_full_what_markdown_rounds(tmp_path: Path) -> None:
+    table = tables.table_1(read(tmp_path, "esc10", ["mel"]))
+    (row,) = [
+        row
+        for row in csv.DictReader(io.StringIO(to_csv(table.rows, list(table.rows[0]))))
+        if row["representation"] == "mel" and row["protocol"] == "corrected"
+    ]
+    assert float(row["class_accuracy_percent"]) == 43.75
+    assert float(row["last_validation_accuracy_percent"]) == 100 * 0.5 * 20 / 22
+    line = next(line for line in to_markdown(table).splitlines() if line.startswith("| mel") and "corrected" in line)
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    accuracies = ["50.00 (53.12)", "62.50 (65.62)", "43.75 (46.88)"]
+    assert cells == ["mel", "corrected", *accuracies, "3 x 1", "45.45 (20)", ""]
+
+
+def test_the_papers_inputs_have_a_row_that_says_not_run(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["soundstream"])
+    assert results.rows == ("mel", "soundstream", "encodec_24khz", "encodec_48khz")
+    for table in (tables.table_1(results), tables.sizes_table(results), convergence_table(results)):
+        rows = [row for row in table.rows if row["representation"] == "encodec_48khz"]
+        assert rows
+        for row in rows:
+            assert row["note"] == "not run"
+            measured = {key: value for key, value in row.items() if not key.startswith("paper_")}
+            assert {
+                value for value in measured.values() if value not in ("encodec_48khz", *PROTOCOLS, "not run", "")
+            } == {None}
+    assert shown(tables.summary(results), representation="mel")["fair: windows % / recordings %"] == "not run"
+
+
+def test_untrained_encoders_are_called_controls_everywhere(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["encodec_24khz_untrained"])
+    control = "control: untrained encoder, not EnCodec's result"
+    made = [tables.table_1(results), tables.sizes_table(results), tables.summary(results), convergence_table(results)]
+    for table in made:
+        rows = [row for row in table.rows if row["representation"] == "encodec_24khz_untrained"]
+        assert rows
+        assert {row["note"] for row in rows} == {control}
+    best = find(tables.table_2(results), source="this project, fair")
+    assert (best["system"], best["note"]) == ("encodec_24khz_untrained, conv1d", control)
+    assert {row["representation"] for row in tidy_curves(results)} == {"encodec_24khz_untrained (control)"}
+
+
+def test_the_papers_figures_stand_beside_its_protocol_only(tmp_path: Path) -> None:
+    table = tables.table_1(read(tmp_path, "gtzan_genres", ["mel", "encodec_24khz"]))
+    mel, encodec = (shown(table, representation=name, protocol="paper") for name in ("mel", "encodec_24khz"))
+    assert (mel["paper: test %"], mel["paper: validation %"]) == ("not recoverable", "71.30 (epoch 1000)")
+    assert encodec["paper: test %"] == "80.84 is the better of the two"
+    assert encodec["paper: validation %"] == "71.73 (epoch 154) or 71.41 (epoch 122)"
+    assert shown(table, representation="encodec_24khz", protocol="fair")["paper: test %"] == "-"
+    assert "its other cells are not recoverable from the text." in to_markdown(table)
+
+
+def test_no_figure_of_the_paper_is_shown_for_a_data_set_it_did_not_use(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["mel"])
+    for table in (tables.table_1(results), convergence_table(results)):
+        assert not [heading for heading in table.columns if heading.startswith("paper: ")]
+    assert tables.table_1(results).notes[-1] == "The paper has no figures for esc10."
+    assert [row["source"] for row in tables.table_2(results).rows] == [f"this project, {name}" for name in PROTOCOLS]
+    assert tables.table_2(results).notes[-1] == "No source this project rests on reports a figure for esc10."
+
+
+def test_table_1_says_how_many_recordings_straddle(tmp_path: Path) -> None:
+    notes = tables.table_1(read(tmp_path, "esc10", ["mel"])).notes
+    start = "tested on 36 windows (1 silent) of 12 recordings. Split"
+    end = "of 12 recordings have windows in more than one of training, validation and test."
+    assert notes[2] == f"paper: {start} window: 11 {end}"
+    assert notes[3] == f"corrected: {start} source: 0 {end}"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "panns", "best"),
+    [("gtzan_music_speech", 99.7, 96.88), ("gtzan_genres", 86.3, 80.84), ("esc50", 94.7, 58.85)],
+)
+def test_table_2_sets_our_best_beside_what_others_report(
+    tmp_path: Path, dataset: str, panns: float, best: float
+) -> None:
+    table = tables.table_2(read(tmp_path, dataset, ["mel", "soundstream", "log_mel"]))
+    ours = find(table, source="this project, fair")
+    assert (ours["system"], ours["window_accuracy_percent"]) == ("soundstream, conv1d", 75)
+    assert find(table, source="paper, Table 2 [17]")["reported_percent"] == panns
+    assert find(table, source="paper, Table 1")["reported_percent"] == best
+
+
+def test_sizes_are_the_papers(tmp_path: Path) -> None:
+    table = tables.sizes_table(read(tmp_path, "esc10", ["mel", "encodec_24khz", "encodec_48khz"]))
+    for name, items, change in (("encodec_24khz", "75", "-56.65"), ("encodec_48khz", "150", "-13.29")):
+        row = shown(table, representation=name)
+        assert (row["items per second"], row["against mel %"]) == (items, change)
+        assert (row["paper: items"], row["paper: against mel %"]) == (items, change)
+    mel = shown(table, representation="mel")
+    assert (mel["items per second"], mel["paper: items"], mel["bytes per second"]) == ("173", "173", "88576")
+    assert mel["extraction, s per window"] == "0.00125"
+
+
+def test_the_size_of_a_mel_spectrogram_that_was_not_run_follows_its_frame_law(tmp_path: Path) -> None:
+    write_params(tmp_path, windows={"length_s": 2.0, "hop_s": 1.0, "tail": "drop"})
+    params = load_params(tmp_path / "params.yaml")
+    known = read(tmp_path / "other", "esc10", ["soundstream"])
+    row = find(tables.sizes_table(Results("esc10", ("mel",), (), params, known.splits, {}, {})), representation="mel")
+    assert (row["items_per_window"], row["items_per_second"]) == (345, 172.5)
+    assert row["note"] == "not run; size by the frame law"
+
+
+def test_the_smoothed_curve_is_the_papers() -> None:
+    np.testing.assert_allclose(smooth(np.array([1.0, 0.0, 0.5])), [1.0, 0.8, 0.74])
+
+
+def test_a_run_that_stopped_early_holds_its_last_value_in_the_mean() -> None:
+    mean = mean_curve((curve([0.2, 0.4]), curve([0.4, 0.6, 0.8, 0.8])))
+    np.testing.assert_allclose(mean.validation_accuracy, [0.3, 0.5, 0.6, 0.6])
+    assert (mean.runs, mean.shortest) == (2, 2)
+
+
+def test_convergence_is_counted_against_mel_of_the_same_fold(tmp_path: Path) -> None:
+    mel = [curve([0.3, 0.5, 0.4]), curve([0.1, 0.2, 0.2], 2), curve([0.6, 0.7, 0.7], 3)]
+    other = [curve([0.5, 0.6, 0.606]), curve([0.3, 0.2, 0.1], 2), curve([0.1, 0.1, 0.1], 3)]
+    results = with_curves(read(tmp_path, "esc10", ["mel"]), {("mel", "fair"): mel, ("log_mel", "fair"): other})
+    results = Results("esc10", ("mel", "log_mel"), ("fair",), results.params, results.splits, {}, results.cells)
+    table = convergence_table(results)
+    row = shown(table, representation="log_mel")
+    # Fold 1 equals mel's 0.5 at epoch 1 and passes it at 2; fold 2 passes 0.2 at once; fold 3 never passes 0.7.
+    assert row["first epoch better than mel's best"] == "2 (1 to never), 1 never"
+    # 0.6 is 99.01 % of 0.606.
+    assert row["epochs to within 1 % of own best"] == "1 (1 to 2)"
+    assert shown(table, representation="mel")["first epoch better than mel's best"] == "-"
+    found = find(table, representation="log_mel")
+    assert (found["epochs_to_beat_mel_median"], found["epochs_to_beat_mel_max"]) == (2.0, None)
+
+
+def test_a_representation_that_never_passes_mel_gets_a_dash_and_a_footnote(tmp_path: Path) -> None:
+    curves = {("mel", "fair"): [curve([0.5])], ("log_mel", "fair"): [curve([0.5])]}
+    known = with_curves(read(tmp_path, "esc10", ["mel"]), curves)
+    table = convergence_table(
+        Results("esc10", ("mel", "log_mel"), ("fair",), known.params, known.splits, {}, known.cells)
+    )
+    assert shown(table, representation="log_mel")["first epoch better than mel's best"] == "-, 1 never"
+    assert "never: so many runs do not pass mel's best at any epoch; - where at least half do not." in table.notes
+
+
+def test_the_papers_convergence_is_shown_with_its_doubt(tmp_path: Path) -> None:
+    table = convergence_table(read(tmp_path, "esc50", ["mel", "encodec_24khz"]))
+    row = shown(table, representation="encodec_24khz", protocol="paper")
+    assert (row["paper: better than mel"], row["paper: near best"]) == ("110 or 111", "50")
+    assert shown(table, representation="mel", protocol="paper")["paper: near best"] == "400"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"window_accuracy": 1.5}, "window_accuracy: Input should be less than or equal to 1. Run its stage again."),
+        ({"without_silent": {}}, "without_silent.window_accuracy: Field required. Run its stage again."),
+        ({"protocol": "fair"}, "holds the scores of esc10 mel fair, not of esc10 mel paper."),
+    ],
+)
+def test_scores_that_are_not_what_evaluate_writes_are_refused(tmp_path: Path, change: Row, message: str) -> None:
+    write_dataset(tmp_path, "esc10", ["mel"], ["paper"])
+    path = tmp_path / "metrics/scores/esc10/mel-paper.json"
+    write(path, json.dumps(json.loads(path.read_text(encoding="utf-8")) | change))
+    with pytest.raises(ResultError) as error:
+        read_scores(path, "esc10", "mel", "paper")
+    assert str(error.value) == f"{path}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "",
+            f": no column {HEADER.strip().replace(',', ', ')}. It has none.",
+        ),
+        (HEADER, ": no epoch. Run its stage again."),
+        (HEADER + "1,0,1,0.5,1,0.5\n", ", line 2: the row does not have the header's 7 values."),
+        (HEADER + "1,0,2,0.5,1,0.5,1\n", ", line 2: epoch 2 where 1 is due."),
+        (HEADER + "1,0,1,0.5,1,0.5,x\n", ", line 2: could not convert string to float: 'x'."),
+        (HEADER + "1,0,1,0.5,1,50,1\n", ", line 2: validation_accuracy is 50, not in 0..1."),
+        (HEADER + "1,0,1,0.5,1,,1\n", ", line 2: validation_accuracy is nan, not in 0..1."),
+    ],
+)
+def test_a_history_that_is_not_what_train_writes_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mel-fair.csv"
+    write(path, text)
+    with pytest.raises(ResultError) as error:
+        read_curves(path)
+    assert str(error.value) == f"{path}{message}"
+
+
+def test_a_loss_that_diverged_is_kept_and_shown_as_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mel-fair.csv"
+    write(path, HEADER + "1,0,1,0.5,,0.5,inf\n")
+    (read_back,) = read_curves(path)
+    assert np.isnan(read_back.training_loss[0])
+    results = with_curves(read(tmp_path, "esc10", ["mel"]), {("mel", "fair"): [read_back]})
+    (row,) = tidy_curves(results)
+    assert (row["training_loss"], row["validation_loss"], row["validation_accuracy"]) == (None, None, 0.5)
