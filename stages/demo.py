@@ -1,0 +1,34 @@
+"""The report over the demo's cells; with --show, print it and where its pictures are: what `make demo` ends with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.params import load_params
+from stages.report import read_results, write_report
+
+TABLES, FIGURES, CURVES = Path("metrics/demo"), Path("plots/demo/figures"), Path("plots/demo/convergence.csv")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--show", action="store_true", help="print what is there, compute nothing")
+    if parser.parse_args().show:
+        show()
+        return
+    params = load_params()
+    results = read_results(params, "demo", params.demo.representations, params.demo.protocols)
+    write_report(results, TABLES, FIGURES, CURVES)
+
+
+def show() -> None:
+    """Print the result table, and the paths of all tables and pictures."""
+    print((TABLES / "results.md").read_text(encoding="utf-8"))
+    print("Tables:", *sorted(TABLES.glob("*.md")), sep="\n  ")
+    print("Pictures (also as .svg):", *sorted(FIGURES.glob("*.png")), sep="\n  ")
+
+
+if __name__ == "__main__":
+    run_stage(main)
