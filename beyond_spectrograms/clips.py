@@ -127,6 +127,11 @@ def _write_table(path: Path, outcomes: list[Outcome]) -> None:
         pandas.DataFrame(rows, columns=columns).to_csv(beside, index=False, lineterminator="\n")
 
 
+def stem(clip: str) -> str:
+    """<label>/<file name> without suffix: one archive of GTZAN holds as .au what others and its lists name .wav."""
+    return clip.rsplit(".", 1)[0]
+
+
 def check_clips(
     dataset: str,
     outcomes: list[Outcome],
@@ -152,10 +157,10 @@ def check_clips(
             f"{dataset}: expected {expected_classes} classes, found {len(labels)}: {', '.join(sorted(labels))}"
         )
     if expected_clips is not None:
-        expected_bad = [o for o in outcomes if o.reason and o.clip in known_bad]
-        expected = expected_clips - len(expected_bad)
+        bad = {stem(clip) for clip in known_bad}
+        expected = expected_clips - sum(bool(o.reason) and stem(o.clip) in bad for o in outcomes)
         if len(usable) != expected:
-            unexpected = list(_reasons(o for o in outcomes if o.reason and o.clip not in known_bad))
+            unexpected = list(_reasons(o for o in outcomes if o.reason and stem(o.clip) not in bad))
             raise DatasetError(
                 "\n".join([f"{dataset}: expected {expected} usable clips, found {len(usable)}", *unexpected])
             )

@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import json
 import time
+from abc import ABC
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+BLOCK = 64  # windows encoded at a time: bounds the memory a long clip takes
+
+
 @dataclass(frozen=True)
 class Rows:
     """The rows of one clip: `first` to `first + count` of the array, under `key`."""
@@ -40,17 +44,16 @@ class Rows:
 
 @dataclass(frozen=True)
 class Extraction:
-    """What an extraction did. `seconds` is the time spent on the `computed` windows, decoding included."""
+    """What an extraction did: rows of `windows` windows stand, `computed` of them new, the others kept."""
 
     windows: int
     computed: int
-    seconds: float
 
 
 def fingerprint(representation: Representation, record: dict[str, Any], weights: Path | None, length_s: float) -> str:
     """Digest all that decides a window's features besides its sound: params, weights, code and library versions."""
-    sources = [Path(inspect.getfile(kind)) for kind in (type(representation), Representation)]
-    sources.append(Path(audio.__file__))
+    kinds = [kind for kind in type(representation).__mro__ if kind not in (ABC, object)]
+    sources = [*dict.fromkeys(Path(inspect.getfile(kind)) for kind in kinds), Path(audio.__file__)]
     digest = hashlib.sha256(json.dumps([record, length_s], sort_keys=True).encode())
     for path in [*sources, *([weights] if weights else [])]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -82,16 +85,13 @@ def extract(
     done = _read_journal(journal, array, rows)
     stored = _read_stored(place, shape)
     starts = table["start_s"].to_numpy()
-    computed, seconds = 0, 0.0
+    computed = 0
     with journal.open("a", encoding="utf-8") as log:
         todo = [part for part in rows if part not in done]
         for part in track(todo, representation.name, len(rows), len(rows) - len(todo)):
             features = stored(part.key)
             if features is None:
-                began = time.perf_counter()
-                windows = _read_windows(representation, part, clips, list(starts[_slice(part)]), length_s)
-                features = representation.encode(windows, representation.form.sample_rate)
-                seconds += time.perf_counter() - began
+                features = _encode_clip(representation, clips, part.clip, list(starts[_slice(part)]), length_s)
                 computed += part.count
             array[_slice(part)] = features
             sha256 = hashlib.sha256(features.tobytes()).hexdigest()
@@ -102,7 +102,30 @@ def extract(
     write_json(work / "index.json", {"shape": shape, "clips": [[r.clip, r.first, r.count, r.key] for r in rows]})
     replace_folder(work, place)
     (place / journal.name).unlink()  # not before: a run killed while renaming needs it to go on
-    return Extraction(len(table), computed, seconds)
+    return Extraction(len(table), computed)
+
+
+def time_encoding(representation: Representation, table: pd.DataFrame, clips: Path, length_s: float) -> float:
+    """Measure the seconds it takes to encode one window that is in memory, alone and on one thread.
+
+    The median of up to 32 windows spread over the table; a first one, untimed, pays for imports and for building
+    filters. Measured apart from the extraction, which may have kept every row and uses all cores.
+    """
+    from threadpoolctl import threadpool_limits
+
+    form = representation.form
+    chosen = table.iloc[np.unique(np.linspace(0, len(table) - 1, 32).astype(int))]
+    seconds: list[float] = []
+    with threadpool_limits(1):
+        for clip, start in zip(chosen["clip"], chosen["start_s"], strict=True):
+            sound = audio.read_clip(clip_path(clips, form, clip), form)
+            window = audio.cut_windows(sound, [start], length_s, form.sample_rate)
+            if not seconds:
+                representation.encode(window, form.sample_rate)
+            began = time.perf_counter()
+            representation.encode(window, form.sample_rate)
+            seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds))
 
 
 def _slice(rows: Rows) -> slice:
@@ -122,11 +145,15 @@ def _plan(
         yield Rows(str(names[first]), int(first), int(end - first), key)
 
 
-def _read_windows(
-    representation: Representation, rows: Rows, clips: Path, starts: list[float], length_s: float
-) -> audio.Waveform:
-    clip = audio.read_clip(clip_path(clips, representation.form, rows.clip), representation.form)
-    return audio.cut_windows(clip, starts, length_s, representation.form.sample_rate)
+def _encode_clip(
+    representation: Representation, clips: Path, name: str, starts: list[float], length_s: float
+) -> Features:
+    """Encode the windows of a clip that start at `starts` seconds, BLOCK at a time, as [windows, bands, frames]."""
+    form = representation.form
+    clip = audio.read_clip(clip_path(clips, form, name), form)
+    blocks = (starts[first : first + BLOCK] for first in range(0, len(starts), BLOCK))
+    cut = (audio.cut_windows(clip, block, length_s, form.sample_rate) for block in blocks)
+    return np.concatenate([representation.encode(windows, form.sample_rate) for windows in cut])
 
 
 def _open_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float32]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -137,7 +138,10 @@ class Synthetic(Section):
 
 
 class Source(Section):
-    """What a data set is and where it comes from: exactly one of `archives`, `synthetic`, `path`."""
+    """What a data set is and where it comes from: exactly one of `archives`, `synthetic`, `path`.
+
+    Whatever can change a result has no default here: DVC sees params.yaml, not this file.
+    """
 
     archives: list[Archive] | None = None
     synthetic: Synthetic | None = None
@@ -148,10 +152,10 @@ class Source(Section):
     clips: Positive | None = None
     classes: Positive | None = None
     known_bad: list[str] = []
-    seconds: Pair = (1.0, 600.0)
+    seconds: Pair
     name: str | None = None
-    folds: Annotated[int, Field(ge=3)] = 5
-    fold_seed: int = 0
+    folds: Annotated[int, Field(ge=3)] | None = None
+    fold_seed: int | None = None
     lists: SplitLists | None = None
 
     @model_validator(mode="after")
@@ -174,6 +178,11 @@ class Source(Section):
                 raise ValueError("members has no (?P<label>...), and there is no label_table")
         if (self.archives is not None) != (self.members is not None):
             raise ValueError("archives and members go together")
+        published = self.lists is not None or "fold" in re.compile(self.name or "").groupindex
+        for key in ("folds", "fold_seed"):
+            if published != (getattr(self, key) is None):
+                why = "has no use: folds or lists are published" if published else "is missing: it deals the folds"
+                raise ValueError(f"{key} {why}")
         for archive in self.archives or []:
             if archive.sha256 is None and self.manifest_sha256 is None and None in (self.clips, self.classes):
                 raise ValueError("an archive without sha256 needs clips and classes, or manifest_sha256")
@@ -270,9 +279,12 @@ class Params(Section):
     weights: dict[Name, WeightsRecord]
     protocols: dict[Name, Protocol]
     device: Literal["auto", "cpu", "cuda"]
+    versions: dict[str, str]
 
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
+        if numbered := [name for name in self.splits if re.search(r"_\d+$", name)]:
+            raise ValueError(f"splits.{numbered[0]}: a name that ends in _<number> is that of a fold of a split")
         for where, names, known in (
             ("grid.datasets", self.grid.datasets, self.datasets),
             ("grid.representations", self.grid.representations, self.representations),
@@ -302,17 +314,33 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and check params.yaml.
 
     Raises:
-        ParamsError: there is no such file, it is not YAML, a key is unknown or missing, or a value is out of range; the
-            message has a line for each.
+        ParamsError: there is no such file, it is not YAML, a key is unknown or missing, a value is out of range, or a
+            package's version is not the one installed; the message has a line for each.
     """
     try:
-        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        params = Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file. Run stages from the folder that holds it.") from None
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not YAML: {error}") from None
     except ValidationError as error:
         raise ParamsError("\n".join(_explain(path, problem) for problem in error.errors())) from None
+    if wrong := [line for name, wanted in params.versions.items() if (line := _version_problem(name, wanted))]:
+        raise ParamsError("\n".join(f"{path}: {line}" for line in wrong))
+    return params
+
+
+def _version_problem(name: str, wanted: str) -> str:
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        return f"versions.{name}: {wanted} is wanted, none is installed. Install what pyproject.toml pins."
+    if found == wanted:
+        return ""
+    return (
+        f"versions.{name}: {wanted} is wanted, {found} is installed. Install what pyproject.toml pins, or change the "
+        "version here and there: then what it computes is computed anew."
+    )
 
 
 def _explain(path: Path, problem: Any) -> str:

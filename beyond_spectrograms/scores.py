@@ -31,7 +31,7 @@ class Predictions:
     """Class probabilities [windows, classes] of one fold and seed's test windows, which are `rows` of the table.
 
     `epoch` is the epoch whose weights were selected; `diverged_at_epoch` where training ended in a loss that is not
-    finite.
+    finite. `seconds` is the time all batches took, their reading from cached features included.
     """
 
     fold: int
@@ -76,11 +76,12 @@ def predict(
         size = f"{features.shape[1]} bands x {features.shape[2]} frames"
         raise ModelError(f"{model}: not a {protocol.classifier} for windows of {size}. {error}") from error
     network.to(device).train(protocol.dropout_at_evaluation)
-    torch.manual_seed(seed * 1000 + fold)
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
     probabilities = []
-    began = time.perf_counter()
     with torch.inference_mode():
+        network(torch.from_numpy(features[rows[:BATCH]]).to(device)).cpu()  # what is done once only is not timed
+        torch.manual_seed(seed * 1000 + fold)
+        began = time.perf_counter()
         for first in range(0, len(rows), BATCH):
             windows = torch.from_numpy(features[rows[first : first + BATCH]]).to(device)
             probabilities.append(network(windows).softmax(1).cpu().numpy())

@@ -7,7 +7,7 @@ Two kinds of split. `window` is the paper's: windows are shuffled, so windows of
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from beyond_spectrograms import audio
-from beyond_spectrograms.clips import DatasetError, clip_path
+from beyond_spectrograms.clips import DatasetError, clip_path, stem
 from beyond_spectrograms.progress import track
 from beyond_spectrograms.windows import PARTS, columns_of
 
@@ -29,7 +29,8 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
     """Add to the table of clips (clip, label, ...) the columns `group` and `fold`.
 
     group: what must stay in one part; from the file's name by `source.name`, else the recording itself.
-    fold: from the file's name, else dealt here: groups spread over `source.folds` folds so that classes stay balanced.
+    fold: from the file's name, else dealt here: groups spread over `source.folds` folds so that classes stay balanced;
+        1 where the parts are published as lists, whose makers kept artists apart.
 
     Returns:
         the table, and the names of groups whose clips stood in two published folds. All clips of such a group are put
@@ -39,6 +40,8 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
         DatasetError: a file's name does not match, or a class has fewer groups than there are folds.
     """
     clips = clips.copy()
+    if source.lists is not None:
+        return clips.assign(group=clips["clip"], fold=1), []
     if source.name is None:
         return _deal_folds(dataset, clips.assign(group=clips["clip"]), source), []
     matches = [re.fullmatch(source.name, Path(clip).stem) for clip in clips["clip"]]
@@ -59,6 +62,7 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
 def _deal_folds(dataset: str, clips: pd.DataFrame, source: Source) -> pd.DataFrame:
     from sklearn.model_selection import StratifiedGroupKFold
 
+    assert source.folds is not None  # params.Source sees to it
     for label, groups in clips.groupby("label")["group"].nunique().items():
         if groups < source.folds:
             raise DatasetError(
@@ -110,6 +114,21 @@ def read_lists(folder: Path) -> dict[str, str] | None:
     return {clip: part for part, clips in lines.items() for clip in clips}
 
 
+def check_lists(dataset: str, clips: pd.DataFrame, lists: Mapping[str, str], known_bad: Sequence[str]) -> None:
+    """Stop where published lists name clips that are not there, those known to be unusable apart.
+
+    Raises:
+        DatasetError: expected and found numbers, and the first clips that are missing.
+    """
+    bad, found = {stem(clip) for clip in known_bad}, {stem(clip) for clip in clips["clip"]}
+    expected = {stem(clip) for clip in lists} - bad
+    if missing := sorted(expected - found):
+        raise DatasetError(
+            f"{dataset}: its lists name {len(expected)} usable clips, found {len(expected) - len(missing)}; "
+            f"missing: {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}"
+        )
+
+
 def assign_parts(
     table: pd.DataFrame, splits: Mapping[str, Split], lists: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
@@ -125,9 +144,8 @@ def assign_parts(
         if split.kind == "window":
             columns[name] = _shuffle(len(table), split)
         elif lists is not None:
-            # The lists name .wav files; the official archive holds the same clips as .au.
-            stems = {str(Path(clip).with_suffix("")): part for clip, part in lists.items()}
-            columns[f"{name}_1"] = [stems.get(str(Path(clip).with_suffix("")), "") for clip in table["clip"]]
+            stems = {stem(clip): part for clip, part in lists.items()}
+            columns[f"{name}_1"] = [stems.get(stem(clip), "") for clip in table["clip"]]
         else:
             folds = sorted(table["fold"].unique())
             for index, fold in enumerate(folds):
@@ -180,17 +198,17 @@ def count_straddling(origins: pd.Series[Any], parts: pd.Series[Any]) -> int:
 
 
 def check_sources_apart(dataset: str, table: pd.DataFrame, parts: pd.DataFrame, splits: Mapping[str, Split]) -> None:
-    """Stop where a split that promises whole sources has one in two parts, or a part without a class.
+    """Stop where a split that promises whole sources has one in two parts, a part is empty, or training lacks a class.
 
     Raises:
-        DatasetError: naming the split, the fold and the group or class.
+        DatasetError: naming the split, the fold and the part or classes.
     """
     for name, split in splits.items():
         for column in columns_of(name, parts):
+            absent = sorted(set(table["label"]) - set(table["label"][parts[column] == "train"]))
+            if absent:
+                raise DatasetError(f"{dataset}: split {column} has no train window of {', '.join(absent)}")
             for part in PARTS:
-                absent = sorted(set(table["label"]) - set(table["label"][parts[column] == part]))
-                if absent and part == "train":
-                    raise DatasetError(f"{dataset}: split {column} has no {part} window of {', '.join(absent)}")
                 if not (parts[column] == part).any():
                     raise DatasetError(f"{dataset}: split {column} has no {part} window")
             if split.kind == "source" and count_straddling(table["group"], parts[column]):

@@ -99,12 +99,12 @@ def train_all(jobs: list[Job]) -> None:
     finished = total - sum(job.epochs for job in todo)
     context = get_context("spawn")
     epochs_done: Synchronized[int] = context.Value("i", finished)
-    if jobs[0].device == "cuda":
+    if jobs[0].device == "cuda" or len(todo) < 2:  # a pool of processes takes seconds to start
         with counting("train, epochs", total, lambda: epochs_done.value):
             for job in todo:
                 train(job, epochs_done)
         return
-    workers = max(1, min(len(todo), len(os.sched_getaffinity(0))))
+    workers = min(len(todo), len(os.sched_getaffinity(0)))
     with (
         counting("train, epochs", total, lambda: epochs_done.value),
         ProcessPoolExecutor(workers, context, initializer=_share_counter, initargs=(epochs_done,)) as pool,
@@ -126,9 +126,6 @@ def _share_counter(counter: Synchronized[int]) -> None:
 
 
 def _train_in_worker(job: Job) -> None:
-    import torch
-
-    torch.set_num_threads(1)
     train(job, _counter)
 
 
@@ -144,8 +141,12 @@ def train(job: Job, epochs_done: Synchronized[int] | None = None) -> None:
     from safetensors.torch import save_file
 
     torch.use_deterministic_algorithms(job.device == "cpu")
+    torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
     features: Features = np.load(job.features / "features.npy", mmap_mode="r")
     rows = {part: np.flatnonzero(job.parts == part) for part in ("train", "validation")}
+    # The table is sorted by class: without an order of its own, a protocol that does not shuffle each epoch would train
+    # on batches of one or two classes.
+    rows["train"] = np.random.default_rng([job.seed, job.fold]).permutation(rows["train"])
     mark = job.mark()
     state = _begin(job, features, rows["train"], mark)
     saved = time.perf_counter()
@@ -158,11 +159,10 @@ def train(job: Job, epochs_done: Synchronized[int] | None = None) -> None:
             order = order[torch.randperm(len(order)).numpy()]
         training = _pass(job, state.network, features, order, state.optimizer)
         validation = _pass(job, state.network, features, rows["validation"], None)
-        if not math.isfinite(training[1]):
+        if not math.isfinite(training[1]) or not math.isfinite(validation[1]):
             # A finding about the recipe, not a fault: the run ends here with the last weights that were selected.
-            print(
-                f"{job.name}: diverged at epoch {epoch} (training loss {training[1]}); keeps epoch {state.best_epoch}"
-            )
+            losses = f"training loss {training[1]}, validation loss {validation[1]}"
+            print(f"{job.name}: diverged at epoch {epoch} ({losses}); keeps epoch {state.best_epoch}")
             state.diverged_at_epoch = epoch
             break
         state.history.append([epoch, *training, *validation])
@@ -203,6 +203,8 @@ def _begin(job: Job, features: Features, train_rows: npt.NDArray[np.int64], mark
             network.load_state_dict(saved["network"])
             optimizer.load_state_dict(saved["optimizer"])
             torch.set_rng_state(saved["random"].cpu())
+            if job.device == "cuda":
+                torch.cuda.set_rng_state(saved["cuda_random"].cpu())
             state.best, state.best_epoch, state.best_loss = saved["best"], saved["best_epoch"], saved["best_loss"]
             state.history, state.seconds = saved["history"], saved["seconds"]
     return state
@@ -224,6 +226,7 @@ def _save_checkpoint(job: Job, state: State, mark: str) -> None:
         "network": state.network.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "random": torch.get_rng_state(),
+        "cuda_random": torch.cuda.get_rng_state() if job.device == "cuda" else None,
         "best": state.best,
         "best_epoch": state.best_epoch,
         "best_loss": state.best_loss,

@@ -50,7 +50,7 @@ def main() -> None:
         "classifier": sum(run.seconds for run in runs) / len(predictions),
     }
     names = {"dataset": dataset, "representation": representation, "protocol": name}
-    scores = {**names, **score(runs, predictions, classes), "seconds_per_window": seconds}
+    scores = {**names, "device": device, **score(runs, predictions, classes), "seconds_per_window": seconds}
     write_json(Path("metrics/scores", dataset, f"{cell}.json"), scores)
     written = predictions.drop(columns=[column for column in predictions if column.startswith("p_")])
     written.insert(0, "protocol", name)

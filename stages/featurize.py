@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.features import extract, fingerprint
+from beyond_spectrograms.features import extract, fingerprint, time_encoding
 from beyond_spectrograms.files import write_json
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.representations import create_representation
@@ -34,7 +34,7 @@ def main() -> None:
     extraction = extract(
         representation, table, Path("data/clips", dataset), length_s=length_s, mark=mark, place=place, work=work
     )
-    print(f"computed {extraction.computed} windows in {extraction.seconds:.1f} s, kept the others")
+    print(f"computed {extraction.computed} windows, kept the others")
 
     metrics = {
         "dataset": dataset,
@@ -45,7 +45,7 @@ def main() -> None:
         "frame_rate": representation.frame_rate,
         "bytes": size,
         "computed_windows": extraction.computed,
-        "seconds_per_window": extraction.seconds / extraction.computed if extraction.computed else None,
+        "seconds_per_window": time_encoding(representation, table, Path("data/clips", dataset), length_s),
     }
     write_json(Path("metrics/features", dataset, f"{name}.json"), metrics)
 

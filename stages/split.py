@@ -11,6 +11,7 @@ from beyond_spectrograms.params import load_params
 from beyond_spectrograms.splits import (
     assign_groups,
     assign_parts,
+    check_lists,
     check_sources_apart,
     describe_splits,
     read_lists,
@@ -26,9 +27,13 @@ def main() -> None:
     folder = Path("data/clips", dataset)
     clips = pd.read_csv(folder / "clips.csv", dtype={"clip": str, "label": str}, keep_default_na=False)
 
-    clips, straddling = assign_groups(dataset, clips, params.datasets[dataset].source)
+    lists = read_lists(Path("data/raw", dataset, "lists"))
+    source = params.datasets[dataset].source
+    if lists is not None:
+        check_lists(dataset, clips, lists, source.known_bad)
+    clips, straddling = assign_groups(dataset, clips, source)
     table = tabulate_windows(clips, folder, params.windows)
-    parts = assign_parts(table, params.splits, read_lists(Path("data/raw", dataset, "lists")))
+    parts = assign_parts(table, params.splits, lists)
     check_sources_apart(dataset, table, parts, params.splits)
 
     for name, frame in (("windows", table), ("parts", parts)):

@@ -16,13 +16,13 @@ from beyond_spectrograms.windows import columns_of, open_features, read_parts, r
 
 
 def main() -> None:
+    params = load_params()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset")
-    parser.add_argument("representation")
-    parser.add_argument("protocol")
+    parser.add_argument("dataset", choices=params.datasets)
+    parser.add_argument("representation", choices=params.representations)
+    parser.add_argument("protocol", choices=params.protocols)
     arguments = parser.parse_args()
     dataset, representation, name = arguments.dataset, arguments.representation, arguments.protocol
-    params = load_params()
     protocol, cap = params.protocols[name], params.datasets[dataset].max_epochs
     cell = f"{representation}-{name}"
     splits = Path("data/splits", dataset)
@@ -70,13 +70,15 @@ def main() -> None:
         "runs": len(jobs),
         "epochs": len(history),
         "device": device,
-        "seconds_per_epoch": seconds / len(history),
-        "windows_per_second": trained / seconds,
+        # None: every run diverged in its first epoch.
+        "seconds_per_epoch": seconds / len(history) if len(history) else None,
+        "windows_per_second": trained / seconds if len(history) else None,
         "diverged_at_epoch": {run: epoch for run, (_, epoch) in outcomes.items() if epoch is not None},
     }
     write_json(Path("metrics/training", dataset, f"{cell}.json"), metrics)
     finished = work / "finished"
-    finished.mkdir(exist_ok=True)
+    shutil.rmtree(finished, ignore_errors=True)  # left by a run that was stopped
+    finished.mkdir()
     history.to_csv(finished / "history.csv", index=False, lineterminator="\n")
     for job in jobs:
         shutil.copy2(work / f"{job.name}.safetensors", finished)

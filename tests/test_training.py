@@ -184,11 +184,54 @@ def test_diverging_run_ends_with_the_last_finite_weights_and_says_so(
 
     wild = replace(job, protocol=PROTOCOL.model_copy(update={"optimizer": "sgd", "learning_rate": 1e30}))
     train(wild)
-    assert capsys.readouterr().out == "fold_1-seed_0: diverged at epoch 1 (training loss nan); keeps epoch 0\n"
+    assert capsys.readouterr().out == (
+        "fold_1-seed_0: diverged at epoch 1 (training loss nan, validation loss nan); keeps epoch 0\n"
+    )
     assert read_outcome(wild)[1] == 1
     assert read_history(wild) == []
     weights = load_file(wild.work / f"{wild.name}.safetensors")
     assert all(torch.isfinite(weight).all() for weight in weights.values())
+
+
+def test_a_run_that_diverges_on_the_last_batch_of_an_epoch_does_not_keep_that_epoch(job: Job, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    # One batch an epoch: its loss is that of the weights before the step that blows them up.
+    wild = PROTOCOL.model_copy(update={"optimizer": "sgd", "learning_rate": 1e38, "batch_size": 36})
+    for select in ("last", "best_validation_loss"):
+        run = replace(job, protocol=wild.model_copy(update={"select": select}), work=tmp_path / select)
+        train(run)
+        assert (read_outcome(run)[1], read_history(run)) == (1, [])
+        weights = load_file(run.work / f"{run.name}.safetensors")
+        assert all(torch.isfinite(weight).all() for weight in weights.values())
+
+
+def test_batches_mix_the_classes_of_a_sorted_table_even_without_shuffling_each_epoch(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = np.sort(job.targets)
+    parts = np.where(np.arange(60) % 5 < 3, "train", "validation")
+    still = PROTOCOL.model_copy(update={"shuffle_each_epoch": False, "batch_size": 9})
+    mixed = replace(job, targets=targets, parts=parts, protocol=still, epochs=2)
+    batches: list[list[int]] = []
+    original = torch.nn.functional.cross_entropy
+
+    def watch(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        if logits.requires_grad:
+            batches.append(wanted.tolist())
+        return original(logits, wanted)
+
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", watch)
+    train(mixed)
+    assert len(batches) == 2 * 4
+    assert all(set(batch) == {0, 1} for batch in batches)
+    assert batches[:4] == batches[4:]  # one order for all epochs
+    orders = [batches[:4]]
+    for other in (replace(mixed, fold=2), replace(mixed, seed=1)):
+        batches.clear()
+        train(replace(other, work=tmp_path / other.name))
+        orders.append(batches[:4])
+    assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
 def test_band_statistics_are_those_of_the_rows_given() -> None:
