@@ -32,8 +32,8 @@ class Format:
         return f"{'stereo' if self.channels == 2 else 'mono'}_{self.sample_rate}"
 
 
-# What the representations take: SoundStream, mel, EnCodec 24 kHz, EnCodec 48 kHz. All four are written whatever the grid
-# holds, so that a representation added later touches no clip; FLAC stores two equal channels as one.
+# What the representations take: SoundStream, mel, EnCodec 24 kHz, EnCodec 48 kHz. All four are written whatever the
+# grid holds, so that a representation added later touches no clip; FLAC stores two equal channels as one.
 FORMATS = (Format(16_000, 1), Format(22_050, 1), Format(24_000, 1), Format(48_000, 2))
 
 
