@@ -88,7 +88,8 @@ def convergence_table(results: Results) -> Table:
             row |= {"runs_that_never_beat_mel": sum(map(math.isinf, beat)) if beat else None}
             row |= _spread("epochs_to_near_best", [epochs_to_near_best(curve) for curve in curves])
             row |= {"paper_epochs_to_beat_mel": better, "paper_epochs_to_near_best": near}
-            row["note"] = note_of(results, name, bool(curves))
+            scores = results.cell(name, protocol).scores
+            row["note"] = note_of(results, name, scores is not None, scores)
             rows.append(row)
     columns: dict[str, Show] = {
         "representation": text("representation"),
@@ -111,7 +112,7 @@ def convergence_table(results: Results) -> Table:
     if any(row["runs_that_never_beat_mel"] for row in rows):
         notes.append("never: so many runs do not pass mel's best at any epoch; - where at least half do not.")
     if any(name == paper.MEL and not results.cell(name, p).curves for name in results.rows for p in results.protocols):
-        notes.append(f"Where mel was {NOT_RUN} nothing can be compared with it.")
+        notes.append(f"Where mel was {NOT_RUN}, or diverged in its first epoch, nothing can be compared with it.")
     if published:
         notes.append(
             f"The paper (section 3.2): EnCodec passes mel's value of epoch {paper.EPOCHS}, not its best; which of the "

@@ -45,6 +45,13 @@ class Confusion(Record):
     counts: list[list[int]]
 
 
+class Seconds(Record):
+    """Seconds one window takes: to encode it alone on one thread, and to classify it in a batch of 256."""
+
+    representation: float
+    classifier: float
+
+
 class Scores(Accuracies):
     """What `evaluate` writes for one cell, pooled over folds and seeds."""
 
@@ -53,12 +60,14 @@ class Scores(Accuracies):
     protocol: str
     folds: int
     seeds: int
-    diverged_runs: int = 0
+    diverged_runs: int
+    device: str
     windows: int
     silent_windows: int
     recordings: int
     without_silent: Accuracies
     confusion: Confusion
+    seconds_per_window: Seconds
 
 
 class SplitColumn(Record):
@@ -82,7 +91,7 @@ class Features(Record):
     bands: int
     frames: int
     bytes: int
-    seconds_per_window: float | None
+    seconds_per_window: float
 
 
 @dataclass(frozen=True)
@@ -181,7 +190,7 @@ def _read(path: Path, kind: type[AnyRecord]) -> AnyRecord:
 
 
 def read_curves(path: Path) -> tuple[Curve, ...]:
-    """Read one cell's history, a curve for every fold and seed.
+    """Read one cell's history, a curve for every fold and seed that finished an epoch (one may diverge in its first).
 
     Raises:
         ResultError: the file or a column is missing, a value is not a number, an accuracy is not in 0..1, or a
@@ -210,6 +219,4 @@ def read_curves(path: Path) -> tuple[Curve, ...]:
         epochs.append(values)
         if epoch != len(epochs):
             raise ResultError(f"{path}, line {number}: epoch {epoch} where {len(epochs)} is due.")
-    if not runs:
-        raise ResultError(f"{path}: no epoch. Run its stage again.")
     return tuple(Curve(fold, seed, *np.array(epochs, dtype=np.float64).T) for (fold, seed), epochs in runs.items())

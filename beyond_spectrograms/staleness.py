@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from beyond_spectrograms.params import load_params
+
 SCORES = Path("metrics/scores")
 
 
@@ -27,13 +29,24 @@ def stages_of(dataset: str, representation: str, protocol: str) -> list[str]:
     ]
 
 
-def stale_results(scores: Path = SCORES) -> dict[str, list[str]]:
-    """Find the committed score files that are stale, each with the stages that would run."""
+def stale_results(scores: Path = SCORES) -> dict[str, str]:
+    """Find the score files that are stale, each with the stages that would run."""
     cells = {path: (path.parent.name, *path.stem.rsplit("-", 1)) for path in sorted(scores.glob("*/*.json"))}
-    targets = [stages_of(*cell)[-1] for cell in cells.values()]
-    would_run = _dry_run(targets) if targets else set()
-    found = {str(path): [stage for stage in stages_of(*cell) if stage in would_run] for path, cell in cells.items()}
-    return {path: stages for path, stages in found.items() if stages}
+    grid = load_params().grid
+    in_grid = {
+        cell
+        for cell in cells.values()
+        if cell[0] in grid.datasets and cell[1] in grid.representations and cell[2] in grid.protocols
+    }
+    would_run = _dry_run([stages_of(*cell)[-1] for cell in in_grid]) if in_grid else set()
+    stale = {}
+    for path, cell in cells.items():
+        stages = [stage for stage in stages_of(*cell) if stage in would_run]
+        if cell not in in_grid:
+            stale[str(path)] = "not in the grid of params.yaml"
+        elif stages:
+            stale[str(path)] = f"would run {', '.join(stages)}"
+    return stale
 
 
 def _dry_run(targets: list[str]) -> set[str]:
@@ -47,12 +60,13 @@ def _dry_run(targets: list[str]) -> set[str]:
 def main() -> None:
     """Print one line a stale result."""
     stale = stale_results()
-    for path, stages in stale.items():
-        print(f"{path}: stale, would run {', '.join(stages)}")
+    for path, why in stale.items():
+        print(f"{path}: stale, {why}")
     count = len(list(SCORES.glob("*/*.json")))
-    print(
-        f"{len(stale)} of {count} committed results are stale" if stale else f"all {count} committed results are fresh"
-    )
+    if not count:
+        print(f"no results in {SCORES}: `dvc repro` makes them")
+    else:
+        print(f"{len(stale)} of {count} results are stale" if stale else f"all {count} results are fresh")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def note_of(results: Results, representation: str, run: bool, scores: Scores | N
     notes = [NOT_RUN] * (not run) + [CONTROL] * results.is_control(representation)
     if scores and scores.diverged_runs:
         runs = scores.folds * scores.seeds
-        notes.append(f"{scores.diverged_runs} of {runs} runs diverged; the last finite weights were tested")
+        notes.append(f"{scores.diverged_runs} of {runs} runs diverged; their weights selected before were tested")
     return "; ".join(notes)
 
 
@@ -85,18 +85,21 @@ def _notes_1(results: Results) -> list[str]:
         "In brackets: without silent windows. All folds and seeds are pooled.",
     ]
     sizes = {
-        (scores.windows, scores.silent_windows, scores.recordings, protocol)
+        (protocol, scores.seeds, scores.windows, scores.silent_windows, scores.recordings)
         for protocol in results.protocols
         for name in results.rows
         if (scores := results.cell(name, protocol).scores)
     }
-    for windows, silent, recordings, protocol in sorted(sizes, key=lambda size: results.protocols.index(size[3])):
+    for protocol, seeds, windows, silent, recordings in sorted(
+        sizes, key=lambda size: results.protocols.index(size[0])
+    ):
+        tested = f"{windows // seeds} windows ({silent // seeds} silent) of {recordings} recordings"
+        each = f", once for each of {seeds} seeds" if seeds > 1 else ""
         split = results.params.protocols[protocol].split
         straddling = max(column.recordings_in_two_parts for column in results.splits.splits[split].values())
         notes.append(
-            f"{protocol}: tested on {windows} windows ({silent} silent) of {recordings} recordings. Split {split}: "
-            f"{straddling} of {results.splits.recordings} recordings have windows in more than one of training, "
-            "validation and test."
+            f"{protocol}: tested on {tested}{each}. Split {split}: {straddling} of {results.splits.recordings} "
+            "recordings have windows in more than one of training, validation and test."
         )
     published = paper.PUBLISHED.get(results.dataset)
     if published is None:
@@ -196,7 +199,6 @@ def sizes_table(results: Results) -> Table:
             "items_change_percent": shape and mel and 100 * (shape[1] / mel[1] - 1),
             "bytes_per_second": shape and shape[0] * shape[1] * FLOAT32 / length,
             "bytes_change_percent": shape and mel and 100 * (shape[0] * shape[1] / (mel[0] * mel[1]) - 1),
-            "extraction_seconds_per_window": measured.seconds_per_window if measured else None,
             "paper_items_per_second": paper.ITEMS_PER_SECOND.get(name),
             "paper_items_change_percent": paper.CHANGE_AGAINST_MEL.get(name),
             "note": "; ".join(part for part in (note_of(results, name, measured is not None), laws) if part),
@@ -209,16 +211,47 @@ def sizes_table(results: Results) -> Table:
         "against mel %": signed("items_change_percent"),
         "bytes per second": number("bytes_per_second", 0),
         "bytes against mel %": signed("bytes_change_percent"),
-        "extraction, s per window": number("extraction_seconds_per_window", 5),
         "paper: items": text("paper_items_per_second"),
         "paper: against mel %": signed("paper_items_change_percent"),
         "note": text("note"),
     }
     notes = [
-        f"Items are frames; a window is {length:g} s. Bytes: bands x items x {FLOAT32} (float32). Extraction: as "
-        "featurize measured it on the machine that ran it.",
+        f"Items are frames; a window is {length:g} s. Bytes: bands x items x {FLOAT32} (float32).",
     ]
     return Table(f"Sizes: {results.dataset}, one second of sound", rows, columns, notes)
+
+
+def times_table(results: Results) -> Table:
+    """Tabulate what it takes to classify one window: from its sound, and from cached features as the paper counts."""
+    rows: list[Row] = []
+    for protocol in results.protocols:
+        for name in results.rows:
+            scores = results.cell(name, protocol).scores
+            seconds = scores.seconds_per_window if scores else None
+            rows.append(
+                {
+                    "representation": name,
+                    "protocol": protocol,
+                    "encoding_ms_per_window": 1000 * seconds.representation if seconds else None,
+                    "classifying_ms_per_window": 1000 * seconds.classifier if seconds else None,
+                    "device": scores.device if scores else None,
+                    "note": note_of(results, name, scores is not None),
+                }
+            )
+    columns = {
+        "representation": text("representation"),
+        "protocol": text("protocol"),
+        "encoding, ms per window": number("encoding_ms_per_window", 2),
+        "classifying, ms per window": number("classifying_ms_per_window", 3),
+        "classifier on": text("device"),
+        "note": text("note"),
+    }
+    notes = [
+        "Encoding: one window in memory, alone, on one thread of the CPU; the median of 32. Classifying: from cached "
+        "features, in batches of 256, one thread on a CPU.",
+        "Measured on the machine that ran the cell, loaded as it was: compare within one run, not across machines.",
+    ]
+    return Table(f"Times: {results.dataset}", rows, columns, notes)
 
 
 def _shape(results: Results, name: str) -> tuple[int, int] | None:

@@ -45,6 +45,7 @@ def write_report(results: Results, table_folder: Path, figure_folder: Path, curv
         "table_1": tables.table_1(results),
         "table_2": tables.table_2(results),
         "sizes": tables.sizes_table(results),
+        "times": tables.times_table(results),
         "convergence": convergence_table(results),
     }
     with tempfile.TemporaryDirectory(dir=_parent(table_folder)) as beside:
@@ -72,17 +73,25 @@ def draw(results: Results, folder: Path) -> None:
     if results.features:
         figures.save(_figure_2(results), folder, "figure_2")
     chosen = figures.styles([*results.params.representations])
-    labels = {name: results.label(name) for name in results.rows}
     for protocol in results.protocols:
         curves = {name: mean_curve(cell) for name in results.rows if (cell := results.cell(name, protocol).curves)}
         best = tables.best_of(results, protocol)
         if curves:
             title = f"{results.dataset}, protocol {protocol}"
+            labels = {name: _legend(results, name, protocol) for name in curves}
             figures.save(figures.figure_4(curves, chosen, labels, title), folder, f"figure_4-{protocol}")
         if best:
-            title = f"{results.dataset}, protocol {protocol}: {labels[best.representation]}"
+            title = f"{results.dataset}, protocol {protocol}: {results.label(best.representation)}"
             counts = np.array(best.confusion.counts, dtype=np.int64)
             figures.save(figures.confusion(best.confusion.classes, counts, title), folder, f"confusion-{protocol}")
+
+
+def _legend(results: Results, name: str, protocol: str) -> str:
+    """Name a line of Figure 4, and say if runs behind it diverged."""
+    scores = results.cell(name, protocol).scores
+    if scores is None or not scores.diverged_runs:
+        return results.label(name)
+    return f"{results.label(name)}, {scores.diverged_runs} of {scores.folds * scores.seeds} diverged"
 
 
 def _figure_2(results: Results) -> Figure:

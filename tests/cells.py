@@ -88,9 +88,10 @@ def write_cell(folder: Path, dataset: str, name: str, protocol: str) -> None:
     folds, accuracy = (1 if protocol == "paper" else FOLDS), ACCURACY.get(name, 0.7)
     cell = f"{dataset}/{name}-{protocol}"
     counts = {"folds": folds, "seeds": 1, "windows": WINDOWS, "silent_windows": 1, "recordings": 12}
+    counts |= {"diverged_runs": 0}
     both = {"window_accuracy": accuracy, "recording_accuracy": accuracy + 0.125, "class_accuracy": accuracy - 0.0625}
     without = {key: value + 0.03125 for key, value in both.items()}
-    scores = {"dataset": dataset, "representation": name, "protocol": protocol} | counts | both
+    scores = {"dataset": dataset, "representation": name, "protocol": protocol, "device": "cpu"} | counts | both
     scores |= {"without_silent": without, "seconds_per_window": {"representation": 0.00125, "classifier": 0.0001}}
     scores |= {"confusion": {"classes": CLASSES, "counts": [[10, 2, 0], [3, 9, 0], [0, 0, 12]]}}
     write(folder / f"metrics/scores/{cell}.json", json.dumps(scores))

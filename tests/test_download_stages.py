@@ -34,7 +34,9 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write_params(sources: dict[str, Any], weights: dict[str, Any] | None = None) -> None:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    params["datasets"] |= {name: {"source": source, "max_epochs": None} for name, source in sources.items()}
+    for name, source in sources.items():
+        dealt = {} if "lists" in source or "(?P<fold>" in source.get("name", "") else {"folds": 5, "fold_seed": 0}
+        params["datasets"][name] = {"source": {"seconds": [1, 600], **dealt, **source}, "max_epochs": None}
     params["weights"] |= weights or {}
     Path("params.yaml").write_text(yaml.safe_dump(params))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,10 @@ def test_the_shipped_params_load_and_hold_the_papers_numbers(repository: Path) -
 def test_a_folder_of_your_own_is_one_short_record(repository: Path) -> None:
     params = yaml.safe_load((repository / "params.yaml").read_text(encoding="utf-8"))
     text = yaml.safe_dump(params).replace(
-        "datasets:\n  demo:", "datasets:\n  my_sounds: {source: {path: ~/x}, max_epochs: null}\n  demo:"
+        "datasets:\n  demo:",
+        "datasets:\n"
+        "  my_sounds: {source: {path: ~/x, seconds: [0.5, 60], folds: 5, fold_seed: 0}, max_epochs: null}\n"
+        "  demo:",
     )
     Path("params.yaml").write_text(text, encoding="utf-8")
     mine = load_params().datasets["my_sounds"]
@@ -64,7 +68,7 @@ def test_a_folder_of_your_own_is_one_short_record(repository: Path) -> None:
         (
             "",
             "the top level. Known keys: grid, demo, run, windows, splits, datasets, representations, weights, "
-            "protocols, device.",
+            "protocols, device, versions.",
         ),
         ("windows/", "windows. Known keys: length_s, hop_s, tail."),
         ("splits/window/", "splits.window. Known keys: kind, fractions, seed."),
@@ -231,6 +235,16 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(
             {"datasets/esc10/source/name": "("},
             "datasets.esc10.source: name is not a regular expression: missing ), unterminated subpattern at position 0",
         ),
+        ({"datasets/demo/source/folds": DELETED}, "datasets.demo.source: folds is missing: it deals the folds"),
+        ({"datasets/demo/source/fold_seed": DELETED}, "datasets.demo.source: fold_seed is missing: it deals the folds"),
+        (
+            {"datasets/esc10/source/folds": 5},
+            "datasets.esc10.source: folds has no use: folds or lists are published",
+        ),
+        (
+            {"splits/window_2": {"kind": "source"}},
+            "splits.window_2: a name that ends in _<number> is that of a fold of a split",
+        ),
         (
             {"datasets/esc10/source/manifest_sha256": DELETED, "datasets/esc10/source/clips": DELETED},
             "datasets.esc10.source: an archive without sha256 needs clips and classes, or manifest_sha256",
@@ -239,6 +253,20 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(
 )
 def test_values_that_contradict_each_other_are_refused(repository: Path, changes: dict[str, Any], message: str) -> None:
     assert refusal(repository, changes) == f"changed.yaml: {message}"
+
+
+def test_other_versions_than_those_the_results_were_made_with_are_refused(repository: Path) -> None:
+    assert refusal(repository, {"versions/torch": "1.0", "versions/nothing": "2.0"}) == (
+        "changed.yaml: versions.torch: 1.0 is wanted, 2.11.0 is installed. Install what pyproject.toml pins, or change "
+        "the version here and there: then what it computes is computed anew.\n"
+        "changed.yaml: versions.nothing: 2.0 is wanted, none is installed. Install what pyproject.toml pins."
+    )
+
+
+def test_versions_are_the_pins(repository: Path) -> None:
+    pins = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    tracked = {f"{name}=={wanted}" for name, wanted in load_params(repository / "params.yaml").versions.items()}
+    assert tracked - set(pins) == set()
 
 
 def test_every_fault_has_its_own_line(repository: Path) -> None:

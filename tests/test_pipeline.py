@@ -63,7 +63,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(folder, "git", "init", "-q")
     run(folder, "git", "config", "user.email", "test@example.com")
     run(folder, "git", "config", "user.name", "test")
-    run(folder, sys.executable, "-m", "dvc", "init", "-q")
+    run(folder, sys.executable, "-m", "dvc", "init", "-q", "--force")  # .dvc is there already, with the plot templates
     shutil.copy(ROOT / ".dvc/config", folder / ".dvc/config")
     run(folder, sys.executable, "-m", "dvc", "repro", "-q", "report@demo")
     run(folder, "git", "add", "-A")
@@ -137,7 +137,10 @@ def test_folder_of_the_users_is_a_data_set(project: Path, tmp_path: Path) -> Non
     edit(
         project,
         {
-            "datasets.my_sounds": {"source": {"path": str(sounds), "folds": 4}, "max_epochs": 1},
+            "datasets.my_sounds": {
+                "source": {"path": str(sounds), "seconds": [1.0, 60.0], "folds": 4, "fold_seed": 0},
+                "max_epochs": 1,
+            },
             "grid.datasets": ["demo", "my_sounds"],
         },
     )

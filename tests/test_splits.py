@@ -16,6 +16,7 @@ from beyond_spectrograms.params import Source, Split, Windows, load_params
 from beyond_spectrograms.splits import (
     assign_groups,
     assign_parts,
+    check_lists,
     check_sources_apart,
     describe_splits,
     read_lists,
@@ -121,7 +122,7 @@ def test_no_source_is_in_two_parts_under_source_and_most_recordings_are_under_wi
     described = describe_splits(dataset, table, parts, PARAMS.splits, straddling)["splits"]
     origins = table["clip"].map(lambda clip: origin(dataset, clip))
     columns = columns_of("source", parts)
-    assert len(columns) == (1 if lists else PARAMS.datasets[dataset].source.folds)
+    assert len(columns) == (1 if lists else PARAMS.datasets[dataset].source.folds or 5)
     for column in columns:
         used = parts[column] != ""
         assert set(parts[column][used]) == {"train", "validation", "test"}
@@ -164,6 +165,23 @@ def test_music_speech_takes_of_one_source_are_one_group() -> None:
     assert clips["group"].nunique() == 13
 
 
+def test_lists_that_name_clips_which_are_not_there_stop(tmp_path: Path) -> None:
+    lists = lists_of_genres(tmp_path / "lists")
+    assert lists is not None
+    clips = clips_of(gtzan_genres())
+    bad = ["blues/blues.00049.wav", "jazz/jazz.00049.wav", "pop/pop.00049.wav"]
+    check_lists("g", clips, lists, bad)
+    with pytest.raises(DatasetError) as caught:
+        check_lists("g", clips, lists, bad[:2])
+    assert str(caught.value) == "g: its lists name 55 usable clips, found 54; missing: pop/pop.00049"
+    with pytest.raises(DatasetError) as caught:
+        check_lists("g", clips[clips["label"] != "pop"], lists, bad)
+    assert str(caught.value) == (
+        "g: its lists name 54 usable clips, found 36; "
+        "missing: pop/pop.00050, pop/pop.00051, pop/pop.00052, pop/pop.00053, pop/pop.00054, ..."
+    )
+
+
 def test_published_lists_decide_the_parts_and_leave_the_rest_out(tmp_path: Path) -> None:
     assert read_lists(tmp_path / "lists") is None
     table = windows_of(grouped("gtzan_genres", gtzan_genres())[0], 2)
@@ -199,7 +217,7 @@ def test_dealt_folds_keep_classes_balanced_and_repeat() -> None:
 
 
 def test_a_class_with_fewer_recordings_than_folds_stops() -> None:
-    source = Source(path="~/pets")
+    source = Source(path="~/pets", seconds=(1, 600), folds=5, fold_seed=0)
     names = [f"cat/{n}.wav" for n in range(5)] + [f"dog/{n}.wav" for n in range(4)]
     with pytest.raises(DatasetError) as caught:
         assign_groups("pets", clips_of(names), source)

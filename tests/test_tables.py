@@ -156,7 +156,39 @@ def test_sizes_are_the_papers(tmp_path: Path) -> None:
         assert (row["paper: items"], row["paper: against mel %"]) == (items, change)
     mel = shown(table, representation="mel")
     assert (mel["items per second"], mel["paper: items"], mel["bytes per second"]) == ("173", "173", "88576")
-    assert mel["extraction, s per window"] == "0.00125"
+
+
+def test_times_are_those_of_the_scores_and_of_no_cell_that_was_not_run(tmp_path: Path) -> None:
+    table = tables.times_table(read(tmp_path, "esc10", ["mel"], ("fair",)))
+    row = shown(table, representation="mel", protocol="fair")
+    assert (row["encoding, ms per window"], row["classifying, ms per window"]) == ("1.25", "0.100")
+    assert row["classifier on"] == "cpu"
+    missing = shown(table, representation="encodec_24khz", protocol="fair")
+    assert (missing["encoding, ms per window"], missing["note"]) == ("-", "not run")
+
+
+def test_a_run_that_diverged_in_its_first_epoch_has_no_curve_and_is_named(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["mel", "log_mel"], ("fair",))
+    history = tmp_path / "plots/history/esc10/log_mel-fair.csv"
+    history.write_text(history.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
+    scores = results.cell("log_mel", "fair").scores
+    assert scores is not None
+    results.cells["log_mel", "fair"] = Cell(scores.model_copy(update={"diverged_runs": 3}), read_curves(history))
+    assert results.cell("log_mel", "fair").curves == ()
+    why = "3 of 3 runs diverged; their weights selected before were tested"
+    for table in (convergence_table(results), tables.table_1(results)):
+        assert find(table, representation="log_mel", protocol="fair")["note"] == why
+    assert {row["representation"] for row in tidy_curves(results)} == {"mel"}
+
+
+def test_windows_are_counted_once_where_several_seeds_tested_them(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["mel"], ("fair",))
+    scores = results.cell("mel", "fair").scores
+    assert scores is not None
+    twice = scores.model_copy(update={"seeds": 2, "windows": 2 * scores.windows, "silent_windows": 2})
+    results.cells["mel", "fair"] = Cell(twice, results.cell("mel", "fair").curves)
+    note = next(note for note in tables.table_1(results).notes if note.startswith("fair:"))
+    assert note.startswith("fair: tested on 36 windows (1 silent) of 12 recordings, once for each of 2 seeds. ")
 
 
 def test_the_size_of_a_mel_spectrogram_that_was_not_run_follows_its_frame_law(tmp_path: Path) -> None:
@@ -235,7 +267,6 @@ def test_scores_that_are_not_what_evaluate_writes_are_refused(tmp_path: Path, ch
             "",
             f": no column {HEADER.strip().replace(',', ', ')}. It has none.",
         ),
-        (HEADER, ": no epoch. Run its stage again."),
         (HEADER + "1,0,1,0.5,1,0.5\n", ", line 2: the row does not have the header's 7 values."),
         (HEADER + "1,0,2,0.5,1,0.5,1\n", ", line 2: epoch 2 where 1 is due."),
         (HEADER + "1,0,1,0.5,1,0.5,x\n", ", line 2: could not convert string to float: 'x'."),
