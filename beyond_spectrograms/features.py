@@ -53,7 +53,7 @@ class Extraction:
 def fingerprint(representation: Representation, record: dict[str, Any], weights: Path | None, length_s: float) -> str:
     """Digest all that decides a window's features besides its sound: params, weights, code and library versions."""
     kinds = [kind for kind in type(representation).__mro__ if kind not in (ABC, object)]
-    sources = [*dict.fromkeys(Path(inspect.getfile(kind)) for kind in kinds), Path(audio.__file__)]
+    sources = [*dict.fromkeys(Path(inspect.getfile(kind)) for kind in kinds), Path(audio.__file__), Path(__file__)]
     digest = hashlib.sha256(json.dumps([record, length_s], sort_keys=True).encode())
     for path in [*sources, *([weights] if weights else [])]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())

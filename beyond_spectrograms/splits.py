@@ -28,7 +28,8 @@ _SILENCE_FORMAT = audio.FORMATS[0]  # the smallest to read
 def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd.DataFrame, list[str]]:
     """Add to the table of clips (clip, label, ...) the columns `group` and `fold`.
 
-    group: what must stay in one part; from the file's name by `source.name`, else the recording itself.
+    group: what must stay in one part; from the file's name by `source.name`, else the recording itself; files with the
+        same bytes, under whatever names, are of one group.
     fold: from the file's name, else dealt here: groups spread over `source.folds` folds so that classes stay balanced;
         1 where the parts are published as lists, whose makers kept artists apart.
 
@@ -41,15 +42,16 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
     """
     clips = clips.copy()
     if source.lists is not None:
-        return clips.assign(group=clips["clip"], fold=1), []
+        return _merge_copies(clips.assign(group=clips["clip"], fold=1)), []
     if source.name is None:
-        return _deal_folds(dataset, clips.assign(group=clips["clip"]), source), []
+        return _deal_folds(dataset, _merge_copies(clips.assign(group=clips["clip"])), source), []
     matches = [re.fullmatch(source.name, Path(clip).stem) for clip in clips["clip"]]
     for clip, match in zip(clips["clip"], matches, strict=True):
         if match is None:
             raise DatasetError(f"{dataset}: the name of {clip} does not match source.name, {source.name!r}")
     found = [match.groupdict() for match in matches if match is not None]
     clips["group"] = [groups["group"] for groups in found]
+    clips = _merge_copies(clips)
     if "fold" not in found[0]:
         return _deal_folds(dataset, clips, source), []
     clips["fold"] = [int(groups["fold"]) for groups in found]
@@ -57,6 +59,16 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
     straddling = sorted(by_group.nunique().loc[lambda folds: folds > 1].index)
     clips["fold"] = by_group.transform(lambda folds: folds.mode().iloc[0])
     return clips, straddling
+
+
+def _merge_copies(clips: pd.DataFrame) -> pd.DataFrame:
+    """Give clips of the same bytes one group, and with them all clips of their groups: the first of their names."""
+    while True:
+        first = clips.groupby("sha256")["group"].transform("min")
+        merged = first.groupby(clips["group"]).transform("min")
+        if merged.equals(clips["group"]):
+            return clips
+        clips = clips.assign(group=merged)
 
 
 def _deal_folds(dataset: str, clips: pd.DataFrame, source: Source) -> pd.DataFrame:
@@ -107,11 +119,19 @@ def read_lists(folder: Path) -> dict[str, str] | None:
 
     Returns:
         <label>/<file name> -> part.
+
+    Raises:
+        DatasetError: a file is listed twice.
     """
     if not folder.is_dir():
         return None
-    lines = {part: (folder / f"{part}.txt").read_text(encoding="utf-8").split() for part in PARTS}
-    return {clip: part for part, clips in lines.items() for clip in clips}
+    parts: dict[str, str] = {}
+    for part in PARTS:
+        for clip in (folder / f"{part}.txt").read_text(encoding="utf-8").split():
+            if clip in parts:
+                raise DatasetError(f"{folder}: {clip} is listed for {parts[clip]} and again for {part}")
+            parts[clip] = part
+    return parts
 
 
 def check_lists(dataset: str, clips: pd.DataFrame, lists: Mapping[str, str], known_bad: Sequence[str]) -> None:

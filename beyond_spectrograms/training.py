@@ -10,18 +10,22 @@ import hashlib
 import json
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 
+from beyond_spectrograms.checkpoints import UnreadableError, read_checkpoint
 from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.files import write_json, written_beside
 from beyond_spectrograms.progress import counting
 
@@ -35,6 +39,10 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 30.0  # what a killed run loses at most, per job
 HISTORY_COLUMNS = ("epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
+
+
+class TrainingError(ProjectError):
+    """What a killed run left cannot be used, or another run meddled; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ class Job:
 
 @dataclass
 class State:
-    """Where a job stands; everything in it is in the checkpoint."""
+    """Where a job stands; all of it is in the checkpoint but `diverged_at_epoch`, after which there is none."""
 
     network: torch.nn.Module
     optimizer: torch.optim.Optimizer
@@ -93,7 +101,11 @@ class State:
 
 
 def train_all(jobs: list[Job]) -> None:
-    """Train every job not finished yet; results lie in job.work/<job.name>.safetensors and .json."""
+    """Train every job not finished yet; results lie in job.work/<job.name>.safetensors and .json.
+
+    Raises:
+        TrainingError: a checkpoint cannot be used, or a result is not this run's.
+    """
     todo = [job for job in jobs if not is_finished(job)]
     total = sum(job.epochs for job in jobs)
     finished = total - sum(job.epochs for job in todo)
@@ -103,26 +115,40 @@ def train_all(jobs: list[Job]) -> None:
         with counting("train, epochs", total, lambda: epochs_done.value):
             for job in todo:
                 train(job, epochs_done)
-        return
-    workers = min(len(todo), len(os.sched_getaffinity(0)))
-    with (
-        counting("train, epochs", total, lambda: epochs_done.value),
-        ProcessPoolExecutor(workers, context, initializer=_share_counter, initargs=(epochs_done,)) as pool,
-    ):
-        futures = [pool.submit(_train_in_worker, job) for job in todo]
-        done, pending = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in pending:
-            future.cancel()
-        for future in done:
-            future.result()
+    else:
+        workers = min(len(todo), joblib.cpu_count())
+        with (
+            counting("train, epochs", total, lambda: epochs_done.value),
+            ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(epochs_done,)) as pool,
+        ):
+            futures = [pool.submit(_train_in_worker, job) for job in todo]
+            done, pending = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in pending:
+                future.cancel()
+            for future in done:
+                future.result()
+    if strange := [job.name for job in jobs if not is_finished(job)]:
+        raise TrainingError(
+            f"{jobs[0].work}: {', '.join(strange)} belongs to other params or code than this run's: another training "
+            "wrote there meanwhile. Run the stage again."
+        )
 
 
 _counter: Synchronized[int] | None = None
 
 
-def _share_counter(counter: Synchronized[int]) -> None:
+def _begin_worker(counter: Synchronized[int]) -> None:
     global _counter  # noqa: PLW0603  how multiprocessing hands shared memory to its workers
     _counter = counter
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it was killed: nobody would take its results."""
+    parent = parent_process()
+    assert parent is not None  # only workers come here
+    connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def _train_in_worker(job: Job) -> None:
@@ -198,7 +224,12 @@ def _begin(job: Job, features: Features, train_rows: npt.NDArray[np.int64], mark
     optimizer = optimizers[job.protocol.optimizer](network.parameters(), lr=job.protocol.learning_rate)
     state = State(network, optimizer, _copy_weights(network))
     if _checkpoint(job).exists():
-        saved = torch.load(_checkpoint(job), map_location=job.device, weights_only=True)
+        try:
+            saved = read_checkpoint(_checkpoint(job), job.device)
+        except UnreadableError:
+            raise TrainingError(
+                f"{_checkpoint(job)}: not a checkpoint of a training. Delete it and run the stage again."
+            ) from None
         if saved["mark"] == mark:
             network.load_state_dict(saved["network"])
             optimizer.load_state_dict(saved["optimizer"])

@@ -41,6 +41,7 @@ def main() -> None:
             frame.to_csv(beside, index=False, lineterminator="\n")
     metrics = describe_splits(dataset, table, parts, params.splits, straddling)
     metrics["clips_without_a_window"] = len(clips) - metrics["recordings"]
+    metrics["clips_that_copy_another"] = int(clips["sha256"].duplicated().sum())
     write_json(Path("metrics/splits", f"{dataset}.json"), metrics)
     if too_short := metrics["clips_without_a_window"]:
         print(f"{too_short} clips are shorter than a window and are left out; windows.tail: reflect would keep them")

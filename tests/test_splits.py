@@ -96,7 +96,9 @@ def lists_of_genres(folder: Path) -> dict[str, str] | None:
 
 
 def clips_of(names: list[str]) -> pd.DataFrame:
-    return pd.DataFrame({"clip": names, "label": [name.split("/")[0] for name in names], "seconds": 5.0})
+    return pd.DataFrame(
+        {"clip": names, "label": [name.split("/")[0] for name in names], "seconds": 5.0, "sha256": names}
+    )
 
 
 def windows_of(clips: pd.DataFrame, windows: int = 5) -> pd.DataFrame:
@@ -225,6 +227,31 @@ def test_a_class_with_fewer_recordings_than_folds_stops() -> None:
         "pets: class 'dog' has 4 recordings or sources, too few for 5 folds. "
         "Add recordings or lower datasets.pets.source.folds (at least 3)."
     )
+
+
+def test_files_of_the_same_bytes_are_one_group_with_all_that_shares_theirs() -> None:
+    clips = clips_of([f"{label}/{number}.wav" for label in ("cat", "dog") for number in range(6)])
+    clips.loc[clips["clip"].isin(["cat/4.wav", "cat/5.wav", "dog/0.wav"]), "sha256"] = "twin"
+    pets, _ = assign_groups("pets", clips, Source(path="~/pets", seconds=(1, 600), folds=4, fold_seed=0))
+    twins = pets[pets["sha256"] == "twin"]
+    assert twins["group"].unique().tolist() == ["cat/4.wav"]
+    assert twins["fold"].nunique() == 1
+    assert pets["group"].nunique() == 10
+    # Copies chain sources: 1 and 2 share a file, 2 and 3 another.
+    names = ["dog/1-1-A.ogg", "dog/1-2-A.ogg", "dog/2-2-B.ogg", "dog/2-3-A.ogg", "dog/3-4-A.ogg"]
+    chained = clips_of(names).assign(sha256=["x", "x", "y", "y", "z"])
+    esc, straddling = assign_groups("esc10", chained, PARAMS.datasets["esc10"].source)
+    assert esc["group"].tolist() == ["1", "1", "1", "1", "4"]
+    assert straddling == ["1"]
+    assert esc["fold"].tolist() == [1, 1, 1, 1, 3]
+
+
+def test_a_file_listed_twice_stops(tmp_path: Path) -> None:
+    for part, clip in (("train", "jazz/1.wav"), ("validation", "jazz/2.wav"), ("test", "jazz/1.wav")):
+        (tmp_path / f"{part}.txt").write_text(f"{clip}\n")
+    with pytest.raises(DatasetError) as caught:
+        read_lists(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: jazz/1.wav is listed for train and again for test"
 
 
 def test_a_name_that_does_not_match_stops() -> None:

@@ -9,13 +9,24 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from beyond_spectrograms import training
 from beyond_spectrograms.params import Protocol
-from beyond_spectrograms.training import Job, band_statistics, is_finished, read_history, read_outcome, train, train_all
+from beyond_spectrograms.training import (
+    Job,
+    TrainingError,
+    band_statistics,
+    is_finished,
+    read_history,
+    read_outcome,
+    train,
+    train_all,
+)
 
 PROTOCOL = Protocol(
     classifier="conv1d",
@@ -166,6 +177,70 @@ def test_killed_run_continues_and_ends_with_the_same_bytes(
     assert result(killed) == result(undisturbed)
     assert read_history(killed) == read_history(undisturbed)
     assert not checkpoint.exists()
+
+
+def test_training_ends_with_the_process_that_started_it(job: Job, tmp_path: Path) -> None:
+    endless = [replace(job, epochs=1_000_000, fold=fold) for fold in (1, 2)]
+    (tmp_path / "jobs.pickle").write_bytes(pickle.dumps(endless))
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing, pickle, sys, threading, time\n"
+        "from beyond_spectrograms import training\n"
+        "def tell():\n"
+        "    while len(multiprocessing.active_children()) < 2:\n"
+        "        time.sleep(0.01)\n"
+        "    print(*[child.pid for child in multiprocessing.active_children()], flush=True)\n"
+        "if __name__ == '__main__':\n"
+        "    threading.Thread(target=tell).start()\n"
+        "    training.train_all(pickle.load(open(sys.argv[1], 'rb')))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, str(script), str(tmp_path / "jobs.pickle")]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        workers = [int(pid) for pid in process.stdout.readline().split()]
+        assert len(workers) == 2
+        time.sleep(3)  # they are training by now
+        process.kill()
+    deadline = time.monotonic() + 10
+    while any(is_running(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [is_running(pid) for pid in workers] == [False, False]
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process is alive; one that ended and was not yet taken note of is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_result_of_another_training_is_refused(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(job, epochs=2)
+    original = training.train
+
+    def meddle(mine: Job, counter: Any) -> None:
+        original(mine, counter)
+        original(replace(other, work=mine.work), None)
+
+    monkeypatch.setattr(training, "train", meddle)
+    with pytest.raises(TrainingError) as caught:
+        train_all([job])
+    assert str(caught.value) == (
+        f"{job.work}: fold_1-seed_0 belongs to other params or code than this run's: another training wrote there "
+        "meanwhile. Run the stage again."
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps(os.getcwd, protocol=2)])
+def test_what_is_no_checkpoint_is_refused_without_running_it(job: Job, content: bytes) -> None:
+    job.work.mkdir()
+    checkpoint = job.work / f"{job.name}.checkpoint.pt"
+    checkpoint.write_bytes(content)
+    with pytest.raises(TrainingError) as caught:
+        train(job)
+    assert str(caught.value) == f"{checkpoint}: not a checkpoint of a training. Delete it and run the stage again."
 
 
 def test_result_of_other_params_is_not_taken_for_finished(job: Job) -> None:

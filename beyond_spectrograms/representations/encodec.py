@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 
 from beyond_spectrograms.audio import Format, Waveform
+from beyond_spectrograms.checkpoints import UnreadableError, read_checkpoint
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
 
 if TYPE_CHECKING:
@@ -86,13 +86,11 @@ def load_checkpoint(model: EncodecModel, path: Path) -> None:
     Raises:
         CheckpointError: the file is missing, holds more than tensors, or its tensors are not the model's.
     """
-    import torch
-
     if not path.exists():
         raise CheckpointError(f"{path}: no such file. Run `dvc repro` on its download_weights stage.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError) as error:
+        state = read_checkpoint(path)
+    except UnreadableError as error:
         raise CheckpointError(
             f"{path}: not a plain checkpoint of tensors, refused without running it. Delete it and download it again."
         ) from error
