@@ -164,10 +164,6 @@ def tidy_curves(results: Results) -> list[Row]:
                 mean = mean_curve(curves)
                 for index in range(len(mean.validation_loss)):
                     row: Row = {"representation": results.label(name), "protocol": protocol, "epoch": index + 1}
-                    row |= {measure: _finite(float(getattr(mean, measure)[index])) for measure in MEASURES}
+                    row |= {measure: float(getattr(mean, measure)[index]) for measure in MEASURES}
                     rows.append(row)
     return rows
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

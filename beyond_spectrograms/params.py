@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from beyond_spectrograms.errors import ProjectError
 
 PARAMS_FILE = Path("params.yaml")
+SAMPLE_RATES = (16_000, 22_050, 24_000, 48_000)  # Hz, of the formats in which clips are stored
 NAME = r"^[A-Za-z0-9_]+$"  # names become stage names, file names and DVC parameter paths: no dots, dashes or slashes
 
 
@@ -41,6 +42,7 @@ Pair = Annotated[tuple[Real, Real], BeforeValidator(_tuple)]
 Triple = Annotated[tuple[Real, Real, Real], BeforeValidator(_tuple)]
 Name = Annotated[str, Field(pattern=NAME)]
 Positive = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0)]
 
 
 class Grid(Section):
@@ -66,13 +68,22 @@ class Windows(Section):
     hop_s: Annotated[Real, Field(gt=0)]
     tail: Literal["drop", "reflect"]
 
+    @model_validator(mode="after")
+    def _whole_samples(self) -> Windows:
+        for rate in SAMPLE_RATES:
+            if abs(self.length_s * rate - round(self.length_s * rate)) > 1e-6:
+                raise ValueError(
+                    f"length_s {self.length_s:g} is not a whole number of samples at {rate} Hz; take a multiple of 0.02"
+                )
+        return self
+
 
 class Split(Section):
     """How windows are dealt to train, validation and test."""
 
     kind: Literal["window", "source"]
     fractions: Triple | None = None
-    seed: int | None = None
+    seed: Seed | None = None
 
     @model_validator(mode="after")
     def _keys_of_window(self) -> Split:
@@ -132,9 +143,9 @@ class LabelTable(Section):
 class Synthetic(Section):
     """Sounds this project makes itself. `seconds` is the length of one clip."""
 
-    seed: int
+    seed: Seed
     clips_per_class: Positive
-    seconds: Annotated[Real, Field(gt=0)]
+    seconds: Annotated[Real, Field(ge=1, le=600)]  # room for a chord or a phrase
 
 
 class Source(Section):
@@ -155,7 +166,7 @@ class Source(Section):
     seconds: Pair
     name: str | None = None
     folds: Annotated[int, Field(ge=3)] | None = None
-    fold_seed: int | None = None
+    fold_seed: Seed | None = None
     lists: SplitLists | None = None
 
     @model_validator(mode="after")
@@ -215,7 +226,7 @@ class Encodec(Section):
     kind: Literal["encodec"]
     weights: str
     model: Literal["24khz", "48khz"]
-    seed: int | None = None
+    seed: Seed | None = None
 
     @model_validator(mode="after")
     def _seed_of_untrained(self) -> Encodec:
@@ -248,7 +259,7 @@ class Protocol(Section):
     patience: Positive | None
     dropout_at_evaluation: bool
     select: Literal["last", "best_validation_loss"]
-    seeds: Annotated[list[int], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _check(self) -> Protocol:
@@ -298,7 +309,9 @@ class Params(Section):
             for name in names:
                 _choose(where, name, known)
         for key, representation in self.representations.items():
-            if representation.weights not in (None, "untrained"):
+            if representation.weights is not None and (
+                representation.weights != "untrained" or isinstance(representation, SoundStream)
+            ):
                 _choose(f"representations.{key}.weights", representation.weights, self.weights)
         for key, protocol in self.protocols.items():
             _choose(f"protocols.{key}.split", protocol.split, self.splits)
@@ -321,7 +334,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         params = Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file. Run stages from the folder that holds it.") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: not YAML: {error}") from None
     except ValidationError as error:
         raise ParamsError("\n".join(_explain(path, problem) for problem in error.errors())) from None

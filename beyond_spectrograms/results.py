@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ class Features(Record):
 
 @dataclass(frozen=True)
 class Curve:
-    """One training run's history, an item an epoch. Accuracies 0 to 1, losses in nats; a loss may have diverged."""
+    """One training run's history, an item an epoch. Accuracies 0 to 1, losses in nats."""
 
     fold: int
     seed: int
@@ -209,12 +210,14 @@ def read_curves(path: Path) -> tuple[Curve, ...]:
             raise ResultError(f"{path}, line {number}: the row does not have the header's {len(header)} values.")
         try:
             run, epoch = (int(row["fold"]), int(row["seed"])), int(row["epoch"])
-            values = [float(row[measure] or "nan") for measure in MEASURES]  # empty: pandas writes NaN so
+            values = [float(row[measure]) for measure in MEASURES]
         except ValueError as error:
             raise ResultError(f"{path}, line {number}: {error}.") from None
         for measure, value in zip(MEASURES, values, strict=True):
             if measure.endswith("accuracy") and not 0 <= value <= 1:
                 raise ResultError(f"{path}, line {number}: {measure} is {value:g}, not in 0..1.")
+            if not math.isfinite(value):
+                raise ResultError(f"{path}, line {number}: {measure} is {value:g}, which training never writes.")
         epochs = runs.setdefault(run, [])
         epochs.append(values)
         if epoch != len(epochs):

@@ -1,15 +1,19 @@
-"""Which committed results the present code or params would compute anew: `python -m beyond_spectrograms.staleness`.
+"""Which results the present code or params would compute anew: `python -m beyond_spectrograms.staleness`.
 
-DVC itself says which stages it would run (`dvc repro --dry --allow-missing` needs no data, only dvc.lock). A result is
-stale if a stage on its path would run.
+Code, params and results are compared with dvc.lock by `dvc status`, and dvc.lock with itself (what one stage made and
+another took), so that a bare clone without data can tell.
 """
 
 from __future__ import annotations
 
-import re
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from beyond_spectrograms.params import load_params
 
@@ -30,7 +34,7 @@ def stages_of(dataset: str, representation: str, protocol: str) -> list[str]:
 
 
 def stale_results(scores: Path = SCORES) -> dict[str, str]:
-    """Find the score files that are stale, each with the stages that would run."""
+    """Find the score files that are stale, each with the stages on its way that changed, and what changed of them."""
     cells = {path: (path.parent.name, *path.stem.rsplit("-", 1)) for path in sorted(scores.glob("*/*.json"))}
     grid = load_params().grid
     in_grid = {
@@ -38,23 +42,47 @@ def stale_results(scores: Path = SCORES) -> dict[str, str]:
         for cell in cells.values()
         if cell[0] in grid.datasets and cell[1] in grid.representations and cell[2] in grid.protocols
     }
-    would_run = _dry_run([stages_of(*cell)[-1] for cell in in_grid]) if in_grid else set()
+    changed = changed_stages([stages_of(*cell)[-1] for cell in sorted(in_grid)]) if in_grid else {}
     stale = {}
     for path, cell in cells.items():
-        stages = [stage for stage in stages_of(*cell) if stage in would_run]
+        reasons = [f"{stage} ({', '.join(changed[stage])})" for stage in stages_of(*cell) if stage in changed]
         if cell not in in_grid:
             stale[str(path)] = "not in the grid of params.yaml"
-        elif stages:
-            stale[str(path)] = f"would run {', '.join(stages)}"
+        elif reasons:
+            stale[str(path)] = f"changed: {', '.join(reasons)}"
     return stale
 
 
-def _dry_run(targets: list[str]) -> set[str]:
-    command = [sys.executable, "-m", "dvc", "repro", "--dry", "--allow-missing", *targets]
+def changed_stages(targets: Sequence[str]) -> dict[str, list[str]]:
+    """Find the changed ones among `targets` and the stages before them, each with what changed: paths or params."""
+    command = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", *targets]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own arguments
     if finished.returncode:
-        sys.exit(f"`dvc repro --dry` failed:\n{finished.stderr}")
-    return set(re.findall(r"Running stage '([^']+)'", finished.stdout))
+        sys.exit(f"`dvc status` failed:\n{finished.stderr}")
+    changed: dict[str, list[str]] = {}
+    for stage, findings in json.loads(finished.stdout).items():
+        changed[stage] = [what for finding in findings for what in _changes(finding)]
+    lock = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))["stages"] if Path("dvc.lock").exists() else {}
+    made = {out["path"]: out["md5"] for entry in lock.values() for out in entry.get("outs", [])}
+    for stage, entry in lock.items():
+        taken = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
+        others = [path for path, md5 in taken.items() if made.get(path, md5) != md5]
+        changed[stage] = list(dict.fromkeys([*changed.get(stage, []), *others]))
+    return {stage: what for stage, what in changed.items() if what}
+
+
+def _changes(finding: Any) -> list[str]:
+    """List what one finding of `dvc status` names; data that is merely not here is no change."""
+    if isinstance(finding, str):
+        return [finding]  # "changed command"
+    changes = []
+    for state in finding.values():
+        for path, how in state.items():
+            if isinstance(how, dict):
+                changes += list(how)  # entries of params.yaml
+            elif how in ("modified", "new"):
+                changes.append(path)
+    return changes
 
 
 def main() -> None:

@@ -27,9 +27,13 @@ def note_of(results: Results, representation: str, run: bool, scores: Scores | N
     """Say what a reader must know of a row: that it was not run, that it is a control, that training diverged."""
     notes = [NOT_RUN] * (not run) + [CONTROL] * results.is_control(representation)
     if scores and scores.diverged_runs:
-        runs = scores.folds * scores.seeds
-        notes.append(f"{scores.diverged_runs} of {runs} runs diverged; their weights selected before were tested")
+        notes.append(f"{diverged(scores)}; their weights selected before were tested")
     return "; ".join(notes)
+
+
+def diverged(scores: Scores) -> str:
+    """Say how many of a cell's runs ended in a loss that is not finite."""
+    return f"{scores.diverged_runs} of {scores.folds * scores.seeds} runs diverged"
 
 
 def _accuracies(accuracies: Accuracies | None, suffix: str = "") -> Row:
@@ -81,7 +85,7 @@ def table_1(results: Results) -> Table:
 def _notes_1(results: Results) -> list[str]:
     notes = [
         "windows: share of test windows classified right. recordings: a recording's class is that of the mean of its "
-        "windows' probabilities. mean of classes: each class's share of windows, averaged.",
+        "tested windows' probabilities. mean of classes: each class's share of windows, averaged.",
         "In brackets: without silent windows. All folds and seeds are pooled.",
     ]
     sizes = {
@@ -93,7 +97,9 @@ def _notes_1(results: Results) -> list[str]:
     for protocol, seeds, windows, silent, recordings in sorted(
         sizes, key=lambda size: results.protocols.index(size[0])
     ):
+        each_recording = windows / seeds / recordings
         tested = f"{windows // seeds} windows ({silent // seeds} silent) of {recordings} recordings"
+        tested += f", {each_recording:.1f} a recording"
         each = f", once for each of {seeds} seeds" if seeds > 1 else ""
         split = results.params.protocols[protocol].split
         straddling = max(column.recordings_in_two_parts for column in results.splits.splits[split].values())
@@ -155,7 +161,7 @@ def table_2(results: Results) -> Table:
                 "window_accuracy_percent": percent(best.window_accuracy) if best else None,
                 "recording_accuracy_percent": percent(best.recording_accuracy) if best else None,
                 "reported_percent": None,
-                "note": note_of(results, best.representation, True) if best else NOT_RUN,
+                "note": note_of(results, best.representation, True, best) if best else NOT_RUN,
             }
         )
     published = paper.PUBLISHED.get(results.dataset)
@@ -275,7 +281,9 @@ def summary(results: Results) -> Table:
             scores = results.cell(name, protocol).scores
             row[f"{protocol}_window_accuracy_percent"] = percent(scores.window_accuracy) if scores else None
             row[f"{protocol}_recording_accuracy_percent"] = percent(scores.recording_accuracy) if scores else None
-        row["note"] = note_of(results, name, True)
+        cells = {protocol: results.cell(name, protocol).scores for protocol in results.protocols}
+        failed = [f"{protocol}: {diverged(cell)}" for protocol, cell in cells.items() if cell and cell.diverged_runs]
+        row["note"] = "; ".join(note for note in (note_of(results, name, True), *failed) if note)
         rows.append(row)
     columns: dict[str, Show] = {"representation": text("representation")}
     columns |= {f"{protocol}: windows % / recordings %": _pair(protocol) for protocol in results.protocols}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from itertools import product
 from pathlib import Path
 
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.params import load_params
+from beyond_spectrograms.results import ResultError
 from stages.report import read_results, write_report
 
 TABLES, FIGURES, CURVES = Path("metrics/demo"), Path("plots/demo/figures"), Path("plots/demo/convergence.csv")
@@ -19,7 +21,13 @@ def main() -> None:
         show()
         return
     params = load_params()
-    results = read_results(params, "demo", params.demo.representations, params.demo.protocols)
+    demo = params.demo
+    results = read_results(params, "demo", demo.representations, demo.protocols)
+    for name, protocol in product(demo.representations, demo.protocols):
+        if results.cell(name, protocol).scores is None:
+            raise ResultError(
+                f"demo: no scores of {name} under {protocol}. List its files under the deps of stage demo in dvc.yaml."
+            )
     write_report(results, TABLES, FIGURES, CURVES)
 
 

@@ -91,7 +91,7 @@ def _legend(results: Results, name: str, protocol: str) -> str:
     scores = results.cell(name, protocol).scores
     if scores is None or not scores.diverged_runs:
         return results.label(name)
-    return f"{results.label(name)}, {scores.diverged_runs} of {scores.folds * scores.seeds} diverged"
+    return f"{results.label(name)}, {tables.diverged(scores)}"
 
 
 def _figure_2(results: Results) -> Figure:

@@ -85,6 +85,19 @@ def test_the_fingerprint_follows_params_weights_and_window_length(tmp_path: Path
     assert made[0] == fingerprint(Envelope(), {"n": 1}, None, 1.0)
 
 
+def test_the_fingerprint_follows_the_code_that_decides_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    original = Path.read_bytes
+
+    def watch(path: Path) -> bytes:
+        read.append(path.name)
+        return original(path)
+
+    monkeypatch.setattr(Path, "read_bytes", watch)
+    fingerprint(Envelope(), {}, None, 1.0)
+    assert sorted(read) == ["audio.py", "base.py", "envelope.py", "features.py"]
+
+
 def test_two_equal_clips_each_get_their_rows(folder: Path, noise: Sound) -> None:
     write_clip(clip_path(folder / "clips", FORM, "cat/01.wav"), noise(3, 22_050, 0)[:, None], 22_050)
     run(folder, windows_of(0, 1, 2))

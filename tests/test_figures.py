@@ -102,15 +102,6 @@ def test_nothing_in_figure_4_overlaps_the_legend_or_is_clipped() -> None:
         assert box.y1 <= figure.bbox.y1
 
 
-def test_a_loss_that_diverged_does_not_stop_the_drawing(tmp_path: Path) -> None:
-    broken = curves(["mel"])["mel"]
-    broken.validation_loss[3:] = np.nan
-    broken.training_loss[:] = np.inf
-    figure = figure_4({"mel": broken}, styles(["mel"]), {"mel": "mel"}, "")
-    save(figure, tmp_path, "figure_4")
-    assert (tmp_path / "figure_4.png").stat().st_size > 0
-
-
 def test_figure_2_shows_mel_power_in_db_and_latents_around_zero() -> None:
     figure = figure_2(panels(), 1.0, "esc10: bird/0.wav, 0 s to 1 s (the loudest window)")
     mel, latent = (axes for axes in figure.axes if axes.images)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from beyond_spectrograms.params import Params, ParamsError, load_params
+from beyond_spectrograms.audio import FORMATS
+from beyond_spectrograms.params import SAMPLE_RATES, Params, ParamsError, load_params
 
 DELETED = object()
 
@@ -288,6 +289,27 @@ def test_every_fault_has_its_own_line(repository: Path) -> None:
             {"representations/mel/kind": DELETED},
             "representations.mel: no kind. Choose from encodec, mel, soundstream.",
         ),
+        (
+            {"windows/length_s": 0.25},
+            "windows: length_s 0.25 is not a whole number of samples at 22050 Hz; take a multiple of 0.02",
+        ),
+        (
+            {"splits/window/seed": -1},
+            "splits.window.seed: Input should be greater than or equal to 0, not -1",
+        ),
+        (
+            {"datasets/demo/source/synthetic/seconds": 0.5},
+            "datasets.demo.source.synthetic.seconds: Input should be greater than or equal to 1, not 0.5",
+        ),
+        (
+            {"protocols/fair/seeds": [0, -1]},
+            "protocols.fair.seeds.1: Input should be greater than or equal to 0, not -1",
+        ),
+        (
+            {"representations/soundstream/weights": "untrained"},
+            "representations.soundstream.weights: 'untrained' is not defined. "
+            "Choose from encodec_24khz, encodec_48khz, soundstream_encoder.",
+        ),
         ({"windows/length_s": float("inf")}, "windows.length_s: Input should be a finite number, not inf"),
         (
             {"splits/window/fractions": [1.4, -0.2, -0.2]},
@@ -305,3 +327,10 @@ def test_params_that_are_missing_or_not_yaml_are_an_error() -> None:
     Path("params.yaml").write_text("grid: [")
     with pytest.raises(ParamsError, match=r"^params\.yaml: not YAML: while parsing a flow node\n"):
         load_params()
+    Path("params.yaml").write_bytes(b"device: \xff")
+    with pytest.raises(ParamsError, match=r"^params\.yaml: not YAML: 'utf-8' codec can't decode byte 0xff"):
+        load_params()
+
+
+def test_windows_are_whole_samples_in_every_format_clips_are_stored_in() -> None:
+    assert {form.sample_rate for form in FORMATS} == set(SAMPLE_RATES)

@@ -1,5 +1,6 @@
 """The real dvc.yaml, run by the real DVC in a copy of this project on a small made data set."""
 
+import io
 import json
 import os
 import re
@@ -127,8 +128,20 @@ def test_experiments_stand_side_by_side(project: Path) -> None:
         dvc(project, "exp", "run", "run", "-n", name.replace("_", "-"), "-S", f"run.representation={name}")
     difference = dvc(project, "params", "diff", "mel", "log-mel-2048")
     assert re.search(r"run\.representation\s+mel\s+log_mel_2048", difference)
-    assert "window_accuracy" in dvc(project, "metrics", "diff", "--all", "mel", "log-mel-2048", "--md")
-    assert "mel" in dvc(project, "exp", "show", "--csv")
+    accuracies = {
+        name: json.loads((project / f"metrics/scores/demo/{name}-fair.json").read_text())["window_accuracy"]
+        for name in ("mel", "log_mel_2048")
+    }
+    assert accuracies["mel"] != accuracies["log_mel_2048"]
+    changes = json.loads(dvc(project, "metrics", "diff", "mel", "log-mel-2048", "--json"))["metrics/run.json"]
+    assert changes["window_accuracy"]["old"] == accuracies["mel"]
+    assert changes["window_accuracy"]["new"] == accuracies["log_mel_2048"]
+    experiments = pd.read_csv(io.StringIO(dvc(project, "exp", "show", "--csv"))).set_index("Experiment")
+    for name, representation in (("mel", "mel"), ("log-mel-2048", "log_mel_2048")):
+        assert experiments.loc[name, "metrics/run.json:window_accuracy"] == pytest.approx(accuracies[representation])
+    dvc(project, "plots", "diff", "mel", "log-mel-2048", "--targets", "plots/run/history.csv")
+    page = (project / "dvc_plots/index.html").read_text()
+    assert all(f'"rev": "{name}"' in page for name in ("mel", "log-mel-2048"))
 
 
 def test_folder_of_the_users_is_a_data_set(project: Path, tmp_path: Path) -> None:
@@ -148,12 +161,46 @@ def test_folder_of_the_users_is_a_data_set(project: Path, tmp_path: Path) -> Non
     assert json.loads((project / "metrics/scores/my_sounds/mel-fair.json").read_text())["recordings"] == 24
 
 
-def test_stale_results_are_listed_with_what_would_run(project: Path) -> None:
-    assert run(project, sys.executable, "-m", "beyond_spectrograms.staleness").startswith("all ")
-    edit(project, {"representations.mel.hop_length": 130})
-    printed = run(project, sys.executable, "-m", "beyond_spectrograms.staleness")
-    assert "metrics/scores/demo/mel-fair.json: stale, would run featurize@demo-mel" in printed
-    assert "metrics/scores/demo/log_mel_2048-fair.json" not in printed
+@pytest.mark.parametrize("with_data", [True, False])
+def test_stale_results_are_listed_with_what_changed_even_without_data(
+    project: Path, tmp_path: Path, with_data: bool
+) -> None:
+    run(project, "git", "checkout", "-q", ".")
+    dvc(project, "checkout", "-q")
+    folder = project
+    if not with_data:
+        folder = tmp_path / "clone"
+        run(tmp_path, "git", "clone", "-q", str(project), str(folder))
+    listing = (sys.executable, "-m", "beyond_spectrograms.staleness")
+    assert run(folder, *listing) == "all 2 results are fresh\n"
+    edit(folder, {"representations.mel.hop_length": 130})
+    assert run(folder, *listing) == (
+        "metrics/scores/demo/mel-fair.json: stale, changed: featurize@demo-mel (representations.mel)\n"
+        "1 of 2 results are stale\n"
+    )
+    edit(folder, {"representations.mel.hop_length": 128, "grid.representations": ["mel"]})
+    assert run(folder, *listing) == (
+        "metrics/scores/demo/log_mel_2048-fair.json: stale, not in the grid of params.yaml\n1 of 2 results are stale\n"
+    )
+    run(folder, "git", "checkout", "-q", "params.yaml")
+    with (folder / "beyond_spectrograms/splits.py").open("a") as code:
+        code.write("# edited\n")
+    printed = run(folder, *listing)
+    assert printed.count("stale, changed: split@demo (beyond_spectrograms/splits.py)\n") == 2
+    run(folder, "git", "checkout", "-q", "beyond_spectrograms")
+
+
+def test_a_stage_that_ran_alone_leaves_the_results_after_it_stale(project: Path, tmp_path: Path) -> None:
+    edit(project, {"splits.window.seed": 1})
+    dvc(project, "repro", "-q", "split@demo")
+    run(project, "git", "commit", "-qam", "another split, nothing trained")
+    run(tmp_path, "git", "clone", "-q", str(project), str(tmp_path / "clone"))
+    for folder in (project, tmp_path / "clone"):
+        printed = run(folder, sys.executable, "-m", "beyond_spectrograms.staleness")
+        why = "train@demo-mel-fair (data/splits/demo/parts.csv), evaluate@demo-mel-fair (data/splits/demo/parts.csv)"
+        assert f"metrics/scores/demo/mel-fair.json: stale, changed: {why}\n" in printed
+    run(project, "git", "reset", "-q", "--hard", "HEAD~1")
+    dvc(project, "checkout", "-q")
 
 
 def test_bad_params_stop_the_first_stage_with_one_line(project: Path) -> None:

@@ -110,6 +110,14 @@ def test_demo_shows_its_table_and_where_the_pictures_are(tmp_path: Path) -> None
     assert contents(tmp_path) == before
 
 
+def test_demo_without_a_cell_it_promises_stops(tmp_path: Path) -> None:
+    write_params(tmp_path, demo={"representations": ["mel", "log_mel"], "protocols": ["fair"]})
+    write_dataset(tmp_path, "demo", ["mel"], ["fair"])
+    assert stage(tmp_path, "demo", expect=1) == (
+        "demo: no scores of log_mel under fair. List its files under the deps of stage demo in dvc.yaml.\n"
+    )
+
+
 def test_run_publishes_the_one_variant_under_fixed_names(tmp_path: Path) -> None:
     write_params(tmp_path, run={"dataset": "esc10", "representation": "soundstream", "protocol": "fair"})
     write_dataset(tmp_path, "esc10", ["mel", "soundstream"], ["fair"])

@@ -64,5 +64,15 @@ def test_no_stage_depends_on_a_module_it_does_not_run(stage: str) -> None:
     assert code - needed == set()
 
 
+def test_demo_depends_on_the_cells_that_params_name_and_on_no_other() -> None:
+    demo = yaml.safe_load((ROOT / "params.yaml").read_text())["demo"]
+    expected = {"data/splits/demo/windows.csv", "metrics/splits/demo.json"}
+    for name in demo["representations"]:
+        expected |= {f"data/features/demo/{name}/features.npy", f"metrics/features/demo/{name}.json"}
+        for protocol in demo["protocols"]:
+            expected |= {f"metrics/scores/demo/{name}-{protocol}.json", f"plots/history/demo/{name}-{protocol}.csv"}
+    assert {dep for dep in STAGES["demo"]["deps"] if not dep.endswith(".py")} == expected
+
+
 def test_every_stage_file_is_a_stage() -> None:
     assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(STAGES)

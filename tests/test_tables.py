@@ -128,7 +128,7 @@ def test_no_figure_of_the_paper_is_shown_for_a_data_set_it_did_not_use(tmp_path:
 
 def test_table_1_says_how_many_recordings_straddle(tmp_path: Path) -> None:
     notes = tables.table_1(read(tmp_path, "esc10", ["mel"])).notes
-    start = "tested on 36 windows (1 silent) of 12 recordings. Split"
+    start = "tested on 36 windows (1 silent) of 12 recordings, 3.0 a recording. Split"
     end = "of 12 recordings have windows in more than one of training, validation and test."
     assert notes[2] == f"paper: {start} window: 11 {end}"
     assert notes[3] == f"corrected: {start} source: 0 {end}"
@@ -175,6 +175,10 @@ def test_a_run_that_diverged_in_its_first_epoch_has_no_curve_and_is_named(tmp_pa
     assert scores is not None
     results.cells["log_mel", "fair"] = Cell(scores.model_copy(update={"diverged_runs": 3}), read_curves(history))
     assert results.cell("log_mel", "fair").curves == ()
+    assert find(tables.summary(results), representation="log_mel")["note"] == "fair: 3 of 3 runs diverged"
+    assert find(tables.table_2(results), source="this project, fair")["note"] == (
+        "3 of 3 runs diverged; their weights selected before were tested"
+    )
     why = "3 of 3 runs diverged; their weights selected before were tested"
     for table in (convergence_table(results), tables.table_1(results)):
         assert find(table, representation="log_mel", protocol="fair")["note"] == why
@@ -188,7 +192,9 @@ def test_windows_are_counted_once_where_several_seeds_tested_them(tmp_path: Path
     twice = scores.model_copy(update={"seeds": 2, "windows": 2 * scores.windows, "silent_windows": 2})
     results.cells["mel", "fair"] = Cell(twice, results.cell("mel", "fair").curves)
     note = next(note for note in tables.table_1(results).notes if note.startswith("fair:"))
-    assert note.startswith("fair: tested on 36 windows (1 silent) of 12 recordings, once for each of 2 seeds. ")
+    assert note.startswith(
+        "fair: tested on 36 windows (1 silent) of 12 recordings, 3.0 a recording, once for each of 2 seeds. "
+    )
 
 
 def test_the_size_of_a_mel_spectrogram_that_was_not_run_follows_its_frame_law(tmp_path: Path) -> None:
@@ -271,7 +277,8 @@ def test_scores_that_are_not_what_evaluate_writes_are_refused(tmp_path: Path, ch
         (HEADER + "1,0,2,0.5,1,0.5,1\n", ", line 2: epoch 2 where 1 is due."),
         (HEADER + "1,0,1,0.5,1,0.5,x\n", ", line 2: could not convert string to float: 'x'."),
         (HEADER + "1,0,1,0.5,1,50,1\n", ", line 2: validation_accuracy is 50, not in 0..1."),
-        (HEADER + "1,0,1,0.5,1,,1\n", ", line 2: validation_accuracy is nan, not in 0..1."),
+        (HEADER + "1,0,1,0.5,1,nan,1\n", ", line 2: validation_accuracy is nan, not in 0..1."),
+        (HEADER + "1,0,1,0.5,1,0.5,inf\n", ", line 2: validation_loss is inf, which training never writes."),
     ],
 )
 def test_a_history_that_is_not_what_train_writes_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -280,13 +287,3 @@ def test_a_history_that_is_not_what_train_writes_is_refused(tmp_path: Path, text
     with pytest.raises(ResultError) as error:
         read_curves(path)
     assert str(error.value) == f"{path}{message}"
-
-
-def test_a_loss_that_diverged_is_kept_and_shown_as_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "mel-fair.csv"
-    write(path, HEADER + "1,0,1,0.5,,0.5,inf\n")
-    (read_back,) = read_curves(path)
-    assert np.isnan(read_back.training_loss[0])
-    results = with_curves(read(tmp_path, "esc10", ["mel"]), {("mel", "fair"): [read_back]})
-    (row,) = tidy_curves(results)
-    assert (row["training_loss"], row["validation_loss"], row["validation_accuracy"]) == (None, None, 0.5)
