@@ -182,6 +182,7 @@ def figure_4(
                 _log_scale(axes)
         for axes in grid[1]:
             axes.set_xlabel("epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
         figure.align_ylabels()
         handles, names = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=3, handlelength=3.5)
