@@ -221,7 +221,7 @@ def test_no_or_two_label_tables_stop_it(pack: Pack, tmp_path: Path, names: str) 
 
 
 def source(**values: object) -> Source:
-    return Source.model_validate({"path": "x", **values})
+    return Source.model_validate({"path": "x", "seconds": (1, 600), "folds": 5, "fold_seed": 0, **values})
 
 
 def test_what_is_found_is_described(tmp_path: Path) -> None:
