@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 120
+LOSS_SHOWN = 20  # nats; guessing among 1000 classes costs 7, and a run that diverges would flatten all others
 FLOOR = 1e-10  # power below which a mel band counts as empty: -100 dB, librosa's own default
 
 # Okabe and Ito's colours, told apart by colour-blind readers. Blue, orange and green are the paper's (section 3.2).
@@ -58,7 +59,8 @@ def _style(**more: Any) -> Iterator[None]:
     import matplotlib as mpl
 
     frames = {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
-    with mpl.rc_context({"font.size": 11, "axes.titlesize": 12, **frames, **more}):  # type: ignore[dict-item]
+    settings: Any = {"font.size": 11, "axes.titlesize": 12, **frames, **more}
+    with mpl.rc_context(settings):
         yield
 
 
@@ -173,13 +175,17 @@ def figure_4(
             for turn, (name, curve) in enumerate(curves.items()):
                 values = getattr(curve, measure) * (100 if measure.endswith("accuracy") else 1)
                 _draw_curve(axes, values, chosen[name], labels[name], turn / len(curves))
-            axes.set_title(heading, loc="left")
+            cut = ""
             axes.grid(color="0.9", linewidth=0.8)
             if measure.endswith("accuracy"):
                 axes.set_ylabel("accuracy (%)")
             else:
                 axes.set_ylabel("cross-entropy (nats, log scale)")
                 _log_scale(axes)
+                if max(getattr(curve, measure).max() for curve in curves.values()) > LOSS_SHOWN:
+                    axes.set_ylim(top=LOSS_SHOWN)
+                    cut = f", cut at {LOSS_SHOWN}"
+            axes.set_title(heading + cut, loc="left")
         for axes in grid[1]:
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)

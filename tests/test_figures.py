@@ -86,6 +86,15 @@ def test_figure_4_says_what_its_lines_are(options: dict[str, int], caption: str)
     assert draw(["mel"], **options).get_suptitle() == f"esc10, protocol fair\n{caption}"
 
 
+def test_a_run_whose_loss_explodes_does_not_flatten_the_others() -> None:
+    wild = curves(["mel", "soundstream"])
+    wild["mel"].validation_loss[3:] = 1e18
+    figure = figure_4(wild, styles(["mel", "soundstream"]), {"mel": "mel", "soundstream": "soundstream"}, "")
+    loss, training = figure.axes[1], figure.axes[3]
+    assert (loss.get_title(loc="left"), loss.get_ylim()[1]) == ("(b) validation loss, cut at 20", 20)
+    assert (training.get_title(loc="left"), training.get_ylim()[1] < 20) == ("(d) training loss", True)
+
+
 def test_nothing_in_figure_4_overlaps_the_legend_or_is_clipped() -> None:
     figure = draw(NAMES)
     figure.draw_without_rendering()
