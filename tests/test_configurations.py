@@ -15,41 +15,35 @@ from beyond_spectrograms.training import Job, read_history, train
 PARAMS = load_params()
 
 
-@pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> dict[str, Path]:
-    """Twelve windows of noise as every representation. EnCodec's pretrained entries get an untrained checkpoint."""
-    root = tmp_path_factory.mktemp("features")
-    folders = {}
-    for name, record in PARAMS.representations.items():
-        weights = None
-        if record.kind == "soundstream":
-            weights = mirror / "soundstream_encoder.tflite"
-        elif record.kind == "encodec" and record.weights != "untrained":
-            weights = root / f"{name}.th"
-            torch.save(untrained_model(record.model, 1).state_dict(), weights)
-        representation = create_representation(name, record, weights)
-        form = representation.form
-        noise = np.random.default_rng(0).normal(0, 0.1, (12, 1, form.sample_rate)).astype(np.float32)
-        folders[name] = root / name
-        folders[name].mkdir()
-        encoded = representation.encode(np.repeat(noise, form.channels, axis=1), form.sample_rate)
-        np.save(folders[name] / "features.npy", encoded)
-        (folders[name] / "index.json").write_text("{}")
-    return folders
+@pytest.fixture(scope="module", params=PARAMS.representations)
+def features(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve windows of noise as one representation. EnCodec's pretrained entries get an untrained checkpoint."""
+    folder, name = tmp_path_factory.mktemp("features"), request.param
+    record = PARAMS.representations[name]
+    weights = None
+    if record.kind == "soundstream":
+        weights = request.getfixturevalue("mirror") / "soundstream_encoder.tflite"
+    elif record.kind == "encodec" and record.weights != "untrained":
+        weights = folder / f"{name}.th"
+        torch.save(untrained_model(record.model, 1).state_dict(), weights)
+    representation = create_representation(name, record, weights)
+    form = representation.form
+    noise = np.random.default_rng(0).normal(0, 0.1, (12, 1, form.sample_rate)).astype(np.float32)
+    encoded = representation.encode(np.repeat(noise, form.channels, axis=1), form.sample_rate)
+    np.save(folder / "features.npy", encoded)
+    (folder / "index.json").write_text("{}")
+    return folder
 
 
 @pytest.mark.parametrize("protocol", PARAMS.protocols)
-@pytest.mark.parametrize("representation", PARAMS.representations)
-def test_trains_an_epoch_and_predicts(
-    representation: str, protocol: str, features: dict[str, Path], tmp_path: Path
-) -> None:
+def test_trains_an_epoch_and_predicts(protocol: str, features: Path, tmp_path: Path) -> None:
     record = PARAMS.protocols[protocol]
     parts = np.array(["train"] * 6 + ["validation"] * 3 + ["test"] * 3)
     classes = ("a", "b", "c")
-    job = Job(features[representation], np.arange(12) % 3, parts, classes, record, 1, 1, 0, "cpu", tmp_path)
+    job = Job(features, np.arange(12) % 3, parts, classes, record, 1, 1, 0, "cpu", tmp_path)
     train(job)
     assert [row["epoch"] for row in read_history(job)] == [1]
-    array = np.load(features[representation] / "features.npy")
+    array = np.load(features / "features.npy")
     rows = np.flatnonzero(parts == "test")
     stored = tmp_path / f"{job.name}.safetensors"
     run = predict(stored, record, array, rows=rows, classes=list(classes), fold=1, seed=0, device="cpu")
