@@ -156,11 +156,14 @@ def _paper_marks(dataset: str, name: str, protocol: str) -> tuple[str | None, in
 
 
 def tidy_curves(results: Results) -> list[Row]:
-    """Lay out the mean curves of all cells as rows of `TIDY`, for `dvc plots`; a row is one epoch of one cell."""
+    """Lay out the mean curves of all cells as rows of `TIDY`, for `dvc plots`; a row is one epoch of one cell.
+
+    Runs that diverged are left out.
+    """
     rows: list[Row] = []
     for protocol in results.protocols:
         for name in results.rows:
-            if curves := results.cell(name, protocol).curves:
+            if curves := results.cell(name, protocol).whole_curves:
                 mean = mean_curve(curves)
                 for index in range(len(mean.validation_loss)):
                     row: Row = {"representation": results.label(name), "protocol": protocol, "epoch": index + 1}

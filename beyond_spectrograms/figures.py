@@ -181,10 +181,14 @@ def figure_4(
                 axes.set_ylabel("accuracy (%)")
             else:
                 axes.set_ylabel("cross-entropy (nats, log scale)")
-                _log_scale(axes)
-                if max(getattr(curve, measure).max() for curve in curves.values()) > LOSS_SHOWN:
-                    axes.set_ylim(top=LOSS_SHOWN)
-                    cut = f", cut at {LOSS_SHOWN}"
+                # Every curve keeps its lowest part, however high that is.
+                losses = [getattr(curve, measure) for curve in curves.values()]
+                top = max(LOSS_SHOWN, *(2 * float(loss.min()) for loss in losses))
+                axes.set_yscale("log")
+                if max(loss.max() for loss in losses) > top:
+                    axes.set_ylim(0.9 * min(float(loss.min()) for loss in losses), top)
+                    cut = f", cut at {top:.3g}"
+                _label_plainly(axes)
             axes.set_title(heading + cut, loc="left")
         for axes in grid[1]:
             axes.set_xlabel("epoch")
@@ -217,12 +221,13 @@ def _draw_curve(axes: Axes, values: NDArray[np.float64], style: Style, label: st
     )
 
 
-def _log_scale(axes: Axes) -> None:
-    """Set a log scale labelled in plain numbers."""
+def _label_plainly(axes: Axes) -> None:
+    """Label a log scale in plain numbers, more of them where it spans less than a decade."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    low, high = axes.get_ylim()
+    subs = (1.0, 2.0, 5.0) if high > 10 * low else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 

@@ -53,6 +53,14 @@ class Seconds(Record):
     classifier: float
 
 
+class RunScores(Record):
+    """One fold and seed of a cell; `diverged_at_epoch` where its loss stopped being finite."""
+
+    fold: int
+    seed: int
+    diverged_at_epoch: int | None
+
+
 class Scores(Accuracies):
     """What `evaluate` writes for one cell, pooled over folds and seeds."""
 
@@ -68,6 +76,7 @@ class Scores(Accuracies):
     recordings: int
     without_silent: Accuracies
     confusion: Confusion
+    by_fold: list[RunScores]
     seconds_per_window: Seconds
 
 
@@ -113,6 +122,13 @@ class Cell:
 
     scores: Scores | None = None
     curves: tuple[Curve, ...] = ()
+
+    @property
+    def whole_curves(self) -> tuple[Curve, ...]:
+        """Curves of the runs that did not diverge: a loss on its way to infinity would drown the others in a mean."""
+        runs = self.scores.by_fold if self.scores else []
+        gone = {(run.fold, run.seed) for run in runs if run.diverged_at_epoch is not None}
+        return tuple(curve for curve in self.curves if (curve.fold, curve.seed) not in gone)
 
 
 @dataclass(frozen=True)

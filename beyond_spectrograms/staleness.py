@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.params import load_params
 
 SCORES = Path("metrics/scores")
@@ -33,24 +34,31 @@ def stages_of(dataset: str, representation: str, protocol: str) -> list[str]:
     ]
 
 
-def stale_results(scores: Path = SCORES) -> dict[str, str]:
-    """Find the score files that are stale, each with the stages on its way that changed, and what changed of them."""
+def stale_results(scores: Path = SCORES) -> tuple[dict[str, str], int]:
+    """Find the score files that are stale, each with the stages on its way that changed, and what changed of them.
+
+    Returns:
+        the stale ones, and how many could be judged: DVC knows no stage for what the grid no longer names.
+    """
+    params = load_params()
     cells = {path: (path.parent.name, *path.stem.rsplit("-", 1)) for path in sorted(scores.glob("*/*.json"))}
-    grid = load_params().grid
+    grid = params.grid
     in_grid = {
         cell
         for cell in cells.values()
         if cell[0] in grid.datasets and cell[1] in grid.representations and cell[2] in grid.protocols
     }
     changed = changed_stages([stages_of(*cell)[-1] for cell in sorted(in_grid)]) if in_grid else {}
+    for name, representation in params.representations.items():
+        if representation.weights in (None, "untrained") and changed.get(f"download_weights@{name}") == ["weights"]:
+            del changed[f"download_weights@{name}"]  # the stage tracks all records of weights, and this one needs none
     stale = {}
     for path, cell in cells.items():
-        reasons = [f"{stage} ({', '.join(changed[stage])})" for stage in stages_of(*cell) if stage in changed]
         if cell not in in_grid:
-            stale[str(path)] = "not in the grid of params.yaml"
-        elif reasons:
+            continue
+        if reasons := [f"{stage} ({', '.join(changed[stage])})" for stage in stages_of(*cell) if stage in changed]:
             stale[str(path)] = f"changed: {', '.join(reasons)}"
-    return stale
+    return stale, len(in_grid)
 
 
 def changed_stages(targets: Sequence[str]) -> dict[str, list[str]]:
@@ -87,15 +95,17 @@ def _changes(finding: Any) -> list[str]:
 
 def main() -> None:
     """Print one line a stale result."""
-    stale = stale_results()
+    stale, judged = stale_results()
     for path, why in stale.items():
         print(f"{path}: stale, {why}")
     count = len(list(SCORES.glob("*/*.json")))
     if not count:
         print(f"no results in {SCORES}: `dvc repro` makes them")
     else:
-        print(f"{len(stale)} of {count} results are stale" if stale else f"all {count} results are fresh")
+        print(f"{len(stale)} of {judged} results are stale" if stale else f"all {judged} results are fresh")
+    if count > judged:
+        print(f"{count - judged} more are not in the grid of params.yaml and were not judged")
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main)

@@ -29,6 +29,8 @@ def main() -> None:
     write_json(work / "source.json", record)
     replace_folder(work, Path("data/raw", dataset))
     print(f"{dataset}: {record['files']} files in {len(record['classes'])} classes")
+    if left_out := record.get("left_out"):
+        print("left out:", ", ".join(f"{count} {kind}" for kind, count in left_out.items()))
 
 
 def take_sounds(dataset: str, source: Source, audio: Path) -> dict[str, Any]:

@@ -74,7 +74,8 @@ def draw(results: Results, folder: Path) -> None:
         figures.save(_figure_2(results), folder, "figure_2")
     chosen = figures.styles([*results.params.representations])
     for protocol in results.protocols:
-        curves = {name: mean_curve(cell) for name in results.rows if (cell := results.cell(name, protocol).curves)}
+        whole = {name: results.cell(name, protocol).whole_curves for name in results.rows}
+        curves = {name: mean_curve(runs) for name, runs in whole.items() if runs}
         best = tables.best_of(results, protocol)
         if curves:
             title = f"{results.dataset}, protocol {protocol}"
@@ -87,11 +88,11 @@ def draw(results: Results, folder: Path) -> None:
 
 
 def _legend(results: Results, name: str, protocol: str) -> str:
-    """Name a line of Figure 4, and say if runs behind it diverged."""
+    """Name a line of Figure 4, and say if runs diverged, which are left out of it."""
     scores = results.cell(name, protocol).scores
     if scores is None or not scores.diverged_runs:
         return results.label(name)
-    return f"{results.label(name)}, {tables.diverged(scores)}"
+    return f"{results.label(name)}, without {tables.diverged(scores).replace(' diverged', ' that diverged')}"
 
 
 def _figure_2(results: Results) -> Figure:

@@ -88,7 +88,8 @@ def write_cell(folder: Path, dataset: str, name: str, protocol: str) -> None:
     folds, accuracy = (1 if protocol == "paper" else FOLDS), ACCURACY.get(name, 0.7)
     cell = f"{dataset}/{name}-{protocol}"
     counts = {"folds": folds, "seeds": 1, "windows": WINDOWS, "silent_windows": 1, "recordings": 12}
-    counts |= {"diverged_runs": 0}
+    runs = [{"fold": fold, "seed": 0, "diverged_at_epoch": None} for fold in range(1, folds + 1)]
+    counts |= {"diverged_runs": 0, "by_fold": runs}
     both = {"window_accuracy": accuracy, "recording_accuracy": accuracy + 0.125, "class_accuracy": accuracy - 0.0625}
     without = {key: value + 0.03125 for key, value in both.items()}
     scores = {"dataset": dataset, "representation": name, "protocol": protocol, "device": "cpu"} | counts | both

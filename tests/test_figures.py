@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from beyond_spectrograms.convergence import MeanCurve, smooth
 from beyond_spectrograms.figures import Panel, choose_window, confusion, figure_2, figure_4, save, styles
@@ -86,13 +87,29 @@ def test_figure_4_says_what_its_lines_are(options: dict[str, int], caption: str)
     assert draw(["mel"], **options).get_suptitle() == f"esc10, protocol fair\n{caption}"
 
 
-def test_a_run_whose_loss_explodes_does_not_flatten_the_others() -> None:
-    wild = curves(["mel", "soundstream"])
-    wild["mel"].validation_loss[3:] = 1e18
-    figure = figure_4(wild, styles(["mel", "soundstream"]), {"mel": "mel", "soundstream": "soundstream"}, "")
-    loss, training = figure.axes[1], figure.axes[3]
-    assert (loss.get_title(loc="left"), loss.get_ylim()[1]) == ("(b) validation loss, cut at 20", 20)
-    assert (training.get_title(loc="left"), training.get_ylim()[1] < 20) == ("(d) training loss", True)
+def loss_panel(mel: NDArray[np.float64]) -> tuple[str, float, float, list[float]]:
+    """Draw mel's validation loss beside another: the panel's title, its limits, and the ticks within them."""
+    both = curves(["mel", "soundstream"])
+    both["mel"].validation_loss[:] = mel
+    axes = figure_4(both, styles(list(both)), {name: name for name in both}, "").axes[1]
+    low, high = axes.get_ylim()
+    return axes.get_title(loc="left"), low, high, [tick for tick in axes.get_yticks() if low <= tick <= high]
+
+
+def test_a_loss_that_explodes_does_not_flatten_the_others() -> None:
+    other = curves(["mel", "soundstream"])["soundstream"].validation_loss
+    wild = np.where(np.arange(len(other)) < 3, 2.0, 1e18)
+    title, low, high, ticks = loss_panel(wild)
+    assert (title, high) == ("(b) validation loss, cut at 20", 20)
+    assert low == pytest.approx(0.9 * min(other.min(), 2.0))
+    assert len(ticks) > 2
+    assert loss_panel(np.full(len(other), 2.0))[0] == "(b) validation loss"
+
+
+def test_the_cut_leaves_a_part_of_every_curve() -> None:
+    epochs = len(curves(["mel"])["mel"].validation_loss)
+    title, _, high, _ = loss_panel(np.geomspace(30, 1e6, epochs))
+    assert (title, high) == ("(b) validation loss, cut at 60", 60)
 
 
 def test_nothing_in_figure_4_overlaps_the_legend_or_is_clipped() -> None:

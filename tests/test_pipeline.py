@@ -182,8 +182,12 @@ def test_stale_results_are_listed_with_what_changed_even_without_data(
     )
     edit(folder, {"representations.mel.hop_length": 128, "grid.representations": ["mel"]})
     assert run(folder, *listing) == (
-        "metrics/scores/demo/log_mel_2048-fair.json: stale, not in the grid of params.yaml\n1 of 2 results are stale\n"
+        "all 1 results are fresh\n1 more are not in the grid of params.yaml and were not judged\n"
     )
+    edit(folder, {"grid.representations": ["mel", "log_mel_2048"], "weights.encodec_48khz.bytes": 1})
+    assert run(folder, *listing) == "all 2 results are fresh\n"
+    edit(folder, {"grid.representations": ["mell"]})
+    assert run(folder, *listing, expect=1).startswith("params.yaml: grid.representations: 'mell' is not defined. ")
     run(folder, "git", "checkout", "-q", "params.yaml")
     with (folder / "beyond_spectrograms/splits.py").open("a") as code:
         code.write("# edited\n")

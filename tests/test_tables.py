@@ -185,6 +185,18 @@ def test_a_run_that_diverged_in_its_first_epoch_has_no_curve_and_is_named(tmp_pa
     assert {row["representation"] for row in tidy_curves(results)} == {"mel"}
 
 
+def test_runs_that_diverged_are_left_out_of_the_mean_curve(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["mel"], ("fair",))
+    cell = results.cell("mel", "fair")
+    assert cell.scores is not None
+    first, *others = cell.scores.by_fold
+    gone = [first.model_copy(update={"diverged_at_epoch": 3}), *others]
+    results.cells["mel", "fair"] = Cell(cell.scores.model_copy(update={"by_fold": gone}), cell.curves)
+    assert [curve.fold for curve in results.cell("mel", "fair").whole_curves] == [2, 3]
+    expected = mean_curve(cell.curves[1:]).validation_loss
+    assert [row["validation_loss"] for row in tidy_curves(results)] == pytest.approx(list(expected))
+
+
 def test_windows_are_counted_once_where_several_seeds_tested_them(tmp_path: Path) -> None:
     results = read(tmp_path, "esc10", ["mel"], ("fair",))
     scores = results.cell("mel", "fair").scores
