@@ -92,7 +92,7 @@ def _legend(results: Results, name: str, protocol: str) -> str:
     scores = results.cell(name, protocol).scores
     if scores is None or not scores.diverged_runs:
         return results.label(name)
-    return f"{results.label(name)}, without {tables.diverged(scores).replace(' diverged', ' that diverged')}"
+    return f"{results.label(name)}: {tables.diverged(scores)}, left out"
 
 
 def _figure_2(results: Results) -> Figure:
