@@ -1,4 +1,4 @@
-"""The two networks of the paper: the one its code runs, and the one its text cites."""
+"""The two networks of the paper, the one its code runs and the one its text cites, and a linear one to compare with."""
 
 from __future__ import annotations
 
@@ -64,7 +64,20 @@ def conv2d(bands: int, frames: int, classes: int) -> nn.Sequential:
     )
 
 
-CLASSIFIERS: dict[str, Callable[[int, int, int], nn.Sequential]] = {"conv1d": conv1d, "conv2d": conv2d}
+def mean_linear(bands: int, frames: int, classes: int) -> nn.Sequential:  # noqa: ARG001  the contract of the others
+    """Build a multinomial logistic regression on the mean over time, MTEB's way of comparing representations.
+
+    Takes windows [windows, bands, frames], gives logits [windows, classes].
+    """
+    return nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(bands, classes))
+
+
+CLASSIFIERS: dict[str, Callable[[int, int, int], nn.Sequential]] = {
+    "conv1d": conv1d,
+    "conv2d": conv2d,
+    "mean_linear": mean_linear,
+}
+TOKEN_SIZE = 128  # channels a codec's code is embedded in: the height of the paper's inputs
 
 
 class Standardize(nn.Module):
@@ -83,8 +96,42 @@ class Standardize(nn.Module):
         return (windows - self.mean[:, None]) / self.deviation[:, None]
 
 
-def build_network(protocol: Protocol, bands: int, frames: int, classes: int) -> nn.Sequential:
-    """Build the protocol's classifier, behind a standardising layer (yet without statistics) if it asks for one."""
+class EmbedCodes(nn.Module):
+    """Look up a vector for each codebook's code and add them: codes [windows, codebooks, frames] as tokens.
+
+    One table holds all codebooks, each at an offset of its own. Starts at variance 1 for the sum, whatever the number
+    of codebooks.
+    """
+
+    offsets: Tensor
+
+    def __init__(self, codebooks: int, codebook_size: int) -> None:
+        super().__init__()
+        self.table = nn.EmbeddingBag(codebooks * codebook_size, TOKEN_SIZE, mode="sum")
+        nn.init.normal_(self.table.weight, std=codebooks**-0.5)
+        self.register_buffer("offsets", codebook_size * torch.arange(codebooks), persistent=False)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Embed as [windows, TOKEN_SIZE, frames]."""
+        windows, codebooks, frames = codes.shape
+        tokens = codes.transpose(1, 2).reshape(-1, codebooks).long() + self.offsets
+        embedded: Tensor = self.table(tokens)
+        return embedded.reshape(windows, frames, TOKEN_SIZE).transpose(1, 2)
+
+
+def build_network(
+    protocol: Protocol, bands: int, frames: int, classes: int, codebook_size: int | None
+) -> nn.Sequential:
+    """Build the protocol's classifier behind what its windows need.
+
+    That is a table of embeddings where they hold codes (`codebook_size` is not None; the scale of an entry's number
+    means nothing, so nothing is standardised), or a standardising layer, yet without statistics, if the protocol asks
+    for one.
+    """
+    if codebook_size is not None:
+        return nn.Sequential(
+            EmbedCodes(bands, codebook_size), *CLASSIFIERS[protocol.classifier](TOKEN_SIZE, frames, classes)
+        )
     network = CLASSIFIERS[protocol.classifier](bands, frames, classes)
     if protocol.standardize:
         network = nn.Sequential(Standardize(torch.zeros(bands), torch.ones(bands)), *network)

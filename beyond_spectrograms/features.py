@@ -11,7 +11,7 @@ import inspect
 import json
 import time
 from abc import ABC
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -50,12 +50,14 @@ class Extraction:
     computed: int
 
 
-def fingerprint(representation: Representation, record: dict[str, Any], weights: Path | None, length_s: float) -> str:
+def fingerprint(
+    representation: Representation, record: dict[str, Any], weights: Sequence[Path], length_s: float
+) -> str:
     """Digest all that decides a window's features besides its sound: params, weights, code and library versions."""
     kinds = [kind for kind in type(representation).__mro__ if kind not in (ABC, object)]
     sources = [*dict.fromkeys(Path(inspect.getfile(kind)) for kind in kinds), Path(audio.__file__), Path(__file__)]
     digest = hashlib.sha256(json.dumps([record, length_s], sort_keys=True).encode())
-    for path in [*sources, *([weights] if weights else [])]:
+    for path in [*sources, *weights]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     digest.update(repr([(package, version(package)) for package in representation.packages]).encode())
     return digest.hexdigest()

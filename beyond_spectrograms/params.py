@@ -14,6 +14,13 @@ from beyond_spectrograms.errors import ProjectError
 
 PARAMS_FILE = Path("params.yaml")
 SAMPLE_RATES = (16_000, 22_050, 24_000, 48_000)  # Hz, of the formats in which clips are stored
+# Bits per second at which the quantisers run: encodec's target_bandwidths; lyra_config.cc of Lyra 1.3.2 (64, 120 and 184
+# bits for each of 50 frames a second).
+BITRATES = {
+    "24khz": (1_500, 3_000, 6_000, 12_000, 24_000),
+    "48khz": (3_000, 6_000, 12_000, 24_000),
+    "soundstream": (3_200, 6_000, 9_200),
+}
 NAME = r"^[A-Za-z0-9_]+$"  # names become stage names, file names and DVC parameter paths: no dots, dashes or slashes
 
 
@@ -49,6 +56,13 @@ class Grid(Section):
     """What `dvc repro` runs."""
 
     datasets: list[Name]
+    representations: list[Name]
+    protocols: list[Name]
+
+
+class Ablations(Section):
+    """Further representations, each under a few protocols alone: their product with the grid would take weeks."""
+
     representations: list[Name]
     protocols: list[Name]
 
@@ -208,7 +222,7 @@ class Dataset(Section):
 
 
 class Mel(Section):
-    """A mel spectrogram. `sample_rate` in Hz, `n_fft` and `hop_length` in samples."""
+    """A mel spectrogram. `sample_rate` and `pooled_frame_rate` in Hz, `n_fft` and `hop_length` in samples."""
 
     kind: Literal["mel"]
     weights: None
@@ -218,39 +232,103 @@ class Mel(Section):
     n_mels: Positive
     window: Literal["hamming", "hann"]
     scale: Literal["power", "db"]
+    pooled_frame_rate: Positive | None = None
+
+    @model_validator(mode="after")
+    def _pools(self) -> Mel:
+        rate = self.pooled_frame_rate
+        if rate is not None and (self.sample_rate % rate or self.sample_rate / rate < self.hop_length):
+            raise ValueError(
+                f"pooled_frame_rate {rate} must divide sample_rate {self.sample_rate} and be at most its "
+                f"{self.sample_rate / self.hop_length:g} frames per second"
+            )
+        return self
+
+    @property
+    def codebook_size(self) -> None:
+        """A spectrogram has no codes."""
 
 
-class Encodec(Section):
-    """EnCodec's encoder. `weights: untrained` draws them from `seed`."""
+class Codec(Section):
+    """What a codec's records share: latents before the quantiser, or what it makes of them at `bitrate` (bits/s).
+
+    Then the array holds the dequantised latents or, with `codes`, the numbers of the codebooks' entries.
+    """
+
+    bitrate: Positive | None = None
+    codes: bool = False
+
+    def _check_bitrate(self, choices: tuple[int, ...]) -> None:
+        if self.codes and self.bitrate is None:
+            raise ValueError("codes need a bitrate")
+        if self.bitrate is not None and self.bitrate not in choices:
+            raise ValueError(f"bitrate is {self.bitrate} bits per second. Choose from {', '.join(map(str, choices))}.")
+
+
+class Encodec(Codec):
+    """EnCodec's encoder, and its quantiser where there is a bitrate. `weights: untrained` draws them from `seed`."""
 
     kind: Literal["encodec"]
     weights: str
     model: Literal["24khz", "48khz"]
     seed: Seed | None = None
 
+    @property
+    def codebook_size(self) -> int | None:
+        """Entries of a codebook, where the array holds codes (encodec.model: bins=1024)."""
+        return 1024 if self.codes else None
+
     @model_validator(mode="after")
     def _seed_of_untrained(self) -> Encodec:
         if (self.weights == "untrained") != (self.seed is not None):
             raise ValueError("seed belongs to weights: untrained, and only there")
+        if self.weights == "untrained" and self.bitrate is not None:
+            raise ValueError("an untrained quantiser's codebooks are all zero: leave bitrate out")
+        self._check_bitrate(BITRATES[self.model])
         return self
 
 
-class SoundStream(Section):
-    """Lyra v2's SoundStream encoder."""
+class SoundStream(Codec):
+    """Lyra v2's SoundStream encoder; with a bitrate `weights` names its file and the quantiser's."""
 
     kind: Literal["soundstream"]
-    weights: str
+    weights: str | list[str]
+
+    @model_validator(mode="after")
+    def _two_files(self) -> SoundStream:
+        self._check_bitrate(BITRATES["soundstream"])
+        wanted = 1 if self.bitrate is None else 2
+        if len(weights_of(self)) != wanted:
+            raise ValueError(
+                f"weights name {len(weights_of(self))} files, and {'with' if self.bitrate else 'without'} a bitrate "
+                f"there are {wanted}: the encoder's{' and the quantiser' + chr(39) + 's' if self.bitrate else ''}"
+            )
+        return self
+
+    @property
+    def codebook_size(self) -> int | None:
+        """Entries of a codebook, where the array holds codes: 4 bits (quantizer.tflite's own second output)."""
+        return 16 if self.codes else None
 
 
 Representation = Annotated[Mel | Encodec | SoundStream, Field(discriminator="kind")]
 
 
+def weights_of(representation: Mel | Encodec | SoundStream) -> tuple[str, ...]:
+    """List the records under `weights` whose files a representation needs."""
+    named = representation.weights
+    if named is None or named == "untrained":
+        return ()
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
 class Protocol(Section):
     """How a classifier is trained, selected and tested."""
 
-    classifier: Literal["conv1d", "conv2d"]
+    classifier: Literal["conv1d", "conv2d", "mean_linear"]
     split: str
     standardize: bool
+    shuffle_labels: bool
     optimizer: Literal["sgd", "adam"]
     learning_rate: Annotated[Real, Field(gt=0)]
     batch_size: Positive
@@ -277,10 +355,30 @@ class Demo(Section):
     protocols: list[Name]
 
 
+class Statistics(Section):
+    """How sure we are: intervals by bootstrap, and the fewest recordings and runs for which one is given."""
+
+    confidence: Annotated[Real, Field(gt=0, lt=1)]
+    resamples: Annotated[int, Field(ge=999)]
+    seed: Seed
+    minimum_recordings: Annotated[int, Field(ge=2)]
+    minimum_runs: Annotated[int, Field(ge=2)]
+
+
+class Claims(Section):
+    """The rules by which the paper's claims are judged, fixed before the run."""
+
+    baselines: Annotated[list[Name], Field(min_length=1)]
+    ladder: Annotated[list[Name], Field(min_length=2)]
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
     grid: Grid
+    ablations: Ablations
+    statistics: Statistics
+    claims: Claims
     demo: Demo
     run: Run
     windows: Windows
@@ -300,6 +398,10 @@ class Params(Section):
             ("grid.datasets", self.grid.datasets, self.datasets),
             ("grid.representations", self.grid.representations, self.representations),
             ("grid.protocols", self.grid.protocols, self.protocols),
+            ("ablations.representations", self.ablations.representations, self.representations),
+            ("ablations.protocols", self.ablations.protocols, self.protocols),
+            ("claims.baselines", self.claims.baselines, self.representations),
+            ("claims.ladder", self.claims.ladder, self.protocols),
             ("demo.representations", self.demo.representations, self.representations),
             ("demo.protocols", self.demo.protocols, self.protocols),
             ("run.dataset", [self.run.dataset], self.datasets),
@@ -309,10 +411,10 @@ class Params(Section):
             for name in names:
                 _choose(where, name, known)
         for key, representation in self.representations.items():
-            if representation.weights is not None and (
-                representation.weights != "untrained" or isinstance(representation, SoundStream)
-            ):
-                _choose(f"representations.{key}.weights", representation.weights, self.weights)
+            for weights in weights_of(representation):
+                _choose(f"representations.{key}.weights", weights, self.weights)
+        if both := [name for name in self.ablations.representations if name in self.grid.representations]:
+            raise ValueError(f"ablations.representations: {both[0]!r} is in grid.representations as well")
         for key, protocol in self.protocols.items():
             _choose(f"protocols.{key}.split", protocol.split, self.splits)
         return self

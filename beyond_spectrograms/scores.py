@@ -50,6 +50,7 @@ def predict(
     *,
     rows: npt.NDArray[np.int64],
     classes: list[str],
+    codebook_size: int | None,
     fold: int,
     seed: int,
     device: str,
@@ -69,7 +70,7 @@ def predict(
         state = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  not a mapping
     if notes.pop("classes") != classes:
         raise ModelError(f"{model}: trained for other classes than the data's. Run its train stage again.")
-    network = build_network(protocol, features.shape[1], features.shape[2], len(classes))
+    network = build_network(protocol, features.shape[1], features.shape[2], len(classes), codebook_size)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -126,6 +127,24 @@ def accuracies(predictions: pd.DataFrame, classes: list[str]) -> dict[str, float
         "recording_accuracy": float(recording_right.mean()),
         "class_accuracy": float(right.groupby(predictions["label"]).mean().mean()),
     }
+
+
+def tabulate_recordings(predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """One row a tested recording, for each fold and seed: what intervals and paired tests are made of.
+
+    fold, seed, clip, label, windows, windows_right, predicted (the class of the mean of its windows' probabilities),
+    predicted_by_seeds (the same over all seeds' windows: one decision a recording, as McNemar's test needs).
+    """
+    columns = [f"p_{index}" for index in range(len(classes))]
+    counted = predictions.assign(right=predictions["predicted"] == predictions["label"])
+    recordings = counted.groupby(["fold", "seed", "clip"], sort=True)
+    table = recordings.agg(label=("label", "first"), windows=("right", "size"), windows_right=("right", "sum"))
+    table["predicted"] = np.asarray(classes)[recordings[columns].mean().to_numpy().argmax(1)]
+    by_seeds = predictions.groupby(["fold", "clip"], sort=True)[columns].mean()
+    decided = pd.Series(np.asarray(classes)[by_seeds.to_numpy().argmax(1)], by_seeds.index)
+    table = table.reset_index()
+    table["predicted_by_seeds"] = decided.loc[list(zip(table["fold"], table["clip"], strict=True))].to_numpy()
+    return table
 
 
 def score(runs: list[Predictions], predictions: pd.DataFrame, classes: list[str]) -> dict[str, Any]:

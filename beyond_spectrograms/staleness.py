@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params import load_params, weights_of
 
 SCORES = Path("metrics/scores")
 
@@ -50,7 +50,7 @@ def stale_results(scores: Path = SCORES) -> tuple[dict[str, str], int]:
     }
     changed = changed_stages([stages_of(*cell)[-1] for cell in sorted(in_grid)]) if in_grid else {}
     for name, representation in params.representations.items():
-        if representation.weights in (None, "untrained") and changed.get(f"download_weights@{name}") == ["weights"]:
+        if not weights_of(representation) and changed.get(f"download_weights@{name}") == ["weights"]:
             del changed[f"download_weights@{name}"]  # the stage tracks all records of weights, and this one needs none
     stale = {}
     for path, cell in cells.items():

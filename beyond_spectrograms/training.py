@@ -54,6 +54,7 @@ class Job:
         targets: class index of every window [windows].
         parts: part of every window [windows]: train, validation, test or empty. Test rows are never read here.
         classes: labels by class index.
+        codebook_size: entries of a codebook where the features are a codec's codes, else None.
         work: folder for this job's checkpoint and result.
     """
 
@@ -61,6 +62,7 @@ class Job:
     targets: npt.NDArray[np.int64]
     parts: npt.NDArray[np.str_]
     classes: tuple[str, ...]
+    codebook_size: int | None
     protocol: Protocol
     epochs: int
     fold: int
@@ -81,8 +83,8 @@ class Job:
         digest = hashlib.sha256(b"".join(code) + (self.features / "index.json").read_bytes())
         used = np.where(self.parts == "test", "", self.parts)
         digest.update(self.targets.tobytes() + "\n".join(used).encode())
-        settings = (self.protocol.model_dump(), self.epochs, self.fold, self.seed, self.device, torch.__version__)
-        digest.update(repr(settings).encode())
+        run = (self.codebook_size, self.epochs, self.fold, self.seed, self.device, torch.__version__)
+        digest.update(repr((self.protocol.model_dump(), run)).encode())
         return digest.hexdigest()
 
 
@@ -216,8 +218,9 @@ def _begin(job: Job, features: Features, train_rows: npt.NDArray[np.int64], mark
     import torch
 
     torch.manual_seed(job.seed * 1000 + job.fold)
-    network = build_network(job.protocol, features.shape[1], features.shape[2], len(job.classes))
-    if job.protocol.standardize:
+    bands, frames = features.shape[1:]
+    network = build_network(job.protocol, bands, frames, len(job.classes), job.codebook_size)
+    if job.protocol.standardize and job.codebook_size is None:
         network[0].mean, network[0].deviation = map(torch.from_numpy, band_statistics(features, train_rows))
     network.to(job.device)
     optimizers: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
@@ -301,6 +304,13 @@ def _batches(job: Job, features: Features, rows: npt.NDArray[np.int64]) -> Itera
         batch = rows[first : first + job.protocol.batch_size]
         windows, targets = torch.from_numpy(features[batch]), torch.from_numpy(job.targets[batch])
         yield windows.to(job.device), targets.to(job.device)
+
+
+def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
+    """Deal the labels [windows] of training and validation anew among themselves: a control that must score chance."""
+    shuffled, rows = targets.copy(), np.flatnonzero((parts == "train") | (parts == "validation"))
+    shuffled[rows] = np.random.default_rng(seed).permutation(targets[rows])
+    return shuffled
 
 
 def band_statistics(

@@ -10,7 +10,7 @@ from beyond_spectrograms.classifiers import choose_device
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import write_json, write_text, written_beside
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.scores import predict, score, tabulate_predictions
+from beyond_spectrograms.scores import predict, score, tabulate_predictions, tabulate_recordings
 from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
 
 
@@ -36,6 +36,7 @@ def main() -> None:
             features,
             rows=np.flatnonzero(parts[column] == "test"),
             classes=classes,
+            codebook_size=params.representations[representation].codebook_size,
             fold=fold,
             seed=seed,
             device=device,
@@ -52,13 +53,14 @@ def main() -> None:
     names = {"dataset": dataset, "representation": representation, "protocol": name}
     scores = {**names, "device": device, **score(runs, predictions, classes), "seconds_per_window": seconds}
     write_json(Path("metrics/scores", dataset, f"{cell}.json"), scores)
-    written = predictions.drop(columns=[column for column in predictions if column.startswith("p_")])
-    written.insert(0, "protocol", name)
-    written.insert(0, "representation", representation)
+    windows = predictions.drop(columns=[column for column in predictions if column.startswith("p_")])
     # In git, beside the predictions: data/models is not.
     write_text(Path("plots/history", dataset, f"{cell}.csv"), (models / "history.csv").read_text(encoding="utf-8"))
-    with written_beside(Path("plots/predictions", dataset, f"{cell}.csv")) as beside:
-        written.to_csv(beside, index=False, lineterminator="\n", float_format="%.6g")
+    for kind, rows in (("predictions", windows), ("recordings", tabulate_recordings(predictions, classes))):
+        rows.insert(0, "protocol", name)
+        rows.insert(0, "representation", representation)
+        with written_beside(Path("plots", kind, dataset, f"{cell}.csv")) as beside:
+            rows.to_csv(beside, index=False, lineterminator="\n", float_format="%.6g")
     print(f"{dataset}, {cell}: {scores['window_accuracy']:.1%} of {len(predictions)} windows right")
 
 

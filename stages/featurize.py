@@ -22,8 +22,8 @@ def main() -> None:
     record, length_s = params.representations[name], params.windows.length_s
     table = read_windows(Path("data/splits", dataset))
     weights_folder = Path("data/weights", name)
-    weights_file = json.loads((weights_folder / "record.json").read_text(encoding="utf-8"))["file"]
-    weights = weights_folder / weights_file if weights_file else None
+    files = json.loads((weights_folder / "record.json").read_text(encoding="utf-8"))["files"]
+    weights = [weights_folder / file["file"] for file in files]
 
     representation = create_representation(name, record, weights)
     frames = representation.frames(round(length_s * representation.form.sample_rate))

@@ -11,7 +11,7 @@ from beyond_spectrograms.classifiers import choose_device
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import replace_folder, write_json
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.training import HISTORY_COLUMNS, Job, read_history, read_outcome, train_all
+from beyond_spectrograms.training import HISTORY_COLUMNS, Job, read_history, read_outcome, shuffle_labels, train_all
 from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
 
 
@@ -32,12 +32,16 @@ def main() -> None:
     classes, targets = np.unique(labels.to_numpy(dtype=str), return_inverse=True)
     work = Path("data/partial/models", f"{dataset}-{cell}")
     epochs, device = min(protocol.epochs, cap or protocol.epochs), choose_device(params.device)
+    codebook_size = params.representations[representation].codebook_size
+    dealt = {column: parts[column].to_numpy(dtype=str) for column in columns_of(protocol.split, parts)}
+    targets = targets.astype(np.int64)
     jobs = [
         Job(
             features=features,
-            targets=targets.astype(np.int64),
-            parts=parts[column].to_numpy(dtype=str),
+            targets=shuffle_labels(targets, dealt[column], seed) if protocol.shuffle_labels else targets,
+            parts=dealt[column],
             classes=tuple(classes.tolist()),
+            codebook_size=codebook_size,
             protocol=protocol,
             epochs=epochs,
             fold=fold,
@@ -46,7 +50,7 @@ def main() -> None:
             work=work,
         )
         for seed in protocol.seeds
-        for fold, column in enumerate(columns_of(protocol.split, parts), start=1)
+        for fold, column in enumerate(dealt, start=1)
     ]
     windows = int(sum((job.parts == "train").sum() for job in jobs))
     print(
@@ -70,6 +74,7 @@ def main() -> None:
         "runs": len(jobs),
         "epochs": len(history),
         "device": device,
+        "seconds_by_run": {run: spent for run, (spent, _) in outcomes.items()},
         # None: every run diverged in its first epoch.
         "seconds_per_epoch": seconds / len(history) if len(history) else None,
         "windows_per_second": trained / seconds if len(history) else None,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params import load_params, weights_of
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
 from beyond_spectrograms.scores import predict
@@ -15,37 +15,48 @@ from beyond_spectrograms.training import Job, read_history, train
 PARAMS = load_params()
 
 
+def random_state(model: str) -> dict[str, torch.Tensor]:
+    """Weights of EnCodec as nobody trained them, with codebooks that are not all zero."""
+    state = untrained_model(model, 1).state_dict()
+    generator = torch.Generator().manual_seed(1)
+    books = {key: value for key, value in state.items() if key.endswith("_codebook.embed")}
+    return state | {key: torch.randn(value.shape, generator=generator) for key, value in books.items()}
+
+
 @pytest.fixture(scope="module", params=PARAMS.representations)
-def features(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve windows of noise as one representation. EnCodec's pretrained entries get an untrained checkpoint."""
+def features(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Twelve windows of noise as one representation. EnCodec's pretrained entries get a random checkpoint."""
     folder, name = tmp_path_factory.mktemp("features"), request.param
     record = PARAMS.representations[name]
-    weights = None
+    weights = []
     if record.kind == "soundstream":
-        weights = request.getfixturevalue("mirror") / "soundstream_encoder.tflite"
+        mirror = request.getfixturevalue("mirror")
+        weights = [mirror / PARAMS.weights[weights].url.rsplit("/", 1)[1] for weights in weights_of(record)]
     elif record.kind == "encodec" and record.weights != "untrained":
-        weights = folder / f"{name}.th"
-        torch.save(untrained_model(record.model, 1).state_dict(), weights)
+        weights = [folder / f"{name}.th"]
+        torch.save(random_state(record.model), weights[0])
     representation = create_representation(name, record, weights)
     form = representation.form
     noise = np.random.default_rng(0).normal(0, 0.1, (12, 1, form.sample_rate)).astype(np.float32)
     encoded = representation.encode(np.repeat(noise, form.channels, axis=1), form.sample_rate)
     np.save(folder / "features.npy", encoded)
     (folder / "index.json").write_text("{}")
-    return folder
+    return name, folder
 
 
 @pytest.mark.parametrize("protocol", PARAMS.protocols)
-def test_trains_an_epoch_and_predicts(protocol: str, features: Path, tmp_path: Path) -> None:
-    record = PARAMS.protocols[protocol]
+def test_trains_an_epoch_and_predicts(protocol: str, features: tuple[str, Path], tmp_path: Path) -> None:
+    record, (name, folder) = PARAMS.protocols[protocol], features
+    codebook_size = PARAMS.representations[name].codebook_size
     parts = np.array(["train"] * 6 + ["validation"] * 3 + ["test"] * 3)
     classes = ("a", "b", "c")
-    job = Job(features, np.arange(12) % 3, parts, classes, record, 1, 1, 0, "cpu", tmp_path)
+    job = Job(folder, np.arange(12) % 3, parts, classes, codebook_size, record, 1, 1, 0, "cpu", tmp_path)
     train(job)
     assert [row["epoch"] for row in read_history(job)] == [1]
-    array = np.load(features / "features.npy")
+    array = np.load(folder / "features.npy")
     rows = np.flatnonzero(parts == "test")
     stored = tmp_path / f"{job.name}.safetensors"
-    run = predict(stored, record, array, rows=rows, classes=list(classes), fold=1, seed=0, device="cpu")
+    shape = {"classes": list(classes), "codebook_size": codebook_size}
+    run = predict(stored, record, array, rows=rows, **shape, fold=1, seed=0, device="cpu")
     assert run.probabilities.shape == (3, 3)
     assert np.isfinite(run.probabilities).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,8 @@ if TYPE_CHECKING:
     from beyond_spectrograms import params
 
 
-def create_representation(name: str, record: params.Representation, weights: Path | None) -> Representation:
-    """Make the representation a record of params.yaml describes. `weights` is its weights file, if it has one."""
+def create_representation(name: str, record: params.Representation, weights: Sequence[Path]) -> Representation:
+    """Make the representation a record of params.yaml describes. `weights` are its weights files, as it names them."""
     match record.kind:
         case "mel":
             from beyond_spectrograms.representations.mel import MelSpectrogram
@@ -25,4 +26,4 @@ def create_representation(name: str, record: params.Representation, weights: Pat
         case "soundstream":
             from beyond_spectrograms.representations.soundstream import SoundStreamLatents
 
-            return SoundStreamLatents(name, weights)
+            return SoundStreamLatents(name, record, weights)

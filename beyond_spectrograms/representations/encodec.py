@@ -1,8 +1,9 @@
-"""EnCodec's encoder before the quantiser, by the encodec package."""
+"""EnCodec's encoder, and its quantiser where a bitrate is asked for, by the encodec package."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -24,22 +25,29 @@ class EncodecLatents(Representation):
 
     24 kHz is mono and causal. At 48 kHz (stereo) the encoder is called on the window itself: `EncodecModel.encode`
     would cut it into overlapping segments and divide each by its level, giving 152 frames for 1 s instead of 150.
+    With a bitrate the latents go through the residual vector quantiser and back (at 48 kHz it was trained on segments
+    divided by their level, which these are not), or `codes` are kept: entry numbers, 0 to 1023, a band a codebook.
     With `weights: untrained` the encoder is what the package's own initialisation makes of the seed: a control, not
     EnCodec.
     """
 
     packages: ClassVar[tuple[str, ...]] = ("encodec", "numpy", "torch")
 
-    def __init__(self, name: str, record: Encodec, weights: Path | None) -> None:
+    def __init__(self, name: str, record: Encodec, weights: Sequence[Path]) -> None:
         self.name = name
         self.form = Format(24_000, 1) if record.model == "24khz" else Format(48_000, 2)
         model = untrained_model(record.model, record.seed or 0)
         if record.weights != "untrained":
-            if weights is None:
+            if not weights:
                 raise CheckpointError(f"{name}: its weights file is missing. Run `dvc repro download_weights@{name}`.")
-            load_checkpoint(model, weights)
+            load_checkpoint(model, weights[0])
         self._encoder = model.encoder.eval()
-        self.bands = int(model.encoder.dimension)
+        self._quantizer = model.quantizer.eval()
+        self._codes = record.codes
+        self._kbps = None if record.bitrate is None else record.bitrate / 1000
+        codebooks = self._quantizer.get_num_quantizers_for_bandwidth(model.frame_rate, self._kbps)
+        self._frame_rate = model.frame_rate
+        self.bands = int(codebooks if record.codes else model.encoder.dimension)
         self.hop_length = int(model.encoder.hop_length)  # numpy makes it: not JSON
 
     def frames(self, samples: int) -> int:
@@ -53,12 +61,15 @@ class EncodecLatents(Representation):
             return np.stack(list(pool.map(self._encode_window, windows)))
 
     def _encode_window(self, window: Waveform) -> Features:
-        """Encode one window [channels, samples] as [128, frames]."""
+        """Encode one window [channels, samples] as [128 or codebooks, frames]."""
         import torch
 
         with torch.inference_mode():
-            latents = self._encoder(torch.from_numpy(window[None]))[0].numpy()
-        return np.asarray(latents, dtype=np.float32)
+            values = self._encoder(torch.from_numpy(window[None]))
+            if self._kbps is not None:
+                values = self._quantizer.encode(values, self._frame_rate, self._kbps)  # [codebooks, 1, frames]
+                values = values.transpose(0, 1) if self._codes else self._quantizer.decode(values)
+        return np.asarray(values[0].numpy(), dtype=np.float32)
 
 
 def _use_one_thread() -> None:

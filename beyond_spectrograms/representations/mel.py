@@ -19,7 +19,9 @@ class MelSpectrogram(Representation):
     """Mel power, or its decibels re 1.0, floored at -100 dB.
 
     Decibels are not referred to each window's peak and not cut 80 dB below it (librosa's default top_db), so that a
-    quiet window stays quiet and no value depends on another.
+    quiet window stays quiet and no value depends on another. With a pooled frame rate, what the classifier would get is
+    averaged over time, frame n of N being the mean of the frames from floor(n T / N) to ceil((n + 1) T / N) of T, as
+    torch's adaptive average pooling has it: a spectrogram of as many frames as a codec gives.
     """
 
     packages: ClassVar[tuple[str, ...]] = ("librosa", "numpy", "scipy")
@@ -28,12 +30,13 @@ class MelSpectrogram(Representation):
         self.name = name
         self.form = Format(record.sample_rate, 1)
         self.bands = record.n_mels
-        self.hop_length = record.hop_length
+        pooled = record.pooled_frame_rate
+        self.hop_length = record.sample_rate // pooled if pooled else record.hop_length
         self._record = record
 
     def frames(self, samples: int) -> int:
-        """Frames are centred on every hop from sample 0 on: 1 + samples // hop_length."""
-        return 1 + samples // self.hop_length
+        """Frames are centred on every hop from sample 0 on, 1 + samples // hop_length; pooled ones fill a hop each."""
+        return samples // self.hop_length + (self._record.pooled_frame_rate is None)
 
     def _encode(self, windows: Waveform) -> Features:
         import librosa
@@ -49,4 +52,12 @@ class MelSpectrogram(Representation):
         )
         if self._record.scale == "db":
             power = librosa.power_to_db(power, ref=1.0, amin=POWER_FLOOR, top_db=None)
-        return np.asarray(power, dtype=np.float32)
+        features = np.asarray(power, dtype=np.float32)
+        return features if self._record.pooled_frame_rate is None else pool(features, self.frames(windows.shape[2]))
+
+
+def pool(features: Features, frames: int) -> Features:
+    """Average [windows, bands, frames before] to [windows, bands, `frames`]."""
+    before = features.shape[2]
+    edges = [(n * before // frames, -(-(n + 1) * before // frames)) for n in range(frames)]
+    return np.stack([features[:, :, first:end].mean(axis=2) for first, end in edges], axis=2)

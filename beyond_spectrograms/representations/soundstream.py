@@ -1,14 +1,22 @@
-"""Lyra v2's SoundStream encoder before the quantiser: a TFLite file run by ai-edge-litert."""
+"""Lyra v2's SoundStream encoder, and its quantiser where a bitrate is asked for: TFLite files run by ai-edge-litert."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from beyond_spectrograms.audio import Format, Waveform
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
+
+    from beyond_spectrograms.params import SoundStream
+
+BITS = 4  # of a code: lyra's quantizer.tflite gives it as the second output of `encode`
 
 
 class SoundStreamLatents(Representation):
@@ -17,18 +25,25 @@ class SoundStreamLatents(Representation):
     The encoder is stateful, 320 samples a call, and `reset_all_variables` does not clear its state: each window gets an
     interpreter of its own. The delegate (XNNPACK) and the single thread are pinned because another delegate
     differs by a quantisation step.
+
+    With a bitrate each frame goes through the residual vector quantiser and back, or its `codes` are kept: entry
+    numbers, 0 to 15, a band a codebook. A frame has bitrate / 50 bits, 4 for each codebook used (Lyra's
+    residual_vector_quantizer.cc); a codebook left out is number -1.
     """
 
     packages: ClassVar[tuple[str, ...]] = ("ai-edge-litert", "numpy")
 
-    def __init__(self, name: str, weights: Path | None) -> None:
-        if weights is None or not weights.exists():
+    def __init__(self, name: str, record: SoundStream, weights: Sequence[Path]) -> None:
+        if not weights or not all(path.exists() for path in weights):
             raise CheckpointError(f"{name}: its weights file is missing. Run `dvc repro download_weights@{name}`.")
         self.name = name
         self.form = Format(16_000, 1)
-        self.bands = 64
         self.hop_length = 320
-        self._model = weights.read_bytes()
+        self._codebooks = 0 if record.bitrate is None else round(record.bitrate / self.frame_rate / BITS)
+        self._codes = record.codes
+        self.bands = self._codebooks if record.codes else 64
+        self._model, *quantizer = [path.read_bytes() for path in weights]
+        self._quantizer_model = quantizer[0] if quantizer else b""
 
     def frames(self, samples: int) -> int:
         """Count whole hops: the encoder takes no partial one."""
@@ -36,27 +51,47 @@ class SoundStreamLatents(Representation):
 
     def _encode(self, windows: Waveform) -> Features:
         try:
-            return np.stack([self._encode_window(window[0]) for window in windows])
+            latents = np.stack([self._encode_window(window[0]) for window in windows])
         except ValueError as error:  # all that the runtime raises, for a broken file as for another model's
             raise CheckpointError(
                 f"{self.name}: its weights file is not Lyra's SoundStream encoder. {error}"
             ) from error
+        if not self._codebooks:
+            return latents
+        try:
+            return self._quantize(latents)
+        except ValueError as error:
+            raise CheckpointError(f"{self.name}: its second weights file is not Lyra's quantiser. {error}") from error
+
+    def _quantize(self, latents: Features) -> Features:
+        """Quantise latents [windows, 64, frames], frame by frame: dequantised, or [windows, codebooks, frames]."""
+        interpreter = _interpreter(self._quantizer_model)
+        encode, decode = (interpreter.get_signature_runner(name) for name in ("encode", "decode"))
+        quantized = np.empty((len(latents), self.bands, latents.shape[2]), dtype=np.float32)
+        for window, frame in np.ndindex(len(latents), latents.shape[2]):
+            latent = np.ascontiguousarray(latents[window, :, frame]).reshape(1, 1, -1)
+            codes: Any = encode(input_frames=latent, num_quantizers=np.int32(self._codebooks))["output_0"]
+            if self._codes:
+                quantized[window, :, frame] = codes[: self._codebooks, 0, 0]
+            else:
+                quantized[window, :, frame] = decode(encoding_indices=codes)["output_0"].ravel()
+        return quantized
 
     def _encode_window(self, samples: Waveform) -> Features:
         """Encode one window [samples] as [64, frames]."""
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        interpreter = Interpreter(
-            model_content=self._model,
-            num_threads=1,
-            experimental_op_resolver_type=OpResolverType.BUILTIN,
-        )
+        interpreter = _interpreter(self._model)
         interpreter.allocate_tensors()
         source = interpreter.get_input_details()[0]["index"]
         result = interpreter.get_output_details()[0]["index"]
-        latents = np.empty((self.bands, self.frames(len(samples))), dtype=np.float32)
+        latents = np.empty((64, self.frames(len(samples))), dtype=np.float32)
         for frame in range(latents.shape[1]):
             interpreter.set_tensor(source, samples[None, frame * self.hop_length : (frame + 1) * self.hop_length])
             interpreter.invoke()
             latents[:, frame] = interpreter.get_tensor(result)[0, 0]
         return latents
+
+
+def _interpreter(model: bytes) -> Interpreter:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    return Interpreter(model_content=model, num_threads=1, experimental_op_resolver_type=OpResolverType.BUILTIN)
