@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from beyond_spectrograms import paper
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.params import Params
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.recordings import Recordings
+    from beyond_spectrograms.uncertainty import Interval
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 MEASURES = ("training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
@@ -54,10 +58,11 @@ class Seconds(Record):
 
 
 class RunScores(Record):
-    """One fold and seed of a cell; `diverged_at_epoch` where its loss stopped being finite."""
+    """One fold and seed of a cell: the epoch tested, and `diverged_at_epoch` where its loss stopped being finite."""
 
     fold: int
     seed: int
+    epoch: int
     diverged_at_epoch: int | None
 
 
@@ -78,6 +83,16 @@ class Scores(Accuracies):
     confusion: Confusion
     by_fold: list[RunScores]
     seconds_per_window: Seconds
+
+
+class Training(Record):
+    """What `train` writes for one cell: seconds each run took, by its name `fold_<fold>-seed_<seed>`."""
+
+    dataset: str
+    representation: str
+    protocol: str
+    device: str
+    seconds_by_run: dict[str, float]
 
 
 class SplitColumn(Record):
@@ -122,6 +137,10 @@ class Cell:
 
     scores: Scores | None = None
     curves: tuple[Curve, ...] = ()
+    recordings: Recordings | None = None
+    window_interval: Interval | None = None
+    recording_interval: Interval | None = None
+    training: Training | None = None
 
     @property
     def whole_curves(self) -> tuple[Curve, ...]:
@@ -130,14 +149,29 @@ class Cell:
         gone = {(run.fold, run.seed) for run in runs if run.diverged_at_epoch is not None}
         return tuple(curve for curve in self.curves if (curve.fold, curve.seed) not in gone)
 
+    def validation_accuracy(self) -> float | None:
+        """Average over runs the validation accuracy at the epoch tested: what a choice between cells may look at.
+
+        None where nothing was run, or no run finished the epoch it tests.
+        """
+        tested = {(run.fold, run.seed): run.epoch for run in self.scores.by_fold} if self.scores else {}
+        epochs = [(curve, tested.get((curve.fold, curve.seed), 0)) for curve in self.curves]
+        found = [float(curve.validation_accuracy[epoch - 1]) for curve, epoch in epochs if epoch]
+        return sum(found) / len(found) if found else None
+
 
 @dataclass(frozen=True)
 class Results:
-    """What is known of one data set, and what was asked for. `rows` always holds the paper's three inputs."""
+    """What is known of one data set, and what was asked for.
+
+    `rows` always holds the paper's three inputs; `ablations` are further representations, run under a few protocols.
+    """
 
     dataset: str
     rows: tuple[str, ...]
     protocols: tuple[str, ...]
+    ablations: tuple[str, ...]
+    ablation_protocols: tuple[str, ...]
     params: Params
     splits: Splits
     features: dict[str, Features]
@@ -151,6 +185,11 @@ class Results:
         """Whether the representation is an untrained encoder."""
         known = self.params.representations.get(representation)
         return known is not None and known.weights == "untrained"
+
+    def is_codec(self, representation: str) -> bool:
+        """Whether the representation is made of a codec's latents or codes, trained or not."""
+        known = self.params.representations.get(representation)
+        return known is not None and known.kind != "mel"
 
     def label(self, representation: str) -> str:
         """Name a representation in a picture, where there is no room for a note."""
@@ -169,11 +208,27 @@ def read_scores(path: Path, dataset: str, representation: str, protocol: str) ->
     Raises:
         ResultError: a key is missing or out of range, or the file belongs to another cell.
     """
-    scores = _read(path, Scores)
+    scores = read_record(path, Scores)
     found, expected = (scores.dataset, scores.representation, scores.protocol), (dataset, representation, protocol)
     if found != expected:
         raise ResultError(f"{path}: holds the scores of {' '.join(found)}, not of {' '.join(expected)}.")
     return scores
+
+
+def read_training(path: Path, dataset: str, representation: str, protocol: str) -> Training:
+    """Read how long one cell's runs took.
+
+    Raises:
+        ResultError: a key is missing or has the wrong type, or the file belongs to another cell.
+    """
+    training = read_record(path, Training)
+    found, expected = (
+        (training.dataset, training.representation, training.protocol),
+        (dataset, representation, protocol),
+    )
+    if found != expected:
+        raise ResultError(f"{path}: holds the training of {' '.join(found)}, not of {' '.join(expected)}.")
+    return training
 
 
 def read_splits(path: Path) -> Splits:
@@ -182,7 +237,7 @@ def read_splits(path: Path) -> Splits:
     Raises:
         ResultError: a key is missing or has the wrong type.
     """
-    return _read(path, Splits)
+    return read_record(path, Splits)
 
 
 def read_features(path: Path) -> Features:
@@ -191,15 +246,24 @@ def read_features(path: Path) -> Features:
     Raises:
         ResultError: a key is missing or has the wrong type.
     """
-    return _read(path, Features)
+    return read_record(path, Features)
 
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
-def _read(path: Path, kind: type[AnyRecord]) -> AnyRecord:
+def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
+    """Read a JSON file as a record of `kind`.
+
+    Raises:
+        ResultError: it is not there, a key is missing, has the wrong type or is out of range.
+    """
     try:
         return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ResultError(
+            f"{path}: missing, though other results of its cell are there. Run its stage again."
+        ) from None
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"])

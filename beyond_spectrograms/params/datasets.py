@@ -1,0 +1,159 @@
+"""Sections of params.yaml about sound: data sets and where they come from, windows, splits."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from beyond_spectrograms.params.sections import Name, Pair, Positive, Real, Section, Seed, Triple
+
+SAMPLE_RATES = (16_000, 22_050, 24_000, 48_000)  # Hz, of the formats in which clips are stored
+
+
+class Windows(Section):
+    """How clips are cut. Lengths in seconds."""
+
+    length_s: Annotated[Real, Field(gt=0)]
+    hop_s: Annotated[Real, Field(gt=0)]
+    tail: Literal["drop", "reflect"]
+
+    @model_validator(mode="after")
+    def _whole_samples(self) -> Windows:
+        for rate in SAMPLE_RATES:
+            if abs(self.length_s * rate - round(self.length_s * rate)) > 1e-6:
+                raise ValueError(
+                    f"length_s {self.length_s:g} is not a whole number of samples at {rate} Hz; take a multiple of 0.02"
+                )
+        return self
+
+
+class Split(Section):
+    """How windows are dealt to train, validation and test."""
+
+    kind: Literal["window", "source"]
+    fractions: Triple | None = None
+    seed: Seed | None = None
+
+    @model_validator(mode="after")
+    def _keys_of_window(self) -> Split:
+        for key in ("fractions", "seed"):
+            if (self.kind == "window") != (getattr(self, key) is not None):
+                raise ValueError(f"{key} belongs to kind window, and only there")
+        if self.fractions is not None and min(self.fractions) < 0:
+            raise ValueError(f"fractions are {', '.join(map(str, self.fractions))}; none may be negative")
+        if self.fractions is not None and abs(sum(self.fractions) - 1) > 1e-9:
+            raise ValueError(f"fractions add up to {sum(self.fractions):g}, not 1")
+        return self
+
+
+class Archive(Section):
+    """A file to download. Without `sha256` the file's bytes are not stable and what is inside is checked instead."""
+
+    url: Annotated[str, Field(pattern=r"^https://|^http://127\.0\.0\.1[:/]")]
+    licence: str
+    bytes: Positive | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
+
+
+class WeightsRecord(Archive):
+    """Pretrained weights: size and checksum are not optional."""
+
+    bytes: Positive
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
+
+
+class SplitList(Section):
+    """A published list of the files of one part."""
+
+    url: Annotated[str, Field(pattern=r"^https://|^http://127\.0\.0\.1[:/]")]
+    bytes: Positive
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    entries: Positive
+
+
+class SplitLists(Section):
+    """The three parts' lists."""
+
+    train: SplitList
+    validation: SplitList
+    test: SplitList
+
+
+class LabelTable(Section):
+    """A table inside the archive that names each file's label."""
+
+    member: str
+    bytes: Positive
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    file: str
+    label: str
+
+
+class Synthetic(Section):
+    """Sounds this project makes itself. `seconds` is the length of one clip."""
+
+    seed: Seed
+    clips_per_class: Positive
+    seconds: Annotated[Real, Field(ge=1, le=600)]  # room for a chord or a phrase
+
+
+class Source(Section):
+    """What a data set is and where it comes from: exactly one of `archives`, `synthetic`, `path`.
+
+    Whatever can change a result has no default here: DVC sees params.yaml, not this file.
+    """
+
+    archives: list[Archive] | None = None
+    synthetic: Synthetic | None = None
+    path: str | None = None
+    members: str | None = None
+    label_table: LabelTable | None = None
+    manifest_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    clips: Positive | None = None
+    classes: Positive | None = None
+    known_bad: list[str] = Field(default_factory=list)
+    seconds: Pair
+    name: str | None = None
+    folds: Annotated[int, Field(ge=3)] | None = None
+    fold_seed: Seed | None = None
+    lists: SplitLists | None = None
+    known_repetitions: dict[Name, list[Annotated[list[str], Field(min_length=2)]]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Source:
+        if self.seconds[0] > self.seconds[1]:
+            raise ValueError(f"seconds are {list(self.seconds)}: the shortest comes first")
+        given = [key for key in ("archives", "synthetic", "path") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of archives, synthetic, path; has {', '.join(given) or 'none'}")
+        for key, pattern in (("members", self.members), ("name", self.name)):
+            try:
+                groups = re.compile(pattern or "").groupindex
+            except re.error as error:
+                raise ValueError(f"{key} is not a regular expression: {error}") from error
+            if pattern and key == "name" and "group" not in groups:
+                raise ValueError("name has no (?P<group>...)")
+            if pattern and key == "members" and "file" not in groups:
+                raise ValueError("members has no (?P<file>...)")
+            if pattern and key == "members" and "label" not in groups and self.label_table is None:
+                raise ValueError("members has no (?P<label>...), and there is no label_table")
+        if (self.archives is not None) != (self.members is not None):
+            raise ValueError("archives and members go together")
+        published = self.lists is not None or "fold" in re.compile(self.name or "").groupindex
+        for key in ("folds", "fold_seed"):
+            if published != (getattr(self, key) is None):
+                why = "has no use: folds or lists are published" if published else "is missing: it deals the folds"
+                raise ValueError(f"{key} {why}")
+        for archive in self.archives or []:
+            if archive.sha256 is None and self.manifest_sha256 is None and None in (self.clips, self.classes):
+                raise ValueError("an archive without sha256 needs clips and classes, or manifest_sha256")
+        return self
+
+
+class Dataset(Section):
+    """A data set and the most epochs a protocol may spend on it (None: no cap)."""
+
+    source: Source
+    max_epochs: Positive | None

@@ -1,0 +1,171 @@
+"""The whole of params.yaml, read and checked before any work starts; every problem is told in a line of its own."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ValidationError, model_validator
+
+from beyond_spectrograms.params.datasets import Dataset, Split, WeightsRecord, Windows
+from beyond_spectrograms.params.protocols import Audit, Claims, CostSettings, Protocol, Statistics
+from beyond_spectrograms.params.representations import Encodec, Mel, Representation, SoundStream, weights_of
+from beyond_spectrograms.params.sections import Name, ParamsError, Section
+
+PARAMS_FILE = Path("params.yaml")
+
+
+class Product(Section):
+    """Cells: every representation under every protocol."""
+
+    representations: list[Name]
+    protocols: list[Name]
+
+
+class Grid(Product):
+    """What `dvc repro` runs."""
+
+    datasets: list[Name]
+
+
+class Run(Section):
+    """The one variant `dvc exp run run` trains and publishes."""
+
+    dataset: Name
+    representation: Name
+    protocol: Name
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    grid: Grid
+    ablations: Product  # further representations, under a few protocols: with all of the grid's it would take weeks
+    statistics: Statistics
+    claims: Claims
+    audit: Audit
+    costs: CostSettings
+    demo: Product  # over representations that need no download
+    run: Run
+    windows: Windows
+    splits: dict[Name, Split]
+    datasets: dict[Name, Dataset]
+    representations: dict[Name, Representation]
+    weights: dict[Name, WeightsRecord]
+    protocols: dict[Name, Protocol]
+    device: Literal["auto", "cpu", "cuda"]
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Params:
+        if numbered := [name for name in self.splits if re.search(r"_\d+$", name)]:
+            raise ValueError(f"splits.{numbered[0]}: a name that ends in _<number> is that of a fold of a split")
+        for where, names, known in (
+            ("grid.datasets", self.grid.datasets, self.datasets),
+            ("grid.representations", self.grid.representations, self.representations),
+            ("grid.protocols", self.grid.protocols, self.protocols),
+            ("ablations.representations", self.ablations.representations, self.representations),
+            ("ablations.protocols", self.ablations.protocols, self.protocols),
+            ("claims.baselines", self.claims.baselines, self.representations),
+            ("claims.ladder", self.claims.ladder, self.protocols),
+            ("demo.representations", self.demo.representations, self.representations),
+            ("demo.protocols", self.demo.protocols, self.protocols),
+            ("audit.known_pairs", self.audit.known_pairs, self.datasets),
+            ("run.dataset", [self.run.dataset], self.datasets),
+            ("run.representation", [self.run.representation], self.representations),
+            ("run.protocol", [self.run.protocol], self.protocols),
+        ):
+            for name in names:
+                _choose(where, name, known)
+        for key, representation in self.representations.items():
+            for weights in weights_of(representation):
+                _choose(f"representations.{key}.weights", weights, self.weights)
+        if both := [name for name in self.ablations.representations if name in self.grid.representations]:
+            raise ValueError(f"ablations.representations: {both[0]!r} is in grid.representations as well")
+        for key, protocol in self.protocols.items():
+            _choose(f"protocols.{key}.split", protocol.split, self.splits)
+        return self
+
+
+def _choose(where: str, name: str, known: dict[str, Any]) -> None:
+    if name not in known:
+        raise ValueError(f"{where}: {name!r} is not defined. Choose from {', '.join(known)}.")
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: there is no such file, it is not YAML, a key is unknown or missing, a value is out of range, or a
+            package's version is not the one installed; the message has a line for each.
+    """
+    try:
+        params = Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file. Run stages from the folder that holds it.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: not YAML: {error}") from None
+    except ValidationError as error:
+        raise ParamsError("\n".join(_explain(path, problem) for problem in error.errors())) from None
+    if wrong := [line for name, wanted in params.versions.items() if (line := _version_problem(name, wanted))]:
+        raise ParamsError("\n".join(f"{path}: {line}" for line in wrong))
+    return params
+
+
+def _version_problem(name: str, wanted: str) -> str:
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        return f"versions.{name}: {wanted} is wanted, none is installed. Install what pyproject.toml pins."
+    if found == wanted:
+        return ""
+    return (
+        f"versions.{name}: {wanted} is wanted, {found} is installed. Install what pyproject.toml pins, or change the "
+        "version here and there: then what it computes is computed anew."
+    )
+
+
+def _explain(path: Path, problem: Any) -> str:
+    """One line: where, what, the value and the choices."""
+    location = problem["loc"]
+    if location[:1] == ("representations",):
+        location = (*location[:2], *location[3:])  # pydantic inserts the kind after the name
+    where = [str(part) for part in location]
+    if problem["type"] == "extra_forbidden":
+        parent, known = ".".join(where[:-1]), ", ".join(_known_keys(problem["loc"][:-1]))
+        return f"{path}: unknown key {where[-1]!r} in {parent or 'the top level'}. Known keys: {known}."
+    message = problem["msg"].removeprefix("Value error, ")
+    place = f"{'.'.join(where)}: " if where else ""
+    value = "" if problem["type"] in ("missing", "value_error") else f", not {problem['input']!r}"
+    if where[-1:] == ["[key]"]:
+        return f"{path}: {'.'.join(where[:-1])}: a name has letters, digits and _ only"
+    if problem["type"] == "union_tag_not_found":
+        return f"{path}: {place}no kind. Choose from encodec, mel, soundstream."
+    if problem["type"] == "union_tag_invalid":
+        return f"{path}: {place}unknown kind {problem['input']['kind']!r}. Choose from encodec, mel, soundstream."
+    if isinstance(problem["input"], str) and re.fullmatch(r"[\d.]+[eE][-+]?\d+", problem["input"]):
+        value += " (YAML reads that as text: write 0.001 or 1.0e-3)"
+    return f"{path}: {place}{message}{value}"
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    """List the keys of the section at `location`, followed through the models' annotations."""
+    kinds: dict[str, type[Section]] = {"mel": Mel, "encodec": Encodec, "soundstream": SoundStream}
+    section: type[Section] = Params
+    for part in location:
+        if isinstance(part, int) or part not in section.model_fields:
+            section = kinds.get(str(part), section)
+            continue
+        annotation = section.model_fields[part].annotation
+        section = next(model for model in [*_models(annotation), section])
+    return list(section.model_fields)
+
+
+def _models(annotation: Any) -> list[type[Section]]:
+    """List the section classes named inside a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]

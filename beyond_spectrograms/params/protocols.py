@@ -1,0 +1,74 @@
+"""Sections of params.yaml about training and evidence: protocols, statistics, the rules of the claims."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from beyond_spectrograms.params.sections import Name, Positive, Real, Section, Seed
+
+
+class Protocol(Section):
+    """How a classifier is trained, selected and tested."""
+
+    classifier: Literal["conv1d", "conv2d", "mean_linear"]
+    split: str
+    standardize: bool
+    shuffle_labels: bool
+    optimizer: Literal["sgd", "adam"]
+    learning_rate: Annotated[Real, Field(gt=0)]
+    batch_size: Positive
+    shuffle_each_epoch: bool
+    epochs: Positive
+    patience: Positive | None
+    dropout_at_evaluation: bool
+    select: Literal["last", "best_validation_loss"]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Protocol:
+        if self.patience is not None and self.select == "last":
+            raise ValueError("patience needs select: best_validation_loss")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} name one twice")
+        return self
+
+
+class Statistics(Section):
+    """How sure we are: intervals by bootstrap, and the fewest recordings and runs for which one is given."""
+
+    confidence: Annotated[Real, Field(gt=0, lt=1)]
+    resamples: Annotated[int, Field(ge=999)]
+    seed: Seed
+    minimum_sources: Annotated[int, Field(ge=2)]
+    minimum_runs: Annotated[int, Field(ge=2)]
+
+
+class CostSettings(Section):
+    """What `measure` times: so many clips drawn by `seed`, in so many rounds, in an order drawn by `seed` too."""
+
+    clips: Positive
+    rounds: Positive
+    seed: Seed
+
+
+class Audit(Section):
+    """When two clips count as the same sound, the forest that is shown file-level cues, and pairs known to be near.
+
+    `known_pairs`: for a data set the pairs of clips, <label>/<file name>, that stand in different parts where published
+    folds or lists put them there; they are reported but are no failure.
+    """
+
+    near_strength: Annotated[Real, Field(gt=0, le=1)]
+    trees: Positive
+    seed: Seed
+    known_pairs: dict[Name, list[Annotated[list[str], Field(min_length=2, max_length=2)]]]
+
+
+class Claims(Section):
+    """The rules by which the paper's claims are judged, fixed before the run."""
+
+    target: Annotated[Real, Field(gt=0, le=1)]
+    baselines: Annotated[list[Name], Field(min_length=2, max_length=2)]  # dvc.yaml names both
+    ladder: Annotated[list[Name], Field(min_length=2)]

@@ -1,0 +1,118 @@
+"""Sections of params.yaml about what a window is turned into: spectrograms, codec latents and codes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from beyond_spectrograms.params.sections import Positive, Section, Seed
+
+# Bits per second at which the quantisers run: encodec's target_bandwidths, and 64, 120 and 184 bits for each of 50
+# frames a second (lyra_config.cc of Lyra 1.3.2).
+BITRATES = {
+    "24khz": (1_500, 3_000, 6_000, 12_000, 24_000),
+    "48khz": (3_000, 6_000, 12_000, 24_000),
+    "soundstream": (3_200, 6_000, 9_200),
+}
+
+
+class Mel(Section):
+    """A mel spectrogram. `sample_rate` and `pooled_frame_rate` in Hz, `n_fft` and `hop_length` in samples."""
+
+    kind: Literal["mel"]
+    weights: None
+    sample_rate: Literal[16000, 22050, 24000]
+    n_fft: Positive
+    hop_length: Positive
+    n_mels: Positive
+    window: Literal["hamming", "hann"]
+    scale: Literal["power", "db"]
+    pooled_frame_rate: Positive | None = None
+
+    @model_validator(mode="after")
+    def _pools(self) -> Mel:
+        rate = self.pooled_frame_rate
+        if rate is not None and (self.sample_rate % rate or self.sample_rate / rate < self.hop_length):
+            raise ValueError(
+                f"pooled_frame_rate {rate} must divide sample_rate {self.sample_rate} and be at most its "
+                f"{self.sample_rate / self.hop_length:g} frames per second"
+            )
+        return self
+
+    @property
+    def codebook_size(self) -> None:
+        """A spectrogram has no codes."""
+
+
+class Codec(Section):
+    """What a codec's records share: latents before the quantiser, or what it makes of them at `bitrate` (bits/s).
+
+    Then the array holds the dequantised latents or, with `codes`, the numbers of the codebooks' entries.
+    """
+
+    bitrate: Positive | None = None
+    codes: bool = False
+
+    def _check_bitrate(self, choices: tuple[int, ...]) -> None:
+        if self.codes and self.bitrate is None:
+            raise ValueError("codes need a bitrate")
+        if self.bitrate is not None and self.bitrate not in choices:
+            raise ValueError(f"bitrate is {self.bitrate} bits per second. Choose from {', '.join(map(str, choices))}.")
+
+
+class Encodec(Codec):
+    """EnCodec's encoder, and its quantiser where there is a bitrate. `weights: untrained` draws them from `seed`."""
+
+    kind: Literal["encodec"]
+    weights: str
+    model: Literal["24khz", "48khz"]
+    seed: Seed | None = None
+
+    @property
+    def codebook_size(self) -> int | None:
+        """Entries of a codebook, where the array holds codes (encodec.model: bins=1024)."""
+        return 1024 if self.codes else None
+
+    @model_validator(mode="after")
+    def _seed_of_untrained(self) -> Encodec:
+        if (self.weights == "untrained") != (self.seed is not None):
+            raise ValueError("seed belongs to weights: untrained, and only there")
+        if self.weights == "untrained" and self.bitrate is not None:
+            raise ValueError("an untrained quantiser's codebooks are all zero: leave bitrate out")
+        self._check_bitrate(BITRATES[self.model])
+        return self
+
+
+class SoundStream(Codec):
+    """Lyra v2's SoundStream encoder; with a bitrate `weights` names its file and the quantiser's."""
+
+    kind: Literal["soundstream"]
+    weights: str | list[str]
+
+    @model_validator(mode="after")
+    def _two_files(self) -> SoundStream:
+        self._check_bitrate(BITRATES["soundstream"])
+        wanted = 1 if self.bitrate is None else 2
+        if len(weights_of(self)) != wanted:
+            raise ValueError(
+                f"weights name {len(weights_of(self))} files, and {'with' if self.bitrate else 'without'} a bitrate "
+                f"there are {wanted}: the encoder's{' and the quantiser' + chr(39) + 's' if self.bitrate else ''}"
+            )
+        return self
+
+    @property
+    def codebook_size(self) -> int | None:
+        """Entries of a codebook, where the array holds codes: 4 bits (quantizer.tflite's own second output)."""
+        return 16 if self.codes else None
+
+
+Representation = Annotated[Mel | Encodec | SoundStream, Field(discriminator="kind")]
+
+
+def weights_of(representation: Mel | Encodec | SoundStream) -> tuple[str, ...]:
+    """List the records under `weights` whose files a representation needs."""
+    named = representation.weights
+    if named is None or named == "untrained":
+        return ()
+    return (named,) if isinstance(named, str) else tuple(named)

@@ -1,0 +1,39 @@
+"""What every section of params.yaml is made of: strict, typed mappings and checked numbers and names."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from beyond_spectrograms.errors import ProjectError
+
+NAME = r"^[A-Za-z0-9_]+$"  # names become stage names, file names and DVC parameter paths: no dots, dashes or slashes
+
+
+class ParamsError(ProjectError):
+    """params.yaml holds a key or a value the project does not know; the message names it and the choices."""
+
+
+class Section(BaseModel):
+    """A mapping of params.yaml. Unknown keys are errors and values do not change type on the way in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _tuple(value: Any) -> Any:
+    """YAML has lists only; fixed-length ones are tuples here."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _number(value: Any) -> Any:
+    """`5` is as good as `5.0` where a real number is meant (but true is not)."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Pair = Annotated[tuple[Real, Real], BeforeValidator(_tuple)]
+Triple = Annotated[tuple[Real, Real, Real], BeforeValidator(_tuple)]
+Name = Annotated[str, Field(pattern=NAME)]
+Positive = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0)]

@@ -1,0 +1,469 @@
+"""Intervals and tests against cases with known answers: worked by hand, published, or scipy's."""
+
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cells import write, write_rows
+from numpy.typing import ArrayLike
+from scipy.stats import bootstrap, norm
+
+from beyond_spectrograms.params import Statistics
+from beyond_spectrograms.recordings import Recordings, read_recordings
+from beyond_spectrograms.results import ResultError
+from beyond_spectrograms.uncertainty import (
+    Interval,
+    bca_limits,
+    compare,
+    gap,
+    holm,
+    mean_interval,
+    median_interval,
+    recording_interval,
+    window_interval,
+)
+
+SETTINGS = Statistics(confidence=0.95, resamples=9999, seed=0, minimum_sources=30, minimum_runs=5)
+SOURCES = {"1.wav": "a", "2.wav": "b"}
+ONE_SEED = "One seed: the interval leaves out how much training runs differ."
+
+
+def cell(windows_right: ArrayLike, windows: int = 5, folds: int = 5, name: str = "mel-fair") -> Recordings:
+    """Make a cell from its right windows [seeds, recordings]; a recording is right where most of its windows are."""
+    counts = np.atleast_2d(np.asarray(windows_right))
+    seeds, recordings = counts.shape
+    return Recordings(
+        cell=name,
+        clips=tuple(f"{number:05d}.wav" for number in range(recordings)),
+        labels=("bird",) * recordings,
+        sources=tuple(f"{number:05d}" for number in range(recordings)),
+        seeds=tuple(range(seeds)),
+        folds=np.arange(recordings) % folds + 1,
+        windows=np.full(recordings, windows),
+        windows_right=counts,
+        right=2 * counts > windows,
+        right_by_seeds=2 * counts.mean(0) > windows,
+    )
+
+
+def clustered(seeds: int, recordings: int, chance: float = 0.7, seed: int = 0) -> np.ndarray:
+    """Draw right windows of 5 [seeds, recordings]; some recordings are far easier than others."""
+    generator = np.random.default_rng(seed)
+    easy = generator.beta(2 * chance, 2 * (1 - chance), recordings)
+    return generator.binomial(5, easy, size=(seeds, recordings))
+
+
+def limits(interval: Interval) -> tuple[float, float]:
+    assert interval.low is not None
+    assert interval.high is not None
+    return interval.low, interval.high
+
+
+def width(interval: Interval) -> float:
+    low, high = limits(interval)
+    return high - low
+
+
+def rows_of(seeds: int = 2) -> list[dict[str, Any]]:
+    """Two recordings: 1.wav a bird taken for rain under seed 1 alone, 2.wav rain and always right."""
+    wrong = {"windows_right": 1, "predicted": "rain"}
+    return [
+        {"representation": "mel", "protocol": "fair", "fold": fold, "seed": seed, "clip": f"{fold}.wav", "label": label}
+        | {"windows": 2 * fold, "windows_right": 2, "predicted": label, "predicted_by_seeds": label}
+        | (wrong if seed == 1 and fold == 1 else {})
+        for seed in range(seeds)
+        for fold, label in ((1, "bird"), (2, "rain"))
+    ]
+
+
+def test_recordings_are_read_by_seed_and_name(tmp_path: Path) -> None:
+    write_rows(tmp_path / "mel-fair.csv", rows_of())
+    found = read_recordings(tmp_path / "mel-fair.csv", SOURCES)
+    assert (found.cell, found.clips, found.labels) == ("mel-fair", ("1.wav", "2.wav"), ("bird", "rain"))
+    assert found.sources == ("a", "b")
+    assert (found.seeds, found.folds.tolist(), found.windows.tolist()) == ((0, 1), [1, 2], [2, 4])
+    assert found.windows_right.tolist() == [[2, 2], [1, 2]]
+    assert found.right.tolist() == [[True, True], [False, True]]
+    assert found.right_by_seeds.tolist() == [True, True]
+    assert window_interval(found, SETTINGS).value == 7 / 12
+    assert recording_interval(found, SETTINGS).value == 3 / 4
+
+
+@pytest.mark.parametrize(
+    ("row", "change", "message"),
+    [
+        (0, {"windows_right": 3}, ", line 2: 3 of 2 windows right is impossible."),
+        (0, {"windows": 0, "windows_right": 0}, ", line 2: 0 of 0 windows right is impossible."),
+        (1, {"windows": "x"}, ", line 3: invalid literal for int() with base 10: 'x'."),
+        (1, {"protocol": "paper"}, ": holds recordings of mel-fair and mel-paper; one cell is expected."),
+        (2, {"seed": 0}, ", line 4: 1.wav a second time under seed 0."),
+        (2, {"seed": 2}, ": 1.wav was not tested under seed 1. Run its evaluate stage again."),
+        (2, {"label": "rain"}, ": 1.wav has label bird and rain under different seeds."),
+        (3, {"windows": 5}, ": 2.wav has windows 4 and 5 under different seeds."),
+        (3, {"fold": 1}, ": 2.wav has fold 1 and 2 under different seeds."),
+        (3, {"predicted_by_seeds": "bird"}, ": 2.wav has predicted_by_seeds bird and rain under different seeds."),
+    ],
+)
+def test_recordings_that_contradict_themselves_are_refused(
+    tmp_path: Path, row: int, change: dict[str, Any], message: str
+) -> None:
+    rows, path = rows_of(), tmp_path / "mel-fair.csv"
+    rows[row] |= change
+    write_rows(path, rows)
+    with pytest.raises(ResultError) as error:
+        read_recordings(path, SOURCES)
+    assert str(error.value) == f"{path}{message}"
+
+
+def test_a_recording_of_an_unknown_source_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mel-fair.csv"
+    write_rows(path, rows_of())
+    with pytest.raises(ResultError) as error:
+        read_recordings(path, {"1.wav": "a"})
+    assert str(error.value) == f"{path}: 2.wav is not in the table of windows. Run its evaluate stage again."
+
+
+def test_takes_of_one_source_count_as_one_long_recording() -> None:
+    takes = clustered(2, 60)
+    apart = cell(np.concatenate([takes, takes], axis=1))
+    joined = Recordings(**{**vars(apart), "sources": tuple(f"{number % 60:02d}" for number in range(120))})
+    whole = cell(2 * takes, windows=10)
+    assert limits(window_interval(joined, SETTINGS)) == limits(window_interval(whole, SETTINGS))
+    assert width(window_interval(joined, SETTINGS)) > 1.3 * width(window_interval(apart, SETTINGS))
+
+
+HEADER = "representation,protocol,seed,clip,windows_right,predicted,fold,label,windows,predicted_by_seeds"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, ": missing. Run its evaluate stage."),
+        ("", f": no column {HEADER.replace(',', ', ')}. It has none."),
+        ("fold,seed\n", f": no column {HEADER.replace('seed,', '').replace('fold,', '').replace(',', ', ')}."),
+        (f"{HEADER}\n", ": holds recordings of no cell; one cell is expected."),
+        (f"{HEADER}\nmel,fair,0\n", ", line 2: the row does not have the header's 10 values."),
+    ],
+)
+def test_a_file_that_is_no_table_of_recordings_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "mel-fair.csv"
+    if text is not None:
+        write(path, text)
+    with pytest.raises(ResultError) as error:
+        read_recordings(path, SOURCES)
+    assert str(error.value).removesuffix(" It has fold, seed.") == f"{path}{message}"
+
+
+def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
+    counts = clustered(2, 60)
+    rows = [
+        {"representation": "mel", "protocol": "fair", "fold": clip % 5, "seed": seed, "clip": clip, "label": "bird"}
+        | {"windows": 5, "windows_right": counts[seed, clip], "predicted": "bird" if counts[seed, clip] > 2 else "rain"}
+        | {"predicted_by_seeds": "bird" if counts[:, clip].sum() > 5 else "rain"}
+        for seed in range(2)
+        for clip in range(60)
+    ]
+    write_rows(tmp_path / "in_order.csv", rows)
+    random.Random(0).shuffle(rows)
+    write_rows(tmp_path / "shuffled.csv", rows)
+    sources = {str(clip): str(clip) for clip in range(60)}
+    first, second = (read_recordings(tmp_path / f"{name}.csv", sources) for name in ("in_order", "shuffled"))
+    assert window_interval(first, SETTINGS) == window_interval(second, SETTINGS)
+    assert recording_interval(first, SETTINGS) == recording_interval(second, SETTINGS)
+    other = cell(clustered(2, 60, seed=1))
+    other = Recordings(**{**vars(other), "clips": first.clips})
+    assert compare(first, other, SETTINGS) == compare(second, other, SETTINGS)
+    values = [1.1, 2.3, 3.7, 5.9, 8.2, 13.4, 21.8]
+    assert mean_interval(values, SETTINGS) == mean_interval(values[::-1], SETTINGS)
+
+
+def test_limits_are_the_published_ones_of_a_textbook() -> None:
+    # Efron & Tibshirani 1993: spatial test data A (table 14.1), the variance with divisor n, 90 % BCa limits
+    # (115.8, 259.6) from 2000 resamples (table 14.2).
+    first = [48, 36, 20, 29, 42, 42, 20, 42, 22, 41, 45, 14, 6]
+    data = np.array([*first, 0, 33, 28, 34, 4, 32, 24, 47, 41, 24, 26, 30, 41])
+    replicates = data[np.random.default_rng(0).integers(26, size=(19_999, 26))].var(1)
+    left_out = np.array([np.delete(data, index).var() for index in range(26)])
+    assert data.var() == pytest.approx(171.5, abs=0.05)
+    assert bca_limits(replicates, data.var(), left_out, 0.9) == pytest.approx((115.8, 259.6), abs=4)
+
+
+def test_limits_of_the_same_resamples_are_those_of_scipy() -> None:
+    data = np.random.default_rng(1).exponential(size=40)
+    theirs = bootstrap((data,), np.mean, n_resamples=9999, method="BCa", rng=np.random.default_rng(2))
+    left_out = (data.sum() - data) / 39
+    ours = bca_limits(theirs.bootstrap_distribution, data.mean(), left_out, 0.95)
+    # scipy interpolates between resamples, of which neighbours lie this far apart out there
+    assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.004)
+
+
+def test_one_seed_has_the_interval_of_scipys_bootstrap_of_a_ratio_of_sums() -> None:
+    generator = np.random.default_rng(3)
+    windows = generator.integers(1, 9, 80)
+    right = generator.binomial(windows, generator.beta(4, 1, 80))
+    mel = Recordings(**{**vars(cell(right)), "windows": windows})
+    theirs = bootstrap(
+        (right, windows),
+        lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
+        paired=True,
+        n_resamples=9999,
+        method="BCa",
+        rng=np.random.default_rng(SETTINGS.seed),  # the same draws
+    )
+    ours = window_interval(mel, SETTINGS)
+    assert ours.value == right.sum() / windows.sum()
+    assert limits(ours) == pytest.approx(tuple(theirs.confidence_interval), abs=0.0005)
+    assert ours.remark == ONE_SEED
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_many_recordings_of_one_window_have_the_interval_of_wilson(share: float) -> None:
+    # Wilson 1927: centre and half width of the score interval of a proportion.
+    recordings, z = 1000, 1.959964
+    right = np.arange(recordings) < share * recordings
+    centre = (share + z**2 / (2 * recordings)) / (1 + z**2 / recordings)
+    half = z / (1 + z**2 / recordings) * math.sqrt(share * (1 - share) / recordings + (z / 2 / recordings) ** 2)
+    mel = cell(right.astype(int), windows=1)
+    assert limits(window_interval(mel, SETTINGS)) == pytest.approx((centre - half, centre + half), abs=0.002)
+    assert limits(recording_interval(mel, SETTINGS)) == limits(window_interval(mel, SETTINGS))
+
+
+def test_five_windows_of_a_recording_that_agree_count_as_one() -> None:
+    right = np.arange(200) < 120
+    together = window_interval(cell(5 * right), SETTINGS)
+    apart = window_interval(cell(np.repeat(right, 5).astype(int), windows=1), SETTINGS)
+    assert together.value == apart.value == 0.6
+    assert width(together) / width(apart) == pytest.approx(math.sqrt(5), rel=0.05)
+
+
+def test_the_variance_of_runs_is_that_worked_by_hand() -> None:
+    # 100 folds of 4 recordings: one seed has 4 of 5 windows right, the other 1 of 5. Each resample takes one of them a
+    # fold, 0.5 +- 0.3, times the share of draws that fall on the fold: W ~ Binomial(400, 1/100), E[W^2] = 16 + 3.96.
+    better = np.arange(400) % 100 % 2 == 0
+    mel = cell([np.where(better, 4, 1), np.where(better, 1, 4)], folds=100)
+    deviation = math.sqrt(100 * 0.3**2 * 19.96) / 400
+    found = window_interval(mel, SETTINGS)
+    assert found.value == 0.5
+    assert limits(found) == pytest.approx((0.5 - 1.96 * deviation, 0.5 + 1.96 * deviation), abs=0.004)
+    assert found.remark is None
+
+
+def test_intervals_cover_the_truth_only_if_runs_are_resampled_as_well() -> None:
+    # Every fold and seed is off by a chance of its own; 0.6 is right on average.
+    quick, generator, covered = SETTINGS.model_copy(update={"resamples": 999}), np.random.default_rng(5), []
+    for _ in range(200):
+        run = generator.uniform(-0.2, 0.2, size=(2, 5))[:, np.arange(200) % 5]
+        right = generator.binomial(5, generator.choice([0.4, 0.8], 200) + run)
+        both, alone = cell(right), cell(right.sum(0), windows=10)  # the sum over seeds hides the runs
+        assert window_interval(both, quick).value == window_interval(alone, quick).value
+        found = [limits(window_interval(mel, quick)) for mel in (both, alone)]
+        covered.append([low <= 0.6 <= high for low, high in found])
+    two_levels, recordings_alone = np.mean(covered, axis=0)
+    assert 0.9 <= two_levels <= 0.99
+    assert recordings_alone < 0.75
+
+
+def test_few_runs_are_remarked_on() -> None:
+    found = window_interval(cell(clustered(2, 100), folds=1), SETTINGS)
+    assert width(found) > 0
+    assert found.remark == (
+        "Only 2 training runs: the interval may be too narrow, as it hardly knows how much runs differ."
+    )
+
+
+@pytest.mark.parametrize(("right", "low", "high"), [(5, 0.9119, 1.0), (0, 0.0, 0.0881)])
+def test_recordings_without_a_fault_have_exact_limits(right: int, low: float, high: float) -> None:
+    # Clopper & Pearson, 40 of 40: the lower limit is 0.025 ** (1 / 40) = 0.9119.
+    every = cell(np.full((2, 40), right))
+    found = window_interval(every, SETTINGS)
+    assert (found.value, *limits(found)) == pytest.approx((right / 5, low, high), abs=0.00005)
+    which = "right" if right else "wrong"
+    assert found.remark == f"All is {which}: exact limits (Clopper-Pearson), a source counting once."
+    assert recording_interval(every, SETTINGS) == found
+    alone = window_interval(cell(np.full(40, right)), SETTINGS)
+    assert alone.remark == f"{found.remark} {ONE_SEED}"
+
+
+def test_one_fault_among_many_has_limits_around_it() -> None:
+    low, high = limits(recording_interval(cell([0] + [5] * 399), SETTINGS))
+    assert 0.985 < low < 399 / 400 < high <= 1
+
+
+def test_recordings_all_half_right_have_no_interval() -> None:
+    found = window_interval(cell(np.full(40, 3)), SETTINGS)
+    assert found == Interval(0.6, reason="Every source has the same share right: there is no spread to resample.")
+
+
+def test_too_few_recordings_have_a_value_and_a_reason() -> None:
+    mel, other = cell([[5] * 10 + [0] * 19]), cell([[5] * 20 + [0] * 9])
+    reason = "Only 29 sources were tested; 30 are needed for an interval."
+    assert recording_interval(mel, SETTINGS) == Interval(10 / 29, reason=reason)
+    found = compare(mel, other, SETTINGS)
+    assert (found.difference.reason, found.difference.low, found.p) == (reason, None, None)
+    assert found.mcnemar_p == pytest.approx(2 / 2**10)  # ten recordings all for one side: 2 x 0.5^10
+
+
+def test_the_exact_test_of_mcnemar_gives_the_published_p() -> None:
+    # Fay 2010 (R Journal 2(1), 53-58) and the manual of exact2x2: 21, 2, 9, 12; p-value = 0.06543.
+    both, first, second, neither = [5, 5], [5, 0], [0, 5], [0, 0]
+    pairs = np.array([both] * 21 + [first] * 2 + [second] * 9 + [neither] * 12).T
+    found = compare(cell(pairs[0]), cell(pairs[1]), SETTINGS)
+    assert (found.only_first, found.only_second) == (2, 9)
+    assert found.mcnemar_p == pytest.approx(0.06543, abs=0.000005)
+    assert found.difference.value == pytest.approx(-7 / 44)
+    assert found.difference.remark == ONE_SEED
+
+
+def test_a_difference_over_many_recordings_has_the_p_and_limits_of_the_normal_test() -> None:
+    first, second = clustered(1, 2000), clustered(1, 2000)
+    second[:, :300] = np.maximum(second[:, :300] - np.arange(300) % 3, 0)
+    first[:, 300:600] = np.maximum(first[:, 300:600] - np.arange(300) % 2, 0)
+    apart = ((first - second) / 5)[0]
+    error = apart.std() / math.sqrt(2000)
+    found = compare(cell(first), cell(second), SETTINGS)
+    assert found.difference.value == pytest.approx(apart.mean())
+    normal = apart.mean() - 1.96 * error, apart.mean() + 1.96 * error
+    assert limits(found.difference) == pytest.approx(normal, abs=3e-4)
+    assert found.p == pytest.approx(2 * norm.sf(apart.mean() / error), abs=0.005)
+
+
+def test_pairing_narrows_the_difference() -> None:
+    counts = clustered(1, 200)
+    worse = np.maximum(counts - (np.arange(200) % 4 == 0), 0)
+    shuffled = np.random.default_rng(6).permutation(worse, axis=1)
+    paired, unpaired = compare(cell(counts), cell(worse), SETTINGS), compare(cell(counts), cell(shuffled), SETTINGS)
+    assert paired.difference.value == unpaired.difference.value
+    assert width(unpaired.difference) > 3 * width(paired.difference)
+    assert paired.p == 2 / 10_000  # no resample on the other side of 0: (1 + 0) / (1 + 9999), twice
+    assert unpaired.p is not None
+    assert unpaired.p > 0.05
+
+
+def test_limits_leave_out_zero_exactly_where_p_is_small() -> None:
+    first, seen = clustered(2, 100), set()
+    for seed in range(20):
+        found = compare(cell(first), cell(clustered(2, 100, 0.6, seed=seed)), SETTINGS)
+        low, high = limits(found.difference)
+        assert found.p is not None
+        assert (found.p <= 0.05) == (not low <= 0 <= high)
+        seen.add(found.p <= 0.05)
+    assert seen == {True, False}
+
+
+def test_the_two_cells_can_change_places() -> None:
+    first, second = cell(clustered(1, 100)), cell(clustered(1, 100, 0.6, seed=1))
+    there, back = compare(first, second, SETTINGS), compare(second, first, SETTINGS)
+    assert (there.p, there.mcnemar_p) == (back.p, back.mcnemar_p)
+    assert there.difference.value == -back.difference.value
+    assert limits(there.difference) == tuple(-limit for limit in reversed(limits(back.difference)))
+
+
+def test_a_cell_does_not_differ_from_itself() -> None:
+    mel = cell(clustered(1, 100))
+    found = compare(mel, mel, SETTINGS)
+    assert (found.p, found.mcnemar_p, found.only_first, found.only_second) == (1.0, 1.0, 0, 0)
+    assert found.difference == Interval(0.0, reason="Every source differs alike: there is no spread to resample.")
+
+
+def test_runs_that_differ_widen_the_difference() -> None:
+    counts = clustered(1, 200)[0]
+    better = np.arange(200) % 5 % 2 == 0
+    one, other = np.where(better, 5, counts), np.where(better, counts, 5)
+    steady = cell([2 * counts, 2 * counts], windows=10)
+    uneven = compare(cell([2 * one, 2 * other], windows=10), steady, SETTINGS).difference
+    even = compare(cell([one + other, one + other], windows=10), steady, SETTINGS).difference
+    assert uneven.value == even.value
+    assert width(uneven) > 1.5 * width(even)
+
+
+@pytest.mark.parametrize(
+    ("change", "differing"),
+    [
+        ({"windows": np.array([4] + [5] * 39)}, 1),
+        ({"labels": ("rain", *["bird"] * 39)}, 1),
+        ({"clips": (*(f"{number:05d}.wav" for number in range(1, 40)), "x.wav")}, 2),
+    ],
+)
+def test_cells_of_different_recordings_are_not_compared(change: dict[str, Any], differing: int) -> None:
+    mel, soundstream = cell(clustered(1, 40)), cell(clustered(1, 40), name="soundstream-fair")
+    with pytest.raises(ResultError) as error:
+        compare(mel, Recordings(**{**vars(soundstream), **change}), SETTINGS)
+    assert str(error.value) == (
+        f"mel-fair and soundstream-fair cannot be compared: {differing} recordings were tested by one only or with "
+        "other labels or window counts, 00000.wav first. Compare cells of one data set and split."
+    )
+
+
+def test_a_gap_is_that_of_the_recordings_both_tested() -> None:
+    counts = clustered(1, 100)
+    source, window = cell(counts), vars(cell(np.minimum(counts, 2)[:, :60], windows=2, folds=1, name="mel-paper"))
+    found = gap(Recordings(**window), source, SETTINGS)
+    assert found.value == pytest.approx(np.minimum(counts, 2)[:, :60].mean() / 2 - counts[:, :60].mean() / 5)
+    apart = np.minimum(counts[0, :60], 2) / 2 - counts[0, :60] / 5
+    error = apart.std() / math.sqrt(60)
+    assert limits(found) == pytest.approx((apart.mean() - 1.96 * error, apart.mean() + 1.96 * error), abs=0.005)
+    assert gap(source, cell(clustered(1, 100, seed=1)), SETTINGS) == (
+        compare(source, cell(clustered(1, 100, seed=1)), SETTINGS).difference
+    )
+    window["clips"] = tuple(f"x{clip}" for clip in window["clips"])
+    with pytest.raises(ResultError) as error_found:
+        gap(Recordings(**window), source, SETTINGS)
+    assert str(error_found.value) == (
+        "mel-paper and mel-fair have no recording in common. Compare cells of one data set."
+    )
+
+
+def test_holm_gives_the_p_values_worked_by_hand() -> None:
+    # 0.005 x 4, 0.01 x 3, 0.03 x 2, and 0.04 x 1 raised to the one before it; None is no test.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([None, 0.04, None, 0.01]) == [None, 0.04, None, 0.02]
+    assert holm([0.7, 0.6]) == [1.0, 1.0]
+    assert holm([None]) == [None]
+    assert holm([]) == []
+
+
+def test_the_mean_of_many_runs_has_normal_limits() -> None:
+    values = np.random.default_rng(7).exponential(10, 300)
+    found, error = mean_interval(values.tolist(), SETTINGS), values.std() / math.sqrt(300)
+    assert found.value == pytest.approx(values.mean())
+    assert limits(found) == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.15)
+
+
+def test_the_median_of_few_runs_has_the_limits_worked_by_hand() -> None:
+    # Of 5 values the median of a resample is the least with P(3 or more of 5 draws at 1/5) = 0.058 > 0.025. Of 9 it is
+    # the least with 0.0013 and one of the two least with P(5 or more of 9 at 2/9) = 0.030.
+    assert median_interval([5, 3, 9, 4, 7], SETTINGS) == Interval(5, 3, 9)
+    assert median_interval([9, 1, 8, 2, 7, 3, 6, 4, 5], SETTINGS) == Interval(5, 2, 8)
+
+
+def test_runs_that_never_get_there_count_as_infinite() -> None:
+    assert median_interval([3, math.inf, 4, 5, math.inf], SETTINGS) == Interval(5, 3, math.inf)
+    assert median_interval([3, math.inf, 4, math.inf, math.inf, 5], SETTINGS) == Interval(math.inf, 3.5, math.inf)
+    assert mean_interval([3, math.inf, 4, 5, 6], SETTINGS).value == math.inf
+    same = "All 5 runs gave the same figure: there is no spread to resample."
+    assert median_interval([math.inf] * 5, SETTINGS) == Interval(math.inf, math.inf, math.inf, remark=same)
+    assert mean_interval([3] * 5, SETTINGS) == Interval(3, 3, 3, remark=same)
+
+
+def test_too_few_runs_have_a_value_and_a_reason() -> None:
+    reason = "Only 4 training runs have this figure; 5 are needed for an interval."
+    assert median_interval([3, 4, 6, math.inf], SETTINGS) == Interval(5, reason=reason)
+    assert mean_interval([1, 2, 3, 4], SETTINGS) == Interval(2.5, reason=reason)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, math.nan]])
+def test_runs_without_a_figure_are_refused(values: list[float]) -> None:
+    with pytest.raises(ResultError) as error:
+        mean_interval(values, SETTINGS)
+    assert str(error.value) == f"{values}: not a figure for each run. Leave out the runs that have none."
+
+
+def test_another_seed_moves_limits_by_little_and_the_same_by_nothing() -> None:
+    mel, other = cell(clustered(2, 100)), SETTINGS.model_copy(update={"seed": 1})
+    first, second = limits(window_interval(mel, SETTINGS)), limits(window_interval(mel, other))
+    assert limits(window_interval(mel, SETTINGS)) == first
+    assert first != second
+    assert first == pytest.approx(second, abs=0.005)
