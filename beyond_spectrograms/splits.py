@@ -29,7 +29,7 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
     """Add to the table of clips (clip, label, ...) the columns `group` and `fold`.
 
     group: what must stay in one part; from the file's name by `source.name`, else the recording itself; files with the
-        same bytes, under whatever names, are of one group.
+        same bytes, under whatever names, are of one group, and so are repetitions that params know by name.
     fold: from the file's name, else dealt here: groups spread over `source.folds` folds so that classes stay balanced;
         1 where the parts are published as lists, whose makers kept artists apart.
 
@@ -42,16 +42,16 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
     """
     clips = clips.copy()
     if source.lists is not None:
-        return _merge_copies(clips.assign(group=clips["clip"], fold=1)), []
+        return _merge_copies(clips.assign(group=clips["clip"], fold=1), source), []
     if source.name is None:
-        return _deal_folds(dataset, _merge_copies(clips.assign(group=clips["clip"])), source), []
+        return _deal_folds(dataset, _merge_copies(clips.assign(group=clips["clip"]), source), source), []
     matches = [re.fullmatch(source.name, Path(clip).stem) for clip in clips["clip"]]
     for clip, match in zip(clips["clip"], matches, strict=True):
         if match is None:
             raise DatasetError(f"{dataset}: the name of {clip} does not match source.name, {source.name!r}")
     found = [match.groupdict() for match in matches if match is not None]
     clips["group"] = [groups["group"] for groups in found]
-    clips = _merge_copies(clips)
+    clips = _merge_copies(clips, source)
     if "fold" not in found[0]:
         return _deal_folds(dataset, clips, source), []
     clips["fold"] = [int(groups["fold"]) for groups in found]
@@ -61,11 +61,20 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
     return clips, straddling
 
 
-def _merge_copies(clips: pd.DataFrame) -> pd.DataFrame:
-    """Give clips of the same bytes one group, and with them all clips of their groups: the first of their names."""
+def _merge_copies(clips: pd.DataFrame, source: Source) -> pd.DataFrame:
+    """Give copies one group, and with them all clips of their groups: the first of their names.
+
+    Copies are clips of the same bytes and those that `source.known_repetitions` lists together.
+    """
+    alike = [clips["sha256"]]
+    for listed in source.known_repetitions.values():
+        firsts = {stem(clip): stem(group[0]) for group in listed for clip in group}
+        alike.append(clips["clip"].map(stem).map(lambda name, firsts=firsts: firsts.get(name, name)))
     while True:
-        first = clips.groupby("sha256")["group"].transform("min")
-        merged = first.groupby(clips["group"]).transform("min")
+        merged = clips["group"]
+        for same in alike:
+            first = merged.groupby(same).transform("min")
+            merged = first.groupby(merged).transform("min")
         if merged.equals(clips["group"]):
             return clips
         clips = clips.assign(group=merged)

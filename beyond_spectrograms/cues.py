@@ -1,0 +1,131 @@
+"""What a file gives away without being listened to: its level, the limit of its band, its length and rate.
+
+A classifier on these alone says how far a data set's classes can be told by how they were recorded. It is trained on
+the train recordings of a split and scored on its validation recordings: the test part is left to `evaluate`.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from joblib import cpu_count
+
+from beyond_spectrograms.audio import FORMATS, SILENCE_PEAK, Waveform, read_clip
+from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.progress import track
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import Audit
+
+FORMAT = FORMATS[-1]  # 48 kHz: the widest band that is stored
+FRAME = 4096  # samples, 85 ms: bins of 12 Hz
+LEAST_DB = -120.0  # below the noise of 16 bits; in place of minus infinity
+CUES = {
+    "loudness": ("peak_dbfs", "rms_dbfs", "silent_share"),
+    "band_limit": ("hz_of_99_percent", "hz_of_99_9_percent", "db_above_8_khz", "db_above_10_khz"),
+    "duration": ("seconds", "source_sample_rate"),
+}
+
+
+def measure_cues(folder: Path, clips: pd.DataFrame) -> pd.DataFrame:
+    """Measure every clip of a table (clip, seconds, source_sample_rate); `folder` is data/clips/<dataset>.
+
+    Returns:
+        rows as in `clips`, the columns of CUES.
+    """
+
+    def measure(clip: str) -> dict[str, float]:
+        return measure_sound(read_clip(clip_path(folder, FORMAT, clip), FORMAT)[0], FORMAT.sample_rate)
+
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        sounds = list(track(pool.map(measure, clips["clip"]), "measure cues", len(clips)))
+    table = pd.DataFrame(sounds, index=clips.index).join(clips[["seconds", "source_sample_rate"]])
+    return table[[name for names in CUES.values() for name in names]]
+
+
+def measure_sound(samples: Waveform, sample_rate: int) -> dict[str, float]:
+    """Level and band limit of a clip [samples] that is not silent throughout.
+
+    peak_dbfs, rms_dbfs: re full scale, so a sine of peak 1 has -3 dB RMS. silent_share: of runs of 20 ms, those without
+    a sample above SILENCE_PEAK. hz_of_..._percent: the frequency below which that much of the power lies.
+    db_above_...: power above that frequency, re all power.
+    """
+    length = round(0.02 * sample_rate)
+    runs = np.abs(np.pad(samples, (0, -len(samples) % length))).reshape(-1, length).max(axis=1)
+    frames = np.pad(samples, (0, -len(samples) % FRAME)).reshape(-1, FRAME)
+    window = np.hanning(FRAME).astype(np.float32)
+    power = np.square(np.abs(np.fft.rfft(frames * window, axis=1))).sum(axis=0, dtype=np.float64)
+    hertz = np.arange(len(power)) * sample_rate / FRAME
+    share = np.cumsum(power) / power.sum()
+    return {
+        "peak_dbfs": _decibels(float(np.abs(samples).max()) ** 2),
+        "rms_dbfs": _decibels(float(np.square(samples, dtype=np.float64).mean())),
+        "silent_share": float((runs <= SILENCE_PEAK).mean()),
+        "hz_of_99_percent": float(hertz[np.searchsorted(share, 0.99)]),
+        "hz_of_99_9_percent": float(hertz[np.searchsorted(share, 0.999)]),
+        "db_above_8_khz": _decibels(float(power[hertz > 8_000].sum() / power.sum())),
+        "db_above_10_khz": _decibels(float(power[hertz > 10_000].sum() / power.sum())),
+    }
+
+
+def _decibels(power: float) -> float:
+    return max(LEAST_DB, 10 * float(np.log10(max(power, 1e-30))))
+
+
+def score_cues(
+    cues: pd.DataFrame, labels: pd.Series[str], groups: pd.Series[str], parts: pd.DataFrame, audit: Audit
+) -> list[dict[str, Any]]:
+    """Score a random forest on each set of cues, and on all of them, over the folds of one split.
+
+    Args:
+        cues: a row a recording, the columns of CUES.
+        labels: rows as in `cues`.
+        groups: rows as in `cues`.
+        parts: rows as in `cues`, a column a fold. What is neither train nor validation in a fold is not used in it.
+        audit: `trees` and `seed` of the forest.
+
+    Returns:
+        a row a set of cues: accuracy over the validation recordings of all folds, by fold, and beside it chance: that
+        of always naming the class most of them have. The 95 % interval is Wilson's with the groups as trials, for
+        recordings of one source are not independent.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    rows = []
+    for name, columns in {**CUES, "all": tuple(cues.columns)}.items():
+        right: list[Any] = []
+        by_fold = {}
+        for fold in parts:
+            train, scored = parts[fold] == "train", parts[fold] == "validation"
+            forest = RandomForestClassifier(audit.trees, random_state=audit.seed, n_jobs=1)
+            forest.fit(cues.loc[train, list(columns)].to_numpy(), labels[train].to_numpy())
+            guesses = forest.predict(cues.loc[scored, list(columns)].to_numpy())
+            right.append(pd.Series(guesses == labels[scored], index=labels[scored].index))
+            by_fold[str(fold)] = float(right[-1].mean())
+        together = pd.concat(right)
+        accuracy = float(together.mean())
+        low, high = wilson_interval(accuracy, groups[together.index].nunique())
+        rows.append(
+            {
+                "cues": name,
+                "recordings": len(together),
+                "accuracy": accuracy,
+                "low": low,
+                "high": high,
+                "chance": float(labels[together.index].value_counts(normalize=True).max()),
+                "by_fold": by_fold,
+            }
+        )
+    return rows
+
+
+def wilson_interval(share: float, trials: int) -> tuple[float, float]:
+    """95 % interval of a share of `trials` (Wilson 1927, Journal of the American Statistical Association 22, 209)."""
+    z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * float(np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,131 @@
+"""The audit as Markdown: the verdict for each split, the pairs, the cues and the data's known errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from beyond_spectrograms.tabular import Row, Table, Value, number, text, to_markdown
+
+
+def print_audit(audit: Mapping[str, Any]) -> str:
+    """Lay out what metrics/audit/<dataset>.json holds."""
+    dataset = audit["dataset"]
+    tables = [
+        _splits(f"{dataset}: leakage audit", audit),
+        _pairs("Pairs of different groups", [pair for pair in audit["pairs"] if not _expected(pair)]),
+        _pairs("Pairs of one group, which the splits keep together", [p for p in audit["pairs"] if _expected(p)]),
+        _cues(audit),
+        _known_errors(audit),
+    ]
+    return "\n".join(to_markdown(table) for table in tables)
+
+
+def _expected(pair: Mapping[str, Any]) -> bool:
+    return bool(pair["groups"][0] == pair["groups"][1])
+
+
+def _splits(title: str, audit: Mapping[str, Any]) -> Table:
+    rows: list[Row] = []
+    for name, split in audit["splits"].items():
+        for column, figures in split["columns"].items():
+            clean = "known pairs only" if figures["known_pairs_across"] else "no leak"
+            rows.append(
+                {
+                    "split": name,
+                    "column": column,
+                    "promise": "no leak" if split["promises_no_leak"] else "none",
+                    "recordings": figures["recordings_in_two_parts"],
+                    "groups": figures["groups_in_two_parts"],
+                    "repetitions": figures["known_repetitions_in_two_parts"],
+                    **figures["pairs_across"],
+                    "known": figures["known_pairs_across"],
+                    "verdict": "leaks" if figures["leaks"] else clean,
+                }
+            )
+    columns = {
+        "split": text("split"),
+        "column": text("column"),
+        "promise": text("promise"),
+        "recordings in two parts": text("recordings"),
+        "groups": text("groups"),
+        "known repetitions": text("repetitions"),
+        "pairs: same bytes": text("same bytes"),
+        "same samples": text("same samples"),
+        "near": text("near"),
+        "of these known": text("known"),
+        "verdict": text("verdict"),
+    }
+    notes = [
+        f"{audit['clips']} clips of {audit['groups']} groups; near: fingerprints agree with strength "
+        f"{audit['near_strength']:g} or more.",
+        f"{audit['clips_too_quiet_to_compare']} clips have too little audible sound to be found near to another.",
+    ]
+    return Table(title, rows, columns, notes)
+
+
+def _pairs(title: str, pairs: list[Mapping[str, Any]]) -> Table:
+    rows: list[Row] = [
+        {
+            **{key: pair[key] for key in ("first", "second", "kind")},
+            **{key: pair[key] for key in ("similarity", "strength", "offset_s", "overlap_s")},
+            "labels": " / ".join(dict.fromkeys(pair["labels"])),
+            "groups": " / ".join(dict.fromkeys(pair["groups"])),
+            "across": ", ".join(pair["across"]) or None,
+            "known": "known" if pair["known"] else None,
+        }
+        for pair in pairs
+    ]
+    columns = {
+        "first": text("first"),
+        "second": text("second"),
+        "kind": text("kind"),
+        "strength": number("strength", 2),
+        "similarity": number("similarity", 2),
+        "second starts s later": number("offset_s", 2),
+        "overlap s": number("overlap_s", 1),
+        "labels": text("labels"),
+        "groups": text("groups"),
+        "in different parts of": text("across"),
+        "in params": text("known"),
+    }
+    return Table(title, rows, columns, [] if rows else ["None."])
+
+
+def _cues(audit: Mapping[str, Any]) -> Table:
+    rows: list[Row] = [{"split": split, **row} for split, scored in audit["cues"].items() for row in scored]
+    columns = {
+        "split": text("split"),
+        "cues": lambda row: str(row["cues"]).replace("_", " "),
+        "recordings": text("recordings"),
+        "accuracy %": _percent("accuracy"),
+        "95 % interval": lambda row: f"[{_percent('low')(row)}, {_percent('high')(row)}]",
+        "chance %": _percent("chance"),
+    }
+    notes = [
+        "A random forest on file-level cues alone, trained on train recordings, scored on validation recordings of all "
+        "folds. The test part is not read.",
+        "loudness: peak, RMS, share of silence; band limit: frequency below which 99 and 99.9 % of the power lies, "
+        "power above 8 and 10 kHz; duration: seconds and the file's sample rate.",
+        "Interval: Wilson's, with groups as trials. Chance: always the commonest class.",
+    ]
+    return Table("Classes told by file-level cues alone", rows, columns, notes)
+
+
+def _percent(key: str) -> Any:
+    return lambda row: f"{100 * float(row[key]):.1f}"
+
+
+def _known_errors(audit: Mapping[str, Any]) -> Table:
+    known = audit["known_errors"]
+    rows: list[Row] = [_error("group in two published folds, moved to one", group, None) for group in known["moved"]]
+    for kind, of in known["repetitions"].items():
+        what = f"{of['pairs_heard']} of {of['pairs_present']} pairs heard to be the same"
+        rows.append(_error(f"known repetitions, {kind.replace('_', ' ')}", f"{of['groups_present']} groups", what))
+        rows += [_error("known repetition that is not one group", ", ".join(g), None) for g in of["not_one_group"]]
+    columns = {"known error": text("error"), "what": text("what"), "heard": text("heard")}
+    return Table("Known errors of the data", rows, columns, [] if rows else ["None is known."])
+
+
+def _error(error: str, what: Value, heard: Value) -> Row:
+    return {"error": error, "what": what, "heard": heard}

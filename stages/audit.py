@@ -1,0 +1,78 @@
+"""data/clips and data/splits -> metrics/audit/<dataset>: what leaks from part to part; fails where none may."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from beyond_spectrograms.cues import measure_cues, score_cues
+from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.files import write_json, write_text
+from beyond_spectrograms.fingerprints import evidence
+from beyond_spectrograms.leakage import (
+    check_known_pairs,
+    check_no_leak,
+    describe_pair,
+    describe_repetitions,
+    describe_splits,
+    find_pairs,
+    listen,
+    parts_of_clips,
+)
+from beyond_spectrograms.leakage_tables import print_audit
+from beyond_spectrograms.params import load_params
+from beyond_spectrograms.windows import columns_of, read_parts, read_windows
+
+
+def main() -> None:
+    params = load_params()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", choices=params.datasets)
+    dataset = parser.parse_args().dataset
+    folder, splits = Path("data/clips", dataset), Path("data/splits", dataset)
+    table, parts = read_windows(splits), read_parts(splits)
+    clips = pd.read_csv(folder / "clips.csv", dtype={"clip": str, "label": str}, keep_default_na=False)
+    clips = clips.merge(table[["clip", "group"]].drop_duplicates(), on="clip")
+    known_pairs = params.audit.known_pairs.get(dataset, [])
+    check_known_pairs(dataset, clips["clip"], known_pairs)
+
+    sounds = listen(folder, clips["clip"])
+    places = parts_of_clips(table, parts, clips["clip"])
+    pairs = find_pairs(clips, sounds, places, params.audit.near_strength, known_pairs)
+    source = params.datasets[dataset].source
+    repetitions = describe_repetitions(clips, pairs, places, source.known_repetitions)
+    described = describe_splits(table, parts, params.splits, pairs, repetitions)
+
+    by_clip = pd.DataFrame({column: [min(of, default="") for of in sets] for column, sets in places.items()})
+    source_splits = {name: columns_of(name, parts) for name, split in params.splits.items() if split.kind == "source"}
+    seen = by_clip[[column for columns in source_splits.values() for column in columns]]
+    heard = clips[seen.isin(["train", "validation"]).any(axis=1)]
+    cues = measure_cues(folder, heard)
+    scored = {
+        name: score_cues(cues, heard["label"], heard["group"], by_clip.loc[heard.index, columns], params.audit)
+        for name, columns in source_splits.items()
+    }
+
+    moved = json.loads(Path("metrics/splits", f"{dataset}.json").read_text(encoding="utf-8"))
+    audit = {
+        "dataset": dataset,
+        "clips": len(clips),
+        "groups": int(clips["group"].nunique()),
+        "near_strength": params.audit.near_strength,
+        "clips_too_quiet_to_compare": sum(evidence(s.cells) < params.audit.near_strength for s in sounds),
+        "splits": described,
+        "cues": scored,
+        "known_errors": {"moved": moved["groups_moved_to_one_fold"], "repetitions": repetitions},
+        "pairs": [describe_pair(pair) for pair in pairs],
+    }
+    write_json(Path("metrics/audit", f"{dataset}.json"), audit)
+    write_text(Path("metrics/audit", f"{dataset}.md"), print_audit(audit))
+    check_no_leak(dataset, described, pairs)
+    acknowledged = sum(pair.known for pair in pairs)
+    print(f"{dataset}: {len(pairs)} pairs of clips are the same sound, {acknowledged} of them acknowledged")
+    print(f"{dataset}: nothing else stands in two parts of a split that promises no leak")
+
+
+if __name__ == "__main__":
+    run_stage(main)
