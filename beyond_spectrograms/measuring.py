@@ -1,0 +1,286 @@
+"""Measuring what classifying costs: processor time and memory, from cached features and from the audio file on.
+
+Times are processor time on one thread (`time.process_time`, user and system, of all threads together): the wall time
+of an idle core, and little touched by what else the machine does. Weights of the classifier are random: its time and
+memory do not depend on them. Labels and parts are not read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from beyond_spectrograms import audio
+from beyond_spectrograms.costs import TIMES
+from beyond_spectrograms.errors import ProjectError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+    from beyond_spectrograms import params
+    from beyond_spectrograms.representations.base import Features
+
+SEED = 0  # of the classifiers' weights
+LEARNING_RATE = 0.01  # the released code's; changes no time
+PEAK_RESET = Path("/proc/self/clear_refs")  # man 5 proc_pid_clear_refs: writing 5 sets VmHWM to the memory now held
+
+Probabilities = npt.NDArray[np.float32]
+Way = Literal["cached", "file"]
+
+
+class CostsError(ProjectError):
+    """There is nothing to measure, or a raw file is gone; the message names it and what to do."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A raw file of `seconds` seconds; its windows are `rows` of the table and begin at `starts` seconds."""
+
+    path: Path
+    seconds: float
+    rows: npt.NDArray[np.int64]
+    starts: list[float]
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """The clips all representations are measured on, of a table of `windows` windows, each `length_s` long.
+
+    `plausible` are the shortest and longest length of a file in seconds, which reading one checks.
+    """
+
+    clips: tuple[Clip, ...]
+    windows: int
+    classes: int
+    length_s: float
+    plausible: tuple[float, float]
+
+    @property
+    def seconds(self) -> float:
+        """Length of all clips, in which their times are counted."""
+        return sum(clip.seconds for clip in self.clips)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A representation to measure: its record of params.yaml, its weights files and the folder of its features."""
+
+    name: str
+    record: params.Representation
+    weights: tuple[Path, ...]
+    features: Path
+
+
+def choose_sounds(
+    table: pd.DataFrame, raw: Path, *, count: int, seed: int, length_s: float, plausible: tuple[float, float]
+) -> Sounds:
+    """Draw `count` clips of the table of windows (all, where it has fewer) and find their files under raw/<label>/.
+
+    Raises:
+        CostsError: a clip's raw file is missing.
+    """
+    names = table["clip"].unique()
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(names))[:count])
+    clips = []
+    for name in names[drawn]:
+        if not (raw / name).exists():
+            raise CostsError(
+                f"{raw / name}: missing, though the table of windows names it. Run its download stage again."
+            )
+        rows = np.flatnonzero(table["clip"].to_numpy() == name)
+        seconds = audio.read_recording(raw / name, plausible).seconds
+        clips.append(Clip(raw / name, seconds, rows, [float(start) for start in table["start_s"].to_numpy()[rows]]))
+    return Sounds(tuple(clips), len(table), table["label"].nunique(), length_s, plausible)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Hold numerical libraries that are loaded by now, torch among them, to one thread."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    with threadpool_limits(1):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def paper_network(bands: int, frames: int, classes: int, codebook_size: int | None) -> nn.Sequential:
+    """Build the released code's network for windows [windows, bands, frames]; codes go through embeddings first."""
+    import torch
+
+    from beyond_spectrograms.classifiers import TOKEN_SIZE, EmbedCodes, conv1d
+
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        if codebook_size is None:
+            return conv1d(bands, frames, classes).eval()
+        return torch.nn.Sequential(EmbedCodes(bands, codebook_size), *conv1d(TOKEN_SIZE, frames, classes)).eval()
+
+
+def _classify(network: nn.Sequential, features: Features) -> Probabilities:
+    """Classify features [windows, bands, frames] as evaluate does; gives [windows, classes]."""
+    import torch
+
+    with torch.inference_mode():
+        return np.asarray(network(torch.from_numpy(features)).softmax(1).numpy())
+
+
+class FromCache:
+    """Classifying from cached features, as the paper counts: mapped file, network and imports are ready."""
+
+    def __init__(self, subject: Subject, sounds: Sounds) -> None:
+        from beyond_spectrograms.scores import BATCH
+        from beyond_spectrograms.windows import open_features
+
+        self.features = open_features(subject.features, sounds.windows)
+        self.shape = (*self.features.shape[1:], sounds.classes, subject.record.codebook_size)
+        self.network = paper_network(*self.shape)
+        self.batch = BATCH
+        self._rows = np.concatenate([clip.rows for clip in sounds.clips])
+        _classify(self.network, self.features[self._rows[:1]])
+
+    def run(self) -> Probabilities:
+        """Read the windows of all clips into memory and classify them, a batch at a time."""
+        batches = (self._rows[first : first + self.batch] for first in range(0, len(self._rows), self.batch))
+        return np.concatenate([_classify(self.network, self.features[rows]) for rows in batches])
+
+    def train(self) -> float:
+        """Take one training step, forward, backward and SGD, on a full batch in memory; gives seconds per window."""
+        import torch
+
+        network = paper_network(*self.shape).train()  # always the same weights: none drift to infinity over rounds
+        optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE)
+        windows = torch.from_numpy(self.features[np.resize(self._rows, self.batch)])
+        targets = torch.arange(self.batch) % self.shape[2]
+        began = time.process_time()
+        torch.autograd.backward(torch.nn.functional.cross_entropy(network(windows), targets))
+        optimizer.step()
+        return (time.process_time() - began) / self.batch
+
+
+class FromFile:
+    """Classifying from the raw file on, by the calls of resample and featurize: encoder, network and imports are ready.
+
+    `encoding_s` is the share of the last run that was spent in the representation, in seconds.
+    """
+
+    def __init__(self, subject: Subject, sounds: Sounds) -> None:
+        from beyond_spectrograms.representations import create_representation
+
+        self.representation = create_representation(subject.name, subject.record, subject.weights)
+        frames = self.representation.frames(round(sounds.length_s * self.representation.form.sample_rate))
+        shape = (self.representation.bands, frames, sounds.classes, subject.record.codebook_size)
+        self.network, self._sounds, self.encoding_s = paper_network(*shape), sounds, 0.0
+        self._classify_clip(sounds.clips[0], 1)  # pays for imports, and for the check of a representation's first call
+
+    def run(self) -> Probabilities:
+        """Decode, resample, cut, encode and classify one clip after the other."""
+        self.encoding_s = 0.0
+        return np.concatenate([self._classify_clip(clip, len(clip.starts)) for clip in self._sounds.clips])
+
+    def _classify_clip(self, clip: Clip, windows: int) -> Probabilities:
+        """Classify the first windows of a clip, encoded in blocks as featurize does."""
+        from beyond_spectrograms.features import BLOCK
+
+        form = self.representation.form
+        samples, _ = audio.convert(audio.read_recording(clip.path, self._sounds.plausible), form)
+        sound = np.ascontiguousarray(samples.T)
+        probabilities = []
+        for first in range(0, windows, BLOCK):
+            starts = clip.starts[first : min(first + BLOCK, windows)]
+            cut = audio.cut_windows(sound, starts, self._sounds.length_s, form.sample_rate)
+            began = time.process_time()
+            features = self.representation.encode(cut, form.sample_rate)
+            self.encoding_s += time.process_time() - began
+            probabilities.append(_classify(self.network, features))
+        return np.concatenate(probabilities)
+
+
+class Bench:
+    """One representation made ready to be timed, both ways."""
+
+    def __init__(self, subject: Subject, sounds: Sounds) -> None:
+        self.cache, self.file, self._seconds = FromCache(subject, sounds), FromFile(subject, sounds), sounds.seconds
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers of the classifier."""
+        return sum(parameter.numel() for parameter in self.cache.network.parameters())
+
+    def time(self) -> dict[str, float]:
+        """Go through everything once and give the TIMES."""
+        began = time.process_time()
+        self.cache.run()
+        cached = time.process_time()
+        self.file.run()
+        ended = time.process_time()
+        spent = (cached - began, ended - cached, self.file.encoding_s)
+        return dict(zip(TIMES, (*(one / self._seconds for one in spent), self.cache.train()), strict=True))
+
+
+def order_of_round(names: Iterable[str], number: int, seed: int) -> list[str]:
+    """Shuffle the names for one round: whatever drifts within a round then hits all alike."""
+    return [str(name) for name in np.random.default_rng([seed, number]).permutation(list(names))]
+
+
+def time_rounds(benches: Mapping[str, Bench], rounds: int, seed: int) -> Iterator[dict[str, dict[str, float]]]:
+    """Time every bench once a round, each round in an order of its own; gives name -> TIMES."""
+    for number in range(1, rounds + 1):
+        yield {name: benches[name].time() for name in order_of_round(benches, number, seed)}
+
+
+def memory_can_be_measured() -> bool:
+    """Say whether this system can forget a process's peak memory (Linux) and give back what was freed (glibc)."""
+    return sys.platform == "linux" and PEAK_RESET.exists() and hasattr(ctypes.CDLL(None), "malloc_trim")
+
+
+def peak_memory(way: Way, subject: Subject, sounds: Sounds) -> tuple[int, int]:
+    """Run one way in a process of its own: bytes it took above what imports, weights and a first window hold, and all.
+
+    From a file a clip's windows are encoded at once, in EnCodec's case several side by side.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_measure_peak, way, subject, sounds).result()
+
+
+def _measure_peak(way: Way, subject: Subject, sounds: Sounds) -> tuple[int, int]:
+    ready = FromCache(subject, sounds) if way == "cached" else FromFile(subject, sounds)
+    with one_thread():
+        # What the first window took and freed would else count as held, and hide as much of the peak.
+        ctypes.CDLL(None).malloc_trim(0)
+        held = _resident("VmRSS")
+        PEAK_RESET.write_text("5", encoding="ascii")
+        ready.run()
+        peak = _resident("VmHWM")
+    return max(0, peak - held), peak
+
+
+def _resident(key: str) -> int:
+    """Read VmRSS (bytes of memory held) or VmHWM (the most ever held) of this process."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
+
+
+def processor_name() -> str:
+    """Name the processor as the system does."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
