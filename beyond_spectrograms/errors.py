@@ -1,9 +1,15 @@
-"""What stops a stage: one line that says what, where and what to do, and no traceback."""
+"""What stops a stage: one line that says what, where and what to do, and no traceback; what ends well is timed."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
+
+from beyond_spectrograms.files import write_json
+
+DURATIONS = Path("data/durations")  # of this machine alone: neither in git nor in DVC, whose outputs must not differ
 
 
 class ProjectError(Exception):
@@ -11,8 +17,16 @@ class ProjectError(Exception):
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage; a ProjectError ends it with its message and exit status 1."""
+    """Run a stage; a ProjectError ends it with its message and exit status 1.
+
+    How many seconds a stage took is kept in data/durations/<stage>-<arguments>.json, for the report page.
+    """
+    began = time.perf_counter()
     try:
         main()
     except ProjectError as error:
         sys.exit(str(error))
+    program = Path(sys.argv[0])
+    if program.parent.name == "stages" and not any(argument.startswith("-") for argument in sys.argv[1:]):
+        name = "-".join([program.stem, *sys.argv[1:]])
+        write_json(DURATIONS / f"{name}.json", {"seconds": time.perf_counter() - began})

@@ -65,7 +65,7 @@ def _style(**more: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _drawing(width: float, height: float) -> Iterator[Figure]:
+def drawing(width: float, height: float) -> Iterator[Figure]:
     """Open a figure of that size in inches."""
     from matplotlib.figure import Figure
 
@@ -121,7 +121,7 @@ def figure_2(panels: Sequence[Panel], seconds: float, caption: str) -> Figure:
 
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
-    with _drawing(5.0 * columns, 2.7 * rows + 0.5) as figure:
+    with drawing(5.0 * columns, 2.7 * rows + 0.5) as figure:
         for place, panel in enumerate(panels, start=1):
             axes = figure.add_subplot(rows, columns, place)
             values = panel.values
@@ -163,7 +163,7 @@ def figure_4(
         labels: what the legend calls each.
         title: says data set and protocol.
     """
-    with _drawing(11.0, 8.6) as figure:
+    with drawing(11.0, 8.6) as figure:
         grid = figure.subplots(2, 2, sharex=True)
         panels = (
             (grid[0, 0], "validation_accuracy", "(a) validation accuracy"),
@@ -253,7 +253,7 @@ def confusion(classes: Sequence[str], counts: NDArray[np.int64], title: str) -> 
     shares = 100 * counts / np.maximum(totals, 1)
     many = len(classes) > 12
     side = 9.5 if many else 3.2 + 0.55 * len(classes)
-    with _drawing(side + 0.6, 0.93 * side) as figure:
+    with drawing(side + 0.6, 0.93 * side) as figure:
         axes = figure.subplots()
         top = max(1.0, float(shares.max()))
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=top)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+
 from beyond_spectrograms import paper
+from beyond_spectrograms.comparisons import (
+    Pair,
+    explain_intervals,
+    explain_marks,
+    interval_row,
+    mark,
+    show_interval,
+)
+from beyond_spectrograms.costs import Costs, cost_table
 from beyond_spectrograms.params import Mel
-from beyond_spectrograms.results import Accuracies, Results, Scores
+from beyond_spectrograms.results import Results, Scores
 from beyond_spectrograms.tabular import Row, Show, Table, number, signed, text
+from beyond_spectrograms.uncertainty import median_interval
 
 NOT_RUN = "not run"
 CONTROL = "control: untrained encoder, not EnCodec's result"
 FLOAT32 = 4  # bytes
-
-
-def _with_and_without(measure: str) -> Show:
-    """Show an accuracy and, in brackets, the one without silent windows."""
-    both, without = number(f"{measure}_percent", 2), number(f"{measure}_percent_without_silent", 2)
-    return lambda row: "-" if row["note"] and NOT_RUN in str(row["note"]) else f"{both(row)} ({without(row)})"
 
 
 def percent(fraction: float | None) -> float | None:
@@ -36,42 +43,28 @@ def diverged(scores: Scores) -> str:
     return f"{scores.diverged_runs} of {scores.folds * scores.seeds} runs diverged"
 
 
-def _accuracies(accuracies: Accuracies | None, suffix: str = "") -> Row:
-    return {
-        f"{measure}_percent{suffix}": percent(getattr(accuracies, measure)) if accuracies else None
-        for measure in ("window_accuracy", "recording_accuracy", "class_accuracy")
-    }
-
-
 def table_1(results: Results) -> Table:
     """Tabulate every representation under every protocol, the paper's figures beside ours where it has any."""
     published = paper.PUBLISHED.get(results.dataset)
-    rows = []
-    for protocol in results.protocols:
-        for name in results.rows:
-            cell = results.cell(name, protocol)
-            scores, ends = cell.scores, [curve.validation_accuracy for curve in cell.curves]
-            row: Row = {"representation": name, "protocol": protocol}
-            row |= _accuracies(scores) | _accuracies(scores and scores.without_silent, "_without_silent")
-            row |= {
-                "folds": scores.folds if scores else None,
-                "seeds": scores.seeds if scores else None,
-                "last_validation_accuracy_percent": percent(_mean([float(end[-1]) for end in ends])),
-                "last_epoch": _range([len(end) for end in ends]),
-                "paper_test_percent": _paper_test(published, name, protocol),
-                "paper_validation_percent": _paper_validation(published, name, protocol),
-                "note": note_of(results, name, scores is not None, scores),
-            }
-            rows.append(row)
+    rows = [
+        _row_1(results, published, name, protocol)
+        for names, protocols in (
+            (results.rows, results.protocols),
+            (results.ablations, results.ablation_protocols),
+        )
+        for protocol in protocols
+        for name in names
+    ]
     columns: dict[str, Show] = {
         "representation": text("representation"),
         "protocol": text("protocol"),
-        "windows %": _with_and_without("window_accuracy"),
-        "recordings %": _with_and_without("recording_accuracy"),
-        "mean of classes %": _with_and_without("class_accuracy"),
+        "windows %": show_interval("windows"),
+        "recordings %": show_interval("recordings"),
+        "mean of classes %": number("classes_percent", 1),
+        "windows without silence %": number("windows_without_silent_percent", 1),
         "folds x seeds": lambda row: "-" if row["folds"] is None else f"{row['folds']} x {row['seeds']}",
         "validation % (last epoch)": lambda row: (
-            f"{row['last_validation_accuracy_percent']:.2f} ({row['last_epoch']})" if row["last_epoch"] else "-"
+            f"{row['last_validation_accuracy_percent']:.1f} ({row['last_epoch']})" if row["last_epoch"] else "-"
         ),
         "paper: test %": text("paper_test_percent"),
         "paper: validation %": text("paper_validation_percent"),
@@ -82,11 +75,32 @@ def table_1(results: Results) -> Table:
     return Table(f"Table 1: {results.dataset}, test accuracy", rows, columns, _notes_1(results))
 
 
+def _row_1(results: Results, published: paper.Published | None, name: str, protocol: str) -> Row:
+    cell = results.cell(name, protocol)
+    scores, ends = cell.scores, [curve.validation_accuracy for curve in cell.curves]
+    row: Row = {"representation": name, "protocol": protocol}
+    row |= interval_row("windows", cell.window_interval) | interval_row("recordings", cell.recording_interval)
+    row |= {
+        "classes_percent": percent(scores.class_accuracy) if scores else None,
+        "windows_without_silent_percent": percent(scores.without_silent.window_accuracy) if scores else None,
+        "folds": scores.folds if scores else None,
+        "seeds": scores.seeds if scores else None,
+        "last_validation_accuracy_percent": percent(_mean([float(end[-1]) for end in ends])),
+        "last_epoch": _range([len(end) for end in ends]),
+        "paper_test_percent": _paper_test(published, name, protocol),
+        "paper_validation_percent": _paper_validation(published, name, protocol),
+    }
+    remarks = {i.reason or i.remark for i in (cell.window_interval, cell.recording_interval) if i}
+    notes = [note_of(results, name, scores is not None, scores), *sorted(filter(None, remarks))]
+    return {**row, "note": "; ".join(note for note in notes if note)}
+
+
 def _notes_1(results: Results) -> list[str]:
     notes = [
         "windows: share of test windows classified right. recordings: a recording's class is that of the mean of its "
         "tested windows' probabilities. mean of classes: each class's share of windows, averaged.",
-        "In brackets: without silent windows. All folds and seeds are pooled.",
+        explain_intervals(results),
+        "All folds and seeds are pooled.",
     ]
     sizes = {
         (protocol, scores.seeds, scores.windows, scores.silent_windows, scores.recordings)
@@ -144,9 +158,9 @@ def _paper_validation(published: paper.Published | None, name: str, protocol: st
 
 
 def best_of(results: Results, protocol: str) -> Scores | None:
-    """Find the cell with the highest window accuracy under a protocol, None where none was run."""
-    scores = [found for name in results.rows if (found := results.cell(name, protocol).scores)]
-    return max(scores, key=lambda found: found.window_accuracy or 0.0, default=None)
+    """Find the cell with the highest validation accuracy under a protocol, None where none was run."""
+    cells = [cell for name in results.rows if (cell := results.cell(name, protocol)).scores]
+    return max(cells, key=lambda cell: cell.validation_accuracy() or 0.0).scores if cells else None
 
 
 def table_2(results: Results) -> Table:
@@ -179,8 +193,8 @@ def table_2(results: Results) -> Table:
         "note": text("note"),
     }
     notes = [
-        "Ours: the representation with the highest window accuracy under each protocol, a control included if it wins; "
-        "chosen by test accuracy, so slightly optimistic.",
+        "Ours: the representation with the highest validation accuracy under each protocol, a control included if it "
+        "wins.",
         "Figures of others were measured on their own splits, with their own classifiers and pretraining."
         if reported
         else f"No source this project rests on reports a figure for {results.dataset}.",
@@ -227,37 +241,13 @@ def sizes_table(results: Results) -> Table:
     return Table(f"Sizes: {results.dataset}, one second of sound", rows, columns, notes)
 
 
-def times_table(results: Results) -> Table:
-    """Tabulate what it takes to classify one window: from its sound, and from cached features as the paper counts."""
-    rows: list[Row] = []
-    for protocol in results.protocols:
-        for name in results.rows:
-            scores = results.cell(name, protocol).scores
-            seconds = scores.seconds_per_window if scores else None
-            rows.append(
-                {
-                    "representation": name,
-                    "protocol": protocol,
-                    "encoding_ms_per_window": 1000 * seconds.representation if seconds else None,
-                    "classifying_ms_per_window": 1000 * seconds.classifier if seconds else None,
-                    "device": scores.device if scores else None,
-                    "note": note_of(results, name, scores is not None),
-                }
-            )
-    columns = {
-        "representation": text("representation"),
-        "protocol": text("protocol"),
-        "encoding, ms per window": number("encoding_ms_per_window", 2),
-        "classifying, ms per window": number("classifying_ms_per_window", 3),
-        "classifier on": text("device"),
-        "note": text("note"),
-    }
-    notes = [
-        "Encoding: one window in memory, alone, on one thread of the CPU; the median of 32. Classifying: from cached "
-        "features, in batches of 256, one thread on a CPU.",
-        "Measured on the machine that ran the cell, loaded as it was: compare within one run, not across machines.",
-    ]
-    return Table(f"Times: {results.dataset}", rows, columns, notes)
+def costs_table(results: Results, costs: Mapping[str, Costs]) -> Table | None:
+    """Tabulate what classifying costs, against the first baseline; None where nothing was measured."""
+    if not costs:
+        return None
+    notes = {name: note_of(results, name, run=True) for name in costs}
+    interval = partial(median_interval, statistics=results.params.statistics)
+    return cost_table(list(costs.values()), results.params.claims.baselines[0], interval, notes)
 
 
 def _shape(results: Results, name: str) -> tuple[int, int] | None:
@@ -272,29 +262,29 @@ def _shape(results: Results, name: str) -> tuple[int, int] | None:
     return None
 
 
-def summary(results: Results) -> Table:
-    """Tabulate one line a representation: window and recording accuracy under each protocol."""
+def summary(results: Results, pairs: Sequence[Pair]) -> Table:
+    """Tabulate one line a representation: window accuracy under each protocol."""
     rows: list[Row] = []
     for name in results.rows:
         row: Row = {"representation": name}
-        for protocol in results.protocols:
-            scores = results.cell(name, protocol).scores
-            row[f"{protocol}_window_accuracy_percent"] = percent(scores.window_accuracy) if scores else None
-            row[f"{protocol}_recording_accuracy_percent"] = percent(scores.recording_accuracy) if scores else None
-        cells = {protocol: results.cell(name, protocol).scores for protocol in results.protocols}
-        failed = [f"{protocol}: {diverged(cell)}" for protocol, cell in cells.items() if cell and cell.diverged_runs]
-        row["note"] = "; ".join(note for note in (note_of(results, name, True), *failed) if note)
+        cells = {protocol: results.cell(name, protocol) for protocol in results.protocols}
+        for protocol, cell in cells.items():
+            row |= interval_row(protocol, cell.window_interval)
+            row[f"{protocol}_mark"] = mark(results, pairs, name, protocol)
+        failed = [
+            f"{protocol}: {diverged(cell.scores)}"
+            for protocol, cell in cells.items()
+            if cell.scores and cell.scores.diverged_runs
+        ]
+        run = any(cell.scores for cell in cells.values())
+        row["note"] = "; ".join(note for note in (note_of(results, name, run), *failed) if note)
         rows.append(row)
     columns: dict[str, Show] = {"representation": text("representation")}
-    columns |= {f"{protocol}: windows % / recordings %": _pair(protocol) for protocol in results.protocols}
+    columns |= {f"{protocol} %": show_interval(protocol) for protocol in results.protocols}
     columns["note"] = text("note")
     notes = [f"{name}: {_describe(results, name)}" for name in results.protocols]
-    return Table(f"{results.dataset}: test accuracy", rows, columns, notes)
-
-
-def _pair(protocol: str) -> Show:
-    windows, recordings = f"{protocol}_window_accuracy_percent", f"{protocol}_recording_accuracy_percent"
-    return lambda row: NOT_RUN if row[windows] is None else f"{number(windows, 1)(row)} / {number(recordings, 1)(row)}"
+    notes += [explain_intervals(results), explain_marks(results)]
+    return Table(f"{results.dataset}: window accuracy on the test part", rows, columns, notes)
 
 
 def _describe(results: Results, protocol: str) -> str:
@@ -303,6 +293,7 @@ def _describe(results: Results, protocol: str) -> str:
     traits = [
         chosen.classifier,
         f"split {chosen.split}",
+        *["labels shuffled"] * chosen.shuffle_labels,
         f"{chosen.optimizer} {chosen.learning_rate:g}",
         "inputs standardised" if chosen.standardize else "inputs as they are",
         f"tested at {'the last epoch' if chosen.select == 'last' else 'the epoch of best validation loss'}",

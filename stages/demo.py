@@ -9,7 +9,8 @@ from pathlib import Path
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.results import ResultError
-from stages.report import read_results, write_report
+from stages.judge import write_claims
+from stages.report import read_all_costs, read_results, write_report
 
 TABLES, FIGURES, CURVES = Path("metrics/demo"), Path("plots/demo/figures"), Path("plots/demo/convergence.csv")
 
@@ -22,13 +23,14 @@ def main() -> None:
         return
     params = load_params()
     demo = params.demo
-    results = read_results(params, "demo", demo.representations, demo.protocols)
+    results = read_results(params, "demo", demo)
     for name, protocol in product(demo.representations, demo.protocols):
         if results.cell(name, protocol).scores is None:
             raise ResultError(
                 f"demo: no scores of {name} under {protocol}. List its files under the deps of stage demo in dvc.yaml."
             )
     write_report(results, TABLES, FIGURES, CURVES)
+    write_claims([(results, read_all_costs(results))], TABLES / "claims")
 
 
 def show() -> None:

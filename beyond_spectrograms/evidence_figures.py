@@ -1,0 +1,145 @@
+"""Pictures of the evidence: accuracy along the ladder of protocols, and against bitrate, each with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from beyond_spectrograms.bitrates import CODES, DEQUANTIZED, LATENTS, Point
+from beyond_spectrograms.figures import Style, drawing
+from beyond_spectrograms.ladder import describe_step, rungs
+from beyond_spectrograms.results import Results
+from beyond_spectrograms.uncertainty import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMS = {LATENTS: "*", DEQUANTIZED: "o", CODES: "s"}
+
+
+def figure_ladder(results: Results, chosen: dict[str, Style], chance: float) -> Figure:
+    """Draw window accuracy along the ladder, a line a representation, each rung named by what it changes.
+
+    Args:
+        results: rows without any result are left out.
+        chosen: a style for each row.
+        chance: accuracy of guessing, 0 to 1.
+    """
+    names = rungs(results)
+    protocols = results.params.protocols
+    drawn = [name for name in results.rows if any(results.cell(name, rung).window_interval for rung in names)]
+    steps = ["", *(describe_step(protocols[a], protocols[b]) for a, b in pairwise(names))]
+    with drawing(11.0, 6.4) as figure:
+        axes = figure.subplots()
+        for count, name in enumerate(drawn):
+            found = [(x, results.cell(name, rung).window_interval) for x, rung in enumerate(names)]
+            places = [(x, interval) for x, interval in found if interval is not None]
+            offset = 0.055 * (count - (len(drawn) - 1) / 2)  # side by side, so that no interval hides another
+            _draw_line(axes, [(x + offset, interval) for x, interval in places], chosen[name], results.label(name))
+        axes.axhline(100 * chance, color="black", linewidth=0.8, linestyle=(0, (1, 3)))
+        axes.annotate(
+            "chance", (1, 100 * chance), (-4, 3), ("axes fraction", "data"), textcoords="offset points", ha="right"
+        )
+        wrapped = [step.replace(", ", "\n") for step in steps]
+        axes.set_xticks(range(len(names)), [f"{n}\n{s}" for n, s in zip(names, wrapped, strict=True)], fontsize=10)
+        axes.set_ylabel("test windows right (%)")
+        axes.set_ylim(0, None)
+        axes.grid(axis="y", alpha=0.3)
+        figure.legend(loc="outside lower center", ncols=3, handlelength=3.5)
+        confidence = f"{results.params.statistics.confidence:.0%}"
+        figure.suptitle(
+            f"{results.dataset}: from the published recipe to a fair one, one change a step\n"
+            f"bars: {confidence} interval, bootstrap over sources and seeds",
+            fontsize=11,
+        )
+    return figure
+
+
+def _draw_line(axes: Axes, places: Sequence[tuple[float, Interval]], style: Style, label: str) -> None:
+    values = np.array([100 * interval.value for _, interval in places])
+    axes.errorbar(
+        [x for x, _ in places],
+        values,
+        yerr=_whiskers([interval for _, interval in places]),
+        color=style.colour,
+        linestyle=style.dash,
+        marker=style.marker,
+        markersize=7,
+        linewidth=1.6,
+        elinewidth=1.2,
+        capsize=3,
+        label=label,
+    )
+
+
+def _whiskers(intervals: Sequence[Interval]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Lengths of the bars below and above each value, in points [2, values]; 0 where there is no interval."""
+    pairs = [
+        (0.0, 0.0) if i.low is None or i.high is None else (100 * (i.value - i.low), 100 * (i.high - i.value))
+        for i in intervals
+    ]
+    return np.array(pairs, dtype=np.float64).reshape(-1, 2).T.clip(min=0.0)
+
+
+def figure_bitrates(
+    results: Results, points: Sequence[Point], chosen: dict[str, Style], references: dict[str, Interval], title: str
+) -> Figure:
+    """Draw window accuracy against kbit/s: a line a codec and form, latents before the quantiser at the right edge.
+
+    Args:
+        results: for labels and the confidence.
+        points: those that were run.
+        chosen: a style for each codec and reference.
+        references: spectrograms, drawn as level lines with their interval as a band.
+        title: says data set and protocol.
+    """
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    rates = sorted({point.bitrate for point in points if point.bitrate})
+    edge = rates[-1] * 1.6
+    with drawing(9.5, 6.0) as figure:
+        axes = figure.subplots()
+        for name, interval in references.items():
+            style = chosen[name]
+            axes.axhline(
+                100 * interval.value, color=style.colour, linestyle=style.dash, linewidth=1.4, label=results.label(name)
+            )
+            if interval.low is not None and interval.high is not None:
+                axes.axhspan(100 * interval.low, 100 * interval.high, color=style.colour, alpha=0.10, linewidth=0)
+        for codec in dict.fromkeys(point.codec for point in points):
+            for form, marker in FORMS.items():
+                mine = [p for p in points if (p.codec, p.form) == (codec, form) and p.interval is not None]
+                if not mine:
+                    continue
+                # Codes stand a little to the left of the latents of the same bitrate.
+                shift = 0.97 if form == CODES else 1.0
+                axes.errorbar(
+                    [(point.bitrate or edge) * shift for point in mine],
+                    [100 * point.interval.value for point in mine if point.interval],
+                    yerr=_whiskers([point.interval for point in mine if point.interval]),
+                    color=chosen[codec].colour,
+                    linestyle="-" if form == DEQUANTIZED else (0, (1, 1.5)),
+                    marker=marker,
+                    markersize=11 if form == LATENTS else 7,
+                    capsize=3,
+                    label=f"{results.label(codec)}: {form}",
+                )
+        axes.set_xscale("log")
+        axes.set_xticks([*rates, edge])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(
+            FuncFormatter(lambda rate, _: "not\nquantised" if rate == edge else f"{rate / 1000:g}")
+        )
+        axes.set_xlabel("kbit/s")
+        axes.set_ylabel("test windows right (%)")
+        axes.grid(axis="y", alpha=0.3)
+        figure.legend(loc="outside lower center", ncols=2, handlelength=3.5)
+        confidence = f"{results.params.statistics.confidence:.0%}"
+        figure.suptitle(
+            f"{title}\nbars and bands: {confidence} interval, bootstrap over sources and seeds", fontsize=11
+        )
+    return figure
