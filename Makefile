@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 .PHONY: audit demo test test-long lint repro stale
 
 demo: .venv/installed
-	@dvc repro demo
+	@dvc repro page_demo
 	@python -m stages.demo --show
 
 repro: .venv/installed

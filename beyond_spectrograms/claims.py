@@ -51,7 +51,8 @@ class Verdict:
 def rules(results: Results) -> dict[str, str]:
     """State each rule in a sentence, from params."""
     target = results.params.claims.target
-    level = f"{target:.0%} of the baseline's best validation accuracy in the run of the same fold and seed"
+    share = "" if target == 1 else f"{target:.0%} of "
+    level = f"{share}the baseline's best validation accuracy in its run of the same fold and seed"
     sure = f"the {results.params.statistics.confidence:.0%} interval"
     return {
         "convergence": f"Epochs until {level} is reached, as a ratio to the epochs the baseline itself takes; median "

@@ -13,6 +13,7 @@ from stages.judge import write_claims
 from stages.report import read_all_costs, read_results, write_report
 
 TABLES, FIGURES, CURVES = Path("metrics/demo"), Path("plots/demo/figures"), Path("plots/demo/convergence.csv")
+PAGE = Path("plots/demo/report/index.html")
 
 
 def main() -> None:
@@ -38,6 +39,8 @@ def show() -> None:
     print((TABLES / "results.md").read_text(encoding="utf-8"))
     print("Tables:", *sorted(TABLES.glob("*.md")), sep="\n  ")
     print("Pictures (also as .svg):", *sorted(FIGURES.glob("*.png")), sep="\n  ")
+    if PAGE.exists():
+        print(f"All of it in one page: {PAGE}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,202 @@
+"""Sounds of the report page: the most confidently wrong windows of the best cell, to be heard and seen."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from beyond_spectrograms.audio import Format, Waveform, cut_windows, read_clip
+from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.page_curves import last_rung, names_run
+from beyond_spectrograms.page_tables import PageError
+from beyond_spectrograms.recordings import Recordings
+from beyond_spectrograms.results import Results
+
+EXCERPTS = 12
+HEARD = Format(16_000, 1)  # 32 kB a second as 16-bit WAV, which every browser plays
+BANDS, N_FFT, HOP_LENGTH = 80, 512, 128  # 32 ms windows, 8 ms frames: for the eye, no representation of the study
+RANGE_DB = 70.0  # below the loudest point of the excerpt all is black
+
+PREDICTIONS = ("fold", "seed", "clip", "start_s", "silent", "label", "predicted", "probability")
+
+
+@dataclass(frozen=True)
+class Licence:
+    """Why excerpts of a data set may stand in the page, and whom to thank."""
+
+    name: str
+    attribution: str
+
+
+# Data sets whose licence lets excerpts be passed on. Of all others nothing is heard: GTZAN has no licence, ESC-50's is
+# for non-commercial use.
+PERMITTED = {
+    "demo": Licence("none needed", "Synthesised by this project from a seed; no recording of anyone's."),
+    "esc10": Licence(
+        "CC BY 3.0",
+        "ESC-10, K. J. Piczak, ESC: Dataset for Environmental Sound Classification, ACM Multimedia 2015, doi "
+        "10.1145/2733373.2806390, from recordings of freesound.org: the second number of a clip's name is the "
+        "recording's there, and the data set's README names its author. Here: at 16 kHz, cut to one window.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class BestCell:
+    """The cell whose errors are heard: the trained representation with the highest validation accuracy, 0 to 1."""
+
+    representation: str
+    protocol: str
+    validation_accuracy: float
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """One wrong window: base64 of its sound (WAV) and its spectrogram (PNG); `probability` 0 to 1, mean over seeds."""
+
+    clip: str
+    start_s: float
+    label: str
+    predicted: str
+    probability: float
+    agreeing: int
+    seeds: int
+    recording: str
+    sound: str
+    picture: str
+
+
+def best_cell(results: Results) -> BestCell | None:
+    """Choose by validation alone: the mean over runs of each run's best validation accuracy, on the ladder's last rung.
+
+    Controls are left out; of equals the first in params.yaml is taken. None where nothing was run.
+    """
+    protocol = last_rung(results)
+    found = []
+    for name in names_run(results):
+        curves = results.cell(name, protocol).curves if protocol else ()
+        if protocol and curves and not results.is_control(name):
+            bests = [float(curve.validation_accuracy.max()) for curve in curves]
+            found.append(BestCell(name, protocol, float(np.mean(bests))))
+    return max(found, key=lambda cell: cell.validation_accuracy, default=None)
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read what `evaluate` wrote of every tested window of a cell.
+
+    Raises:
+        PageError: the file or a column is missing.
+    """
+    if not path.exists():
+        raise PageError(f"{path}: missing, though its scores are there. Run its evaluate stage again.")
+    rows = pd.read_csv(path, dtype={"clip": str, "label": str, "predicted": str}, keep_default_na=False)
+    if missing := [column for column in PREDICTIONS if column not in rows]:
+        raise PageError(f"{path}: no column {', '.join(missing)}. It has {', '.join(rows.columns)}.")
+    return rows
+
+
+def confidently_wrong(predictions: pd.DataFrame, count: int = EXCERPTS) -> pd.DataFrame:
+    """Choose the wrong windows with the highest probability of the wrong class, one a recording, silent ones left out.
+
+    With several seeds the probability is the mean over them, 0 for a seed that said another class (its probability of
+    this one is not kept): a lower bound. Rows: clip, start_s, label, predicted, probability, agreeing, seeds.
+    """
+    seeds = predictions["seed"].nunique()
+    wrong = predictions[(predictions["predicted"] != predictions["label"]) & (predictions["silent"] == 0)]
+    windows = wrong.groupby(["clip", "start_s", "label", "predicted"], as_index=False).agg(
+        total=("probability", "sum"), agreeing=("seed", "nunique")
+    )
+    windows["probability"] = windows["total"] / seeds
+    windows["seeds"] = seeds
+    ranked = windows.sort_values(["probability", "clip", "start_s"], ascending=[False, True, True], kind="stable")
+    return ranked.drop(columns="total").drop_duplicates("clip").head(count).reset_index(drop=True)
+
+
+def describe_recording(recordings: Recordings, clip: str) -> str:
+    """Say how the whole recording fared: `2 of 10 windows right over 2 seeds, as a whole wrong`."""
+    row = recordings.clips.index(clip)
+    right, seeds = int(recordings.windows_right[:, row].sum()), len(recordings.seeds)
+    windows = int(recordings.windows[row]) * seeds
+    over = f" over {seeds} seeds" if seeds > 1 else ""
+    return (
+        f"{right} of {windows} windows right{over}, as a whole {'right' if recordings.right_by_seeds[row] else 'wrong'}"
+    )
+
+
+def cut_excerpts(wrong: pd.DataFrame, recordings: Recordings, clips: Path, length_s: float) -> list[Excerpt]:
+    """Cut the chosen windows out of their stored clips.
+
+    Args:
+        wrong: as `confidently_wrong` chose them.
+        recordings: the cell's.
+        clips: data/clips/<dataset>.
+        length_s: of a window, seconds.
+
+    Raises:
+        PageError: a clip is not there.
+    """
+    excerpts = []
+    for row in wrong.to_dict("records"):
+        path = clip_path(clips, HEARD, row["clip"])
+        if not path.exists():
+            raise PageError(f"{path}: no such clip, though it was tested. Run the resample stage again.")
+        samples = cut_windows(read_clip(path, HEARD), [float(row["start_s"])], length_s, HEARD.sample_rate)[0, 0]
+        excerpts.append(
+            Excerpt(
+                clip=row["clip"],
+                start_s=float(row["start_s"]),
+                label=row["label"],
+                predicted=row["predicted"],
+                probability=float(row["probability"]),
+                agreeing=int(row["agreeing"]),
+                seeds=int(row["seeds"]),
+                recording=describe_recording(recordings, row["clip"]),
+                sound=_base64(wav(samples)),
+                picture=_base64(png(log_mel(samples))),
+            )
+        )
+    return excerpts
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def wav(samples: Waveform) -> bytes:
+    """Encode samples [samples] in [-1, 1] as 16-bit mono WAV."""
+    import soundfile
+
+    output = io.BytesIO()
+    soundfile.write(output, samples, HEARD.sample_rate, format="WAV", subtype="PCM_16")
+    return output.getvalue()
+
+
+def log_mel(samples: Waveform) -> npt.NDArray[np.float32]:
+    """Compute the picture's spectrogram [bands, frames] in dB below its loudest point, at most 70."""
+    import librosa
+
+    power = librosa.feature.melspectrogram(
+        y=samples, sr=HEARD.sample_rate, n_fft=N_FFT, hop_length=HOP_LENGTH, n_mels=BANDS
+    )
+    decibels = librosa.power_to_db(power, ref=float(max(power.max(), 1e-10)), top_db=RANGE_DB)
+    return np.asarray(decibels, dtype=np.float32)
+
+
+def png(decibels: npt.NDArray[np.float32]) -> bytes:
+    """Paint dB [bands, frames] from -70 to 0 in magma's 256 colours, low bands below, one pixel a value."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    levels = np.clip(np.round(255 * (1 + decibels / RANGE_DB)), 0, 255).astype(np.uint8)
+    palette = (255 * colormaps["magma"](np.arange(256))[:, :3]).round().astype(np.uint8)
+    image = Image.fromarray(np.ascontiguousarray(levels[::-1]), mode="P")
+    image.putpalette(palette.tobytes())
+    output = io.BytesIO()
+    image.save(output, format="PNG", optimize=True)
+    return output.getvalue()

@@ -1,0 +1,148 @@
+"""Verdicts of the report page: metrics/claims.json as matrices of codec x claim, and how each claim fared in all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from beyond_spectrograms.claims import ANY_PROTOCOL, CLAIMS, Outcome, Verdict
+from beyond_spectrograms.page_tables import PageError
+from beyond_spectrograms.results import Record, Results, read_record
+
+# Heads of columns; what each means in full is its rule.
+TITLES = {
+    "convergence": "fewer epochs",
+    "convergence_seconds": "fewer seconds of training",
+    "equal_epochs": "better at equal epochs",
+    "speed_cached": "faster from cached features",
+    "speed_file": "faster from the audio file",
+}
+DIFFERENCES = ("equal_epochs",)  # of accuracies, 0 to 1; the other claims are judged by ratios
+# A verdict is told by word, by sign and by colour, so that none of them is needed.
+SIGNS: dict[Outcome, str] = {"holds": "✓", "does not hold": "✗", "undecided": "?"}
+
+
+class Verdicts(Record):
+    """What metrics/claims.json holds: the rule of every claim in one sentence, and all verdicts."""
+
+    rules: dict[str, str]
+    verdicts: list[Verdict]
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """One codec's verdicts, in the order of the rules; None: not judged."""
+
+    label: str
+    control: bool
+    verdicts: tuple[Verdict | None, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Codec x claim under one protocol against one baseline."""
+
+    protocol: str
+    baseline: str
+    rows: tuple[MatrixRow, ...]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How one claim fared over the trained codecs of a data set: their names by verdict."""
+
+    claim: str
+    names: dict[Outcome, tuple[str, ...]]
+
+    @property
+    def judged(self) -> int:
+        """How many codecs were judged."""
+        return sum(len(names) for names in self.names.values())
+
+
+def read_verdicts(path: Path) -> Verdicts:
+    """Read the verdicts.
+
+    Raises:
+        ResultError: a key is missing or has the wrong type.
+        PageError: a claim is unknown or has no rule, or one is judged twice.
+    """
+    found = read_record(path, Verdicts)
+    if unknown := [claim for claim in found.rules if claim not in TITLES]:
+        raise PageError(f"{path}: unknown claim {unknown[0]!r}. The page knows {', '.join(CLAIMS)}.")
+    seen = set()
+    for verdict in found.verdicts:
+        cell = (verdict.dataset, verdict.representation, verdict.protocol, verdict.baseline, verdict.claim)
+        if verdict.claim not in found.rules:
+            raise PageError(f"{path}: no rule for the claim {verdict.claim!r}, which is judged. Run its stage again.")
+        if cell in seen:
+            raise PageError(f"{path}: {' '.join(cell)} is judged twice. Run its stage again.")
+        seen.add(cell)
+    return found
+
+
+def show_figures(verdict: Verdict) -> str:
+    """Show value and interval: `0.42 times [0.31, 0.60]`, `+5.1 points [+2.0, +8.2]`; `never` for infinity.
+
+    Empty where there is neither: the reason says why.
+    """
+    if verdict.value is verdict.low is verdict.high is None:
+        return ""
+    scale, form, unit = (100, "+.1f", " points") if verdict.claim in DIFFERENCES else (1, ".2f", " times")
+
+    def number(value: float | None) -> str:
+        return "never" if value is None else f"{scale * value:{form}}"
+
+    value = f"{number(verdict.value)}{'' if verdict.value is None else unit}"
+    if verdict.low is verdict.high is None:
+        return value
+    return f"{value} [{number(verdict.low)}, {number(verdict.high)}]"
+
+
+def matrices(verdicts: Verdicts, results: Results) -> list[Matrix]:
+    """Arrange one data set's verdicts, protocols and codecs in the order of params.yaml, controls last.
+
+    What was judged of any protocol (times) stands in the matrix of each.
+    """
+    mine = [verdict for verdict in verdicts.verdicts if verdict.dataset == results.dataset]
+    cells = {(v.protocol, v.baseline, v.representation, v.claim): v for v in mine}
+    trained = {verdict.representation for verdict in mine if verdict.protocol != ANY_PROTOCOL}
+    protocols = [name for name in results.params.protocols if any(verdict.protocol == name for verdict in mine)]
+    found = []
+    for protocol in protocols or [ANY_PROTOCOL] * bool(mine):
+        for baseline in results.params.claims.baselines:
+            judged = {v.representation for v in mine if (v.protocol, v.baseline) == (protocol, baseline)}
+            judged |= {v.representation for v in mine if v.baseline == baseline and v.representation not in trained}
+            names = sorted((name for name in results.params.representations if name in judged), key=results.is_control)
+            rows = [
+                MatrixRow(
+                    results.label(name),
+                    results.is_control(name),
+                    tuple(
+                        cells.get((protocol, baseline, name, claim), cells.get((ANY_PROTOCOL, baseline, name, claim)))
+                        for claim in verdicts.rules
+                    ),
+                )
+                for name in names
+            ]
+            if rows:
+                found.append(Matrix(protocol, baseline, tuple(rows)))
+    return found
+
+
+def tallies(verdicts: Verdicts, results: Results, protocol: str, baseline: str) -> list[Tally]:
+    """Count each claim's verdicts over trained codecs; an untrained encoder is no codec's result and never counts."""
+    mine = [
+        verdict
+        for verdict in verdicts.verdicts
+        if (verdict.dataset, verdict.baseline) == (results.dataset, baseline)
+        and verdict.protocol in (protocol, ANY_PROTOCOL)
+        and not results.is_control(verdict.representation)
+    ]
+    return [
+        Tally(
+            claim,
+            {sign: tuple(v.representation for v in mine if (v.claim, v.verdict) == (claim, sign)) for sign in SIGNS},
+        )
+        for claim in verdicts.rules
+    ]
