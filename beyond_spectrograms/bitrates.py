@@ -40,7 +40,8 @@ def points(results: Results, protocol: str) -> list[Point]:
     quantized = {point.codec for point in found if point.bitrate}
     order = {form: place for place, form in enumerate((LATENTS, DEQUANTIZED, CODES))}
     kept = [point for point in found if point.codec in quantized]
-    return sorted(kept, key=lambda point: (names.index(point.codec), order[point.form], -(point.bitrate or 0)))
+    places = list(records)
+    return sorted(kept, key=lambda point: (places.index(point.codec), order[point.form], -(point.bitrate or 0)))
 
 
 def _codec(results: Results, name: str) -> str:

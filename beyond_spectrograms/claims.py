@@ -9,19 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beyond_spectrograms.convergence import first_epoch
 from beyond_spectrograms.costs import Costs, paired_ratios
-from beyond_spectrograms.results import Curve, Results, Training
+from beyond_spectrograms.results import Cell, Results
 from beyond_spectrograms.tabular import Row, Show, Table, text
-from beyond_spectrograms.uncertainty import Interval, mean_interval, median_interval
+from beyond_spectrograms.uncertainty import Interval, fold_interval, median_interval
 
 Outcome = Literal["holds", "does not hold", "undecided"]
-ANY_PROTOCOL = "any"  # of a claim about time: the same network classifies under every protocol
-RunPairs = list[tuple[Curve, Curve]]
+MEASURED = "conv1d"  # the classifier whose time is measured
+ANY_PROTOCOL = "any"  # of a claim about time: the same network classifies under every protocol with conv1d
+Values = NDArray[np.float64]
 
 CLAIMS = {
     "convergence": "(1) epochs: reaches the baseline's level in the same or fewer epochs",
@@ -34,7 +37,10 @@ CLAIMS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """One claim about one codec, baseline and protocol; value, low and high as the rule states them, None: never."""
+    """One claim about one codec, baseline and protocol; value, low and high as the rule states them.
+
+    `control`: the codec is an untrained encoder, and the verdict is not EnCodec's.
+    """
 
     dataset: str
     representation: str
@@ -46,6 +52,7 @@ class Verdict:
     value: float | None
     low: float | None
     high: float | None
+    control: bool
 
 
 def rules(results: Results) -> dict[str, str]:
@@ -55,11 +62,13 @@ def rules(results: Results) -> dict[str, str]:
     level = f"{share}the baseline's best validation accuracy in its run of the same fold and seed"
     sure = f"the {results.params.statistics.confidence:.0%} interval"
     return {
-        "convergence": f"Epochs until {level} is reached, as a ratio to the epochs the baseline itself takes; median "
-        f"over runs. Holds if {sure} lies at or below 1, does not hold if it lies above.",
-        "convergence_seconds": "The same in seconds of training: epochs times the run's own seconds an epoch.",
-        "equal_epochs": "Validation accuracy minus the baseline's, averaged over all epochs both have; mean over runs. "
-        f"Holds if {sure} lies above 0, does not hold if it lies at or below.",
+        "convergence": f"Epochs until {level} is reached, as a ratio to the epochs the baseline itself takes; "
+        f"geometric mean over runs, with {sure} over folds. Holds if it lies at or below 1, does not hold if it lies "
+        "above. A run that never gets there counts as one epoch more than there were, and then it cannot hold.",
+        "convergence_seconds": "The same, times the ratio of the processor time of a training step (conv1d).",
+        "equal_epochs": "Validation accuracy minus the baseline's, averaged over all epochs; mean over runs, with "
+        f"{sure} over folds. Holds if it lies above 0, does not hold if it lies at or below. A codec's run that "
+        "diverged guesses from there on; a baseline's is left out.",
         "speed_cached": "Seconds to read a second of sound's cached features and classify them, as a ratio to the "
         f"baseline's; median over rounds. Holds if {sure} lies below 1, does not hold if it lies at or above.",
         "speed_file": "The same from the audio file on: decoding, resampling, encoding, classifying.",
@@ -78,8 +87,8 @@ def judge(results: Results, costs: Mapping[str, Costs]) -> list[Verdict]:
         if not results.is_codec(codec) or results.params.protocols[protocol].shuffle_labels:
             continue
         for baseline in results.params.claims.baselines:
-            if results.cell(codec, protocol).curves and results.cell(baseline, protocol).curves:
-                verdicts += _judge_training(results, codec, baseline, protocol)
+            if codec != baseline and results.cell(baseline, protocol).scores:
+                verdicts += _judge_training(results, codec, baseline, protocol, costs.get(codec))
     for codec, measured in costs.items():
         if results.is_codec(codec):
             for baseline in results.params.claims.baselines:
@@ -87,65 +96,87 @@ def judge(results: Results, costs: Mapping[str, Costs]) -> list[Verdict]:
     return verdicts
 
 
-def _judge_training(results: Results, codec: str, baseline: str, protocol: str) -> Iterator[Verdict]:
-    ours, theirs = results.cell(codec, protocol), results.cell(baseline, protocol)
-    others = {(curve.fold, curve.seed): curve for curve in theirs.curves}
-    pairs = [(curve, others[key]) for curve in ours.curves if (key := (curve.fold, curve.seed)) in others]
+def _judge_training(
+    results: Results, codec: str, baseline: str, protocol: str, measured: Costs | None
+) -> Iterator[Verdict]:
+    """Judge what the learning curves tell; seconds only where a step's time was measured, with the same network."""
+    runs = _pair_runs(results.cell(codec, protocol), results.cell(baseline, protocol))
     statistics, target = results.params.statistics, results.params.claims.target
 
     def verdict(claim: str, interval: Interval, outcome: Outcome, reason: str) -> Verdict:
-        limits = [_finite(value) for value in (interval.value, interval.low, interval.high)]
-        return Verdict(results.dataset, codec, protocol, baseline, claim, outcome, reason, *limits)
+        value = None if math.isnan(interval.value) else interval.value
+        limits = (value, interval.low, interval.high)
+        names = (results.dataset, codec, protocol, baseline, claim)
+        return Verdict(
+            *names, outcome, f"{reason}.{_why(interval)}".removeprefix(". "), *limits, control=results.is_control(codec)
+        )
 
-    epochs = [
-        (_epochs_to(curve, target * best), _epochs_to(other, target * best)) for curve, other, best in _bests(pairs)
-    ]
-    interval = median_interval([mine / other for mine, other in epochs], statistics)
-    never = sum(math.isinf(mine) for mine, _ in epochs)
-    reason = f"{_show(interval)} times the epochs of {baseline}, median of {len(epochs)} runs"
-    reason += f"; {never} of them never reach its level" if never else ""
-    yield verdict("convergence", interval, _below(interval, 1, touching=True), reason + _why(interval))
+    if not runs:
+        for claim in ("convergence", "equal_epochs"):
+            nothing = f"No run of {baseline} and {codec} of one fold and seed can be compared."
+            yield verdict(claim, Interval(math.nan, reason=nothing), "undecided", "")
+        return
+    logs, never = {}, 0
+    for key, (mine, theirs) in runs.items():
+        level = target * float(theirs.max())
+        epochs = first_epoch(mine >= level)
+        never += math.isinf(epochs)
+        # What is never reached takes longer than all the epochs there were.
+        logs[key] = math.log(min(epochs, len(theirs) + 1) / first_epoch(theirs >= level))
+    ratio = _mapped(fold_interval(logs, statistics), math.exp)
+    outcome = _below(ratio, 1, touching=True)
+    if never and outcome == "holds":
+        outcome = "undecided"
+    least = f", at least: {never} of {len(runs)} runs never reach its level" if never else ""
+    reason = f"{_show(ratio)} times the epochs of {baseline}, mean of {len(runs)} runs{least}"
+    yield verdict("convergence", ratio, outcome, reason)
+    if measured and baseline in measured.representations and _is_measured(results, protocol):
+        step = median(paired_ratios(measured, baseline, "training_s_per_window"))
+        seconds = _mapped(ratio, lambda value: step * value)
+        outcome = _below(seconds, 1, touching=True)
+        if never and outcome == "holds":
+            outcome = "undecided"
+        reason = f"{_show(seconds)} times the seconds of {baseline}, a step taking {step:.2f} times as long{least}"
+        yield verdict("convergence_seconds", seconds, outcome, reason)
 
-    if ours.training and theirs.training:
-        seconds = [
-            (mine * _seconds_per_epoch(ours.training, curve))
-            / (other * _seconds_per_epoch(theirs.training, their_curve))
-            for (mine, other), (curve, their_curve) in zip(epochs, pairs, strict=True)
-        ]
-        interval = median_interval(seconds, statistics)
-        reason = f"{_show(interval)} times the seconds of {baseline}, median of {len(seconds)} runs"
-        yield verdict("convergence_seconds", interval, _below(interval, 1, touching=True), reason + _why(interval))
-
-    ahead = [_difference(curve, other) for curve, other in pairs]
-    interval = mean_interval([float(each.mean()) for each in ahead], statistics)
-    shortest = min(map(len, ahead))
-    share = float((np.mean([each[:shortest] for each in ahead], axis=0) > 0).mean())
-    reason = (
-        f"{_points(interval)} points over {baseline}, mean of {len(ahead)} runs; ahead in {share:.0%} of the epochs"
-    )
-    yield verdict("equal_epochs", interval, _above(interval, 0), reason + _why(interval))
-
-
-def _bests(pairs: RunPairs) -> Iterator[tuple[Curve, Curve, float]]:
-    for curve, other in pairs:
-        yield curve, other, float(other.validation_accuracy.max())
-
-
-def _epochs_to(curve: Curve, level: float) -> float:
-    return first_epoch(curve.validation_accuracy >= level)
-
-
-def _seconds_per_epoch(training: Training, curve: Curve) -> float:
-    return training.seconds_by_run[f"fold_{curve.fold}-seed_{curve.seed}"] / len(curve.validation_accuracy)
+    ahead = {key: mine - theirs for key, (mine, theirs) in runs.items()}
+    interval = fold_interval({key: float(each.mean()) for key, each in ahead.items()}, statistics)
+    shortest = min(map(len, ahead.values()))
+    share = float((np.mean([each[:shortest] for each in ahead.values()], axis=0) > 0).mean())
+    reason = f"{_points(interval)} points over {baseline}, mean of {len(runs)} runs; ahead in {share:.0%} of the epochs"
+    yield verdict("equal_epochs", interval, _above(interval, 0), reason)
 
 
-def _difference(curve: Curve, other: Curve) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Subtract the other's validation accuracy at every epoch both have [epochs]."""
-    both = min(len(curve.validation_accuracy), len(other.validation_accuracy))
-    difference: np.ndarray[tuple[int], np.dtype[np.float64]] = (
-        curve.validation_accuracy[:both] - other.validation_accuracy[:both]
-    )
-    return difference
+def _pair_runs(ours: Cell, theirs: Cell) -> dict[tuple[int, int], tuple[Values, Values]]:
+    """Pair validation accuracies [epochs] by (fold, seed), both over the epochs the two were trained for.
+
+    A baseline's run that diverged sets no level and is left out. A codec's run that diverged counts as guessing from
+    there on: that a recipe diverges is part of how it converges.
+    """
+    others = {(curve.fold, curve.seed): curve.validation_accuracy for curve in theirs.whole_curves}
+    mine = {(curve.fold, curve.seed): curve.validation_accuracy for curve in ours.curves}
+    gone = {(run.fold, run.seed) for run in ours.scores.by_fold if run.diverged_at_epoch} if ours.scores else set()
+    pairs = {}
+    for key, other in others.items():
+        found = mine.get(key, np.empty(0))
+        if key in gone and ours.scores:
+            guessing = np.full(max(0, len(other) - len(found)), 1 / len(ours.scores.confusion.classes))
+            found = np.concatenate([found, guessing])
+        if len(found):
+            both = min(len(found), len(other))
+            pairs[key] = (found[:both], other[:both])
+    return pairs
+
+
+def _is_measured(results: Results, protocol: str) -> bool:
+    """Whether times measured with conv1d are those of a protocol."""
+    return results.params.protocols[protocol].classifier == MEASURED
+
+
+def _mapped(interval: Interval, rising: Callable[[float], float]) -> Interval:
+    """Carry an interval through a function that rises."""
+    low, high = (None if limit is None else rising(limit) for limit in (interval.low, interval.high))
+    return Interval(rising(interval.value), low, high, interval.reason, interval.remark)
 
 
 def _judge_speed(results: Results, codec: str, baseline: str, measured: Costs) -> Iterator[Verdict]:
@@ -154,11 +185,11 @@ def _judge_speed(results: Results, codec: str, baseline: str, measured: Costs) -
     for claim, key in (("speed_cached", "cached_s_per_s"), ("speed_file", "file_s_per_s")):
         ratios = paired_ratios(measured, baseline, key)
         interval = median_interval(ratios, results.params.statistics)
-        reason = f"{_show(interval)} times the seconds of {baseline}, median of {len(ratios)} rounds" + _why(interval)
+        reason = f"{_show(interval)} times the seconds of {baseline}, median of {len(ratios)} rounds.{_why(interval)}"
         limits = (interval.value, interval.low, interval.high)
-        yield Verdict(
-            results.dataset, codec, ANY_PROTOCOL, baseline, claim, _below(interval, 1, touching=False), reason, *limits
-        )
+        names = (results.dataset, codec, ANY_PROTOCOL, baseline, claim)
+        outcome = _below(interval, 1, touching=False)
+        yield Verdict(*names, outcome, reason, *limits, control=results.is_control(codec))
 
 
 def _below(interval: Interval, limit: float, *, touching: bool) -> Outcome:
@@ -176,17 +207,10 @@ def _above(interval: Interval, limit: float) -> Outcome:
     return "holds" if interval.low > limit else "does not hold" if interval.high <= limit else "undecided"
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
 def _show(interval: Interval) -> str:
-    def number(value: float) -> str:
-        return "never" if math.isinf(value) else f"{value:.2f}"
-
     if interval.low is None or interval.high is None:
-        return number(interval.value)
-    return f"{number(interval.value)} [{number(interval.low)}, {number(interval.high)}]"
+        return f"{interval.value:.2f}"
+    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
 
 
 def _points(interval: Interval) -> str:
@@ -196,7 +220,7 @@ def _points(interval: Interval) -> str:
 
 
 def _why(interval: Interval) -> str:
-    return f". {interval.reason}" if interval.reason else "."
+    return "" if interval.reason is None else f" {interval.reason}"
 
 
 def claims_table(results: Results, verdicts: list[Verdict], claim: str) -> Table:

@@ -25,11 +25,13 @@ class Pair:
 
 
 def compare_with_baselines(results: Results) -> list[Pair]:
-    """Test every codec that was run against every baseline that was, under each protocol."""
+    """Test every codec that was run against every baseline and matched control that was, under each protocol."""
     statistics, found = results.params.statistics, []
     for codec, protocol in results.cells:
+        if results.params.protocols[protocol].shuffle_labels:
+            continue
         ours = results.cell(codec, protocol).recordings
-        for baseline in results.params.claims.baselines:
+        for baseline in dict.fromkeys([*results.params.claims.baselines, *matched(results, codec)]):
             theirs = results.cell(baseline, protocol).recordings
             if results.is_codec(codec) and ours is not None and theirs is not None:
                 found.append((codec, baseline, protocol, compare(ours, theirs, statistics)))
@@ -37,6 +39,12 @@ def compare_with_baselines(results: Results) -> list[Pair]:
     recordings = holm([comparison.mcnemar_p for *_, comparison in found])
     corrected = zip(found, windows, recordings, strict=True)
     return [Pair(*pair, p_windows, p_recordings or 0.0) for pair, p_windows, p_recordings in corrected]
+
+
+def matched(results: Results, codec: str) -> list[str]:
+    """List the spectrograms of a codec's own size [bands, frames], which so have a classifier of as many parameters."""
+    shapes = {name: (known.bands, known.frames) for name, known in results.features.items()}
+    return [name for name, shape in shapes.items() if not results.is_codec(name) and shape == shapes.get(codec)]
 
 
 def mark(results: Results, pairs: Sequence[Pair], codec: str, protocol: str) -> str:
@@ -52,6 +60,7 @@ def mark(results: Results, pairs: Sequence[Pair], codec: str, protocol: str) -> 
         if (pair.codec, pair.protocol) == (codec, protocol)
         and pair.p_windows is not None
         and pair.p_windows <= limit
+        and pair.comparison.difference.low is not None
         and pair.comparison.difference.remark is None
     }
     return "".join(sign for name, sign in _signs(results) if name in differing)
@@ -109,6 +118,7 @@ def comparisons_table(results: Results, pairs: Sequence[Pair]) -> Table:
         row: Row = {"representation": pair.codec, "baseline": pair.baseline, "protocol": pair.protocol}
         row |= interval_row("difference", test.difference)
         row |= {"difference_mark": mark(results, [pair], pair.codec, pair.protocol)}
+        row |= {"matched": "same size" if pair.baseline in matched(results, pair.codec) else None}
         row |= {"p_windows": test.p, "p_windows_holm": pair.p_windows}
         row |= {"only_codec_right": test.only_first, "only_baseline_right": test.only_second}
         row |= {"p_recordings": test.mcnemar_p, "p_recordings_holm": pair.p_recordings}
@@ -118,6 +128,7 @@ def comparisons_table(results: Results, pairs: Sequence[Pair]) -> Table:
     columns: dict[str, Show] = {
         "representation": text("representation"),
         "against": text("baseline"),
+        "size": text("matched"),
         "protocol": text("protocol"),
         "difference, points": show_interval("difference", sign=True),
         "p, windows": _show_p("p_windows"),
@@ -131,10 +142,14 @@ def comparisons_table(results: Results, pairs: Sequence[Pair]) -> Table:
     notes = [
         "Difference of window accuracy, codec minus spectrogram, on the same recordings, resampled together.",
         explain_marks(results),
+        "same size: the spectrogram has the codec's bands and frames, and the classifier as many parameters; not marked.",
         "p, windows: two-sided, from the same bootstrap. p, recordings: McNemar's exact test, a recording's class "
         "being that of its windows' mean probabilities over all seeds.",
         f"Corrected: Holm, for the {len(pairs)} pairs of this table.",
     ]
+    least = len(pairs) * 2 / (1 + results.params.statistics.resamples)
+    if least > 1 - results.params.statistics.confidence:
+        notes.append(f"Nothing can be marked: with so few resamples no corrected p of windows is below {least:.2g}.")
     return Table(f"Comparisons: {results.dataset}, codec against spectrogram", rows, columns, notes)
 
 

@@ -52,7 +52,7 @@ def figure_ladder(results: Results, chosen: dict[str, Style], chance: float) -> 
         figure.legend(loc="outside lower center", ncols=3, handlelength=3.5)
         confidence = f"{results.params.statistics.confidence:.0%}"
         figure.suptitle(
-            f"{results.dataset}: from the published recipe to a fair one, one change a step\n"
+            f"{results.dataset}: from the published recipe to a fair one, each step named by what it changes\n"
             f"bars: {confidence} interval, bootstrap over sources and seeds",
             fontsize=11,
         )

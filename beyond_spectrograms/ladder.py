@@ -52,6 +52,8 @@ def ladder_table(results: Results, pairs: Sequence[Pair]) -> Table:
     columns |= {f"{protocol} %": show_interval(protocol) for protocol in rungs(results)}
     columns["note"] = text("note")
     notes = [*step_notes(results), explain_intervals(results), explain_marks(results)]
+    if {"mel", "log_mel", "log_mel_2048"} <= set(results.rows):
+        notes.append("log_mel is mel in decibels; log_mel_2048 has a larger n_fft, and with it hop_length and window.")
     return Table(f"Ladder: {results.dataset}, window accuracy", rows, columns, notes)
 
 
@@ -85,11 +87,12 @@ def leakage_table(results: Results) -> Table | None:
     steps = [
         (before, after)
         for before, after in pairwise(names)
-        if (protocols[before].split, protocols[after].split) == ("window", "source")
+        if protocols[before].split == "window"
+        and protocols[after] == protocols[before].model_copy(update={"split": "source"})
     ]
     if not steps:
         return None
-    ((before, after),) = steps
+    before, after = steps[0]
     rows: list[Row] = []
     for name in results.rows:
         leaky, clean = (results.cell(name, protocol) for protocol in (before, after))

@@ -46,7 +46,8 @@ def read_tables(path: Path) -> list[PageTable]:
                 tables.append(_table(title, lines, notes))
             title, lines, notes = line.removeprefix("# ").strip(), [], []
         elif line.startswith("|") and not re.fullmatch(r"[|\-: ]+", line):
-            cells = tuple(cell.strip() for cell in line.strip().removeprefix("|").removesuffix("|").split("|"))
+            parts = re.split(r"(?<!\\)\|", line.strip())[1:-1]
+            cells = tuple(part.strip().replace(r"\|", "|") for part in parts)
             if not title:
                 raise PageError(f"{path}, line {number}: a table without a title. Run its stage again.")
             if lines and len(cells) != len(lines[0]):

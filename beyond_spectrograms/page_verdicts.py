@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from beyond_spectrograms.claims import ANY_PROTOCOL, CLAIMS, Outcome, Verdict
+from beyond_spectrograms.claims import ANY_PROTOCOL, CLAIMS, MEASURED, Outcome, Verdict
 from beyond_spectrograms.page_tables import PageError
 from beyond_spectrograms.results import Record, Results, read_record
 
@@ -102,7 +102,7 @@ def show_figures(verdict: Verdict) -> str:
 def matrices(verdicts: Verdicts, results: Results) -> list[Matrix]:
     """Arrange one data set's verdicts, protocols and codecs in the order of params.yaml, controls last.
 
-    What was judged of any protocol (times) stands in the matrix of each.
+    What was judged of any protocol (times) stands in the matrix of each whose classifier was timed.
     """
     mine = [verdict for verdict in verdicts.verdicts if verdict.dataset == results.dataset]
     cells = {(v.protocol, v.baseline, v.representation, v.claim): v for v in mine}
@@ -110,6 +110,8 @@ def matrices(verdicts: Verdicts, results: Results) -> list[Matrix]:
     protocols = [name for name in results.params.protocols if any(verdict.protocol == name for verdict in mine)]
     found = []
     for protocol in protocols or [ANY_PROTOCOL] * bool(mine):
+        alike = protocol == ANY_PROTOCOL or results.params.protocols[protocol].classifier == MEASURED
+        timed = {key[1:]: verdict for key, verdict in cells.items() if key[0] == ANY_PROTOCOL and alike}
         for baseline in results.params.claims.baselines:
             judged = {v.representation for v in mine if (v.protocol, v.baseline) == (protocol, baseline)}
             judged |= {v.representation for v in mine if v.baseline == baseline and v.representation not in trained}
@@ -119,7 +121,7 @@ def matrices(verdicts: Verdicts, results: Results) -> list[Matrix]:
                     results.label(name),
                     results.is_control(name),
                     tuple(
-                        cells.get((protocol, baseline, name, claim), cells.get((ANY_PROTOCOL, baseline, name, claim)))
+                        cells.get((protocol, baseline, name, claim), timed.get((baseline, name, claim)))
                         for claim in verdicts.rules
                     ),
                 )

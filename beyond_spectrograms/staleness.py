@@ -21,16 +21,16 @@ from beyond_spectrograms.params import load_params, weights_of
 SCORES = Path("metrics/scores")
 
 
-def stages_of(dataset: str, representation: str, protocol: str) -> list[str]:
-    """Name the stages between a sound and the scores of a cell, in order."""
+def stages_of(dataset: str, representation: str, protocol: str, suffix: str = "") -> list[str]:
+    """Name the stages between a sound and the scores of a cell, in order; those of an ablation end in `suffix`."""
     return [
         f"download@{dataset}",
         f"resample@{dataset}",
         f"split@{dataset}",
-        f"download_weights@{representation}",
-        f"featurize@{dataset}-{representation}",
-        f"train@{dataset}-{representation}-{protocol}",
-        f"evaluate@{dataset}-{representation}-{protocol}",
+        f"download_weights{suffix}@{representation}",
+        f"featurize{suffix}@{dataset}-{representation}",
+        f"train{suffix}@{dataset}-{representation}-{protocol}",
+        f"evaluate{suffix}@{dataset}-{representation}-{protocol}",
     ]
 
 
@@ -42,23 +42,24 @@ def stale_results(scores: Path = SCORES) -> tuple[dict[str, str], int]:
     """
     params = load_params()
     cells = {path: (path.parent.name, *path.stem.rsplit("-", 1)) for path in sorted(scores.glob("*/*.json"))}
-    grid = params.grid
-    in_grid = {
-        cell
-        for cell in cells.values()
-        if cell[0] in grid.datasets and cell[1] in grid.representations and cell[2] in grid.protocols
+    ways = {
+        (dataset, name, protocol): stages_of(dataset, name, protocol, suffix)
+        for product, suffix in ((params.grid, ""), (params.ablations, "_ablation"))
+        for dataset in params.grid.datasets
+        for name in product.representations
+        for protocol in product.protocols
     }
-    changed = changed_stages([stages_of(*cell)[-1] for cell in sorted(in_grid)]) if in_grid else {}
+    judged = {path: ways[cell] for path, cell in cells.items() if cell in ways}
+    changed = changed_stages(sorted({way[-1] for way in judged.values()})) if judged else {}
     for name, representation in params.representations.items():
-        if not weights_of(representation) and changed.get(f"download_weights@{name}") == ["weights"]:
-            del changed[f"download_weights@{name}"]  # the stage tracks all records of weights, and this one needs none
+        for stage in (f"download_weights@{name}", f"download_weights_ablation@{name}"):
+            if not weights_of(representation) and changed.get(stage) == ["weights"]:
+                del changed[stage]  # it tracks all records of weights, and this one needs none
     stale = {}
-    for path, cell in cells.items():
-        if cell not in in_grid:
-            continue
-        if reasons := [f"{stage} ({', '.join(changed[stage])})" for stage in stages_of(*cell) if stage in changed]:
+    for path, way in judged.items():
+        if reasons := [f"{stage} ({', '.join(changed[stage])})" for stage in way if stage in changed]:
             stale[str(path)] = f"changed: {', '.join(reasons)}"
-    return stale, len(in_grid)
+    return stale, len(judged)
 
 
 def changed_stages(targets: Sequence[str]) -> dict[str, list[str]]:

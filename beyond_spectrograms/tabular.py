@@ -33,7 +33,8 @@ def to_csv(rows: list[Row], keys: list[str]) -> str:
 
 def to_markdown(table: Table) -> str:
     """Lay out the title, the table padded so that its source is legible too, and the notes."""
-    cells = [list(table.columns), *([show(row) for show in table.columns.values()] for row in table.rows)]
+    shown = [list(table.columns), *([show(row) for show in table.columns.values()] for row in table.rows)]
+    cells = [[cell.replace("|", r"\|") for cell in row] for row in shown]  # a bar of a name is no border
     widths = [max(3, *(len(cell) for cell in column)) for column in zip(*cells, strict=True)]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells

@@ -10,8 +10,7 @@ recording makes runs differ too and so counts twice: this errs to the wide side.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+MINIMUM_FOLDS = 3  # with two, Student's limits are 13 standard errors wide
 RESAMPLED_AT_ONCE = 2**20  # sources drawn in one go: bounds memory to some 30 MB
 
 
@@ -95,7 +95,7 @@ def compare(first: Recordings, second: Recordings, statistics: Statistics) -> Co
 
     p is twice the smaller share of resamples on either side of 0, as (1 + count) / (1 + resamples), which is never 0
     (Davison & Hinkley 1997, Bootstrap Methods, ch. 4; Phipson & Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9(1), 39).
-    The limits are percentiles and not BCa, so that they leave out 0 exactly where p <= 1 - confidence.
+    The limits are percentiles and not BCa, so that they leave out 0 where p <= 1 - confidence.
 
     Raises:
         ResultError: the cells were not tested on the same recordings, or on another number of their windows.
@@ -139,7 +139,8 @@ def _difference(first: Recordings, second: Recordings, statistics: Statistics) -
     tail = 1 + min(int(np.sum(replicates <= 0)), int(np.sum(replicates >= 0)))
     p = min(1.0, 2 * tail / (1 + statistics.resamples))
     if replicates.min() == replicates.max():
-        return Interval(one - other, reason="Every source differs alike: there is no spread to resample."), p
+        why = "Every source differs alike: there is no spread to resample."
+        return Interval(one - other, reason=why, remark=_remark(statistics, first, second)), p
     limits = _order_statistics(replicates, _tails(statistics.confidence))
     return Interval(one - other, *limits, remark=_remark(statistics, first, second)), p
 
@@ -153,28 +154,33 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else next(adjusted) for p in p_values]
 
 
-def mean_interval(values: Sequence[float], statistics: Statistics) -> Interval:
-    """Mean of a figure that every run has one of; see `_runs_interval`."""
-    return _runs_interval(values, np.mean, statistics)
+def fold_interval(values: Mapping[tuple[int, int], float], statistics: Statistics) -> Interval:
+    """Mean of a figure that every run (fold, seed) has one of, with Student's limits over the means of folds.
+
+    Runs of one fold share their data, so the fold is the unit; a percentile bootstrap of five would miss the truth far
+    too often (simulated: 17 % instead of 5 % where half of the variance is the folds').
+    """
+    from scipy.stats import t as student
+
+    by_fold: dict[int, list[float]] = {}
+    for (fold, _), value in sorted(values.items()):
+        by_fold.setdefault(fold, []).append(value)
+    means = np.array([np.mean(found) for found in by_fold.values()])
+    value = float(means.mean())
+    if len(means) < MINIMUM_FOLDS:
+        return Interval(value, reason=f"Only {len(means)} folds were run; {MINIMUM_FOLDS} are needed for an interval.")
+    half = float(student.ppf((1 + statistics.confidence) / 2, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5)
+    return Interval(value, value - half, value + half)
 
 
 def median_interval(values: Sequence[float], statistics: Statistics) -> Interval:
-    """Median of a figure that every run has one of; see `_runs_interval`."""
-    return _runs_interval(values, np.median, statistics)
-
-
-def _runs_interval(values: Sequence[float], statistic: Callable[..., Floats], statistics: Statistics) -> Interval:
-    """Resample runs for percentile limits; a value may be inf, for never. No value, or NaN, is a ResultError."""
-    if not values or any(math.isnan(value) for value in values):
-        raise ResultError(f"{list(values)}: not a figure for each run. Leave out the runs that have none.")
-    runs = np.sort(np.array(values, dtype=np.float64))  # sorted: the order of the runs must not matter
-    value = float(statistic(runs))
-    if reason := _too_few(len(runs), statistics.minimum_runs, "training runs have this figure"):
-        return Interval(value, reason=reason)
-    drawn = np.random.default_rng(statistics.seed).integers(len(runs), size=(statistics.resamples, len(runs)))
-    low, high = _order_statistics(statistic(runs[drawn], axis=1), _tails(statistics.confidence))
-    same = f"All {len(runs)} runs gave the same figure: there is no spread to resample."
-    return Interval(value, low, high, remark=same if runs[0] == runs[-1] else None)
+    """Median of figures that are independent of one another, with percentile limits by bootstrap."""
+    if reason := _too_few(len(values), statistics.minimum_runs, "values were measured"):
+        return Interval(float(np.median(values)), reason=reason)
+    measured = np.sort(np.array(values, dtype=np.float64))  # sorted: their order must not matter
+    drawn = np.random.default_rng(statistics.seed).integers(len(measured), size=(statistics.resamples, len(measured)))
+    low, high = _order_statistics(np.median(measured[drawn], axis=1), _tails(statistics.confidence))
+    return Interval(float(np.median(measured)), low, high)
 
 
 def bca_limits(replicates: Floats, value: float, left_out: Floats, confidence: float) -> tuple[float, float]:

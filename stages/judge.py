@@ -43,7 +43,10 @@ def main() -> None:
             results = read_results(params, dataset, params.grid, params.ablations)
             judged.append((results, read_all_costs(results)))
     write_claims(judged, Path("metrics/claims"))
-    print("metrics/claims.md:", ", ".join(results.dataset for results, _ in judged))
+    names = [results.dataset for results, _ in judged]
+    print("metrics/claims.md:", ", ".join(names))
+    if missing := [name for name in params.grid.datasets if name not in names]:
+        print("not run, not judged:", ", ".join(missing))
 
 
 if __name__ == "__main__":

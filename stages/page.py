@@ -103,7 +103,7 @@ def read_excerpts(results: Results) -> tuple[BestCell | None, list[Excerpt]]:
 
 
 def write_demo_page(params: Params) -> None:
-    """Write the demo's page; stage demo calls this after its tables."""
+    """Write the demo's page over its cells and tables."""
     results = read_results(params, "demo", params.demo)
     write_page(params, [results], {"demo": DEMO_TABLES}, DEMO_VERDICTS, DEMO_PAGE)
 

@@ -83,6 +83,19 @@ class Params(Section):
         for key, representation in self.representations.items():
             for weights in weights_of(representation):
                 _choose(f"representations.{key}.weights", weights, self.weights)
+        if names := [name for name in self.claims.baselines if self.representations[name].kind != "mel"]:
+            raise ValueError(f"claims.baselines: {names[0]!r} is no spectrogram; codecs are compared with spectrograms")
+        for where, names in (("baselines", self.claims.baselines), ("ladder", self.claims.ladder)):
+            if len(set(names)) < len(names):
+                raise ValueError(f"claims.{where} names one twice: {', '.join(names)}")
+        run = [*self.grid.representations, *self.ablations.representations]
+        for where, names, needed in (
+            ("claims.baselines", self.claims.baselines, run),
+            ("demo.representations", self.demo.representations, self.grid.representations),
+            ("demo.protocols", self.demo.protocols, self.grid.protocols),
+        ):
+            if missing := [name for name in names if name not in needed]:
+                raise ValueError(f"{where}: {missing[0]!r} is not in the grid, and its results are needed")
         if both := [name for name in self.ablations.representations if name in self.grid.representations]:
             raise ValueError(f"ablations.representations: {both[0]!r} is in grid.representations as well")
         for key, protocol in self.protocols.items():
