@@ -87,7 +87,7 @@ def judge(results: Results, costs: Mapping[str, Costs]) -> list[Verdict]:
         if not results.is_codec(codec) or results.params.protocols[protocol].shuffle_labels:
             continue
         for baseline in results.params.claims.baselines:
-            if codec != baseline and results.cell(baseline, protocol).scores:
+            if (baseline, protocol) in results.cells:
                 verdicts += _judge_training(results, codec, baseline, protocol, costs.get(codec))
     for codec, measured in costs.items():
         if results.is_codec(codec):
@@ -139,7 +139,8 @@ def _judge_training(
         reason = f"{_show(seconds)} times the seconds of {baseline}, a step taking {step:.2f} times as long{least}"
         yield verdict("convergence_seconds", seconds, outcome, reason)
 
-    ahead = {key: mine - theirs for key, (mine, theirs) in runs.items()}
+    ours = results.cell(codec, protocol)
+    ahead = {key: _ahead(mine, theirs, ours, key) for key, (mine, theirs) in runs.items()}
     interval = fold_interval({key: float(each.mean()) for key, each in ahead.items()}, statistics)
     shortest = min(map(len, ahead.values()))
     share = float((np.mean([each[:shortest] for each in ahead.values()], axis=0) > 0).mean())
@@ -148,24 +149,29 @@ def _judge_training(
 
 
 def _pair_runs(ours: Cell, theirs: Cell) -> dict[tuple[int, int], tuple[Values, Values]]:
-    """Pair validation accuracies [epochs] by (fold, seed), both over the epochs the two were trained for.
+    """Pair validation accuracies [epochs] by (fold, seed); a codec's run that diverged ends early, maybe at once.
 
-    A baseline's run that diverged sets no level and is left out. A codec's run that diverged counts as guessing from
-    there on: that a recipe diverges is part of how it converges.
+    A baseline's run that diverged sets no level and is left out.
     """
     others = {(curve.fold, curve.seed): curve.validation_accuracy for curve in theirs.whole_curves}
-    mine = {(curve.fold, curve.seed): curve.validation_accuracy for curve in ours.curves}
-    gone = {(run.fold, run.seed) for run in ours.scores.by_fold if run.diverged_at_epoch} if ours.scores else set()
-    pairs = {}
-    for key, other in others.items():
-        found = mine.get(key, np.empty(0))
-        if key in gone and ours.scores:
-            guessing = np.full(max(0, len(other) - len(found)), 1 / len(ours.scores.confusion.classes))
-            found = np.concatenate([found, guessing])
-        if len(found):
-            both = min(len(found), len(other))
-            pairs[key] = (found[:both], other[:both])
-    return pairs
+    mine = {key: np.empty(0) for key in _diverged(ours)}
+    mine |= {(curve.fold, curve.seed): curve.validation_accuracy for curve in ours.curves}
+    return {key: (mine[key], other) for key, other in others.items() if key in mine}
+
+
+def _diverged(cell: Cell) -> set[tuple[int, int]]:
+    runs = cell.scores.by_fold if cell.scores else []
+    return {(run.fold, run.seed) for run in runs if run.diverged_at_epoch is not None}
+
+
+def _ahead(mine: Values, theirs: Values, cell: Cell, run: tuple[int, int]) -> Values:
+    """Subtract the baseline's accuracies at the epochs both have; a run that diverged guesses from there on."""
+    if run in _diverged(cell) and cell.scores:
+        guessing = np.full(max(0, len(theirs) - len(mine)), 1 / len(cell.scores.confusion.classes))
+        mine = np.concatenate([mine, guessing])
+    both = min(len(mine), len(theirs))
+    ahead: Values = mine[:both] - theirs[:both]
+    return ahead
 
 
 def _is_measured(results: Results, protocol: str) -> bool:

@@ -142,7 +142,7 @@ def comparisons_table(results: Results, pairs: Sequence[Pair]) -> Table:
     notes = [
         "Difference of window accuracy, codec minus spectrogram, on the same recordings, resampled together.",
         explain_marks(results),
-        "same size: the spectrogram has the codec's bands and frames, and the classifier as many parameters; not marked.",
+        "same size: a spectrogram with the bands and frames of the codec, the classifier so of its size. Not marked.",
         "p, windows: two-sided, from the same bootstrap. p, recordings: McNemar's exact test, a recording's class "
         "being that of its windows' mean probabilities over all seeds.",
         f"Corrected: Holm, for the {len(pairs)} pairs of this table.",

@@ -44,8 +44,8 @@ def figure_ladder(results: Results, chosen: dict[str, Style], chance: float) -> 
         axes.annotate(
             "chance", (1, 100 * chance), (-4, 3), ("axes fraction", "data"), textcoords="offset points", ha="right"
         )
-        wrapped = [step.replace(", ", "\n") for step in steps]
-        axes.set_xticks(range(len(names)), [f"{n}\n{s}" for n, s in zip(names, wrapped, strict=True)], fontsize=10)
+        wrapped = [step.replace(", ", "\n").replace(": ", ":\n") for step in steps]
+        axes.set_xticks(range(len(names)), [f"{n}\n{s}" for n, s in zip(names, wrapped, strict=True)], fontsize=9)
         axes.set_ylabel("test windows right (%)")
         axes.set_ylim(0, None)
         axes.grid(axis="y", alpha=0.3)

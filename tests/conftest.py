@@ -13,12 +13,19 @@ import numpy as np
 import pytest
 import yaml
 
-from beyond_spectrograms.audio import Waveform
+from beyond_spectrograms.audio import Format, Waveform
 from beyond_spectrograms.downloads import MIRROR_VARIABLE
 
 REPOSITORY = Path(__file__).parents[1]
+sys.path.insert(0, str(REPOSITORY))  # stages are run from the checkout and not installed
 
 StartStage = Callable[..., subprocess.Popen[str]]
+
+
+def stack(noise: Callable[..., Waveform], count: int, form: Format, seconds: float = 1.0) -> Waveform:
+    """Make windows [count, channels, samples] of noise, each of another loudness; both channels are the same."""
+    windows = [noise(seconds, form.sample_rate, seed) * 10.0**-seed for seed in range(count)]
+    return np.repeat(np.stack(windows).astype(np.float32)[:, None], form.channels, axis=1)
 
 
 @pytest.fixture(scope="session")
@@ -103,3 +110,14 @@ def mirror() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real weights: {MIRROR_VARIABLE} is not set and there is no ../shared/mirror")
     return folder
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: the last bits of a convolution depend on how many share it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -118,5 +118,10 @@ def claims(*datasets: str) -> dict[str, Any]:
                     told = {"dataset": dataset, "representation": codec, "protocol": protocol, "baseline": "mel"}
                     reason = f"{codec} {protocol} {value} times <mel>."
                     limits = {"value": value, "low": value / 2, "high": None if claim == "convergence" else 2 * value}
-                    verdicts.append(told | {"claim": claim, "verdict": verdict, "reason": reason} | limits)
+                    verdicts.append(
+                        told
+                        | {"claim": claim, "verdict": verdict, "reason": reason}
+                        | limits
+                        | {"control": "untrained" in told["representation"]}
+                    )
     return {"rules": {claim: f"The rule of {claim}." for claim in CLAIMS}, "verdicts": verdicts}

@@ -1,17 +1,31 @@
-"""The two networks: their shapes, and that our order of layers is the released code's."""
+"""The networks: their shapes, that our order of layers is the released code's, codes as tokens, the mean over time."""
 
 import pytest
 import torch
+from conftest import REPOSITORY
 from torch import nn
 
-from beyond_spectrograms.classifiers import ClassifierError, Standardize, choose_device, conv1d, conv2d
+from beyond_spectrograms.classifiers import (
+    CLASSIFIERS,
+    TOKEN_SIZE,
+    ClassifierError,
+    EmbedCodes,
+    Standardize,
+    build_network,
+    choose_device,
+    conv1d,
+    conv2d,
+    mean_linear,
+)
+from beyond_spectrograms.params import load_params
+
+PROTOCOLS = load_params(REPOSITORY / "params.yaml").protocols
 
 
 @pytest.mark.parametrize(("bands", "frames"), [(128, 173), (128, 150), (128, 75), (64, 50)])
-def test_both_take_every_representation_and_give_logits(bands: int, frames: int) -> None:
-    windows = torch.randn(3, bands, frames)
-    assert conv1d(bands, frames, 10)(windows).shape == (3, 10)
-    assert conv2d(bands, frames, 10)(windows).shape == (3, 10)
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_all_take_every_representation_and_give_logits(bands: int, frames: int, classifier: str) -> None:
+    assert CLASSIFIERS[classifier](bands, frames, 10)(torch.randn(3, bands, frames)).shape == (3, 10)
 
 
 def test_conv1d_has_the_parameters_of_the_released_network() -> None:
@@ -56,3 +70,54 @@ def test_cuda_asked_for_and_absent_stops() -> None:
     with pytest.raises(ClassifierError) as raised:
         choose_device("cuda")
     assert str(raised.value) == "device is cuda in params.yaml, and torch finds no CUDA device. Choose auto or cpu."
+
+
+def test_mean_linear_is_a_linear_map_of_the_mean_over_time() -> None:
+    network, windows = mean_linear(6, 50, 4), torch.randn(5, 6, 50)
+    linear = network[-1]
+    expected = windows.mean(2) @ linear.weight.T + linear.bias
+    torch.testing.assert_close(network(windows), expected)
+    torch.testing.assert_close(network(windows[:, :, torch.randperm(50)]), expected)  # the order of frames is lost
+    assert sum(parameter.numel() for parameter in network.parameters()) == 6 * 4 + 4
+
+
+def test_embedded_codes_are_a_plain_sum_over_codebooks_each_with_entries_of_its_own() -> None:
+    codes = torch.randint(0, 16, (3, 5, 7)).float()  # [windows, codebooks, frames], as cached
+    layer = EmbedCodes(5, 16)
+    embedded = layer(codes)
+    assert embedded.shape == (3, TOKEN_SIZE, 7)
+    tables = layer.table.weight.reshape(5, 16, TOKEN_SIZE)
+    for window in range(3):
+        for frame in range(7):
+            vectors = [nn.functional.embedding(codes[window, book, frame].long(), tables[book]) for book in range(5)]
+            torch.testing.assert_close(embedded[window, :, frame], torch.stack(vectors).sum(0))
+
+
+@pytest.mark.parametrize("codebooks", [1, 16, 46])
+def test_embedded_codes_start_at_variance_1_however_many_codebooks_there_are(codebooks: int) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        codes = torch.randint(0, 1024, (4, codebooks, 50)).float()
+        assert EmbedCodes(codebooks, 1024)(codes).var().item() == pytest.approx(1, abs=0.1)
+
+
+def test_only_the_entries_of_a_codebook_that_occur_are_learnt() -> None:
+    layer = EmbedCodes(2, 4)
+    layer(torch.tensor([[[1.0, 1.0], [3.0, 0.0]]])).sum().backward()
+    learnt = layer.table.weight.grad.abs().sum(1).nonzero().ravel().tolist()
+    assert learnt == [1, 4 + 0, 4 + 3]
+
+
+@pytest.mark.parametrize("protocol", ["paper", "fair", "mean_linear"])
+def test_codes_are_embedded_and_never_standardised(protocol: str) -> None:
+    network = build_network(PROTOCOLS[protocol], 16, 50, 10, 1024)
+    assert isinstance(network[0], EmbedCodes)
+    assert not any(isinstance(layer, Standardize) for layer in network)
+    assert network(torch.randint(0, 1024, (3, 16, 50)).float()).shape == (3, 10)
+
+
+def test_numbers_are_standardised_where_the_protocol_says_so() -> None:
+    networks = {name: build_network(PROTOCOLS[name], 64, 50, 10, None) for name in ("source_split", "standardized")}
+    assert isinstance(networks["standardized"][0], Standardize)
+    assert not any(isinstance(layer, Standardize) for layer in networks["source_split"])
+    assert isinstance(build_network(PROTOCOLS["mean_linear"], 64, 50, 10, None)[-1], nn.Linear)

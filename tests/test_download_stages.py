@@ -214,11 +214,7 @@ def test_weights_are_copied_under_their_own_name(mirror: Path, monkeypatch: pyte
     found = contents("data/weights/soundstream")
     assert json.loads(found.pop("record.json")) == {
         "weights": "soundstream_encoder",
-        "file": "encoder-01.tflite",
-        "url": url,
-        "bytes": 7,
-        "sha256": sha256,
-        "licence": "Apache-2.0",
+        "files": [{"file": "encoder-01.tflite", "url": url, "bytes": 7, "sha256": sha256, "licence": "Apache-2.0"}],
     }
     assert found == {"encoder-01.tflite": b"weights"}
 
@@ -231,8 +227,28 @@ def test_a_representation_without_weights_has_the_record_alone(
     assert run_stage("download_weights", representation, monkeypatch) is None
     found = contents(f"data/weights/{representation}")
     assert list(found) == ["record.json"]
-    empty = dict.fromkeys(("file", "url", "bytes", "sha256", "licence"))
-    assert json.loads(found["record.json"]) == {"weights": weights, **empty}
+    assert json.loads(found["record.json"]) == {"weights": weights, "files": []}
+
+
+def test_two_weights_files_are_listed_in_the_order_the_representation_names_them(
+    mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = {}
+    for name, file in (("soundstream_encoder", "z_first.tflite"), ("soundstream_quantizer", "a_second.tflite")):
+        (mirror / file).write_bytes(file.encode())
+        sha256 = hashlib.sha256(file.encode()).hexdigest()
+        url = f"https://example.org/{file}"
+        records[name] = {"url": url, "bytes": len(file), "sha256": sha256, "licence": "Apache-2.0"}
+    write_params({}, records)
+    assert run_stage("download_weights", "soundstream_3200bps", monkeypatch) is None
+    found = contents("data/weights/soundstream_3200bps")
+    record = json.loads(found.pop("record.json"))
+    assert record["weights"] == ["soundstream_encoder", "soundstream_quantizer"]
+    assert record["files"] == [
+        {"file": "z_first.tflite", **records["soundstream_encoder"]},
+        {"file": "a_second.tflite", **records["soundstream_quantizer"]},
+    ]
+    assert found == {"z_first.tflite": b"z_first.tflite", "a_second.tflite": b"a_second.tflite"}
 
 
 def test_missing_weights_are_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,17 +72,18 @@ def test_other_params_or_other_windows_compute_everything_anew(folder: Path) -> 
 
 
 def test_the_fingerprint_follows_params_weights_and_window_length(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).write_text(name)
+    a, b = tmp_path / "a", tmp_path / "b"
+    for path in (a, b):
+        path.write_text(path.name)
     made = [
         fingerprint(Envelope(), record, weights, length_s)
         for record, weights, length_s in (
-            ({"n": 1}, None, 1.0), ({"n": 2}, None, 1.0), ({"n": 1}, None, 2.0),
-            ({"n": 1}, tmp_path / "a", 1.0), ({"n": 1}, tmp_path / "b", 1.0),
+            ({"n": 1}, [], 1.0), ({"n": 2}, [], 1.0), ({"n": 1}, [], 2.0),
+            ({"n": 1}, [a], 1.0), ({"n": 1}, [b], 1.0), ({"n": 1}, [a, b], 1.0), ({"n": 1}, [b, a], 1.0),
         )
     ]  # fmt: skip
-    assert len(set(made)) == 5
-    assert made[0] == fingerprint(Envelope(), {"n": 1}, None, 1.0)
+    assert len(set(made)) == 7
+    assert made[0] == fingerprint(Envelope(), {"n": 1}, [], 1.0)
 
 
 def test_the_fingerprint_follows_the_code_that_decides_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +95,7 @@ def test_the_fingerprint_follows_the_code_that_decides_a_window(monkeypatch: pyt
         return original(path)
 
     monkeypatch.setattr(Path, "read_bytes", watch)
-    fingerprint(Envelope(), {}, None, 1.0)
+    fingerprint(Envelope(), {}, [], 1.0)
     assert sorted(read) == ["audio.py", "base.py", "envelope.py", "features.py"]
 
 

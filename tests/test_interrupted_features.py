@@ -138,7 +138,7 @@ def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(
     table = windows_of(*range(clips), windows=seconds).assign(label="cat", group="g", fold=1, silent=0)
     table.to_csv(project / "data/splits/pets/windows.csv", index=False)
     (project / "data/weights/mel").mkdir(parents=True)
-    (project / "data/weights/mel/record.json").write_text(json.dumps({"weights": None, "file": None}))
+    (project / "data/weights/mel/record.json").write_text(json.dumps({"weights": None, "files": []}))
     journal = project / "data/partial/features/pets-mel/journal.jsonl"
 
     def lines() -> int:
@@ -157,8 +157,8 @@ def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(
     assert output.startswith(f"pets as mel: {clips * seconds} windows, {clips * seconds} s of sound, 35 MB\ncomputed ")
     undisturbed = project / "undisturbed"
     record = load_params().representations["mel"]
-    mel = create_representation("mel", record, None)
-    mark = fingerprint(mel, record.model_dump(), None, 1.0)
+    mel = create_representation("mel", record, [])
+    mark = fingerprint(mel, record.model_dump(), [], 1.0)
     extract(mel, table, project / "data/clips/pets", length_s=1.0, mark=mark, place=undisturbed, work=project / "work")
     assert contents(project / "data/features/pets/mel") == contents(undisturbed)
     assert sorted(contents(undisturbed)) == ["features.npy", "index.json"]

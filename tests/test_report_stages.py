@@ -8,17 +8,34 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from cells import write, write_dataset, write_params
+from cells import write, write_cell, write_dataset, write_features, write_params
 
 from beyond_spectrograms.plots_page import page
 
 ROOT = Path(__file__).parent.parent
-TABLES = [
-    f"{table}.{suffix}"
-    for table in ("convergence", "results", "sizes", "table_1", "table_2", "times")
-    for suffix in ("csv", "md")
+
+
+def listed(names: str, *suffixes: str) -> list[str]:
+    return [f"{name}.{suffix}" for name in names.split() for suffix in suffixes]
+
+
+TABLES = listed(
+    "advantage bitrates-fair comparisons convergence costs ladder leakage_gap results sizes table_1 table_2",
+    "csv",
+    "md",
+)
+FIGURES = listed(
+    "bitrates-fair confusion-best_checkpoint confusion-fair confusion-source_split figure_2 figure_4-best_checkpoint "
+    "figure_4-fair figure_4-source_split ladder",
+    "png",
+    "svg",
+)
+DEMO_TABLES = [
+    *listed("advantage", "csv", "md"),
+    *listed("claims", "json", "md"),
+    *listed("comparisons convergence costs ladder results sizes table_1 table_2", "csv", "md"),
 ]
-FIGURES = [f"{name}.{suffix}" for name in ("confusion-fair", "figure_2", "figure_4-fair") for suffix in ("png", "svg")]
+PROTOCOLS = ["best_checkpoint", "source_split", "fair"]
 
 
 def run(folder: Path, *command: str, expect: int = 0) -> str:
@@ -33,7 +50,8 @@ def stage(folder: Path, name: str, *arguments: str, expect: int = 0) -> str:
 
 
 def grid(*representations: str) -> dict[str, list[str]]:
-    return {"datasets": ["esc10"], "representations": list(representations), "protocols": ["fair"]}
+    needed = dict.fromkeys([*representations, "mel", "log_mel_2048"])  # what codecs are compared with
+    return {"datasets": ["esc10"], "representations": list(needed), "protocols": PROTOCOLS}
 
 
 def names(folder: Path) -> list[str]:
@@ -41,15 +59,22 @@ def names(folder: Path) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Read all files but the times stages took, which no two runs share."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.parent.name != "durations")
+    return {str(path): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of three representations, reported over two of them and one that was not run."""
+    """A data set of three representations, reported over two of them, two that were not run, and ablations."""
     folder = tmp_path_factory.mktemp("reported")
-    write_params(folder, grid=grid("mel", "soundstream", "encodec_24khz"))
-    write_dataset(folder, "esc10", ["mel", "soundstream", "log_mel"], ["fair"])
+    ablations = {"representations": ["soundstream_3200bps", "encodec_24khz_3000bps"], "protocols": ["fair"]}
+    demo = {"representations": ["mel"], "protocols": ["fair"]}
+    asked_for = grid("mel", "log_mel_2048", "soundstream", "encodec_24khz")
+    write_params(folder, grid=asked_for, ablations=ablations, demo=demo)
+    write_dataset(folder, "esc10", ["mel", "soundstream", "log_mel"], PROTOCOLS)
+    write_features(folder, "esc10", "soundstream_3200bps")
+    write_cell(folder, "esc10", "soundstream_3200bps", "fair")
     stage(folder, "report", "esc10")
     return folder
 
@@ -60,13 +85,19 @@ def test_report_writes_every_table_and_figure(reported: Path) -> None:
     curves = pd.read_csv(reported / "plots/convergence/esc10.csv")
     assert list(curves["representation"].unique()) == ["mel", "soundstream"]
     # Folds of 14, 16 and 18 epochs: the mean runs to the end of the longest.
-    assert curves.groupby("representation")["epoch"].max().tolist() == [18, 18]
+    fair = curves[curves["protocol"] == "fair"]
+    assert fair.groupby("representation")["epoch"].max().tolist() == [18, 18]
 
 
 def test_results_outside_the_grid_are_not_read(reported: Path) -> None:
     table = pd.read_csv(reported / "metrics/tables/esc10/table_1.csv")
-    assert list(table["representation"]) == ["mel", "soundstream", "encodec_24khz", "encodec_48khz"]
-    assert table["note"].tolist()[2:] == ["not run", "not run"]
+    rows = [("mel", ""), ("log_mel_2048", "not run"), ("soundstream", "")]
+    rows += [("encodec_24khz", "not run"), ("encodec_48khz", "not run")]
+    few = "Only 12 sources were tested; 30 are needed for an interval."
+    expected = [(name, protocol, note or few) for protocol in PROTOCOLS for name, note in rows]
+    expected += [("soundstream_3200bps", "fair", few), ("encodec_24khz_3000bps", "fair", "not run")]
+    found = table[["representation", "protocol", "note"]].itertuples(index=False, name=None)
+    assert list(found) == expected
 
 
 def test_the_same_results_give_the_same_bytes_and_what_is_no_longer_run_goes(reported: Path, tmp_path: Path) -> None:
@@ -95,19 +126,66 @@ def test_demo_shows_its_table_and_where_the_pictures_are(tmp_path: Path) -> None
     write_params(tmp_path, demo={"representations": chosen, "protocols": ["fair"]})
     write_dataset(tmp_path, "demo", chosen, ["fair"])
     stage(tmp_path, "demo")
-    assert names(tmp_path / "metrics/demo") == TABLES
+    assert names(tmp_path / "metrics/demo") == DEMO_TABLES
     before = contents(tmp_path)
     printed = stage(tmp_path, "demo", "--show")
-    assert re.search(r"\| mel +\| 50.0 / 62.5 +\|", printed)
-    assert re.search(r"\| encodec_24khz +\| not run +\|", printed)
-    assert re.search(
-        r"encodec_24khz_untrained \| 40.0 / 52.5 .*control: untrained encoder, not EnCodec's result", printed
-    )
-    listed = [line.strip() for line in printed.splitlines() if line.startswith("  ")]
-    assert "metrics/demo/results.md" in listed
-    assert "plots/demo/figures/figure_4-fair.png" in listed
-    assert all((tmp_path / path).exists() for path in listed)
+    assert re.search(r"\| mel +\| 50.0 +\|", printed)
+    assert re.search(r"\| encodec_24khz +\| - +\| not run +\|", printed)
+    assert re.search(r"encodec_24khz_untrained \| 41.7 +\| control: untrained encoder, not EnCodec's result", printed)
+    shown = [line.strip() for line in printed.splitlines() if line.startswith("  ")]
+    assert "metrics/demo/results.md" in shown
+    assert "metrics/demo/claims.md" in shown
+    assert "plots/demo/figures/figure_4-fair.png" in shown
+    assert all((tmp_path / path).exists() for path in shown)
     assert contents(tmp_path) == before
+
+
+def test_the_demos_claims_are_those_of_its_cells(tmp_path: Path) -> None:
+    chosen = ["mel", "encodec_24khz_untrained"]
+    write_params(tmp_path, demo={"representations": chosen, "protocols": ["fair"]})
+    write_dataset(tmp_path, "demo", chosen, ["fair"])
+    stage(tmp_path, "demo")
+    judged = json.loads((tmp_path / "metrics/demo/claims.json").read_text(encoding="utf-8"))["verdicts"]
+    told = {verdict["claim"]: (verdict["verdict"], verdict["protocol"]) for verdict in judged}
+    assert {(verdict["dataset"], verdict["representation"], verdict["baseline"]) for verdict in judged} == {
+        ("demo", "encodec_24khz_untrained", "mel")
+    }
+    assert told == {
+        "convergence": ("does not hold", "fair"),
+        "convergence_seconds": ("undecided", "fair"),
+        "equal_epochs": ("does not hold", "fair"),
+        "speed_cached": ("holds", "any"),  # six rounds, each in half of mel's time
+        "speed_file": ("holds", "any"),
+    }
+
+
+def test_judge_writes_every_verdict_with_its_rule_for_the_data_sets_that_are_there(
+    reported: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(reported, folder)
+    assert "metrics/claims.md: esc10\n" in stage(folder, "judge")
+    claims = json.loads((folder / "metrics/claims.json").read_text(encoding="utf-8"))
+    cells = {(v["representation"], v["protocol"]) for v in claims["verdicts"]}
+    trained = {("soundstream", protocol) for protocol in PROTOCOLS} | {("soundstream_3200bps", "fair")}
+    assert cells == trained | {("soundstream", "any")}
+    assert set(claims["rules"]) == {v["claim"] for v in claims["verdicts"]}
+    page_text = (folder / "metrics/claims.md").read_text(encoding="utf-8")
+    assert page_text.startswith("# The paper's claims, judged\n\nEach codec against each spectrogram; ")
+    assert page_text.count("\n## esc10: (") == 5
+    assert all(rule in page_text for rule in claims["rules"].values())
+    before = contents(folder)
+    stage(folder, "judge")
+    assert contents(folder) == before
+
+
+def test_recordings_that_are_gone_stop_the_report_with_one_line(reported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(reported, folder)
+    (folder / "plots/recordings/esc10/mel-fair.csv").unlink()
+    assert stage(folder, "report", "esc10", expect=1) == (
+        "plots/recordings/esc10/mel-fair.csv: missing. Run its evaluate stage.\n"
+    )
 
 
 def test_demo_without_a_cell_it_promises_stops(tmp_path: Path) -> None:

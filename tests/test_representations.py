@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import librosa
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
+from conftest import REPOSITORY, stack
 
 from beyond_spectrograms.audio import Format, Waveform
+from beyond_spectrograms.classifiers import build_network
 from beyond_spectrograms.params import Encodec, load_params
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, RepresentationError
@@ -22,24 +23,19 @@ from beyond_spectrograms.representations.encodec import EncodecLatents, untraine
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
 
 Sound = Callable[..., Waveform]
-RECORDS = load_params(REPOSITORY / "params.yaml").representations
+PARAMS = load_params(REPOSITORY / "params.yaml")
+RECORDS = PARAMS.representations
 MEL = ["mel", "log_mel", "log_mel_2048"]
-
-
-def stack(noise: Sound, count: int, form: Format, seconds: float = 1.0) -> Waveform:
-    """Make windows [count, channels, samples] of noise, each of another loudness; both channels are the same."""
-    windows = [noise(seconds, form.sample_rate, seed) * 10.0**-seed for seed in range(count)]
-    return np.repeat(np.stack(windows).astype(np.float32)[:, None], form.channels, axis=1)
 
 
 @pytest.fixture(scope="module", params=["24khz", "48khz"])
 def encodec(request: pytest.FixtureRequest) -> EncodecLatents:
-    return EncodecLatents("untrained", Encodec(kind="encodec", weights="untrained", model=request.param, seed=3), None)
+    return EncodecLatents("untrained", Encodec(kind="encodec", weights="untrained", model=request.param, seed=3), [])
 
 
 @pytest.mark.parametrize("name", MEL)
 def test_mel_is_librosas_window_by_window(noise: Sound, name: str) -> None:
-    representation = create_representation(name, RECORDS[name], None)
+    representation = create_representation(name, RECORDS[name], [])
     windows = stack(noise, 3, representation.form)
     features = representation.encode(windows, 22_050)
     for window, found in zip(windows, features, strict=True):
@@ -53,28 +49,19 @@ def test_mel_is_librosas_window_by_window(noise: Sound, name: str) -> None:
 
 @pytest.mark.parametrize(("name", "frames"), [("mel", 173), ("log_mel", 173), ("log_mel_2048", 101)])
 def test_a_second_of_mel_has_the_frames_it_is_known_for(noise: Sound, name: str, frames: int) -> None:
-    representation = create_representation(name, RECORDS[name], None)
+    representation = create_representation(name, RECORDS[name], [])
     assert representation.encode(stack(noise, 2, representation.form), 22_050).shape == (2, 128, frames)
     twice = representation.encode(stack(noise, 1, representation.form, 2.0), 22_050)
     assert twice.shape == (1, 128, 1 + 44_100 // representation.hop_length)
 
 
 def test_log_mel_is_the_decibels_of_mel_and_bottoms_out_at_minus_100(noise: Sound) -> None:
-    mel, log_mel = (create_representation(name, RECORDS[name], None) for name in ("mel", "log_mel"))
+    mel, log_mel = (create_representation(name, RECORDS[name], []) for name in ("mel", "log_mel"))
     windows = stack(noise, 3, mel.form)
     windows[2, :, 11_025:] = 0
     power, decibels = mel.encode(windows, 22_050), log_mel.encode(windows, 22_050)
     np.testing.assert_allclose(decibels, 10 * np.log10(np.maximum(power, 1e-10)), atol=1e-4)
     np.testing.assert_allclose(decibels[2, :, -80:], -100, atol=1e-4)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread: the last bits of a convolution depend on how many share it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -118,9 +105,9 @@ PRETRAINED = Encodec(kind="encodec", weights="encodec_24khz", model="24khz")
 
 def test_a_checkpoint_gives_the_encoder_it_was_saved_from(tmp_path: Path, noise: Sound) -> None:
     torch.save(untrained_model("24khz", 5).state_dict(), tmp_path / "encodec.th")
-    loaded = create_representation("encodec_24khz", PRETRAINED, tmp_path / "encodec.th")
+    loaded = create_representation("encodec_24khz", PRETRAINED, [tmp_path / "encodec.th"])
     saved, other = (
-        EncodecLatents("x", Encodec(kind="encodec", weights="untrained", model="24khz", seed=seed), None)
+        EncodecLatents("x", Encodec(kind="encodec", weights="untrained", model="24khz", seed=seed), [])
         for seed in (5, 0)
     )
     windows = stack(noise, 2, saved.form)
@@ -141,7 +128,7 @@ class Code:
 
 def refusal(path: Path) -> str:
     with pytest.raises(CheckpointError) as caught:
-        create_representation("encodec_24khz", PRETRAINED, path)
+        create_representation("encodec_24khz", PRETRAINED, [path])
     return str(caught.value)
 
 
@@ -190,7 +177,7 @@ def test_a_list_of_tensors_is_no_checkpoint(tmp_path: Path) -> None:
 
 def test_a_pretrained_encoder_never_falls_back_to_untrained_weights() -> None:
     with pytest.raises(CheckpointError) as caught:
-        create_representation("encodec_24khz", PRETRAINED, None)
+        create_representation("encodec_24khz", PRETRAINED, [])
     assert str(caught.value) == (
         "encodec_24khz: its weights file is missing. Run `dvc repro download_weights@encodec_24khz`."
     )
@@ -204,7 +191,7 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
 def test_soundstream_windows_are_those_of_a_direct_interpreter(mirror: Path, noise: Sound) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
-    soundstream = create_representation("soundstream", RECORDS["soundstream"], mirror / "soundstream_encoder.tflite")
+    soundstream = create_representation("soundstream", RECORDS["soundstream"], [mirror / "soundstream_encoder.tflite"])
     for seconds, frames in ((1.0, 50), (2.0, 100)):
         windows = stack(noise, 3, soundstream.form, seconds)
         features = soundstream.encode(windows, 16_000)
@@ -219,8 +206,50 @@ def test_soundstream_windows_are_those_of_a_direct_interpreter(mirror: Path, noi
                 np.testing.assert_array_equal(found[:, frame], latent.ravel())
 
 
-@pytest.mark.parametrize("weights", [None, Path("gone.tflite")])
-def test_soundstream_without_its_weights_is_an_error(weights: Path | None) -> None:
+def pooled_and_not(name: str) -> tuple[Representation, Representation]:
+    """Make a pooled mel spectrogram and the same without pooling."""
+    whole = RECORDS[name].model_copy(update={"pooled_frame_rate": None})
+    return create_representation(name, RECORDS[name], []), create_representation("unpooled", whole, [])
+
+
+@pytest.mark.parametrize("name", ["log_mel_150hz", "log_mel_75hz", "log_mel_2048_50hz"])
+@pytest.mark.parametrize("seconds", [1.0, 2.0])
+def test_a_pooled_spectrogram_is_torchs_adaptive_average_of_the_whole(noise: Sound, name: str, seconds: float) -> None:
+    pooled, whole = pooled_and_not(name)
+    windows = stack(noise, 3, pooled.form, seconds)
+    found = pooled.encode(windows, 22_050)
+    frames = round(seconds * int(name.rsplit("_", 1)[1].removesuffix("hz")))
+    expected = torch.nn.functional.adaptive_avg_pool1d(torch.from_numpy(whole.encode(windows, 22_050)), frames)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-4)  # decibels
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("log_mel_75hz", "encodec_24khz_untrained"),
+        ("log_mel_150hz", "encodec_48khz_untrained"),
+        ("log_mel_2048_50hz", "soundstream"),
+    ],
+)
+def test_a_pooled_spectrogram_has_the_frames_and_the_classifier_of_its_codec(
+    name: str, codec: str, request: pytest.FixtureRequest
+) -> None:
+    mel = create_representation(name, RECORDS[name], [])
+    weights = [request.getfixturevalue("mirror") / "soundstream_encoder.tflite"] if codec == "soundstream" else []
+    latents = create_representation(codec, RECORDS[codec], weights)
+    sizes = [(each.bands, each.frames(each.form.sample_rate)) for each in (mel, latents)]
+    assert sizes[0] == sizes[1] == (mel.bands, int(name.rsplit("_", 1)[1].removesuffix("hz")))
+    assert mel.frame_rate == latents.frame_rate
+    parameters = [
+        sum(parameter.numel() for parameter in build_network(PARAMS.protocols["fair"], *size, 10, None).parameters())
+        for size in sizes
+    ]
+    assert parameters[0] == parameters[1]
+
+
+@pytest.mark.parametrize("weights", [[], [Path("gone.tflite")]])
+def test_soundstream_without_its_weights_is_an_error(weights: list[Path]) -> None:
     with pytest.raises(CheckpointError) as caught:
         create_representation("soundstream", RECORDS["soundstream"], weights)
     assert str(caught.value) == (

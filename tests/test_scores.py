@@ -10,7 +10,14 @@ from safetensors.torch import save_file
 
 from beyond_spectrograms.classifiers import build_network
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.scores import ModelError, Predictions, predict, score, tabulate_predictions
+from beyond_spectrograms.scores import (
+    ModelError,
+    Predictions,
+    predict,
+    score,
+    tabulate_predictions,
+    tabulate_recordings,
+)
 
 CLASSES = ["dog", "rain"]
 TABLE = pd.DataFrame(
@@ -56,9 +63,58 @@ def test_predictions_keep_what_the_window_is_and_both_probabilities() -> None:
     assert row["label_probability"] == pytest.approx(0.2)
 
 
+def recordings_of(*runs: Predictions) -> pd.DataFrame:
+    return tabulate_recordings(tabulate_predictions(list(runs), TABLE, CLASSES), CLASSES)
+
+
+def test_a_recording_has_a_row_with_its_windows_and_the_class_of_their_mean() -> None:
+    table = recordings_of(RUN)
+    assert table.columns.tolist() == [
+        "fold", "seed", "clip", "label", "windows", "windows_right", "predicted", "predicted_by_seeds",
+    ]  # fmt: skip
+    assert table.to_numpy().tolist() == [
+        [1, 0, "dog/1", "dog", 2, 1, "dog", "dog"],
+        [1, 0, "dog/2", "dog", 1, 0, "rain", "rain"],
+        [1, 0, "rain/1", "rain", 3, 2, "dog", "dog"],
+    ]
+
+
+def test_where_seeds_disagree_the_mean_over_both_decides() -> None:
+    # dog/1: 0.65 and 0.3 for dog, mean 0.475. dog/2: 0.2 and 0.9, mean 0.55. rain/1: 0.6133 and 0.3, mean 0.4567.
+    dog = np.array([0.1, 0.5, 0.9, 0.3, 0.3, 0.3], dtype=np.float32)
+    table = recordings_of(RUN, Predictions(1, 1, 7, None, np.arange(6), np.stack([dog, 1 - dog], axis=1), 0.6))
+    told = table.set_index(["clip", "seed"])[["predicted", "predicted_by_seeds"]]
+    assert {clip_and_seed: tuple(row) for clip_and_seed, *row in told.itertuples(name=None)} == {
+        ("dog/1", 0): ("dog", "rain"),
+        ("dog/1", 1): ("rain", "rain"),
+        ("dog/2", 0): ("rain", "dog"),
+        ("dog/2", 1): ("dog", "dog"),
+        ("rain/1", 0): ("dog", "rain"),
+        ("rain/1", 1): ("rain", "rain"),
+    }
+    assert table["windows"].tolist() == [2, 1, 3, 2, 1, 3]
+
+
+def test_folds_that_test_the_same_clip_are_not_pooled() -> None:
+    other = Predictions(2, 0, 7, None, np.array([2]), np.array([[0.95, 0.05]], dtype=np.float32), 0.1)
+    table = recordings_of(RUN, other)
+    both = table[table["clip"] == "dog/2"]
+    assert both[["fold", "predicted", "predicted_by_seeds"]].to_numpy().tolist() == [
+        [1, "rain", "rain"],
+        [2, "dog", "dog"],
+    ]
+
+
+def test_the_recordings_say_what_the_scores_say() -> None:
+    predictions = tabulate_predictions([RUN], TABLE, CLASSES)
+    table, scores = tabulate_recordings(predictions, CLASSES), score([RUN], predictions, CLASSES)
+    assert table["windows_right"].sum() / table["windows"].sum() == scores["window_accuracy"]
+    assert (table["predicted"] == table["label"]).mean() == scores["recording_accuracy"]
+
+
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
-    network = build_network(load_params().protocols["paper"], 8, 49, 2)
+    network = build_network(load_params().protocols["paper"], 8, 49, 2, None)
     path = tmp_path / "fold_1-seed_0.safetensors"
     save_file(
         network.state_dict(),
@@ -71,14 +127,15 @@ def stored(tmp_path: Path) -> Path:
 def predictions_of(path: Path, protocol: str, classes: list[str], frames: int = 49) -> Predictions:
     features = np.random.default_rng(0).standard_normal((6, 8, frames)).astype(np.float32)
     record = load_params().protocols[protocol]
-    return predict(path, record, features, rows=np.arange(6), classes=classes, fold=1, seed=0, device="cpu")
+    shape = {"classes": classes, "codebook_size": None}
+    return predict(path, record, features, rows=np.arange(6), **shape, fold=1, seed=0, device="cpu")
 
 
-def test_protocol_paper_predicts_with_dropout_and_corrected_without(stored: Path) -> None:
+def test_protocol_paper_predicts_with_dropout_and_eval_mode_without(stored: Path) -> None:
     paper, again = (predictions_of(stored, "paper", CLASSES) for _ in range(2))
-    corrected = predictions_of(stored, "corrected", CLASSES)
+    eval_mode = predictions_of(stored, "eval_mode", CLASSES)
     assert np.array_equal(paper.probabilities, again.probabilities)  # drawn from fold and seed
-    assert not np.allclose(paper.probabilities, corrected.probabilities)
+    assert not np.allclose(paper.probabilities, eval_mode.probabilities)
     assert paper.epoch == 3
     assert paper.probabilities.sum(1) == pytest.approx(np.ones(6), abs=1e-6)
 

@@ -11,7 +11,9 @@ PACKAGE = "beyond_spectrograms"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # How files are written, how progress is shown and how errors are printed changes no result; params are tracked by
 # value, entry by entry.
-NOT_TRACKED = {f"{PACKAGE}/{name}.py" for name in ("__init__", "errors", "files", "params", "progress")}
+NOT_TRACKED = {f"{PACKAGE}/{name}.py" for name in ("__init__", "errors", "files", "progress")} | {
+    str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE / "params").glob("*.py")
+}
 
 
 def imported(path: Path) -> set[Path]:
@@ -47,19 +49,40 @@ def closure(path: Path) -> set[Path]:
     return found
 
 
+def module_of(stage: str) -> str:
+    """Name the module a stage's command runs."""
+    return str(STAGES[stage]["cmd"]).split()[2].removeprefix("stages.")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_runs_the_module_of_its_name(stage: str) -> None:
+    assert STAGES[stage]["cmd"].startswith("python -m stages.")
+    assert stage.removesuffix("_ablation").removesuffix("_demo") == module_of(stage)
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.endswith("_ablation")])
+def test_an_ablation_differs_from_its_stage_in_the_cells_alone(stage: str) -> None:
+    whole, ablation = dict(STAGES[module_of(stage)]), dict(STAGES[stage])
+    axes, of_ablation = whole.pop("matrix"), ablation.pop("matrix")
+    assert ablation == whole
+    assert of_ablation == {
+        axis: where if axis == "dataset" else f"${{ablations.{axis}s}}" for axis, where in axes.items()
+    }
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_module_a_stage_runs_is_its_dependency(stage: str) -> None:
     definition = STAGES[stage]
     declared = set(definition["deps"])
-    needed = {str(path.relative_to(ROOT)) for path in closure(ROOT / "stages" / f"{stage}.py")} - NOT_TRACKED
+    needed = {str(path.relative_to(ROOT)) for path in closure(ROOT / "stages" / f"{module_of(stage)}.py")} - NOT_TRACKED
     missing = {name for name in needed if name not in declared and str(Path(name).parent) not in declared}
     assert missing == set()
-    assert f"stages/{stage}.py" in declared
+    assert f"stages/{module_of(stage)}.py" in declared
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_no_stage_depends_on_a_module_it_does_not_run(stage: str) -> None:
-    needed = {str(path.relative_to(ROOT)) for path in closure(ROOT / "stages" / f"{stage}.py")}
+    needed = {str(path.relative_to(ROOT)) for path in closure(ROOT / "stages" / f"{module_of(stage)}.py")}
     code = {name for name in STAGES[stage]["deps"] if name.endswith(".py")}
     assert code - needed == set()
 
@@ -69,10 +92,27 @@ def test_demo_depends_on_the_cells_that_params_name_and_on_no_other() -> None:
     expected = {"data/splits/demo/windows.csv", "metrics/splits/demo.json"}
     for name in demo["representations"]:
         expected |= {f"data/features/demo/{name}/features.npy", f"metrics/features/demo/{name}.json"}
+        expected |= {f"metrics/costs/demo/{name}.json"}
         for protocol in demo["protocols"]:
-            expected |= {f"metrics/scores/demo/{name}-{protocol}.json", f"plots/history/demo/{name}-{protocol}.csv"}
+            expected |= {f"metrics/{kind}/demo/{name}-{protocol}.json" for kind in ("scores", "training")}
+            expected |= {f"plots/{kind}/demo/{name}-{protocol}.csv" for kind in ("history", "recordings")}
     assert {dep for dep in STAGES["demo"]["deps"] if not dep.endswith(".py")} == expected
 
 
+def test_the_demos_page_depends_on_the_cells_that_params_name_and_on_no_other() -> None:
+    demo = yaml.safe_load((ROOT / "params.yaml").read_text())["demo"]
+    expected = set()
+    for name in demo["representations"]:
+        expected |= {f"metrics/features/demo/{name}.json"}
+        for protocol in demo["protocols"]:
+            expected |= {f"metrics/{kind}/demo/{name}-{protocol}.json" for kind in ("scores", "training")}
+            expected |= {
+                f"plots/{kind}/demo/{name}-{protocol}.csv" for kind in ("history", "predictions", "recordings")
+            }
+    deps = [dep for dep in STAGES["page_demo"]["deps"] if dep.startswith(("metrics/", "plots/"))]
+    assert {dep for dep in deps if dep.count("/") == 3} == expected
+    assert "metrics/demo" in deps  # its tables and claims
+
+
 def test_every_stage_file_is_a_stage() -> None:
-    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(STAGES)
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(map(module_of, STAGES))

@@ -1,46 +1,22 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cells import write, write_dataset, write_params
+from cells import read, write, write_cell, write_dataset
 
 from beyond_spectrograms import tables
 from beyond_spectrograms.convergence import convergence_table, mean_curve, smooth, tidy_curves
-from beyond_spectrograms.params import load_params
-from beyond_spectrograms.results import (
-    Cell,
-    Curve,
-    ResultError,
-    Results,
-    read_curves,
-    read_features,
-    read_scores,
-    read_splits,
-    rows_of,
-)
+from beyond_spectrograms.results import Cell, Curve, ResultError, Results, read_curves, read_scores, read_training
 from beyond_spectrograms.tabular import Row, Table, to_csv, to_markdown
+from beyond_spectrograms.uncertainty import recording_interval, window_interval
 
-PROTOCOLS = ("paper", "corrected", "fair")
+PROTOCOLS = ("paper", "source_split", "fair")
+FEW = {"confidence": 0.95, "resamples": 999, "seed": 0, "minimum_sources": 5, "minimum_runs": 3}
 HEADER = "fold,seed,epoch,training_accuracy,training_loss,validation_accuracy,validation_loss\n"
-
-
-def read(folder: Path, dataset: str, representations: list[str], protocols: tuple[str, ...] = PROTOCOLS) -> Results:
-    """Write results of those cells and read them back."""
-    write_params(folder)
-    write_dataset(folder, dataset, representations, protocols)
-    params = load_params(folder / "params.yaml")
-    cells = {}
-    for name in representations:
-        for protocol in protocols:
-            scores = read_scores(folder / f"metrics/scores/{dataset}/{name}-{protocol}.json", dataset, name, protocol)
-            curves = read_curves(folder / f"plots/history/{dataset}/{name}-{protocol}.csv")
-            cells[name, protocol] = Cell(scores, curves)
-    features = {name: read_features(folder / f"metrics/features/{dataset}/{name}.json") for name in representations}
-    splits = read_splits(folder / f"metrics/splits/{dataset}.json")
-    return Results(dataset, rows_of(representations, params), protocols, params, splits, features, cells)
 
 
 def find(table: Table, **wanted: str) -> Row:
@@ -61,26 +37,51 @@ def curve(validation: list[float], fold: int = 1) -> Curve:
 
 def with_curves(results: Results, curves: dict[tuple[str, str], list[Curve]]) -> Results:
     cells = {key: Cell(curves=tuple(given)) for key, given in curves.items()}
-    return Results(results.dataset, results.rows, results.protocols, results.params, results.splits, {}, cells)
+    return replace(results, features={}, cells=cells)
 
 
 def test_csv_holds_in_full_what_markdown_rounds(tmp_path: Path) -> None:
-    table = tables.table_1(read(tmp_path, "esc10", ["mel"]))
+    table = tables.table_1(read(tmp_path, "esc10", ["mel"], PROTOCOLS, statistics=FEW))
     (row,) = [
         row
         for row in csv.DictReader(io.StringIO(to_csv(table.rows, list(table.rows[0]))))
-        if row["representation"] == "mel" and row["protocol"] == "corrected"
+        if row["representation"] == "mel" and row["protocol"] == "source_split"
     ]
-    assert float(row["class_accuracy_percent"]) == 43.75
+    assert float(row["classes_percent"]) == 43.75
     assert float(row["last_validation_accuracy_percent"]) == 100 * 0.5 * 20 / 22
-    line = next(line for line in to_markdown(table).splitlines() if line.startswith("| mel") and "corrected" in line)
+    assert (float(row["windows_percent"]), float(row["recordings_percent"])) == (50, pytest.approx(100 * 7 / 12))
+    line = next(line for line in to_markdown(table).splitlines() if line.startswith("| mel") and "source_split" in line)
     cells = [cell.strip() for cell in line.split("|")[1:-1]]
-    accuracies = ["50.00 (53.12)", "62.50 (65.62)", "43.75 (46.88)"]
-    assert cells == ["mel", "corrected", *accuracies, "3 x 1", "45.45 (20)", ""]
+    shown_intervals = [
+        f"{float(row[f'{key}_percent']):.1f} [{float(row[f'{key}_low_percent']):.1f}, "
+        f"{float(row[f'{key}_high_percent']):.1f}]"
+        for key in ("windows", "recordings")
+    ]
+    one_seed = "One seed: the interval leaves out how much training runs differ."
+    assert cells == ["mel", "source_split", *shown_intervals, "43.8", "53.1", "3 x 1", "45.5 (20)", one_seed]
+
+
+def test_the_intervals_of_table_1_are_those_of_the_recordings(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["mel"], ("fair",), statistics=FEW)
+    recordings = results.cell("mel", "fair").recordings
+    assert recordings is not None
+    row = find(tables.table_1(results), representation="mel")
+    for key, interval in (("windows", window_interval), ("recordings", recording_interval)):
+        expected = interval(recordings, results.params.statistics)
+        assert expected.low is not None
+        assert expected.high is not None
+        limits = [row[f"{key}{part}_percent"] for part in ("", "_low", "_high")]
+        assert limits == [100 * expected.value, 100 * expected.low, 100 * expected.high]
+
+
+def test_too_few_sources_give_no_interval_and_the_note_says_so(tmp_path: Path) -> None:
+    row = shown(tables.table_1(read(tmp_path, "esc10", ["mel"], ("fair",))), representation="mel")
+    assert (row["windows %"], row["recordings %"]) == ("50.0", "58.3")
+    assert row["note"] == "Only 12 sources were tested; 30 are needed for an interval."
 
 
 def test_the_papers_inputs_have_a_row_that_says_not_run(tmp_path: Path) -> None:
-    results = read(tmp_path, "esc10", ["soundstream"])
+    results = read(tmp_path, "esc10", ["soundstream"], PROTOCOLS)
     assert results.rows == ("mel", "soundstream", "encodec_24khz", "encodec_48khz")
     for table in (tables.table_1(results), tables.sizes_table(results), convergence_table(results)):
         rows = [row for row in table.rows if row["representation"] == "encodec_48khz"]
@@ -91,24 +92,29 @@ def test_the_papers_inputs_have_a_row_that_says_not_run(tmp_path: Path) -> None:
             assert {
                 value for value in measured.values() if value not in ("encodec_48khz", *PROTOCOLS, "not run", "")
             } == {None}
-    assert shown(tables.summary(results), representation="mel")["fair: windows % / recordings %"] == "not run"
+    assert shown(tables.summary(results, []), representation="mel")["fair %"] == "-"
 
 
 def test_untrained_encoders_are_called_controls_everywhere(tmp_path: Path) -> None:
-    results = read(tmp_path, "esc10", ["encodec_24khz_untrained"])
+    results = read(tmp_path, "esc10", ["encodec_24khz_untrained"], PROTOCOLS)
     control = "control: untrained encoder, not EnCodec's result"
-    made = [tables.table_1(results), tables.sizes_table(results), tables.summary(results), convergence_table(results)]
+    made = [
+        tables.table_1(results),
+        tables.sizes_table(results),
+        tables.summary(results, []),
+        convergence_table(results),
+    ]
     for table in made:
         rows = [row for row in table.rows if row["representation"] == "encodec_24khz_untrained"]
         assert rows
-        assert {row["note"] for row in rows} == {control}
+        assert {str(row["note"]).split("; ")[0] for row in rows} == {control}
     best = find(tables.table_2(results), source="this project, fair")
     assert (best["system"], best["note"]) == ("encodec_24khz_untrained, conv1d", control)
     assert {row["representation"] for row in tidy_curves(results)} == {"encodec_24khz_untrained (control)"}
 
 
 def test_the_papers_figures_stand_beside_its_protocol_only(tmp_path: Path) -> None:
-    table = tables.table_1(read(tmp_path, "gtzan_genres", ["mel", "encodec_24khz"]))
+    table = tables.table_1(read(tmp_path, "gtzan_genres", ["mel", "encodec_24khz"], PROTOCOLS))
     mel, encodec = (shown(table, representation=name, protocol="paper") for name in ("mel", "encodec_24khz"))
     assert (mel["paper: test %"], mel["paper: validation %"]) == ("not recoverable", "71.30 (epoch 1000)")
     assert encodec["paper: test %"] == "80.84 is the better of the two"
@@ -118,7 +124,7 @@ def test_the_papers_figures_stand_beside_its_protocol_only(tmp_path: Path) -> No
 
 
 def test_no_figure_of_the_paper_is_shown_for_a_data_set_it_did_not_use(tmp_path: Path) -> None:
-    results = read(tmp_path, "esc10", ["mel"])
+    results = read(tmp_path, "esc10", ["mel"], PROTOCOLS)
     for table in (tables.table_1(results), convergence_table(results)):
         assert not [heading for heading in table.columns if heading.startswith("paper: ")]
     assert tables.table_1(results).notes[-1] == "The paper has no figures for esc10."
@@ -127,11 +133,11 @@ def test_no_figure_of_the_paper_is_shown_for_a_data_set_it_did_not_use(tmp_path:
 
 
 def test_table_1_says_how_many_recordings_straddle(tmp_path: Path) -> None:
-    notes = tables.table_1(read(tmp_path, "esc10", ["mel"])).notes
+    notes = tables.table_1(read(tmp_path, "esc10", ["mel"], PROTOCOLS)).notes
     start = "tested on 36 windows (1 silent) of 12 recordings, 3.0 a recording. Split"
     end = "of 12 recordings have windows in more than one of training, validation and test."
-    assert notes[2] == f"paper: {start} window: 11 {end}"
-    assert notes[3] == f"corrected: {start} source: 0 {end}"
+    assert notes[3] == f"paper: {start} window: 11 {end}"
+    assert notes[4] == f"source_split: {start} source: 0 {end}"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +147,7 @@ def test_table_1_says_how_many_recordings_straddle(tmp_path: Path) -> None:
 def test_table_2_sets_our_best_beside_what_others_report(
     tmp_path: Path, dataset: str, panns: float, best: float
 ) -> None:
-    table = tables.table_2(read(tmp_path, dataset, ["mel", "soundstream", "log_mel"]))
+    table = tables.table_2(read(tmp_path, dataset, ["mel", "soundstream", "log_mel"], PROTOCOLS))
     ours = find(table, source="this project, fair")
     assert (ours["system"], ours["window_accuracy_percent"]) == ("soundstream, conv1d", 75)
     assert find(table, source="paper, Table 2 [17]")["reported_percent"] == panns
@@ -149,7 +155,7 @@ def test_table_2_sets_our_best_beside_what_others_report(
 
 
 def test_sizes_are_the_papers(tmp_path: Path) -> None:
-    table = tables.sizes_table(read(tmp_path, "esc10", ["mel", "encodec_24khz", "encodec_48khz"]))
+    table = tables.sizes_table(read(tmp_path, "esc10", ["mel", "encodec_24khz", "encodec_48khz"], PROTOCOLS))
     for name, items, change in (("encodec_24khz", "75", "-56.65"), ("encodec_48khz", "150", "-13.29")):
         row = shown(table, representation=name)
         assert (row["items per second"], row["against mel %"]) == (items, change)
@@ -158,31 +164,32 @@ def test_sizes_are_the_papers(tmp_path: Path) -> None:
     assert (mel["items per second"], mel["paper: items"], mel["bytes per second"]) == ("173", "173", "88576")
 
 
-def test_times_are_those_of_the_scores_and_of_no_cell_that_was_not_run(tmp_path: Path) -> None:
-    table = tables.times_table(read(tmp_path, "esc10", ["mel"], ("fair",)))
-    row = shown(table, representation="mel", protocol="fair")
-    assert (row["encoding, ms per window"], row["classifying, ms per window"]) == ("1.25", "0.100")
-    assert row["classifier on"] == "cpu"
-    missing = shown(table, representation="encodec_24khz", protocol="fair")
-    assert (missing["encoding, ms per window"], missing["note"]) == ("-", "not run")
-
-
 def test_a_run_that_diverged_in_its_first_epoch_has_no_curve_and_is_named(tmp_path: Path) -> None:
     results = read(tmp_path, "esc10", ["mel", "log_mel"], ("fair",))
     history = tmp_path / "plots/history/esc10/log_mel-fair.csv"
     history.write_text(history.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
     scores = results.cell("log_mel", "fair").scores
     assert scores is not None
-    results.cells["log_mel", "fair"] = Cell(scores.model_copy(update={"diverged_runs": 3}), read_curves(history))
+    gone = scores.model_copy(update={"diverged_runs": 3})
+    results.cells["log_mel", "fair"] = Cell(gone, read_curves(history))
     assert results.cell("log_mel", "fair").curves == ()
-    assert find(tables.summary(results), representation="log_mel")["note"] == "fair: 3 of 3 runs diverged"
-    assert find(tables.table_2(results), source="this project, fair")["note"] == (
-        "3 of 3 runs diverged; their weights selected before were tested"
-    )
+    assert find(tables.summary(results, []), representation="log_mel")["note"] == "fair: 3 of 3 runs diverged"
+    best = find(tables.table_2(results), source="this project, fair")
+    assert (best["system"], best["note"]) == ("mel, conv1d", "")  # log_mel has no validation accuracy to be chosen by
     why = "3 of 3 runs diverged; their weights selected before were tested"
     for table in (convergence_table(results), tables.table_1(results)):
         assert find(table, representation="log_mel", protocol="fair")["note"] == why
     assert {row["representation"] for row in tidy_curves(results)} == {"mel"}
+
+
+def test_a_winner_of_which_a_run_diverged_says_so(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["mel"], ("fair",))
+    cell = results.cell("mel", "fair")
+    assert cell.scores is not None
+    results.cells["mel", "fair"] = replace(cell, scores=cell.scores.model_copy(update={"diverged_runs": 1}))
+    assert find(tables.table_2(results), source="this project, fair")["note"] == (
+        "1 of 3 runs diverged; their weights selected before were tested"
+    )
 
 
 def test_runs_that_diverged_are_left_out_of_the_mean_curve(tmp_path: Path) -> None:
@@ -210,10 +217,9 @@ def test_windows_are_counted_once_where_several_seeds_tested_them(tmp_path: Path
 
 
 def test_the_size_of_a_mel_spectrogram_that_was_not_run_follows_its_frame_law(tmp_path: Path) -> None:
-    write_params(tmp_path, windows={"length_s": 2.0, "hop_s": 1.0, "tail": "drop"})
-    params = load_params(tmp_path / "params.yaml")
-    known = read(tmp_path / "other", "esc10", ["soundstream"])
-    row = find(tables.sizes_table(Results("esc10", ("mel",), (), params, known.splits, {}, {})), representation="mel")
+    windows = {"length_s": 2.0, "hop_s": 1.0, "tail": "drop"}
+    known = read(tmp_path, "esc10", ["soundstream"], ("fair",), windows=windows)
+    row = find(tables.sizes_table(known), representation="mel")
     assert (row["items_per_window"], row["items_per_second"]) == (345, 172.5)
     assert row["note"] == "not run; size by the frame law"
 
@@ -231,8 +237,10 @@ def test_a_run_that_stopped_early_holds_its_last_value_in_the_mean() -> None:
 def test_convergence_is_counted_against_mel_of_the_same_fold(tmp_path: Path) -> None:
     mel = [curve([0.3, 0.5, 0.4]), curve([0.1, 0.2, 0.2], 2), curve([0.6, 0.7, 0.7], 3)]
     other = [curve([0.5, 0.6, 0.606]), curve([0.3, 0.2, 0.1], 2), curve([0.1, 0.1, 0.1], 3)]
-    results = with_curves(read(tmp_path, "esc10", ["mel"]), {("mel", "fair"): mel, ("log_mel", "fair"): other})
-    results = Results("esc10", ("mel", "log_mel"), ("fair",), results.params, results.splits, {}, results.cells)
+    results = with_curves(
+        read(tmp_path, "esc10", ["mel"], PROTOCOLS), {("mel", "fair"): mel, ("log_mel", "fair"): other}
+    )
+    results = replace(results, rows=("mel", "log_mel"), protocols=("fair",))
     table = convergence_table(results)
     row = shown(table, representation="log_mel")
     # Fold 1 equals mel's 0.5 at epoch 1 and passes it at 2; fold 2 passes 0.2 at once; fold 3 never passes 0.7.
@@ -246,16 +254,14 @@ def test_convergence_is_counted_against_mel_of_the_same_fold(tmp_path: Path) -> 
 
 def test_a_representation_that_never_passes_mel_gets_a_dash_and_a_footnote(tmp_path: Path) -> None:
     curves = {("mel", "fair"): [curve([0.5])], ("log_mel", "fair"): [curve([0.5])]}
-    known = with_curves(read(tmp_path, "esc10", ["mel"]), curves)
-    table = convergence_table(
-        Results("esc10", ("mel", "log_mel"), ("fair",), known.params, known.splits, {}, known.cells)
-    )
+    known = with_curves(read(tmp_path, "esc10", ["mel"], PROTOCOLS), curves)
+    table = convergence_table(replace(known, rows=("mel", "log_mel"), protocols=("fair",)))
     assert shown(table, representation="log_mel")["first epoch better than mel's best"] == "-, 1 never"
     assert "never: so many runs do not pass mel's best at any epoch; - where at least half do not." in table.notes
 
 
 def test_the_papers_convergence_is_shown_with_its_doubt(tmp_path: Path) -> None:
-    table = convergence_table(read(tmp_path, "esc50", ["mel", "encodec_24khz"]))
+    table = convergence_table(read(tmp_path, "esc50", ["mel", "encodec_24khz"], PROTOCOLS))
     row = shown(table, representation="encodec_24khz", protocol="paper")
     assert (row["paper: better than mel"], row["paper: near best"]) == ("110 or 111", "50")
     assert shown(table, representation="mel", protocol="paper")["paper: near best"] == "400"
@@ -299,3 +305,42 @@ def test_a_history_that_is_not_what_train_writes_is_refused(tmp_path: Path, text
     with pytest.raises(ResultError) as error:
         read_curves(path)
     assert str(error.value) == f"{path}{message}"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"seconds_by_run": {"fold_1-seed_0": "long"}},
+            "seconds_by_run.fold_1-seed_0: Input should be a valid number, "
+            "unable to parse string as a number. Run its stage again.",
+        ),
+        ({"representation": "log_mel"}, "holds the training of esc10 log_mel paper, not of esc10 mel paper."),
+    ],
+)
+def test_a_training_that_is_not_what_train_writes_is_refused(tmp_path: Path, change: Row, message: str) -> None:
+    write_cell(tmp_path, "esc10", "mel", "paper")
+    path = tmp_path / "metrics/training/esc10/mel-paper.json"
+    write(path, json.dumps(json.loads(path.read_text(encoding="utf-8")) | change))
+    with pytest.raises(ResultError) as error:
+        read_training(path, "esc10", "mel", "paper")
+    assert str(error.value) == f"{path}: {message}"
+
+
+def test_a_cell_whose_training_is_gone_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "metrics/training/esc10/mel-paper.json"
+    with pytest.raises(ResultError) as error:
+        read_training(path, "esc10", "mel", "paper")
+    assert str(error.value) == f"{path}: missing, though other results of its cell are there. Run its stage again."
+
+
+def test_the_validation_accuracy_of_a_cell_is_that_at_the_epochs_tested(tmp_path: Path) -> None:
+    cell = read(tmp_path, "esc10", ["mel"], ("fair",)).cell("mel", "fair")
+    assert cell.scores is not None
+    runs = [run.model_copy(update={"epoch": epoch}) for run, epoch in zip(cell.scores.by_fold, (2, 0, 6), strict=True)]
+    at_other_epochs = replace(cell, scores=cell.scores.model_copy(update={"by_fold": runs}))
+    # Half of epoch / (epoch + 2); the second run diverged before it finished an epoch.
+    assert at_other_epochs.validation_accuracy() == pytest.approx((0.5 * 2 / 4 + 0.5 * 6 / 8) / 2)
+    nothing = cell.scores.model_copy(update={"by_fold": [run.model_copy(update={"epoch": 0}) for run in runs]})
+    assert replace(cell, scores=nothing).validation_accuracy() is None
+    assert Cell().validation_accuracy() is None

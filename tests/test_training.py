@@ -32,6 +32,7 @@ PROTOCOL = Protocol(
     classifier="conv1d",
     split="source",
     standardize=True,
+    shuffle_labels=False,
     optimizer="adam",
     learning_rate=0.001,
     batch_size=16,
@@ -55,7 +56,7 @@ def job(tmp_path: Path) -> Job:
     np.save(folder / "features.npy", features)
     (folder / "index.json").write_text("{}")
     parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
-    return Job(folder, targets, parts, ("a", "b"), PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work")
+    return Job(folder, targets, parts, ("a", "b"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work")
 
 
 def result(job: Job) -> bytes:
@@ -247,6 +248,7 @@ def test_result_of_other_params_is_not_taken_for_finished(job: Job) -> None:
     train(job)
     assert is_finished(job)
     assert not is_finished(replace(job, epochs=7))
+    assert not is_finished(replace(job, codebook_size=16))
     assert not is_finished(replace(job, protocol=PROTOCOL.model_copy(update={"batch_size": 8})))
     (job.features / "index.json").write_text('{"other": "features"}')
     assert not is_finished(job)

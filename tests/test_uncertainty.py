@@ -18,9 +18,9 @@ from beyond_spectrograms.uncertainty import (
     Interval,
     bca_limits,
     compare,
+    fold_interval,
     gap,
     holm,
-    mean_interval,
     median_interval,
     recording_interval,
     window_interval,
@@ -177,7 +177,7 @@ def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
     other = Recordings(**{**vars(other), "clips": first.clips})
     assert compare(first, other, SETTINGS) == compare(second, other, SETTINGS)
     values = [1.1, 2.3, 3.7, 5.9, 8.2, 13.4, 21.8]
-    assert mean_interval(values, SETTINGS) == mean_interval(values[::-1], SETTINGS)
+    assert median_interval(values, SETTINGS) == median_interval(values[::-1], SETTINGS)
 
 
 def test_limits_are_the_published_ones_of_a_textbook() -> None:
@@ -365,7 +365,9 @@ def test_a_cell_does_not_differ_from_itself() -> None:
     mel = cell(clustered(1, 100))
     found = compare(mel, mel, SETTINGS)
     assert (found.p, found.mcnemar_p, found.only_first, found.only_second) == (1.0, 1.0, 0, 0)
-    assert found.difference == Interval(0.0, reason="Every source differs alike: there is no spread to resample.")
+    assert found.difference == Interval(
+        0.0, reason="Every source differs alike: there is no spread to resample.", remark=ONE_SEED
+    )
 
 
 def test_runs_that_differ_widen_the_difference() -> None:
@@ -425,11 +427,28 @@ def test_holm_gives_the_p_values_worked_by_hand() -> None:
     assert holm([]) == []
 
 
-def test_the_mean_of_many_runs_has_normal_limits() -> None:
-    values = np.random.default_rng(7).exponential(10, 300)
-    found, error = mean_interval(values.tolist(), SETTINGS), values.std() / math.sqrt(300)
-    assert found.value == pytest.approx(values.mean())
-    assert limits(found) == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.15)
+def test_the_mean_over_folds_has_the_limits_of_students_test() -> None:
+    from scipy.stats import ttest_1samp
+
+    means = [0.61, 0.55, 0.70, 0.66, 0.58]
+    runs = {(fold, seed): mean + (0.02 if seed else -0.02) for fold, mean in enumerate(means, 1) for seed in (0, 1)}
+    found = fold_interval(runs, SETTINGS)
+    expected = ttest_1samp(means, 0).confidence_interval(0.95)
+    assert found.value == pytest.approx(np.mean(means))
+    assert limits(found) == pytest.approx((expected.low, expected.high))
+    # By hand: deviation 0.0604, t of 4 degrees of freedom 2.776.
+    assert width(found) == pytest.approx(2 * 2.776 * 0.0604 / math.sqrt(5), rel=0.001)
+
+
+def test_more_seeds_of_the_same_folds_narrow_nothing_that_folds_cause() -> None:
+    two = {(fold, seed): float(fold) for fold in (1, 2, 3) for seed in (0, 1)}
+    ten = {(fold, seed): float(fold) for fold in (1, 2, 3) for seed in range(10)}
+    assert limits(fold_interval(two, SETTINGS)) == pytest.approx(limits(fold_interval(ten, SETTINGS)))
+
+
+def test_two_folds_have_a_value_and_a_reason() -> None:
+    reason = "Only 2 folds were run; 3 are needed for an interval."
+    assert fold_interval({(1, 0): 1.0, (2, 0): 2.0, (2, 1): 4.0}, SETTINGS) == Interval(2.0, reason=reason)
 
 
 def test_the_median_of_few_runs_has_the_limits_worked_by_hand() -> None:
@@ -439,26 +458,9 @@ def test_the_median_of_few_runs_has_the_limits_worked_by_hand() -> None:
     assert median_interval([9, 1, 8, 2, 7, 3, 6, 4, 5], SETTINGS) == Interval(5, 2, 8)
 
 
-def test_runs_that_never_get_there_count_as_infinite() -> None:
-    assert median_interval([3, math.inf, 4, 5, math.inf], SETTINGS) == Interval(5, 3, math.inf)
-    assert median_interval([3, math.inf, 4, math.inf, math.inf, 5], SETTINGS) == Interval(math.inf, 3.5, math.inf)
-    assert mean_interval([3, math.inf, 4, 5, 6], SETTINGS).value == math.inf
-    same = "All 5 runs gave the same figure: there is no spread to resample."
-    assert median_interval([math.inf] * 5, SETTINGS) == Interval(math.inf, math.inf, math.inf, remark=same)
-    assert mean_interval([3] * 5, SETTINGS) == Interval(3, 3, 3, remark=same)
-
-
-def test_too_few_runs_have_a_value_and_a_reason() -> None:
-    reason = "Only 4 training runs have this figure; 5 are needed for an interval."
-    assert median_interval([3, 4, 6, math.inf], SETTINGS) == Interval(5, reason=reason)
-    assert mean_interval([1, 2, 3, 4], SETTINGS) == Interval(2.5, reason=reason)
-
-
-@pytest.mark.parametrize("values", [[], [1.0, math.nan]])
-def test_runs_without_a_figure_are_refused(values: list[float]) -> None:
-    with pytest.raises(ResultError) as error:
-        mean_interval(values, SETTINGS)
-    assert str(error.value) == f"{values}: not a figure for each run. Leave out the runs that have none."
+def test_too_few_measurements_have_a_value_and_a_reason() -> None:
+    reason = "Only 4 values were measured; 5 are needed for an interval."
+    assert median_interval([3, 4, 6, 9], SETTINGS) == Interval(5, reason=reason)
 
 
 def test_another_seed_moves_limits_by_little_and_the_same_by_nothing() -> None:

@@ -1,0 +1,111 @@
+"""Results made by hand: cells of which every recording's right windows and every run's curve are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from conftest import REPOSITORY
+
+from beyond_spectrograms.params import Statistics, load_params
+from beyond_spectrograms.recordings import Recordings
+from beyond_spectrograms.results import (
+    Accuracies,
+    Cell,
+    Confusion,
+    Curve,
+    Results,
+    Scores,
+    Seconds,
+    SplitColumn,
+    Splits,
+)
+from beyond_spectrograms.uncertainty import recording_interval, window_interval
+
+PARAMS = load_params(REPOSITORY / "params.yaml")
+QUICK = Statistics(confidence=0.95, resamples=999, seed=0, minimum_sources=5, minimum_runs=5)
+Cells = Mapping[tuple[str, str], Cell]
+
+
+def recordings(name: str, protocol: str, right: Sequence[int], seeds: int = 2, windows: int = 4) -> Recordings:
+    """Make a cell's recordings, each of a source of its own, from the windows right of each, the same under each seed.
+
+    Five folds test them in turn.
+    """
+    counts, clips = np.array(right), tuple(f"{number:03d}.wav" for number in range(len(right)))
+    return Recordings(
+        cell=f"{name}-{protocol}",
+        clips=clips,
+        labels=("bird",) * len(clips),
+        sources=clips,
+        seeds=tuple(range(seeds)),
+        folds=np.arange(len(clips)) % 5 + 1,
+        windows=np.full(len(clips), windows),
+        windows_right=np.tile(counts, (seeds, 1)),
+        right=np.tile(2 * counts > windows, (seeds, 1)),
+        right_by_seeds=2 * counts > windows,
+    )
+
+
+def curve(validation: Sequence[float], fold: int = 1) -> Curve:
+    values = np.array(validation, dtype=np.float64)
+    return Curve(fold, 0, values, values, values, values)
+
+
+def scored(name: str, protocol: str, right: Sequence[int], seeds: int = 2) -> Cell:
+    """Make a cell of which the test is known."""
+    known = recordings(name, protocol, right, seeds)
+    shares = {"window_accuracy": float(known.windows_right.mean()) / 4, "class_accuracy": 0.5}
+    shares["recording_accuracy"] = float(known.right.mean())
+    named: dict[str, Any] = {"dataset": "esc10", "representation": name, "protocol": protocol, "device": "cpu"}
+    scores = Scores(
+        **named,
+        **shares,
+        folds=5,
+        seeds=seeds,
+        diverged_runs=0,
+        windows=int(known.windows.sum()) * seeds,
+        silent_windows=0,
+        recordings=len(right),
+        without_silent=Accuracies(**shares),
+        confusion=Confusion(classes=["bird", "rain"], counts=[[3, 1], [1, 3]]),
+        by_fold=[],
+        seconds_per_window=Seconds(representation=0.001, classifier=0.001),
+    )
+    return Cell(
+        scores=scores,
+        recordings=known,
+        window_interval=window_interval(known, QUICK),
+        recording_interval=recording_interval(known, QUICK),
+    )
+
+
+def trained(curves: Sequence[Sequence[float]]) -> Cell:
+    """Make a cell of which the training is known, a curve of validation accuracies for each fold."""
+    return Cell(curves=tuple(curve(values, fold) for fold, values in enumerate(curves, start=1)))
+
+
+def results(cells: Cells, protocols: Sequence[str] = (), ablations: Sequence[str] = ()) -> Results:
+    """Make the results of a data set from cells, in which codecs may be ablations."""
+    rows = tuple(dict.fromkeys(name for name, _ in cells if name not in ablations))
+    under = tuple(protocols or dict.fromkeys(protocol for _, protocol in cells))
+    column = {"source_1": SplitColumn(recordings_in_two_parts=0)}
+    return Results(
+        dataset="esc10",
+        rows=rows,
+        protocols=under,
+        ablations=tuple(ablations),
+        ablation_protocols=("fair",) if ablations else (),
+        params=PARAMS.model_copy(update={"statistics": QUICK}),
+        splits=Splits(recordings=12, splits={"source": column, "window": {"window": column["source_1"]}}),
+        features={},
+        cells=dict(cells),
+    )
+
+
+def with_statistics(known: Results, **changes: Any) -> Results:
+    """Change the rules of evidence."""
+    params = known.params
+    return replace(known, params=params.model_copy(update={"statistics": params.statistics.model_copy(update=changes)}))
