@@ -319,7 +319,8 @@ def project(tmp_path: Path, table: pd.DataFrame, raw: Path, sounds: Sounds) -> P
         tmp_path,
         datasets=params["datasets"] | {"pets": {"source": source, "max_epochs": None}},
         representations=params["representations"] | records,
-        claims=params["claims"] | {"baselines": ["quick"]},
+        claims=params["claims"] | {"baselines": ["quick", "small"]},
+        grid=params["grid"] | {"representations": ["quick", "small"]},
         costs={"clips": 2, "rounds": 2, "seed": 0},
     )
     (tmp_path / "data/raw/pets").mkdir(parents=True)

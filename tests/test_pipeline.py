@@ -182,7 +182,8 @@ def test_stale_results_are_listed_with_what_changed_even_without_data(
     assert run(folder, *listing) == "all 2 results are fresh\n"
     edit(folder, {"representations.mel.hop_length": 130})
     assert run(folder, *listing) == (
-        "metrics/scores/demo/mel-fair.json: stale, changed: featurize@demo-mel (representations.mel)\n"
+        "metrics/scores/demo/mel-fair.json: stale, changed: featurize@demo-mel (representations.mel), "
+        "train@demo-mel-fair (representations.mel), evaluate@demo-mel-fair (representations.mel)\n"
         "1 of 2 results are stale\n"
     )
     fewer = {"grid.representations": ["mel"], "ablations.representations": ["log_mel"]}
