@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,7 +23,7 @@ from beyond_spectrograms.results import (
     SplitColumn,
     Splits,
 )
-from beyond_spectrograms.uncertainty import recording_interval, window_interval
+from beyond_spectrograms.uncertainty import Interval, recording_interval, window_interval
 
 PARAMS = load_params(REPOSITORY / "params.yaml")
 QUICK = Statistics(confidence=0.95, resamples=999, seed=0, minimum_sources=5, minimum_runs=5)
@@ -54,6 +55,12 @@ def curve(validation: Sequence[float], fold: int = 1) -> Curve:
     return Curve(fold, 0, values, values, values, values)
 
 
+@functools.cache
+def _intervals(right: tuple[int, ...], seeds: int) -> tuple[Interval, Interval]:
+    known = recordings("any", "any", right, seeds)
+    return window_interval(known, QUICK), recording_interval(known, QUICK)
+
+
 def scored(name: str, protocol: str, right: Sequence[int], seeds: int = 2) -> Cell:
     """Make a cell of which the test is known."""
     known = recordings(name, protocol, right, seeds)
@@ -74,12 +81,8 @@ def scored(name: str, protocol: str, right: Sequence[int], seeds: int = 2) -> Ce
         by_fold=[],
         seconds_per_window=Seconds(representation=0.001, classifier=0.001),
     )
-    return Cell(
-        scores=scores,
-        recordings=known,
-        window_interval=window_interval(known, QUICK),
-        recording_interval=recording_interval(known, QUICK),
-    )
+    windows, of_recordings = _intervals(tuple(right), seeds)
+    return Cell(scores=scores, recordings=known, window_interval=windows, recording_interval=of_recordings)
 
 
 def trained(curves: Sequence[Sequence[float]]) -> Cell:

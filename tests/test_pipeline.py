@@ -116,8 +116,7 @@ def test_one_number_of_one_representation_reruns_only_its_own(project: Path) -> 
 
 def test_one_number_of_the_protocol_reruns_only_training_on(project: Path) -> None:
     edit(project, {"protocols.fair.learning_rate": 0.002})
-    stages = ran(dvc(project, "repro", *CELLS))
-    assert sorted(stage.split("@")[0] for stage in stages) == ["evaluate", "evaluate", "train", "train"]
+    assert ran(dvc(project, "repro", CELLS[0])) == ["train@demo-mel-fair", "evaluate@demo-mel-fair"]
     restore(project)
 
 
@@ -152,6 +151,7 @@ def test_experiments_stand_side_by_side(project: Path) -> None:
     assert all(f'"rev": "{name}"' in page for name in ("mel", "log-mel-2048"))
 
 
+@pytest.mark.long
 def test_folder_of_the_users_is_a_data_set(project: Path, tmp_path: Path) -> None:
     sounds = tmp_path / "my_sounds"
     shutil.copytree(project / "data/raw/demo/audio", sounds)

@@ -93,12 +93,11 @@ class SoundStream(Codec):
     @model_validator(mode="after")
     def _two_files(self) -> SoundStream:
         self._check_bitrate(BITRATES["soundstream"])
-        wanted = 1 if self.bitrate is None else 2
-        if len(weights_of(self)) != wanted:
-            raise ValueError(
-                f"weights name {len(weights_of(self))} files, and {'with' if self.bitrate else 'without'} a bitrate "
-                f"there are {wanted}: the encoder's{' and the quantiser' + chr(39) + 's' if self.bitrate else ''}"
-            )
+        wanted, whose, with_ = 1, "the encoder's", "without"
+        if self.bitrate is not None:
+            wanted, whose, with_ = 2, "the encoder's and the quantiser's", "with"
+        if (found := len(weights_of(self))) != wanted:
+            raise ValueError(f"weights name {found} files, and {with_} a bitrate there are {wanted}: {whose}")
         return self
 
     @property
