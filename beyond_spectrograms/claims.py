@@ -124,20 +124,14 @@ def _judge_training(
         # What is never reached takes longer than all the epochs there were.
         logs[key] = math.log(min(epochs, len(theirs) + 1) / first_epoch(theirs >= level))
     ratio = _mapped(fold_interval(logs, statistics), math.exp)
-    outcome = _below(ratio, 1, touching=True)
-    if never and outcome == "holds":
-        outcome = "undecided"
     least = f", at least: {never} of {len(runs)} runs never reach its level" if never else ""
     reason = f"{_show(ratio)} times the epochs of {baseline}, mean of {len(runs)} runs{least}"
-    yield verdict("convergence", ratio, outcome, reason)
+    yield verdict("convergence", ratio, _reached(ratio, never), reason)
     if measured and baseline in measured.representations and _is_measured(results, protocol):
         step = median(paired_ratios(measured, baseline, "training_s_per_window"))
         seconds = _mapped(ratio, lambda value: step * value)
-        outcome = _below(seconds, 1, touching=True)
-        if never and outcome == "holds":
-            outcome = "undecided"
         reason = f"{_show(seconds)} times the seconds of {baseline}, a step taking {step:.2f} times as long{least}"
-        yield verdict("convergence_seconds", seconds, outcome, reason)
+        yield verdict("convergence_seconds", seconds, _reached(seconds, never), reason)
 
     ours = results.cell(codec, protocol)
     ahead = {key: _ahead(mine, theirs, ours, key) for key, (mine, theirs) in runs.items()}
@@ -205,6 +199,12 @@ def _below(interval: Interval, limit: float, *, touching: bool) -> Outcome:
     if interval.high < limit or (touching and interval.high == limit):
         return "holds"
     return "does not hold" if interval.low > limit or (not touching and interval.low == limit) else "undecided"
+
+
+def _reached(ratio: Interval, never: int) -> Outcome:
+    """Judge a ratio to the baseline; with runs that `never` get there it is too low, so that it cannot hold."""
+    outcome = _below(ratio, 1, touching=True)
+    return "undecided" if never and outcome == "holds" else outcome
 
 
 def _above(interval: Interval, limit: float) -> Outcome:
