@@ -73,17 +73,15 @@ class Excerpt:
 
 
 def best_cell(results: Results) -> BestCell | None:
-    """Choose by validation alone: the mean over runs of each run's best validation accuracy, on the ladder's last rung.
+    """Choose by validation alone (Cell.validation_accuracy), on the ladder's last rung that was run.
 
     Controls are left out; of equals the first in params.yaml is taken. None where nothing was run.
     """
-    protocol = last_rung(results)
-    found = []
+    protocol, found = last_rung(results), []
     for name in names_run(results):
-        curves = results.cell(name, protocol).curves if protocol else ()
-        if protocol and curves and not results.is_control(name):
-            bests = [float(curve.validation_accuracy.max()) for curve in curves]
-            found.append(BestCell(name, protocol, float(np.mean(bests))))
+        accuracy = results.cell(name, protocol).validation_accuracy() if protocol else None
+        if protocol and accuracy is not None and not results.is_control(name):
+            found.append(BestCell(name, protocol, accuracy))
     return max(found, key=lambda cell: cell.validation_accuracy, default=None)
 
 

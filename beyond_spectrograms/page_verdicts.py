@@ -82,21 +82,17 @@ def read_verdicts(path: Path) -> Verdicts:
 
 
 def show_figures(verdict: Verdict) -> str:
-    """Show value and interval: `0.42 times [0.31, 0.60]`, `+5.1 points [+2.0, +8.2]`; `never` for infinity.
+    """Show value and interval: `0.42 times [0.31, 0.60]`, `+5.1 points [+2.0, +8.2]`.
 
-    Empty where there is neither: the reason says why.
+    No brackets where there is no interval, nothing where there is no value: the reason says why.
     """
-    if verdict.value is verdict.low is verdict.high is None:
+    if verdict.value is None:
         return ""
-    scale, form, unit = (100, "+.1f", " points") if verdict.claim in DIFFERENCES else (1, ".2f", " times")
-
-    def number(value: float | None) -> str:
-        return "never" if value is None else f"{scale * value:{form}}"
-
-    value = f"{number(verdict.value)}{'' if verdict.value is None else unit}"
-    if verdict.low is verdict.high is None:
+    scale, form, unit = (100, "+.1f", "points") if verdict.claim in DIFFERENCES else (1, ".2f", "times")
+    value = f"{scale * verdict.value:{form}} {unit}"
+    if verdict.low is None or verdict.high is None:
         return value
-    return f"{value} [{number(verdict.low)}, {number(verdict.high)}]"
+    return f"{value} [{scale * verdict.low:{form}}, {scale * verdict.high:{form}}]"
 
 
 def matrices(verdicts: Verdicts, results: Results) -> list[Matrix]:

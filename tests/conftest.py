@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from page_files import results_of, write_project
 
 from beyond_spectrograms.audio import Format, Waveform
 from beyond_spectrograms.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.results import Results
 
 REPOSITORY = Path(__file__).parents[1]
-sys.path.insert(0, str(REPOSITORY))  # stages are run from the checkout and not installed
 
 StartStage = Callable[..., subprocess.Popen[str]]
 
@@ -26,6 +27,19 @@ def stack(noise: Callable[..., Waveform], count: int, form: Format, seconds: flo
     """Make windows [count, channels, samples] of noise, each of another loudness; both channels are the same."""
     windows = [noise(seconds, form.sample_rate, seed) * 10.0**-seed for seed in range(count)]
     return np.repeat(np.stack(windows).astype(np.float32)[:, None], form.channels, axis=1)
+
+
+@pytest.fixture(scope="session")
+def page_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lay out two data sets as the stages before the page leave them. Read-only: copy it to change it."""
+    folder = tmp_path_factory.mktemp("page") / "project"
+    write_project(folder, "demo", "esc10")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def page_results(page_project: Path) -> Results:
+    return results_of(page_project, "esc10")
 
 
 @pytest.fixture(scope="session")

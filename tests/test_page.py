@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from page_files import results_of, write_project
 
 from beyond_spectrograms.page import DatasetPart, Made, embedded, render
 from beyond_spectrograms.page_excerpts import (
@@ -29,18 +28,6 @@ ROOT = Path(__file__).parent.parent
 MADE = Made(
     "c0ffee", Machine("a processor", "2", "4 GiB", "a system", "3.11"), {"numpy": "2"}, "grid: {}", ["metrics/x.md"]
 )
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    write_project(folder, "demo", "esc10")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def results(project: Path) -> Results:
-    return results_of(project, "esc10")
 
 
 def part(results: Results, **changes: Any) -> DatasetPart:
@@ -63,9 +50,9 @@ def rows(*told: tuple[int, str, float, int, str, float]) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def page(project: Path) -> str:
-    folder = project.parent / "written"
-    shutil.copytree(project, folder)
+def page(page_project: Path) -> str:
+    folder = page_project.parent / "written"
+    shutil.copytree(page_project, folder)
     printed = stage(folder)
     html = (folder / "plots/report/index.html").read_text(encoding="utf-8")
     assert printed == f"plots/report/index.html: {len(html.encode()) / 1e6:.1f} MB, esc10, demo\n"
@@ -121,12 +108,12 @@ def test_controls_are_marked_wherever_a_codec_is_named(page: str) -> None:
     assert "soundstream" in "".join(heads)
 
 
-def test_the_page_hears_only_what_its_licence_lets_it(results: Results, page: str) -> None:
+def test_the_page_hears_only_what_its_licence_lets_it(page_results: Results, page: str) -> None:
     assert page.count("<audio") == 8  # the four birds' second windows, in both data sets
     assert "CC BY 3.0" in page
     assert "K. J. Piczak" in page
     best = BestCell("mel", "fair", 0.5)
-    others = render("T", [part(replace(results, dataset="pets"), best=best)], None, MADE)
+    others = render("T", [part(replace(page_results, dataset="pets"), best=best)], None, MADE)
     assert "<audio" not in others
     assert "The licence of pets does not let excerpts be passed on: none are in this page." in others
 
@@ -138,16 +125,16 @@ def test_what_is_not_there_is_named_and_not_guessed(page: str) -> None:
     assert "metrics/claims.json" not in absent
 
 
-def test_a_page_without_verdicts_says_so(results: Results) -> None:
-    html = render("T", [part(results)], None, MADE)
+def test_a_page_without_verdicts_says_so(page_results: Results) -> None:
+    html = render("T", [part(page_results)], None, MADE)
     assert "The claims were not judged: their file was not there when this page was made." in html
     assert "c0ffee" in html
 
 
-def test_the_demo_s_page_holds_the_demo_alone_and_is_the_same_each_time(project: Path, tmp_path: Path) -> None:
+def test_the_demo_s_page_holds_the_demo_alone_and_is_the_same_each_time(page_project: Path, tmp_path: Path) -> None:
     pages = []
     for turn in ("first", "second"):  # processes of their own: the order of sets differs from one to the next
-        shutil.copytree(project, tmp_path / turn)
+        shutil.copytree(page_project, tmp_path / turn)
         assert re.fullmatch(r"plots/demo/report/index.html: [\d.]+ MB, demo\n", stage(tmp_path / turn, "--demo"))
         pages.append((tmp_path / turn / "plots/demo/report/index.html").read_text(encoding="utf-8"))
     assert pages[0] == pages[1]
@@ -155,24 +142,24 @@ def test_the_demo_s_page_holds_the_demo_alone_and_is_the_same_each_time(project:
     assert "esc10" not in frame(pages[0]).split("params.yaml")[0]
 
 
-def test_without_any_result_there_is_no_page(project: Path, tmp_path: Path) -> None:
-    shutil.copy(project / "params.yaml", tmp_path)
+def test_without_any_result_there_is_no_page(page_project: Path, tmp_path: Path) -> None:
+    shutil.copy(page_project / "params.yaml", tmp_path)
     assert stage(tmp_path, expect=1) == (
         "page: no data set of the grid has results. Run its report stage first: dvc repro report@<data set>.\n"
     )
     assert not (tmp_path / "plots").exists()
 
 
-def test_a_page_over_5_mb_is_refused(results: Results, project: Path) -> None:
-    recordings = results.cell("mel", "fair").recordings
+def test_a_page_over_5_mb_is_refused(page_results: Results, page_project: Path) -> None:
+    recordings = page_results.cell("mel", "fair").recordings
     assert recordings is not None
     wrong = confidently_wrong(rows((0, "bird/0.wav", 1.0, 0, "rain", 0.9)))
-    (excerpt,) = cut_excerpts(wrong, recordings, project / "data/clips/esc10", 1.0)
+    (excerpt,) = cut_excerpts(wrong, recordings, page_project / "data/clips/esc10", 1.0)
     heavy = replace(excerpt, sound="A" * 5_000_000)
     with pytest.raises(
         PageError, match=r"^page: [56]\.\d MB, and at most 5 MB is allowed\. Name fewer in grid\.datasets\.$"
     ):
-        render("T", [part(results, best=BestCell("mel", "fair", 0.5), excerpts=[heavy])], None, MADE)
+        render("T", [part(page_results, best=BestCell("mel", "fair", 0.5), excerpts=[heavy])], None, MADE)
 
 
 def test_data_cannot_end_the_script_element_it_stands_in() -> None:

@@ -124,7 +124,7 @@ def test_a_verdict_tells_its_reason_by_mouse_and_by_keyboard(opened: "Page") -> 
     assert table.count() == 1
     assert table.locator("caption").inner_text() == "esc10, fair: codecs against mel"
     assert [re.sub(r"\s+", " ", text) for text in table.locator("tbody tr").nth(0).locator("td").all_inner_texts()] == [
-        "✓ holds 0.25 times [0.12, never]",
+        "✓ holds 0.25 times [0.12, 0.50]",
         "? undecided +2.1 points [+1.1, +4.2]",
         "✗ does not hold 1.50 times [0.75, 3.00]",
     ]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 from cells import write
-from page_files import TONES, results_of, write_project
+from page_files import TONES, curve
 from PIL import Image
 
 from beyond_spectrograms.page_excerpts import (
@@ -23,46 +23,32 @@ from beyond_spectrograms.page_excerpts import (
     wav,
 )
 from beyond_spectrograms.page_tables import PageError
-from beyond_spectrograms.results import Curve, Results
+from beyond_spectrograms.results import Results
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    write_project(folder, "demo", "esc10")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def results(project: Path) -> Results:
-    return results_of(project, "esc10")
-
-
-def curve(*accuracies: float, fold: int = 1) -> Curve:
-    values = np.array(accuracies)
-    return Curve(fold, 0, values, 2 * values, values, 1 - values)
-
-
-def test_the_cell_to_listen_to_is_chosen_by_validation_and_never_by_test(results: Results) -> None:
-    chosen = best_cell(results)
+def test_the_cell_to_listen_to_is_chosen_by_validation_and_never_by_test(page_results: Results) -> None:
+    chosen = best_cell(page_results)
     assert chosen == BestCell("soundstream", "fair", pytest.approx(0.75 * np.mean([14 / 16, 16 / 18, 18 / 20])))
-    mel = results.cell("mel", "fair")
+    mel = page_results.cell("mel", "fair")
     assert mel.scores is not None
     perfect = {"window_accuracy": 1.0, "recording_accuracy": 1.0, "class_accuracy": 1.0}
     tested_better = replace(mel, scores=mel.scores.model_copy(update=perfect))
-    assert best_cell(replace(results, cells={**results.cells, ("mel", "fair"): tested_better})) == chosen
-    validated_better = replace(mel, curves=(curve(0.1, 0.99, 0.2),))
-    better = best_cell(replace(results, cells={**results.cells, ("mel", "fair"): validated_better}))
+    assert best_cell(replace(page_results, cells={**page_results.cells, ("mel", "fair"): tested_better})) == chosen
+    # The run of fold 1 is tested at its epoch 14: what it reached before does not count.
+    sooner_better = replace(mel, curves=(curve(*[0.99] * 13, 0.1),))
+    assert best_cell(replace(page_results, cells={**page_results.cells, ("mel", "fair"): sooner_better})) == chosen
+    validated_better = replace(mel, curves=(curve(*[0.1] * 13, 0.99),))
+    better = best_cell(replace(page_results, cells={**page_results.cells, ("mel", "fair"): validated_better}))
     assert better == BestCell("mel", "fair", 0.99)
 
 
-def test_a_control_is_never_the_best_cell(results: Results) -> None:
+def test_a_control_is_never_the_best_cell(page_results: Results) -> None:
     key = ("encodec_24khz_untrained", "fair")
-    cells = {**results.cells, key: replace(results.cells[key], curves=(curve(1.0),))}
-    chosen = best_cell(replace(results, cells=cells))
+    cells = {**page_results.cells, key: replace(page_results.cells[key], curves=(curve(*[1.0] * 14),))}
+    chosen = best_cell(replace(page_results, cells=cells))
     assert chosen is not None
     assert chosen.representation == "soundstream"
-    assert best_cell(replace(results, cells={key: cells[key]})) is None
+    assert best_cell(replace(page_results, cells={key: cells[key]})) is None
 
 
 def rows(*told: tuple[int, str, float, int, str, float]) -> pd.DataFrame:
@@ -103,11 +89,11 @@ def test_no_more_excerpts_than_asked_for_and_equals_go_by_name() -> None:
     assert confidently_wrong(rows((0, "bird/a", 0.0, 0, "bird", 0.5))).empty
 
 
-def test_an_excerpt_is_the_very_window_that_was_classified(project: Path, results: Results) -> None:
+def test_an_excerpt_is_the_very_window_that_was_classified(page_project: Path, page_results: Results) -> None:
     wrong = confidently_wrong(rows((0, "bird/0.wav", 1.0, 0, "rain", 0.9)))
-    recordings = results.cell("soundstream", "fair").recordings
+    recordings = page_results.cell("soundstream", "fair").recordings
     assert recordings is not None
-    (excerpt,) = cut_excerpts(wrong, recordings, project / "data/clips/esc10", 1.0)
+    (excerpt,) = cut_excerpts(wrong, recordings, page_project / "data/clips/esc10", 1.0)
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(excerpt.sound)))
     assert (samples.shape, rate) == ((16_000,), 16_000)
     assert np.argmax(np.abs(np.fft.rfft(samples))) == TONES[1]  # one second: a bin a hertz
@@ -115,8 +101,8 @@ def test_an_excerpt_is_the_very_window_that_was_classified(project: Path, result
     assert excerpt.recording == "2 of 3 windows right, as a whole right"
 
 
-def test_windows_of_all_seeds_are_counted_for_a_recording(results: Results) -> None:
-    recordings = results.cell("mel", "fair").recordings
+def test_windows_of_all_seeds_are_counted_for_a_recording(page_results: Results) -> None:
+    recordings = page_results.cell("mel", "fair").recordings
     assert recordings is not None
     twice = replace(
         recordings,
@@ -127,8 +113,8 @@ def test_windows_of_all_seeds_are_counted_for_a_recording(results: Results) -> N
     assert describe_recording(twice, "bird/1.wav") == "2 of 6 windows right over 2 seeds, as a whole wrong"
 
 
-def test_a_tested_clip_that_is_gone_stops_the_page(tmp_path: Path, results: Results) -> None:
-    recordings = results.cell("mel", "fair").recordings
+def test_a_tested_clip_that_is_gone_stops_the_page(tmp_path: Path, page_results: Results) -> None:
+    recordings = page_results.cell("mel", "fair").recordings
     assert recordings is not None
     with pytest.raises(PageError) as raised:
         cut_excerpts(confidently_wrong(rows((0, "bird/0.wav", 1.0, 0, "rain", 0.9))), recordings, tmp_path, 1.0)

@@ -3,33 +3,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from cells import write
-from page_files import REPRESENTATIONS, claims, results_of, write_project
+from page_files import REPRESENTATIONS, claims, curve
 
 from beyond_spectrograms import tabular
 from beyond_spectrograms.page_curves import cell_of, curve_of, drawn, points_for, thinned
 from beyond_spectrograms.page_tables import PageError, read_tables
 from beyond_spectrograms.page_verdicts import matrices, read_verdicts, show_figures, tallies
-from beyond_spectrograms.results import Cell, Curve, Results
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    write_project(folder, "demo", "esc10")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def results(project: Path) -> Results:
-    return results_of(project, "esc10")
-
-
-def curve(*accuracies: float, fold: int = 1) -> Curve:
-    values = np.array(accuracies)
-    return Curve(fold, 0, values, 2 * values, values, 1 - values)
+from beyond_spectrograms.results import Cell, Results
 
 
 def test_what_tabular_wrote_is_read_back_cell_by_cell(tmp_path: Path) -> None:
@@ -81,8 +63,8 @@ def test_a_table_without_a_title_stops_the_page(tmp_path: Path) -> None:
     assert str(raised.value) == f"{tmp_path}/a.md, line 1: a table without a title. Run its stage again."
 
 
-def test_matrices_keep_the_order_of_params_and_put_controls_last(project: Path, results: Results) -> None:
-    found = matrices(read_verdicts(project / "metrics/claims.json"), results)
+def test_matrices_keep_the_order_of_params_and_put_controls_last(page_project: Path, page_results: Results) -> None:
+    found = matrices(read_verdicts(page_project / "metrics/claims.json"), page_results)
     assert [(matrix.protocol, matrix.baseline) for matrix in found] == [("paper", "mel"), ("fair", "mel")]
     rows = found[1].rows
     assert [(row.label, row.control) for row in rows] == [
@@ -97,16 +79,18 @@ def test_matrices_keep_the_order_of_params_and_put_controls_last(project: Path, 
     ]
 
 
-def test_a_claim_never_judged_of_a_codec_leaves_its_place_empty(tmp_path: Path, results: Results) -> None:
+def test_a_claim_never_judged_of_a_codec_leaves_its_place_empty(tmp_path: Path, page_results: Results) -> None:
     told = claims("esc10")
     told["verdicts"] = [verdict for verdict in told["verdicts"] if verdict["claim"] != "equal_epochs"]
     write(tmp_path / "claims.json", json.dumps(told))
-    row = matrices(read_verdicts(tmp_path / "claims.json"), results)[0].rows[0]
+    row = matrices(read_verdicts(tmp_path / "claims.json"), page_results)[0].rows[0]
     assert [verdict is None for verdict in row.verdicts] == [False, True, False]
 
 
-def test_controls_never_count_as_a_codec_s_result(project: Path, results: Results) -> None:
-    convergence, epochs, speed = tallies(read_verdicts(project / "metrics/claims.json"), results, "fair", "mel")
+def test_controls_never_count_as_a_codec_s_result(page_project: Path, page_results: Results) -> None:
+    convergence, epochs, speed = tallies(
+        read_verdicts(page_project / "metrics/claims.json"), page_results, "fair", "mel"
+    )
     assert convergence.names == {"holds": ("soundstream",), "does not hold": (), "undecided": ()}
     assert epochs.names["undecided"] == ("soundstream",)
     assert speed.names["does not hold"] == ("soundstream",)
@@ -117,8 +101,7 @@ def test_controls_never_count_as_a_codec_s_result(project: Path, results: Result
     ("claim", "limits", "shown"),
     [
         ("convergence", (0.42, 0.31, 0.6), "0.42 times [0.31, 0.60]"),
-        ("convergence", (0.42, 0.31, None), "0.42 times [0.31, never]"),
-        ("convergence", (None, 0.5, None), "never [0.50, never]"),
+        ("convergence", (0.42, None, None), "0.42 times"),
         ("convergence", (None, None, None), ""),
         ("equal_epochs", (0.051, 0.02, 0.082), "+5.1 points [+2.0, +8.2]"),
         ("equal_epochs", (-0.051, None, None), "-5.1 points"),
@@ -181,8 +164,8 @@ def test_a_loss_of_zero_can_stand_on_a_logarithmic_axis() -> None:
     assert curve_of((curve(0.5, 1.0),), points=200)["validation_loss"]["low"] == [0.5, 1e-6]
 
 
-def test_runs_that_diverged_are_in_no_curve(results: Results) -> None:
-    cell = results.cell("mel", "fair")
+def test_runs_that_diverged_are_in_no_curve(page_results: Results) -> None:
+    cell = page_results.cell("mel", "fair")
     assert cell.scores is not None
     first, *others = cell.scores.by_fold
     gone = [first.model_copy(update={"diverged_at_epoch": 2}), *others]
@@ -194,8 +177,8 @@ def test_runs_that_diverged_are_in_no_curve(results: Results) -> None:
     assert cell_of(replace(cell, scores=lost), points=200)["curve"] is None
 
 
-def test_no_two_representations_are_drawn_alike_and_controls_say_so(results: Results) -> None:
-    told = drawn([results])["representations"]
+def test_no_two_representations_are_drawn_alike_and_controls_say_so(page_results: Results) -> None:
+    told = drawn([page_results])["representations"]
     assert list(told) == REPRESENTATIONS
     assert len({(style["colour"], str(style["dash"]), style["shape"]) for style in told.values()}) == len(told)
     assert told["encodec_24khz_untrained"]["label"] == "encodec_24khz_untrained (control)"

@@ -4,22 +4,9 @@ from pathlib import Path
 
 import pytest
 from cells import write
-from page_files import results_of, write_project
 
 from beyond_spectrograms.provenance import clock, commit, durations, lock_digests, origin
 from beyond_spectrograms.results import Results
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    write_project(folder, "demo", "esc10")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def results(project: Path) -> Results:
-    return results_of(project, "esc10")
 
 
 @pytest.mark.parametrize(
@@ -75,12 +62,12 @@ def test_digests_of_data_are_those_of_the_lock(tmp_path: Path) -> None:
 
 
 def test_durations_are_those_of_the_stages_last_runs_here(
-    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page_results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for run, seconds in (("download-esc10", 2.5), ("train-esc10-mel-fair", 60), ("train-esc10-mel-paper", 30)):
         write(tmp_path / f"data/durations/{run}.json", json.dumps({"seconds": seconds}))
-    told = {duration.stage: (duration.seconds, duration.what) for duration in durations(results)}
+    told = {duration.stage: (duration.seconds, duration.what) for duration in durations(page_results)}
     assert told["download"] == (2.5, "1 of 1 runs; the others were not run here")
     assert told["train"] == (90, "2 of 8 runs; the others were not run here")
     assert told["featurize"] == (None, "not run here")
