@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import REPOSITORY
+from ruamel.yaml import YAML
 
 from beyond_spectrograms.audio import FORMATS
 from beyond_spectrograms.params import (
@@ -511,3 +512,11 @@ def test_a_representation_knows_its_weights_files_and_its_codebooks(
     assert isinstance(record, Mel | Encodec | SoundStream)
     assert weights_of(record) == files
     assert record.codebook_size == codebook_size
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml"])
+def test_dvc_reads_these_files_in_c_and_as_python_would(name: str) -> None:
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    reader = YAML(typ="safe")  # as DVC reads them
+    assert reader.Parser.__module__ == "ruamel.yaml.clib._ruamel_yaml"
+    assert reader.load(text) == YAML(typ="safe", pure=True).load(text)
