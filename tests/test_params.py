@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import tomllib
 import warnings
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -520,3 +521,6 @@ def test_dvc_reads_these_files_in_c_and_as_python_would(name: str) -> None:
     reader = YAML(typ="safe")  # as DVC reads them
     assert reader.Parser.__module__ == "ruamel.yaml.clib._ruamel_yaml"
     assert reader.load(text) == YAML(typ="safe", pure=True).load(text)
+    rewritten = StringIO()
+    YAML().dump(YAML().load(text), rewritten)  # as `dvc exp run --set-param` does, which drops quotes
+    assert reader.load(rewritten.getvalue()) == reader.load(text)
