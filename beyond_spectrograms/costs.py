@@ -13,7 +13,7 @@ from beyond_spectrograms.results import Record, ResultError
 from beyond_spectrograms.tabular import Row, Show, Table, number, text
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.uncertainty import Interval
+    from beyond_spectrograms.evidence.uncertainty import Interval
 
 FLOAT32 = 4  # bytes of a cached value
 TIMES = ("cached_s_per_s", "file_s_per_s", "encoding_s_per_s", "training_s_per_window")

@@ -18,8 +18,8 @@ from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.params import Params
 
 if TYPE_CHECKING:
+    from beyond_spectrograms.evidence.uncertainty import Interval
     from beyond_spectrograms.recordings import Recordings
-    from beyond_spectrograms.uncertainty import Interval
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 MEASURES = ("training_accuracy", "training_loss", "validation_accuracy", "validation_loss")

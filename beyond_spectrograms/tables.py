@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from beyond_spectrograms import paper
-from beyond_spectrograms.comparisons import (
+from beyond_spectrograms.costs import Costs, cost_table
+from beyond_spectrograms.evidence.comparisons import (
     Pair,
     explain_intervals,
     explain_marks,
@@ -14,11 +15,10 @@ from beyond_spectrograms.comparisons import (
     mark,
     show_interval,
 )
-from beyond_spectrograms.costs import Costs, cost_table
+from beyond_spectrograms.evidence.uncertainty import median_interval
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.results import Results, Scores
 from beyond_spectrograms.tabular import Row, Show, Table, number, signed, text
-from beyond_spectrograms.uncertainty import median_interval
 
 NOT_RUN = "not run"
 CONTROL = "control: untrained encoder, not EnCodec's result"

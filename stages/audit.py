@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from beyond_spectrograms.cues import measure_cues, score_cues
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import write_json, write_text
-from beyond_spectrograms.fingerprints import evidence
-from beyond_spectrograms.leakage import (
+from beyond_spectrograms.leakage.audit import (
     check_known_pairs,
     check_no_leak,
     describe_pair,
@@ -20,7 +18,9 @@ from beyond_spectrograms.leakage import (
     listen,
     parts_of_clips,
 )
-from beyond_spectrograms.leakage_tables import print_audit
+from beyond_spectrograms.leakage.cues import measure_cues, score_cues
+from beyond_spectrograms.leakage.fingerprints import evidence
+from beyond_spectrograms.leakage.tables import print_audit
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.windows import columns_of, read_parts, read_windows
 

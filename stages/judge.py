@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from beyond_spectrograms.claims import CLAIMS, claims_table, judge, rules
 from beyond_spectrograms.costs import Costs
 from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.evidence.claims import CLAIMS, claims_table, judge, rules
 from beyond_spectrograms.files import write_json, write_text
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.results import Results

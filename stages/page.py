@@ -8,8 +8,7 @@ from pathlib import Path
 
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import write_text
-from beyond_spectrograms.page import DatasetPart, Made, render
-from beyond_spectrograms.page_excerpts import (
+from beyond_spectrograms.page.excerpts import (
     PERMITTED,
     BestCell,
     Excerpt,
@@ -18,10 +17,11 @@ from beyond_spectrograms.page_excerpts import (
     cut_excerpts,
     read_predictions,
 )
-from beyond_spectrograms.page_tables import PageTable, read_tables
-from beyond_spectrograms.page_verdicts import read_verdicts
+from beyond_spectrograms.page.provenance import commit, durations, lock_digests, machine, origin, versions
+from beyond_spectrograms.page.rendering import DatasetPart, Made, render
+from beyond_spectrograms.page.tables import PageTable, read_tables
+from beyond_spectrograms.page.verdicts import read_verdicts
 from beyond_spectrograms.params import Params, load_params
-from beyond_spectrograms.provenance import commit, durations, lock_digests, machine, origin, versions
 from beyond_spectrograms.results import Results
 from stages.report import read_results
 

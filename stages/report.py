@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from beyond_spectrograms import evidence_figures, figures, ladder, paper, tables, tabular
-from beyond_spectrograms.bitrates import bitrates_table, points
-from beyond_spectrograms.comparisons import compare_with_baselines, comparisons_table
-from beyond_spectrograms.convergence import TIDY, convergence_table, mean_curve, tidy_curves
+from beyond_spectrograms import figures, paper, tables, tabular
 from beyond_spectrograms.costs import Costs, read_costs
 from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.evidence import figures as evidence_figures
+from beyond_spectrograms.evidence import ladder
+from beyond_spectrograms.evidence.bitrates import bitrates_table, points
+from beyond_spectrograms.evidence.comparisons import compare_with_baselines, comparisons_table
+from beyond_spectrograms.evidence.convergence import TIDY, convergence_table, mean_curve, tidy_curves
+from beyond_spectrograms.evidence.uncertainty import recording_interval, window_interval
 from beyond_spectrograms.files import replace_folder, write_text
 from beyond_spectrograms.params import Mel, Params, Product, load_params
 from beyond_spectrograms.recordings import read_recordings
@@ -30,7 +33,6 @@ from beyond_spectrograms.results import (
     read_training,
     rows_of,
 )
-from beyond_spectrograms.uncertainty import recording_interval, window_interval
 from beyond_spectrograms.windows import open_features, read_windows
 
 if TYPE_CHECKING:

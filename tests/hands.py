@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from conftest import REPOSITORY
 
+from beyond_spectrograms.evidence.uncertainty import Interval, recording_interval, window_interval
 from beyond_spectrograms.params import Statistics, load_params
 from beyond_spectrograms.recordings import Recordings
 from beyond_spectrograms.results import (
@@ -23,7 +24,6 @@ from beyond_spectrograms.results import (
     SplitColumn,
     Splits,
 )
-from beyond_spectrograms.uncertainty import Interval, recording_interval, window_interval
 
 PARAMS = load_params(REPOSITORY / "params.yaml")
 QUICK = Statistics(confidence=0.95, resamples=999, seed=0, minimum_sources=5, minimum_runs=5)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hands import results, scored
 
-from beyond_spectrograms.bitrates import CODES, DEQUANTIZED, LATENTS, bitrates_table, points
-from beyond_spectrograms.comparisons import compare_with_baselines
+from beyond_spectrograms.evidence.bitrates import CODES, DEQUANTIZED, LATENTS, bitrates_table, points
+from beyond_spectrograms.evidence.comparisons import compare_with_baselines
 from beyond_spectrograms.results import Results
 
 RIGHT = {

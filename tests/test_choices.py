@@ -15,7 +15,7 @@ import separable
 from cells import CLASSES, read, write, write_rows
 
 from beyond_spectrograms import tables
-from beyond_spectrograms.page_excerpts import best_cell
+from beyond_spectrograms.page.excerpts import best_cell
 from beyond_spectrograms.params import Product
 from beyond_spectrograms.results import Results
 from stages import report

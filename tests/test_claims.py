@@ -12,8 +12,8 @@ import pytest
 import scipy.stats
 from hands import PARAMS, curve, results, scored, trained, with_statistics
 
-from beyond_spectrograms.claims import CLAIMS, Verdict, claims_table, judge, rules
 from beyond_spectrograms.costs import Costs, RepresentationCosts
+from beyond_spectrograms.evidence.claims import CLAIMS, Verdict, claims_table, judge, rules
 from beyond_spectrograms.results import Cell, Results, RunScores
 from beyond_spectrograms.tabular import to_markdown
 

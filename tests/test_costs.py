@@ -24,6 +24,7 @@ from beyond_spectrograms.costs import (
     paired_ratios,
     read_costs,
 )
+from beyond_spectrograms.evidence.uncertainty import median_interval
 from beyond_spectrograms.measuring import (
     Bench,
     CostsError,
@@ -42,7 +43,6 @@ from beyond_spectrograms.params import Mel, SoundStream, load_params
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.results import ResultError
 from beyond_spectrograms.tabular import to_markdown
-from beyond_spectrograms.uncertainty import median_interval
 
 ROOT = Path(__file__).parent.parent
 Sound = Callable[..., Waveform]

@@ -12,11 +12,11 @@ from hands import QUICK, results, scored
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from beyond_spectrograms.bitrates import points
-from beyond_spectrograms.evidence_figures import figure_bitrates, figure_ladder
+from beyond_spectrograms.evidence.bitrates import points
+from beyond_spectrograms.evidence.figures import figure_bitrates, figure_ladder
+from beyond_spectrograms.evidence.uncertainty import Interval
 from beyond_spectrograms.figures import save, styles
 from beyond_spectrograms.results import Results
-from beyond_spectrograms.uncertainty import Interval
 
 RUNGS = ["paper", "eval_mode", "best_checkpoint", "source_split", "standardized", "fair"]
 RIGHT = {

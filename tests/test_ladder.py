@@ -15,8 +15,8 @@ from conftest import REPOSITORY
 from hands import PARAMS, QUICK, results, scored
 from ruamel.yaml import YAML
 
-from beyond_spectrograms.comparisons import compare_with_baselines
-from beyond_spectrograms.ladder import (
+from beyond_spectrograms.evidence.comparisons import compare_with_baselines
+from beyond_spectrograms.evidence.ladder import (
     advantage_table,
     describe_step,
     ladder_table,
@@ -24,9 +24,9 @@ from beyond_spectrograms.ladder import (
     rungs,
     step_notes,
 )
+from beyond_spectrograms.evidence.uncertainty import gap
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.tabular import Row, Table
-from beyond_spectrograms.uncertainty import gap
 
 LADDER = PARAMS.claims.ladder
 # Windows right of 4, for 20 recordings.

@@ -16,9 +16,7 @@ import soxr
 
 from beyond_spectrograms.audio import FORMATS, Waveform, write_clip
 from beyond_spectrograms.clips import clip_path
-from beyond_spectrograms.cues import CUES, measure_cues, measure_sound, score_cues, wilson_interval
-from beyond_spectrograms.fingerprints import BANDS, Cells, Match, evidence, find_matches, fingerprint
-from beyond_spectrograms.leakage import (
+from beyond_spectrograms.leakage.audit import (
     LeakageError,
     Pair,
     Sound,
@@ -31,7 +29,9 @@ from beyond_spectrograms.leakage import (
     listen,
     parts_of_clips,
 )
-from beyond_spectrograms.leakage_tables import print_audit
+from beyond_spectrograms.leakage.cues import CUES, measure_cues, measure_sound, score_cues, wilson_interval
+from beyond_spectrograms.leakage.fingerprints import BANDS, Cells, Match, evidence, find_matches, fingerprint
+from beyond_spectrograms.leakage.tables import print_audit
 
 RATE = 16_000
 HALF = Match(0, 1, similarity=0.5, strength=0.5, offset_s=0.0, overlap_s=1.0)
@@ -139,7 +139,7 @@ def test_pairs_are_the_same_however_clips_fall_into_blocks(monkeypatch: pytest.M
     cells[10] = cells[1]
     cells[7] = -cells[2]
     whole = find_matches(cells, 0.1)
-    monkeypatch.setattr("beyond_spectrograms.fingerprints.BLOCK_BYTES", 8 * 60 * 9)
+    monkeypatch.setattr("beyond_spectrograms.leakage.fingerprints.BLOCK_BYTES", 8 * 60 * 9)
     in_blocks = find_matches(cells, 0.1)
     assert (whole[0].first, whole[0].second) == (1, 10)
     assert (2, 7) not in {(match.first, match.second) for match in whole}

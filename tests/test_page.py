@@ -14,14 +14,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from beyond_spectrograms.page import DatasetPart, Made, embedded, render
-from beyond_spectrograms.page_excerpts import (
+from beyond_spectrograms.page.excerpts import (
     BestCell,
     confidently_wrong,
     cut_excerpts,
 )
-from beyond_spectrograms.page_tables import PageError
-from beyond_spectrograms.provenance import Machine, Origin
+from beyond_spectrograms.page.provenance import Machine, Origin
+from beyond_spectrograms.page.rendering import DatasetPart, Made, embedded, render
+from beyond_spectrograms.page.tables import PageError
 from beyond_spectrograms.results import Results
 
 ROOT = Path(__file__).parent.parent

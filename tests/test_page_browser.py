@@ -12,11 +12,11 @@ import pytest
 from page_files import complete_cell, results_of, write_project
 from PIL import Image
 
-from beyond_spectrograms.page import DatasetPart, Made, render
-from beyond_spectrograms.page_excerpts import best_cell, confidently_wrong, cut_excerpts, read_predictions
-from beyond_spectrograms.page_tables import read_tables
-from beyond_spectrograms.page_verdicts import read_verdicts
-from beyond_spectrograms.provenance import Machine, Origin, durations
+from beyond_spectrograms.page.excerpts import best_cell, confidently_wrong, cut_excerpts, read_predictions
+from beyond_spectrograms.page.provenance import Machine, Origin, durations
+from beyond_spectrograms.page.rendering import DatasetPart, Made, render
+from beyond_spectrograms.page.tables import read_tables
+from beyond_spectrograms.page.verdicts import read_verdicts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

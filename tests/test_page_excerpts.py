@@ -11,7 +11,7 @@ from cells import write
 from page_files import TONES, curve
 from PIL import Image
 
-from beyond_spectrograms.page_excerpts import (
+from beyond_spectrograms.page.excerpts import (
     BestCell,
     best_cell,
     confidently_wrong,
@@ -22,7 +22,7 @@ from beyond_spectrograms.page_excerpts import (
     read_predictions,
     wav,
 )
-from beyond_spectrograms.page_tables import PageError
+from beyond_spectrograms.page.tables import PageError
 from beyond_spectrograms.results import Results
 
 

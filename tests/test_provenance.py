@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from cells import write
 
-from beyond_spectrograms.provenance import clock, commit, durations, lock_digests, origin
+from beyond_spectrograms.page.provenance import clock, commit, durations, lock_digests, origin
 from beyond_spectrograms.results import Results
 
 

@@ -9,10 +9,10 @@ import pytest
 from cells import read, write, write_cell, write_dataset
 
 from beyond_spectrograms import tables
-from beyond_spectrograms.convergence import convergence_table, mean_curve, smooth, tidy_curves
+from beyond_spectrograms.evidence.convergence import convergence_table, mean_curve, smooth, tidy_curves
+from beyond_spectrograms.evidence.uncertainty import recording_interval, window_interval
 from beyond_spectrograms.results import Cell, Curve, ResultError, Results, read_curves, read_scores, read_training
 from beyond_spectrograms.tabular import Row, Table, to_csv, to_markdown
-from beyond_spectrograms.uncertainty import recording_interval, window_interval
 
 PROTOCOLS = ("paper", "source_split", "fair")
 FEW = {"confidence": 0.95, "resamples": 999, "seed": 0, "minimum_sources": 5, "minimum_runs": 3}

@@ -11,10 +11,7 @@ from cells import write, write_rows
 from numpy.typing import ArrayLike
 from scipy.stats import bootstrap, norm
 
-from beyond_spectrograms.params import Statistics
-from beyond_spectrograms.recordings import Recordings, read_recordings
-from beyond_spectrograms.results import ResultError
-from beyond_spectrograms.uncertainty import (
+from beyond_spectrograms.evidence.uncertainty import (
     Interval,
     bca_limits,
     compare,
@@ -25,6 +22,9 @@ from beyond_spectrograms.uncertainty import (
     recording_interval,
     window_interval,
 )
+from beyond_spectrograms.params import Statistics
+from beyond_spectrograms.recordings import Recordings, read_recordings
+from beyond_spectrograms.results import ResultError
 
 SETTINGS = Statistics(confidence=0.95, resamples=9999, seed=0, minimum_sources=30, minimum_runs=5)
 SOURCES = {"1.wav": "a", "2.wav": "b"}

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beyond_spectrograms.comparisons import Pair, explain_intervals, explain_marks, interval_row, mark, show_interval
+from beyond_spectrograms.evidence.comparisons import (
+    Pair,
+    explain_intervals,
+    explain_marks,
+    interval_row,
+    mark,
+    show_interval,
+)
+from beyond_spectrograms.evidence.uncertainty import Interval
 from beyond_spectrograms.params import Codec
 from beyond_spectrograms.results import Results
 from beyond_spectrograms.tables import note_of
 from beyond_spectrograms.tabular import Row, Show, Table, text
-from beyond_spectrograms.uncertainty import Interval
 
 LATENTS, DEQUANTIZED, CODES = "latents before the quantiser", "dequantised latents", "codes as tokens"
 

@@ -15,11 +15,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_spectrograms.convergence import first_epoch
 from beyond_spectrograms.costs import Costs, paired_ratios
+from beyond_spectrograms.evidence.convergence import first_epoch
+from beyond_spectrograms.evidence.uncertainty import Interval, fold_interval, median_interval
 from beyond_spectrograms.results import Cell, Results
 from beyond_spectrograms.tabular import Row, Show, Table, text
-from beyond_spectrograms.uncertainty import Interval, fold_interval, median_interval
 
 Outcome = Literal["holds", "does not hold", "undecided"]
 MEASURED = "conv1d"  # the classifier whose time is measured

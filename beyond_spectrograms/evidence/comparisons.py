@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from beyond_spectrograms.evidence.uncertainty import Comparison, Interval, compare, holm
 from beyond_spectrograms.results import Results
 from beyond_spectrograms.tabular import Row, Show, Table, text
-from beyond_spectrograms.uncertainty import Comparison, Interval, compare, holm
 
 MARKS = ("*", "†", "‡", "§")  # one a baseline, in the order of params.claims.baselines
 

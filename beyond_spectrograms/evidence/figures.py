@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from beyond_spectrograms.bitrates import CODES, DEQUANTIZED, LATENTS, Point
+from beyond_spectrograms.evidence.bitrates import CODES, DEQUANTIZED, LATENTS, Point
+from beyond_spectrograms.evidence.ladder import describe_step, rungs
+from beyond_spectrograms.evidence.uncertainty import Interval
 from beyond_spectrograms.figures import Style, drawing
-from beyond_spectrograms.ladder import describe_step, rungs
 from beyond_spectrograms.results import Results
-from beyond_spectrograms.uncertainty import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

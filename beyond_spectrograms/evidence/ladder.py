@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from beyond_spectrograms.comparisons import (
+from beyond_spectrograms.evidence.comparisons import (
     Pair,
     explain_intervals,
     explain_marks,
@@ -13,11 +13,11 @@ from beyond_spectrograms.comparisons import (
     mark,
     show_interval,
 )
+from beyond_spectrograms.evidence.uncertainty import gap
 from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.results import Results
 from beyond_spectrograms.tables import note_of
 from beyond_spectrograms.tabular import Row, Show, Table, text
-from beyond_spectrograms.uncertainty import gap
 
 
 def rungs(results: Results) -> list[str]:

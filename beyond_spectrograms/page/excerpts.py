@@ -13,8 +13,8 @@ import pandas as pd
 
 from beyond_spectrograms.audio import Format, Waveform, cut_windows, read_clip
 from beyond_spectrograms.clips import clip_path
-from beyond_spectrograms.page_curves import last_rung, names_run
-from beyond_spectrograms.page_tables import PageError
+from beyond_spectrograms.page.curves import last_rung, names_run
+from beyond_spectrograms.page.tables import PageError
 from beyond_spectrograms.recordings import Recordings
 from beyond_spectrograms.results import Results
 

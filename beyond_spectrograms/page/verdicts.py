@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from beyond_spectrograms.claims import ANY_PROTOCOL, CLAIMS, MEASURED, Outcome, Verdict
-from beyond_spectrograms.page_tables import PageError
+from beyond_spectrograms.evidence.claims import ANY_PROTOCOL, CLAIMS, MEASURED, Outcome, Verdict
+from beyond_spectrograms.page.tables import PageError
 from beyond_spectrograms.results import Record, Results, read_record
 
 # Heads of columns; what each means in full is its rule.
