@@ -2,24 +2,32 @@
 
 A clip's rows are known by a key: a digest of its sound, its windows and of all that decides the encoding. Rows whose
 key is already stored (by a run that was killed, or by an earlier run on fewer clips) are copied, all others computed.
+
+A thread decodes clips ahead, and a clip's windows begin to be encoded before those of the clip before it are all done:
+a clip of five windows would else leave cores idle. What is encoded once: windows of a clip that are equal to the bit,
+windows of nothing but zeros in the whole array, and clips of one key.
 """
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import time
-from abc import ABC
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+from joblib import cpu_count
 
 from beyond_spectrograms import audio
+from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.clips import clip_path
 from beyond_spectrograms.files import replace_folder, write_json, write_text
 from beyond_spectrograms.progress import track
@@ -29,7 +37,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-BLOCK = 64  # windows encoded at a time: bounds the memory a long clip takes
+BLOCK = 64  # windows handed over at a time: bounds the memory a long clip takes
+AHEAD = 2  # windows for each core that have begun beside a block, so that none waits for its last window
 
 
 @dataclass(frozen=True)
@@ -44,20 +53,22 @@ class Rows:
 
 @dataclass(frozen=True)
 class Extraction:
-    """What an extraction did: rows of `windows` windows stand, `computed` of them new, the others kept."""
+    """What an extraction did: rows of `windows` windows stand, `computed` of them new, the others kept.
+
+    For the new ones `encoded` windows were encoded: fewer, where some repeat or are silent.
+    """
 
     windows: int
     computed: int
+    encoded: int
 
 
 def fingerprint(
     representation: Representation, record: dict[str, Any], weights: Sequence[Path], length_s: float
 ) -> str:
-    """Digest all that decides a window's features besides its sound: params, weights, code and library versions."""
-    kinds = [kind for kind in type(representation).__mro__ if kind not in (ABC, object)]
-    sources = [*dict.fromkeys(Path(inspect.getfile(kind)) for kind in kinds), Path(audio.__file__), Path(__file__)]
-    digest = hashlib.sha256(json.dumps([record, length_s], sort_keys=True).encode())
-    for path in [*sources, *weights]:
+    """Digest all that decides a window's features besides its sound: params, weights, engine, code and versions."""
+    digest = hashlib.sha256(json.dumps([record, length_s, representation.engine], sort_keys=True).encode())
+    for path in [*representation.sources, Path(audio.__file__), Path(__file__), *weights]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     digest.update(repr([(package, version(package)) for package in representation.packages]).encode())
     return digest.hexdigest()
@@ -75,7 +86,8 @@ def extract(
 ) -> Extraction:
     """Encode the windows of `table` (clip, start_s, ...; rows of a clip adjacent) into place/features.npy.
 
-    One clip is in memory at a time. The array grows in `work`, which is renamed to `place` at the end; `mark` is the
+    In memory are the clip whose windows are encoded, the next that is decoded, and, where clips are short, as many as
+    keep all cores busy. The array grows in `work`, which is renamed to `place` at the end; `mark` is the
     `fingerprint`. place/index.json holds the key of every clip's rows.
     """
     rows = list(_plan(representation, table, clips, length_s, mark))
@@ -86,15 +98,15 @@ def extract(
     journal = work / "journal.jsonl"
     done = _read_journal(journal, array, rows)
     stored = _read_stored(place, shape)
-    starts = table["start_s"].to_numpy()
-    computed = 0
+    todo = [part for part in rows if part not in done]
+    new = [part for part in todo if stored(part.key) is None]
+    first = {part.key: part for part in reversed(new)}
+    encoder = _Encoder(representation, clips, table["start_s"].to_numpy(), length_s)
+    encoded = encoder.encode_clips([part for part in new if first[part.key] == part])
     with journal.open("a", encoding="utf-8") as log:
-        todo = [part for part in rows if part not in done]
         for part in track(todo, representation.name, len(rows), len(rows) - len(todo)):
-            features = stored(part.key)
-            if features is None:
-                features = _encode_clip(representation, clips, part.clip, list(starts[_slice(part)]), length_s)
-                computed += part.count
+            if (features := stored(part.key)) is None:
+                features = next(encoded) if first[part.key] == part else array[_slice(first[part.key])]
             array[_slice(part)] = features
             sha256 = hashlib.sha256(features.tobytes()).hexdigest()
             log.write(json.dumps({"key": part.key, "first": part.first, "sha256": sha256}) + "\n")
@@ -104,7 +116,7 @@ def extract(
     write_json(work / "index.json", {"shape": shape, "clips": [[r.clip, r.first, r.count, r.key] for r in rows]})
     replace_folder(work, place)
     (place / journal.name).unlink()  # not before: a run killed while renaming needs it to go on
-    return Extraction(len(table), computed)
+    return Extraction(len(table), sum(part.count for part in new), encoder.encoded)
 
 
 def time_encoding(representation: Representation, table: pd.DataFrame, clips: Path, length_s: float) -> float:
@@ -147,15 +159,71 @@ def _plan(
         yield Rows(str(names[first]), int(first), int(end - first), key)
 
 
-def _encode_clip(
-    representation: Representation, clips: Path, name: str, starts: list[float], length_s: float
-) -> Features:
-    """Encode the windows of a clip that start at `starts` seconds, BLOCK at a time, as [windows, bands, frames]."""
-    form = representation.form
-    clip = audio.read_clip(clip_path(clips, form, name), form)
-    blocks = (starts[first : first + BLOCK] for first in range(0, len(starts), BLOCK))
-    cut = (audio.cut_windows(clip, block, length_s, form.sample_rate) for block in blocks)
-    return np.concatenate([representation.encode(windows, form.sample_rate) for windows in cut])
+class _Encoder:
+    """Encodes clips in order; `encoded` counts the windows that were encoded, each distinct one of a block once."""
+
+    def __init__(
+        self, representation: Representation, clips: Path, starts: npt.NDArray[np.float64], length_s: float
+    ) -> None:
+        self._representation, self._clips, self._starts, self._length_s = representation, clips, starts, length_s
+        self.encoded = 0
+
+    def encode_clips(self, parts: list[Rows]) -> Iterator[Features]:
+        """Give the features [windows, bands, frames] of one clip after the other."""
+        blocks = self._encode_blocks(parts)
+        for part in parts:
+            yield np.concatenate([next(blocks) for _ in range(0, part.count, BLOCK)])
+
+    def _encode_blocks(self, parts: list[Rows]) -> Iterator[Features]:
+        """Encode the blocks of all clips in order; beside the oldest, enough windows have begun for every core."""
+        begun: deque[tuple[int, Callable[[], Features]]] = deque()
+        for windows in self._read_blocks(parts):
+            begun.append((len(windows), self._begin(windows)))
+            while sum(count for count, _ in begun) - begun[0][0] >= AHEAD * cpu_count():
+                yield begun.popleft()[1]()
+        while begun:
+            yield begun.popleft()[1]()
+
+    def _read_blocks(self, parts: list[Rows]) -> Iterator[Waveform]:
+        """Cut the clips into blocks [windows, channels, samples], while a thread decodes the next clip."""
+        form = self._representation.form
+        with ThreadPoolExecutor(1) as reader:
+            clips = deque(reader.submit(self._read, part) for part in parts[:1])
+            for part, following in zip(parts, [*parts[1:], None], strict=True):
+                clip = clips.popleft().result()
+                if following:
+                    clips.append(reader.submit(self._read, following))
+                starts = list(self._starts[_slice(part)])
+                for first in range(0, part.count, BLOCK):
+                    yield audio.cut_windows(clip, starts[first : first + BLOCK], self._length_s, form.sample_rate)
+
+    def _read(self, part: Rows) -> Waveform:
+        form = self._representation.form
+        return audio.read_clip(clip_path(self._clips, form, part.clip), form)
+
+    def _begin(self, windows: Waveform) -> Callable[[], Features]:
+        """Begin to encode the distinct windows of a block; what waits for them gives a row to every window."""
+        keys = [hashlib.sha256(window).digest() if window.any() else None for window in windows]
+        first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None}
+        distinct = sorted(first.values())
+        place = {keys[row]: number for number, row in enumerate(distinct)}
+        self.encoded += len(distinct)
+        encode = self._representation.begin(windows[distinct], self._representation.form.sample_rate)
+
+        def finish() -> Features:
+            features = encode() if distinct else ()
+            return np.stack([self._silence if key is None else features[place[key]] for key in keys])
+
+        return finish
+
+    @cached_property
+    def _silence(self) -> Features:
+        """Features of a window of zeros, [bands, frames]."""
+        form = self._representation.form
+        self.encoded += 1
+        windows = np.zeros((1, form.channels, round(self._length_s * form.sample_rate)), np.float32)
+        features: Features = self._representation.encode(windows, form.sample_rate)[0]
+        return features
 
 
 def _open_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float32]]:

@@ -34,7 +34,10 @@ def main() -> None:
     extraction = extract(
         representation, table, Path("data/clips", dataset), length_s=length_s, mark=mark, place=place, work=work
     )
-    print(f"computed {extraction.computed} windows, kept the others")
+    print(
+        f"computed {extraction.computed} windows by {representation.engine}, kept the others; encoded "
+        f"{extraction.encoded}: repeated and silent ones once"
+    )
 
     metrics = {
         "dataset": dataset,
@@ -44,7 +47,9 @@ def main() -> None:
         "frames": frames,
         "frame_rate": representation.frame_rate,
         "bytes": size,
+        "engine": representation.engine,
         "computed_windows": extraction.computed,
+        "encoded_windows": extraction.encoded,
         "seconds_per_window": time_encoding(representation, table, Path("data/clips", dataset), length_s),
     }
     write_json(Path("metrics/features", dataset, f"{name}.json"), metrics)

@@ -107,7 +107,7 @@ def test_a_folder_of_your_own_is_one_short_record(repository: Path) -> None:
         ),
         (
             "representations/encodec_24khz/",
-            "representations.encodec_24khz. Known keys: bitrate, codes, kind, weights, model, seed.",
+            "representations.encodec_24khz. Known keys: bitrate, codes, kind, weights, model, seed, engine, precision.",
         ),
         (
             "representations/soundstream/",

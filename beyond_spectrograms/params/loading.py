@@ -16,6 +16,7 @@ from beyond_spectrograms.params.representations import Encodec, Mel, Representat
 from beyond_spectrograms.params.sections import Name, ParamsError, Section
 
 PARAMS_FILE = Path("params.yaml")
+OPTIONAL = ("openvino",)  # what it does can be done without; the features record which engine made them
 
 
 class Product(Section):
@@ -130,6 +131,8 @@ def _version_problem(name: str, wanted: str) -> str:
     try:
         found = version(name)
     except PackageNotFoundError:
+        if name in OPTIONAL:
+            return ""
         return f"versions.{name}: {wanted} is wanted, none is installed. Install what pyproject.toml pins."
     if found == wanted:
         return ""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from joblib import cpu_count
 
 from beyond_spectrograms.audio import Format, Waveform
 from beyond_spectrograms.errors import ProjectError
@@ -34,14 +40,24 @@ class Representation(ABC):
         bands: height of a window: mel bands or latent channels.
         hop_length: samples from one frame to the next; frame_rate is form.sample_rate / hop_length.
         packages: distributions whose version can change the result.
+        engine: what computes; all features of one array come from one engine.
+        chunk: windows a thread encodes at a time, where threads may run `_encode` side by side, each on one core;
+            None where they may not.
     """
 
     name: str
     form: Format
     bands: int
     hop_length: int
-    packages: ClassVar[tuple[str, ...]] = ("numpy",)
+    packages: tuple[str, ...] = ("numpy",)
+    engine: str = "numpy"
+    chunk: ClassVar[int | None] = None
     _proven = False
+
+    @cached_property
+    def sources(self) -> tuple[Path, ...]:
+        """Files of the code that decides the result."""
+        return files_of(self)
 
     @property
     def frame_rate(self) -> float:
@@ -64,8 +80,35 @@ class Representation(ABC):
         Raises:
             RepresentationError: rate, channels, dtype, shape or values are wrong, or the encoding is not repeatable.
         """
+        return self.begin(windows, sample_rate)()
+
+    def begin(self, windows: Waveform, sample_rate: int) -> Callable[[], Features]:
+        """Begin to encode, and give what waits for the result of `encode`: meanwhile all cores can be kept busy.
+
+        Where windows are not encoded side by side nothing is done until then.
+        """
         self._check_input(windows, sample_rate)
-        features = self._encode(windows)
+        if self.chunk is None or not len(windows):
+            return lambda: self._check_output(windows, self._encode(windows), self._encode)
+        firsts = range(0, len(windows), self.chunk)
+        encoded = [self._submit(windows[first : first + self.chunk]) for first in firsts]
+        return lambda: self._check_output(
+            windows,
+            np.concatenate([future.result() for future in encoded]),
+            lambda again: self._submit(again).result(),
+        )
+
+    def _submit(self, windows: Waveform) -> Future[Features]:
+        return self._pool.submit(self._encode, windows)
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(cpu_count(), self.name, self._enter_thread)
+
+    def _enter_thread(self) -> None:  # noqa: B027
+        """Make a thread that will call `_encode` ready: it shall keep to one core."""
+
+    def _check_output(self, windows: Waveform, features: Features, encode: Callable[[Waveform], Features]) -> Features:
         expected = (len(windows), self.bands, self.frames(windows.shape[2]))
         if features.shape != expected or features.dtype != np.float32:
             raise RepresentationError(
@@ -75,7 +118,7 @@ class Representation(ABC):
         if not np.isfinite(features).all():
             raise RepresentationError(f"{self.name}: gave values that are not finite")
         if not self._proven and len(windows):
-            if self._encode(windows[:1]).tobytes() != features[:1].tobytes():
+            if encode(windows[:1]).tobytes() != features[:1].tobytes():
                 raise RepresentationError(f"{self.name}: gave two results for one window; it must be deterministic")
             self._proven = True
         return features
@@ -88,3 +131,9 @@ class Representation(ABC):
             )
         if sample_rate != self.form.sample_rate:
             raise RepresentationError(f"{self.name}: takes {self.form.sample_rate} Hz, got {sample_rate} Hz")
+
+
+def files_of(thing: object) -> tuple[Path, ...]:
+    """List the files that define the classes of a representation or an engine, its own first."""
+    kinds = [kind for kind in type(thing).__mro__ if kind not in (ABC, object)]
+    return tuple(dict.fromkeys(Path(inspect.getfile(kind)) for kind in kinds))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class MelSpectrogram(Representation):
     torch's adaptive average pooling has it: a spectrogram of as many frames as a codec gives.
     """
 
-    packages: ClassVar[tuple[str, ...]] = ("librosa", "numpy", "scipy")
+    packages = ("librosa", "numpy", "scipy")
 
     def __init__(self, name: str, record: Mel) -> None:
         self.name = name

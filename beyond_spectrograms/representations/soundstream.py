@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,14 +24,16 @@ class SoundStreamLatents(Representation):
 
     The encoder is stateful, 320 samples a call, and `reset_all_variables` does not clear its state: each window gets an
     interpreter of its own. The delegate (XNNPACK) and the single thread are pinned because another delegate
-    differs by a quantisation step.
+    differs by a quantisation step. Windows go one by one: two threads of interpreters take 1.1 times as long as one,
+    because they wait for each other.
 
     With a bitrate each frame goes through the residual vector quantiser and back, or its `codes` are kept: entry
     numbers, 0 to 15, a band a codebook. A frame has bitrate / 50 bits, 4 for each codebook used (Lyra's
     residual_vector_quantizer.cc); a codebook left out is number -1.
     """
 
-    packages: ClassVar[tuple[str, ...]] = ("ai-edge-litert", "numpy")
+    packages = ("ai-edge-litert", "numpy")
+    engine = "ai-edge-litert"
 
     def __init__(self, name: str, record: SoundStream, weights: Sequence[Path]) -> None:
         if not weights or not all(path.exists() for path in weights):

@@ -1,0 +1,34 @@
+"""The contract of an engine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from beyond_spectrograms.errors import ProjectError
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.audio import Waveform
+    from beyond_spectrograms.representations.base import Features
+
+
+class EngineError(ProjectError):
+    """An engine is not installed, or cannot do here what it is asked for; the message says what to do."""
+
+
+class Engine(ABC):
+    """Runs EnCodec's encoder on one window at a time and one core, from as many threads at once as there are cores.
+
+    So a window's latents are the same to the bit whatever windows run beside it and however many cores there are.
+
+    Attributes:
+        name: as it is printed and recorded.
+        packages: distributions whose version can change the result.
+    """
+
+    name: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def encode(self, window: Waveform) -> Features:
+        """Encode a window [channels, samples] as latents [128, frames]."""

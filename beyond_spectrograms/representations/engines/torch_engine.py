@@ -1,0 +1,32 @@
+"""The encodec package's own encoder in PyTorch: the reference, and what runs where nothing faster is installed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from beyond_spectrograms.representations.engines.base import Engine
+
+if TYPE_CHECKING:
+    from encodec.modules.seanet import SEANetEncoder
+
+    from beyond_spectrograms.audio import Waveform
+    from beyond_spectrograms.representations.base import Features
+
+
+class TorchEngine(Engine):
+    """Calls the encoder. The calling thread's share of cores is its own affair: set torch to one thread before."""
+
+    name: ClassVar[str] = "torch"
+    packages: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def __init__(self, encoder: SEANetEncoder) -> None:
+        self._encoder = encoder
+
+    def encode(self, window: Waveform) -> Features:
+        """Encode a window [channels, samples] as latents [128, frames]."""
+        import torch
+
+        with torch.inference_mode():
+            return np.asarray(self._encoder(torch.from_numpy(window[None]))[0].numpy(), dtype=np.float32)
