@@ -12,7 +12,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context, parent_process
@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from beyond_spectrograms.checkpoints import UnreadableError, read_checkpoint
 from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.epochs import Network, Part, band_statistics, run_epoch
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.files import write_json, written_beside
 from beyond_spectrograms.progress import counting
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features
 
 CHECKPOINT_SECONDS = 30.0  # what a killed run loses at most, per job
+CODE = ("classifiers.py", "epochs.py", "training.py")  # what decides a result, of this package
 HISTORY_COLUMNS = ("epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
 
 
@@ -55,6 +57,7 @@ class Job:
         parts: part of every window [windows]: train, validation, test or empty. Test rows are never read here.
         classes: labels by class index.
         codebook_size: entries of a codebook where the features are a codec's codes, else None.
+        precision: of the convolutions, fp32 or bf16; weights, optimizer and loss are always fp32.
         work: folder for this job's checkpoint and result.
     """
 
@@ -69,6 +72,7 @@ class Job:
     seed: int
     device: str
     work: Path
+    precision: str = "fp32"
 
     @property
     def name(self) -> str:
@@ -79,11 +83,11 @@ class Job:
         """Digest all that decides the result: what a killed run left is only continued under the same mark."""
         import torch
 
-        code = [(Path(__file__).parent / name).read_bytes() for name in ("training.py", "classifiers.py")]
+        code = [(Path(__file__).parent / name).read_bytes() for name in CODE]
         digest = hashlib.sha256(b"".join(code) + (self.features / "index.json").read_bytes())
         used = np.where(self.parts == "test", "", self.parts)
         digest.update(self.targets.tobytes() + "\n".join(used).encode())
-        run = (self.codebook_size, self.epochs, self.fold, self.seed, self.device, torch.__version__)
+        run = (self.codebook_size, self.epochs, self.fold, self.seed, self.device, self.precision, torch.__version__)
         digest.update(repr((self.protocol.model_dump(), run)).encode())
         return digest.hexdigest()
 
@@ -92,7 +96,7 @@ class Job:
 class State:
     """Where a job stands; all of it is in the checkpoint but `diverged_at_epoch`, after which there is none."""
 
-    network: torch.nn.Module
+    network: torch.nn.Sequential
     optimizer: torch.optim.Optimizer
     best: dict[str, torch.Tensor]
     best_epoch: int = 0
@@ -177,16 +181,22 @@ def train(job: Job, epochs_done: Synchronized[int] | None = None) -> None:
     rows["train"] = np.random.default_rng([job.seed, job.fold]).permutation(rows["train"])
     mark = job.mark()
     state = _begin(job, features, rows["train"], mark)
+    began = time.perf_counter()
+    network = Network.split(state.network, job.precision)
+    train_part, validation_part = (Part(network, features, job.targets, rows[part]) for part in rows)
+    state.seconds += time.perf_counter() - began
     saved = time.perf_counter()
     for epoch in range(len(state.history) + 1, job.epochs + 1):
         if job.protocol.patience is not None and epoch - 1 - state.best_epoch >= job.protocol.patience:
             break
         began = time.perf_counter()
-        order = rows["train"]
-        if job.protocol.shuffle_each_epoch:
-            order = order[torch.randperm(len(order)).numpy()]
-        training = _pass(job, state.network, features, order, state.optimizer)
-        validation = _pass(job, state.network, features, rows["validation"], None)
+        shuffle = torch.randperm if job.protocol.shuffle_each_epoch else torch.arange
+        state.network.train()
+        training = run_epoch(network, train_part, shuffle(len(train_part)), job.protocol.batch_size, state.optimizer)
+        state.network.train(job.protocol.dropout_at_evaluation)
+        validation = run_epoch(
+            network, validation_part, torch.arange(len(validation_part)), job.protocol.batch_size, None
+        )
         if not math.isfinite(training[1]) or not math.isfinite(validation[1]):
             # A finding about the recipe, not a fault: the run ends here with the last weights that were selected.
             losses = f"training loss {training[1]}, validation loss {validation[1]}"
@@ -224,7 +234,7 @@ def _begin(job: Job, features: Features, train_rows: npt.NDArray[np.int64], mark
         network[0].mean, network[0].deviation = map(torch.from_numpy, band_statistics(features, train_rows))
     network.to(job.device)
     optimizers: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-    optimizer = optimizers[job.protocol.optimizer](network.parameters(), lr=job.protocol.learning_rate)
+    optimizer = optimizers[job.protocol.optimizer](network.parameters(), lr=job.protocol.learning_rate, fused=True)
     state = State(network, optimizer, _copy_weights(network))
     if _checkpoint(job).exists():
         try:
@@ -245,7 +255,12 @@ def _begin(job: Job, features: Features, train_rows: npt.NDArray[np.int64], mark
 
 
 def _copy_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
+    import torch
+
+    return {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in network.state_dict().items()
+    }
 
 
 def _checkpoint(job: Job) -> Path:
@@ -271,61 +286,11 @@ def _save_checkpoint(job: Job, state: State, mark: str) -> None:
         torch.save(values, beside)
 
 
-def _pass(
-    job: Job,
-    network: torch.nn.Module,
-    features: Features,
-    rows: npt.NDArray[np.int64],
-    optimizer: torch.optim.Optimizer | None,
-) -> tuple[float, float]:
-    """Go once over `rows`, training where there is an optimizer; accuracy and loss are means over all windows."""
-    import torch
-
-    network.train(optimizer is not None or job.protocol.dropout_at_evaluation)
-    right, loss_sum = 0, 0.0
-    with torch.set_grad_enabled(optimizer is not None):
-        for windows, targets in _batches(job, features, rows):
-            logits = network(windows)
-            loss = torch.nn.functional.cross_entropy(logits, targets)
-            if optimizer is not None:
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
-                optimizer.step()
-            loss_sum += loss.item() * len(targets)
-            right += int((logits.argmax(1) == targets).sum())
-    return right / len(rows), loss_sum / len(rows)
-
-
-def _batches(job: Job, features: Features, rows: npt.NDArray[np.int64]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield windows [batch, bands, frames] and targets [batch], read from the mapped file as they are needed."""
-    import torch
-
-    for first in range(0, len(rows), job.protocol.batch_size):
-        batch = rows[first : first + job.protocol.batch_size]
-        windows, targets = torch.from_numpy(features[batch]), torch.from_numpy(job.targets[batch])
-        yield windows.to(job.device), targets.to(job.device)
-
-
 def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
     """Deal the labels [windows] of training and validation anew among themselves: a control that must score chance."""
     shuffled, rows = targets.copy(), np.flatnonzero((parts == "train") | (parts == "validation"))
     shuffled[rows] = np.random.default_rng(seed).permutation(targets[rows])
     return shuffled
-
-
-def band_statistics(
-    features: Features, rows: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Mean and standard deviation of each band over `rows` of features [windows, bands, frames], each [bands].
-
-    A band that never changes gets deviation 1, so that it stays zero.
-    """
-    count = len(rows) * features.shape[2]
-    blocks = [rows[first : first + 256] for first in range(0, len(rows), 256)]
-    mean = sum(features[block].sum(axis=(0, 2), dtype=np.float64) for block in blocks) / count
-    squares = (np.square(features[block] - mean[:, None], dtype=np.float64).sum(axis=(0, 2)) for block in blocks)
-    deviation = np.sqrt(sum(squares) / count)
-    return mean.astype(np.float32), np.where(deviation > 0, deviation, 1.0).astype(np.float32)
 
 
 def read_history(job: Job) -> list[dict[str, Any]]:

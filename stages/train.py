@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from beyond_spectrograms.classifiers import choose_device
+from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import replace_folder, write_json
 from beyond_spectrograms.params import load_params
@@ -32,6 +33,7 @@ def main() -> None:
     classes, targets = np.unique(labels.to_numpy(dtype=str), return_inverse=True)
     work = Path("data/partial/models", f"{dataset}-{cell}")
     epochs, device = min(protocol.epochs, cap or protocol.epochs), choose_device(params.device)
+    precision = choose_precision(params.training_precision, device)
     codebook_size = params.representations[representation].codebook_size
     dealt = {column: parts[column].to_numpy(dtype=str) for column in columns_of(protocol.split, parts)}
     targets = targets.astype(np.int64)
@@ -48,6 +50,7 @@ def main() -> None:
             seed=seed,
             device=device,
             work=work,
+            precision=precision,
         )
         for seed in protocol.seeds
         for fold, column in enumerate(dealt, start=1)
@@ -55,7 +58,7 @@ def main() -> None:
     windows = int(sum((job.parts == "train").sum() for job in jobs))
     print(
         f"{dataset}, {cell}: {len(jobs)} runs of at most {epochs} epochs, {windows} training windows "
-        f"{list(shape[1:])} an epoch in all, on {device}"
+        f"{list(shape[1:])} an epoch in all, on {device} in {precision}"
     )
 
     train_all(jobs)
@@ -74,6 +77,7 @@ def main() -> None:
         "runs": len(jobs),
         "epochs": len(history),
         "device": device,
+        "precision": precision,
         "seconds_by_run": {run: spent for run, (spent, _) in outcomes.items()},
         # None: every run diverged in its first epoch.
         "seconds_per_epoch": seconds / len(history) if len(history) else None,

@@ -20,7 +20,6 @@ from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.training import (
     Job,
     TrainingError,
-    band_statistics,
     is_finished,
     read_history,
     read_outcome,
@@ -63,7 +62,9 @@ def result(job: Job) -> bytes:
     return (job.work / f"{job.name}.safetensors").read_bytes()
 
 
-def test_same_seed_gives_the_same_bytes_and_another_seed_others(job: Job, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_same_seed_gives_the_same_bytes_and_another_seed_others(job: Job, tmp_path: Path, precision: str) -> None:
+    job = replace(job, precision=precision)
     again, other = replace(job, work=tmp_path / "again"), replace(job, seed=1, work=tmp_path / "other")
     for each in (job, again, other):
         train(each)
@@ -249,6 +250,7 @@ def test_result_of_other_params_is_not_taken_for_finished(job: Job) -> None:
     assert is_finished(job)
     assert not is_finished(replace(job, epochs=7))
     assert not is_finished(replace(job, codebook_size=16))
+    assert not is_finished(replace(job, precision="bf16"))
     assert not is_finished(replace(job, protocol=PROTOCOL.model_copy(update={"batch_size": 8})))
     (job.features / "index.json").write_text('{"other": "features"}')
     assert not is_finished(job)
@@ -309,16 +311,6 @@ def test_batches_mix_the_classes_of_a_sorted_table_even_without_shuffling_each_e
         train(replace(other, work=tmp_path / other.name))
         orders.append(batches[:4])
     assert orders[0] != orders[1] != orders[2] != orders[0]
-
-
-def test_band_statistics_are_those_of_the_rows_given() -> None:
-    features = np.random.default_rng(1).normal(3, 2, (700, 4, 10)).astype(np.float32)
-    features[:, 3] = 5
-    rows = np.arange(0, 700, 2)
-    mean, deviation = band_statistics(features, rows)
-    np.testing.assert_allclose(mean, features[rows].mean((0, 2)), rtol=1e-5)
-    np.testing.assert_allclose(deviation[:3], features[rows][:, :3].std((0, 2)), rtol=1e-5)
-    assert deviation[3] == 1
 
 
 def test_result_says_its_classes_and_marks_its_data(job: Job) -> None:

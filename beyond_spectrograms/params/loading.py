@@ -58,6 +58,7 @@ class Params(Section):
     weights: dict[Name, WeightsRecord]
     protocols: dict[Name, Protocol]
     device: Literal["auto", "cpu", "cuda"]
+    training_precision: Literal["auto", "bf16", "fp32"]
     versions: dict[str, str]
 
     @model_validator(mode="after")

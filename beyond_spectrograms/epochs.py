@@ -1,0 +1,140 @@
+"""One epoch of one run: windows made ready once, batches without per-window Python, forward and backward.
+
+Nine tenths of a step are the convolutions of torch, which run at the rate of a large matrix product: in fp32 nothing is
+left to gain there, and bf16 doubles the rate where the processor has it (`choose_precision`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.representations.base import Features
+
+HELD_BYTES = 2**30  # a part's windows are held in memory up to here, beyond read batch by batch; changes no result
+BLOCK = 256  # windows made ready at a time
+
+
+def choose_precision(precision: str, device: str) -> str:
+    """Resolve `auto` to bf16 where the processor multiplies it natively, else fp32; others are slower in bf16."""
+    if precision != "auto":
+        return precision
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    capabilities = torch.cpu.get_capabilities()
+    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A classifier of build_network in three.
+
+    Attributes:
+        front: leading layers without weights: they give the same for a window in every epoch, and are applied once.
+        body: layers in between, which may compute in bf16.
+        head: the last, linear layer; it and the loss are always fp32.
+        dtype: what the body's convolutions compute in.
+    """
+
+    front: nn.Sequential
+    body: nn.Sequential
+    head: nn.Module
+    dtype: torch.dtype
+
+    @classmethod
+    def split(cls, network: nn.Sequential, precision: str) -> Network:
+        """Split without copying: the parts share the network's weights."""
+        layers = list(network)
+        first = next(index for index, layer in enumerate(layers) if list(layer.parameters()))
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        return cls(nn.Sequential(*layers[:first]), nn.Sequential(*layers[first:-1]), layers[-1], dtype)
+
+    @property
+    def stored_dtype(self) -> torch.dtype:
+        """What windows are held as: the convolutions' dtype where one comes first; the numbers of codes stay exact."""
+        convolves = len(self.body) > 0 and isinstance(self.body[0], nn.Conv1d | nn.Conv2d)
+        return self.dtype if convolves else torch.float32
+
+    def logits(self, windows: Tensor) -> Tensor:
+        """Classify windows that went through `front`; gives fp32 logits [windows, classes]."""
+        with torch.autocast(windows.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            hidden = self.body(windows)
+        logits: Tensor = self.head(hidden.float())
+        return logits
+
+
+class Part:
+    """Windows of one part, in the order of `rows`, and their targets, as the network's `body` takes them."""
+
+    def __init__(
+        self, network: Network, features: Features, targets: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
+    ) -> None:
+        self._network, self._features, self._rows = network, features, rows
+        self._device = next(network.head.parameters()).device
+        self._targets = torch.from_numpy(targets[rows]).to(self._device)
+        one = self._ready(rows[:1])
+        self._held: Tensor | None = None
+        if one.nbytes * len(rows) <= HELD_BYTES:
+            self._held = one.new_empty((len(rows), *one.shape[1:]))
+            for first in range(0, len(rows), BLOCK):
+                self._held[first : first + BLOCK] = self._ready(rows[first : first + BLOCK])
+
+    def __len__(self) -> int:
+        """Count its windows."""
+        return len(self._rows)
+
+    def _ready(self, rows: npt.NDArray[np.int64]) -> Tensor:
+        """Read windows and apply `front`; channels come last, in memory side by side, as convolutions want them."""
+        windows = torch.from_numpy(self._features[rows]).to(self._device, torch.float32)
+        with torch.no_grad():
+            ready: Tensor = self._network.front(windows).movedim(1, -1)
+        return torch.empty(ready.shape, dtype=self._network.stored_dtype, device=self._device).copy_(ready)
+
+    def batch(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the windows at `places` [batch] of this part's order and their targets [batch]."""
+        there = places.to(self._device)
+        windows = self._ready(self._rows[places.numpy()]) if self._held is None else self._held[there]
+        return windows.movedim(-1, 1), self._targets[there]
+
+
+def run_epoch(
+    network: Network, part: Part, order: Tensor, batch_size: int, optimizer: torch.optim.Optimizer | None
+) -> tuple[float, float]:
+    """Go once over `order` [windows] of the part, training where there is an optimizer.
+
+    Dropout is as the layers' mode says. Gives accuracy and loss as means over all windows.
+    """
+    right, loss_sum = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    with torch.set_grad_enabled(optimizer is not None):
+        for places in torch.split(order, batch_size):
+            windows, targets = part.batch(places)
+            logits = network.logits(windows)
+            loss = nn.functional.cross_entropy(logits, targets)
+            if optimizer is not None:
+                optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward(loss)
+                optimizer.step()
+            loss_sum += loss.detach() * len(targets)
+            right += (logits.detach().argmax(1) == targets).sum()
+    return right.item() / len(order), loss_sum.item() / len(order)
+
+
+def band_statistics(
+    features: Features, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mean and standard deviation of each band over `rows` of features [windows, bands, frames], each [bands].
+
+    A band that never changes gets deviation 1, so that it stays zero.
+    """
+    count = len(rows) * features.shape[2]
+    blocks = [rows[first : first + 256] for first in range(0, len(rows), 256)]
+    mean = sum(features[block].sum(axis=(0, 2), dtype=np.float64) for block in blocks) / count
+    squares = (np.square(features[block] - mean[:, None], dtype=np.float64).sum(axis=(0, 2)) for block in blocks)
+    deviation = np.sqrt(sum(squares) / count)
+    return mean.astype(np.float32), np.where(deviation > 0, deviation, 1.0).astype(np.float32)
