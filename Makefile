@@ -2,7 +2,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3.11
 
-.PHONY: audit demo test test-long lint repro stale
+.PHONY: audit demo estimate test test-long lint repro stale
 
 demo: .venv/installed
 	@dvc repro page_demo
@@ -10,6 +10,10 @@ demo: .venv/installed
 
 repro: .venv/installed
 	@dvc repro
+
+# What `make repro` would take, by a calibration of a minute; runs nothing of it.
+estimate: .venv/installed
+	@python -m stages.estimate
 
 # Fails where a split promises no leak and has one; metrics/audit/ says which, also then.
 audit: .venv/installed

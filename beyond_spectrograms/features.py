@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -117,29 +116,6 @@ def extract(
     replace_folder(work, place)
     (place / journal.name).unlink()  # not before: a run killed while renaming needs it to go on
     return Extraction(len(table), sum(part.count for part in new), encoder.encoded)
-
-
-def time_encoding(representation: Representation, table: pd.DataFrame, clips: Path, length_s: float) -> float:
-    """Measure the seconds it takes to encode one window that is in memory, alone and on one thread.
-
-    The median of up to 32 windows spread over the table; a first one, untimed, pays for imports and for building
-    filters. Measured apart from the extraction, which may have kept every row and uses all cores.
-    """
-    from threadpoolctl import threadpool_limits
-
-    form = representation.form
-    chosen = table.iloc[np.unique(np.linspace(0, len(table) - 1, 32).astype(int))]
-    seconds: list[float] = []
-    with threadpool_limits(1):
-        for clip, start in zip(chosen["clip"], chosen["start_s"], strict=True):
-            sound = audio.read_clip(clip_path(clips, form, clip), form)
-            window = audio.cut_windows(sound, [start], length_s, form.sample_rate)
-            if not seconds:
-                representation.encode(window, form.sample_rate)
-            began = time.perf_counter()
-            representation.encode(window, form.sample_rate)
-            seconds.append(time.perf_counter() - began)
-    return float(np.median(seconds))
 
 
 def _slice(rows: Rows) -> slice:

@@ -7,9 +7,7 @@ memory do not depend on them. Labels and parts are not read.
 
 from __future__ import annotations
 
-import ctypes
 import platform
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +23,7 @@ import numpy.typing as npt
 from beyond_spectrograms import audio
 from beyond_spectrograms.costs import TIMES
 from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.memory import forget_peak, peak_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 SEED = 0  # of the classifiers' weights
 LEARNING_RATE = 0.01  # the released code's; changes no time
-PEAK_RESET = Path("/proc/self/clear_refs")  # man 5 proc_pid_clear_refs: writing 5 sets VmHWM to the memory now held
 
 Probabilities = npt.NDArray[np.float32]
 Way = Literal["cached", "file"]
@@ -246,11 +244,6 @@ def time_rounds(benches: Mapping[str, Bench], rounds: int, seed: int) -> Iterato
         yield {name: benches[name].time() for name in order_of_round(benches, number, seed)}
 
 
-def memory_can_be_measured() -> bool:
-    """Say whether this system can forget a process's peak memory (Linux) and give back what was freed (glibc)."""
-    return sys.platform == "linux" and PEAK_RESET.exists() and hasattr(ctypes.CDLL(None), "malloc_trim")
-
-
 def peak_memory(way: Way, subject: Subject, sounds: Sounds) -> tuple[int, int]:
     """Run one way in a process of its own: bytes it took above what imports, weights and a first window hold, and all.
 
@@ -263,19 +256,10 @@ def peak_memory(way: Way, subject: Subject, sounds: Sounds) -> tuple[int, int]:
 def _measure_peak(way: Way, subject: Subject, sounds: Sounds) -> tuple[int, int]:
     ready = FromCache(subject, sounds) if way == "cached" else FromFile(subject, sounds)
     with one_thread():
-        # What the first window took and freed would else count as held, and hide as much of the peak.
-        ctypes.CDLL(None).malloc_trim(0)
-        held = _resident("VmRSS")
-        PEAK_RESET.write_text("5", encoding="ascii")
+        held = forget_peak()
         ready.run()
-        peak = _resident("VmHWM")
+        peak = peak_bytes()
     return max(0, peak - held), peak
-
-
-def _resident(key: str) -> int:
-    """Read VmRSS (bytes of memory held) or VmHWM (the most ever held) of this process."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
 def processor_name() -> str:

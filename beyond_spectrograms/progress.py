@@ -13,6 +13,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 
 Item = TypeVar("Item")
 
+_quiet = False
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Show no bars in the block: those of a calibration would flash by before the one that matters."""
+    global _quiet  # noqa: PLW0603  bars are drawn by what the block calls, several calls down
+    before, _quiet = _quiet, True
+    try:
+        yield
+    finally:
+        _quiet = before
+
+
+def _hidden(console: Console) -> bool:
+    return _quiet or not console.is_terminal
+
 
 def _columns() -> tuple[ProgressColumn, ...]:
     return TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -21,7 +38,7 @@ def _columns() -> tuple[ProgressColumn, ...]:
 def track(items: Iterable[Item], description: str, total: int, done: int = 0) -> Iterator[Item]:
     """Yield `items` behind a bar that starts at `done` of `total`; shows nothing when stderr is not a terminal."""
     console = Console(file=sys.stderr)
-    with Progress(*_columns(), console=console, disable=not console.is_terminal) as progress:
+    with Progress(*_columns(), console=console, disable=_hidden(console)) as progress:
         task = progress.add_task(description, total=total, completed=done)
         for item in items:
             yield item
@@ -32,7 +49,7 @@ def track(items: Iterable[Item], description: str, total: int, done: int = 0) ->
 def counting(description: str, total: int, done: Callable[[], int]) -> Iterator[None]:
     """Show a bar that asks `done` twice a second; for work that other processes do."""
     console = Console(file=sys.stderr)
-    with Progress(*_columns(), console=console, disable=not console.is_terminal) as progress:
+    with Progress(*_columns(), console=console, disable=_hidden(console)) as progress:
         task = progress.add_task(description, total=total)
         stop = threading.Event()
 

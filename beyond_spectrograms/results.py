@@ -50,13 +50,6 @@ class Confusion(Record):
     counts: list[list[int]]
 
 
-class Seconds(Record):
-    """Seconds one window takes: to encode it alone on one thread, and to classify it in a batch of 256."""
-
-    representation: float
-    classifier: float
-
-
 class RunScores(Record):
     """One fold and seed of a cell: the epoch tested, and `diverged_at_epoch` where its loss stopped being finite."""
 
@@ -82,7 +75,6 @@ class Scores(Accuracies):
     without_silent: Accuracies
     confusion: Confusion
     by_fold: list[RunScores]
-    seconds_per_window: Seconds
 
 
 class Training(Record):
@@ -116,7 +108,6 @@ class Features(Record):
     bands: int
     frames: int
     bytes: int
-    seconds_per_window: float
 
 
 @dataclass(frozen=True)

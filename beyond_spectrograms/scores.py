@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +30,7 @@ class Predictions:
     """Class probabilities [windows, classes] of one fold and seed's test windows, which are `rows` of the table.
 
     `epoch` is the epoch whose weights were selected; `diverged_at_epoch` where training ended in a loss that is not
-    finite. `seconds` is the time all batches took, their reading from cached features included.
+    finite.
     """
 
     fold: int
@@ -40,7 +39,6 @@ class Predictions:
     diverged_at_epoch: int | None
     rows: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float32]
-    seconds: float
 
 
 def predict(
@@ -80,14 +78,11 @@ def predict(
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
     probabilities = []
     with torch.inference_mode():
-        network(torch.from_numpy(features[rows[:BATCH]]).to(device)).cpu()  # what is done once only is not timed
         torch.manual_seed(seed * 1000 + fold)
-        began = time.perf_counter()
         for first in range(0, len(rows), BATCH):
             windows = torch.from_numpy(features[rows[first : first + BATCH]]).to(device)
             probabilities.append(network(windows).softmax(1).cpu().numpy())
-    seconds = time.perf_counter() - began
-    return Predictions(fold, seed, **notes, rows=rows, probabilities=np.concatenate(probabilities), seconds=seconds)
+    return Predictions(fold, seed, **notes, rows=rows, probabilities=np.concatenate(probabilities))
 
 
 def tabulate_predictions(runs: list[Predictions], table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """Weights of every fold and seed -> scores and predictions on the test part, which this stage alone reads."""
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,6 @@ def main() -> None:
     protocol, cell = params.protocols[name], f"{representation}-{name}"
     table, parts = read_windows(Path("data/splits", dataset)), read_parts(Path("data/splits", dataset))
     features = open_features(Path("data/features", dataset, representation), len(table))
-    extraction = json.loads(Path("metrics/features", dataset, f"{representation}.json").read_text(encoding="utf-8"))
     classes = sorted(table["label"].unique().tolist())
     device, models = choose_device(params.device), Path("data/models", dataset, cell)
 
@@ -46,12 +44,8 @@ def main() -> None:
     ]
     predictions = tabulate_predictions(runs, table, classes)
 
-    seconds = {
-        "representation": extraction["seconds_per_window"],
-        "classifier": sum(run.seconds for run in runs) / len(predictions),
-    }
     names = {"dataset": dataset, "representation": representation, "protocol": name}
-    scores = {**names, "device": device, **score(runs, predictions, classes), "seconds_per_window": seconds}
+    scores = {**names, "device": device, **score(runs, predictions, classes)}
     write_json(Path("metrics/scores", dataset, f"{cell}.json"), scores)
     windows = predictions.drop(columns=[column for column in predictions if column.startswith("p_")])
     # In git, beside the predictions: data/models is not.

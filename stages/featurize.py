@@ -5,9 +5,12 @@ import json
 from pathlib import Path
 
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.features import extract, fingerprint, time_encoding
+from beyond_spectrograms.features import extract, fingerprint
 from beyond_spectrograms.files import write_json
+from beyond_spectrograms.foretelling import Forecast, compare, spending
+from beyond_spectrograms.memory import memory_can_be_measured, peak_bytes
 from beyond_spectrograms.params import load_params
+from beyond_spectrograms.pilot_extraction import pilot_extraction
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.windows import read_windows
 
@@ -28,12 +31,17 @@ def main() -> None:
     representation = create_representation(name, record, weights)
     frames = representation.frames(round(length_s * representation.form.sample_rate))
     size = len(table) * representation.bands * frames * 4
-    print(f"{dataset} as {name}: {len(table)} windows, {len(table) * length_s:g} s of sound, {size / 1e6:.0f} MB")
+    clips = Path("data/clips", dataset)
+    print(f"{dataset} as {name}: calibrating on a few clips", flush=True)
+    rate = pilot_extraction(representation, table, clips, length_s)
+    memory = peak_bytes() if memory_can_be_measured() else None
+    foretold = Forecast(len(table), len(table) * length_s, rate.seconds(len(table)), size, memory)
+    print(f"{dataset} as {name}: {foretold}, if no window is kept from an earlier run", flush=True)
     place, work = Path("data/features", dataset, name), Path("data/partial/features", f"{dataset}-{name}")
     mark = fingerprint(representation, record.model_dump(), weights, length_s)
-    extraction = extract(
-        representation, table, Path("data/clips", dataset), length_s=length_s, mark=mark, place=place, work=work
-    )
+    with spending() as spent:
+        extraction = extract(representation, table, clips, length_s=length_s, mark=mark, place=place, work=work)
+    print(compare(spent, foretold))
     print(
         f"computed {extraction.computed} windows by {representation.engine}, kept the others; encoded "
         f"{extraction.encoded}: repeated and silent ones once"
@@ -50,7 +58,8 @@ def main() -> None:
         "engine": representation.engine,
         "computed_windows": extraction.computed,
         "encoded_windows": extraction.encoded,
-        "seconds_per_window": time_encoding(representation, table, Path("data/clips", dataset), length_s),
+        "foretold": foretold.record(),
+        "spent": spent,
     }
     write_json(Path("metrics/features", dataset, f"{name}.json"), metrics)
 

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 
 from beyond_spectrograms.classifiers import choose_device
 from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import replace_folder, write_json
+from beyond_spectrograms.foretelling import Forecast, compare, spending
+from beyond_spectrograms.memory import memory_can_be_measured, peak_bytes
 from beyond_spectrograms.params import load_params
+from beyond_spectrograms.pilot_training import foretell_training, pilot_training
 from beyond_spectrograms.training import HISTORY_COLUMNS, Job, read_history, read_outcome, shuffle_labels, train_all
 from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
 
@@ -55,13 +59,24 @@ def main() -> None:
         for seed in protocol.seeds
         for fold, column in enumerate(dealt, start=1)
     ]
-    windows = int(sum((job.parts == "train").sum() for job in jobs))
+    windows = [int((job.parts == "train").sum()) for job in jobs]
     print(
-        f"{dataset}, {cell}: {len(jobs)} runs of at most {epochs} epochs, {windows} training windows "
-        f"{list(shape[1:])} an epoch in all, on {device} in {precision}"
+        f"{dataset}, {cell}: {len(jobs)} runs of at most {epochs} epochs, {sum(windows)} training windows "
+        f"{list(shape[1:])} an epoch in all, on {device} in {precision}",
+        flush=True,
     )
-
-    train_all(jobs)
+    pilot, side_by_side = pilot_training(jobs[0]), 1 if device == "cuda" else min(len(jobs), cpu_count())
+    foretold = Forecast(
+        epochs * sum(windows),
+        epochs * sum(windows) * params.windows.length_s,
+        foretell_training(pilot.rate, windows, epochs, side_by_side),
+        pilot.model_bytes * len(jobs),
+        peak_bytes() * side_by_side if memory_can_be_measured() else None,
+    )
+    print(f"all epochs: {foretold}, on {side_by_side} cores", flush=True)
+    with spending() as spent:
+        train_all(jobs)
+    print(compare(spent, foretold))
 
     columns = ["fold", "seed", *HISTORY_COLUMNS]
     history = pd.DataFrame([row for job in jobs for row in read_history(job)], columns=columns)
@@ -83,6 +98,8 @@ def main() -> None:
         "seconds_per_epoch": seconds / len(history) if len(history) else None,
         "windows_per_second": trained / seconds if len(history) else None,
         "diverged_at_epoch": {run: epoch for run, (_, epoch) in outcomes.items() if epoch is not None},
+        "foretold": foretold.record(),
+        "spent": spent,
     }
     write_json(Path("metrics/training", dataset, f"{cell}.json"), metrics)
     finished = work / "finished"

@@ -106,7 +106,7 @@ def write_features(folder: Path, dataset: str, name: str) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     np.save(place, values)
     record = {"representation": name, "windows": WINDOWS, "bands": bands, "frames": frames, "bytes": values.nbytes}
-    write(folder / f"metrics/features/{dataset}/{name}.json", json.dumps(record | {"seconds_per_window": 0.00125}))
+    write(folder / f"metrics/features/{dataset}/{name}.json", json.dumps(record))
 
 
 def write_costs(folder: Path, dataset: str, name: str) -> None:
@@ -173,6 +173,6 @@ def write_scores(path: Path, names: dict[str, str], accuracy: float, epochs: dic
     }
     without = {key: value + 0.03125 for key, value in both.items()}
     scores = {**names, "device": "cpu", "diverged_runs": 0, "by_fold": runs} | counts | both
-    scores |= {"without_silent": without, "seconds_per_window": {"representation": 0.00125, "classifier": 0.0001}}
+    scores |= {"without_silent": without}
     scores |= {"confusion": {"classes": CLASSES, "counts": [[10, 2, 0], [3, 9, 0], [0, 0, 12]]}}
     write(path, json.dumps(scores))

@@ -20,7 +20,6 @@ from beyond_spectrograms.results import (
     Curve,
     Results,
     Scores,
-    Seconds,
     SplitColumn,
     Splits,
 )
@@ -79,7 +78,6 @@ def scored(name: str, protocol: str, right: Sequence[int], seeds: int = 2) -> Ce
         without_silent=Accuracies(**shares),
         confusion=Confusion(classes=["bird", "rain"], counts=[[3, 1], [1, 3]]),
         by_fold=[],
-        seconds_per_window=Seconds(representation=0.001, classifier=0.001),
     )
     windows, of_recordings = _intervals(tuple(right), seeds)
     return Cell(scores=scores, recordings=known, window_interval=windows, recording_interval=of_recordings)

@@ -33,12 +33,12 @@ from beyond_spectrograms.measuring import (
     Sounds,
     Subject,
     choose_sounds,
-    memory_can_be_measured,
     one_thread,
     order_of_round,
     peak_memory,
     time_rounds,
 )
+from beyond_spectrograms.memory import memory_can_be_measured
 from beyond_spectrograms.params import Mel, SoundStream, load_params
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.results import ResultError

@@ -1,0 +1,211 @@
+"""What `dvc repro` would take for every cell of the grid, by arithmetic on counts and calibrated rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby, product
+from typing import TYPE_CHECKING
+
+from beyond_spectrograms.counts import Counts
+from beyond_spectrograms.foretelling import Forecast, Rate, Seconds, amount
+from beyond_spectrograms.pilot_training import Pilot, foretell_training
+from beyond_spectrograms.tabular import Row, Table, text
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import Params, Product, Protocol
+
+STAGES = ("resample", "split", "featurize", "train", "evaluate")
+Shape = tuple[int, int]  # bands, frames
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A representation, calibrated: `shape` of a window and seconds a window; no `rate` where it could not be run."""
+
+    shape: Shape
+    rate: Rate | None
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A classifier on windows of one shape: training, seconds a window to be tested, and memory of a process."""
+
+    pilot: Pilot
+    test: Rate
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was measured here and now.
+
+    Attributes:
+        start_s: seconds each stage's process takes to start, by stage.
+        resample, split: seconds a second of sound takes.
+        clip_bytes_per_s: bytes of stored clips for a second of sound.
+        encoded: by representation.
+        trained: by representation and classifier.
+        memory_bytes: of resample and split.
+        cores: processes that train side by side.
+    """
+
+    start_s: Mapping[str, float]
+    resample: Rate
+    split: Rate
+    clip_bytes_per_s: float
+    encoded: Mapping[str, Encoded] = field(default_factory=dict)
+    trained: Mapping[tuple[str, str], Trained] = field(default_factory=dict)
+    memory_bytes: int | None = None
+    cores: int = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One stage of one cell of the grid; `forecast` is None where nothing can be told before the data is here."""
+
+    stage: str
+    dataset: str
+    name: str
+    done: bool
+    forecast: Forecast | None
+
+
+def foretell_grid(
+    params: Params, counts: Mapping[str, Counts | None], measured: Calibration, finished: set[str]
+) -> Iterator[Cell]:
+    """Foretell STAGES for all of grid and ablations, in the order in which they run."""
+    products: list[tuple[Product, str]] = [(params.grid, ""), (params.ablations, "_ablation")]
+    for dataset in params.grid.datasets:
+        known = counts[dataset]
+
+        def cell(
+            stage: str, name: str, foretell: Callable[[Counts], Forecast], dataset: str = dataset,
+            known: Counts | None = known,
+        ) -> Cell:  # fmt: skip
+            done = f"{stage}@{name}" in finished
+            return Cell(
+                stage.removesuffix("_ablation"), dataset, name, done, None if known is None else foretell(known)
+            )
+
+        for stage in ("resample", "split"):
+            yield cell(stage, dataset, partial(_of_sound, params, measured, stage))
+        for part, suffix in products:
+            for name in part.representations:
+                yield cell(f"featurize{suffix}", f"{dataset}-{name}", partial(_featurize, params, measured, name))
+        for part, suffix in products:
+            for name, protocol in product(part.representations, part.protocols):
+                recipe = params.protocols[protocol]
+                trained = measured.trained[name, recipe.classifier]
+                epochs = min(recipe.epochs, params.datasets[dataset].max_epochs or recipe.epochs)
+                train = partial(_train, params, measured, trained, recipe, epochs=epochs)
+                test = partial(_evaluate, params, measured, trained, recipe)
+                yield cell(f"train{suffix}", f"{dataset}-{name}-{protocol}", train)
+                yield cell(f"evaluate{suffix}", f"{dataset}-{name}-{protocol}", test)
+
+
+def feature_bytes(windows: int, shape: Shape, itemsize: int = 4) -> int:
+    """Size of an array of features [windows, bands, frames], float32 unless said otherwise."""
+    return windows * shape[0] * shape[1] * itemsize
+
+
+def _of_sound(params: Params, measured: Calibration, stage: str, known: Counts) -> Forecast:
+    """Foretell resample or split, which go through the clips once."""
+    rate = measured.resample if stage == "resample" else measured.split
+    seconds = _spread(rate.seconds(known.audio_s), known) + _start(stage, measured)
+    disk = round(known.audio_s * measured.clip_bytes_per_s) if stage == "resample" else 0
+    return Forecast(known.windows, known.windows * params.windows.length_s, seconds, disk, measured.memory_bytes)
+
+
+def _featurize(params: Params, measured: Calibration, name: str, known: Counts) -> Forecast:
+    encoded, sound = measured.encoded[name], known.windows * params.windows.length_s
+    seconds = None
+    if encoded.rate is not None:
+        seconds = _spread(encoded.rate.seconds(known.windows), known) + _start("featurize", measured)
+    return Forecast(known.windows, sound, seconds, feature_bytes(known.windows, encoded.shape), encoded.memory_bytes)
+
+
+def _train(
+    params: Params, measured: Calibration, trained: Trained, protocol: Protocol, known: Counts, *, epochs: int
+) -> Forecast:
+    """Foretell all runs of a cell; its windows are those of all runs and epochs."""
+    of_runs = [train for train, _, _ in known.splits[protocol.split]] * len(protocol.seeds)
+    windows, side_by_side = sum(of_runs) * epochs, min(len(of_runs), measured.cores)
+    seconds = foretell_training(trained.pilot.rate, of_runs, epochs, side_by_side)
+    return Forecast(
+        windows,
+        windows * params.windows.length_s,
+        _spread(seconds, known) + _start("train", measured),
+        trained.pilot.model_bytes * len(of_runs),
+        None if trained.memory_bytes is None else trained.memory_bytes * side_by_side,
+    )
+
+
+def _evaluate(params: Params, measured: Calibration, trained: Trained, protocol: Protocol, known: Counts) -> Forecast:
+    """Foretell the testing of all runs of a cell; its windows are those of all runs."""
+    windows = sum(test for _, _, test in known.splits[protocol.split]) * len(protocol.seeds)
+    seconds = _spread(trained.test.seconds(windows), known) + _start("evaluate", measured)
+    return Forecast(windows, windows * params.windows.length_s, seconds, 0, trained.memory_bytes)
+
+
+def _spread(seconds: Seconds, known: Counts) -> Seconds:
+    """Widen the range by what is not known about the number of windows."""
+    return Seconds(seconds.low * known.spread[0], seconds.high * known.spread[1])
+
+
+def _start(stage: str, measured: Calibration) -> Seconds:
+    return Rate(measured.start_s[stage], measured.start_s[stage]).seconds(1)
+
+
+def total(cells: Iterable[Cell]) -> Forecast:
+    """Add up what is still to do; memory is that of the largest, since stages run one after the other."""
+    todo = [cell.forecast for cell in cells if cell.forecast is not None and not cell.done]
+    told = [one.seconds for one in todo if one.seconds is not None]
+    memory = [one.memory_bytes for one in todo if one.memory_bytes is not None]
+    return Forecast(
+        sum(one.windows for one in todo),
+        sum(one.audio_s for one in todo),
+        sum(told, Seconds(0, 0)) if told or not todo else None,
+        sum(one.disk_bytes for one in todo),
+        max(memory, default=None),
+    )
+
+
+def estimate_table(cells: Iterable[Cell], counts: Mapping[str, Counts | None], each: bool) -> Table:
+    """Lay out a row a stage and data set or, if `each`, a row a cell; and the total of what is still to do."""
+    cells = list(cells)
+
+    def place(cell: Cell) -> tuple[str, str, str]:
+        return cell.dataset, cell.stage, cell.name if each else ""
+
+    order = {name: number for number, name in enumerate(dict.fromkeys(cell.dataset for cell in cells))}
+    ordered = sorted(cells, key=lambda cell: (order[cell.dataset], STAGES.index(cell.stage)))
+    rows = [
+        _row(stage, name or dataset, list(group), counts[dataset])
+        for (dataset, stage, name), group in groupby(ordered, place)
+    ]
+    rows.append(_row("all", "to do", cells, None))
+    columns = {key: text(key) for key in rows[0]}
+    return Table("What `dvc repro` would take", rows, columns)
+
+
+def _row(stage: str, name: str, cells: list[Cell], counts: Counts | None) -> Row:
+    whole = total(cells)
+    done = sum(cell.done for cell in cells)
+    unknown = sum(not cell.done and (cell.forecast is None or cell.forecast.seconds is None) for cell in cells)
+    told = len(cells) > done + unknown
+    return {
+        "stage": stage,
+        "of": name,
+        "cells": len(cells),
+        "done": done,
+        "windows": f"{whole.windows:,}",
+        "seconds of sound": f"{whole.audio_s:,.0f}",
+        "time": f"{whole.seconds}" if told and whole.seconds else "-",
+        "time unknown of": unknown or None,
+        "disk": amount(whole.disk_bytes),
+        "memory": None if whole.memory_bytes is None else amount(whole.memory_bytes),
+        "counted from": None if counts is None else counts.origin,
+    }

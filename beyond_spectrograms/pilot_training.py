@@ -1,0 +1,83 @@
+"""A few steps of a training, by the loop that does the whole of it, to foretell the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from beyond_spectrograms.foretelling import MARGIN, Rate, Seconds
+from beyond_spectrograms.progress import quiet
+from beyond_spectrograms.training import Job, read_history, read_outcome, train_all
+
+STEPS = 2  # batches of training in an epoch of the pilot
+PIECES = 2
+PIECE_S = 0.4  # seconds of training a piece should take
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What a pilot measured: one job alone on one core.
+
+    Attributes:
+        rate: seconds a window takes that is trained on for one epoch, with its share of validation.
+        model_bytes: size of the weights a job leaves.
+    """
+
+    rate: Rate
+    model_bytes: int
+
+
+def pilot_training(job: Job, keep: Path | None = None) -> Pilot:
+    """Train on STEPS batches of the job's windows and their share of validation, and measure what an epoch takes.
+
+    The first epoch, untimed, pays for imports and first calls. The learning rate is next to nothing, so that no loss
+    grows without limit; it changes no time. `keep` is a folder for the weights <job.name>.safetensors, if wanted.
+    """
+    rows = {part: np.flatnonzero(job.parts == part) for part in ("train", "validation")}
+    steps = min(len(rows["train"]), STEPS * job.protocol.batch_size)
+    share = steps / len(rows["train"])
+    parts = np.full(len(job.parts), "", dtype=job.parts.dtype)
+    for part, of_part in rows.items():
+        parts[_spread(of_part, max(1, round(share * len(of_part))))] = part
+    protocol = job.protocol.model_copy(update={"learning_rate": 1e-12, "patience": None})
+    with tempfile.TemporaryDirectory() as folder, quiet(), contextlib.redirect_stdout(io.StringIO()):
+
+        def train(number: int, epochs: int) -> Job:
+            work = keep if keep is not None and not number else Path(folder, str(number))
+            pilot = replace(job, parts=parts, protocol=protocol, epochs=epochs, work=work)
+            work.mkdir(parents=True, exist_ok=True)
+            train_all([pilot])
+            return pilot
+
+        def rate(pilot: Job) -> float:
+            return read_outcome(pilot)[0] / (len(read_history(pilot)) * steps)
+
+        first = train(0, 1)
+        epochs = max(1, round(PIECE_S / (rate(first) * steps)))
+        rates = [rate(train(number, epochs)) for number in range(1, 1 + PIECES)]
+        return Pilot(Rate(min(rates), max(rates)), (first.work / f"{first.name}.safetensors").stat().st_size)
+
+
+def foretell_training(pilot: Rate, windows: Sequence[int], epochs: int, side_by_side: int) -> Seconds:
+    """Foretell the wall time of runs of `epochs` over so many training `windows` each, `side_by_side` at a time.
+
+    Runs side by side share caches and memory: the range reaches from no hindrance to MARGIN more, beside its own.
+    """
+    ends = [0.0] * side_by_side
+    for run in sorted(windows, reverse=True):
+        ends[ends.index(min(ends))] += run * epochs
+    seconds = pilot.seconds(max(ends))
+    return Seconds(seconds.low, seconds.high * (1 + MARGIN if min(side_by_side, len(windows)) > 1 else 1))
+
+
+def _spread(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """Choose `count` of the rows, evenly."""
+    chosen: npt.NDArray[np.int64] = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
+    return chosen

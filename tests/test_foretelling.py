@@ -1,0 +1,176 @@
+"""What is foretold before long work: the arithmetic, the calibrations, and that counts are what the stages then do."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from beyond_spectrograms.counts import Counts, count_dataset
+from beyond_spectrograms.estimate import (
+    Calibration,
+    Encoded,
+    Trained,
+    estimate_table,
+    feature_bytes,
+    foretell_grid,
+    total,
+)
+from beyond_spectrograms.foretelling import Forecast, Rate, Seconds, amount, calibrate, clock, compare, spending
+from beyond_spectrograms.params import Params, load_params
+from beyond_spectrograms.pilot_training import Pilot, foretell_training, pilot_training
+from beyond_spectrograms.training import Job
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.034, "0.03 s"), (1.24, "1.2 s"), (99, "99 s"), (120, "2.0 min"), (7200, "2.0 h"), (3 * 86_400, "3.0 days")],
+)
+def test_seconds_are_said_in_the_unit_a_person_would_choose(seconds: float, said: str) -> None:
+    assert clock(seconds) == said
+
+
+@pytest.mark.parametrize(("size", "said"), [(1, "1 kB"), (28_672_128, "29 MB"), (12.8e9, "12.8 GB")])
+def test_bytes_are_said_in_the_unit_a_person_would_choose(size: float, said: str) -> None:
+    assert amount(size) == said
+
+
+def test_a_rate_foretells_with_a_margin_on_both_sides() -> None:
+    assert Rate(0.1, 0.2).seconds(100) == Seconds(100 * 0.1 / 1.25, 100 * 0.2 * 1.25)
+
+
+def test_a_calibration_gives_the_quickest_and_the_slowest_piece() -> None:
+    rate = calibrate([lambda: sum(1.0 for _ in range(200_000)), lambda: 1.0])
+    assert 0 < rate.quickest < rate.slowest < 1
+
+
+def test_runs_side_by_side_take_as_long_as_the_longest_row_of_them() -> None:
+    # Three runs of 100, 60 and 50 windows on two cores: one core takes the first, the other the two others.
+    seconds = foretell_training(Rate(0.01, 0.01), [50, 100, 60], epochs=10, side_by_side=2)
+    assert seconds.low == pytest.approx(110 * 10 * 0.01 / 1.25)
+    assert seconds.high == pytest.approx(110 * 10 * 0.01 * 1.25 * 1.25)  # sharing memory and caches
+    alone = foretell_training(Rate(0.01, 0.01), [50, 100, 60], epochs=10, side_by_side=1)
+    assert alone == Seconds(pytest.approx(210 * 10 * 0.01 / 1.25), pytest.approx(210 * 10 * 0.01 * 1.25))
+
+
+def test_a_forecast_is_said_and_compared_with_what_came() -> None:
+    foretold = Forecast(2000, 2000.0, Seconds(10, 20), 28_000_000, GIB)
+    said = "2,000 windows, 2,000 s of sound; foretold: 10 s to 20 s, 28 MB of disk, 1.1 GB of memory"
+    assert str(foretold) == said
+    assert foretold.record() == {"seconds": [10, 20], "disk_bytes": 28_000_000, "memory_bytes": GIB}
+    spent = {"wall_seconds": 30.0, "processor_seconds": 15.0, "peak_memory_bytes": 5e8}
+    assert compare(spent, foretold) == (
+        "took 30 s, more than what was foretold (10 s to 20 s); 15 s of processor time, 500 MB in its largest process"
+    )
+
+
+def test_spending_counts_processor_time_and_memory() -> None:
+    with spending() as spent:
+        np.random.default_rng(0).standard_normal(4_000_000).sort()  # 32 MB
+    assert 0 < spent["processor_seconds"] < 60
+    assert spent["peak_memory_bytes"] > 32e6
+
+
+@pytest.fixture
+def params(repository: Path) -> Params:
+    return load_params(repository / "params.yaml")
+
+
+def test_data_that_is_not_here_is_counted_from_params(params: Params, tmp_path: Path) -> None:
+    esc50 = count_dataset(params, "esc50", tmp_path)
+    assert esc50 is not None
+    assert (esc50.clips, esc50.windows, esc50.origin) == (2000, 10_000, "params")
+    assert esc50.splits == {"window": ((6000, 2000, 2000),), "source": ((6000, 2000, 2000),) * 5}
+    genres = count_dataset(params, "gtzan_genres", tmp_path)
+    assert genres is not None
+    assert (genres.clips, genres.windows, genres.spread) == (999, 29_970, (29 / 30, 31 / 30))
+    assert genres.splits["source"] == ((13_277, 5_904, 8_691),)  # 443, 197 and 290 of 1000 listed files
+    demo = count_dataset(params, "demo", tmp_path)
+    assert demo is not None
+    assert (demo.clips, demo.windows, len(demo.splits["source"])) == (72, 360, 4)
+
+
+def test_a_folder_of_ones_own_is_not_counted_before_it_is_read(project: Path) -> None:
+    assert count_dataset(load_params(), "pets", project) is None
+
+
+def calibration(params: Params) -> Calibration:
+    """Every stage starts at once; a window takes 10 ms to encode, 1 ms to train on, 0.1 ms to test."""
+    names = [*params.grid.representations, *params.ablations.representations]
+    encoded = {name: Encoded((128, 75), Rate(0.01, 0.01), GIB) for name in names}
+    trained = Trained(Pilot(Rate(0.001, 0.001), 1_000_000), Rate(1e-4, 1e-4), GIB)
+    kinds = {protocol.classifier for protocol in params.protocols.values()}
+    return Calibration(
+        dict.fromkeys(("resample", "split", "featurize", "train", "evaluate"), 0.0),
+        Rate(0.01, 0.01),
+        Rate(0.001, 0.001),
+        1000.0,
+        encoded,
+        {(name, kind): trained for name in names for kind in kinds},
+        GIB,
+        2,
+    )
+
+
+def test_the_grid_is_foretold_by_arithmetic_and_what_is_done_is_left_out(params: Params) -> None:
+    counts = {name: Counts(10, 50.0, 50, {"window": ((30, 10, 10),), "source": ((30, 10, 10),) * 5}, (1, 1), "here")
+              for name in params.grid.datasets}  # fmt: skip
+    finished = {"featurize@demo-mel", "train_ablation@demo-log_mel_150hz-fair"}
+    cells = {(cell.stage, cell.name): cell for cell in foretell_grid(params, counts, calibration(params), finished)}
+    per_dataset = 2 + 26 + 2 * (8 * 8 + 18)
+    assert len(cells) == per_dataset * len(params.grid.datasets)
+    assert {key for key, cell in cells.items() if cell.done} == {
+        ("featurize", "demo-mel"),
+        ("train", "demo-log_mel_150hz-fair"),
+    }
+    assert cells["featurize", "esc10-mel"].forecast == Forecast(
+        50, 50.0, Rate(0.01, 0.01).seconds(50), 50 * 38_400, GIB
+    )
+    # 2 seeds of 5 folds, capped at 50 epochs: 300 training windows an epoch, 5 runs on each of 2 cores
+    train = cells["train", "esc10-mel-fair"].forecast
+    assert train is not None
+    assert train.seconds is not None
+    assert (train.windows, train.disk_bytes, train.memory_bytes) == (15_000, 10_000_000, 2 * GIB)
+    assert train.seconds.low == pytest.approx(7_500 * 0.001 / 1.25)
+    evaluate = cells["evaluate", "esc10-mel-fair"].forecast
+    assert evaluate is not None
+    assert evaluate.windows == 100
+    both = [cells["featurize", "demo-mel"], cells["featurize", "demo-log_mel"]]
+    assert total(both) == cells["featurize", "demo-log_mel"].forecast
+    table = estimate_table(cells.values(), counts, each=False)
+    assert len(table.rows) == 5 * len(params.grid.datasets) + 1
+    featurize = table.rows[2]
+    assert (featurize["stage"], featurize["of"], featurize["cells"], featurize["done"]) == ("featurize", "demo", 26, 1)
+    assert featurize["windows"] == "1,250"
+
+
+def test_what_cannot_be_told_is_said_and_not_added(params: Params) -> None:
+    counts: dict[str, Any] = dict.fromkeys(params.grid.datasets)
+    table = estimate_table(foretell_grid(params, counts, calibration(params), set()), counts, each=False)
+    assert [row["time unknown of"] for row in table.rows[:3]] == [1, 1, 26]
+    assert table.rows[-1]["time"] == "-"
+
+
+@pytest.mark.parametrize(
+    ("windows", "shape", "itemsize", "size"), [(10, (128, 75), 4, 384_000), (10, (8, 75), 2, 12_000)]
+)
+def test_the_size_of_features_is_their_product(windows: int, shape: tuple[int, int], itemsize: int, size: int) -> None:
+    assert feature_bytes(windows, shape, itemsize) == size
+
+
+def test_a_pilot_trains_a_few_steps_and_leaves_the_job_alone(tmp_path: Path, params: Params) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "features.npy", rng.standard_normal((40, 8, 49)).astype(np.float32))
+    (tmp_path / "index.json").write_text("{}")
+    protocol = params.protocols["fair"].model_copy(update={"batch_size": 4})
+    parts = np.array(["train"] * 24 + ["validation"] * 8 + ["test"] * 8)
+    job = Job(tmp_path, np.arange(40) % 2, parts, ("a", "b"), None, protocol, 1000, 1, 0, "cpu", tmp_path / "work")
+    pilot = pilot_training(job, keep=tmp_path / "keep")
+    assert 0 < pilot.rate.quickest <= pilot.rate.slowest < 1
+    assert pilot.model_bytes == (tmp_path / "keep/fold_1-seed_0.safetensors").stat().st_size
+    assert not job.work.exists()
+    history = json.loads((tmp_path / "keep/fold_1-seed_0.json").read_text())["history"]
+    assert len(history) == 1
