@@ -101,7 +101,9 @@ def find_subjects(params: Params, dataset: str, names: Iterable[str]) -> list[Su
     Raises:
         CostsError: one of them has none.
     """
-    subjects = []
+    from beyond_spectrograms.epochs import choose_precision
+
+    subjects, precision = [], choose_precision(params.training_precision, "cpu")
     for name in names:
         features, weights = Path("data/features", dataset, name), Path("data/weights", name)
         for needed, stage in ((features / "features.npy", "featurize"), (weights / "record.json", "download_weights")):
@@ -109,7 +111,7 @@ def find_subjects(params: Params, dataset: str, names: Iterable[str]) -> list[Su
                 raise CostsError(f"{needed}: missing, so {name} cannot be measured. Run its {stage} stage first.")
         files = json.loads((weights / "record.json").read_text(encoding="utf-8"))["files"]
         paths = tuple(weights / file["file"] for file in files)
-        subjects.append(Subject(name, params.representations[name], paths, features))
+        subjects.append(Subject(name, params.representations[name], paths, features, precision))
     return subjects
 
 
