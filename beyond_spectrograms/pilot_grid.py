@@ -122,7 +122,7 @@ def _runnable(record: Representation) -> Representation:
     return record
 
 
-def _find_weights(params: Params, record: Representation) -> list[Path] | None:
+def find_weights(params: Params, record: Representation) -> list[Path] | None:
     """Find the weights files a representation needs where earlier stages or the mirror have them, else None."""
     found = []
     for weights in weights_of(record):
@@ -139,7 +139,7 @@ def _find_weights(params: Params, record: Representation) -> list[Path] | None:
 def _encode(params: Params, name: str, table: pd.DataFrame, folder: Path, base: int | None) -> Encoded:
     """Calibrate one representation; without a rate where its weights are not here."""
     record, length_s = _runnable(params.representations[name]), params.windows.length_s
-    weights = _find_weights(params, record)
+    weights = find_weights(params, record)
     if weights is None:
         stand_in = folder / "absent"
         stand_in.touch()

@@ -1,0 +1,237 @@
+"""Our paths beside the plain ways they replace (plain_ways.py), in turn in one run, and beside what the cores can do.
+
+Sounds are those of the demo's synthesis. Encoders of EnCodec are untrained, classifiers' inputs are noise of the right
+shape: how long the arithmetic takes does not depend on values. Ours are called as the stages call them.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from joblib import cpu_count
+
+from beyond_spectrograms import plain_ways
+from beyond_spectrograms.clips import clip_path, prepare_clips, publish_clips
+from beyond_spectrograms.features import extract
+from beyond_spectrograms.measuring import order_of_round
+from beyond_spectrograms.params import Encodec, Mel, Params, SoundStream
+from beyond_spectrograms.progress import quiet
+from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.splits import tabulate_windows
+from beyond_spectrograms.synthesis import synthesise
+from beyond_spectrograms.training import Job, train_all
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import Representation
+
+Whose = Literal["ours", "plain"]
+WHOSE: tuple[Whose, Whose] = ("ours", "plain")
+CLIPS_PER_CLASS, CLIP_S = 2, 5.0
+GFLOP_PER_S = {"24khz": 3.0, "48khz": 6.2}  # of EnCodec's encoders for a second of sound: 1.5 and 3.1 GMAC
+MATRIX = 3072  # rows and columns: large enough for the full rate, small enough to take a tenth of a second
+TRAINING, VALIDATION, CLASSES, SEEDS = 1024, 256, 10, (0, 1)
+START_EPOCHS = 1  # of the short training whose time is taken off: processes that start, networks that are built
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Wall and processor seconds, of this process and of those it started."""
+
+    wall: float
+    processor: float
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.wall - other.wall, self.processor - other.processor)
+
+
+def now() -> Spent:
+    """Read both clocks; processes that still run are not in."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return Spent(time.perf_counter(), sum(one.ru_utime + one.ru_stime for one in used))
+
+
+class Pairing(ABC):
+    """One of our paths and its plain way, made ready.
+
+    Attributes:
+        unit, units: what a run goes through: so many seconds of sound, or windows trained on.
+        flop: floating-point operations of a run, where they are counted.
+    """
+
+    unit: str
+    units: float
+    flop: float | None = None
+
+    @abstractmethod
+    def run(self, whose: Whose) -> Spent:
+        """Go through all units in our way or in the plain one."""
+
+
+class Extraction(Pairing):
+    """Stored clips to an array of features in a file, decoding included."""
+
+    unit = "seconds of sound"
+
+    def __init__(self, name: str, record: Representation, weights: Sequence[Path], sounds: Sounds) -> None:
+        self.representation = create_representation(name, record, weights)
+        self.units, self._sounds, self._name = float(len(sounds.table)), sounds, name
+        form = self.representation.form
+        self._clips = [clip_path(sounds.folder / "clips", form, clip) for clip in sounds.table["clip"].unique()]
+        match record:
+            case Encodec():
+                self.flop = GFLOP_PER_S[record.model] * 1e9 * self.units
+                self._plain = plain_ways.encodec_encoder(record.model)
+            case Mel():
+                self._plain = plain_ways.mel_encoder(record)
+            case SoundStream():
+                self._plain = plain_ways.soundstream_encoder(weights[0])
+
+    def run(self, whose: Whose) -> Spent:
+        """Extract all windows into a temporary folder."""
+        import torch
+
+        place = self._sounds.folder / f"{self._name}-{whose}"
+        torch.set_num_threads(cpu_count())  # torch's default; ours chooses its own threads
+        began = now()
+        if whose == "ours":
+            extract(
+                self.representation, self._sounds.table, self._sounds.folder / "clips",
+                length_s=1.0, mark="bench", place=place, work=place.with_suffix(".work"),
+            )  # fmt: skip
+        else:
+            place.mkdir()
+            plain_ways.extract_each_window(self._clips, self._plain, place / "features.npy")
+        spent = now() - began
+        shutil.rmtree(place)
+        return spent
+
+
+class Training(Pairing):
+    """Cached features to two trained networks, one a seed; starting processes is taken off as a short run's time."""
+
+    unit = "windows trained on"
+
+    def __init__(self, shape: tuple[int, int], epochs: int, params: Params, folder: Path) -> None:
+        self.units = float(TRAINING * epochs * len(SEEDS))
+        self._epochs, self._folder = epochs, folder / f"{shape[0]}x{shape[1]}"
+        self._folder.mkdir()
+        rng, windows = np.random.default_rng(0), TRAINING + VALIDATION
+        self._features = rng.standard_normal((windows, *shape), dtype=np.float32)
+        self._targets = rng.integers(CLASSES, size=windows)
+        np.save(self._folder / "features.npy", self._features)
+        (self._folder / "index.json").write_text("{}", encoding="utf-8")
+        self._parts = np.array(["train"] * TRAINING + ["validation"] * VALIDATION)
+        # The recipe of the plain way: the paper's, with dropout off where it belongs off.
+        self._protocol = params.protocols["eval_mode"].model_copy(update={"seeds": list(SEEDS)})
+
+    def run(self, whose: Whose) -> Spent:
+        """Train for the epochs; START_EPOCHS more are trained in both a long and a short run, and cancel out."""
+        long, short = (self._train(whose, epochs) for epochs in (START_EPOCHS + self._epochs, START_EPOCHS))
+        return long - short
+
+    def _train(self, whose: Whose, epochs: int) -> Spent:
+        import torch
+
+        # What the other way may have set in this process.
+        torch.set_num_threads(cpu_count())
+        torch.use_deterministic_algorithms(False)
+        work = self._folder / "work"
+        began = now()
+        if whose == "plain":
+            plain_ways.train(self._features, self._targets, training=TRAINING, epochs=epochs, seeds=SEEDS)
+            return now() - began
+        labels = tuple(str(label) for label in range(CLASSES))
+        jobs = [
+            Job(self._folder, self._targets, self._parts, labels, None, self._protocol, epochs, 1, seed, "cpu", work)
+            for seed in SEEDS
+        ]
+        train_all(jobs)
+        spent = now() - began
+        shutil.rmtree(work)
+        return spent
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """Clips made for the bench in `folder`/clips, and their table of windows of one second."""
+
+    folder: Path
+    table: pd.DataFrame
+
+
+def make_sounds(folder: Path, params: Params) -> Sounds:
+    """Synthesise the demo's kinds of sound and resample them, as download and resample do."""
+    synthesise(folder / "raw", 0, CLIPS_PER_CLASS, CLIP_S)
+    publish_clips(prepare_clips(folder / "raw", folder / "work", (CLIP_S, CLIP_S)), folder / "work", folder / "clips")
+    clips = pd.read_csv(folder / "clips/clips.csv").assign(group="", fold=1)
+    return Sounds(folder, tabulate_windows(clips, folder / "clips", params.windows))
+
+
+# Epochs of the trainings: as many as make a run of some seconds.
+TRAININGS = {"train_mel": ((128, 173), 2), "train_encodec_24khz": ((128, 75), 4), "train_soundstream": ((64, 50), 12)}
+EXTRACTIONS = ("mel", "soundstream", "encodec_24khz_untrained", "encodec_48khz_untrained")
+PAIRINGS = (*EXTRACTIONS, *TRAININGS)
+
+
+def make_pairing(name: str, params: Params, folder: Path, soundstream: Path | None) -> Pairing | None:
+    """Make one of PAIRINGS ready in `folder`; None for SoundStream where its weights are not here."""
+    if name in TRAININGS:
+        return Training(*TRAININGS[name], params, folder)
+    record = params.representations[name]
+    if record.kind == "soundstream" and soundstream is None:
+        return None
+    sounds = make_sounds(folder / name, params)
+    return Extraction(name, record, [soundstream] if soundstream and record.kind == "soundstream" else [], sounds)
+
+
+def matrix_rate() -> float:
+    """Measure the floating-point operations per second of a large fp32 matrix product on all cores: best of three."""
+    import torch
+
+    torch.set_num_threads(cpu_count())
+    left, right = torch.randn(2, MATRIX, MATRIX)
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        torch.mm(left, right)
+        seconds.append(time.perf_counter() - began)
+    return 2 * MATRIX**3 / min(seconds)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One turn of a pairing: what each way took, and the matrix products beside it."""
+
+    ours: Spent
+    plain: Spent
+    matrix_rate: float
+
+
+def run_rounds(pairings: dict[str, Pairing], rounds: int, seed: int) -> Iterator[tuple[str, Round]]:
+    """Run every pairing once a round, pairings and ways in an order of its own each time, after an untimed round."""
+    with quiet():
+        for number in range(rounds + 1):
+            for name in order_of_round(pairings, number, seed):
+                rate = matrix_rate()
+                order = order_of_round(WHOSE, number, seed + 1)
+                spent = {whose: pairings[name].run("ours" if whose == "ours" else "plain") for whose in order}
+                if number:
+                    yield name, Round(spent["ours"], spent["plain"], rate)
+
+
+def run_once(name: str, whose: Whose, params: Params, soundstream: Path | None) -> None:
+    """Run one way once, alone in this process: what its memory is measured by."""
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        pairing = make_pairing(name, params, Path(folder), soundstream)
+        if pairing is not None:
+            pairing.run(whose)

@@ -1,0 +1,93 @@
+"""A data set of any number of windows, put through the real stages, to see how time and memory grow with it.
+
+Windows are short (0.06 s), so that a million of them take minutes; all else is as in any data set: clips in FLAC, a
+table of windows, a mel spectrogram a window, one epoch of the paper's network.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from beyond_spectrograms import audio
+from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.files import write_text
+from beyond_spectrograms.watching import Watched, watch
+
+STAGES = ("split", "featurize", "train", "evaluate")
+NAME, REPRESENTATION, PROTOCOL = "scale", "scale_mel", "scale_epoch"
+WINDOW_S, WINDOWS_PER_CLIP, CLASSES = 0.06, 20, 10
+SHAPE = (32, 51)  # bands, frames: 6.5 kB a window, so that a million fill more than 4 GB
+FORM = audio.FORMATS[0]
+
+
+class ScaleError(ProjectError):
+    """A stage failed on the made data set; the message is the stage's own."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a stage took on so many windows."""
+
+    stage: str
+    windows: int
+    watched: Watched
+
+
+def make_project(folder: Path, windows: int, params: Path) -> None:
+    """Write a project of its own into `folder`: params, clips of noise and their table; `windows` a multiple of 20."""
+    written = yaml.safe_load(params.read_text(encoding="utf-8"))
+    written["windows"] = {"length_s": WINDOW_S, "hop_s": WINDOW_S, "tail": "drop"}
+    source = {"path": "unused", "seconds": [0.1, 600.0], "folds": 5, "fold_seed": 0}
+    written["datasets"][NAME] = {"source": source, "max_epochs": None}
+    written["representations"][REPRESENTATION] = {
+        "kind": "mel", "weights": None, "sample_rate": FORM.sample_rate, "n_fft": 256, "hop_length": 19,
+        "n_mels": SHAPE[0], "window": "hann", "scale": "db",
+    }  # fmt: skip
+    written["protocols"][PROTOCOL] = written["protocols"]["fair"] | {"split": "window", "epochs": 1, "seeds": [0]}
+    write_text(folder / "params.yaml", yaml.safe_dump(written, sort_keys=False))
+    write_text(folder / "data/weights" / REPRESENTATION / "record.json", '{"weights": null, "files": []}\n')
+    clips, samples = folder / "data/clips" / NAME, round(WINDOW_S * WINDOWS_PER_CLIP * FORM.sample_rate)
+
+    def write(number: int) -> dict[str, object]:
+        clip = f"class_{number % CLASSES}/{number:07d}.wav"
+        # In steps of 2^-7, so that FLAC stores a byte a sample.
+        noise = np.random.default_rng(number).integers(-64, 64, size=(samples, 1)).astype(np.float32) / np.float32(128)
+        path = clip_path(clips, FORM, clip)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        audio.write_clip(path, noise, FORM.sample_rate)
+        seconds = samples / FORM.sample_rate
+        return {"clip": clip, "label": clip.split("/", maxsplit=1)[0], "seconds": seconds, "sha256": f"{number:064x}"}
+
+    with ThreadPoolExecutor() as pool:
+        rows = pool.map(write, range(windows // WINDOWS_PER_CLIP))
+        table = pd.DataFrame(list(rows)).assign(source_sample_rate=FORM.sample_rate).sort_values("clip")
+    table.to_csv(clips / "clips.csv", index=False, lineterminator="\n")
+
+
+def run_stage(folder: Path, stage: str, windows: int) -> Run:
+    """Run one of STAGES in the project in `folder`, as `dvc repro` would, and measure it.
+
+    Raises:
+        ScaleError: it failed.
+    """
+    arguments = {"split": (), "featurize": (REPRESENTATION,)}.get(stage, (REPRESENTATION, PROTOCOL))
+    command = [sys.executable, "-m", f"stages.{stage}", NAME, *arguments]
+    log = folder / f"{stage}.log"
+    watched = watch(command, log, folder, PYTHONPATH=str(Path(__file__).parent.parent))
+    if watched.status:
+        raise ScaleError(f"stage {stage} failed on {windows} windows:\n{log.read_text(encoding='utf-8')[-2000:]}")
+    return Run(stage, windows, watched)
+
+
+def slope(windows: Sequence[int], values: Sequence[float]) -> float:
+    """Exponent of growth by least squares on logarithms: 1 is linear, 0 flat."""
+    return float(np.polyfit(np.log(windows), np.log(values), 1)[0])

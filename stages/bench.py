@@ -1,0 +1,116 @@
+"""Time our paths and the plain ways they replace, in turn: metrics/bench.json and .md, plots/figures/bench.
+
+For people, on an idle machine: nothing in the pipeline depends on it.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from joblib import cpu_count
+
+from beyond_spectrograms.bench import (
+    CLIP_S,
+    CLIPS_PER_CLASS,
+    PAIRINGS,
+    WHOSE,
+    Round,
+    make_pairing,
+    run_once,
+    run_rounds,
+)
+from beyond_spectrograms.bench_results import bench_figure, bench_table, summarise
+from beyond_spectrograms.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.errors import ProjectError, run_stage
+from beyond_spectrograms.figures import save
+from beyond_spectrograms.files import write_json, write_text
+from beyond_spectrograms.foretelling import clock
+from beyond_spectrograms.measuring import processor_name
+from beyond_spectrograms.memory import memory_can_be_measured
+from beyond_spectrograms.params import load_params
+from beyond_spectrograms.pilot_grid import find_weights
+from beyond_spectrograms.tabular import to_markdown
+from beyond_spectrograms.watching import watch
+
+SEED = 0
+RESULTS, TABLE, FIGURES = Path("metrics/bench.json"), Path("metrics/bench.md"), Path("plots/figures/bench")
+QUIET_LOAD = 0.5  # processes waiting for a core over the last minute
+
+
+def main() -> None:
+    params = load_params()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=PAIRINGS, nargs="+", default=list(PAIRINGS))
+    parser.add_argument(
+        "--once", choices=WHOSE, help="run one way once and measure nothing: what memory is measured by"
+    )
+    arguments = parser.parse_args()
+    found = find_weights(params, params.representations["soundstream"])
+    soundstream = found[0] if found else None
+    if arguments.once:
+        run_once(arguments.only[0], arguments.once, params, soundstream)
+        return
+
+    load = os.getloadavg()[0]
+    print(
+        f"{len(arguments.only)} paths, ours and the plain way, in {arguments.rounds} rounds of shuffled order after an "
+        f"untimed one, then each alone for its memory; {6 * CLIPS_PER_CLASS * CLIP_S:g} s of synthesised sound, "
+        f"{cpu_count()} cores, load {load:.1f}. About {2 * (arguments.rounds + 3)} minutes on two idle cores.",
+        flush=True,
+    )
+    if soundstream is None:
+        print(f"soundstream is left out: its weights are neither in data/weights nor in ${MIRROR_VARIABLE}")
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        ready = {name: make_pairing(name, params, Path(folder), soundstream) for name in arguments.only}
+        pairings = {name: pairing for name, pairing in ready.items() if pairing is not None}
+        rounds: dict[str, list[Round]] = {name: [] for name in pairings}
+        for name, one in run_rounds(pairings, arguments.rounds, SEED):
+            rounds[name].append(one)
+            ratio = one.plain.wall / one.ours.wall
+            print(f"{clock(time.perf_counter() - began)}: {name} {ratio:.2f} times as fast", flush=True)
+        memory = {name: measure_memory(name, Path(folder)) if memory_can_be_measured() else {} for name in pairings}
+    results = {
+        "processor": processor_name(),
+        "cores": cpu_count(),
+        "load_before": load,
+        "rounds": arguments.rounds,
+        "pairings": {name: summarise(pairings[name], rounds[name], memory[name]) for name in pairings},
+        "notes": [
+            "Times as fast: the plain way's seconds over ours, median of the rounds and their range.",
+            "% of mm: 3.0 (EnCodec 24 kHz) and 6.2 (48 kHz) GFLOP a second of sound, over the rate of torch.mm "
+            "in fp32 on the same cores in the same round.",
+            "MB: memory of its own of a process that runs one way once, imports and what it starts included.",
+            f"Load before: {load:.1f}" + ("; the machine was not idle" if load > QUIET_LOAD else ""),
+        ],
+    }
+    write_json(RESULTS, results)
+    table = to_markdown(bench_table(results))
+    write_text(TABLE, table)
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    save(bench_figure(results), FIGURES, "ratios")
+    print(table)
+
+
+def measure_memory(name: str, folder: Path) -> dict[str, int]:
+    """Run each way once in a process of its own; bytes that its processes held together, mapped files apart.
+
+    Raises:
+        ProjectError: one failed.
+    """
+    memory: dict[str, int] = {}
+    for whose in WHOSE:
+        log = folder / f"{name}-{whose}.log"
+        watched = watch([sys.executable, "-m", "stages.bench", "--only", name, "--once", whose], log)
+        if watched.status:
+            raise ProjectError(f"{name}, {whose}: failed alone:\n{log.read_text(encoding='utf-8')[-2000:]}")
+        memory[whose] = watched.own_bytes
+    return memory
+
+
+if __name__ == "__main__":
+    run_stage(main)
