@@ -2,7 +2,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3.11
 
-.PHONY: audit demo estimate test test-long lint repro stale
+.PHONY: audit bench bench-scale demo estimate test test-long lint repro stale
 
 demo: .venv/installed
 	@dvc repro page_demo
@@ -10,6 +10,13 @@ demo: .venv/installed
 
 repro: .venv/installed
 	@dvc repro
+
+# Our paths beside the plain ways they replace, and one million windows through the stages; on an idle machine.
+bench: .venv/installed
+	@python -m stages.bench
+
+bench-scale: .venv/installed
+	@python -m stages.scale
 
 # What `make repro` would take, by a calibration of a minute; runs nothing of it.
 estimate: .venv/installed

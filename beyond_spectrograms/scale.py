@@ -9,8 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,10 +22,16 @@ from beyond_spectrograms import audio
 from beyond_spectrograms.clips import clip_path
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.files import write_text
+from beyond_spectrograms.foretelling import amount, clock
+from beyond_spectrograms.tabular import Row, Table, text
 from beyond_spectrograms.watching import Watched, watch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STAGES = ("split", "featurize", "train", "evaluate")
 NAME, REPRESENTATION, PROTOCOL = "scale", "scale_mel", "scale_epoch"
+LIMIT_BYTES = 4_000_000_000  # what a million windows may take of memory
 WINDOW_S, WINDOWS_PER_CLIP, CLASSES = 0.06, 20, 10
 SHAPE = (32, 51)  # bands, frames: 6.5 kB a window, so that a million fill more than 4 GB
 FORM = audio.FORMATS[0]
@@ -88,6 +96,71 @@ def run_stage(folder: Path, stage: str, windows: int) -> Run:
     return Run(stage, windows, watched)
 
 
-def slope(windows: Sequence[int], values: Sequence[float]) -> float:
-    """Exponent of growth by least squares on logarithms: 1 is linear, 0 flat."""
-    return float(np.polyfit(np.log(windows), np.log(values), 1)[0])
+def marginal(runs: Sequence[Run], stage: str) -> list[float]:
+    """Processor seconds a further window takes, from each size to the next: all alike where time is linear."""
+    of = sorted((run for run in runs if run.stage == stage), key=lambda run: run.windows)
+    return [
+        (larger.watched.processor_seconds - smaller.watched.processor_seconds) / (larger.windows - smaller.windows)
+        for smaller, larger in pairwise(of)
+    ]
+
+
+def describe_scale(runs: Sequence[Run]) -> dict[str, Any]:
+    """Lay out metrics/scale.json."""
+    stages = list(dict.fromkeys(run.stage for run in runs))
+    return {
+        "window": {"seconds": WINDOW_S, "bands": SHAPE[0], "frames": SHAPE[1], "bytes": 4 * SHAPE[0] * SHAPE[1]},
+        "runs": [{"stage": run.stage, "windows": run.windows, **asdict(run.watched)} for run in runs],
+        "processor_seconds_per_further_window": {stage: marginal(runs, stage) for stage in stages},
+    }
+
+
+def scale_table(runs: Sequence[Run]) -> Table:
+    """Lay out a row a stage and size."""
+    rows: list[Row] = [
+        {
+            "stage": run.stage,
+            "windows": f"{run.windows:,}",
+            "wall": clock(run.watched.wall_seconds),
+            "processor": clock(run.watched.processor_seconds),
+            "own": amount(run.watched.own_bytes),
+            "peak": amount(run.watched.peak_bytes),
+        }
+        for run in sorted(runs, key=lambda run: (STAGES.index(run.stage), run.windows))
+    ]
+    columns = {
+        "stage": text("stage"),
+        "windows": text("windows"),
+        "time": text("wall"),
+        "processor time": text("processor"),
+        "memory of its own": text("own"),
+        "with mapped files": text("peak"),
+    }
+    notes = [
+        f"Windows are {WINDOW_S:g} s of noise, a mel spectrogram {list(SHAPE)} each; one epoch of {PROTOCOL}.",
+        "Pages of mapped files are the system's: it takes them back when memory is short.",
+    ]
+    return Table("Scale: the same stages on more windows", rows, columns, notes)
+
+
+def scale_figure(runs: Sequence[Run]) -> Figure:
+    """Draw processor time and memory against the number of windows, a line a stage."""
+    from beyond_spectrograms.figures import drawing, styles
+
+    with drawing(10, 4) as figure:
+        time_axes, memory_axes = figure.subplots(1, 2)
+        for stage, style in styles(STAGES).items():
+            of = sorted((run for run in runs if run.stage == stage), key=lambda run: run.windows)
+            windows = [run.windows for run in of]
+            look: dict[str, Any] = {"color": style.colour, "linestyle": style.dash, "marker": style.marker}
+            time_axes.plot(windows, [run.watched.processor_seconds for run in of], label=stage, **look)
+            memory_axes.plot(windows, [run.watched.own_bytes / 1e9 for run in of], label=stage, **look)
+        memory_axes.axhline(LIMIT_BYTES / 1e9, color="black", linewidth=0.8)
+        for axes, label in ((time_axes, "processor time, s"), (memory_axes, "memory of its own, GB (line: the limit)")):
+            axes.set_xscale("log")
+            axes.set_xlabel("windows")
+            axes.set_ylabel(label)
+        time_axes.set_yscale("log")
+        memory_axes.set_ylim(0)
+        time_axes.legend()
+        return figure
