@@ -17,7 +17,16 @@ from beyond_spectrograms.estimate import (
     foretell_grid,
     total,
 )
-from beyond_spectrograms.foretelling import Forecast, Rate, Seconds, amount, calibrate, clock, compare, spending
+from beyond_spectrograms.foretelling import (
+    Forecast,
+    Rate,
+    Seconds,
+    amount,
+    calibrate,
+    clock,
+    compare,
+    spending,
+)
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.pilot_training import Pilot, foretell_training, pilot_training
 from beyond_spectrograms.training import Job
