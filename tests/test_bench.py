@@ -10,7 +10,17 @@ from beyond_spectrograms.bench import plain_extraction
 from beyond_spectrograms.bench.pairings import Extraction, Round, Sounds, Spent, Training, make_sounds, run_rounds
 from beyond_spectrograms.bench.plain_training import plain_network
 from beyond_spectrograms.bench.results import bench_figure, bench_table, summarise
-from beyond_spectrograms.bench.scale import Run, describe_scale, make_project, marginal, scale_figure, scale_table
+from beyond_spectrograms.bench.scale import (
+    STAGES,
+    Run,
+    ScaleError,
+    describe_scale,
+    make_project,
+    marginal,
+    run_stage,
+    scale_figure,
+    scale_table,
+)
 from beyond_spectrograms.bench.watching import Watched, watch
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.tabular import to_markdown
@@ -126,3 +136,19 @@ def test_the_made_data_set_has_as_many_windows_as_asked(tmp_path: Path, reposito
     clips = pd.read_csv(tmp_path / "data/clips/scale/clips.csv").assign(group="", fold=1)
     table = tabulate_windows(clips, tmp_path / "data/clips/scale", made.windows)
     assert (len(table), table["label"].nunique(), table["silent"].sum()) == (1000, 10, 0)
+
+
+def test_the_real_stages_run_on_the_made_data_set(tmp_path: Path, repository: Path) -> None:
+    make_project(tmp_path, 1000, repository / "params.yaml")
+    for stage in STAGES:
+        run = run_stage(tmp_path, stage, 1000)
+        assert (run.stage, run.windows, run.watched.status) == (stage, 1000, 0)
+        assert run.watched.own_bytes > 10e6
+    assert (tmp_path / "metrics/scores/scale/scale_mel-scale_epoch.json").exists()
+
+
+def test_a_stage_that_fails_on_the_made_data_set_is_named_with_what_it_said(tmp_path: Path, repository: Path) -> None:
+    make_project(tmp_path, 20, repository / "params.yaml")
+    (tmp_path / "data/clips/scale/clips.csv").unlink()
+    with pytest.raises(ScaleError, match=r"^stage split failed on 20 windows:\n[^$]*data/clips/scale/clips\.csv"):
+        run_stage(tmp_path, "split", 20)

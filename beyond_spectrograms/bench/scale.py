@@ -35,6 +35,7 @@ LIMIT_BYTES = 4_000_000_000  # what a million windows may take of memory
 WINDOW_S, WINDOWS_PER_CLIP, CLASSES = 0.06, 20, 10
 SHAPE = (32, 51)  # bands, frames: 6.5 kB a window, so that a million fill more than 4 GB
 FORM = audio.FORMATS[0]
+CHECKOUT = Path(__file__).parents[2]  # where stages/ lies
 
 
 class ScaleError(ProjectError):
@@ -90,7 +91,7 @@ def run_stage(folder: Path, stage: str, windows: int) -> Run:
     arguments = {"split": (), "featurize": (REPRESENTATION,)}.get(stage, (REPRESENTATION, PROTOCOL))
     command = [sys.executable, "-m", f"stages.{stage}", NAME, *arguments]
     log = folder / f"{stage}.log"
-    watched = watch(command, log, folder, PYTHONPATH=str(Path(__file__).parent.parent))
+    watched = watch(command, log, folder, PYTHONPATH=str(CHECKOUT))
     if watched.status:
         raise ScaleError(f"stage {stage} failed on {windows} windows:\n{log.read_text(encoding='utf-8')[-2000:]}")
     return Run(stage, windows, watched)
