@@ -45,7 +45,7 @@ class Seconds:
         return Seconds(factor * self.low, factor * self.high)
 
     def __str__(self) -> str:
-        return f"{clock(self.low)} to {clock(self.high)}"
+        return f"{roughly(self.low)} to {roughly(self.high)}"
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,11 @@ def compare(spent: Mapping[str, float], foretold: Forecast) -> str:
     if seconds is not None:
         below, above = wall < seconds.low, wall > seconds.high
         where = f", {'less than' if below else 'more than' if above else 'within'} what was foretold ({seconds})"
-    processor, memory = clock(spent["processor_seconds"]), amount(spent["peak_memory_bytes"])
-    return f"took {clock(wall)}{where}; {processor} of processor time, {memory} in its largest process"
+    processor, memory = roughly(spent["processor_seconds"]), amount(spent["peak_memory_bytes"])
+    return f"took {roughly(wall)}{where}; {processor} of processor time, {memory} in its largest process"
 
 
-def clock(seconds: float) -> str:
+def roughly(seconds: float) -> str:
     """Two figures of it, in the unit a person would choose: 0.43 s, 12 s, 4.1 min, 2.3 h, 11 days."""
     for unit, size, limit in (("s", 1.0, 99.5), ("min", 60.0, 99.5), ("h", 3600.0, 47.5)):
         if seconds / size < limit:

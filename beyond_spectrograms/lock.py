@@ -23,12 +23,10 @@ def finished_stages(root: Path = Path()) -> set[str]:
     Such a stage has its outputs in place, was run with the params and the code that stand now, took what the stages
     before it made last, and these need not run either.
     """
-    path = root / "dvc.lock"
-    if not path.exists():
+    lock = read_lock(root / "dvc.lock")
+    if not lock:
         return set()
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
-    lock = yaml.load(path.read_text(encoding="utf-8"), loader)["stages"]  # noqa: S506  both are safe loaders
-    params = yaml.load((root / "params.yaml").read_text(encoding="utf-8"), loader)  # noqa: S506
+    params = _read_yaml(root / "params.yaml")
     makers = {out["path"]: (stage, out["md5"]) for stage, entry in lock.items() for out in entry.get("outs", [])}
     digests: dict[str, str] = {}
 
@@ -58,6 +56,16 @@ def finished_stages(root: Path = Path()) -> set[str]:
     while dropped := {stage for stage in standing if not before[stage] <= standing}:
         standing -= dropped
     return standing
+
+
+def read_lock(path: Path) -> dict[str, Any]:
+    """Read the entries of dvc.lock by stage; none where there is no such file."""
+    return dict(_read_yaml(path)["stages"]) if path.exists() else {}
+
+
+def _read_yaml(path: Path) -> Any:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
+    return yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506  both are safe loaders
 
 
 def _makers(dep: str, makers: Mapping[str, tuple[str, str]]) -> set[str]:

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.lock import read_lock
 from beyond_spectrograms.params import load_params, weights_of
 
 SCORES = Path("metrics/scores")
@@ -71,7 +70,7 @@ def changed_stages(targets: Sequence[str]) -> dict[str, list[str]]:
     changed: dict[str, list[str]] = {}
     for stage, findings in json.loads(finished.stdout).items():
         changed[stage] = [what for finding in findings for what in _changes(finding)]
-    lock = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))["stages"] if Path("dvc.lock").exists() else {}
+    lock = read_lock(Path("dvc.lock"))
     made = {out["path"]: out["md5"] for entry in lock.values() for out in entry.get("outs", [])}
     for stage, entry in lock.items():
         taken = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}

@@ -28,7 +28,7 @@ from beyond_spectrograms.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.errors import ProjectError, run_stage
 from beyond_spectrograms.figures import save
 from beyond_spectrograms.files import write_json, write_text
-from beyond_spectrograms.foretelling import clock
+from beyond_spectrograms.foretelling import roughly
 from beyond_spectrograms.measuring import processor_name
 from beyond_spectrograms.memory import memory_can_be_measured
 from beyond_spectrograms.params import load_params
@@ -59,7 +59,7 @@ def main() -> None:
     print(
         f"{len(arguments.only)} paths, ours and the plain way, in {arguments.rounds} rounds of shuffled order after an "
         f"untimed one, then each alone for its memory; {6 * CLIPS_PER_CLASS * CLIP_S:g} s of synthesised sound, "
-        f"{cpu_count()} cores, load {load:.1f}. About {2 * (arguments.rounds + 3)} minutes on two idle cores.",
+        f"{cpu_count()} cores, load {load:.1f}. About {arguments.rounds + 4} minutes on two idle cores.",
         flush=True,
     )
     if soundstream is None:
@@ -72,7 +72,7 @@ def main() -> None:
         for name, one in run_rounds(pairings, arguments.rounds, SEED):
             rounds[name].append(one)
             ratio = one.plain.wall / one.ours.wall
-            print(f"{clock(time.perf_counter() - began)}: {name} {ratio:.2f} times as fast", flush=True)
+            print(f"{roughly(time.perf_counter() - began)}: {name} {ratio:.2f} times as fast", flush=True)
         memory = {name: measure_memory(name, Path(folder)) if memory_can_be_measured() else {} for name in pairings}
     results = {
         "processor": processor_name(),

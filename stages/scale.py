@@ -22,7 +22,7 @@ from beyond_spectrograms.bench.scale import run_stage as run_one
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.figures import save
 from beyond_spectrograms.files import write_json, write_text
-from beyond_spectrograms.foretelling import amount, clock
+from beyond_spectrograms.foretelling import amount, roughly
 from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.tabular import to_markdown
 
@@ -49,7 +49,7 @@ def main() -> None:
             for stage in STAGES:
                 runs.append(run_one(Path(folder), stage, size))
                 took = runs[-1].watched
-                print(f"{stage}, {size:,} windows: {clock(took.wall_seconds)}, {amount(took.own_bytes)}", flush=True)
+                print(f"{stage}, {size:,} windows: {roughly(took.wall_seconds)}, {amount(took.own_bytes)}", flush=True)
     write_json(RESULTS, describe_scale(runs))
     write_text(TABLE, to_markdown(scale_table(runs)))
     FIGURES.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,17 @@ import pytest
 import soundfile
 
 from beyond_spectrograms.bench import plain_extraction
-from beyond_spectrograms.bench.pairings import Extraction, Round, Sounds, Spent, Training, make_sounds, run_rounds
+from beyond_spectrograms.bench.pairings import (
+    Extraction,
+    Pairing,
+    Round,
+    Sounds,
+    Spent,
+    Training,
+    Whose,
+    make_sounds,
+    run_rounds,
+)
 from beyond_spectrograms.bench.plain_training import plain_network
 from beyond_spectrograms.bench.results import bench_figure, bench_table, summarise
 from beyond_spectrograms.bench.scale import (
@@ -62,7 +72,7 @@ def test_the_plain_network_is_the_papers(params: Params, tmp_path: Path) -> None
     assert Training((8, 60), 3, params, tmp_path).units == 1024 * 3 * 2
 
 
-class Fixed:
+class Fixed(Pairing):
     """A pairing of 30 units and 6 GFLOP that takes what it is told."""
 
     unit, units, flop = "seconds of sound", 30.0, 6e9
@@ -70,14 +80,14 @@ class Fixed:
     def __init__(self) -> None:
         self.runs: list[str] = []
 
-    def run(self, whose: str) -> Spent:
+    def run(self, whose: Whose) -> Spent:
         self.runs.append(whose)
         return Spent(1.0, 2.0) if whose == "ours" else Spent(4.0, 4.0)
 
 
 def test_every_round_runs_both_ways_after_an_untimed_one() -> None:
     pairing = Fixed()
-    rounds = list(run_rounds({"fixed": pairing}, 3, 0))  # type: ignore[dict-item]
+    rounds = list(run_rounds({"fixed": pairing}, 3, 0))
     assert [name for name, _ in rounds] == ["fixed"] * 3
     assert sorted(pairing.runs) == ["ours"] * 4 + ["plain"] * 4
     assert all(one.ours == Spent(1.0, 2.0) and one.plain == Spent(4.0, 4.0) for _, one in rounds)
@@ -89,7 +99,7 @@ def test_figures_of_the_bench_are_medians_and_ranges_over_rounds() -> None:
         Round(Spent(ours, 2.0), Spent(plain, 4.0), matrix_rate)
         for ours, plain, matrix_rate in [(1.0, 2.0, 10e9), (1.0, 3.0, 10e9), (2.0, 10.0, 10e9)]
     ]
-    one = summarise(Fixed(), rounds, {"ours": 5_000_000, "plain": 7_000_000})  # type: ignore[arg-type]
+    one = summarise(Fixed(), rounds, {"ours": 5_000_000, "plain": 7_000_000})
     assert one["ratio"]["wall"] == {"median": 3.0, "lowest": 2.0, "highest": 5.0}
     assert one["ratio"]["processor"]["median"] == 2.0
     assert one["per_second"] == {"ours": 30.0, "plain": 10.0}
@@ -147,8 +157,9 @@ def test_the_real_stages_run_on_the_made_data_set(tmp_path: Path, repository: Pa
     assert (tmp_path / "metrics/scores/scale/scale_mel-scale_epoch.json").exists()
 
 
-def test_a_stage_that_fails_on_the_made_data_set_is_named_with_what_it_said(tmp_path: Path, repository: Path) -> None:
-    make_project(tmp_path, 20, repository / "params.yaml")
-    (tmp_path / "data/clips/scale/clips.csv").unlink()
-    with pytest.raises(ScaleError, match=r"^stage split failed on 20 windows:\n[^$]*data/clips/scale/clips\.csv"):
+def test_a_stage_that_fails_on_the_made_data_set_is_named_with_what_it_said(tmp_path: Path) -> None:
+    with pytest.raises(ScaleError) as error:
         run_stage(tmp_path, "split", 20)
+    assert str(error.value) == (
+        "stage split failed on 20 windows:\nparams.yaml: no such file. Run stages from the folder that holds it.\n"
+    )

@@ -23,8 +23,8 @@ from beyond_spectrograms.foretelling import (
     Seconds,
     amount,
     calibrate,
-    clock,
     compare,
+    roughly,
     spending,
 )
 from beyond_spectrograms.params import Params, load_params
@@ -39,7 +39,7 @@ GIB = 2**30
     [(0.034, "0.03 s"), (1.24, "1.2 s"), (99, "99 s"), (120, "2.0 min"), (7200, "2.0 h"), (3 * 86_400, "3.0 days")],
 )
 def test_seconds_are_said_in_the_unit_a_person_would_choose(seconds: float, said: str) -> None:
-    assert clock(seconds) == said
+    assert roughly(seconds) == said
 
 
 @pytest.mark.parametrize(("size", "said"), [(1, "1 kB"), (28_672_128, "29 MB"), (12.8e9, "12.8 GB")])

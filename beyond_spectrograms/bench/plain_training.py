@@ -5,7 +5,7 @@ A DataLoader over a list of (window, target), torch's own layers in the order of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +60,7 @@ class PlainTraining:
             windows = (torch.from_numpy(features[mine]) - mean) / deviation
             data = list(zip(windows, torch.from_numpy(targets[mine]), strict=True))
             shuffle = part == "train" and protocol.shuffle_each_epoch
-            self._loaders[part] = DataLoader(data, batch_size=protocol.batch_size, shuffle=shuffle)  # type: ignore[arg-type]
+            self._loaders[part] = DataLoader(cast("Any", data), batch_size=protocol.batch_size, shuffle=shuffle)
         self._dropout_at_evaluation = protocol.dropout_at_evaluation
         self.network = plain_network(features.shape[1], features.shape[2], classes)
         optimizer = torch.optim.Adam if protocol.optimizer == "adam" else torch.optim.SGD

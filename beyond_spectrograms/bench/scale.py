@@ -23,7 +23,7 @@ from beyond_spectrograms.bench.watching import Watched, watch
 from beyond_spectrograms.clips import clip_path
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.files import write_text
-from beyond_spectrograms.foretelling import amount, clock
+from beyond_spectrograms.foretelling import amount, roughly
 from beyond_spectrograms.tabular import Row, Table, text
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ def scale_table(runs: Sequence[Run]) -> Table:
         {
             "stage": run.stage,
             "windows": f"{run.windows:,}",
-            "wall": clock(run.watched.wall_seconds),
-            "processor": clock(run.watched.processor_seconds),
+            "wall": roughly(run.watched.wall_seconds),
+            "processor": roughly(run.watched.processor_seconds),
             "own": amount(run.watched.own_bytes),
             "peak": amount(run.watched.peak_bytes),
         }

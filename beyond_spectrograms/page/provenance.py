@@ -12,9 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from beyond_spectrograms.errors import DURATIONS
+from beyond_spectrograms.lock import read_lock
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.results import Results
 
@@ -98,10 +97,7 @@ def versions(params: Params) -> dict[str, str]:
 
 def lock_digests(lock: Path) -> dict[str, str]:
     """Read what dvc.lock says of every output: `md5 <digest>, <bytes> bytes in <files> files`. No lock: empty."""
-    if not lock.exists():
-        return {}
-    stages = yaml.safe_load(lock.read_text(encoding="utf-8")).get("stages", {})
-    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
+    outs = [out for stage in read_lock(lock).values() for out in stage.get("outs", [])]
     return {out["path"]: _digest(out) for out in outs}
 
 
