@@ -12,7 +12,7 @@ from pathlib import Path
 
 from joblib import cpu_count
 
-from beyond_spectrograms.bench import (
+from beyond_spectrograms.bench.pairings import (
     CLIP_S,
     CLIPS_PER_CLASS,
     PAIRINGS,
@@ -22,18 +22,18 @@ from beyond_spectrograms.bench import (
     run_once,
     run_rounds,
 )
-from beyond_spectrograms.bench_results import bench_figure, bench_table, summarise
+from beyond_spectrograms.bench.results import bench_figure, bench_table, summarise
+from beyond_spectrograms.bench.watching import watch
 from beyond_spectrograms.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.errors import ProjectError, run_stage
 from beyond_spectrograms.figures import save
 from beyond_spectrograms.files import write_json, write_text
-from beyond_spectrograms.foretelling import clock
+from beyond_spectrograms.foretelling.calibration import find_weights
+from beyond_spectrograms.foretelling.forecasts import clock
 from beyond_spectrograms.measuring import processor_name
 from beyond_spectrograms.memory import memory_can_be_measured
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.pilot_grid import find_weights
 from beyond_spectrograms.tabular import to_markdown
-from beyond_spectrograms.watching import watch
 
 SEED = 0
 RESULTS, TABLE, FIGURES = Path("metrics/bench.json"), Path("metrics/bench.md"), Path("plots/figures/bench")

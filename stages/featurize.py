@@ -7,10 +7,10 @@ from pathlib import Path
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.features import extract, fingerprint
 from beyond_spectrograms.files import write_json
-from beyond_spectrograms.foretelling import Forecast, compare, spending
+from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
+from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
 from beyond_spectrograms.memory import memory_can_be_measured, peak_bytes
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.pilot_extraction import pilot_extraction
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.windows import read_windows
 

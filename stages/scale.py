@@ -8,12 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.figures import save
-from beyond_spectrograms.files import write_json, write_text
-from beyond_spectrograms.foretelling import amount, clock
-from beyond_spectrograms.params import PARAMS_FILE
-from beyond_spectrograms.scale import (
+from beyond_spectrograms.bench.scale import (
     SHAPE,
     STAGES,
     Run,
@@ -23,7 +18,12 @@ from beyond_spectrograms.scale import (
     scale_figure,
     scale_table,
 )
-from beyond_spectrograms.scale import run_stage as run_one
+from beyond_spectrograms.bench.scale import run_stage as run_one
+from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.figures import save
+from beyond_spectrograms.files import write_json, write_text
+from beyond_spectrograms.foretelling.forecasts import amount, clock
+from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.tabular import to_markdown
 
 SIZES = (10_000, 100_000, 1_000_000)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from beyond_spectrograms.lock import finished_stages
+from beyond_spectrograms.foretelling.lock import finished_stages
 
 CODE = "stages/train.py"
 

@@ -19,12 +19,12 @@ import pandas as pd
 import yaml
 
 from beyond_spectrograms import audio
+from beyond_spectrograms.bench.watching import Watched, watch
 from beyond_spectrograms.clips import clip_path
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.files import write_text
-from beyond_spectrograms.foretelling import amount, clock
+from beyond_spectrograms.foretelling.forecasts import amount, clock
 from beyond_spectrograms.tabular import Row, Table, text
-from beyond_spectrograms.watching import Watched, watch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Our paths beside the plain ways they replace (plain_ways.py), in turn in one run, and beside what the cores can do.
+"""Our paths beside the plain ways they replace (plain_*.py), in turn in one run, and beside what the cores can do.
 
 Sounds are those of the demo's synthesis. Encoders of EnCodec are untrained, classifiers' inputs are noise of the right
 shape: how long the arithmetic takes does not depend on values. Ours are called as the stages call them.
@@ -20,8 +20,10 @@ import numpy as np
 import pandas as pd
 from joblib import cpu_count
 
-from beyond_spectrograms import plain_ways
+from beyond_spectrograms.bench import plain_extraction
+from beyond_spectrograms.bench.plain_training import PlainTraining
 from beyond_spectrograms.clips import clip_path, prepare_clips, publish_clips
+from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.features import extract
 from beyond_spectrograms.measuring import order_of_round
 from beyond_spectrograms.params import Encodec, Mel, Params, SoundStream
@@ -90,11 +92,11 @@ class Extraction(Pairing):
         match record:
             case Encodec():
                 self.flop = GFLOP_PER_S[record.model] * 1e9 * self.units
-                self._plain = plain_ways.encodec_encoder(record.model)
+                self._plain = plain_extraction.encodec_encoder(record.model)
             case Mel():
-                self._plain = plain_ways.mel_encoder(record)
+                self._plain = plain_extraction.mel_encoder(record)
             case SoundStream():
-                self._plain = plain_ways.soundstream_encoder(weights[0])
+                self._plain = plain_extraction.soundstream_encoder(weights[0])
 
     def run(self, whose: Whose) -> Spent:
         """Extract all windows into a temporary folder."""
@@ -110,7 +112,7 @@ class Extraction(Pairing):
             )  # fmt: skip
         else:
             place.mkdir()
-            plain_ways.extract_each_window(self._clips, self._plain, place / "features.npy")
+            plain_extraction.extract_each_window(self._clips, self._plain, place / "features.npy")
         spent = now() - began
         shutil.rmtree(place)
         return spent
@@ -132,6 +134,7 @@ class Training(Pairing):
         (self._folder / "index.json").write_text("{}", encoding="utf-8")
         self._parts = np.array(["train"] * TRAINING + ["validation"] * VALIDATION)
         # The recipe of the plain way: the paper's, with dropout off where it belongs off.
+        self._precision = choose_precision(params.training_precision, "cpu")
         self._protocol = params.protocols["eval_mode"].model_copy(update={"seeds": list(SEEDS)})
 
     def run(self, whose: Whose) -> Spent:
@@ -148,11 +151,29 @@ class Training(Pairing):
         work = self._folder / "work"
         began = now()
         if whose == "plain":
-            plain_ways.train(self._features, self._targets, training=TRAINING, epochs=epochs, seeds=SEEDS)
+            rows = {"train": np.arange(TRAINING), "validation": np.arange(TRAINING, len(self._features))}
+            for seed in SEEDS:
+                torch.manual_seed(seed)
+                plain = PlainTraining(self._protocol, self._features, self._targets, rows, CLASSES)
+                for _ in range(epochs):
+                    plain.epoch()
             return now() - began
         labels = tuple(str(label) for label in range(CLASSES))
         jobs = [
-            Job(self._folder, self._targets, self._parts, labels, None, self._protocol, epochs, 1, seed, "cpu", work)
+            Job(
+                self._folder,
+                self._targets,
+                self._parts,
+                labels,
+                None,
+                self._protocol,
+                epochs,
+                1,
+                seed,
+                "cpu",
+                work,
+                self._precision,
+            )
             for seed in SEEDS
         ]
         train_all(jobs)

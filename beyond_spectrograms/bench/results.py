@@ -11,7 +11,7 @@ from beyond_spectrograms.tabular import Row, Table, number, text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from beyond_spectrograms.bench import Pairing, Round
+    from beyond_spectrograms.bench.pairings import Pairing, Round
 
 
 def summarise(pairing: Pairing, rounds: Sequence[Round], memory: Mapping[str, int]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The ways a competent user would take without this project, to compare with: short, by the book, nothing held back.
 
-Each second alone through EnCodec's encoder with torch's defaults; librosa a window; SoundStream's interpreter a window;
-a DataLoader over a list of tensors. All read the same stored clips as ours, need no gradients to encode, and write the
+Each second alone through EnCodec's encoder with torch's defaults; librosa a window; SoundStream's interpreter a window.
+All read the same stored clips as ours, need no gradients to encode, and write the
 same kind of file.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,7 @@ import soundfile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import nn
-
     from beyond_spectrograms.params import Mel
-    from beyond_spectrograms.representations.base import Features
 
 Window = npt.NDArray[np.float32]
 
@@ -81,42 +78,3 @@ def soundstream_encoder(weights: Path) -> Callable[[Window], Window]:
         return np.stack(frames, axis=1)
 
     return encode
-
-
-def paper_network(bands: int, frames: int, classes: int) -> nn.Sequential:
-    """Build the released code's network as it is written there."""
-    from torch import nn
-
-    return nn.Sequential(
-        nn.Conv1d(bands, 128, 5), nn.ReLU(), nn.MaxPool1d(5), nn.Conv1d(128, 256, 5), nn.ReLU(), nn.MaxPool1d(5),
-        nn.Dropout(0.5), nn.Flatten(), nn.Linear(256 * (((frames - 4) // 5 - 4) // 5), classes),
-    )  # fmt: skip
-
-
-def train(
-    features: Features, targets: npt.NDArray[np.int64], *, training: int, epochs: int, seeds: Sequence[int]
-) -> None:
-    """Train the paper's network by its recipe, seed by seed: the first `training` windows train, others validate."""
-    import torch
-    from torch.utils.data import DataLoader
-
-    items: Any = [(torch.from_numpy(one), int(target)) for one, target in zip(features, targets, strict=True)]
-    bands, frames = features.shape[1:]
-    for seed in seeds:
-        torch.manual_seed(seed)
-        network = paper_network(bands, frames, int(targets.max()) + 1)
-        optimizer, loss_of = torch.optim.SGD(network.parameters(), lr=0.01), torch.nn.CrossEntropyLoss()
-        for _ in range(epochs):
-            for part, learns in ((items[:training], True), (items[training:], False)):
-                network.train(learns)
-                loss_sum, right = 0.0, 0
-                with torch.set_grad_enabled(learns):
-                    for windows, labels in DataLoader(part, batch_size=256):
-                        logits = network(windows)
-                        loss = loss_of(logits, labels)
-                        if learns:
-                            optimizer.zero_grad()
-                            loss.backward()
-                            optimizer.step()
-                        loss_sum += loss.item() * len(labels)
-                        right += int((logits.argmax(1) == labels).sum())
