@@ -179,7 +179,7 @@ class _Encoder:
 
     def _begin(self, windows: Waveform) -> Callable[[], Features]:
         """Begin to encode the distinct windows of a block; what waits for them gives a row to every window."""
-        keys = [hashlib.sha256(window).digest() if window.any() else None for window in windows]
+        keys = [key if window.any() else None for window, key in zip(windows, _digest(windows), strict=True)]
         first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None}
         distinct = sorted(first.values())
         place = {keys[row]: number for number, row in enumerate(distinct)}
@@ -200,6 +200,12 @@ class _Encoder:
         windows = np.zeros((1, form.channels, round(self._length_s * form.sample_rate)), np.float32)
         features: Features = self._representation.encode(windows, form.sample_rate)[0]
         return features
+
+
+def _digest(windows: Waveform) -> list[bytes]:
+    """Give equal windows [windows, channels, samples] equal keys and others other keys."""
+    few = [window[:, ::101].tobytes() for window in windows]  # enough to tell windows apart, nearly always
+    return few if len(set(few)) == len(few) else [hashlib.sha256(window).digest() for window in windows]
 
 
 def _open_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float32]]:
