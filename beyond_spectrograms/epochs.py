@@ -14,6 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from beyond_spectrograms.windows import release
+
 if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features
 
@@ -91,6 +93,7 @@ class Part:
     def _ready(self, rows: npt.NDArray[np.int64]) -> Tensor:
         """Read windows and apply `front`; channels come last, in memory side by side, as convolutions want them."""
         windows = torch.from_numpy(self._features[rows]).to(torch.float32)
+        release(self._features)
         with torch.no_grad():
             ready: Tensor = self._network.front(windows).movedim(1, -1)
         return torch.empty(ready.shape, dtype=self._network.stored_dtype).copy_(ready)
@@ -132,7 +135,12 @@ def band_statistics(
     """
     count = len(rows) * features.shape[2]
     blocks = [rows[first : first + 256] for first in range(0, len(rows), 256)]
-    mean = sum(features[block].sum(axis=(0, 2), dtype=np.float64) for block in blocks) / count
-    squares = (np.square(features[block] - mean[:, None], dtype=np.float64).sum(axis=(0, 2)) for block in blocks)
+
+    def read(block: npt.NDArray[np.int64]) -> Features:
+        release(features)
+        return features[block]
+
+    mean = sum(read(block).sum(axis=(0, 2), dtype=np.float64) for block in blocks) / count
+    squares = (np.square(read(block) - mean[:, None], dtype=np.float64).sum(axis=(0, 2)) for block in blocks)
     deviation = np.sqrt(sum(squares) / count)
     return mean.astype(np.float32), np.where(deviation > 0, deviation, 1.0).astype(np.float32)

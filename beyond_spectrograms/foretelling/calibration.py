@@ -32,10 +32,10 @@ from beyond_spectrograms.memory import forget_peak, memory_can_be_measured, peak
 from beyond_spectrograms.params import Encodec, weights_of
 from beyond_spectrograms.progress import quiet
 from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.runs import Job
 from beyond_spectrograms.scores import BATCH, predict
 from beyond_spectrograms.splits import tabulate_windows
 from beyond_spectrograms.synthesis import synthesise
-from beyond_spectrograms.training import Job
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params, Protocol, Representation
