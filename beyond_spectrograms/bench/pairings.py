@@ -103,9 +103,16 @@ class Extraction(Pairing):
         """Extract all windows into a temporary folder."""
         import torch
 
-        place = self._sounds.folder / f"{self._name}-{whose}"
         torch.set_num_threads(cpu_count())  # torch's default; ours chooses its own threads
+        place = self._sounds.folder / f"{self._name}-{whose}"
         began = now()
+        self.write(whose, place)
+        spent = now() - began
+        shutil.rmtree(place)
+        return spent
+
+    def write(self, whose: Whose, place: Path) -> None:
+        """Write place/features.npy."""
         if whose == "ours":
             extract(
                 self.representation, self._sounds.table, self._sounds.folder / "clips",
@@ -114,9 +121,6 @@ class Extraction(Pairing):
         else:
             place.mkdir()
             plain_extraction.extract_each_window(self._clips, self._plain, place / "features.npy")
-        spent = now() - began
-        shutil.rmtree(place)
-        return spent
 
 
 class Training(Pairing):

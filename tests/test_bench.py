@@ -1,0 +1,127 @@
+"""The bench compares like with like, and its figures are what the rounds say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from beyond_spectrograms import plain_ways
+from beyond_spectrograms.bench.pairings import Extraction, Round, Sounds, Spent, Training, make_sounds, run_rounds
+from beyond_spectrograms.bench.results import bench_figure, bench_table, summarise
+from beyond_spectrograms.bench.scale import Run, describe_scale, make_project, marginal, scale_figure, scale_table
+from beyond_spectrograms.bench.watching import Watched, watch
+from beyond_spectrograms.params import Params, load_params
+from beyond_spectrograms.tabular import to_markdown
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params(Path(__file__).parent.parent / "params.yaml")
+
+
+@pytest.fixture(scope="module")
+def sounds(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Sounds:
+    sounds = make_sounds(tmp_path_factory.mktemp("bench"), params)
+    return Sounds(sounds.folder, sounds.table.iloc[:5])  # one clip
+
+
+@pytest.mark.parametrize("name", ["mel", "encodec_24khz_untrained"])
+def test_both_ways_give_the_same_features(name: str, params: Params, sounds: Sounds, tmp_path: Path) -> None:
+    pairing = Extraction(name, params.representations[name], [], sounds)
+    pairing.write("ours", tmp_path / "ours")
+    pairing.write("plain", tmp_path / "plain")
+    ours, plain = (np.load(tmp_path / whose / "features.npy") for whose in ("ours", "plain"))
+    assert ours.shape == plain.shape == (5, 128, pairing.representation.frames(pairing.representation.form.sample_rate))
+    np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-4 * np.abs(plain).max())
+    assert pairing.run("ours").processor > 0
+
+
+def test_the_plain_way_drops_what_is_shorter_than_a_second(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", np.zeros(2500), 1000)
+    plain_ways.extract_each_window([tmp_path / "a.flac"], lambda window: window[:, :4], tmp_path / "features.npy")
+    assert np.load(tmp_path / "features.npy").shape == (2, 1, 4)
+
+
+def test_the_plain_network_is_the_papers(params: Params, tmp_path: Path) -> None:
+    from beyond_spectrograms.classifiers import conv1d
+
+    plain, ours = plain_ways.paper_network(8, 60, 3), conv1d(8, 60, 3)
+    assert [tuple(one.shape) for one in plain.parameters()] == [tuple(one.shape) for one in ours.parameters()]
+    assert Training((8, 60), 3, params, tmp_path).units == 1024 * 3 * 2
+
+
+class Fixed:
+    """A pairing of 30 units and 6 GFLOP that takes what it is told."""
+
+    unit, units, flop = "seconds of sound", 30.0, 6e9
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+
+    def run(self, whose: str) -> Spent:
+        self.runs.append(whose)
+        return Spent(1.0, 2.0) if whose == "ours" else Spent(4.0, 4.0)
+
+
+def test_every_round_runs_both_ways_after_an_untimed_one() -> None:
+    pairing = Fixed()
+    rounds = list(run_rounds({"fixed": pairing}, 3, 0))  # type: ignore[dict-item]
+    assert [name for name, _ in rounds] == ["fixed"] * 3
+    assert sorted(pairing.runs) == ["ours"] * 4 + ["plain"] * 4
+    assert all(one.ours == Spent(1.0, 2.0) and one.plain == Spent(4.0, 4.0) for _, one in rounds)
+    assert all(one.matrix_rate > 1e9 for _, one in rounds)
+
+
+def test_figures_of_the_bench_are_medians_and_ranges_over_rounds() -> None:
+    rounds = [
+        Round(Spent(ours, 2.0), Spent(plain, 4.0), matrix_rate)
+        for ours, plain, matrix_rate in [(1.0, 2.0, 10e9), (1.0, 3.0, 10e9), (2.0, 10.0, 10e9)]
+    ]
+    one = summarise(Fixed(), rounds, {"ours": 5_000_000, "plain": 7_000_000})  # type: ignore[arg-type]
+    assert one["ratio"]["wall"] == {"median": 3.0, "lowest": 2.0, "highest": 5.0}
+    assert one["ratio"]["processor"]["median"] == 2.0
+    assert one["per_second"] == {"ours": 30.0, "plain": 10.0}
+    assert one["share_of_matrix_rate"] == {"ours": pytest.approx(0.6), "plain": pytest.approx(0.2)}
+    results = {"processor": "any", "cores": 2, "notes": ["a note"], "pairings": {"encodec": one}}
+    row = to_markdown(bench_table(results)).splitlines()[4]
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        "encodec", "seconds of sound", "10.0", "30.0", "3.00 [2.00, 5.00]", "2.00 [2.00, 2.00]", "20", "60", "7", "5",
+    ]  # fmt: skip
+    assert len(bench_figure(results).axes) == 1
+
+
+def test_a_command_is_watched_with_all_it_starts(tmp_path: Path) -> None:
+    child = "import time; held = b'1' * 60_000_000; time.sleep(0.5)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    watched = watch(["python", "-c", code], tmp_path / "log")
+    assert watched.status == 0
+    assert 60e6 < watched.own_bytes < 200e6
+    assert watched.wall_seconds >= 0.5
+    assert watch(["python", "-c", "raise SystemExit(3)"], tmp_path / "log").status == 3
+
+
+def runs() -> list[Run]:
+    sizes = [(1000, 3.0), (10_000, 12.0), (100_000, 102.0)]
+    return [Run("split", windows, Watched(0, seconds, seconds, 2_000_000, 3_000_000)) for windows, seconds in sizes]
+
+
+def test_time_is_linear_where_a_further_window_takes_the_same_at_all_sizes() -> None:
+    assert marginal(runs(), "split") == [pytest.approx(0.001), pytest.approx(0.001)]
+    described = describe_scale(runs())
+    assert described["window"]["bytes"] == 6528
+    assert described["runs"][0]["own_bytes"] == 2_000_000
+    assert "| split | 100,000 | 1.7 min | 1.7 min" in " ".join(to_markdown(scale_table(runs())).split())
+    assert len(scale_figure(runs()).axes) == 2
+
+
+def test_the_made_data_set_has_as_many_windows_as_asked(tmp_path: Path, repository: Path) -> None:
+    import pandas as pd
+
+    from beyond_spectrograms.splits import tabulate_windows
+
+    make_project(tmp_path, 1000, repository / "params.yaml")
+    made = load_params(tmp_path / "params.yaml")
+    clips = pd.read_csv(tmp_path / "data/clips/scale/clips.csv").assign(group="", fold=1)
+    table = tabulate_windows(clips, tmp_path / "data/clips/scale", made.windows)
+    assert (len(table), table["label"].nunique(), table["silent"].sum()) == (1000, 10, 0)
