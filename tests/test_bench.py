@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from beyond_spectrograms import plain_ways
+from beyond_spectrograms.bench import plain_extraction
 from beyond_spectrograms.bench.pairings import Extraction, Round, Sounds, Spent, Training, make_sounds, run_rounds
+from beyond_spectrograms.bench.plain_training import plain_network
 from beyond_spectrograms.bench.results import bench_figure, bench_table, summarise
 from beyond_spectrograms.bench.scale import Run, describe_scale, make_project, marginal, scale_figure, scale_table
 from beyond_spectrograms.bench.watching import Watched, watch
@@ -39,14 +40,14 @@ def test_both_ways_give_the_same_features(name: str, params: Params, sounds: Sou
 
 def test_the_plain_way_drops_what_is_shorter_than_a_second(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.flac", np.zeros(2500), 1000)
-    plain_ways.extract_each_window([tmp_path / "a.flac"], lambda window: window[:, :4], tmp_path / "features.npy")
+    plain_extraction.extract_each_window([tmp_path / "a.flac"], lambda window: window[:, :4], tmp_path / "features.npy")
     assert np.load(tmp_path / "features.npy").shape == (2, 1, 4)
 
 
 def test_the_plain_network_is_the_papers(params: Params, tmp_path: Path) -> None:
     from beyond_spectrograms.classifiers import conv1d
 
-    plain, ours = plain_ways.paper_network(8, 60, 3), conv1d(8, 60, 3)
+    plain, ours = plain_network(8, 60, 3), conv1d(8, 60, 3)
     assert [tuple(one.shape) for one in plain.parameters()] == [tuple(one.shape) for one in ours.parameters()]
     assert Training((8, 60), 3, params, tmp_path).units == 1024 * 3 * 2
 
