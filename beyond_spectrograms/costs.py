@@ -82,9 +82,9 @@ class Costs(Record):
         return self
 
 
-def cached_bytes_per_second(bands: int, frames: int, length_s: float) -> float:
+def cached_bytes_per_second(bands: int, frames: int, length_s: float, itemsize: int = FLOAT32) -> float:
     """Size of the cached features [windows, bands, frames] of one second of sound, in windows that do not overlap."""
-    return bands * frames * FLOAT32 / length_s
+    return bands * frames * itemsize / length_s
 
 
 def coded_bytes_per_second(bitrate: int | None) -> float | None:

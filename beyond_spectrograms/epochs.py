@@ -14,6 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from beyond_spectrograms.windows import release
+
 if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features
 
@@ -76,8 +78,7 @@ class Part:
         self, network: Network, features: Features, targets: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
     ) -> None:
         self._network, self._features, self._rows = network, features, rows
-        self._device = next(network.head.parameters()).device
-        self._targets = torch.from_numpy(targets[rows]).to(self._device)
+        self._targets = torch.from_numpy(targets[rows])
         one = self._ready(rows[:1])
         self._held: Tensor | None = None
         if one.nbytes * len(rows) <= HELD_BYTES:
@@ -91,16 +92,16 @@ class Part:
 
     def _ready(self, rows: npt.NDArray[np.int64]) -> Tensor:
         """Read windows and apply `front`; channels come last, in memory side by side, as convolutions want them."""
-        windows = torch.from_numpy(self._features[rows]).to(self._device, torch.float32)
+        windows = torch.from_numpy(self._features[rows]).to(torch.float32)
+        release(self._features)
         with torch.no_grad():
             ready: Tensor = self._network.front(windows).movedim(1, -1)
-        return torch.empty(ready.shape, dtype=self._network.stored_dtype, device=self._device).copy_(ready)
+        return torch.empty(ready.shape, dtype=self._network.stored_dtype).copy_(ready)
 
     def batch(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """Give the windows at `places` [batch] of this part's order and their targets [batch]."""
-        there = places.to(self._device)
-        windows = self._ready(self._rows[places.numpy()]) if self._held is None else self._held[there]
-        return windows.movedim(-1, 1), self._targets[there]
+        windows = self._ready(self._rows[places.numpy()]) if self._held is None else self._held[places]
+        return windows.movedim(-1, 1), self._targets[places]
 
 
 def run_epoch(
@@ -134,7 +135,12 @@ def band_statistics(
     """
     count = len(rows) * features.shape[2]
     blocks = [rows[first : first + 256] for first in range(0, len(rows), 256)]
-    mean = sum(features[block].sum(axis=(0, 2), dtype=np.float64) for block in blocks) / count
-    squares = (np.square(features[block] - mean[:, None], dtype=np.float64).sum(axis=(0, 2)) for block in blocks)
+
+    def read(block: npt.NDArray[np.int64]) -> Features:
+        release(features)
+        return features[block]
+
+    mean = sum(read(block).sum(axis=(0, 2), dtype=np.float64) for block in blocks) / count
+    squares = (np.square(read(block) - mean[:, None], dtype=np.float64).sum(axis=(0, 2)) for block in blocks)
     deviation = np.sqrt(sum(squares) / count)
     return mean.astype(np.float32), np.where(deviation > 0, deviation, 1.0).astype(np.float32)

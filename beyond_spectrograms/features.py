@@ -11,11 +11,12 @@ windows of nothing but zeros in the whole array, and clips of one key.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -29,8 +30,10 @@ from beyond_spectrograms import audio
 from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.clips import clip_path
 from beyond_spectrograms.files import replace_folder, write_json, write_text
+from beyond_spectrograms.precision import DType, Rounding, Stored, store
 from beyond_spectrograms.progress import track
 from beyond_spectrograms.representations.base import Features, Representation
+from beyond_spectrograms.windows import release
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,12 +57,14 @@ class Rows:
 class Extraction:
     """What an extraction did: rows of `windows` windows stand, `computed` of them new, the others kept.
 
-    For the new ones `encoded` windows were encoded: fewer, where some repeat or are silent.
+    For the new ones `encoded` windows were encoded: fewer, where some repeat or are silent. `rounding` is what storing
+    all of them lost.
     """
 
     windows: int
     computed: int
     encoded: int
+    rounding: Rounding
 
 
 def fingerprint(
@@ -67,7 +72,8 @@ def fingerprint(
 ) -> str:
     """Digest all that decides a window's features besides its sound: params, weights, engine, code and versions."""
     digest = hashlib.sha256(json.dumps([record, length_s, representation.engine], sort_keys=True).encode())
-    for path in [*representation.sources, Path(audio.__file__), Path(__file__), *weights]:
+    code = [*representation.sources, *(Path(file) for file in (audio.__file__, inspect.getfile(store), __file__))]
+    for path in [*code, *weights]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     digest.update(repr([(package, version(package)) for package in representation.packages]).encode())
     return digest.hexdigest()
@@ -82,21 +88,23 @@ def extract(
     mark: str,
     place: Path,
     work: Path,
+    dtype: DType = "float32",
 ) -> Extraction:
-    """Encode the windows of `table` (clip, start_s, ...; rows of a clip adjacent) into place/features.npy.
+    """Encode the windows of `table` (clip, start_s, ...; rows of a clip adjacent) into place/features.npy, as `dtype`.
 
     In memory are the clip whose windows are encoded, the next that is decoded, and, where clips are short, as many as
     keep all cores busy. The array grows in `work`, which is renamed to `place` at the end; `mark` is the
-    `fingerprint`. place/index.json holds the key of every clip's rows.
+    `fingerprint`. place/index.json holds the key of every clip's rows, and what storing them lost.
     """
     rows = list(_plan(representation, table, clips, length_s, mark))
     samples = round(length_s * representation.form.sample_rate)
     shape = (len(table), representation.bands, representation.frames(samples))
     work.mkdir(parents=True, exist_ok=True)
-    array = _open_array(work / "features.npy", shape)
+    array = _open_array(work / "features.npy", shape, dtype)
     journal = work / "journal.jsonl"
     done = _read_journal(journal, array, rows)
-    stored = _read_stored(place, shape)
+    stored = _read_stored(place, shape, dtype)
+    roundings = _read_roundings(place, journal)
     todo = [part for part in rows if part not in done]
     new = [part for part in todo if stored(part.key) is None]
     first = {part.key: part for part in reversed(new)}
@@ -104,18 +112,24 @@ def extract(
     encoded = encoder.encode_clips([part for part in new if first[part.key] == part])
     with journal.open("a", encoding="utf-8") as log:
         for part in track(todo, representation.name, len(rows), len(rows) - len(todo)):
-            if (features := stored(part.key)) is None:
-                features = next(encoded) if first[part.key] == part else array[_slice(first[part.key])]
+            if (features := stored(part.key)) is None and first[part.key] == part:
+                features, roundings[part.key] = store(next(encoded), dtype, representation.name)
+            elif features is None:
+                features = array[_slice(first[part.key])]
             array[_slice(part)] = features
             sha256 = hashlib.sha256(features.tobytes()).hexdigest()
-            log.write(json.dumps({"key": part.key, "first": part.first, "sha256": sha256}) + "\n")
+            lost = astuple(roundings[part.key])
+            log.write(json.dumps({"key": part.key, "first": part.first, "sha256": sha256, "lost": lost}) + "\n")
             log.flush()
+            release(array)
     array.flush()
     del array, stored
-    write_json(work / "index.json", {"shape": shape, "clips": [[r.clip, r.first, r.count, r.key] for r in rows]})
+    entries = [[r.clip, r.first, r.count, r.key, *astuple(roundings[r.key])] for r in rows]
+    write_json(work / "index.json", {"shape": shape, "clips": entries})
     replace_folder(work, place)
     (place / journal.name).unlink()  # not before: a run killed while renaming needs it to go on
-    return Extraction(len(table), sum(part.count for part in new), encoder.encoded)
+    rounding = sum((roundings[part.key] for part in rows), Rounding())
+    return Extraction(len(table), sum(part.count for part in new), encoder.encoded, rounding)
 
 
 def _slice(rows: Rows) -> slice:
@@ -179,7 +193,7 @@ class _Encoder:
 
     def _begin(self, windows: Waveform) -> Callable[[], Features]:
         """Begin to encode the distinct windows of a block; what waits for them gives a row to every window."""
-        keys = [hashlib.sha256(window).digest() if window.any() else None for window in windows]
+        keys = [key if window.any() else None for window, key in zip(windows, _digest(windows), strict=True)]
         first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None}
         distinct = sorted(first.values())
         place = {keys[row]: number for number, row in enumerate(distinct)}
@@ -202,7 +216,13 @@ class _Encoder:
         return features
 
 
-def _open_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float32]]:
+def _digest(windows: Waveform) -> list[bytes]:
+    """Give equal windows [windows, channels, samples] equal keys and others other keys."""
+    few = [window[:, ::101].tobytes() for window in windows]  # enough to tell windows apart, nearly always
+    return few if len(set(few)) == len(few) else [hashlib.sha256(window).digest() for window in windows]
+
+
+def _open_array(path: Path, shape: tuple[int, ...], dtype: DType) -> np.memmap[Any, np.dtype[Any]]:
     """Open the array a killed run left, or make a new one."""
     if path.exists():
         try:
@@ -210,14 +230,14 @@ def _open_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[n
         except ValueError:  # killed while the file was being made
             path.unlink()
         else:
-            if array.shape == shape and array.dtype == np.float32:
+            if array.shape == shape and array.dtype == dtype:
                 return array
             del array
             path.unlink()
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
 
 
-def _read_journal(path: Path, array: Features, rows: list[Rows]) -> set[Rows]:
+def _read_journal(path: Path, array: Stored, rows: list[Rows]) -> set[Rows]:
     """Read which clips a killed run finished, each proved by the digest of its rows."""
     if not path.exists():
         return set()
@@ -237,12 +257,28 @@ def _read_journal(path: Path, array: Features, rows: list[Rows]) -> set[Rows]:
     return done
 
 
-def _read_stored(place: Path, shape: tuple[int, ...]) -> Callable[[str], Features | None]:
-    """Look up the rows of an earlier, finished extraction by key."""
+def _read_roundings(place: Path, journal: Path) -> dict[str, Rounding]:
+    """Read what storing lost, by key, of the rows of an earlier extraction and of one that was killed."""
+    known = {}
+    if (place / "index.json").exists():
+        for _, _, _, key, *lost in json.loads((place / "index.json").read_text(encoding="utf-8"))["clips"]:
+            known[key] = Rounding(*lost)
+    for line in journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []:
+        entry = json.loads(line)  # `_read_journal` has left whole lines alone
+        known[entry["key"]] = Rounding(*entry["lost"])
+    return known
+
+
+def _read_stored(place: Path, shape: tuple[int, ...], dtype: DType) -> Callable[[str], Stored | None]:
+    """Look up the rows of an earlier, finished extraction by key, where it stored the same type."""
     index = place / "index.json"
     if not index.exists():
         return lambda key: None  # noqa: ARG005
-    array: Features = np.load(place / "features.npy", mmap_mode="r")
-    entries = (Rows(*entry) for entry in json.loads(index.read_text(encoding="utf-8"))["clips"])
-    rows = {part.key: _slice(part) for part in entries} if array.shape[1:] == shape[1:] else {}
+    array: Stored = np.load(place / "features.npy", mmap_mode="r")
+    entries = (Rows(*entry[:4]) for entry in json.loads(index.read_text(encoding="utf-8"))["clips"])
+    rows = (
+        {part.key: _slice(part) for part in entries}
+        if array.shape[1:] == shape[1:] and array.dtype == np.dtype(dtype)
+        else {}
+    )
     return lambda key: array[rows[key]] if key in rows else None

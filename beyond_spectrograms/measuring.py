@@ -141,7 +141,7 @@ def _classify(network: nn.Sequential, features: Features) -> Probabilities:
     import torch
 
     with torch.inference_mode():
-        return np.asarray(network(torch.from_numpy(features)).softmax(1).numpy())
+        return np.asarray(network(torch.from_numpy(features).float()).softmax(1).numpy())
 
 
 class FromCache:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from beyond_spectrograms.classifiers import build_network
 from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.windows import release
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol
@@ -80,7 +81,8 @@ def predict(
     with torch.inference_mode():
         torch.manual_seed(seed * 1000 + fold)
         for first in range(0, len(rows), BATCH):
-            windows = torch.from_numpy(features[rows[first : first + BATCH]]).to(device)
+            windows = torch.from_numpy(features[rows[first : first + BATCH]]).float().to(device)
+            release(features)
             probabilities.append(network(windows).softmax(1).cpu().numpy())
     return Predictions(fold, seed, **notes, rows=rows, probabilities=np.concatenate(probabilities))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from beyond_spectrograms.errors import ProjectError
@@ -48,3 +50,13 @@ def open_features(folder: Path, windows: int) -> Features:
             f"{folder}: {len(features)} rows for {windows} windows. Run its featurize stage again (dvc repro -f)."
         )
     return features
+
+
+def release(array: npt.NDArray[Any]) -> None:
+    """Let go of the pages of a mapped array that were read or written; nothing to do for one in memory.
+
+    They stay in the system's cache, or on their way to disk, but no longer count as this process's: however many
+    windows a file holds, those of a batch are all that is held of it.
+    """
+    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array.base.madvise(mmap.MADV_DONTNEED)

@@ -28,11 +28,11 @@ from beyond_spectrograms.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.errors import ProjectError, run_stage
 from beyond_spectrograms.figures import save
 from beyond_spectrograms.files import write_json, write_text
-from beyond_spectrograms.foretelling import roughly
+from beyond_spectrograms.foretelling.calibration import find_weights
+from beyond_spectrograms.foretelling.forecasts import roughly
 from beyond_spectrograms.measuring import processor_name
 from beyond_spectrograms.memory import memory_can_be_measured
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.pilot_grid import find_weights
 from beyond_spectrograms.tabular import to_markdown
 
 SEED = 0

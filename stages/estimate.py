@@ -7,14 +7,14 @@ import argparse
 import time
 from pathlib import Path
 
-from beyond_spectrograms.counts import count_dataset
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.estimate import estimate_table, foretell_grid
 from beyond_spectrograms.files import write_text
-from beyond_spectrograms.foretelling import MARGIN, Rate
+from beyond_spectrograms.foretelling.calibration import CLIP_S, CLIPS_PER_CLASS, WINDOWS, calibrate_grid
+from beyond_spectrograms.foretelling.counts import count_dataset
+from beyond_spectrograms.foretelling.forecasts import MARGIN, Rate
+from beyond_spectrograms.foretelling.grid import estimate_table, foretell_grid
 from beyond_spectrograms.lock import finished_stages
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.pilot_grid import CLIP_S, CLIPS_PER_CLASS, WINDOWS, calibrate_grid
 from beyond_spectrograms.tabular import to_csv, to_markdown
 
 EVERY_CELL = Path("data/estimate.csv")

@@ -4,13 +4,15 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
+
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.features import extract, fingerprint
 from beyond_spectrograms.files import write_json
-from beyond_spectrograms.foretelling import Forecast, compare, spending
+from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
+from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
 from beyond_spectrograms.memory import memory_can_be_measured, peak_bytes
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.pilot_extraction import pilot_extraction
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.windows import read_windows
 
@@ -30,7 +32,7 @@ def main() -> None:
 
     representation = create_representation(name, record, weights)
     frames = representation.frames(round(length_s * representation.form.sample_rate))
-    size = len(table) * representation.bands * frames * 4
+    size = len(table) * representation.bands * frames * np.dtype(params.features.dtype).itemsize
     clips = Path("data/clips", dataset)
     print(f"{dataset} as {name}: calibrating on a few clips", flush=True)
     rate = pilot_extraction(representation, table, clips, length_s)
@@ -40,7 +42,10 @@ def main() -> None:
     place, work = Path("data/features", dataset, name), Path("data/partial/features", f"{dataset}-{name}")
     mark = fingerprint(representation, record.model_dump(), weights, length_s)
     with spending() as spent:
-        extraction = extract(representation, table, clips, length_s=length_s, mark=mark, place=place, work=work)
+        extraction = extract(
+            representation, table, clips,
+            length_s=length_s, mark=mark, place=place, work=work, dtype=params.features.dtype,
+        )  # fmt: skip
     print(compare(spent, foretold))
     print(
         f"computed {extraction.computed} windows by {representation.engine}, kept the others; encoded "
@@ -56,6 +61,9 @@ def main() -> None:
         "frame_rate": representation.frame_rate,
         "bytes": size,
         "engine": representation.engine,
+        "dtype": params.features.dtype,
+        "largest_rounding": extraction.rounding.largest,
+        "values_stored_as_zero": extraction.rounding.vanished,
         "computed_windows": extraction.computed,
         "encoded_windows": extraction.encoded,
         "foretold": foretold.record(),

@@ -71,7 +71,7 @@ def main() -> None:
         representations[subject.name] = {
             **{key: [one[subject.name][key] for one in rounds] for key in TIMES},
             **memory,
-            "cached_bytes_per_s": cached_bytes_per_second(shape[1], shape[2], length_s),
+            "cached_bytes_per_s": cached_bytes_per_second(shape[1], shape[2], length_s, bench.cache.features.itemsize),
             "raw_bytes_per_s": raw,
             "coded_bytes_per_s": coded_bytes_per_second(bitrate),
             "parameters": bench.parameters,

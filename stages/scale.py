@@ -22,7 +22,7 @@ from beyond_spectrograms.bench.scale import run_stage as run_one
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.figures import save
 from beyond_spectrograms.files import write_json, write_text
-from beyond_spectrograms.foretelling import amount, roughly
+from beyond_spectrograms.foretelling.forecasts import amount, roughly
 from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.tabular import to_markdown
 

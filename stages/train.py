@@ -12,11 +12,12 @@ from beyond_spectrograms.classifiers import choose_device
 from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import replace_folder, write_json
-from beyond_spectrograms.foretelling import Forecast, compare, spending
+from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
+from beyond_spectrograms.foretelling.pilot_training import foretell_training, pilot_training
 from beyond_spectrograms.memory import memory_can_be_measured, peak_bytes
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.pilot_training import foretell_training, pilot_training
-from beyond_spectrograms.training import HISTORY_COLUMNS, Job, read_history, read_outcome, shuffle_labels, train_all
+from beyond_spectrograms.runs import HISTORY_COLUMNS, Job, read_history, read_outcome, shuffle_labels
+from beyond_spectrograms.training import train_all
 from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
 
 

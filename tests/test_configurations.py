@@ -11,8 +11,9 @@ from conftest import REPOSITORY
 from beyond_spectrograms.params import load_params, weights_of
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
+from beyond_spectrograms.runs import Job, read_history
 from beyond_spectrograms.scores import predict
-from beyond_spectrograms.training import Job, read_history, train
+from beyond_spectrograms.training import train
 
 PARAMS = load_params(REPOSITORY / "params.yaml")
 # All 26 x 8 would take minutes: what a protocol changes does not depend on which numbers, or which codes, come in.

@@ -12,7 +12,7 @@ import pytest
 import separable
 from scipy.stats import binomtest
 
-from beyond_spectrograms.training import shuffle_labels
+from beyond_spectrograms.runs import shuffle_labels
 
 
 def scores_of(protocol: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from envelope import FORM, Envelope, add_clips, run, status_of_child, windows_of
 from beyond_spectrograms.audio import Waveform, cut_windows, read_clip, write_clip
 from beyond_spectrograms.clips import clip_path
 from beyond_spectrograms.features import fingerprint
-from beyond_spectrograms.windows import FeaturesError, open_features
+from beyond_spectrograms.memory import forget_peak, memory_can_be_measured, peak_bytes
+from beyond_spectrograms.windows import FeaturesError, open_features, release
 
 Sound = Callable[..., Waveform]
 Contents = Callable[[Path], dict[str, bytes]]
@@ -96,7 +97,7 @@ def test_the_fingerprint_follows_the_code_that_decides_a_window(monkeypatch: pyt
 
     monkeypatch.setattr(Path, "read_bytes", watch)
     fingerprint(Envelope(), {}, [], 1.0)
-    assert sorted(read) == ["audio.py", "base.py", "envelope.py", "features.py"]
+    assert sorted(read) == ["audio.py", "base.py", "envelope.py", "features.py", "precision.py"]
 
 
 def test_two_equal_clips_each_get_their_rows(folder: Path, noise: Sound) -> None:
@@ -129,3 +130,24 @@ def test_memory_does_not_grow_with_the_data_set(folder: Path) -> None:
     assert status_of_child(extract_twice) == 0
     assert (folder / "place/features.npy").stat().st_size > 200_000_000
     shutil.rmtree(folder / "place")  # pytest keeps the folders of its last runs
+
+
+@pytest.mark.skipif(not memory_can_be_measured(), reason="memory is measured on Linux with the GNU C library alone")
+def test_a_mapped_array_read_in_blocks_is_never_held_as_a_whole(tmp_path: Path) -> None:
+    array = np.lib.format.open_memmap(tmp_path / "features.npy", mode="w+", dtype=np.float32, shape=(4096, 128, 50))
+    array[:] = 1  # 105 MB
+    array.flush()
+    del array
+
+    def peak_of(releasing: bool) -> int:
+        held = forget_peak()
+        features = np.load(tmp_path / "features.npy", mmap_mode="r")
+        for first in range(0, 4096, 256):
+            assert features[first : first + 256].sum(dtype=np.float64) == 256 * 128 * 50
+            if releasing:
+                release(features)
+        return peak_bytes() - held
+
+    assert peak_of(releasing=False) > 90e6
+    assert peak_of(releasing=True) < 30e6
+    release(np.zeros(3))  # in memory: nothing to do

@@ -7,17 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from beyond_spectrograms.counts import Counts, count_dataset
-from beyond_spectrograms.estimate import (
-    Calibration,
-    Encoded,
-    Trained,
-    estimate_table,
-    feature_bytes,
-    foretell_grid,
-    total,
-)
-from beyond_spectrograms.foretelling import (
+from beyond_spectrograms.foretelling.counts import Counts, count_dataset
+from beyond_spectrograms.foretelling.forecasts import (
     Forecast,
     Rate,
     Seconds,
@@ -27,8 +18,17 @@ from beyond_spectrograms.foretelling import (
     roughly,
     spending,
 )
+from beyond_spectrograms.foretelling.grid import (
+    Calibration,
+    Encoded,
+    Trained,
+    estimate_table,
+    feature_bytes,
+    foretell_grid,
+    total,
+)
+from beyond_spectrograms.foretelling.pilot_training import Pilot, foretell_training, pilot_training
 from beyond_spectrograms.params import Params, load_params
-from beyond_spectrograms.pilot_training import Pilot, foretell_training, pilot_training
 from beyond_spectrograms.training import Job
 
 GIB = 2**30

@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 from conftest import StartStage
 
-from beyond_spectrograms.counts import count_dataset
-from beyond_spectrograms.estimate import feature_bytes
+from beyond_spectrograms.foretelling.counts import count_dataset
+from beyond_spectrograms.foretelling.grid import feature_bytes
 from beyond_spectrograms.params import load_params
 
 DEMO = {"synthetic": {"seed": 0, "clips_per_class": 3, "seconds": 2.5}, "clips": 18, "classes": 6}

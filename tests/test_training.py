@@ -17,15 +17,8 @@ import torch
 
 from beyond_spectrograms import training
 from beyond_spectrograms.params import Protocol
-from beyond_spectrograms.training import (
-    Job,
-    TrainingError,
-    is_finished,
-    read_history,
-    read_outcome,
-    train,
-    train_all,
-)
+from beyond_spectrograms.runs import Job, TrainingError, is_finished, read_history, read_outcome
+from beyond_spectrograms.training import train, train_all
 
 PROTOCOL = Protocol(
     classifier="conv1d",
@@ -167,12 +160,15 @@ def test_killed_run_continues_and_ends_with_the_same_bytes(
     checkpoint = killed.work / f"{killed.name}.checkpoint.pt"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if checkpoint.exists() and len(torch.load(checkpoint, weights_only=True)["history"]) >= epochs_before_the_kill:
+        if (
+            checkpoint.exists()
+            and len(torch.load(checkpoint, weights_only=True)["course"]["history"]) >= epochs_before_the_kill
+        ):
             break
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    done = len(torch.load(checkpoint, weights_only=True)["history"])
+    done = len(torch.load(checkpoint, weights_only=True)["course"]["history"])
     assert epochs_before_the_kill <= done < 40
     assert not is_finished(killed)
     train(killed)

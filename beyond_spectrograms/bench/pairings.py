@@ -29,9 +29,10 @@ from beyond_spectrograms.measuring import order_of_round
 from beyond_spectrograms.params import Encodec, Mel, Params, SoundStream
 from beyond_spectrograms.progress import quiet
 from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.runs import Job
 from beyond_spectrograms.splits import tabulate_windows
 from beyond_spectrograms.synthesis import synthesise
-from beyond_spectrograms.training import Job, train_all
+from beyond_spectrograms.training import train_all
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Representation

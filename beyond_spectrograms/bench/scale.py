@@ -23,7 +23,7 @@ from beyond_spectrograms.bench.watching import Watched, watch
 from beyond_spectrograms.clips import clip_path
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.files import write_text
-from beyond_spectrograms.foretelling import amount, roughly
+from beyond_spectrograms.foretelling.forecasts import amount, roughly
 from beyond_spectrograms.tabular import Row, Table, text
 
 if TYPE_CHECKING:

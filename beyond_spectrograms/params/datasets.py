@@ -29,6 +29,12 @@ class Windows(Section):
         return self
 
 
+class FeatureSettings(Section):
+    """How features are stored."""
+
+    dtype: Literal["float32", "float16"]
+
+
 class Split(Section):
     """How windows are dealt to train, validation and test."""
 

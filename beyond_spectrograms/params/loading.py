@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError, model_validator
 
-from beyond_spectrograms.params.datasets import Dataset, Split, WeightsRecord, Windows
+from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, WeightsRecord, Windows
 from beyond_spectrograms.params.protocols import Audit, Claims, CostSettings, Protocol, Statistics
 from beyond_spectrograms.params.representations import Encodec, Mel, Representation, SoundStream, weights_of
 from beyond_spectrograms.params.sections import Name, ParamsError, Section
@@ -52,6 +52,7 @@ class Params(Section):
     demo: Product  # over representations that need no download
     run: Run
     windows: Windows
+    features: FeatureSettings
     splits: dict[Name, Split]
     datasets: dict[Name, Dataset]
     representations: dict[Name, Representation]

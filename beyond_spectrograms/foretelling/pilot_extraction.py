@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from beyond_spectrograms.features import extract
-from beyond_spectrograms.foretelling import Rate, calibrate
+from beyond_spectrograms.foretelling.forecasts import Rate, calibrate
 from beyond_spectrograms.progress import quiet
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from functools import partial
 from itertools import groupby, product
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.counts import Counts
-from beyond_spectrograms.foretelling import Forecast, Rate, Seconds, amount
-from beyond_spectrograms.pilot_training import Pilot, foretell_training
+from beyond_spectrograms.foretelling.counts import Counts
+from beyond_spectrograms.foretelling.forecasts import Forecast, Rate, Seconds, amount
+from beyond_spectrograms.foretelling.pilot_training import Pilot, foretell_training
 from beyond_spectrograms.tabular import Row, Table, text
 
 if TYPE_CHECKING:

@@ -24,18 +24,18 @@ from joblib import cpu_count
 from beyond_spectrograms.clips import prepare_clips, publish_clips
 from beyond_spectrograms.downloads import MIRROR_VARIABLE, file_name
 from beyond_spectrograms.epochs import choose_precision
-from beyond_spectrograms.estimate import STAGES, Calibration, Encoded, Trained
-from beyond_spectrograms.foretelling import Rate, calibrate
+from beyond_spectrograms.foretelling.forecasts import Rate, calibrate
+from beyond_spectrograms.foretelling.grid import STAGES, Calibration, Encoded, Trained
+from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
+from beyond_spectrograms.foretelling.pilot_training import pilot_training
 from beyond_spectrograms.memory import forget_peak, memory_can_be_measured, peak_bytes
 from beyond_spectrograms.params import Encodec, weights_of
-from beyond_spectrograms.pilot_extraction import pilot_extraction
-from beyond_spectrograms.pilot_training import pilot_training
 from beyond_spectrograms.progress import quiet
 from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.runs import Job
 from beyond_spectrograms.scores import BATCH, predict
 from beyond_spectrograms.splits import tabulate_windows
 from beyond_spectrograms.synthesis import synthesise
-from beyond_spectrograms.training import Job
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params, Protocol, Representation

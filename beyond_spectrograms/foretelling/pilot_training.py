@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.foretelling import MARGIN, Rate, Seconds
+from beyond_spectrograms.foretelling.forecasts import MARGIN, Rate, Seconds
 from beyond_spectrograms.progress import quiet
-from beyond_spectrograms.training import Job, read_history, read_outcome, train_all
+from beyond_spectrograms.runs import Job, read_history, read_outcome
+from beyond_spectrograms.training import train_all
 
 STEPS = 2  # batches of training in an epoch of the pilot
 PIECES = 2

@@ -1,0 +1,161 @@
+"""Weights of many runs stacked, [runs, ...], and one step of them all: no launch per run.
+
+A run's own initial weights, batches [runs, batch, bands, frames] and optimizer state stay its own; the masks of dropout
+alone are drawn for all runs at once. Batches are padded to one size by windows that do not count, and a run none of
+whose windows counts stands still.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+
+from beyond_spectrograms.classifiers import EmbedCodes, TimeConvolution
+from beyond_spectrograms.epochs import Network
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import Protocol
+
+Weights = dict[str, Tensor]
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam, as torch.optim.Adam's
+
+
+class ConvolutionAsProduct(nn.Module):
+    """TimeConvolution as one matrix product, which stacks over runs as a batched product; same weights."""
+
+    def __init__(self, convolution: TimeConvolution) -> None:
+        super().__init__()
+        self.weight, self.bias = convolution.weight, convolution.bias
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Convolve windows [windows, channels, frames] over time."""
+        size, frames = self.weight.shape[2], windows.transpose(1, 2)
+        positions = frames.shape[1] - size + 1
+        taps = torch.cat([frames[:, tap : tap + positions] for tap in range(size)], 2)
+        assert self.bias is not None
+        return (taps @ self.weight.permute(2, 1, 0).flatten(0, 1) + self.bias).transpose(1, 2)
+
+
+class EmbedByLookup(nn.Module):
+    """EmbedCodes without EmbeddingBag, which cannot be stacked over runs; same weights, more memory."""
+
+    offsets: Tensor
+
+    def __init__(self, layer: EmbedCodes) -> None:
+        super().__init__()
+        self.table = layer.table
+        self.register_buffer("offsets", layer.offsets, persistent=False)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Embed as EmbedCodes does."""
+        tokens = codes.transpose(1, 2).long() + self.offsets
+        return nn.functional.embedding(tokens, self.table.weight).sum(2).transpose(1, 2)
+
+
+class Stackable(nn.Module):
+    """A classifier of build_network whose layers can be stacked over runs, convolutions in `precision`."""
+
+    def __init__(self, network: nn.Sequential, precision: str) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(_stackable(layer) for layer in network))
+        self._split = Network.split(self.layers, precision)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Classify windows [windows, bands, frames]; gives fp32 logits."""
+        return self._split.logits(self._split.front(windows.float()))
+
+
+def _stackable(layer: nn.Module) -> nn.Module:
+    if isinstance(layer, TimeConvolution):
+        return ConvolutionAsProduct(layer)
+    return EmbedByLookup(layer) if isinstance(layer, EmbedCodes) else layer
+
+
+class Stack:
+    """Stacked weights and optimizer state of all runs, and one step of them."""
+
+    def __init__(self, networks: list[nn.Sequential], protocol: Protocol, precision: str, device: torch.device) -> None:
+        self.runs, self.protocol, self.device = len(networks), protocol, device
+        modules = [Stackable(network, precision) for network in networks]
+        self._module = modules[0].to(device)
+        parameters, buffers = stack_module_state([module.to(device) for module in modules])
+        self.weights: Weights = {name: value.detach().clone() for name, value in parameters.items()}
+        self._buffers: Weights = buffers
+        self.best = {name: value.clone() for name, value in self.weights.items()}
+        self.moments = [{name: torch.zeros_like(value) for name, value in self.weights.items()} for _ in BETAS]
+        self.steps = torch.zeros(self.runs, device=device)
+
+    def run_step(self, windows: Tensor, targets: Tensor, counted: Tensor, totals: Tensor, *, learn: bool) -> None:
+        """Classify windows [runs, batch, bands, frames], add to totals [runs, 2] loss and number right, and learn.
+
+        Targets and counted (1 for a window, 0 for padding) are [runs, batch]; all that changes does so in place.
+        """
+        if learn:
+            compute = vmap(grad_and_value(self._loss, has_aux=True), randomness="different")
+            gradients, (losses, right) = compute(self.weights, self._buffers, windows, targets, counted)
+            self._update(gradients, counted.any(1))
+        else:
+            with torch.no_grad():
+                compute = vmap(self._loss, randomness="different")
+                losses, right = compute(self.weights, self._buffers, windows, targets, counted)
+        totals += torch.stack([losses.detach() * counted.sum(1), right.detach()], 1)
+
+    def _loss(
+        self, weights: Weights, buffers: Weights, windows: Tensor, targets: Tensor, counted: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean loss over one run's counted windows, and how many of them are right."""
+        logits = functional_call(self._module, (weights, buffers), (windows,))
+        # where, not a product: what padding gives may be infinite, and 0 times that is not a number
+        losses = torch.where(counted > 0, nn.functional.cross_entropy(logits, targets, reduction="none"), 0.0)
+        right = ((logits.argmax(1) == targets) * counted).sum()
+        return losses.sum() / counted.sum().clamp(min=1), right
+
+    def _update(self, gradients: Weights, active: Tensor) -> None:
+        """Take a step of torch.optim.SGD or Adam in every active [runs] run; the others stay as they are."""
+        self.steps += active
+        for name, weight in self.weights.items():
+            shape = (-1, *[1] * (weight.dim() - 1))
+            moving, gradient = active.view(shape), gradients[name]
+            if self.protocol.optimizer == "sgd":
+                change = gradient
+            else:
+                # Kingma and Ba, arXiv:1412.6980, algorithm 1
+                for moment, value, beta in zip(self.moments, (gradient, gradient.square()), BETAS, strict=True):
+                    moment[name].copy_(torch.where(moving, torch.lerp(value, moment[name], beta), moment[name]))
+                first, second = (
+                    moment[name] / (1 - beta ** self.steps.view(shape)).clamp(min=1e-12)
+                    for moment, beta in zip(self.moments, BETAS, strict=True)
+                )
+                change = first / (second.sqrt() + EPSILON)
+            weight.copy_(torch.where(moving, weight - self.protocol.learning_rate * change, weight))
+
+    def keep(self, chosen: list[bool]) -> None:
+        """Keep the present weights of the chosen runs as their best."""
+        mask = torch.tensor(chosen, device=self.device)
+        for name, best in self.best.items():
+            best.copy_(torch.where(mask.view(-1, *[1] * (best.dim() - 1)), self.weights[name], best))
+
+    def train_mode(self, training: bool) -> None:
+        """Switch dropout on or off."""
+        self._module.train(training)
+
+    def state(self) -> dict[str, Any]:
+        """All that changes from epoch to epoch."""
+        return {"weights": self.weights, "best": self.best, "moments": self.moments, "steps": self.steps}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a stored state in place."""
+        groups = [(self.weights, state["weights"]), (self.best, state["best"])]
+        for mine, stored in [*groups, *zip(self.moments, state["moments"], strict=True)]:
+            for name, value in mine.items():
+                value.copy_(stored[name])
+        self.steps.copy_(state["steps"])
+
+    def result_of(self, run: int) -> Weights:
+        """Best weights of one run, keyed as build_network's state_dict."""
+        kept = {**self._buffers, **self.best}
+        names = self._module.state_dict()
+        return {name.removeprefix("layers."): kept[name][run].cpu().contiguous() for name in names}

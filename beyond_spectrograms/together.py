@@ -1,0 +1,217 @@
+"""All runs of a cell trained together on one device, each with its own order of batches and its own rows.
+
+On a GPU a step is captured as a graph once and replayed. That half, the few lines under `device.type == "cuda"`, has
+never been run: no GPU was at hand. All else is tested on the CPU.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from beyond_spectrograms.checkpoints import UnreadableError, read_checkpoint
+from beyond_spectrograms.files import written_beside
+from beyond_spectrograms.runs import (
+    CHECKPOINT_SECONDS,
+    Course,
+    Job,
+    TrainingError,
+    rows_of,
+    seeded_network,
+    write_result,
+)
+from beyond_spectrograms.stacked import Stack
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+
+    import numpy.typing as npt
+
+    from beyond_spectrograms.representations.base import Features
+
+SHARE_OF_MEMORY = 0.5  # of the GPU's free memory that the features may take; beyond, batches are read from the file
+
+
+def free_bytes(device: torch.device) -> float:
+    """Free memory of a GPU; on the CPU, where the file's map is shared by all anyway, no limit is set."""
+    return torch.cuda.mem_get_info()[0] if device.type == "cuda" else math.inf
+
+
+class Data:
+    """Features on the device as they are stored, where they fit, else read from the mapped file batch by batch."""
+
+    def __init__(self, job: Job, device: torch.device) -> None:
+        self.stored: Features = np.load(job.features / "features.npy", mmap_mode="r")
+        self._device = device
+        self._held: Tensor | None = None
+        if self.stored.nbytes <= SHARE_OF_MEMORY * free_bytes(device):
+            held = torch.empty(self.stored.shape, dtype=torch.from_numpy(self.stored[:1].copy()).dtype, device=device)
+            for first in range(0, len(held), 1024):
+                held[first : first + 1024] = torch.from_numpy(self.stored[first : first + 1024].copy())
+            self._held = held
+        else:
+            print(f"{job.features}: {self.stored.nbytes} bytes do not fit on {device}; read batch by batch")
+
+    def windows(self, rows: Tensor) -> Tensor:
+        """Give the windows of rows [runs, batch] as [runs, batch, bands, frames]."""
+        if self._held is not None:
+            return self._held[rows]
+        return torch.from_numpy(self.stored[rows.cpu().numpy()]).to(self._device)
+
+
+class Pass:
+    """One way through a part for all runs: batches of equal size, padded; on a GPU its step is a captured graph."""
+
+    def __init__(
+        self, stack: Stack, data: Data, jobs: list[Job], rows: list[npt.NDArray[np.int64]], *, learn: bool
+    ) -> None:
+        device = stack.device
+        self._stack, self._data, self._learn = stack, data, learn
+        self._counts = torch.tensor([len(mine) for mine in rows])
+        self._batch = min(jobs[0].protocol.batch_size, int(self._counts.max()))
+        self._rows = [torch.from_numpy(mine) for mine in rows]
+        self._targets = torch.from_numpy(np.stack([job.targets for job in jobs])).to(device)
+        self._training = learn or jobs[0].protocol.dropout_at_evaluation
+        self._totals = torch.zeros(len(jobs), 2, dtype=torch.float64, device=device)
+        self._inputs: tuple[Tensor, Tensor, Tensor] | None = None
+        self._replay: Callable[[], None] | None = None
+
+    def run(self, orders: list[Tensor], running: list[bool]) -> list[tuple[float, float]]:
+        """Go over orders [runs][windows] of the rows; gives accuracy and loss of each run. Others than running rest."""
+        longest, device = int(self._counts.max()), self._stack.device
+        places = torch.zeros(len(orders), -(-longest // self._batch) * self._batch, dtype=torch.long)
+        counted = torch.zeros(places.shape)
+        for run, order in enumerate(orders):
+            places[run, : len(order)] = self._rows[run][order]
+            counted[run, : len(order)] = float(running[run])
+        places, counted = places.to(device), counted.to(device)
+        self._stack.train_mode(self._training)
+        self._totals.zero_()
+        for rows, count in zip(places.split(self._batch, 1), counted.split(self._batch, 1), strict=True):  # type: ignore[no-untyped-call]
+            self._step((self._data.windows(rows), self._targets.gather(1, rows), count))
+        sums = self._totals.cpu() / self._counts[:, None]
+        return [(right, loss) for loss, right in sums.tolist()]
+
+    def _step(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
+        if self._stack.device.type == "cuda":
+            if self._replay is None or self._inputs is None:
+                self._inputs, self._replay = self._capture(batch)
+            for mine, value in zip(self._inputs, batch, strict=True):
+                mine.copy_(value)
+            self._replay()
+        else:
+            self._stack.run_step(*batch, self._totals, learn=self._learn)
+
+    def _capture(
+        self, batch: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], Callable[[], None]]:
+        """Capture the step as a CUDA graph on copies of the batch; warmed up by steps that count no window.
+
+        As https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs asks: warm up on another stream first.
+        """
+        windows, targets, counted = (value.clone() for value in batch)
+        stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        nothing = torch.zeros_like(counted)
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self._stack.run_step(windows, targets, nothing, self._totals, learn=self._learn)
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.cuda.graph(graph):
+            self._stack.run_step(windows, targets, counted, self._totals, learn=self._learn)
+        return (windows, targets, counted), graph.replay
+
+
+def train_together(jobs: list[Job], epochs_done: Synchronized[int] | None = None) -> None:
+    """Train runs of one cell together on their device, from a killed run's checkpoint if there is one; write results.
+
+    Raises:
+        TrainingError: the checkpoint cannot be read.
+    """
+    device, rows, marks = torch.device(jobs[0].device), [rows_of(job) for job in jobs], [job.mark() for job in jobs]
+    torch.use_deterministic_algorithms(device.type == "cpu")
+    torch.set_num_threads(1)  # as training.train: the same bits whatever the number of cores
+    data = Data(jobs[0], device)
+    networks, orders = [], []
+    for job, mine in zip(jobs, rows, strict=True):
+        networks.append(seeded_network(job, data.stored, mine["train"]))
+        orders.append(torch.Generator().set_state(torch.get_rng_state()))  # as the run alone would go on drawing
+    stack = Stack(networks, jobs[0].protocol, jobs[0].precision, device)
+    courses = _resume(jobs, marks, stack, orders)
+    training, validation = (
+        Pass(stack, data, jobs, [mine[part] for mine in rows], learn=part == "train")
+        for part in ("train", "validation")
+    )
+    straight = [torch.arange(len(mine["validation"])) for mine in rows]
+    saved = began = time.perf_counter()
+    while not all(over := [course.is_over(job) for course, job in zip(courses, jobs, strict=True)]):
+        running = [not ended for ended in over]
+        shuffled = [_order(job, len(mine["train"]), each) for job, mine, each in zip(jobs, rows, orders, strict=True)]
+        results = zip(training.run(shuffled, running), validation.run(straight, running), strict=True)
+        outcomes = list(zip(jobs, courses, running, results, strict=True))
+        stack.keep([course.note(job, *result) if runs else False for job, course, runs, result in outcomes])
+        now = time.perf_counter()
+        for course, runs in zip(courses, running, strict=True):
+            course.seconds += (now - began) / sum(running) if runs else 0.0
+        began = now
+        if epochs_done is not None:
+            with epochs_done.get_lock():
+                epochs_done.value += sum(running)
+        if now - saved > CHECKPOINT_SECONDS:
+            _save(jobs, marks, stack, orders, courses)
+            saved = began = time.perf_counter()
+    for run, (job, course, mark) in enumerate(zip(jobs, courses, marks, strict=True)):
+        write_result(job, course, stack.result_of(run), mark)
+    _checkpoint(jobs).unlink(missing_ok=True)
+
+
+def _order(job: Job, windows: int, generator: torch.Generator) -> Tensor:
+    return torch.randperm(windows, generator=generator) if job.protocol.shuffle_each_epoch else torch.arange(windows)
+
+
+def _checkpoint(jobs: list[Job]) -> Path:
+    return jobs[0].work / "together.checkpoint.pt"
+
+
+def _save(
+    jobs: list[Job], marks: list[str], stack: Stack, orders: list[torch.Generator], courses: list[Course]
+) -> None:
+    values = {
+        "marks": marks,
+        "together": stack.state(),
+        "orders": [generator.get_state() for generator in orders],
+        "random": torch.get_rng_state(),
+        "cuda_random": torch.cuda.get_rng_state() if stack.device.type == "cuda" else None,
+        "courses": [asdict(course) for course in courses],
+    }
+    with written_beside(_checkpoint(jobs)) as beside:
+        torch.save(values, beside)
+
+
+def _resume(jobs: list[Job], marks: list[str], stack: Stack, orders: list[torch.Generator]) -> list[Course]:
+    """Start all runs, or take up the checkpoint of the same runs."""
+    courses = [Course() for _ in jobs]
+    if _checkpoint(jobs).exists():
+        try:
+            saved = read_checkpoint(_checkpoint(jobs))
+        except UnreadableError:
+            raise TrainingError(
+                f"{_checkpoint(jobs)}: not a checkpoint of a training. Delete it and run the stage again."
+            ) from None
+        if saved["marks"] == marks:
+            stack.load(saved["together"])
+            for generator, state in zip(orders, saved["orders"], strict=True):
+                generator.set_state(state)
+            torch.set_rng_state(saved["random"])
+            if stack.device.type == "cuda":
+                torch.cuda.set_rng_state(saved["cuda_random"])
+            courses = [Course(**course) for course in saved["courses"]]
+    return courses
