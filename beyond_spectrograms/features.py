@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 BLOCK = 64  # windows handed over at a time: bounds the memory a long clip takes
-AHEAD = 2  # windows for each core that have begun beside a block, so that none waits for its last window
+AHEAD = 4  # windows for each core that have begun beside a block, so that none waits for its last window
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def extract(
             elif features is None:
                 features = array[_slice(first[part.key])]
             array[_slice(part)] = features
-            sha256 = hashlib.sha256(features.tobytes()).hexdigest()
+            sha256 = hashlib.sha256(np.ascontiguousarray(features).data).hexdigest()
             lost = astuple(roundings[part.key])
             log.write(json.dumps({"key": part.key, "first": part.first, "sha256": sha256, "lost": lost}) + "\n")
             log.flush()
@@ -156,20 +156,22 @@ class _Encoder:
         self, representation: Representation, clips: Path, starts: npt.NDArray[np.float64], length_s: float
     ) -> None:
         self._representation, self._clips, self._starts, self._length_s = representation, clips, starts, length_s
+        self._ahead = AHEAD * cpu_count()
         self.encoded = 0
 
     def encode_clips(self, parts: list[Rows]) -> Iterator[Features]:
         """Give the features [windows, bands, frames] of one clip after the other."""
         blocks = self._encode_blocks(parts)
         for part in parts:
-            yield np.concatenate([next(blocks) for _ in range(0, part.count, BLOCK)])
+            features = [next(blocks) for _ in range(0, part.count, BLOCK)]
+            yield features[0] if len(features) == 1 else np.concatenate(features)
 
     def _encode_blocks(self, parts: list[Rows]) -> Iterator[Features]:
         """Encode the blocks of all clips in order; beside the oldest, enough windows have begun for every core."""
         begun: deque[tuple[int, Callable[[], Features]]] = deque()
         for windows in self._read_blocks(parts):
             begun.append((len(windows), self._begin(windows)))
-            while sum(count for count, _ in begun) - begun[0][0] >= AHEAD * cpu_count():
+            while sum(count for count, _ in begun) - begun[0][0] >= self._ahead:
                 yield begun.popleft()[1]()
         while begun:
             yield begun.popleft()[1]()
@@ -198,6 +200,8 @@ class _Encoder:
         distinct = sorted(first.values())
         place = {keys[row]: number for number, row in enumerate(distinct)}
         self.encoded += len(distinct)
+        if len(distinct) == len(keys):
+            return self._representation.begin(windows, self._representation.form.sample_rate)
         encode = self._representation.begin(windows[distinct], self._representation.form.sample_rate)
 
         def finish() -> Features:
@@ -250,7 +254,7 @@ def _read_journal(path: Path, array: Stored, rows: list[Rows]) -> set[Rows]:
         except json.JSONDecodeError:  # the line that was being written when the run was killed
             continue
         part = places.get((entry["key"], entry["first"]))
-        if part and hashlib.sha256(array[_slice(part)].tobytes()).hexdigest() == entry["sha256"]:
+        if part and hashlib.sha256(array[_slice(part)].data).hexdigest() == entry["sha256"]:
             done.add(part)
             kept.append(line)
     write_text(path, "".join(f"{line}\n" for line in kept))

@@ -7,7 +7,6 @@ memory do not depend on them. Labels and parts are not read.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -267,11 +266,3 @@ def _measure_peak(way: Way, subject: Subject, sounds: Sounds) -> tuple[int, int]
         ready.run()
         peak = peak_bytes()
     return max(0, peak - held), peak
-
-
-def processor_name() -> str:
-    """Name the processor as the system does."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

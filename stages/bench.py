@@ -15,8 +15,10 @@ from joblib import cpu_count
 from beyond_spectrograms.bench.pairings import (
     CLIP_S,
     CLIPS_PER_CLASS,
+    OF_MEL,
     PAIRINGS,
     WHOSE,
+    Pairing,
     Round,
     make_pairing,
     run_once,
@@ -30,9 +32,10 @@ from beyond_spectrograms.figures import save
 from beyond_spectrograms.files import write_json, write_text
 from beyond_spectrograms.foretelling.calibration import find_weights
 from beyond_spectrograms.foretelling.forecasts import roughly
-from beyond_spectrograms.measuring import processor_name
 from beyond_spectrograms.memory import memory_can_be_measured
 from beyond_spectrograms.params import load_params
+from beyond_spectrograms.processor import processor_name
+from beyond_spectrograms.representations.engines.base import EngineError
 from beyond_spectrograms.tabular import to_markdown
 
 SEED = 0
@@ -58,7 +61,8 @@ def main() -> None:
     load = os.getloadavg()[0]
     print(
         f"{len(arguments.only)} paths, ours and the plain way, in {arguments.rounds} rounds of shuffled order after an "
-        f"untimed one, then each alone for its memory; {6 * CLIPS_PER_CLASS * CLIP_S:g} s of synthesised sound, "
+        f"untimed one, then each alone for its memory; {6 * CLIPS_PER_CLASS * CLIP_S:g} s of synthesised sound (mel "
+        f"{6 * OF_MEL * CLIP_S:g}), "
         f"{cpu_count()} cores, load {load:.1f}. About {arguments.rounds + 4} minutes on two idle cores.",
         flush=True,
     )
@@ -66,8 +70,15 @@ def main() -> None:
         print(f"soundstream is left out: its weights are neither in data/weights nor in ${MIRROR_VARIABLE}")
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        ready = {name: make_pairing(name, params, Path(folder), soundstream) for name in arguments.only}
-        pairings = {name: pairing for name, pairing in ready.items() if pairing is not None}
+        pairings: dict[str, Pairing] = {}
+        for name in arguments.only:
+            try:
+                pairing = make_pairing(name, params, Path(folder), soundstream)
+            except EngineError as error:
+                print(f"{name} is left out: {error}")
+                continue
+            if pairing is not None:
+                pairings[name] = pairing
         rounds: dict[str, list[Round]] = {name: [] for name in pairings}
         for name, one in run_rounds(pairings, arguments.rounds, SEED):
             rounds[name].append(one)

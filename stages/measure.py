@@ -17,11 +17,11 @@ from beyond_spectrograms.measuring import (
     choose_sounds,
     one_thread,
     peak_memory,
-    processor_name,
     time_rounds,
 )
 from beyond_spectrograms.memory import memory_can_be_measured
 from beyond_spectrograms.params import Codec, Params, load_params
+from beyond_spectrograms.processor import processor_name
 from beyond_spectrograms.progress import track
 from beyond_spectrograms.windows import read_windows
 

@@ -84,8 +84,8 @@ def main() -> None:
     history.insert(0, "protocol", name)
     history.insert(0, "representation", representation)
     outcomes = {job.name: read_outcome(job) for job in jobs}
-    seconds = sum(spent for spent, _ in outcomes.values())
-    trained = int(sum(len(read_history(job)) * (job.parts == "train").sum() for job in jobs))
+    seconds = sum(trained for trained, _ in outcomes.values())
+    windows_trained = int(sum(len(read_history(job)) * (job.parts == "train").sum() for job in jobs))
     metrics = {
         "dataset": dataset,
         "representation": representation,
@@ -94,10 +94,10 @@ def main() -> None:
         "epochs": len(history),
         "device": device,
         "precision": precision,
-        "seconds_by_run": {run: spent for run, (spent, _) in outcomes.items()},
+        "seconds_by_run": {run: trained for run, (trained, _) in outcomes.items()},
         # None: every run diverged in its first epoch.
         "seconds_per_epoch": seconds / len(history) if len(history) else None,
-        "windows_per_second": trained / seconds if len(history) else None,
+        "windows_per_second": windows_trained / seconds if len(history) else None,
         "diverged_at_epoch": {run: epoch for run, (_, epoch) in outcomes.items() if epoch is not None},
         "foretold": foretold.record(),
         "spent": spent,

@@ -18,6 +18,7 @@ from beyond_spectrograms import features
 from beyond_spectrograms.audio import Waveform, cut_windows, read_clip, write_clip
 from beyond_spectrograms.clips import clip_path
 from beyond_spectrograms.features import Extraction, extract, fingerprint
+from beyond_spectrograms.precision import Rounding
 from beyond_spectrograms.representations.base import Features, Representation
 from beyond_spectrograms.windows import open_features
 
@@ -73,9 +74,9 @@ def test_repeated_windows_silent_windows_and_equal_clips_are_encoded_once(
         "x/4.wav": [a, silence, a, b],  # the first clip once more
     }
     table = store(tmp_path, clips)
-    assert run(tmp_path, table, kind()) == Extraction(windows=12, computed=12, encoded=2 + 1 + 2)
+    assert run(tmp_path, table, kind()) == Extraction(windows=12, computed=12, encoded=2 + 1 + 2, rounding=Rounding())
     assert_rows_are_window_by_window(tmp_path, table)
-    assert run(tmp_path, table, kind()) == Extraction(windows=12, computed=0, encoded=0)
+    assert run(tmp_path, table, kind()) == Extraction(windows=12, computed=0, encoded=0, rounding=Rounding())
 
 
 def test_windows_that_differ_in_one_sample_are_two(tmp_path: Path, noise: Sound) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
+from beyond_spectrograms.clips import prepare_clips
 from beyond_spectrograms.foretelling.counts import Counts, count_dataset
 from beyond_spectrograms.foretelling.forecasts import (
     Forecast,
@@ -27,9 +29,10 @@ from beyond_spectrograms.foretelling.grid import (
     foretell_grid,
     total,
 )
+from beyond_spectrograms.foretelling.pilot_resampling import foretell_resampling
 from beyond_spectrograms.foretelling.pilot_training import Pilot, foretell_training, pilot_training
 from beyond_spectrograms.params import Params, load_params
-from beyond_spectrograms.training import Job
+from beyond_spectrograms.runs import Job
 
 GIB = 2**30
 
@@ -183,3 +186,23 @@ def test_a_pilot_trains_a_few_steps_and_leaves_the_job_alone(tmp_path: Path, par
     assert not job.work.exists()
     history = json.loads((tmp_path / "keep/fold_1-seed_0.json").read_text())["history"]
     assert len(history) == 1
+
+
+def test_resampling_is_foretold_by_a_few_files_and_empty_ones_do_no_harm(tmp_path: Path) -> None:
+    files = []
+    for number in range(40):
+        path = tmp_path / "cat" / f"{number:02}.wav"
+        path.parent.mkdir(exist_ok=True)
+        if number % 8 == 1:
+            path.touch()
+        else:
+            soundfile.write(path, np.random.default_rng(number).uniform(-0.5, 0.5, 44100), 44100)
+        files.append(path)
+    foretold = foretell_resampling(files, (0.5, 10.0))
+    assert foretold.seconds is not None
+    assert 0 < foretold.seconds.low < foretold.seconds.high < 60
+    prepare_clips(tmp_path, tmp_path / "work", (0.5, 10.0))
+    stored = sum(path.stat().st_size for path in (tmp_path / "work").rglob("*.flac"))
+    assert foretold.disk_bytes == pytest.approx(stored, rel=0.1)
+    assert str(foretold).startswith("foretold: ")
+    assert foretell_resampling([], (0.5, 10.0)) == Forecast(None, None, None, 0, None)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 from conftest import StartStage
 
@@ -48,4 +49,7 @@ def test_the_stages_do_what_was_foretold_from_params(start_stage: StartStage) ->
     train, _, _ = foretold.splits["window"][0]
     assert "demo as log_mel: 36 windows, 36 s of sound; foretold: " in said
     assert f"all epochs: {2 * train} windows, {2 * train} s of sound; foretold: " in said
-    assert said.count("took ") == 2
+    clips = json.loads(Path("metrics/datasets/demo.json").read_text())
+    stored = sum(path.stat().st_size for path in Path("data/clips/demo").rglob("*.flac"))
+    assert clips["foretold"]["disk_bytes"] == pytest.approx(stored, rel=0.5)
+    assert said.count("took ") == 3

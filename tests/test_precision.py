@@ -14,8 +14,9 @@ from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.features import Extraction, extract
 from beyond_spectrograms.params import Protocol, load_params
 from beyond_spectrograms.precision import DType, PrecisionError, Rounding, store
+from beyond_spectrograms.runs import Job, read_history
 from beyond_spectrograms.scores import predict
-from beyond_spectrograms.training import Job, read_history, train
+from beyond_spectrograms.training import train
 
 Sound = Callable[..., Waveform]
 

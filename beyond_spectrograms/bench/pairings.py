@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 Whose = Literal["ours", "plain"]
 WHOSE: tuple[Whose, Whose] = ("ours", "plain")
-CLIPS_PER_CLASS, CLIP_S = 2, 5.0
+CLIP_S = 5.0
+CLIPS_PER_CLASS, OF_MEL = 2, 20  # of six classes: sound that takes a second or more either way
 GFLOP_PER_S = {"24khz": 3.0, "48khz": 6.2}  # of EnCodec's encoders for a second of sound: 1.5 and 3.1 GMAC
 MATRIX = 3072  # rows and columns: large enough for the full rate, small enough to take a tenth of a second
 TRAINING, VALIDATION, CLASSES, SEEDS = 1024, 256, 10, (0, 1)
@@ -195,9 +196,9 @@ class Sounds:
     table: pd.DataFrame
 
 
-def make_sounds(folder: Path, params: Params) -> Sounds:
+def make_sounds(folder: Path, params: Params, clips_per_class: int = CLIPS_PER_CLASS) -> Sounds:
     """Synthesise the demo's kinds of sound and resample them, as download and resample do."""
-    synthesise(folder / "raw", 0, CLIPS_PER_CLASS, CLIP_S)
+    synthesise(folder / "raw", 0, clips_per_class, CLIP_S)
     publish_clips(prepare_clips(folder / "raw", folder / "work", (CLIP_S, CLIP_S)), folder / "work", folder / "clips")
     clips = pd.read_csv(folder / "clips/clips.csv").assign(group="", fold=1)
     return Sounds(folder, tabulate_windows(clips, folder / "clips", params.windows))
@@ -205,18 +206,25 @@ def make_sounds(folder: Path, params: Params) -> Sounds:
 
 # Epochs of the trainings: as many as make a run of some seconds.
 TRAININGS = {"train_mel": ((128, 173), 2), "train_encodec_24khz": ((128, 75), 4), "train_soundstream": ((64, 50), 12)}
-EXTRACTIONS = ("mel", "soundstream", "encodec_24khz_untrained", "encodec_48khz_untrained")
+ENCODEC = ("encodec_24khz_untrained", "encodec_48khz_untrained")
+EXTRACTIONS = ("mel", "soundstream", *ENCODEC, *(f"{name}_bf16" for name in ENCODEC))  # plain: fp32 always
 PAIRINGS = (*EXTRACTIONS, *TRAININGS)
 
 
 def make_pairing(name: str, params: Params, folder: Path, soundstream: Path | None) -> Pairing | None:
-    """Make one of PAIRINGS ready in `folder`; None for SoundStream where its weights are not here."""
+    """Make one of PAIRINGS ready in `folder`; None for SoundStream where its weights are not here.
+
+    Raises:
+        EngineError: the processor has no bf16.
+    """
     if name in TRAININGS:
         return Training(*TRAININGS[name], params, folder)
-    record = params.representations[name]
+    record = params.representations[name.removesuffix("_bf16")]
     if record.kind == "soundstream" and soundstream is None:
         return None
-    sounds = make_sounds(folder / name, params)
+    if name.endswith("_bf16"):
+        record = record.model_copy(update={"precision": "bf16"})
+    sounds = make_sounds(folder / name, params, OF_MEL if record.kind == "mel" else CLIPS_PER_CLASS)
     return Extraction(name, record, [soundstream] if soundstream and record.kind == "soundstream" else [], sounds)
 
 

@@ -53,25 +53,25 @@ class Forecast:
     """What a piece of work will take.
 
     Attributes:
-        windows: how many it goes through.
-        audio_s: seconds of sound they are.
+        windows: how many it goes through; None before a data set is cut.
+        audio_s: seconds of sound they are; None before it is decoded.
         seconds: wall time; None where nothing could be calibrated.
         disk_bytes: what it writes and leaves.
         memory_bytes: what its processes hold at most, mapped files apart; None where that cannot be measured.
     """
 
-    windows: int
-    audio_s: float
+    windows: int | None
+    audio_s: float | None
     seconds: Seconds | None
     disk_bytes: int
     memory_bytes: int | None
 
     def __str__(self) -> str:
         memory = "" if self.memory_bytes is None else f", {amount(self.memory_bytes)} of memory"
-        return (
-            f"{self.windows:,} windows, {self.audio_s:,.0f} s of sound; foretold: {self.seconds or 'time unknown'}, "
-            f"{amount(self.disk_bytes)} of disk{memory}"
-        )
+        foretold = f"foretold: {self.seconds or 'time unknown'}, {amount(self.disk_bytes)} of disk{memory}"
+        if self.windows is None or self.audio_s is None:
+            return foretold
+        return f"{self.windows:,} windows, {self.audio_s:,.0f} s of sound; {foretold}"
 
     def record(self) -> dict[str, Any]:
         """Lay out for metrics."""

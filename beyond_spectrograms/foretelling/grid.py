@@ -165,8 +165,8 @@ def total(cells: Iterable[Cell]) -> Forecast:
     told = [one.seconds for one in todo if one.seconds is not None]
     memory = [one.memory_bytes for one in todo if one.memory_bytes is not None]
     return Forecast(
-        sum(one.windows for one in todo),
-        sum(one.audio_s for one in todo),
+        sum(one.windows or 0 for one in todo),
+        sum(one.audio_s or 0.0 for one in todo),
         sum(told, Seconds(0, 0)) if told or not todo else None,
         sum(one.disk_bytes for one in todo),
         max(memory, default=None),

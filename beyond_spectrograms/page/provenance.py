@@ -15,6 +15,7 @@ from typing import Any
 from beyond_spectrograms.errors import DURATIONS
 from beyond_spectrograms.lock import read_lock
 from beyond_spectrograms.params import Params
+from beyond_spectrograms.processor import processor_name
 from beyond_spectrograms.results import Results
 
 UNKNOWN = "not known"
@@ -69,7 +70,7 @@ def machine() -> Machine:
     """Describe this machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Machine(
-        processor=_field(Path("/proc/cpuinfo"), "model name") or platform.processor() or UNKNOWN,
+        processor=processor_name(),
         cores=str(cores or UNKNOWN),
         memory=_memory(),
         system=f"{platform.system()} {platform.release()}, {platform.machine()}",

@@ -92,11 +92,13 @@ class Representation(ABC):
             return lambda: self._check_output(windows, self._encode(windows), self._encode)
         firsts = range(0, len(windows), self.chunk)
         encoded = [self._submit(windows[first : first + self.chunk]) for first in firsts]
-        return lambda: self._check_output(
-            windows,
-            np.concatenate([future.result() for future in encoded]),
-            lambda again: self._submit(again).result(),
-        )
+
+        def finish() -> Features:
+            features = [future.result() for future in encoded]
+            joined = features[0] if len(features) == 1 else np.concatenate(features)
+            return self._check_output(windows, joined, lambda again: self._submit(again).result())
+
+        return finish
 
     def _submit(self, windows: Waveform) -> Future[Features]:
         return self._pool.submit(self._encode, windows)

@@ -30,7 +30,7 @@ class MelSpectrogram(Representation):
 
     packages = ("librosa", "numpy", "scipy")
     engine = "scipy"
-    chunk: ClassVar[int | None] = 4
+    chunk: ClassVar[int | None] = 8
 
     def __init__(self, name: str, record: Mel) -> None:
         self.name = name
@@ -45,7 +45,9 @@ class MelSpectrogram(Representation):
         return samples // self.hop_length + (self._record.pooled_frame_rate is None)
 
     def _encode(self, windows: Waveform) -> Features:
-        power = np.stack([self._power(window[0]) for window in windows])
+        power = np.empty((len(windows), self.bands, 1 + windows.shape[2] // self._record.hop_length), np.float32)
+        for window, its_power in zip(windows, power, strict=True):
+            its_power[:] = self._power(window[0])
         if self._record.scale == "db":
             power = 10 * np.log10(np.maximum(power, POWER_FLOOR))
         return power if self._record.pooled_frame_rate is None else pool(power, self.frames(windows.shape[2]))
