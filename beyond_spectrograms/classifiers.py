@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +15,7 @@ from beyond_spectrograms.errors import ProjectError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from beyond_spectrograms.learners import Learner
     from beyond_spectrograms.params import Protocol
 
 
@@ -104,6 +108,7 @@ CLASSIFIERS: dict[str, Callable[[int, int, int], nn.Sequential]] = {
     "conv2d": conv2d,
     "mean_linear": mean_linear,
 }
+FAMILIES = "beyond_spectrograms.prototypes"  # imported by name: of all cells, only their own depend on its code
 TOKEN_SIZE = 128  # channels a codec's code is embedded in: the height of the paper's inputs
 
 
@@ -146,6 +151,38 @@ class EmbedCodes(nn.Module):
         return embedded.reshape(windows, frames, TOKEN_SIZE).transpose(1, 2)
 
 
+@dataclass(frozen=True)
+class Family:
+    """A classifier with a way of its own to learn.
+
+    Attributes:
+        build: network for a protocol, bands, frames and classes: windows [windows, bands, frames] -> logits.
+        learner: how a run of it learns.
+        measure: what the network tells of each window [windows] beside its class; a number of a cluster is `cluster`.
+        code: files that decide its results.
+    """
+
+    build: Callable[[Protocol, int, int, int], nn.Sequential]
+    learner: type[Learner]
+    measure: Callable[[nn.Sequential, Tensor], dict[str, Tensor]]
+    code: tuple[Path, ...]
+
+
+def family_of(classifier: str) -> Family | None:
+    """Find the family of a classifier; those of CLASSIFIERS have none."""
+    if classifier in CLASSIFIERS:
+        return None
+    family: Family = import_module(FAMILIES).FAMILIES[classifier]
+    return family
+
+
+def _layers(protocol: Protocol, bands: int, frames: int, classes: int) -> nn.Sequential:
+    family = family_of(protocol.classifier)
+    if family is None:
+        return CLASSIFIERS[protocol.classifier](bands, frames, classes)
+    return family.build(protocol, bands, frames, classes)
+
+
 def build_network(
     protocol: Protocol, bands: int, frames: int, classes: int, codebook_size: int | None
 ) -> nn.Sequential:
@@ -156,10 +193,8 @@ def build_network(
     for one.
     """
     if codebook_size is not None:
-        return nn.Sequential(
-            EmbedCodes(bands, codebook_size), *CLASSIFIERS[protocol.classifier](TOKEN_SIZE, frames, classes)
-        )
-    network = CLASSIFIERS[protocol.classifier](bands, frames, classes)
+        return nn.Sequential(EmbedCodes(bands, codebook_size), *_layers(protocol, TOKEN_SIZE, frames, classes))
+    network = _layers(protocol, bands, frames, classes)
     if protocol.standardize:
         network = nn.Sequential(Standardize(torch.zeros(bands), torch.ones(bands)), *network)
     return network

@@ -53,7 +53,8 @@ class Network:
     def split(cls, network: nn.Sequential, precision: str) -> Network:
         """Split without copying: the parts share the network's weights."""
         layers = list(network)
-        first = next(index for index, layer in enumerate(layers) if list(layer.parameters()))
+        weighty = (index for index, layer in enumerate(layers) if list(layer.parameters()))
+        first = next(weighty, len(layers) - 1)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         return cls(nn.Sequential(*layers[:first]), nn.Sequential(*layers[first:-1]), layers[-1], dtype)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.classifiers import build_network, family_of
 from beyond_spectrograms.epochs import band_statistics
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.files import write_json, written_beside
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features
 
 CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
-CODE = ("classifiers.py", "epochs.py", "runs.py", "stacked.py", "together.py", "training.py")  # decide a result
+# Files that decide a result; a family's own beside them.
+CODE = ("classifiers.py", "epochs.py", "learners.py", "runs.py", "stacked.py", "together.py", "training.py")
 HISTORY_COLUMNS = ("epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
 
 
@@ -68,7 +70,9 @@ class Job:
         """Digest all that decides the result: what a killed run left is only continued under the same mark."""
         import torch
 
-        code = [(Path(__file__).parent / name).read_bytes() for name in CODE]
+        family = family_of(self.protocol.classifier)
+        files = [*(Path(__file__).parent / name for name in CODE), *(family.code if family else ())]
+        code = [path.read_bytes() for path in files]
         digest = hashlib.sha256(b"".join(code) + (self.features / "index.json").read_bytes())
         used = np.where(self.parts == "test", "", self.parts)
         digest.update(self.targets.tobytes() + "\n".join(used).encode())
@@ -93,8 +97,13 @@ class Course:
         tired = patience is not None and epochs - self.best_epoch >= patience
         return self.diverged_at_epoch is not None or tired or epochs >= job.epochs
 
-    def note(self, job: Job, training: tuple[float, float], validation: tuple[float, float]) -> bool:
-        """Note an epoch's accuracy and loss; says whether its weights are those to keep by the protocol."""
+    def note(
+        self, job: Job, training: tuple[float, float], validation: tuple[float, float], more: Sequence[float] = ()
+    ) -> bool:
+        """Note an epoch's accuracies and losses, and what `more` its family tells of it.
+
+        Says whether its weights are those to keep by the protocol.
+        """
         epoch = len(self.history) + 1
         if not math.isfinite(training[1]) or not math.isfinite(validation[1]):
             # A finding about the recipe, not a fault: the run ends here with the last weights that were selected.
@@ -102,7 +111,7 @@ class Course:
             print(f"{job.name}: diverged at epoch {epoch} ({losses}); keeps epoch {self.best_epoch}")
             self.diverged_at_epoch = epoch
             return False
-        self.history.append([epoch, *training, *validation])
+        self.history.append([epoch, *training, *validation, *more])
         if job.protocol.select == "best_validation_loss" and validation[1] >= self.best_loss:
             return False
         self.best_loss, self.best_epoch = validation[1], epoch
@@ -170,10 +179,17 @@ def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], 
     return shuffled
 
 
+def history_columns(protocol: Protocol) -> list[str]:
+    """List what a learning curve tells of an epoch: HISTORY_COLUMNS and those of the classifier's family."""
+    family = family_of(protocol.classifier)
+    return [*HISTORY_COLUMNS, *(family.learner.columns if family else ())]
+
+
 def read_history(job: Job) -> list[dict[str, Any]]:
-    """Read the finished job's learning curve: fold, seed and HISTORY_COLUMNS, one row an epoch."""
+    """Read the finished job's learning curve: fold, seed and its history_columns, one row an epoch."""
+    columns = history_columns(job.protocol)
     history = json.loads((job.work / f"{job.name}.json").read_text(encoding="utf-8"))["history"]
-    rows = (dict(zip(HISTORY_COLUMNS, (int(row[0]), *row[1:]), strict=True)) for row in history)
+    rows = (dict(zip(columns, (int(row[0]), *row[1:]), strict=True)) for row in history)
     return [{"fold": job.fold, "seed": job.seed, **row} for row in rows]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.classifiers import build_network, family_of
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.windows import release
 
@@ -31,7 +32,7 @@ class Predictions:
     """Class probabilities [windows, classes] of one fold and seed's test windows, which are `rows` of the table.
 
     `epoch` is the epoch whose weights were selected; `diverged_at_epoch` where training ended in a loss that is not
-    finite.
+    finite; `measures` [windows] are what the classifier's family tells of each window.
     """
 
     fold: int
@@ -40,6 +41,7 @@ class Predictions:
     diverged_at_epoch: int | None
     rows: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float32]
+    measures: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
 
 def predict(
@@ -77,20 +79,24 @@ def predict(
         raise ModelError(f"{model}: not a {protocol.classifier} for windows of {size}. {error}") from error
     network.to(device).train(protocol.dropout_at_evaluation)
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
-    probabilities = []
+    family = family_of(protocol.classifier)
+    probabilities, measured = [], []
     with torch.inference_mode():
         torch.manual_seed(seed * 1000 + fold)
         for first in range(0, len(rows), BATCH):
             windows = torch.from_numpy(features[rows[first : first + BATCH]]).float().to(device)
             release(features)
             probabilities.append(network(windows).softmax(1).cpu().numpy())
-    return Predictions(fold, seed, **notes, rows=rows, probabilities=np.concatenate(probabilities))
+            measured.append(family.measure(network, windows) if family else {})
+    measures = {name: torch.cat([batch[name] for batch in measured]).cpu().numpy() for name in measured[0]}
+    return Predictions(fold, seed, **notes, rows=rows, probabilities=np.concatenate(probabilities), measures=measures)
 
 
 def tabulate_predictions(runs: list[Predictions], table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """One row a tested window: fold, seed, clip, start_s, silent, label, predicted, probability, label_probability.
 
-    A last block of columns, p_<class number>, keeps every probability for the scores of recordings.
+    Then what the classifier's family measures. A last block of columns, p_<class number>, keeps every probability for
+    the scores of recordings.
     """
     frames = []
     for run in runs:
@@ -100,6 +106,7 @@ def tabulate_predictions(runs: list[Predictions], table: pd.DataFrame, classes: 
         frame["predicted"] = np.asarray(classes)[best]
         frame["probability"] = run.probabilities.max(1)
         frame["label_probability"] = run.probabilities[np.arange(len(target)), target]
+        frame = frame.assign(**run.measures)
         frame.insert(0, "seed", run.seed)
         frame.insert(0, "fold", run.fold)
         every = pd.DataFrame(run.probabilities, columns=[f"p_{index}" for index in range(len(classes))])
@@ -144,19 +151,41 @@ def tabulate_recordings(predictions: pd.DataFrame, classes: list[str]) -> pd.Dat
     return table
 
 
+def summarise(predictions: pd.DataFrame, measures: Iterable[str]) -> dict[str, float]:
+    """Mean over one run's windows of each measure; of `cluster`, how well the clusters agree with the classes.
+
+    The agreement is corrected for chance: 0 is what random clusters get, 1 are clusters that are the classes.
+    """
+    from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+
+    scores = {}
+    for name in measures:
+        if name == "cluster":
+            pair = predictions["label"], predictions["cluster"]
+            scores["adjusted_rand"] = float(adjusted_rand_score(*pair))
+            scores["adjusted_mutual_information"] = float(adjusted_mutual_info_score(*pair))
+            scores["clusters"] = float(predictions["cluster"].nunique())
+        else:
+            scores[name] = float(predictions[name].mean())
+    return scores
+
+
 def score(runs: list[Predictions], predictions: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
     """Pool the tested windows of all folds and seeds into the figures of metrics/scores.
 
     A recording counts once for each fold and seed that tested it. `class_accuracy` is the mean over classes of the
-    fraction of a class' windows that were right. Confusion counts are [true class, predicted class].
+    fraction of a class' windows that were right. What a family measures is summarised run by run, and the mean over
+    runs stands beside the accuracies: a cluster's number means nothing in another run. Confusion counts are [true
+    class, predicted class].
     """
     from sklearn.metrics import confusion_matrix
 
-    by_fold = []
+    by_fold, summaries = [], []
     for run in runs:
         mine = predictions[(predictions["fold"] == run.fold) & (predictions["seed"] == run.seed)]
         told = {key: getattr(run, key) for key in ("fold", "seed", "epoch", "diverged_at_epoch")}
-        by_fold.append({**told, **accuracies(mine, classes)})
+        summaries.append(summarise(mine, run.measures))
+        by_fold.append({**told, **accuracies(mine, classes), **summaries[-1]})
     counts = confusion_matrix(predictions["label"], predictions["predicted"], labels=classes)
     return {
         "folds": len({run.fold for run in runs}),
@@ -166,6 +195,7 @@ def score(runs: list[Predictions], predictions: pd.DataFrame, classes: list[str]
         "silent_windows": int(predictions["silent"].sum()),
         "recordings": int(predictions["clip"].nunique()),
         **accuracies(predictions, classes),
+        **{name: float(np.mean([summary[name] for summary in summaries])) for name in summaries[0]},
         "without_silent": accuracies(predictions[predictions["silent"] == 0], classes),
         "by_fold": by_fold,
         "confusion": {"classes": classes, "counts": counts.tolist()},

@@ -1,7 +1,7 @@
 """One training loop for every protocol: a protocol is data (params.yaml), never a branch of code elsewhere.
 
 On the CPU each run is trained on one thread so that its result does not depend on how many cores there are; as many run
-side by side as there are cores. On a GPU all runs train together (together.py).
+side by side as there are cores. On a GPU all runs train together (together.py), those of a family one after another.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from multiprocessing import connection, get_context, parent_process
@@ -20,18 +19,16 @@ import joblib
 import numpy as np
 
 from beyond_spectrograms.checkpoints import UnreadableError, read_checkpoint
-from beyond_spectrograms.epochs import Network, Part, run_epoch
+from beyond_spectrograms.classifiers import family_of
 from beyond_spectrograms.files import written_beside
+from beyond_spectrograms.learners import Learner, create_learner
 from beyond_spectrograms.progress import counting
 from beyond_spectrograms.runs import (
     CHECKPOINT_SECONDS,
     Course,
     Job,
     TrainingError,
-    class_weights_of,
     is_finished,
-    rows_of,
-    seeded_network,
     write_result,
 )
 from beyond_spectrograms.together import train_together
@@ -48,8 +45,7 @@ if TYPE_CHECKING:
 class State:
     """Where a run stands; all of it is in the checkpoint."""
 
-    network: torch.nn.Sequential
-    optimizer: torch.optim.Optimizer
+    learner: Learner
     best: dict[str, torch.Tensor]
     course: Course
 
@@ -65,10 +61,11 @@ def train_all(jobs: list[Job]) -> None:
     finished = total - sum(job.epochs for job in todo)
     context = get_context("spawn")
     epochs_done: Synchronized[int] = context.Value("i", finished)
-    if jobs[0].device == "cuda" and todo:
+    on_gpu = jobs[0].device == "cuda"
+    if on_gpu and todo and family_of(jobs[0].protocol.classifier) is None:
         with counting("train, epochs", total, lambda: epochs_done.value):
             train_together(todo, epochs_done)
-    elif len(todo) < 2:  # a pool of processes takes seconds to start
+    elif on_gpu or len(todo) < 2:  # a pool of processes takes seconds to start
         with counting("train, epochs", total, lambda: epochs_done.value):
             for job in todo:
                 train(job, epochs_done)
@@ -113,29 +110,19 @@ def _train_in_worker(job: Job) -> None:
 
 
 def train(job: Job, epochs_done: Synchronized[int] | None = None) -> None:
-    """Train one run on the CPU, continuing from its checkpoint if there is one, and write its result."""
+    """Train one run by itself, continuing from its checkpoint if there is one, and write its result."""
     import torch
 
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(job.device == "cpu")
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
     features: Features = np.load(job.features / "features.npy", mmap_mode="r")
-    rows, mark = rows_of(job), job.mark()
-    state = _begin(job, seeded_network(job, features, rows["train"]), mark)
-    course, began = state.course, time.perf_counter()
-    network, weights = Network.split(state.network, job.precision), class_weights_of(job, rows["train"])
-    batch_size = job.protocol.batch_size
-    train_part, validation_part = (Part(network, features, job.targets, rows[part]) for part in rows)
+    mark, began = job.mark(), time.perf_counter()
+    state = _begin(job, create_learner(job, features), mark)
+    course, learner = state.course, state.learner
     saved = time.perf_counter()
-    while not course.is_over(job):
-        shuffle = torch.randperm if job.protocol.shuffle_each_epoch else torch.arange
-        state.network.train()
-        order = shuffle(len(train_part))
-        training = run_epoch(network, train_part, order, batch_size, state.optimizer, class_weights=weights)
-        state.network.train(job.protocol.dropout_at_evaluation)
-        order = torch.arange(len(validation_part))
-        validation = run_epoch(network, validation_part, order, batch_size, None, class_weights=weights)
-        if course.note(job, training, validation):
-            state.best = _copy_weights(state.network)
+    while not course.is_over(job) and not learner.is_over():
+        if course.note(job, *learner.epoch()):
+            state.best = _copy_weights(learner.network)
         course.seconds += time.perf_counter() - began
         began = time.perf_counter()
         if epochs_done is not None:
@@ -148,13 +135,11 @@ def train(job: Job, epochs_done: Synchronized[int] | None = None) -> None:
     _checkpoint(job).unlink(missing_ok=True)
 
 
-def _begin(job: Job, network: torch.nn.Sequential, mark: str) -> State:
-    """Start with the network given, or from the checkpoint of a killed run with the same mark."""
+def _begin(job: Job, learner: Learner, mark: str) -> State:
+    """Start with the learner given, or from the checkpoint of a killed run with the same mark."""
     import torch
 
-    optimizers: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-    optimizer = optimizers[job.protocol.optimizer](network.parameters(), lr=job.protocol.learning_rate, fused=True)
-    state = State(network, optimizer, _copy_weights(network), Course())
+    state = State(learner, _copy_weights(learner.network), Course())
     if _checkpoint(job).exists():
         try:
             saved = read_checkpoint(_checkpoint(job))
@@ -163,8 +148,7 @@ def _begin(job: Job, network: torch.nn.Sequential, mark: str) -> State:
                 f"{_checkpoint(job)}: not a checkpoint of a training. Delete it and run the stage again."
             ) from None
         if saved["mark"] == mark:
-            network.load_state_dict(saved["network"])
-            optimizer.load_state_dict(saved["optimizer"])
+            learner.load(saved["learner"])
             torch.set_rng_state(saved["random"])
             state.best, state.course = saved["best"], Course(**saved["course"])
     return state
@@ -186,8 +170,7 @@ def _save_checkpoint(job: Job, state: State, mark: str) -> None:
 
     values = {
         "mark": mark,
-        "network": state.network.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
+        "learner": state.learner.state(),
         "random": torch.get_rng_state(),
         "best": state.best,
         "course": asdict(state.course),

@@ -32,7 +32,7 @@ def main() -> None:
     if lists is not None:
         check_lists(dataset, clips, lists, source.known_bad)
     clips, straddling = assign_groups(dataset, clips, source)
-    table = tabulate_windows(clips, folder, params.windows)
+    table = tabulate_windows(clips, folder, params.windows_of(dataset))
     parts = assign_parts(table, params.splits, lists)
     check_sources_apart(dataset, table, parts, params.splits)
 

@@ -16,7 +16,7 @@ from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spendin
 from beyond_spectrograms.foretelling.pilot_training import foretell_training, pilot_training
 from beyond_spectrograms.memory import memory_can_be_measured, peak_bytes
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.runs import HISTORY_COLUMNS, Job, read_history, read_outcome, shuffle_labels
+from beyond_spectrograms.runs import Job, history_columns, read_history, read_outcome, shuffle_labels
 from beyond_spectrograms.training import train_all
 from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
 
@@ -79,7 +79,7 @@ def main() -> None:
         train_all(jobs)
     print(compare(spent, foretold))
 
-    columns = ["fold", "seed", *HISTORY_COLUMNS]
+    columns = ["fold", "seed", *history_columns(protocol)]
     history = pd.DataFrame([row for job in jobs for row in read_history(job)], columns=columns)
     history.insert(0, "protocol", name)
     history.insert(0, "representation", representation)

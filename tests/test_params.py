@@ -167,7 +167,7 @@ def test_a_missing_key_is_named(changes: dict[str, Any], message: str) -> None:
         ({"protocols/fair/shuffle_labels": 1}, "protocols.fair.shuffle_labels: Input should be a valid boolean, not 1"),
         (
             {"protocols/fair/classifier": "linear"},
-            "protocols.fair.classifier: Input should be 'conv1d', 'conv2d' or 'mean_linear', not 'linear'",
+            "protocols.fair.classifier: Input should be 'conv1d', 'conv2d', 'mean_linear' or 'kmeans', not 'linear'",
         ),
         (
             {"protocols/fair/select": "best_test_accuracy"},
@@ -524,3 +524,9 @@ def test_dvc_reads_these_files_in_c_and_as_python_would(name: str) -> None:
     rewritten = StringIO()
     YAML().dump(YAML().load(text), rewritten)  # as `dvc exp run --set-param` does, which drops quotes
     assert reader.load(rewritten.getvalue()) == reader.load(text)
+
+
+def test_a_data_set_of_short_clips_has_a_tail_of_its_own() -> None:
+    params = loads({"datasets/esc10/source/tail": "reflect"})
+    assert params.windows_of("esc10") == params.windows.model_copy(update={"tail": "reflect"})
+    assert params.windows_of("demo") == params.windows

@@ -41,7 +41,7 @@ class Counts:
 
 def count_dataset(params: Params, dataset: str, root: Path = Path()) -> Counts | None:
     """Count a data set: from data/splits, else from data/clips, else from params; None where nothing says."""
-    source, cut = params.datasets[dataset].source, params.windows
+    source, cut = params.datasets[dataset].source, params.windows_of(dataset)
     clips_file, splits = root / "data/clips" / dataset / "clips.csv", root / "data/splits" / dataset
 
     def windows_of(seconds: float) -> int:

@@ -108,7 +108,8 @@ class Synthetic(Section):
 class Source(Section):
     """What a data set is and where it comes from: exactly one of `archives`, `synthetic`, `path`.
 
-    Whatever can change a result has no default here: DVC sees params.yaml, not this file.
+    Whatever can change a result has no default here: DVC sees params.yaml, not this file. `tail` is for clips shorter
+    than a window, in place of windows.tail.
     """
 
     archives: list[Archive] | None = None
@@ -124,6 +125,7 @@ class Source(Section):
     name: str | None = None
     folds: Annotated[int, Field(ge=3)] | None = None
     fold_seed: Seed | None = None
+    tail: Literal["drop", "reflect"] | None = None
     lists: SplitLists | None = None
     known_repetitions: dict[Name, list[Annotated[list[str], Field(min_length=2)]]] = Field(default_factory=dict)
 

@@ -62,6 +62,11 @@ class Params(Section):
     training_precision: Literal["auto", "bf16", "fp32"]
     versions: dict[str, str]
 
+    def windows_of(self, dataset: str) -> Windows:
+        """How clips of a data set are cut: `windows`, with the data set's own tail if it has one."""
+        tail = self.datasets[dataset].source.tail
+        return self.windows if tail is None else self.windows.model_copy(update={"tail": tail})
+
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
         if numbered := [name for name in self.splits if re.search(r"_\d+$", name)]:

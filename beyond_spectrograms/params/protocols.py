@@ -15,7 +15,7 @@ class Protocol(Section):
     `class_weights`: balanced = the loss of a window counts the less, the more training windows its class has.
     """
 
-    classifier: Literal["conv1d", "conv2d", "mean_linear"]
+    classifier: Literal["conv1d", "conv2d", "mean_linear", "kmeans"]
     split: str
     standardize: bool
     shuffle_labels: bool

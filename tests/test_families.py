@@ -1,0 +1,106 @@
+"""A family is trained, continued and scored by the same stages as the other classifiers: K-means stands for all."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import separable
+import torch
+from separable import run_stage
+from test_training import PROTOCOL
+
+from beyond_spectrograms import training
+from beyond_spectrograms.classifiers import CLASSIFIERS, family_of
+from beyond_spectrograms.prototypes import FAMILIES
+from beyond_spectrograms.prototypes.clusters import best_by_class, name_clusters
+from beyond_spectrograms.runs import Job, history_columns, read_history
+from beyond_spectrograms.training import train
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """Three classes on levels far apart, 60 windows [4 bands, 6 frames], to be found by three clusters."""
+    targets = np.arange(60) % 3
+    values = np.random.default_rng(0).standard_normal((60, 4, 6)) + 10 * targets[:, None, None]
+    folder = tmp_path / "features"
+    folder.mkdir()
+    np.save(folder / "features.npy", values.astype(np.float32))
+    (folder / "index.json").write_text("{}")
+    parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
+    recipe = PROTOCOL.model_copy(update={"classifier": "kmeans", "epochs": 3, "standardize": False})
+    return Job(folder, targets, parts, ("a", "b", "c"), None, recipe, 3, 1, 0, "cpu", tmp_path / "work")
+
+
+def test_the_paper_s_classifiers_have_no_family() -> None:
+    assert [family_of(name) for name in CLASSIFIERS] == [None] * len(CLASSIFIERS)
+
+
+def test_a_family_s_own_code_marks_its_runs_and_no_others(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paper = replace(job, protocol=PROTOCOL)
+    marks = job.mark(), paper.mark()
+    (tmp_path / "edited.py").write_text("edited = True\n")
+    edited = replace(FAMILIES["kmeans"], code=(*FAMILIES["kmeans"].code, tmp_path / "edited.py"))
+    monkeypatch.setitem(FAMILIES, "kmeans", edited)
+    assert job.mark() != marks[0]
+    assert paper.mark() == marks[1]
+
+
+def test_a_family_s_run_is_the_same_again_and_after_a_stop(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, stopped = replace(job, work=tmp_path / "again"), replace(job, work=tmp_path / "stopped")
+    train(job)
+    train(again)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    save = training._save_checkpoint
+
+    def stop(mine: Job, state: training.State, mark: str) -> None:
+        save(mine, state, mark)
+        if len(state.course.history) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_save_checkpoint", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped)
+    monkeypatch.setattr(training, "_save_checkpoint", save)
+    train(stopped)
+    results = [(each.work / f"{each.name}.safetensors").read_bytes() for each in (job, again, stopped)]
+    assert results[0] == results[1] == results[2]
+    assert read_history(job) == read_history(again) == read_history(stopped)
+    assert [row["validation_accuracy"] for row in read_history(job)] == [1, 1, 1]
+    assert list(read_history(job)[0]) == ["fold", "seed", *history_columns(job.protocol)]
+
+
+def test_clusters_are_named_by_the_majority_of_their_training_windows() -> None:
+    clusters, targets = torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([2, 2, 0, 0, 0, 2])
+    # Cluster 2 has no window: it gets the majority of all, and of equal ones the first.
+    assert name_clusters(clusters, targets, 3, 3).tolist() == [2, 0, 0]
+
+
+def test_a_class_is_as_far_as_its_nearest_cluster_and_without_one_infinitely_far() -> None:
+    errors = torch.tensor([[3.0, 1.0, 2.0]])
+    assert best_by_class(errors, torch.tensor([2, 0, 2]), 3).tolist() == [[1.0, torch.inf, 2.0]]
+
+
+def test_stages_train_and_score_a_family_and_tell_what_it_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    separable.write(tmp_path, epochs=1)
+    params = json.loads(json.dumps(separable.yaml.safe_load((tmp_path / "params.yaml").read_text())))
+    params["protocols"]["clusters"] = {**params["protocols"]["fair"], "classifier": "kmeans"}
+    (tmp_path / "params.yaml").write_text(separable.yaml.safe_dump(params))
+    monkeypatch.chdir(tmp_path)
+    run_stage("train", "clusters", monkeypatch)
+    run_stage("evaluate", "clusters", monkeypatch)
+    scores = json.loads((tmp_path / "metrics/scores/demo/mel-clusters.json").read_text())
+    predictions = pd.read_csv(tmp_path / "plots/predictions/demo/mel-clusters.csv")
+    assert scores["reconstruction_error"] == pytest.approx(predictions["reconstruction_error"].mean(), rel=1e-5)
+    assert scores["adjusted_rand"] == scores["by_fold"][0]["adjusted_rand"] > 0.5
+    assert 0.5 < scores["adjusted_mutual_information"] <= 1
+    assert scores["clusters"] == predictions["cluster"].nunique()
+    assert scores["window_accuracy"] > 0.7
