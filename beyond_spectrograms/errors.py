@@ -16,16 +16,21 @@ class ProjectError(Exception):
     """Data, params, weights or results are not what they should be; the message says what to do."""
 
 
-def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage; a ProjectError ends it with its message and exit status 1.
-
-    How many seconds a stage took is kept in data/durations/<stage>-<arguments>.json, for the report page.
-    """
-    began = time.perf_counter()
+def run(main: Callable[[], None]) -> None:
+    """Run a program; a ProjectError ends it with its message and exit status 1."""
     try:
         main()
     except ProjectError as error:
         sys.exit(str(error))
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run a stage as `run` does.
+
+    How many seconds a stage took is kept in data/durations/<stage>-<arguments>.json, for the report page.
+    """
+    began = time.perf_counter()
+    run(main)
     program = Path(sys.argv[0])
     if program.parent.name == "stages" and not any(argument.startswith("-") for argument in sys.argv[1:]):
         name = "-".join([program.stem, *sys.argv[1:]])
