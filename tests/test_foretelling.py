@@ -141,6 +141,10 @@ def test_the_grid_is_foretold_by_arithmetic_and_what_is_done_is_left_out(params:
     assert cells["featurize", "esc10-mel"].forecast == Forecast(
         50, 50.0, Rate(0.01, 0.01).seconds(50), 50 * 38_400, GIB
     )
+    half = params.model_copy(update={"features": params.features.model_copy(update={"dtype": "float16"})})
+    halved = next(cell for cell in foretell_grid(half, counts, calibration(half), set()) if cell.name == "esc10-mel")
+    assert halved.forecast is not None
+    assert halved.forecast.disk_bytes == 50 * 19_200
     # 2 seeds of 5 folds, capped at 50 epochs: 300 training windows an epoch, 5 runs on each of 2 cores
     train = cells["train", "esc10-mel-fair"].forecast
     assert train is not None

@@ -37,7 +37,7 @@ def test_the_stages_do_what_was_foretold_from_params(start_stage: StartStage) ->
 
     features = json.loads(Path("metrics/features/demo/log_mel.json").read_text())
     assert (features["windows"], features["computed_windows"]) == (foretold.windows, foretold.windows)
-    assert features["bytes"] == feature_bytes(foretold.windows, (128, 173)) == features["foretold"]["disk_bytes"]
+    assert features["bytes"] == feature_bytes(foretold.windows, (128, 173), 4) == features["foretold"]["disk_bytes"]
     array = Path("data/features/demo/log_mel/features.npy")
     assert 0 <= array.stat().st_size - features["bytes"] < 1000  # the header
     training = json.loads(Path("metrics/training/demo/log_mel-paper.json").read_text())

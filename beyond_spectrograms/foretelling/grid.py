@@ -8,6 +8,8 @@ from functools import partial
 from itertools import groupby, product
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from beyond_spectrograms.foretelling.counts import Counts
 from beyond_spectrograms.foretelling.forecasts import Forecast, Rate, Seconds, amount
 from beyond_spectrograms.foretelling.pilot_training import Pilot, foretell_training
@@ -106,8 +108,8 @@ def foretell_grid(
                 yield cell(f"evaluate{suffix}", f"{dataset}-{name}-{protocol}", test)
 
 
-def feature_bytes(windows: int, shape: Shape, itemsize: int = 4) -> int:
-    """Size of an array of features [windows, bands, frames], float32 unless said otherwise."""
+def feature_bytes(windows: int, shape: Shape, itemsize: int) -> int:
+    """Size of an array of features [windows, bands, frames] of numbers of `itemsize` bytes."""
     return windows * shape[0] * shape[1] * itemsize
 
 
@@ -124,7 +126,8 @@ def _featurize(params: Params, measured: Calibration, name: str, known: Counts) 
     seconds = None
     if encoded.rate is not None:
         seconds = _spread(encoded.rate.seconds(known.windows), known) + _start("featurize", measured)
-    return Forecast(known.windows, sound, seconds, feature_bytes(known.windows, encoded.shape), encoded.memory_bytes)
+    size = feature_bytes(known.windows, encoded.shape, np.dtype(params.features.dtype).itemsize)
+    return Forecast(known.windows, sound, seconds, size, encoded.memory_bytes)
 
 
 def _train(
