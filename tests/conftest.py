@@ -47,6 +47,11 @@ def repository() -> Path:
     return REPOSITORY
 
 
+@pytest.fixture
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def noise() -> Callable[..., Waveform]:
     """Make white noise at about -20 dBFS, [samples]; another seed is another sound."""

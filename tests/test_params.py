@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import tomllib
 import warnings
 from io import StringIO
@@ -11,13 +10,13 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 from ruamel.yaml import YAML
+from shipped_params import DELETED, SHIPPED, loads, refusal
 
 from beyond_spectrograms.audio import FORMATS
 from beyond_spectrograms.params import (
     SAMPLE_RATES,
     Encodec,
     Mel,
-    Params,
     ParamsError,
     SoundStream,
     load_params,
@@ -25,37 +24,7 @@ from beyond_spectrograms.params import (
 )
 from beyond_spectrograms.params.representations import BITRATES
 
-DELETED = object()
-SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-KNOWN = {
-    section: f"Choose from {', '.join(SHIPPED[section])}." for section in ("protocols", "representations", "weights")
-}
-
-
-def loads(changes: dict[str, Any]) -> Params:
-    """Load the shipped params with some values replaced, each named by its path of keys."""
-    params = copy.deepcopy(SHIPPED)
-    for where, value in changes.items():
-        section, keys = params, where.split("/")
-        for key in keys[:-1]:
-            section = section[int(key) if isinstance(section, list) else key]
-        if value is DELETED:
-            del section[keys[-1]]
-        else:
-            section[keys[-1]] = value
-    Path("changed.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
-    return load_params(Path("changed.yaml"))
-
-
-def refusal(changes: dict[str, Any]) -> str:
-    with pytest.raises(ParamsError) as caught:
-        loads(changes)
-    return str(caught.value)
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 
 
 def test_the_shipped_params_load_and_hold_the_papers_numbers(repository: Path) -> None:
@@ -237,175 +206,6 @@ def test_an_integer_serves_where_a_real_number_is_meant() -> None:
     assert loads({"windows/length_s": 2}).windows.length_s == 2.0
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {"representations/mel/kind": "mfcc"},
-            "representations.mel: unknown kind 'mfcc'. Choose from encodec, mel, soundstream.",
-        ),
-        (
-            {"grid/datasets": ["esc10", "esc100"]},
-            "grid.datasets: 'esc100' is not defined. Choose from demo, esc10, esc50, gtzan_music_speech, gtzan_genres.",
-        ),
-        (
-            {"grid/representations": ["mell"]},
-            f"grid.representations: 'mell' is not defined. {KNOWN['representations']}",
-        ),
-        (
-            {"ablations/representations": ["mell"]},
-            f"ablations.representations: 'mell' is not defined. {KNOWN['representations']}",
-        ),
-        (
-            {"ablations/protocols": ["unfair"]},
-            f"ablations.protocols: 'unfair' is not defined. {KNOWN['protocols']}",
-        ),
-        (
-            {"claims/baselines": ["mel", "mell"]},
-            f"claims.baselines: 'mell' is not defined. {KNOWN['representations']}",
-        ),
-        ({"claims/ladder": ["paper", "unfair"]}, f"claims.ladder: 'unfair' is not defined. {KNOWN['protocols']}"),
-        ({"demo/protocols": ["unfair"]}, f"demo.protocols: 'unfair' is not defined. {KNOWN['protocols']}"),
-        ({"run/protocol": "unfair"}, f"run.protocol: 'unfair' is not defined. {KNOWN['protocols']}"),
-        (
-            {"representations/encodec_24khz/weights": "best"},
-            f"representations.encodec_24khz.weights: 'best' is not defined. {KNOWN['weights']}",
-        ),
-        (
-            {"representations/soundstream_3200bps/weights": ["soundstream_encoder", "best"]},
-            f"representations.soundstream_3200bps.weights: 'best' is not defined. {KNOWN['weights']}",
-        ),
-        (
-            {"protocols/fair/split": "random"},
-            "protocols.fair.split: 'random' is not defined. Choose from window, source.",
-        ),
-    ],
-)
-def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str, Any], message: str) -> None:
-    assert refusal(changes) == f"changed.yaml: {message}"
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"splits/window/fractions": [0.6, 0.2, 0.1]}, "splits.window: fractions add up to 0.9, not 1"),
-        ({"splits/window/seed": DELETED}, "splits.window: seed belongs to kind window, and only there"),
-        (
-            {"splits/source/fractions": [0.6, 0.2, 0.2]},
-            "splits.source: fractions belongs to kind window, and only there",
-        ),
-        (
-            {"representations/encodec_24khz/seed": 0},
-            "representations.encodec_24khz: seed belongs to weights: untrained, and only there",
-        ),
-        (
-            {"representations/encodec_24khz_untrained/seed": DELETED},
-            "representations.encodec_24khz_untrained: seed belongs to weights: untrained, and only there",
-        ),
-        ({"protocols/paper/patience": 3}, "protocols.paper: patience needs select: best_validation_loss"),
-        ({"protocols/paper/seeds": [0, 1, 0]}, "protocols.paper: seeds [0, 1, 0] name one twice"),
-        (
-            {"claims/baselines": ["mel", "soundstream"]},
-            "claims.baselines: 'soundstream' is no spectrogram; codecs are compared with spectrograms",
-        ),
-        ({"claims/baselines": ["mel", "mel"]}, "claims.baselines names one twice: mel, mel"),
-        ({"claims/ladder": ["paper", "fair", "paper"]}, "claims.ladder names one twice: paper, fair, paper"),
-        (
-            {"ablations/representations": [], "claims/baselines": ["mel", "log_mel_75hz"]},
-            "claims.baselines: 'log_mel_75hz' is in neither grid.representations nor ablations.representations, and "
-            "codecs are compared with it",
-        ),
-        (
-            {"ablations/representations": ["log_mel_75hz", "mel"]},
-            "ablations.representations: 'mel' is in grid.representations as well",
-        ),
-        (
-            {"representations/log_mel_75hz/pooled_frame_rate": 80},
-            "representations.log_mel_75hz: pooled_frame_rate 80 must divide sample_rate 22050 and be at most its "
-            "172.266 frames per second",
-        ),
-        (
-            {"representations/log_mel_75hz/pooled_frame_rate": 175},
-            "representations.log_mel_75hz: pooled_frame_rate 175 must divide sample_rate 22050 and be at most its "
-            "172.266 frames per second",
-        ),
-        (
-            {"representations/encodec_24khz/codes": True},
-            "representations.encodec_24khz: codes need a bitrate",
-        ),
-        (
-            {"representations/soundstream/codes": True},
-            "representations.soundstream: codes need a bitrate",
-        ),
-        (
-            {"representations/encodec_24khz/bitrate": 9200},
-            "representations.encodec_24khz: bitrate is 9200 bits per second. "
-            "Choose from 1500, 3000, 6000, 12000, 24000.",
-        ),
-        (
-            {"representations/encodec_48khz/bitrate": 1500},
-            "representations.encodec_48khz: bitrate is 1500 bits per second. Choose from 3000, 6000, 12000, 24000.",
-        ),
-        (
-            {"representations/soundstream_9200bps/bitrate": 9201},
-            "representations.soundstream_9200bps: bitrate is 9201 bits per second. Choose from 3200, 6000, 9200.",
-        ),
-        (
-            {"representations/encodec_24khz_untrained/bitrate": 6000},
-            "representations.encodec_24khz_untrained: an untrained quantiser's codebooks are all zero: leave bitrate "
-            "out",
-        ),
-        (
-            {"representations/soundstream_9200bps/weights": "soundstream_encoder"},
-            "representations.soundstream_9200bps: weights name 1 files, and with a bitrate there are 2: the encoder's "
-            "and the quantiser's",
-        ),
-        (
-            {"representations/soundstream/weights": ["soundstream_encoder", "soundstream_quantizer"]},
-            "representations.soundstream: weights name 2 files, and without a bitrate there are 1: the encoder's",
-        ),
-        (
-            {"representations/soundstream/weights": "untrained"},
-            "representations.soundstream: weights name 0 files, and without a bitrate there are 1: the encoder's",
-        ),
-        (
-            {"datasets/demo/source/path": "~/x"},
-            "datasets.demo.source: needs exactly one of archives, synthetic, path; has synthetic, path",
-        ),
-        (
-            {"datasets/demo/source/synthetic": DELETED},
-            "datasets.demo.source: needs exactly one of archives, synthetic, path; has none",
-        ),
-        ({"datasets/esc10/source/members": DELETED}, "datasets.esc10.source: archives and members go together"),
-        (
-            {"datasets/esc10/source/members": "(?P<file>.*)"},
-            "datasets.esc10.source: members has no (?P<label>...), and there is no label_table",
-        ),
-        ({"datasets/esc10/source/name": "[a-z]"}, "datasets.esc10.source: name has no (?P<group>...)"),
-        (
-            {"datasets/esc10/source/name": "("},
-            "datasets.esc10.source: name is not a regular expression: missing ), unterminated subpattern at position 0",
-        ),
-        ({"datasets/demo/source/folds": DELETED}, "datasets.demo.source: folds is missing: it deals the folds"),
-        ({"datasets/demo/source/fold_seed": DELETED}, "datasets.demo.source: fold_seed is missing: it deals the folds"),
-        (
-            {"datasets/esc10/source/folds": 5},
-            "datasets.esc10.source: folds has no use: folds or lists are published",
-        ),
-        (
-            {"splits/window_2": {"kind": "source"}},
-            "splits.window_2: a name that ends in _<number> is that of a fold of a split",
-        ),
-        (
-            {"datasets/esc10/source/manifest_sha256": DELETED, "datasets/esc10/source/clips": DELETED},
-            "datasets.esc10.source: an archive without sha256 needs clips and classes, or manifest_sha256",
-        ),
-    ],
-)
-def test_values_that_contradict_each_other_are_refused(changes: dict[str, Any], message: str) -> None:
-    assert refusal(changes) == f"changed.yaml: {message}"
-
-
 def test_other_versions_than_those_the_results_were_made_with_are_refused() -> None:
     assert refusal({"versions/torch": "1.0", "versions/nothing": "2.0"}) == (
         "changed.yaml: versions.torch: 1.0 is wanted, 2.11.0 is installed. Install what pyproject.toml pins, or change "
@@ -425,45 +225,6 @@ def test_every_fault_has_its_own_line() -> None:
         "changed.yaml: windows.tail: Input should be 'drop' or 'reflect', not 'pad'\n"
         "changed.yaml: device: Input should be 'auto', 'cpu' or 'cuda', not 'gpu'"
     )
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {"protocols/fair/learning_rate": "1.5E-3"},
-            "protocols.fair.learning_rate: Input should be a valid number, not '1.5E-3' "
-            "(YAML reads that as text: write 0.001 or 1.0e-3)",
-        ),
-        (
-            {"representations/mel/kind": DELETED},
-            "representations.mel: no kind. Choose from encodec, mel, soundstream.",
-        ),
-        (
-            {"windows/length_s": 0.25},
-            "windows: length_s 0.25 is not a whole number of samples at 22050 Hz; take a multiple of 0.02",
-        ),
-        (
-            {"splits/window/seed": -1},
-            "splits.window.seed: Input should be greater than or equal to 0, not -1",
-        ),
-        (
-            {"datasets/demo/source/synthetic/seconds": 0.5},
-            "datasets.demo.source.synthetic.seconds: Input should be greater than or equal to 1, not 0.5",
-        ),
-        (
-            {"protocols/fair/seeds": [0, -1]},
-            "protocols.fair.seeds.1: Input should be greater than or equal to 0, not -1",
-        ),
-        ({"windows/length_s": float("inf")}, "windows.length_s: Input should be a finite number, not inf"),
-        (
-            {"splits/window/fractions": [1.4, -0.2, -0.2]},
-            "splits.window: fractions are 1.4, -0.2, -0.2; none may be negative",
-        ),
-    ],
-)
-def test_what_slipped_through(changes: dict[str, Any], message: str) -> None:
-    assert refusal(changes) == f"changed.yaml: {message}"
 
 
 def test_params_that_are_missing_or_not_yaml_are_an_error() -> None:
