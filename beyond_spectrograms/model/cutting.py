@@ -146,8 +146,9 @@ class CutSound:
 def _store(samples: Waveform) -> Waveform:
     """Limit and round samples as the pipeline's clips are, which stand in 24-bit FLAC files.
 
-    A coarsely quantised encoder such as SoundStream's answers to the last bit. libsndfile's flac.c writes full scale as
-    2^23 - 1 and reads 2^23 as full scale.
+    A coarsely quantised encoder such as SoundStream's answers to the last bit. Full scale is 2^23, which is one more
+    than 24 bits can hold.
     """
-    stored: Waveform = np.rint(np.clip(samples, -1, 1) * np.float32(0x7FFFFF)) / np.float32(0x800000)
+    limited = np.clip(samples, -1, 1) * np.float32(1 << 23)
+    stored: Waveform = np.minimum(np.rint(limited), (1 << 23) - 1) / np.float32(1 << 23)
     return stored
