@@ -56,9 +56,9 @@ def test_borders_are_halfway_between_the_centres_of_windows() -> None:
         seconds=4.3,
         smoothing="none",
     )
-    assert [(s.start_s, s.end_s, s.label) for s in segments] == [(0, 2.25, "a"), (2.25, 3.25, "b"), (3.25, 4.3, None)]
+    assert [(s.start_s, s.end_s, s.label) for s in segments] == [(0, 2.25, "a"), (2.25, 3.0, "b"), (3.0, 4.3, None)]
     assert segments[0].probability == pytest.approx(0.9)
-    assert segments[2] == Segment(3.25, 4.3, None, None)
+    assert segments[2] == Segment(3.0, 4.3, None, None)
 
 
 @pytest.mark.parametrize("smoothing", ["none", "median", "viterbi"])

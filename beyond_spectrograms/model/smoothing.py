@@ -74,14 +74,16 @@ def find_segments(
 ) -> tuple[Segment, ...]:
     """Merge neighbouring windows of one class; the border between two is halfway between their centres.
 
-    Silent windows say nothing about the class and are segments of their own, without a label. Segments have no gaps,
-    and go from 0 to `seconds`.
+    Silent windows say nothing about the class and are segments of their own, without a label, from the start of the
+    first to the end of the last: all of a silent window is silent. Segments have no gaps, and go from 0 to `seconds`.
     """
     uniform = np.float32(1 / len(classes))
     chosen = smooth(np.where(silent[:, None], uniform, probabilities), smoothing, hop_s, length_s)
     chosen = np.where(silent, -1, chosen)
     firsts = np.flatnonzero(np.append(True, chosen[1:] != chosen[:-1]))
-    borders = (starts_s[firsts[1:] - 1] + starts_s[firsts[1:]] + length_s) / 2
+    before, after = firsts[1:] - 1, firsts[1:]
+    borders = (starts_s[before] + starts_s[after] + length_s) / 2
+    borders = np.where(silent[after], starts_s[after], np.where(silent[before], starts_s[before] + length_s, borders))
     times = [0.0, *np.minimum(borders, seconds).tolist(), seconds]
     segments = []
     for (start, end), (first, past) in zip(pairwise(times), pairwise([*firsts.tolist(), len(chosen)]), strict=True):

@@ -141,11 +141,11 @@ class Model:
         >>> from beyond_spectrograms import load_model
         >>> model = load_model(example_model)
         >>> time = np.arange(4 * 44_100) / 44_100
-        >>> sound = 0.5 * np.sin(2 * np.pi * np.where(time < 2, 300, 4000) * time)
+        >>> sound = 0.5 * np.sin(2 * np.pi * np.where(time < 2.25, 300, 4000) * time)
         >>> for part in model.segment(sound, 44_100).segments:
         ...     print(part.start_s, part.end_s, part.label)
-        0.0 2.0 low
-        2.0 4.0 high
+        0.0 2.25 low
+        2.25 4.0 high
         """
         blocks = waveform if isinstance(waveform, Iterator) else [as_waveform(waveform)]
         sound = self.cut(blocks, sample_rate, self.check_segmenting(hop_s, smoothing))
@@ -166,11 +166,9 @@ class Model:
 
     def conclude(self, sound: CutSound, judged: Iterable[tuple[Batch, Probabilities]], smoothing: str) -> Segmentation:
         """Find the segments of a sound from all of its batches and what was said of them."""
-        batches, said = zip(*((_without_sound(batch), given) for batch, given in judged), strict=True)
-        starts_s, silent = (
-            np.concatenate([getattr(batch, name) for batch in batches]) for name in ("starts_s", "silent")
-        )
-        probabilities = np.concatenate(said)
+        # Not the batches themselves: hours of sound would not fit.
+        starts, silences, said = zip(*((batch.starts_s, batch.silent, given) for batch, given in judged), strict=True)
+        starts_s, silent, probabilities = np.concatenate(starts), np.concatenate(silences), np.concatenate(said)
         segments = find_segments(
             probabilities,
             silent,
@@ -208,11 +206,6 @@ def as_waveform(waveform: Any) -> Waveform:
     if samples.ndim == 2 and samples.shape[1] > samples.shape[0] > 0:
         raise ValueError(f"a waveform is [samples, channels]; {list(samples.shape)} looks like its transpose")
     return samples.astype(np.float32, copy=False)
-
-
-def _without_sound(batch: Batch) -> Batch:
-    """Keep where a batch's windows are, but not their samples: hours of them would not fit."""
-    return Batch(batch.starts_s, batch.windows[:0], batch.silent)
 
 
 @contextmanager
