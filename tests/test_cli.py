@@ -109,7 +109,11 @@ def test_all_formats_say_the_same(sounds: Path, run: Run) -> None:
 
 def test_globs_mean_files(sounds: Path, run: Run) -> None:
     status, output, errors = run("classify", sounds / "*.wav", sounds / "**/*.flac", "--format", "jsonl")
-    assert [Path(json.loads(line)["file"]).name for line in output.splitlines()] == ["a high.wav", "six.wav", "low.flac"]
+    assert [Path(json.loads(line)["file"]).name for line in output.splitlines()] == [
+        "a high.wav",
+        "six.wav",
+        "low.flac",
+    ]
     assert (status, errors) == (0, "")
 
 
@@ -224,7 +228,17 @@ def test_segment_refuses_what_it_cannot_do(tmp_path: Path, run: Run) -> None:
 
 def test_whoever_stops_reading_ends_it_quietly(tmp_path: Path, model: Path) -> None:
     files = [str(write(tmp_path / f"{number}.wav", tone(0.2, 400))) for number in range(3)]
-    command = [sys.executable, "-m", "beyond_spectrograms", "classify", "--model", str(model), "--format", "jsonl", *files]
+    command = [
+        sys.executable,
+        "-m",
+        "beyond_spectrograms",
+        "classify",
+        "--model",
+        str(model),
+        "--format",
+        "jsonl",
+        *files,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     reading, writing = os.pipe()
     os.close(reading)

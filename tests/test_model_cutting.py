@@ -87,7 +87,11 @@ def test_silent_windows_are_marked(noise: Noise) -> None:
     ("sound", "sample_rate", "message"),
     [
         (np.zeros(0, np.float32), 16_000, "empty: a header but no samples"),
-        (np.ones(800, np.float32), 16_000, "0.050 s long; the shortest that is classified is 0.1 s, a tenth of a window"),
+        (
+            np.ones(800, np.float32),
+            16_000,
+            "0.050 s long; the shortest that is classified is 0.1 s, a tenth of a window",
+        ),
         (np.full(9000, np.nan, np.float32), 16_000, "samples that are not finite (NaN or infinite) after 0.000 s"),
         (np.ones(9000, np.float32), 900, "sample rate 900 Hz; plausible is 4000 to 192000 Hz"),
     ],

@@ -74,8 +74,8 @@ def test_a_changed_file_is_refused(folder: Path) -> None:
 def test_another_version_is_refused(folder: Path, version: object) -> None:
     edit(folder, lambda card: card.update(version=version))
     assert refusal(folder) == (
-        f"{folder}/card.json: version {version!r} of the format; this program reads 1. Use the beyond-spectrograms that "
-        "exported the model, or export it again with this one."
+        f"{folder}/card.json: version {version!r} of the format; this program reads 1. Use the beyond-spectrograms "
+        "that exported the model, or export it again with this one."
     )
 
 
@@ -160,7 +160,7 @@ def test_an_untrained_encoder_is_announced(tmp_path: Path) -> None:
     encoder = {"name": "encodec_24khz_untrained", "record": record, "sample_rate": 24000, "channels": 1}
     encoder |= {"bands": 16, "frames": 75, "packages": {}}
     folder = models.write_model(tmp_path / "model", representation=encoder, untrained_encoder=True)
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="untrained") as warned:
         load_model(folder, device="cpu")
     assert [str(warning.message) for warning in warned] == [
         f"{folder}: the encoder of encodec_24khz_untrained is untrained, its weights are random: a control, and no "
@@ -187,8 +187,12 @@ def test_the_package_stays_light_until_a_model_is_loaded() -> None:
     import subprocess
     import sys
 
-    code = "import sys, beyond_spectrograms; print(sorted({'torch', 'librosa', 'numpy', 'pydantic'} & set(sys.modules)))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=models.REPOSITORY)
+    code = (
+        "import sys, beyond_spectrograms; print(sorted({'torch', 'librosa', 'numpy', 'pydantic'} & set(sys.modules)))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=models.REPOSITORY
+    )
     assert told.stdout == "[]\n"
     with warnings.catch_warnings():
         import beyond_spectrograms

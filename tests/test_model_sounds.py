@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -41,11 +42,8 @@ def pipe(path: Path, content: bytes) -> Path:
     os.mkfifo(path)
 
     def write() -> None:
-        with path.open("wb") as sink:
-            try:
-                sink.write(content)
-            except BrokenPipeError:
-                pass
+        with contextlib.suppress(BrokenPipeError), path.open("wb") as sink:
+            sink.write(content)
 
     threading.Thread(target=write, daemon=True).start()
     return path
