@@ -160,7 +160,7 @@ def test_a_model_that_is_not_whole_is_told_in_a_line(tmp_path: Path, capsys: Cap
 
 
 def test_segments_are_written_in_every_format(tmp_path: Path, run: Run) -> None:
-    parts = [tone(4.25, 400), tone(3.75, 4000), np.zeros(88_200, np.float32)]
+    parts = [tone(4.25, 400), tone(3.5, 4000), np.zeros(99_225, np.float32)]
     file = write(tmp_path / "sound.wav", np.concatenate(parts))
     assert run("segment", file, "--format", "audacity") == (
         0,
