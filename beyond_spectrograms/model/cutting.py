@@ -129,9 +129,9 @@ class CutSound:
         inside = (
             int((self.seconds - self.length_s) / self.hop_s + 1e-9) + 1 if self.seconds > self.length_s - 1e-9 else 0
         )
-        starts = np.arange(done, min(inside, done + BATCH)) * self.hop_s
+        starts = np.arange(done, min(inside, done + BATCH), dtype=np.float64) * self.hop_s
         ends = np.rint(starts * self._form.sample_rate) + self._samples
-        return starts[ends <= samples]
+        return starts[: int((ends <= samples).sum())]
 
     def _batch(self, kept: Waveform, starts: npt.NDArray[np.float64], origin: int) -> Batch:
         firsts = [round(start * self._form.sample_rate) - origin for start in starts.tolist()]

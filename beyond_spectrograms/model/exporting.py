@@ -6,12 +6,11 @@ import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beyond_spectrograms.model.card import FORMAT, VERSION, Card, Encoder, ModelError, Recipe, Scores, Training
+from beyond_spectrograms.model.card import Card, Encoder, ModelError, Recipe, Scores, Training
 from beyond_spectrograms.model.folder import CLASSIFIER_FILE, describe_file, read_weights_record, save_model
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.params.datasets import Source
@@ -51,8 +50,8 @@ def export_cell(
     encoder = create_representation(representation, record, paths)
     samples = round(params.windows.length_s * encoder.form.sample_rate)
     card = Card(
-        format=FORMAT,
-        version=VERSION,
+        format="beyond-spectrograms model",
+        version=1,
         classes=notes["classes"],
         windows=params.windows,
         representation=Encoder(
@@ -147,7 +146,7 @@ def _commit(path: Path) -> str | None:
     return None if changed else ask("log", "-1", "--format=%H", "--", str(path)) or None
 
 
-def _remarks(recipe: dict[str, Any], notes: dict[str, Any]) -> Sequence[str]:
+def _remarks(recipe: dict[str, Any], notes: dict[str, Any]) -> list[str]:
     remarks = [remark for key, remark in REMARKS.items() if recipe[key]]
     if notes["diverged_at_epoch"] is not None:
         remarks.append(f"training diverged at epoch {notes['diverged_at_epoch']}; this is epoch {notes['epoch']}")

@@ -64,7 +64,9 @@ class MelGraph(nn.Module):
         self.register_buffer("filters", torch.from_numpy(filters[:, :, None]))
         self.padding = record.n_fft // 2  # frames are centred, with zeros around the window
         self.decibels = record.scale == "db"
-        self.pool = nn.Identity() if record.pooled_frame_rate is None else _Pool(record, samples)
+        pooled = record.pooled_frame_rate
+        before = 1 + samples // record.hop_length
+        self.pool = nn.Identity() if pooled is None else _Pool(before, samples * pooled // record.sample_rate)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Give [windows, bands, frames]."""
@@ -79,11 +81,10 @@ class MelGraph(nn.Module):
 class _Pool(nn.Module):
     """The mean over time of representations/mel.pool, as a matrix [frames before, frames]."""
 
-    def __init__(self, record: Mel, samples: int) -> None:
+    def __init__(self, before: int, frames: int) -> None:
         from beyond_spectrograms.representations.mel import pool
 
         super().__init__()
-        before, frames = 1 + samples // record.hop_length, samples * record.pooled_frame_rate // record.sample_rate
         self.register_buffer("mean", torch.from_numpy(pool(np.eye(before, dtype=np.float32)[None], frames)[0]))
 
     def forward(self, values: Tensor) -> Tensor:
@@ -103,7 +104,7 @@ def export_onnx(model: Model, path: Path) -> None:
     import onnx
 
     samples = round(model.card.windows.length_s * model.card.representation.sample_rate)
-    whole = nn.Sequential(MelGraph(cast("Mel", record), samples), *model.network, nn.Softmax(1)).cpu().eval()
+    whole = nn.Sequential(MelGraph(cast("Mel", record), samples), model.network, nn.Softmax(1)).cpu().eval()
     with warnings.catch_warnings():  # of torch's own making: its exporter uses what torch calls outdated
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -28,7 +28,8 @@ def smooth(probabilities: Probabilities, smoothing: str, hop_s: float, length_s:
       likely beforehand), to the power hop / length: so that windows that overlap do not count a sound twice.
     """
     if smoothing == "none" or len(probabilities) < 2:
-        return probabilities.argmax(axis=1)
+        best: Labels = probabilities.argmax(axis=1)
+        return best
     if smoothing == "median":
         from scipy.ndimage import median_filter
 

@@ -139,7 +139,7 @@ def _piped(start: bytes, rest: IO[bytes]) -> Iterator[int]:
 
 def _bytes_a_frame(header: soundfile.SoundFile) -> int:
     widths = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
-    return header.channels * widths.get(header.subtype, 1)
+    return int(header.channels) * widths.get(header.subtype, 1)
 
 
 def _ends_ogg_stream(file: IO[bytes]) -> bool:

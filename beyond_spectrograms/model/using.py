@@ -78,7 +78,7 @@ class Model:
     def judge(self, batch: Batch) -> Probabilities:
         """Give each window's probabilities [windows, classes]."""
         # Hours of digital silence are common in what is recorded or piped; all its windows are one.
-        heard = batch.windows.any(axis=(1, 2))
+        heard = np.asarray(batch.windows.any(axis=(1, 2)))
         result = np.empty((len(heard), len(self.classes)), np.float32)
         if heard.any():
             result[heard] = self._judge(batch.windows[heard])
