@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from beyond_spectrograms.audio import SAMPLE_RATES, SILENCE_PEAK, BadAudioError, Format, Waveform, window_starts
 
-BATCH = 64  # windows encoded and classified at a time
+BATCH = 32  # windows encoded and classified at a time
 BLOCK = 1 << 18  # samples resampled at a time: bounds what a long block takes
 SHORTEST = 0.1  # of a window: a shorter clip would be little but its own echo
 

@@ -14,7 +14,7 @@ from beyond_spectrograms.model.results import Classification
 from beyond_spectrograms.model.sounds import STDIN, open_sound
 from beyond_spectrograms.model.using import Model, Tally
 
-DEPTH = 4  # batches decoded ahead: 64 windows each, at most 25 MB
+DEPTH = 2  # batches decoded ahead: 32 windows each, at most 12 MB
 # Of the formats libsndfile reads; what else lies in a folder is left alone. A file named outright is always tried.
 SUFFIXES = {
     *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".au", ".snd", ".aif", ".aiff", ".aifc", ".caf"),

@@ -114,10 +114,11 @@ def _draw_spectrogram(axes: Axes, spectrogram: Spectrogram, seconds: float) -> N
 
 
 def _draw_bar(axes: Axes, found: Segmentation, colours: dict[str, Any]) -> None:
+    edge = "black" if len(found.segments) <= 100 else "none"  # of so many, edges would hide the colours
     for part in found.segments:
         width = part.end_s - part.start_s
         colour = "white" if part.label is None else colours[part.label]
-        axes.barh(0, width, left=part.start_s, height=1, color=colour, edgecolor="black", linewidth=0.5)
+        axes.barh(0, width, left=part.start_s, height=1, color=colour, edgecolor=edge, linewidth=0.5)
         if part.label is not None and width > 0.012 * len(part.label) * found.seconds:
             axes.text(part.start_s + width / 2, 0, part.label, ha="center", va="center", fontsize="x-small")
     axes.set(yticks=[], ylim=(-0.5, 0.5))
