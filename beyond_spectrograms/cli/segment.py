@@ -1,0 +1,81 @@
+"""`segment FILE`: what is where in a file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from beyond_spectrograms.cli.common import Commands, add_model_options, load
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.model import Segmentation
+
+DESCRIPTION = """
+Find what is where in a sound: windows slide over it, what the classifier says of them is smoothed (viterbi: a hidden
+Markov model in which a sound lasts 5 s on average; median: a running median over 2.5 s; none), and neighbours of one
+class are merged. Any length: the file is read as a stream.
+"""
+FORMATS = ("table", "json", "csv", "audacity", "textgrid")
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("segment", help="what is where in a file", description=DESCRIPTION)
+    parser.add_argument("file", type=Path, metavar="FILE", help="an audio file, or - for standard input")
+    add_model_options(parser)
+    parser.add_argument("--hop", type=float, metavar="SECONDS", help="from window to window (default: half a window)")
+    parser.add_argument("--smoothing", choices=["viterbi", "median", "none"], default="viterbi")
+    parser.add_argument("--format", choices=FORMATS, default="table")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write there, not to standard output")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw spectrogram, probabilities and segments")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Segment; give the exit status."""
+    from beyond_spectrograms.audio import BadAudioError
+    from beyond_spectrograms.files import write_text
+    from beyond_spectrograms.model.ahead import ahead
+    from beyond_spectrograms.model.many import DEPTH
+    from beyond_spectrograms.model.sounds import open_sound
+    from beyond_spectrograms.model.timeline import Spectrogram, draw_timeline
+
+    model = load(options)
+    try:
+        hop_s = model.check_segmenting(options.hop, options.smoothing)
+    except ValueError as error:
+        print(f"--hop: {error}", file=sys.stderr)
+        return 2
+    picture = Spectrogram(model.representation.form.sample_rate, hop_s) if options.plot else None
+    try:
+        with open_sound(options.file) as file:
+            sound = model.cut(file.blocks(), file.sample_rate, hop_s)
+            batches = ahead(picture.watch(sound) if picture else iter(sound), DEPTH)
+            judged = ((batch, model.judge(batch)) for batch in batches)
+            found = model.conclude(sound, judged, options.smoothing)
+    except BadAudioError as error:
+        print(f"{options.file}: {error}", file=sys.stderr)
+        return 1
+    text = _writer(options.format, options.file)(found)
+    if options.out:
+        write_text(options.out, text)
+    else:
+        print(text, end="")
+    if picture:
+        draw_timeline(found, picture, options.plot)
+    return 0
+
+
+def _writer(form: str, file: Path) -> Callable[[Segmentation], str]:
+    from beyond_spectrograms.model import formats
+
+    return {
+        "table": formats.segment_table,
+        "json": lambda found: formats.segment_json(found, file),
+        "csv": lambda found: formats.csv_text(formats.SEGMENT_COLUMNS, formats.segment_rows(found), header=True),
+        "audacity": formats.audacity_labels,
+        "textgrid": formats.textgrid,
+    }[form]
