@@ -105,18 +105,28 @@ class Part:
 
 
 def run_epoch(
-    network: Network, part: Part, order: Tensor, batch_size: int, optimizer: torch.optim.Optimizer | None
+    network: Network,
+    part: Part,
+    order: Tensor,
+    batch_size: int,
+    optimizer: torch.optim.Optimizer | None,
+    *,
+    class_weights: Tensor | None = None,
 ) -> tuple[float, float]:
     """Go once over `order` [windows] of the part, training where there is an optimizer.
 
-    Dropout is as the layers' mode says. Gives accuracy and loss as means over all windows.
+    Dropout is as the layers' mode says. Gives accuracy and loss as means over all windows; where there are class
+    weights [classes], the loss of a window times that of its class.
     """
     right, loss_sum = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     with torch.set_grad_enabled(optimizer is not None):
         for places in torch.split(order, batch_size):
             windows, targets = part.batch(places)
             logits = network.logits(windows)
-            loss = nn.functional.cross_entropy(logits, targets)
+            if class_weights is None:
+                loss = nn.functional.cross_entropy(logits, targets)
+            else:  # not torch's weighted mean, which would depend on how the windows fall into batches
+                loss = nn.functional.cross_entropy(logits, targets, class_weights, reduction="sum") / len(targets)
             if optimizer is not None:
                 optimizer.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss)

@@ -118,6 +118,21 @@ def rows_of(job: Job) -> dict[str, npt.NDArray[np.int64]]:
     return rows
 
 
+def class_weights_of(job: Job, train_rows: npt.NDArray[np.int64]) -> torch.Tensor | None:
+    """Weights [classes] of the loss, None where the protocol has none.
+
+    As scikit-learn's `balanced`, windows / (classes * windows of the class); a class without training windows, of which
+    nothing can be learnt, gets 0.
+    """
+    import torch
+
+    if job.protocol.class_weights == "none":
+        return None
+    counts = np.bincount(job.targets[train_rows], minlength=len(job.classes))
+    balanced = len(train_rows) / (np.count_nonzero(counts) * counts.clip(min=1))
+    return torch.from_numpy(np.where(counts > 0, balanced, 0.0).astype(np.float32))
+
+
 def seeded_network(job: Job, features: Features, train_rows: npt.NDArray[np.int64]) -> torch.nn.Sequential:
     """Build the run's classifier; seeds torch's generator, so that what is drawn later is the run's own too."""
     import torch

@@ -77,7 +77,14 @@ def _stackable(layer: nn.Module) -> nn.Module:
 class Stack:
     """Stacked weights and optimizer state of all runs, and one step of them."""
 
-    def __init__(self, networks: list[nn.Sequential], protocol: Protocol, precision: str, device: torch.device) -> None:
+    def __init__(
+        self,
+        networks: list[nn.Sequential],
+        protocol: Protocol,
+        precision: str,
+        device: torch.device,
+        class_weights: Tensor,
+    ) -> None:
         self.runs, self.protocol, self.device = len(networks), protocol, device
         modules = [Stackable(network, precision) for network in networks]
         self._module = modules[0].to(device)
@@ -87,29 +94,33 @@ class Stack:
         self.best = {name: value.clone() for name, value in self.weights.items()}
         self.moments = [{name: torch.zeros_like(value) for name, value in self.weights.items()} for _ in BETAS]
         self.steps = torch.zeros(self.runs, device=device)
+        self._class_weights = class_weights.to(device)  # [runs, classes]
 
     def run_step(self, windows: Tensor, targets: Tensor, counted: Tensor, totals: Tensor, *, learn: bool) -> None:
         """Classify windows [runs, batch, bands, frames], add to totals [runs, 2] loss and number right, and learn.
 
         Targets and counted (1 for a window, 0 for padding) are [runs, batch]; all that changes does so in place.
         """
+        batch = (windows, targets, counted, self._class_weights.gather(1, targets))
         if learn:
             compute = vmap(grad_and_value(self._loss, has_aux=True), randomness="different")
-            gradients, (losses, right) = compute(self.weights, self._buffers, windows, targets, counted)
+            gradients, (losses, right) = compute(self.weights, self._buffers, batch)
             self._update(gradients, counted.any(1))
         else:
             with torch.no_grad():
                 compute = vmap(self._loss, randomness="different")
-                losses, right = compute(self.weights, self._buffers, windows, targets, counted)
+                losses, right = compute(self.weights, self._buffers, batch)
         totals += torch.stack([losses.detach() * counted.sum(1), right.detach()], 1)
 
     def _loss(
-        self, weights: Weights, buffers: Weights, windows: Tensor, targets: Tensor, counted: Tensor
+        self, weights: Weights, buffers: Weights, batch: tuple[Tensor, Tensor, Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Mean loss over one run's counted windows, and how many of them are right."""
+        """Mean loss over one run's counted windows, each times its class' weight, and how many of them are right."""
+        windows, targets, counted, weighing = batch
         logits = functional_call(self._module, (weights, buffers), (windows,))
+        losses = nn.functional.cross_entropy(logits, targets, reduction="none") * weighing
         # where, not a product: what padding gives may be infinite, and 0 times that is not a number
-        losses = torch.where(counted > 0, nn.functional.cross_entropy(logits, targets, reduction="none"), 0.0)
+        losses = torch.where(counted > 0, losses, 0.0)
         right = ((logits.argmax(1) == targets) * counted).sum()
         return losses.sum() / counted.sum().clamp(min=1), right
 

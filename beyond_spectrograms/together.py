@@ -24,6 +24,7 @@ from beyond_spectrograms.runs import (
     Course,
     Job,
     TrainingError,
+    class_weights_of,
     rows_of,
     seeded_network,
     write_result,
@@ -144,7 +145,7 @@ def train_together(jobs: list[Job], epochs_done: Synchronized[int] | None = None
     for job, mine in zip(jobs, rows, strict=True):
         networks.append(seeded_network(job, data.stored, mine["train"]))
         orders.append(torch.Generator().set_state(torch.get_rng_state()))  # as the run alone would go on drawing
-    stack = Stack(networks, jobs[0].protocol, jobs[0].precision, device)
+    stack = Stack(networks, jobs[0].protocol, jobs[0].precision, device, _class_weights(jobs, rows))
     courses = _resume(jobs, marks, stack, orders)
     training, validation = (
         Pass(stack, data, jobs, [mine[part] for mine in rows], learn=part == "train")
@@ -171,6 +172,12 @@ def train_together(jobs: list[Job], epochs_done: Synchronized[int] | None = None
     for run, (job, course, mark) in enumerate(zip(jobs, courses, marks, strict=True)):
         write_result(job, course, stack.result_of(run), mark)
     _checkpoint(jobs).unlink(missing_ok=True)
+
+
+def _class_weights(jobs: list[Job], rows: list[dict[str, npt.NDArray[np.int64]]]) -> Tensor:
+    """Class weights of every run [runs, classes]; 1 changes no loss by a bit."""
+    weights = [class_weights_of(job, mine["train"]) for job, mine in zip(jobs, rows, strict=True)]
+    return torch.stack([torch.ones(len(jobs[0].classes)) if mine is None else mine for mine in weights])
 
 
 def _order(job: Job, windows: int, generator: torch.Generator) -> Tensor:

@@ -28,6 +28,7 @@ from beyond_spectrograms.runs import (
     Course,
     Job,
     TrainingError,
+    class_weights_of,
     is_finished,
     rows_of,
     seeded_network,
@@ -121,17 +122,18 @@ def train(job: Job, epochs_done: Synchronized[int] | None = None) -> None:
     rows, mark = rows_of(job), job.mark()
     state = _begin(job, seeded_network(job, features, rows["train"]), mark)
     course, began = state.course, time.perf_counter()
-    network = Network.split(state.network, job.precision)
+    network, weights = Network.split(state.network, job.precision), class_weights_of(job, rows["train"])
+    batch_size = job.protocol.batch_size
     train_part, validation_part = (Part(network, features, job.targets, rows[part]) for part in rows)
     saved = time.perf_counter()
     while not course.is_over(job):
         shuffle = torch.randperm if job.protocol.shuffle_each_epoch else torch.arange
         state.network.train()
-        training = run_epoch(network, train_part, shuffle(len(train_part)), job.protocol.batch_size, state.optimizer)
+        order = shuffle(len(train_part))
+        training = run_epoch(network, train_part, order, batch_size, state.optimizer, class_weights=weights)
         state.network.train(job.protocol.dropout_at_evaluation)
-        validation = run_epoch(
-            network, validation_part, torch.arange(len(validation_part)), job.protocol.batch_size, None
-        )
+        order = torch.arange(len(validation_part))
+        validation = run_epoch(network, validation_part, order, batch_size, None, class_weights=weights)
         if course.note(job, training, validation):
             state.best = _copy_weights(state.network)
         course.seconds += time.perf_counter() - began

@@ -138,6 +138,20 @@ def test_an_epoch_gives_means_over_all_windows_however_they_fall_into_batches() 
         assert loss == pytest.approx(expected[1].item(), rel=1e-5)
 
 
+def test_with_class_weights_the_loss_is_the_mean_of_weighted_losses_however_windows_fall_into_batches() -> None:
+    features, targets = windows_and_targets()
+    whole = network_for("conv1d", features).eval()
+    part = Part(network := Network.split(whole, "fp32"), features, targets, np.arange(40))
+    weights = torch.tensor([0.5, 1.0, 2.0, 4.0])
+    losses = nn.functional.cross_entropy(whole(torch.from_numpy(features)), torch.from_numpy(targets), reduction="none")
+    expected = (losses * weights[torch.from_numpy(targets)]).mean().item()
+    plain = run_epoch(network, part, torch.arange(40), 16, None)
+    for batch_size in (40, 16, 7):
+        accuracy, loss = run_epoch(network, part, torch.arange(40), batch_size, None, class_weights=weights)
+        assert (accuracy, loss) == (plain[0], pytest.approx(expected, rel=1e-5))
+    assert plain[1] != pytest.approx(expected, rel=1e-2)
+
+
 def test_plain_training_learns_what_ours_learns() -> None:
     features, targets = windows_and_targets(160)
     rows = {"train": np.arange(120), "validation": np.arange(120, 160)}

@@ -124,8 +124,8 @@ def test_a_folder_of_your_own_is_one_short_record(repository: Path) -> None:
         ("weights/encodec_24khz/", "weights.encodec_24khz. Known keys: url, licence, bytes, sha256."),
         (
             "protocols/fair/",
-            "protocols.fair. Known keys: classifier, split, standardize, shuffle_labels, optimizer, learning_rate, "
-            "batch_size, shuffle_each_epoch, epochs, patience, dropout_at_evaluation, select, seeds.",
+            "protocols.fair. Known keys: classifier, split, standardize, shuffle_labels, class_weights, optimizer, "
+            "learning_rate, batch_size, shuffle_each_epoch, epochs, patience, dropout_at_evaluation, select, seeds.",
         ),
     ],
 )

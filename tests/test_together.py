@@ -81,13 +81,20 @@ def weights(job: Job) -> dict[str, torch.Tensor]:
     return load_file(job.work / f"{job.name}.safetensors")
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.parametrize(
+    ("classifier", "optimizer", "class_weights"),
+    [
+        *((name, optimizer, "none") for name in CLASSIFIERS for optimizer in ("adam", "sgd")),
+        ("conv1d", "sgd", "balanced"),
+    ],
+)
 @pytest.mark.usefixtures("without_dropout")
 def test_runs_trained_together_learn_what_each_learns_alone(
-    jobs: list[Job], tmp_path: Path, classifier: str, optimizer: str
+    jobs: list[Job], tmp_path: Path, classifier: str, optimizer: str, class_weights: str
 ) -> None:
-    protocol = PROTOCOL.model_copy(update={"classifier": classifier, "optimizer": optimizer})
+    changes = {"classifier": classifier, "optimizer": optimizer, "class_weights": class_weights}
+    protocol = PROTOCOL.model_copy(update=changes)
+    jobs = [replace(job, targets=np.where(np.arange(90) % 5 == 0, 0, job.targets)) for job in jobs]  # unequal classes
     for one, same in alone_and_together([replace(job, protocol=protocol) for job in jobs], tmp_path):
         for mine, its in zip(read_history(one), read_history(same), strict=True):
             assert its == pytest.approx(mine, rel=1e-3, abs=1e-3)

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from beyond_spectrograms import training
 from beyond_spectrograms.params import Protocol
-from beyond_spectrograms.runs import Job, TrainingError, is_finished, read_history, read_outcome
+from beyond_spectrograms.runs import Job, TrainingError, class_weights_of, is_finished, read_history, read_outcome
 from beyond_spectrograms.training import train, train_all
 
 PROTOCOL = Protocol(
@@ -49,6 +50,38 @@ def job(tmp_path: Path) -> Job:
     (folder / "index.json").write_text("{}")
     parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
     return Job(folder, targets, parts, ("a", "b"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work")
+
+
+def test_balanced_class_weights_are_those_of_scikit_learn_for_the_training_part(job: Job) -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    assert class_weights_of(job, np.arange(36)) is None
+    balanced = job.protocol.model_copy(update={"class_weights": "balanced"})
+    rows = np.array([0, 2, 4, 6, 8, 1])
+    weights = class_weights_of(replace(job, protocol=balanced), rows)
+    expected = compute_class_weight("balanced", classes=np.arange(2), y=job.targets[rows])
+    assert weights is not None
+    np.testing.assert_allclose(weights.numpy(), expected, rtol=1e-6)
+    third = replace(job, protocol=balanced, classes=("a", "b", "untrained"))
+    assert class_weights_of(third, rows).tolist() == [*weights.tolist(), 0.0]
+
+
+def test_balanced_class_weights_make_a_rare_class_heard(job: Job, tmp_path: Path) -> None:
+    features = np.random.default_rng(0).standard_normal((60, 8, 49)).astype(np.float32)
+    targets = (np.arange(60) % 6 == 0).astype(np.int64)  # one window in six
+    features[:, 0] += 0.35 * targets[:, None]
+    np.save(job.features / "features.npy", features)
+    few = PROTOCOL.model_copy(update={"classifier": "mean_linear", "learning_rate": 0.01})
+    recalls = []
+    for class_weights in ("none", "balanced"):
+        protocol = few.model_copy(update={"class_weights": class_weights})
+        run = replace(job, targets=targets, protocol=protocol, epochs=20, work=tmp_path / class_weights)
+        train(run)
+        weights = load_file(run.work / f"{run.name}.safetensors")
+        means = (features.mean(2) - weights["0.mean"].numpy()) / weights["0.deviation"].numpy()
+        logits = means @ weights["3.weight"].numpy().T + weights["3.bias"].numpy()
+        recalls.append((logits.argmax(1) == 1)[targets == 1].mean())
+    assert recalls[0] < 0.5 < recalls[1]
 
 
 def result(job: Job) -> bytes:

@@ -10,12 +10,16 @@ from beyond_spectrograms.params.sections import Name, Positive, Real, Section, S
 
 
 class Protocol(Section):
-    """How a classifier is trained, selected and tested."""
+    """How a classifier is trained, selected and tested.
+
+    `class_weights`: balanced = the loss of a window counts the less, the more training windows its class has.
+    """
 
     classifier: Literal["conv1d", "conv2d", "mean_linear"]
     split: str
     standardize: bool
     shuffle_labels: bool
+    class_weights: Literal["none", "balanced"] = "none"
     optimizer: Literal["sgd", "adam"]
     learning_rate: Annotated[Real, Field(gt=0)]
     batch_size: Positive
