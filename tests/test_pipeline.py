@@ -218,6 +218,6 @@ def test_bad_params_stop_the_first_stage_with_one_line(project: Path) -> None:
     printed = run(project, sys.executable, "-m", "stages.download", "demo", expect=1)
     assert printed == (
         "params.yaml: unknown key 'optimiser' in protocols.fair. Known keys: classifier, split, standardize, "
-        "shuffle_labels, optimizer, learning_rate, batch_size, shuffle_each_epoch, epochs, patience, "
+        "shuffle_labels, class_weights, optimizer, learning_rate, batch_size, shuffle_each_epoch, epochs, patience, "
         "dropout_at_evaluation, select, seeds.\n"
     )
