@@ -6,14 +6,14 @@ import hashlib
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beyond_spectrograms.model.card import Card, Encoder, ModelError, Recipe, Scores, Training
+from beyond_spectrograms.model.card import Card, Encoder, EncoderFile, ModelError, Recipe, Scores, Training
 from beyond_spectrograms.model.folder import CLASSIFIER_FILE, describe_file, read_weights_record, save_model
-from beyond_spectrograms.params import Params
-from beyond_spectrograms.params.datasets import Source
+from beyond_spectrograms.params import Params, Representation, Windows
 from beyond_spectrograms.windows import columns_of, read_parts, read_windows
 
 if TYPE_CHECKING:
@@ -35,27 +35,68 @@ def export_cell(
     Raises:
         ModelError: the cell, its scores or its data are not there, or the place is taken.
     """
-    from beyond_spectrograms.representations import create_representation
-
     cell = f"{representation}-{protocol}"
     stage = f"evaluate@{dataset}-{cell}"
     trained = Path("data/models", dataset, cell, f"fold_{fold}-seed_{seed}.safetensors")
     if not trained.is_file():
         raise ModelError(f"{trained}: no such file.{_choices(trained)} Run `dvc repro {stage}`.")
-    notes = _read_notes(trained)
-    record, recipe = params.representations[representation], params.protocols[protocol]
-    weights = Path("data/weights", representation)
+    weights, recipe = Path("data/weights", representation), params.protocols[protocol]
     encoder_files = read_weights_record(weights)
-    paths = [weights / file.file for file in encoder_files]
-    encoder = create_representation(representation, record, paths)
-    samples = round(params.windows.length_s * encoder.form.sample_rate)
+    splits, source = Path("data/splits", dataset), params.datasets[dataset].source
+    table, parts = read_windows(splits), read_parts(splits)
+    return write_model(
+        out,
+        trained,
+        windows=params.windows,
+        name=representation,
+        record=params.representations[representation],
+        encoder_files=encoder_files,
+        paths=[weights / file.file for file in encoder_files],
+        recipe=Recipe(name=protocol, record=recipe),
+        training=describe_training(
+            trained,
+            dataset,
+            [archive.licence for archive in source.archives or []],
+            _read_clips(Path("data/clips", dataset, "clips.csv")),
+            set(table["clip"][parts[columns_of(recipe.split, parts)[fold - 1]] == "train"]),
+            fold=fold,
+            seed=seed,
+        ),
+        scores=_read_scores(Path("metrics/scores", dataset, f"{cell}.json"), stage, fold, seed),
+    )
+
+
+def write_model(
+    out: Path,
+    trained: Path,
+    *,
+    windows: Windows,
+    name: str,
+    record: Representation,
+    encoder_files: Sequence[EncoderFile],
+    paths: Sequence[Path],
+    recipe: Recipe,
+    training: Training,
+    scores: Scores,
+) -> Card:
+    """Write a trained classifier and its representation `name` as a model folder.
+
+    `paths` are the encoder's files, as `encoder_files` describes them.
+
+    Raises:
+        ModelError: the place is taken.
+    """
+    from beyond_spectrograms.representations import create_representation
+
+    encoder = create_representation(name, record, paths)
+    samples = round(windows.length_s * encoder.form.sample_rate)
     card = Card(
         format="beyond-spectrograms model",
         version=1,
-        classes=notes["classes"],
-        windows=params.windows,
+        classes=_read_notes(trained)["classes"],
+        windows=windows,
         representation=Encoder(
-            name=representation,
+            name=name,
             record=record,
             sample_rate=encoder.form.sample_rate,
             channels=encoder.form.channels,
@@ -66,12 +107,10 @@ def export_cell(
         untrained_encoder=record.weights == "untrained",
         encoder_files=list(encoder_files),
         classifier_file=describe_file(trained).model_copy(update={"file": CLASSIFIER_FILE}),
-        protocol=Recipe(name=protocol, record=recipe),
-        training=_describe_training(
-            dataset, params.datasets[dataset].source, recipe.split, fold=fold, seed=seed, notes=notes
-        ),
-        scores=_read_scores(Path("metrics/scores", dataset, f"{cell}.json"), stage, fold, seed),
-        remarks=_remarks(recipe.model_dump(), notes),
+        protocol=recipe,
+        training=training,
+        scores=scores,
+        remarks=_remarks(recipe.record.model_dump(), training),
     )
     save_model(out, card, trained, paths)
     return card
@@ -90,17 +129,16 @@ def _read_notes(trained: Path) -> dict[str, Any]:
     return notes
 
 
-def _describe_training(
-    dataset: str, source: Source, split: str, *, fold: int, seed: int, notes: dict[str, Any]
+def describe_training(
+    trained: Path, dataset: str, licences: list[str], clips: pd.DataFrame, used: set[str], *, fold: int, seed: int
 ) -> Training:
-    splits, clips = Path("data/splits", dataset), Path("data/clips", dataset, "clips.csv")
-    table, parts = read_windows(splits), read_parts(splits)
-    used = set(table["clip"][parts[columns_of(split, parts)[fold - 1]] == "train"])
+    """Say what the classifier in the file `trained` learned from: the `used` ones of `clips` (clip, sha256)."""
+    notes = _read_notes(trained)
     return Training(
         dataset=dataset,
-        licences=[archive.licence for archive in source.archives or []],
+        licences=licences,
         clips=len(used),
-        manifest_sha256=_manifest(_read_clips(clips), used),
+        manifest_sha256=_manifest(clips, used),
         fold=fold,
         seed=seed,
         epoch=notes["epoch"],
@@ -146,8 +184,8 @@ def _commit(path: Path) -> str | None:
     return None if changed else ask("log", "-1", "--format=%H", "--", str(path)) or None
 
 
-def _remarks(recipe: dict[str, Any], notes: dict[str, Any]) -> list[str]:
+def _remarks(recipe: dict[str, Any], training: Training) -> list[str]:
     remarks = [remark for key, remark in REMARKS.items() if recipe[key]]
-    if notes["diverged_at_epoch"] is not None:
-        remarks.append(f"training diverged at epoch {notes['diverged_at_epoch']}; this is epoch {notes['epoch']}")
+    if training.diverged_at_epoch is not None:
+        remarks.append(f"training diverged at epoch {training.diverged_at_epoch}; this is epoch {training.epoch}")
     return remarks
