@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from beyond_spectrograms.cli.common import Commands, add_model_options, load
 
 if TYPE_CHECKING:
     from beyond_spectrograms.model import Segmentation
+    from beyond_spectrograms.model.coded import CodedBatch
+    from beyond_spectrograms.model.cutting import Batch
 
 DESCRIPTION = """
 Find what is where in a sound: windows slide over it, what the classifier says of them is smoothed (viterbi: a hidden
@@ -24,7 +26,7 @@ FORMATS = ("table", "json", "csv", "audacity", "textgrid")
 def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser("segment", help="what is where in a file", description=DESCRIPTION)
-    parser.add_argument("file", type=Path, metavar="FILE", help="an audio file, or - for standard input")
+    parser.add_argument("file", type=Path, metavar="FILE", help="an audio or .ecdc file, or - for standard input")
     add_model_options(parser)
     parser.add_argument("--hop", type=float, metavar="SECONDS", help="from window to window (default: half a window)")
     parser.add_argument("--smoothing", choices=["viterbi", "median", "none"], default="viterbi")
@@ -39,8 +41,8 @@ def run(options: argparse.Namespace) -> int:
     from beyond_spectrograms.audio import BadAudioError
     from beyond_spectrograms.files import write_text
     from beyond_spectrograms.model.ahead import ahead
-    from beyond_spectrograms.model.many import DEPTH
-    from beyond_spectrograms.model.sounds import open_sound
+    from beyond_spectrograms.model.cutting import CutSound
+    from beyond_spectrograms.model.many import DEPTH, cut_file
     from beyond_spectrograms.model.timeline import Spectrogram, draw_timeline
 
     model = load(options)
@@ -51,9 +53,13 @@ def run(options: argparse.Namespace) -> int:
         return 2
     picture = Spectrogram(model.representation.form.sample_rate, hop_s) if options.plot else None
     try:
-        with open_sound(options.file) as file:
-            sound = model.cut(file.blocks(), file.sample_rate, hop_s)
-            batches = ahead(picture.watch(sound) if picture else iter(sound), DEPTH)
+        with cut_file(model, options.file, hop_s) as sound:
+            windows: Iterable[Batch | CodedBatch] = sound
+            if picture:
+                if not isinstance(sound, CutSound):
+                    raise BadAudioError("--plot draws the sound, which is not decoded. Leave it out.")
+                windows = picture.watch(sound)
+            batches = ahead(windows, DEPTH)
             judged = ((batch, model.judge(batch)) for batch in batches)
             found = model.conclude(sound, judged, options.smoothing)
     except BadAudioError as error:

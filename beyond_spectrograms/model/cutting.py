@@ -64,9 +64,7 @@ class CutSound:
             remarks.append(f"{self._channels} channels: mixed to mono by their mean")
         if self.peak > 1:
             remarks.append(f"peak of {self.peak:.3g}, above full scale: limited to 1")
-        if self.seconds < self.length_s - 1e-9:
-            remarks.append(f"{self.seconds:.3f} s long, shorter than a window of {self.length_s:g} s: reflected")
-        return tuple(remarks)
+        return (*remarks, *remark_on_length(self.seconds, self.length_s))
 
     @property
     def silence(self) -> str:
@@ -94,11 +92,7 @@ class CutSound:
             kept, origin = kept[passed:], origin + passed
         if not self._heard:
             raise BadAudioError("empty: a header but no samples")
-        if self.seconds < SHORTEST * self.length_s:
-            raise BadAudioError(
-                f"{self.seconds:.3f} s long; the shortest that is classified is {SHORTEST * self.length_s:g} s, "
-                f"a tenth of a window"
-            )
+        check_length(self.seconds, self.length_s)
         all_starts = np.array(window_starts(self.seconds, self.length_s, self.hop_s, "reflect"))
         for first in range(done, len(all_starts), BATCH):
             yield self._batch(kept, all_starts[first : first + BATCH], origin)
@@ -141,6 +135,25 @@ class CutSound:
         mono = np.stack([kept[first : first + self._samples] for first in firsts])
         windows = np.repeat(mono[:, None], self._form.channels, axis=1)
         return Batch(starts, windows, np.abs(mono).max(axis=1) <= SILENCE_PEAK)
+
+
+def check_length(seconds: float, length_s: float) -> None:
+    """Refuse a sound that is shorter than a tenth of a window.
+
+    Raises:
+        BadAudioError: it is.
+    """
+    if seconds < SHORTEST * length_s:
+        raise BadAudioError(
+            f"{seconds:.3f} s long; the shortest that is classified is {SHORTEST * length_s:g} s, a tenth of a window"
+        )
+
+
+def remark_on_length(seconds: float, length_s: float) -> tuple[str, ...]:
+    """Remark on a sound that is shorter than a window; nothing on others."""
+    if seconds >= length_s - 1e-9:
+        return ()
+    return (f"{seconds:.3f} s long, shorter than a window of {length_s:g} s: reflected",)
 
 
 def _store(samples: Waveform) -> Waveform:

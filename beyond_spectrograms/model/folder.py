@@ -88,7 +88,7 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
     _load_tensors(network, folder / CLASSIFIER_FILE)
     if card.warning:
         warnings.warn(f"{folder}: {card.warning}", stacklevel=2)
-    return Model(card, representation, network.to(device).eval(), device)
+    return Model(card, representation, network.to(device).eval(), device, tuple(paths))
 
 
 def _read_folder(folder: Path) -> Card:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from beyond_spectrograms.audio import BadAudioError
 from beyond_spectrograms.model.ahead import ahead
+from beyond_spectrograms.model.coded import CodedBatch, CutCodes
 from beyond_spectrograms.model.cutting import Batch, CutSound
+from beyond_spectrograms.model.ecdc import SUFFIX as ECDC
 from beyond_spectrograms.model.results import Classification
 from beyond_spectrograms.model.sounds import STDIN, open_sound
 from beyond_spectrograms.model.using import Model, Tally
@@ -19,6 +22,7 @@ DEPTH = 2  # batches decoded ahead: 32 windows each, at most 12 MB
 SUFFIXES = {
     *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".au", ".snd", ".aif", ".aiff", ".aifc", ".caf"),
     *(".w64", ".rf64", ".voc", ".sph", ".nist", ".ircam", ".sf", ".svx", ".avr", ".sds", ".mpc2k", ".htk"),
+    ECDC,
 }
 
 
@@ -34,8 +38,8 @@ class Named:
 @dataclass(frozen=True)
 class _Part:
     path: Path
-    batch: Batch | None  # None: the sound ended
-    sound: CutSound | None  # None: it cannot be read
+    batch: Batch | CodedBatch | None  # None: the sound ended
+    sound: CutSound | CutCodes | None  # None: it cannot be read
     reason: str = ""
 
 
@@ -76,11 +80,24 @@ def classify_files(model: Model, paths: Iterable[Path]) -> Iterator[Named]:
         tally = Tally(model.card.classes)
 
 
+@contextmanager
+def cut_file(model: Model, path: Path, hop_s: float | None = None) -> Iterator[CutSound | CutCodes]:
+    """Open a file, by its suffix a sound or EnCodec's codes, cut into the windows the model takes.
+
+    Raises:
+        BadAudioError: it cannot be read.
+    """
+    if path.suffix.lower() == ECDC:
+        yield model.ecdc.cut(path, hop_s)
+    else:
+        with open_sound(path) as file:
+            yield model.cut(file.blocks(), file.sample_rate, hop_s)
+
+
 def _read(model: Model, paths: Iterable[Path]) -> Iterator[_Part]:
     for path in paths:
         try:
-            with open_sound(path) as file:
-                sound = model.cut(file.blocks(), file.sample_rate)
+            with cut_file(model, path) as sound:
                 for batch in sound:
                     yield _Part(path, batch, sound)
                 yield _Part(path, None, sound)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +20,8 @@ from beyond_spectrograms.model.smoothing import SMOOTHINGS, find_segments
 if TYPE_CHECKING:
     from torch import nn
 
-    from beyond_spectrograms.representations.base import Representation
+    from beyond_spectrograms.model.coded import CodedBatch, CutCodes, EcdcReader
+    from beyond_spectrograms.representations.base import Features, Representation
 
 
 class Tally:
@@ -34,7 +37,7 @@ class Tally:
         self._sum += probabilities.sum(axis=0, dtype=np.float64)
         self._windows += len(probabilities)
 
-    def result(self, sound: CutSound) -> Classification:
+    def result(self, sound: CutSound | CutCodes) -> Classification:
         """Conclude, when all windows of the sound were added.
 
         Raises:
@@ -55,12 +58,14 @@ class Model:
         representation: turns windows of sound into [bands, frames].
         network: turns these into a number a class.
         device: where the network computes; the representation computes on the processor.
+        encoder_files: the representation's weights, beside which EnCodec's language model is looked for.
     """
 
     card: Card
     representation: Representation
     network: nn.Module
     device: str
+    encoder_files: tuple[Path, ...] = ()
     _of_silence: Probabilities | None = None
 
     @property
@@ -75,8 +80,22 @@ class Model:
             blocks, sample_rate, self.representation.form, length_s=length_s, hop_s=hop_s or min(own_hop_s, length_s)
         )
 
-    def judge(self, batch: Batch) -> Probabilities:
+    @cached_property
+    def ecdc(self) -> EcdcReader:
+        """Opens EnCodec's compressed files for this model.
+
+        Raises:
+            BadAudioError: the model takes no codes.
+        """
+        from beyond_spectrograms.model.coded import EcdcReader
+
+        folder = self.encoder_files[0].parent if self.encoder_files else Path()
+        return EcdcReader(self.card, self.representation, folder)
+
+    def judge(self, batch: Batch | CodedBatch) -> Probabilities:
         """Give each window's probabilities [windows, classes]."""
+        if not isinstance(batch, Batch):
+            return self._judge_features(batch.features)
         # Hours of digital silence are common in what is recorded or piped; all its windows are one.
         heard = np.asarray(batch.windows.any(axis=(1, 2)))
         result = np.empty((len(heard), len(self.classes)), np.float32)
@@ -89,9 +108,11 @@ class Model:
         return result
 
     def _judge(self, windows: Waveform) -> Probabilities:
+        return self._judge_features(self.representation.encode(windows, self.representation.form.sample_rate))
+
+    def _judge_features(self, features: Features) -> Probabilities:
         import torch
 
-        features = self.representation.encode(windows, self.representation.form.sample_rate)
         with _one_thread(), torch.inference_mode():
             logits = self.network(torch.from_numpy(features).to(self.device))
             probabilities: Probabilities = logits.softmax(1).cpu().numpy()
@@ -117,7 +138,18 @@ class Model:
         >>> [label for label, probability in found.top(2)]
         ['high', 'low']
         """
-        sound, tally = self.cut([as_waveform(waveform)], sample_rate), Tally(self.card.classes)
+        return self._classify(self.cut([as_waveform(waveform)], sample_rate))
+
+    def classify_ecdc(self, path: str | Path) -> Classification:
+        """Say what a sound is that EnCodec has compressed, without decoding it; coded.py says how that differs.
+
+        Raises:
+            BadAudioError: the file cannot be read, or the model takes no codes.
+        """
+        return self._classify(self.ecdc.cut(Path(path)))
+
+    def _classify(self, sound: CutSound | CutCodes) -> Classification:
+        tally = Tally(self.card.classes)
         for batch in sound:
             tally.add(self.judge(batch))
         return tally.result(sound)
@@ -151,6 +183,15 @@ class Model:
         sound = self.cut(blocks, sample_rate, self.check_segmenting(hop_s, smoothing))
         return self.conclude(sound, ((batch, self.judge(batch)) for batch in sound), smoothing)
 
+    def segment_ecdc(self, path: str | Path, *, hop_s: float | None = None, smoothing: str = "viterbi") -> Segmentation:
+        """Say what is where in a sound that EnCodec has compressed, without decoding it.
+
+        Raises:
+            BadAudioError: the file cannot be read, or the model takes no codes.
+        """
+        sound = self.ecdc.cut(Path(path), self.check_segmenting(hop_s, smoothing))
+        return self.conclude(sound, ((batch, self.judge(batch)) for batch in sound), smoothing)
+
     def check_segmenting(self, hop_s: float | None, smoothing: str) -> float:
         """Choose the hop, half a window where none is given.
 
@@ -164,7 +205,12 @@ class Model:
             raise ValueError(f"hop_s is {hop_s:g}; it must be {0.01 * length_s:g} to {length_s:g}, a window's length")
         return hop_s or length_s / 2
 
-    def conclude(self, sound: CutSound, judged: Iterable[tuple[Batch, Probabilities]], smoothing: str) -> Segmentation:
+    def conclude(
+        self,
+        sound: CutSound | CutCodes,
+        judged: Iterable[tuple[Batch | CodedBatch, Probabilities]],
+        smoothing: str,
+    ) -> Segmentation:
         """Find the segments of a sound from all of its batches and what was said of them."""
         # Not the batches themselves: hours of sound would not fit.
         starts, silences, said = zip(*((batch.starts_s, batch.silent, given) for batch, given in judged), strict=True)
