@@ -239,3 +239,25 @@ def test_the_command_line_takes_ecdc(tmp_path: Path, place: Path, encodec: Encod
     assert json.loads(capsys.readouterr().out)["segments"][-1]["end_s"] == 3.0
     assert main(["segment", str(file), *options, "--plot", str(tmp_path / "a.png")]) == 1
     assert capsys.readouterr().err == f"{file}: --plot draws the sound, which is not decoded. Leave it out.\n"
+
+
+def test_the_saving_is_measured(tmp_path: Path, place: Path, encodec: EncodecModel, capsys: Capture) -> None:
+    import models
+
+    mel = models.write_model(tmp_path / "mel")
+    files = [str(compress(encodec, melody(2.0, seed), tmp_path / f"{seed}.ecdc", 6000)) for seed in (1, 2)]
+    options = ["--model", str(place / "6000"), "--weights", str(place / "weights"), "--device", "cpu"]
+    assert main(["bench-ecdc", *files, *options, "--against", str(mel), "--rounds", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "2 files, 4.0 s of sound; milliseconds of processor time a second of sound, median of 2 rounds"
+    totals = [float(line.split()[3]) for line in lines[1:3]]
+    assert [line.partition(": ")[0] for line in lines[1:3]] == ["from the codes", "from the sound"]
+    assert 0 < totals[0] < totals[1]
+    decode = float(lines[2].partition("decode ")[2].split(",")[0])
+    assert decode > 0.5 * totals[1]
+    assert lines[3].endswith(")")
+    assert main(["bench-ecdc", *files, *options, "--against", str(place / "6000")]) == 1
+    assert capsys.readouterr().err.endswith("no such file.\n") is False
+    (tmp_path / "bad.ecdc").write_bytes(b"ECDC")
+    assert main(["bench-ecdc", str(tmp_path / "bad.ecdc"), *options, "--against", str(mel)]) == 1
+    assert capsys.readouterr().err == f"{tmp_path}/bad.ecdc: truncated: its header is not whole after 4 bytes\n"

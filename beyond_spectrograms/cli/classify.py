@@ -28,12 +28,13 @@ def add_parser(commands: Commands) -> None:
         help="files, folders (all audio in them), glob patterns, - for standard input",
     )
     add_model_options(parser)
-    parser.add_argument("--top", type=_positive, default=3, metavar="K", help="labels a file (default: 3)")
+    parser.add_argument("--top", type=positive, default=3, metavar="K", help="labels a file (default: 3)")
     parser.add_argument("--format", choices=["table", "json", "jsonl", "csv"], default="table")
     parser.set_defaults(run=run)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a number above 0, for argparse."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{number} is not above 0")
     return number

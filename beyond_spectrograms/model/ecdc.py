@@ -45,18 +45,22 @@ class Coded:
 
 
 @dataclass(frozen=True)
-class _Header:
+class Header:
+    """What stands before the codes: it ends at byte `end`. `arithmetic`: the language model is needed to read on."""
+
     samples: int
     codebooks: int
     arithmetic: bool
-    end: int  # bytes
+    end: int
 
     @property
     def bitrate(self) -> int:
+        """Bits per second, before arithmetic coding."""
         return self.codebooks * BITS * FRAME_RATE
 
     @property
     def frames(self) -> int:
+        """Frames of 1/75 s, the last of which may be partial."""
         return math.ceil(self.samples / SAMPLE_RATE * FRAME_RATE)  # as encodec.compress rounds
 
 
@@ -80,7 +84,7 @@ def read_ecdc(path: Path, bitrate: int, load_lm: Callable[[], LMModel]) -> Coded
         content = path.read_bytes()
     except OSError as error:
         raise BadAudioError((error.strerror or str(error)).lower()) from None
-    header = _read_header(content)
+    header = read_header(content)
     if header.bitrate < bitrate:
         raise BadAudioError(
             f"coded at {header.bitrate} bits per second; the model takes {bitrate} or more. Use a model trained at "
@@ -95,7 +99,12 @@ def read_ecdc(path: Path, bitrate: int, load_lm: Callable[[], LMModel]) -> Coded
     return Coded(codes[: bitrate // (BITS * FRAME_RATE)], header.samples / SAMPLE_RATE)
 
 
-def _read_header(content: bytes) -> _Header:
+def read_header(content: bytes) -> Header:
+    """Read the header of a file of the 24 kHz model.
+
+    Raises:
+        BadAudioError: it is not one, or not whole.
+    """
     if not content:
         raise BadAudioError("empty file (0 bytes)")
     if content[:4] != b"ECDC"[: len(content)]:
@@ -122,10 +131,10 @@ def _read_header(content: bytes) -> _Header:
         raise BadAudioError(f"damaged: its header says {told['nc']} codebooks; encodec_24khz has 1 to {CODEBOOKS}")
     if told["al"] < 1:
         raise BadAudioError(f"empty: its header says {told['al']} samples")
-    return _Header(told["al"], told["nc"], told["lm"], end)
+    return Header(told["al"], told["nc"], told["lm"], end)
 
 
-def _unpack(content: bytes, header: _Header) -> tuple[Codes, int]:
+def _unpack(content: bytes, header: Header) -> tuple[Codes, int]:
     count = header.frames * header.codebooks
     end = header.end + math.ceil(count * BITS / 8)
     if len(content) < end:
@@ -136,7 +145,7 @@ def _unpack(content: bytes, header: _Header) -> tuple[Codes, int]:
     return np.ascontiguousarray(values.reshape(header.frames, header.codebooks).T), end
 
 
-def _decode(content: bytes, header: _Header, lm: LMModel) -> tuple[Codes, int]:
+def _decode(content: bytes, header: Header, lm: LMModel) -> tuple[Codes, int]:
     """Decode arithmetically coded codes, as encodec.compress.decompress_from_file does."""
     import torch
     from encodec.quantization.ac import ArithmeticDecoder, build_stable_quantized_cdf
@@ -165,7 +174,7 @@ def _decode(content: bytes, header: _Header, lm: LMModel) -> tuple[Codes, int]:
     return np.array(frames, dtype=np.int16).T, stream.tell()
 
 
-def _truncated(header: _Header, frames: int) -> BadAudioError:
+def _truncated(header: Header, frames: int) -> BadAudioError:
     return BadAudioError(
         f"truncated: the header promises {header.samples / SAMPLE_RATE:.3f} s, the codes end after "
         f"{frames / FRAME_RATE:.3f} s"

@@ -95,7 +95,7 @@ class Model:
     def judge(self, batch: Batch | CodedBatch) -> Probabilities:
         """Give each window's probabilities [windows, classes]."""
         if not isinstance(batch, Batch):
-            return self._judge_features(batch.features)
+            return self.judge_features(batch.features)
         # Hours of digital silence are common in what is recorded or piped; all its windows are one.
         heard = np.asarray(batch.windows.any(axis=(1, 2)))
         result = np.empty((len(heard), len(self.classes)), np.float32)
@@ -108,9 +108,10 @@ class Model:
         return result
 
     def _judge(self, windows: Waveform) -> Probabilities:
-        return self._judge_features(self.representation.encode(windows, self.representation.form.sample_rate))
+        return self.judge_features(self.representation.encode(windows, self.representation.form.sample_rate))
 
-    def _judge_features(self, features: Features) -> Probabilities:
+    def judge_features(self, features: Features) -> Probabilities:
+        """Give the probabilities [windows, classes] of windows that the representation has encoded."""
         import torch
 
         with _one_thread(), torch.inference_mode():
