@@ -242,7 +242,7 @@ def test_an_integer_serves_where_a_real_number_is_meant() -> None:
     [
         (
             {"representations/mel/kind": "mfcc"},
-            "representations.mel: unknown kind 'mfcc'. Choose from encodec, mel, soundstream.",
+            "representations.mel: unknown kind 'mfcc'. Choose from encodec, hear, mel, soundstream.",
         ),
         (
             {"grid/datasets": ["esc10", "esc100"]},
@@ -437,7 +437,7 @@ def test_every_fault_has_its_own_line() -> None:
         ),
         (
             {"representations/mel/kind": DELETED},
-            "representations.mel: no kind. Choose from encodec, mel, soundstream.",
+            "representations.mel: no kind. Choose from encodec, hear, mel, soundstream.",
         ),
         (
             {"windows/length_s": 0.25},

@@ -38,6 +38,7 @@ def check_exportable(record: params.Representation) -> None:
         why = {
             "soundstream": "Lyra's encoder is a TFLite file, run by its own runtime",
             "encodec": "EnCodec's encoder is not exported by this program",
+            "hear": "what a module does is not known to this program",
         }[record.kind]
         raise ModelError(f"kind {record.kind} has no ONNX graph: {why}. Choose a representation of kind mel.")
     if missing := [name for name in ("onnx", "onnxscript") if find_spec(name) is None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from beyond_spectrograms.model.card import Card
 from beyond_spectrograms.model.cutting import Batch, CutSound
 from beyond_spectrograms.model.results import Classification, Probabilities, Segmentation
 from beyond_spectrograms.model.smoothing import SMOOTHINGS, find_segments
+from beyond_spectrograms.representations.threads import one_thread
 
 if TYPE_CHECKING:
     from torch import nn
@@ -114,7 +114,7 @@ class Model:
         """Give the probabilities [windows, classes] of windows that the representation has encoded."""
         import torch
 
-        with _one_thread(), torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             logits = self.network(torch.from_numpy(features).to(self.device))
             probabilities: Probabilities = logits.softmax(1).cpu().numpy()
         return probabilities
@@ -253,16 +253,3 @@ def as_waveform(waveform: Any) -> Waveform:
     if samples.ndim == 2 and samples.shape[1] > samples.shape[0] > 0:
         raise ValueError(f"a waveform is [samples, channels]; {list(samples.shape)} looks like its transpose")
     return samples.astype(np.float32, copy=False)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute on one thread, because the last bits of a sum depend on how many share it; put it back then."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
