@@ -22,6 +22,7 @@ from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.clips import DatasetError
 from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.model.folder import read_weights_record
 from beyond_spectrograms.model.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
 from beyond_spectrograms.params import Windows
 
@@ -221,4 +222,6 @@ def test_weights_are_fetched_and_become_part_of_the_model(sounds: Path, mirror: 
     encoder = Path("mine/soundstream_encoder.tflite").read_bytes()
     assert len(encoder) == PARAMS.weights["soundstream_encoder"].bytes
     assert encoder == (mirror / "soundstream_encoder.tflite").read_bytes()
+    [kept] = read_weights_record(Path("data/weights/soundstream"))  # as the stage download_weights leaves them
+    assert (kept.file, kept.licence, kept.included) == ("soundstream_encoder.tflite", "Apache-2.0", True)
     assert load_model("mine", device="cpu").classify(tone(1.5, 3000), 44_100).windows == 2

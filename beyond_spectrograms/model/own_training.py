@@ -21,7 +21,7 @@ from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
 from beyond_spectrograms.foretelling.pilot_training import foretell_training, pilot_training
 from beyond_spectrograms.model.card import EncoderFile, Recipe, Scores
 from beyond_spectrograms.model.exporting import describe_training, write_model
-from beyond_spectrograms.model.folder import COPIED_LICENCES, WEIGHTS_FOLDER, read_weights_record
+from beyond_spectrograms.model.folder import WEIGHTS_FOLDER, read_weights_record
 from beyond_spectrograms.model.own_sounds import SPLIT, OwnSounds
 from beyond_spectrograms.params import Params, Windows, weights_of
 from beyond_spectrograms.representations import create_representation
@@ -68,7 +68,7 @@ def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Pa
         ModelError: `out` is taken.
         DownloadError: the encoder's weights cannot be had.
     """
-    files, paths = find_weights(plan.params, plan.representation, work)
+    files, paths = _find_weights(plan.params, plan.representation, work)
     _featurize(plan, sounds, paths, work)
     jobs = _train(plan, sounds, work)
     scores = _evaluate(plan, sounds, jobs, work, report)
@@ -92,31 +92,27 @@ def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Pa
     return scores
 
 
-def find_weights(params: Params, name: str, work: Path) -> tuple[Sequence[EncoderFile], list[Path]]:
-    """Find the encoder's files where the pipeline keeps them, or fetch them as its stage download_weights does."""
-    stored = WEIGHTS_FOLDER / name
-    if (stored / "record.json").is_file():
-        kept = read_weights_record(stored)
-        return kept, [stored / file.file for file in kept]
-    files, paths = [], []
-    for weights in weights_of(params.representations[name]):
-        found = fetch(f"weights {weights}", [params.weights[weights]], work / "downloads")
-        url, licence = found.record.url, found.record.licence
-        place = work / "weights" / file_name(url)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(found.path, place)
-        files.append(
-            EncoderFile(
-                file=place.name,
-                bytes=found.bytes,
-                sha256=found.sha256,
-                url=url,
-                licence=licence,
-                included=licence in COPIED_LICENCES,
-            )
-        )
-        paths.append(place)
-    return files, paths
+def _find_weights(params: Params, name: str, work: Path) -> tuple[Sequence[EncoderFile], list[Path]]:
+    """Find the encoder's files where the pipeline keeps them, and fetch them there as its stage download_weights does.
+
+    There `load_model` finds those that their licence keeps out of the model's folder.
+    """
+    place = WEIGHTS_FOLDER / name
+    if not (place / "record.json").is_file():
+        beside = work / "weights"
+        shutil.rmtree(beside, ignore_errors=True)  # left by a run that was stopped
+        beside.mkdir(parents=True)
+        record, files = params.representations[name], []
+        for weights in weights_of(record):
+            found = fetch(f"weights {weights}", [params.weights[weights]], work / "downloads")
+            url, licence = found.record.url, found.record.licence
+            told = {"file": file_name(url), "url": url, "bytes": found.bytes, "sha256": found.sha256}
+            files.append({**told, "licence": licence})
+            shutil.copyfile(found.path, beside / file_name(url))
+        write_json(beside / "record.json", {"weights": record.weights, "files": files})
+        replace_folder(beside, place)
+    kept = read_weights_record(place)
+    return kept, [place / file.file for file in kept]
 
 
 def _featurize(plan: Plan, sounds: OwnSounds, weights: list[Path], work: Path) -> None:
