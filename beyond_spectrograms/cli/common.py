@@ -1,0 +1,40 @@
+"""What commands that use a model share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.model import Model
+
+Commands = Any  # argparse's own type for it is private
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add --model, --weights and --device."""
+    parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="a model, as `export` writes it")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FOLDER", help="where the encoder's weights are, if not in the model"
+    )
+    parser.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="where the classifier computes (default: auto)",
+    )
+
+
+def load(options: argparse.Namespace) -> Model:
+    """Load the model that the options name; what its user must know is said on stderr, in one line."""
+    from beyond_spectrograms.model import load_model
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model = load_model(options.model, device=options.device, weights=options.weights)
+    if model.card.warning:
+        print(f"{options.model}: {model.card.warning}", file=sys.stderr)
+    return model
