@@ -28,4 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a place that cannot be written, a full disk
+        print(f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+        return 1
     return status
