@@ -178,8 +178,8 @@ def test_a_card_cannot_hide_an_untrained_encoder(folder: Path) -> None:
 def test_figures_that_do_not_follow_from_the_record_are_refused(folder: Path) -> None:
     edit(folder, lambda card: card["representation"].update(frames=100))
     assert refusal(folder) == (
-        f"{folder}/card.json: sample rate, channels, bands and frames of mel_16 are [22050, 1, 16, 100]; its record and "
-        "a window of 1 s make them [22050, 1, 16, 173]. Copy the whole folder, or export the model again."
+        f"{folder}/card.json: sample rate, channels, bands and frames of mel_16 are [22050, 1, 16, 100]; its record "
+        "and a window of 1 s make them [22050, 1, 16, 173]. Copy the whole folder, or export the model again."
     )
 
 

@@ -130,16 +130,13 @@ def decode_sound(file: IO[bytes]) -> Iterator[OpenSound]:
 def _decode(source: IO[bytes] | int) -> soundfile.SoundFile:
     import soundfile
 
-    class Forward(soundfile.SoundFile):
-        """Never seeks between reads, as soundfile else does: that fails at the end of FLAC of an open length."""
-
-        def seekable(self) -> bool:
-            return False
-
     try:
-        return Forward(os.dup(source) if isinstance(source, int) else source)
+        file = soundfile.SoundFile(os.dup(source) if isinstance(source, int) else source)
     except soundfile.LibsndfileError as error:
         raise BadAudioError(f"not decodable as audio: {_reason(error)}") from error
+    # soundfile seeks after each read of what it can seek in; that fails at the end of FLAC of an open length.
+    file.seekable = lambda: False
+    return file
 
 
 def _reason(error: soundfile.LibsndfileError) -> str:
