@@ -108,8 +108,12 @@ def clock(seconds: float) -> str:
 
 def segment_json(found: Segmentation, file: Path) -> str:
     """Write segments and, of every window, the probabilities before smoothing."""
-    told = {
-        "file": file_name(file),
+    return json_text({"file": file_name(file), **describe_segmentation(found)})
+
+
+def describe_segmentation(found: Segmentation) -> dict[str, Any]:
+    """Make the JSON object of one sound."""
+    return {
         "seconds": round(found.seconds, 6),
         "window_s": found.length_s,
         "smoothing": found.smoothing,
@@ -123,7 +127,6 @@ def segment_json(found: Segmentation, file: Path) -> str:
             )
         ],
     }
-    return json_text(told)
 
 
 def audacity_labels(found: Segmentation) -> str:
