@@ -33,8 +33,9 @@ def serving(model: Path) -> Iterator[str]:
             yield told.split()[0]
         finally:
             process.send_signal(signal.SIGINT)
-            output, errors = process.communicate(timeout=20)
-    assert (process.returncode, output) == (130, "")
+            output, errors = process.communicate(timeout=60)
+    assert process.returncode in (130, 0)  # 0 where whoever started the tests ignores SIGINT, as a shell's & does
+    assert output == ""
     assert "Traceback" not in errors
 
 

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from beyond_spectrograms.cli import classify, export, segment, serve
+from beyond_spectrograms.cli import bench, classify, export, segment, serve
 from beyond_spectrograms.errors import ProjectError
 
 
@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; give its exit status: 0, 1 where something failed, 2 where it was called wrongly."""
     parser = argparse.ArgumentParser(prog="beyond-spectrograms", description="Classify your own sounds.")
     commands = parser.add_subparsers(title="commands", required=True)
-    for command in (classify, segment, serve, export):
+    for command in (classify, segment, serve, export, bench):
         command.add_parser(commands)
     chosen = parser.parse_args(arguments)
     try:

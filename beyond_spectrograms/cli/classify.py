@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import Commands, add_model_options, load, told_name
+from beyond_spectrograms.cli.common import Commands, add_model_options, count, load, told_name
 
 if TYPE_CHECKING:
     from beyond_spectrograms.model.many import Named
@@ -31,13 +31,6 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--top", type=count, default=3, metavar="K", help="labels a file (default: 3)")
     parser.add_argument("--format", choices=["table", "json", "jsonl", "csv"], default="table")
     parser.set_defaults(run=run)
-
-
-def count(text: str) -> int:
-    """Read a number of things above 0."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:

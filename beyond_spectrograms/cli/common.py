@@ -57,6 +57,13 @@ def check_writable(path: Path) -> None:
         raise ModelError(f"{path}: cannot be written: {reason}: {error.filename}") from None
 
 
+def count(text: str) -> int:
+    """Read a number of things above 0."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
 def load(options: argparse.Namespace) -> Model:
     """Load the model that the options name; what its user must know is said on stderr, in one line."""
     from beyond_spectrograms.model import load_model

@@ -12,7 +12,8 @@ function tell(status, error = "") {
   find("error").textContent = error;
   find("error").hidden = !error;
   find("drop").classList.toggle("busy", busy);
-  for (const id of ["file", "record"]) find(id).disabled = busy || (id === "record" && !canRecord);
+  find("file").disabled = busy || recording !== null;
+  find("record").disabled = busy || !canRecord;
 }
 
 async function ask(sound) {
@@ -160,11 +161,11 @@ async function record() {
     button.setAttribute("aria-pressed", "false");
     const sound = await end();
     recording = null;
-    find("file").disabled = false;
     await analyse(sound, "Recording");
     return;
   }
   tell("");
+  button.disabled = true; // until the browser was allowed to, or not
   try {
     const end = await startRecording();
     const began = performance.now();
@@ -174,7 +175,6 @@ async function record() {
       if (seconds > settings.maxSeconds - 1) record();
     }, 250);
     recording = { end, timer };
-    find("file").disabled = true;
     button.setAttribute("aria-pressed", "true");
     button.textContent = "Stop (0:00)";
     tell("Recording.");
