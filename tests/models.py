@@ -50,12 +50,12 @@ def card(classifier: Path, **changes: Any) -> Card:
     return Card.model_validate(content | changes)
 
 
-def write_model(folder: Path, **changes: Any) -> Path:
+def write_model(folder: Path, bands: int = BANDS, **changes: Any) -> Path:
     """Write that model: decibels above 2.5 kHz speak for `high`, those below for `low`."""
     from safetensors.torch import save_file
 
-    network = build_network(PARAMS.protocols["mean_linear"].model_copy(update=RECIPE), BANDS, 173, 2, None)
-    high = torch.cat([-torch.ones(BANDS // 2), torch.ones(BANDS // 2)]) / 100
+    network = build_network(PARAMS.protocols["mean_linear"].model_copy(update=RECIPE), bands, 173, 2, None)
+    high = torch.cat([-torch.ones(bands // 2), torch.ones(bands // 2)]) / 100
     with torch.no_grad():
         network[-1].weight.copy_(torch.stack([high, -high]))
         network[-1].bias.zero_()

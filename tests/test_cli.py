@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -224,6 +225,62 @@ def test_segment_refuses_what_it_cannot_do(tmp_path: Path, run: Run) -> None:
     file = write(tmp_path / "sound.wav", tone(2, 400))
     assert run("segment", file, "--hop", 2) == (2, "", "--hop: hop_s is 2; it must be 0.01 to 1, a window's length\n")
     assert run("segment", tmp_path / "none") == (1, "", f"{tmp_path}/none: no such file or directory\n")
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "file").touch()
+    file = tmp_path / "none.wav"
+    assert run("segment", file, "--out", tmp_path) == (
+        1,
+        "",
+        f"{tmp_path}: cannot be written: is a directory: {tmp_path}\n",
+    )
+    place = tmp_path / "file/timeline.png"
+    told = f"{place}: cannot be written: file exists: {tmp_path}/file\n"
+    assert run("segment", file, "--plot", place) == (1, "", told)
+
+
+def test_a_number_of_labels_is_checked(run: Run, capsys: Capture) -> None:
+    for text in ("0", "-1", "x"):
+        with pytest.raises(SystemExit) as left:
+            run("classify", "any.wav", f"--top={text}")
+        assert left.value.code == 2
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            f"beyond-spectrograms classify: error: argument --top: {text!r} is no whole number above 0"
+        )
+
+
+def test_a_name_cannot_break_a_line_or_steer_the_terminal(tmp_path: Path, run: Run) -> None:
+    file = write(tmp_path / "a\n\x1b[2Jb.wav", tone(1, 400))
+    assert run("classify", file, "--top", 1)[1].startswith(rf"{tmp_path}/a\n\x1b[2Jb.wav  ")
+    (tmp_path / "c\n.wav").touch()
+    assert run("segment", tmp_path / "c\n.wav")[2] == rf"{tmp_path}/c\n.wav: empty file (0 bytes)" + "\n"
+
+
+def on_a_terminal(command: list[str]) -> tuple[str, str]:
+    """Run a command whose stderr is a terminal; give its standard output and what the terminal got."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm", "COLUMNS": "100"}
+    told = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, check=True, env=environment)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux says that the other side is closed
+        while more := os.read(ours, 1 << 16):
+            shown += more
+    os.close(ours)
+    return told.stdout.decode(), shown.decode()
+
+
+def test_a_long_file_has_a_progress_bar_on_a_terminal_alone(tmp_path: Path, model: Path, run: Run) -> None:
+    long, short = write(tmp_path / "long.wav", tone(61, 400, 8000), 8000), write(tmp_path / "short.wav", tone(2, 400))
+    command = [sys.executable, "-m", "beyond_spectrograms", "segment", "--model", str(model), "--device", "cpu"]
+    output, shown = on_a_terminal([*command, str(long)])
+    assert (0, output, "") == run("segment", long)
+    assert "segment (seconds)" in shown
+    assert "61/61" in shown
+    assert on_a_terminal([*command, str(short)])[1] == ""
 
 
 def test_whoever_stops_reading_ends_it_quietly(tmp_path: Path, model: Path) -> None:

@@ -6,29 +6,31 @@ import csv
 import io
 import zipfile
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import models
 import numpy as np
 import pytest
 import soundfile
 import torch
+from serving import give, serving, shown_segments
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.classifiers import build_network
 from beyond_spectrograms.cli import main
-from beyond_spectrograms.model import Segmentation
 from beyond_spectrograms.model.cutting import CutSound
 from beyond_spectrograms.model.folder import CLASSIFIER_FILE, describe_file, save_model
 from beyond_spectrograms.params import weights_of
 from beyond_spectrograms.representations import create_representation
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 ARCHIVE = "553c8f1743b9dba6b282e1323c3ca8fa76923448.zip"
 CLASSES = ("Chainsaw", "Clock tick", "Rain", "Rooster")
-TRAINED, HELD_OUT = 12, 6  # clips a class: from folds 2 to 5, and from fold 1
+TRAINED, HELD_OUT = 20, 6  # clips a class: from folds 2 to 5, and from fold 1
 HOP_S = 0.5
 
 
@@ -82,20 +84,16 @@ def train(folder: Path, name: str, archive: zipfile.ZipFile, weights: list[Path]
     return folder
 
 
-def longest_label(found: Segmentation, start: float, end: float) -> str | None:
-    """Name the class that most of a stretch was given, silence apart."""
-    lasting: dict[str, float] = {}
-    for part in found.segments:
-        if part.label is not None:
-            overlap = min(part.end_s, end) - max(part.start_s, start)
-            lasting[part.label] = lasting.get(part.label, 0.0) + max(overlap, 0.0)
-    return max(lasting, key=lambda label: lasting[label], default=None)
+def clock(seconds: float) -> str:
+    """Write m:ss.ss, as the page does."""
+    minutes, rest = divmod(round(100 * seconds), 6000)
+    return f"{minutes}:{rest / 100:05.2f}"
 
 
 @pytest.mark.parametrize("name", ["soundstream", "log_mel"])
 @pytest.mark.usefixtures("one_thread")
 def test_a_collage_is_segmented_where_its_clips_meet(
-    name: str, mirror: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, mirror: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], browser: Browser
 ) -> None:
     weights = [mirror / f"{file}.tflite" for file in weights_of(models.PARAMS.representations[name])]
     with zipfile.ZipFile(mirror / ARCHIVE) as archive:
@@ -110,13 +108,13 @@ def test_a_collage_is_segmented_where_its_clips_meet(
     model = load_model(folder, device="cpu")
     found = model.segment(sound, 44_100, hop_s=HOP_S)
 
-    told = [longest_label(found, start, end) for start, end in pairwise(times.tolist())]
-    right = [a == b for a, b in zip(told, labels, strict=True)]
-    assert sum(right) >= 0.5 * len(labels)  # twice chance: the test is of segments, the classifier is a small one
+    # Where the classifier is right is asked of it clip by clip, not of the segments that are tested.
+    right = [model.classify(part, 44_100).label == label for part, label in zip(parts, labels, strict=True)]
+    assert sum(right) >= 0.6 * len(labels)
     joins = [n for n in range(1, len(labels)) if right[n - 1] and right[n]]
     borders = np.array([part.start_s for part in found.segments[1:]])
     near = [np.abs(borders - times[n]).min() <= HOP_S for n in joins]
-    assert len(joins) >= 6
+    assert len(joins) >= 8
     assert sum(near) >= 0.8 * len(joins)
 
     # The same by the command line, from a file, read as a stream.
@@ -128,4 +126,15 @@ def test_a_collage_is_segmented_where_its_clips_meet(
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [(float(row["start_s"]), row["label"] or None) for row in rows] == [
         (round(part.start_s, 6), part.label) for part in found.segments
+    ]
+
+    # The same on the page.
+    page = browser.new_page()
+    with serving(folder) as address:
+        page.goto(address)
+        give(page, tmp_path / "collage.wav")
+        shown = shown_segments(page)
+    page.close()
+    assert [row[:3] for row in shown] == [
+        (part.label or "(silence)", clock(part.start_s), clock(part.end_s)) for part in found.segments
     ]

@@ -29,7 +29,7 @@ def run(folder: Path, *command: str) -> str:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
-    """A copy of this project in which every output of every stage is there and committed, and how many stages it has."""
+    """A copy of this project in which every output of every stage is there and committed, and how many stages."""
     folder = tmp_path_factory.mktemp("finished")
     run(folder, "git", "init", "-q")
     run(folder, "dvc", "init", "-q")

@@ -92,7 +92,12 @@ def test_silent_windows_are_marked(noise: Noise) -> None:
             16_000,
             "0.050 s long; the shortest that is classified is 0.1 s, a tenth of a window",
         ),
-        (np.full(9000, np.nan, np.float32), 16_000, "samples that are not finite (NaN or infinite) after 0.000 s"),
+        (np.full(9000, np.nan, np.float32), 16_000, "a sample that is not finite (NaN or infinite) at 0.000 s"),
+        (
+            np.where(np.arange(32_000) == 24_000, np.inf, 0.5).astype(np.float32),
+            16_000,
+            "a sample that is not finite (NaN or infinite) at 1.500 s",
+        ),
         (np.ones(9000, np.float32), 900, "sample rate 900 Hz; plausible is 4000 to 192000 Hz"),
     ],
 )
@@ -100,3 +105,13 @@ def test_what_cannot_be_cut_is_refused(sound: Waveform, sample_rate: int, messag
     with pytest.raises(BadAudioError) as error:
         cut([sound], sample_rate)
     assert str(error.value) == message
+
+
+def test_channels_that_cancel_each_other_are_told_from_silence(noise: Noise) -> None:
+    left = noise(2, 16_000).clip(-0.25, 0.25)
+    sound = CutSound([np.stack([left, -left], axis=1)], 16_000, Format(16_000, 1), length_s=1.0, hop_s=1.0)
+    assert all(batch.silent.all() for batch in sound)
+    assert sound.silence == (
+        "silent: its peak is 0, silence is 0.0001 or less; the channels cancel each other when mixed, the peak of one "
+        "is 0.25"
+    )

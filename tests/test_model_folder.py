@@ -158,8 +158,8 @@ def test_weights_that_may_not_be_copied_are_looked_for_elsewhere(tmp_path: Path)
 def test_an_untrained_encoder_is_announced(tmp_path: Path) -> None:
     record = models.PARAMS.representations["encodec_24khz_untrained"].model_dump()
     encoder = {"name": "encodec_24khz_untrained", "record": record, "sample_rate": 24000, "channels": 1}
-    encoder |= {"bands": 16, "frames": 75, "packages": {}}
-    folder = models.write_model(tmp_path / "model", representation=encoder, untrained_encoder=True)
+    encoder |= {"bands": 128, "frames": 75, "packages": {}}
+    folder = models.write_model(tmp_path / "model", 128, representation=encoder, untrained_encoder=True)
     with pytest.warns(UserWarning, match="untrained") as warned:
         load_model(folder, device="cpu")
     assert [str(warning.message) for warning in warned] == [
@@ -172,6 +172,27 @@ def test_a_card_cannot_hide_an_untrained_encoder(folder: Path) -> None:
     edit(folder, lambda card: card.update(untrained_encoder=True))
     assert refusal(folder).splitlines()[0] == (
         f"{folder}/card.json: the card: untrained_encoder and representation.record.weights contradict each other."
+    )
+
+
+def test_figures_that_do_not_follow_from_the_record_are_refused(folder: Path) -> None:
+    edit(folder, lambda card: card["representation"].update(frames=100))
+    assert refusal(folder) == (
+        f"{folder}/card.json: sample rate, channels, bands and frames of mel_16 are [22050, 1, 16, 100]; its record "
+        "and a window of 1 s make them [22050, 1, 16, 173]. Copy the whole folder, or export the model again."
+    )
+
+
+def test_a_card_that_nests_without_end_is_refused(folder: Path) -> None:
+    (folder / "card.json").write_text("[" * 100_000)
+    assert refusal(folder).startswith(f"{folder}/card.json: not JSON: maximum recursion depth exceeded")
+
+
+def test_a_folder_in_place_of_a_file_is_refused(folder: Path) -> None:
+    (folder / "classifier.safetensors").unlink()
+    (folder / "classifier.safetensors").mkdir()
+    assert refusal(folder) == (
+        f"{folder}/classifier.safetensors: is a directory. Copy the whole folder, or export the model again."
     )
 
 

@@ -85,11 +85,15 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     assert refusal(pipe(tmp_path / "text", b"no sound")) == "not decodable as audio: Format not recognised."
 
 
+@pytest.mark.parametrize("form", ["WAV", "AU", "AIFF", "W64", "RF64"])
+def test_a_file_that_broke_off_is_refused(form: str, noise: Noise, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(encoded(noise(3, 16_000), form)[:-40_000])
+    assert refusal(tmp_path / "file").startswith("truncated: the header promises more than the 28")
+
+
 @pytest.mark.parametrize("form", ["WAV", "AU"])
-def test_what_broke_off_is_refused(form: str, noise: Noise, tmp_path: Path) -> None:
+def test_a_stream_that_broke_off_is_refused(form: str, noise: Noise, tmp_path: Path) -> None:
     content = encoded(noise(3, 16_000), form)[:-40_000]
-    (tmp_path / "file").write_bytes(content)
-    assert refusal(tmp_path / "file") == "truncated: the header promises more than the 28000 samples found"
     assert refusal(pipe(tmp_path / "pipe", content)) == (
         "truncated: the header promises 48000 samples, 28000 could be decoded"
     )
@@ -107,7 +111,31 @@ def test_a_stream_need_not_know_its_length(size: int, tmp_path: Path) -> None:
     form = struct.pack("<IHHIIHH", 16, 1, 1, 16_000, 32_000, 2, 16)
     header = b"RIFF" + struct.pack("<I", min(size + 36, 0xFFFF_FFFF)) + b"WAVEfmt " + form + b"data"
     content = header + struct.pack("<I", size) + b"\1\2" * 16_000
-    assert len(read(pipe(tmp_path / "pipe", content))) == 16_000
+    (tmp_path / "file").write_bytes(content)
+    assert len(read(pipe(tmp_path / "pipe", content))) == len(read(tmp_path / "file")) == 16_000
+
+
+def test_flac_need_not_know_its_length(noise: Noise, tmp_path: Path) -> None:
+    content = bytearray(encoded(noise(3.1, 16_000), "FLAC"))
+    whole = bytes(content)
+    content[21] &= 0xF0  # the 36 bits of STREAMINFO that count samples (RFC 9639, section 8.2)
+    content[22:26] = bytes(4)
+    (tmp_path / "file").write_bytes(content)
+    (tmp_path / "whole").write_bytes(whole)
+    assert np.array_equal(read(tmp_path / "file"), read(tmp_path / "whole"))
+    with open_sound(tmp_path / "file") as sound:
+        assert sound.promised is None
+
+
+def test_an_endless_stream_of_no_format_is_refused_at_once() -> None:
+    assert refusal(Path("/dev/zero")) == "not decodable as audio: Format not recognised."
+
+
+def test_an_mp3_in_a_pipe_may_begin_with_a_large_picture(noise: Noise, tmp_path: Path) -> None:
+    size = (3 << 20) + 10
+    tag = b"ID3\3\0\0" + bytes(size - 10 >> shift & 0x7F for shift in (21, 14, 7, 0)) + bytes(size - 10)
+    content = encoded(noise(3, 16_000), "MP3")
+    assert len(read(pipe(tmp_path / "pipe", tag + content))) == len(read(pipe(tmp_path / "plain", content)))
 
 
 def test_a_pipe_is_left_before_its_end(noise: Noise, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from beyond_spectrograms.cli import bench_ecdc, classify, export, segment, train
+from beyond_spectrograms.cli import bench, bench_ecdc, classify, export, segment, serve, train
 from beyond_spectrograms.errors import ProjectError
 
 
@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; give its exit status: 0, 1 where something failed, 2 where it was called wrongly."""
     parser = argparse.ArgumentParser(prog="beyond-spectrograms", description="Classify your own sounds.")
     commands = parser.add_subparsers(title="commands", required=True)
-    for command in (classify, segment, train, export, bench_ecdc):
+    for command in (classify, segment, serve, train, export, bench, bench_ecdc):
         command.add_parser(commands)
     chosen = parser.parse_args(arguments)
     try:
@@ -27,5 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # whoever read the output has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a place that cannot be written, a full disk
+        print(f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
         return 1
     return status

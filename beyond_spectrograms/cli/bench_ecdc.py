@@ -6,8 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from beyond_spectrograms.cli.classify import positive
-from beyond_spectrograms.cli.common import Commands, add_model_options, load
+from beyond_spectrograms.cli.common import Commands, add_model_options, count, load
 
 DESCRIPTION = """
 Measure what classifying EnCodec's compressed files costs: from their codes, and the usual way, by decoding them to
@@ -21,7 +20,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".ecdc files")
     add_model_options(parser)
     parser.add_argument("--against", type=Path, required=True, metavar="FOLDER", help="a model on a mel spectrogram")
-    parser.add_argument("--rounds", type=positive, default=5, help="each file is classified so often (default: 5)")
+    parser.add_argument("--rounds", type=count, default=5, help="each file is classified so often (default: 5)")
     parser.set_defaults(run=run)
 
 

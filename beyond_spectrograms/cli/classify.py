@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import Commands, add_model_options, load
+from beyond_spectrograms.cli.common import Commands, add_model_options, count, load, told_name
 
 if TYPE_CHECKING:
     from beyond_spectrograms.model.many import Named
@@ -28,16 +28,9 @@ def add_parser(commands: Commands) -> None:
         help="files, folders (all audio in them), glob patterns, - for standard input",
     )
     add_model_options(parser)
-    parser.add_argument("--top", type=positive, default=3, metavar="K", help="labels a file (default: 3)")
+    parser.add_argument("--top", type=count, default=3, metavar="K", help="labels a file (default: 3)")
     parser.add_argument("--format", choices=["table", "json", "jsonl", "csv"], default="table")
     parser.set_defaults(run=run)
-
-
-def positive(text: str) -> int:
-    """Read a number above 0, for argparse."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not above 0")
-    return number
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,16 +47,10 @@ def run(options: argparse.Namespace) -> int:
     told = track(classify_files(model, paths), "classify", len(paths))
     for named in _write_each(told, options.format, options.top):
         if named.reason:
-            print(f"{_name(named)}: {named.reason}", file=sys.stderr)
+            print(f"{told_name(named.path)}: {named.reason}", file=sys.stderr)
         results.append(named)
     _write_all(results, options.format, options.top)
     return int(any(named.reason for named in results))
-
-
-def _name(named: Named) -> str:
-    from beyond_spectrograms.model.formats import file_name
-
-    return "standard input" if str(named.path) == "-" else file_name(named.path)
 
 
 def _write_each(results: Iterator[Named], form: str, top: int) -> Iterator[Named]:

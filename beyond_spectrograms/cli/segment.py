@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import Commands, add_model_options, load
+from beyond_spectrograms.cli.common import Commands, add_model_options, check_writable, load, told_name
 
 if TYPE_CHECKING:
     from beyond_spectrograms.model import Segmentation
@@ -20,6 +20,7 @@ Find what is where in a sound: windows slide over it, what the classifier says o
 Markov model in which a sound lasts 5 s on average; median: a running median over 2.5 s; none), and neighbours of one
 class are merged. Any length: the file is read as a stream.
 """
+LONG_S = 60  # of shorter sounds a bar would only flash by
 FORMATS = ("table", "json", "csv", "audacity", "textgrid")
 
 
@@ -44,7 +45,10 @@ def run(options: argparse.Namespace) -> int:
     from beyond_spectrograms.model.cutting import CutSound
     from beyond_spectrograms.model.many import DEPTH, cut_file
     from beyond_spectrograms.model.timeline import Spectrogram, draw_timeline
+    from beyond_spectrograms.progress import counting
 
+    for place in filter(None, (options.out, options.plot)):
+        check_writable(place)
     model = load(options)
     try:
         hop_s = model.check_segmenting(options.hop, options.smoothing)
@@ -61,9 +65,11 @@ def run(options: argparse.Namespace) -> int:
                 windows = picture.watch(sound)
             batches = ahead(windows, DEPTH)
             judged = ((batch, model.judge(batch)) for batch in batches)
-            found = model.conclude(sound, judged, options.smoothing)
+            seconds = None if sound.promised_s is None else round(sound.promised_s)
+            with counting("segment (seconds)", seconds, lambda: int(sound.seconds), least=LONG_S):
+                found = model.conclude(sound, judged, options.smoothing)
     except BadAudioError as error:
-        print(f"{options.file}: {error}", file=sys.stderr)
+        print(f"{told_name(options.file)}: {error}", file=sys.stderr)
         return 1
     text = _writer(options.format, options.file)(found)
     if options.out:

@@ -135,7 +135,7 @@ def read_card(path: Path) -> Card:
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ModelError(f"{path}: not JSON: {error}. Copy or export the model again.") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelError(f"{path}: not the card of a model: its format is not {FORMAT!r}. Export the model again.")

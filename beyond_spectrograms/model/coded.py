@@ -56,7 +56,8 @@ class CutCodes:
     def __init__(self, coded: Coded, dequantise: Dequantise, *, length_s: float, hop_s: float) -> None:
         check_length(coded.seconds, length_s)
         self._codes, self._dequantise = coded.codes, dequantise
-        self.seconds, self.length_s, self.hop_s = coded.seconds, length_s, hop_s
+        self.seconds = self.promised_s = coded.seconds
+        self.length_s, self.hop_s = length_s, hop_s
         self.remarks = remark_on_length(coded.seconds, length_s)
 
     def __iter__(self) -> Iterator[CodedBatch]:

@@ -47,8 +47,10 @@ class CutSound:
         self._blocks, self._sample_rate, self._form = blocks, sample_rate, form
         self.length_s, self.hop_s = length_s, hop_s
         self._samples = round(length_s * form.sample_rate)
+        self.promised_s: float | None = None  # as long as the sound's header says it is, where it says so
         self._heard = 0  # samples that came in
         self._channels = 1
+        self._channel_peak = 0.0  # before mixing
         self.peak = 0.0
 
     @property
@@ -71,7 +73,10 @@ class CutSound:
         """Why nothing can be said of the sound, where no sample exceeds -80 dBFS; else empty."""
         if self.peak > SILENCE_PEAK:
             return ""
-        return f"silent: its peak is {self.peak:g}, silence is {SILENCE_PEAK:g} or less"
+        reason = f"silent: its peak is {self.peak:g}, silence is {SILENCE_PEAK:g} or less"
+        if self._channel_peak > SILENCE_PEAK:
+            return f"{reason}; the channels cancel each other when mixed, the peak of one is {self._channel_peak:g}"
+        return reason
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the windows in order.
@@ -109,8 +114,12 @@ class CutSound:
         yield _store(stream.resample_chunk(np.empty(0, np.float32), last=True))
 
     def _mix(self, block: Waveform) -> Waveform:
-        if not np.isfinite(block).all():
-            raise BadAudioError(f"samples that are not finite (NaN or infinite) after {self.seconds:.3f} s")
+        peaks = np.abs(block).max(axis=0, initial=0)
+        if not np.isfinite(peaks).all():
+            first = int(np.flatnonzero(~np.isfinite(block.reshape(len(block), -1)).all(axis=1))[0])
+            place = (self._heard + first) / self._sample_rate
+            raise BadAudioError(f"a sample that is not finite (NaN or infinite) at {place:.3f} s")
+        self._channel_peak = max(self._channel_peak, float(peaks.max(initial=0)))
         self._channels = 1 if block.ndim == 1 else block.shape[1]
         mono: Waveform = block if block.ndim == 1 else block.mean(axis=1, dtype=np.float32)
         self.peak = max(self.peak, float(np.abs(mono).max(initial=0)))

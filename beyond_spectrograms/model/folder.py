@@ -17,6 +17,8 @@ from beyond_spectrograms.model.using import Model
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from beyond_spectrograms.representations.base import Representation
+
 CLASSIFIER_FILE = "classifier.safetensors"
 WEIGHTS_FOLDER = Path("data/weights")  # where the pipeline keeps weights, a folder a representation
 COPY_AGAIN = "Copy the whole folder, or export the model again."
@@ -82,6 +84,7 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
     encoder = card.representation
     paths = [_find_encoder_file(folder, encoder.name, file, weights) for file in card.encoder_files]
     representation = create_representation(encoder.name, encoder.record, paths)
+    _check_encoder(folder, card, representation)
     network = build_network(
         card.protocol.record, encoder.bands, encoder.frames, len(card.classes), encoder.record.codebook_size
     )
@@ -110,8 +113,24 @@ def _read_folder(folder: Path) -> Card:
     return card
 
 
+def _check_encoder(folder: Path, card: Card, made: Representation) -> None:
+    """See that the card's figures of the representation are those of the one its record makes."""
+    stated = card.representation
+    samples = round(card.windows.length_s * made.form.sample_rate)
+    wanted = (made.form.sample_rate, made.form.channels, made.bands, made.frames(samples))
+    found = (stated.sample_rate, stated.channels, stated.bands, stated.frames)
+    if found != wanted:
+        raise ModelError(
+            f"{folder / CARD_FILE}: sample rate, channels, bands and frames of {stated.name} are {list(found)}; its "
+            f"record and a window of {card.windows.length_s:g} s make them {list(wanted)}. {COPY_AGAIN}"
+        )
+
+
 def _check_file(path: Path, wanted: StoredFile, remedy: str) -> None:
-    found = describe_file(path)
+    try:
+        found = describe_file(path)
+    except OSError as error:
+        raise ModelError(f"{path}: {(error.strerror or str(error)).lower()}. {remedy}") from None
     if (found.bytes, found.sha256) != (wanted.bytes, wanted.sha256):
         raise ModelError(
             f"{path}: {found.bytes} bytes, sha256 {found.sha256}; the model's card says {wanted.bytes} bytes, sha256 "

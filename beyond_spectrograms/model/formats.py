@@ -22,6 +22,11 @@ def file_name(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
+def printable(path: Path) -> str:
+    """Give a path for a terminal: what would break a line or steer the terminal as escapes."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in file_name(path))
+
+
 def describe(named: Named, top: int) -> dict[str, Any]:
     """Make the JSON object of one file."""
     if named.found is None:
@@ -62,7 +67,7 @@ def classify_table(results: Sequence[Named], top: int) -> str:
     for named in results:
         found = named.found
         told = f"error: {named.reason}" if found is None else "  ".join(f"{p:6.1%} {c}" for c, p in found.top(top))
-        rows.append((file_name(named.path), told + "".join(f"  ({r})" for r in (found.remarks if found else ()))))
+        rows.append((printable(named.path), told + "".join(f"  ({r})" for r in (found.remarks if found else ()))))
     width = max((len(name) for name, _ in rows), default=0)
     return "".join(f"{name:<{width}}  {told}\n" for name, told in rows)
 
@@ -103,8 +108,12 @@ def clock(seconds: float) -> str:
 
 def segment_json(found: Segmentation, file: Path) -> str:
     """Write segments and, of every window, the probabilities before smoothing."""
-    told = {
-        "file": file_name(file),
+    return json_text({"file": file_name(file), **describe_segmentation(found)})
+
+
+def describe_segmentation(found: Segmentation) -> dict[str, Any]:
+    """Make the JSON object of one sound."""
+    return {
         "seconds": round(found.seconds, 6),
         "window_s": found.length_s,
         "smoothing": found.smoothing,
@@ -118,7 +127,6 @@ def segment_json(found: Segmentation, file: Path) -> str:
             )
         ],
     }
-    return json_text(told)
 
 
 def audacity_labels(found: Segmentation) -> str:

@@ -91,7 +91,9 @@ def cut_file(model: Model, path: Path, hop_s: float | None = None) -> Iterator[C
         yield model.ecdc.cut(path, hop_s)
     else:
         with open_sound(path) as file:
-            yield model.cut(file.blocks(), file.sample_rate, hop_s)
+            sound = model.cut(file.blocks(), file.sample_rate, hop_s)
+            sound.promised_s = None if file.promised is None else file.promised / file.sample_rate
+            yield sound
 
 
 def _read(model: Model, paths: Iterable[Path]) -> Iterator[_Part]:

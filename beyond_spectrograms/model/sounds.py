@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -21,16 +22,24 @@ if TYPE_CHECKING:
 STDIN = Path("-")
 FRAMES = 1 << 16  # read at a time
 PIPED_FORMATS = (b"RIFF", b".snd")  # WAV and AU can be read from a pipe; others are spooled to disk first
-UNKNOWN_BYTES = 0x7FFF_F000  # a size of about 2^31 or 2^32 in a header is what writers to a pipe put for "not known"
+ID3 = b"ID3"  # an MP3 may begin with pictures of any size
+UNKNOWN_BYTES = 0x7FFF_EC00  # a size of about 2^31 or 2^32 in a header is what writers to a pipe put for "not known"
+UNKNOWN_FRAMES = 1 << 62  # what libsndfile says of a FLAC stream whose header leaves the length open
+KNOWN_BY = 1 << 20  # bytes of a stream by which its format shows: an endless one of no format must not fill the disk
 OGG_PAGE = 65_307  # bytes at most: RFC 3533, section 6
 
 
 class OpenSound:
-    """A sound whose header was read: `sample_rate` (Hz), and `blocks` to go through once."""
+    """A sound whose header was read: `sample_rate` (Hz), and `blocks` to go through once.
+
+    `promised` is how many samples the header says there are; None where it leaves that open.
+    """
 
     def __init__(self, file: soundfile.SoundFile, regular: IO[bytes] | None) -> None:
         self._file, self._regular = file, regular
         self.sample_rate: int = file.samplerate
+        piped = regular is None and file.frames * _bytes_a_frame(file) >= UNKNOWN_BYTES
+        self.promised = None if piped or file.frames >= UNKNOWN_FRAMES else int(file.frames)
 
     def blocks(self) -> Iterator[Waveform]:
         """Yield the samples [samples, channels], float32.
@@ -53,19 +62,17 @@ class OpenSound:
         self._check_whole(decoded)
 
     def _check_whole(self, decoded: int) -> None:
-        """Find truncation as audio.read_recording does; a stream's header may leave the length open."""
+        """Find truncation as audio.read_recording does; a header may leave the length open."""
         header = self._file
         if header.format == "OGG":
             if self._regular is not None and not _ends_ogg_stream(self._regular):
                 raise BadAudioError(f"truncated: the Ogg stream has no end mark after {decoded} samples")
             return
-        promised = header.frames
-        if self._regular is None and promised * _bytes_a_frame(header) >= UNKNOWN_BYTES - 1024:
-            return
-        if self._regular is not None and "should be" in header.extra_info and header.format in ("WAV", "WAVEX", "AU"):
+        sizes = [int(size) for size in re.findall(r": (\d+) \(should be", header.extra_info)]
+        if self._regular is not None and any(size < UNKNOWN_BYTES for size in sizes):
             raise BadAudioError(f"truncated: the header promises more than the {decoded} samples found")
-        if decoded < promised:
-            raise BadAudioError(f"truncated: the header promises {promised} samples, {decoded} could be decoded")
+        if self.promised is not None and decoded < self.promised:
+            raise BadAudioError(f"truncated: the header promises {self.promised} samples, {decoded} could be decoded")
 
 
 @contextmanager
@@ -84,9 +91,7 @@ def open_sound(path: Path) -> Iterator[OpenSound]:
         except OSError as error:
             raise BadAudioError((error.strerror or str(error)).lower()) from None
         if stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
-            if not os.fstat(raw.fileno()).st_size:
-                raise BadAudioError("empty file (0 bytes)")
-            yield OpenSound(stack.enter_context(_decode(raw.fileno())), raw)
+            yield stack.enter_context(decode_sound(raw))
             return
         start = b""
         while len(start) < len(PIPED_FORMATS[0]) and (more := raw.read(len(PIPED_FORMATS[0]) - len(start))):
@@ -98,18 +103,40 @@ def open_sound(path: Path) -> Iterator[OpenSound]:
             return
         spooled = stack.enter_context(tempfile.TemporaryFile())
         spooled.write(start)
+        while spooled.tell() < KNOWN_BY and (more := raw.read(KNOWN_BY - spooled.tell())):
+            spooled.write(more)
+        if start[:3] != ID3:
+            with decode_sound(spooled):
+                pass
+            spooled.seek(0, os.SEEK_END)
         shutil.copyfileobj(raw, spooled)
-        spooled.seek(0)
-        yield OpenSound(stack.enter_context(_decode(spooled.fileno())), spooled)
+        yield stack.enter_context(decode_sound(spooled))
 
 
-def _decode(descriptor: int) -> soundfile.SoundFile:
+@contextmanager
+def decode_sound(file: IO[bytes]) -> Iterator[OpenSound]:
+    """Read the header of a whole sound, in a file or in memory.
+
+    Raises:
+        BadAudioError: it is empty or not audio.
+    """
+    if not file.seek(0, os.SEEK_END):
+        raise BadAudioError("empty file (0 bytes)")
+    file.seek(0)
+    with _decode(file) as decoded:
+        yield OpenSound(decoded, file)
+
+
+def _decode(source: IO[bytes] | int) -> soundfile.SoundFile:
     import soundfile
 
     try:
-        return soundfile.SoundFile(os.dup(descriptor))
+        file = soundfile.SoundFile(os.dup(source) if isinstance(source, int) else source)
     except soundfile.LibsndfileError as error:
         raise BadAudioError(f"not decodable as audio: {_reason(error)}") from error
+    # soundfile seeks after each read of what it can seek in; that fails at the end of FLAC of an open length.
+    file.seekable = lambda: False
+    return file
 
 
 def _reason(error: soundfile.LibsndfileError) -> str:

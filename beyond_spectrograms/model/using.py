@@ -66,7 +66,7 @@ class Model:
     network: nn.Module
     device: str
     encoder_files: tuple[Path, ...] = ()
-    _of_silence: Probabilities | None = None
+    _of_silence: tuple[Features, Probabilities] | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -96,19 +96,24 @@ class Model:
         """Give each window's probabilities [windows, classes]."""
         if not isinstance(batch, Batch):
             return self.judge_features(batch.features)
+        return self.look(batch)[1]
+
+    def look(self, batch: Batch) -> tuple[Features, Probabilities]:
+        """Give each window's features [windows, bands, frames], and what the classifier says of them."""
         # Hours of digital silence are common in what is recorded or piped; all its windows are one.
         heard = np.asarray(batch.windows.any(axis=(1, 2)))
-        result = np.empty((len(heard), len(self.classes)), np.float32)
+        if heard.all():
+            return self._look(batch.windows)
+        if self._of_silence is None:
+            self._of_silence = self._look(np.zeros_like(batch.windows[:1]))
+        features, probabilities = (of_one.repeat(len(heard), axis=0) for of_one in self._of_silence)
         if heard.any():
-            result[heard] = self._judge(batch.windows[heard])
-        if not heard.all():
-            if self._of_silence is None:
-                self._of_silence = self._judge(np.zeros_like(batch.windows[:1]))
-            result[~heard] = self._of_silence
-        return result
+            features[heard], probabilities[heard] = self._look(batch.windows[heard])
+        return features, probabilities
 
-    def _judge(self, windows: Waveform) -> Probabilities:
-        return self.judge_features(self.representation.encode(windows, self.representation.form.sample_rate))
+    def _look(self, windows: Waveform) -> tuple[Features, Probabilities]:
+        features = self.representation.encode(windows, self.representation.form.sample_rate)
+        return features, self.judge_features(features)
 
     def judge_features(self, features: Features) -> Probabilities:
         """Give the probabilities [windows, classes] of windows that the representation has encoded."""
@@ -123,7 +128,8 @@ class Model:
         """Say what a sound is: the mean of its windows' probabilities, as in the scores of recordings.
 
         Args:
-            waveform: samples [samples] or [samples, channels], real numbers in [-1, 1].
+            waveform: samples [samples] or [samples, channels], real numbers in [-1, 1]; or an iterator over blocks of
+                them, for a sound that does not fit in memory. The result is the same to the bit.
             sample_rate: Hz, any.
 
         Raises:
@@ -139,7 +145,7 @@ class Model:
         >>> [label for label, probability in found.top(2)]
         ['high', 'low']
         """
-        return self._classify(self.cut([as_waveform(waveform)], sample_rate))
+        return self._classify(self.cut(as_blocks(waveform), sample_rate))
 
     def classify_ecdc(self, path: str | Path) -> Classification:
         """Say what a sound is that EnCodec has compressed, without decoding it; coded.py says how that differs.
@@ -161,8 +167,7 @@ class Model:
         """Say what is where in a sound.
 
         Args:
-            waveform: as in `classify`; or an iterator over blocks of it, for a sound that does not fit in memory. The
-                result is the same to the bit.
+            waveform: as in `classify`.
             sample_rate: Hz, any.
             hop_s: seconds from one window to the next, half a window where not given.
             smoothing: viterbi, median or none (smoothing.py says what they assume).
@@ -180,8 +185,7 @@ class Model:
         0.0 2.25 low
         2.25 4.0 high
         """
-        blocks = waveform if isinstance(waveform, Iterator) else [as_waveform(waveform)]
-        sound = self.cut(blocks, sample_rate, self.check_segmenting(hop_s, smoothing))
+        sound = self.cut(as_blocks(waveform), sample_rate, self.check_segmenting(hop_s, smoothing))
         return self.conclude(sound, ((batch, self.judge(batch)) for batch in sound), smoothing)
 
     def segment_ecdc(self, path: str | Path, *, hop_s: float | None = None, smoothing: str = "viterbi") -> Segmentation:
@@ -237,6 +241,11 @@ class Model:
             seconds=sound.seconds,
             remarks=sound.remarks,
         )
+
+
+def as_blocks(waveform: Any) -> Iterable[Waveform]:
+    """Take an iterator over blocks as it is, and a whole waveform as one block."""
+    return waveform if isinstance(waveform, Iterator) else [as_waveform(waveform)]
 
 
 def as_waveform(waveform: Any) -> Waveform:
