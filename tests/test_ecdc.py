@@ -17,6 +17,7 @@ from beyond_spectrograms.audio import BadAudioError, Waveform
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.model import Model, ModelError
 from beyond_spectrograms.model.ecdc import read_ecdc
+from beyond_spectrograms.model.ecdc_bench import bench_ecdc
 from beyond_spectrograms.representations.base import Features
 
 Capture = pytest.CaptureFixture[str]
@@ -241,23 +242,26 @@ def test_the_command_line_takes_ecdc(tmp_path: Path, place: Path, encodec: Encod
     assert capsys.readouterr().err == f"{file}: --plot draws the sound, which is not decoded. Leave it out.\n"
 
 
-def test_the_saving_is_measured(tmp_path: Path, place: Path, encodec: EncodecModel, capsys: Capture) -> None:
+def test_the_saving_is_measured(
+    tmp_path: Path, place: Path, encodec: EncodecModel, model: Model, capsys: Capture
+) -> None:
     import models
 
     mel = models.write_model(tmp_path / "mel")
-    files = [str(compress(encodec, melody(2.0, seed), tmp_path / f"{seed}.ecdc", 6000)) for seed in (1, 2)]
+    files = [str(compress(encodec, melody(1.0, seed), tmp_path / f"{seed}.ecdc", 6000)) for seed in (1, 2)]
     options = ["--model", str(place / "6000"), "--weights", str(place / "weights"), "--device", "cpu"]
     assert main(["bench-ecdc", *files, *options, "--against", str(mel), "--rounds", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "2 files, 4.0 s of sound; milliseconds of processor time a second of sound, median of 2 rounds"
+    assert lines[0] == "2 files, 2.0 s of sound; milliseconds of processor time a second of sound, median of 2 rounds"
     totals = [float(line.split()[3]) for line in lines[1:3]]
     assert [line.partition(": ")[0] for line in lines[1:3]] == ["from the codes", "from the sound"]
     assert 0 < totals[0] < totals[1]
     decode = float(lines[2].partition("decode ")[2].split(",")[0])
     assert decode > 0.5 * totals[1]
     assert lines[3].endswith(")")
-    assert main(["bench-ecdc", *files, *options, "--against", str(place / "6000")]) == 1
-    assert capsys.readouterr().err.endswith("no such file.\n") is False
+    with pytest.raises(ModelError) as caught:
+        bench_ecdc(model, model, [Path(files[0])], 1)
+    assert str(caught.value) == "--against is a model of kind encodec; the usual way needs one of kind mel"
     (tmp_path / "bad.ecdc").write_bytes(b"ECDC")
     assert main(["bench-ecdc", str(tmp_path / "bad.ecdc"), *options, "--against", str(mel)]) == 1
     assert capsys.readouterr().err == f"{tmp_path}/bad.ecdc: truncated: its header is not whole after 4 bytes\n"
