@@ -46,10 +46,14 @@ def track(items: Iterable[Item], description: str, total: int, done: int = 0) ->
 
 
 @contextmanager
-def counting(description: str, total: int, done: Callable[[], int]) -> Iterator[None]:
-    """Show a bar that asks `done` twice a second; for work that other processes do."""
+def counting(description: str, total: int | None, done: Callable[[], int], least: int = 0) -> Iterator[None]:
+    """Show a bar that asks `done` twice a second; for work that other processes or threads do.
+
+    `total` is None where it is not known; of a total below `least` nothing is shown.
+    """
     console = Console(file=sys.stderr)
-    with Progress(*_columns(), console=console, disable=_hidden(console)) as progress:
+    short = total is not None and total < least
+    with Progress(*_columns(), console=console, disable=short or _hidden(console)) as progress:
         task = progress.add_task(description, total=total)
         stop = threading.Event()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from page_files import results_of, write_project
 from beyond_spectrograms.audio import Format, Waveform
 from beyond_spectrograms.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.results import Results
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -140,3 +144,24 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Start Debian's Chromium: its microphone hears 4 kHz, and it reaches nothing but this machine."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium to open the page with; CI has one")
+    import soundfile
+    from playwright.sync_api import sync_playwright
+
+    heard = tmp_path_factory.mktemp("microphone") / "heard.wav"
+    soundfile.write(heard, 0.5 * np.sin(2 * np.pi * 4000 * np.arange(48_000) / 48_000), 48_000)
+    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-gpu"]
+    quiet += ["--no-sandbox", "--no-first-run", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    microphone = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    microphone.append(f"--use-file-for-fake-audio-capture={heard}")
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, args=[*quiet, *microphone])
+        yield started
+        started.close()

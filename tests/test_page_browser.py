@@ -1,16 +1,14 @@
 """The report page in a real Chromium: opened from disk, network off, by mouse and by keyboard."""
 
-import io
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from looks import COLOURS, brightness, contrast
 from page_files import complete_cell, results_of, write_project
-from PIL import Image
 
 from beyond_spectrograms.page.excerpts import best_cell, confidently_wrong, cut_excerpts, read_predictions
 from beyond_spectrograms.page.provenance import Machine, Origin, durations
@@ -54,21 +52,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     page = folder / "index.html"
     page.write_text(render("T", parts, verdicts, Made("c0ffee", machine, {}, "grid: {}", [])), encoding="utf-8")
     return page.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium to open the page with; CI has one")
-    from playwright.sync_api import sync_playwright
-
-    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-gpu"]
-    arguments = ["--no-sandbox", "--no-first-run", "--host-resolver-rules=MAP * ~NOTFOUND", *quiet]
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=chromium, args=arguments)
-        yield started
-        started.close()
 
 
 @pytest.fixture
@@ -186,34 +169,6 @@ def test_on_a_phone_only_boxes_of_tables_scroll_sideways(opened: "Page") -> None
         assert place is not None
         assert place["x"] >= 0
         assert place["x"] + place["width"] <= PHONE["width"]
-
-
-def brightness(page: "Page") -> float:
-    return float(np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("L")).mean())
-
-
-def contrast(first: str, second: str) -> float:
-    """WCAG 2.1's contrast ratio of two `rgb(r, g, b)` colours."""
-
-    def luminance(colour: str) -> float:
-        parts = np.array([int(part) for part in re.findall(r"\d+", colour)[:3]]) / 255
-        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-        return float(linear @ [0.2126, 0.7152, 0.0722])
-
-    low, high = sorted([luminance(first), luminance(second)])
-    return (high + 0.05) / (low + 0.05)
-
-
-COLOURS = """() => [...document.querySelectorAll("p, th, td, button, summary, a, dd, label, small, caption, select")]
-    .filter((one) => one.offsetParent && one.textContent.trim())
-    .map((one) => {
-        let behind = one;
-        const clear = (place) => getComputedStyle(place).backgroundColor === "rgba(0, 0, 0, 0)";
-        while (behind && clear(behind)) behind = behind.parentElement;
-        const box = getComputedStyle(behind ?? document.body).backgroundColor;
-        return [getComputedStyle(one).color, box, one.textContent.trim().slice(0, 40)];
-    })
-    .filter(([, box]) => box.startsWith("rgb("))"""
 
 
 @pytest.mark.parametrize("opened", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)

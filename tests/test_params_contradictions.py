@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
     [
         (
             {"representations/mel/kind": "mfcc"},
-            "representations.mel: unknown kind 'mfcc'. Choose from encodec, mel, soundstream.",
+            "representations.mel: unknown kind 'mfcc'. Choose from encodec, hear, mel, soundstream.",
         ),
         (
             {"grid/datasets": ["esc10", "esc100"]},
@@ -189,7 +189,7 @@ def test_values_that_contradict_each_other_are_refused(changes: dict[str, Any], 
         ),
         (
             {"representations/mel/kind": DELETED},
-            "representations.mel: no kind. Choose from encodec, mel, soundstream.",
+            "representations.mel: no kind. Choose from encodec, hear, mel, soundstream.",
         ),
         (
             {"windows/length_s": 0.25},

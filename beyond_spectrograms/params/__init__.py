@@ -16,7 +16,15 @@ from beyond_spectrograms.params.datasets import (
 )
 from beyond_spectrograms.params.loading import PARAMS_FILE, Grid, Params, Product, Run, load_params
 from beyond_spectrograms.params.protocols import Audit, Claims, CostSettings, Protocol, Statistics
-from beyond_spectrograms.params.representations import Codec, Encodec, Mel, Representation, SoundStream, weights_of
+from beyond_spectrograms.params.representations import (
+    Codec,
+    Encodec,
+    Hear,
+    Mel,
+    Representation,
+    SoundStream,
+    weights_of,
+)
 from beyond_spectrograms.params.sections import ParamsError
 
 __all__ = [
@@ -31,6 +39,7 @@ __all__ = [
     "Encodec",
     "FeatureSettings",
     "Grid",
+    "Hear",
     "LabelTable",
     "Mel",
     "Params",

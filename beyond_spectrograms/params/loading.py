@@ -12,7 +12,7 @@ from pydantic import ValidationError, model_validator
 
 from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, WeightsRecord, Windows
 from beyond_spectrograms.params.protocols import Audit, Claims, CostSettings, Protocol, Statistics
-from beyond_spectrograms.params.representations import Encodec, Mel, Representation, SoundStream, weights_of
+from beyond_spectrograms.params.representations import Encodec, Hear, Mel, Representation, SoundStream, weights_of
 from beyond_spectrograms.params.sections import Name, ParamsError, Section
 
 PARAMS_FILE = Path("params.yaml")
@@ -164,9 +164,9 @@ def _explain(path: Path, problem: Any) -> str:
     if where[-1:] == ["[key]"]:
         return f"{path}: {'.'.join(where[:-1])}: a name has letters, digits and _ only"
     if problem["type"] == "union_tag_not_found":
-        return f"{path}: {place}no kind. Choose from encodec, mel, soundstream."
+        return f"{path}: {place}no kind. Choose from encodec, hear, mel, soundstream."
     if problem["type"] == "union_tag_invalid":
-        return f"{path}: {place}unknown kind {problem['input']['kind']!r}. Choose from encodec, mel, soundstream."
+        return f"{path}: {place}unknown kind {problem['input']['kind']!r}. Choose from encodec, hear, mel, soundstream."
     if isinstance(problem["input"], str) and re.fullmatch(r"[\d.]+[eE][-+]?\d+", problem["input"]):
         value += " (YAML reads that as text: write 0.001 or 1.0e-3)"
     return f"{path}: {place}{message}{value}"
@@ -174,7 +174,7 @@ def _explain(path: Path, problem: Any) -> str:
 
 def _known_keys(location: tuple[Any, ...]) -> list[str]:
     """List the keys of the section at `location`, followed through the models' annotations."""
-    kinds: dict[str, type[Section]] = {"mel": Mel, "encodec": Encodec, "soundstream": SoundStream}
+    kinds: dict[str, type[Section]] = {"mel": Mel, "encodec": Encodec, "soundstream": SoundStream, "hear": Hear}
     section: type[Section] = Params
     for part in location:
         if isinstance(part, int) or part not in section.model_fields:

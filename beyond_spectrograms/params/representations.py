@@ -114,10 +114,32 @@ class SoundStream(Codec):
         return 16 if self.codes else None
 
 
-Representation = Annotated[Mel | Encodec | SoundStream, Field(discriminator="kind")]
+class Hear(Section):
+    """Frames of a module with the HEAR API. Its load_model is given the file of `weights`, or else `model`, as it is.
+
+    `module` is imported: its code runs.
+    """
+
+    kind: Literal["hear"]
+    module: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
+    weights: str | None
+    model: str = ""
+
+    @property
+    def codebook_size(self) -> None:
+        """Embeddings are no codes."""
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Hear:
+        if self.weights is not None and self.model:
+            raise ValueError("model is what load_model is given where weights are null: leave one of them out")
+        return self
 
 
-def weights_of(representation: Mel | Encodec | SoundStream) -> tuple[str, ...]:
+Representation = Annotated[Mel | Encodec | SoundStream | Hear, Field(discriminator="kind")]
+
+
+def weights_of(representation: Mel | Encodec | SoundStream | Hear) -> tuple[str, ...]:
     """List the records under `weights` whose files a representation needs."""
     named = representation.weights
     if named is None or named == "untrained":

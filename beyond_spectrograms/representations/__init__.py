@@ -27,3 +27,7 @@ def create_representation(name: str, record: params.Representation, weights: Seq
             from beyond_spectrograms.representations.soundstream import SoundStreamLatents
 
             return SoundStreamLatents(name, record, weights)
+        case "hear":
+            from beyond_spectrograms.representations.hear import HearEmbeddings
+
+            return HearEmbeddings(name, record, weights)

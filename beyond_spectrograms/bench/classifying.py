@@ -1,0 +1,174 @@
+"""How long `classify` takes beside the plain way (plain_classifying.py), both on the same files, in turn in one run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.measuring import order_of_round
+from beyond_spectrograms.tabular import Table, number, text
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.bench.plain_classifying import PlainClassifier
+    from beyond_spectrograms.model import Model
+
+WHOSE = ("ours", "plain")
+ONE_S, EACH_S, LONG_S = 10.0, 5.0, 60.0  # length of the one file, of each of the many and of the one core's
+DISTINCT = 20  # files among the many: all of them lie in the system's cache
+SAMPLE_RATE = 44_100
+SEED = 0
+Run = Callable[[str], float]
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """Files of noise, 16-bit WAV at 44.1 kHz: how long the arithmetic takes does not depend on values."""
+
+    one: Path
+    many: list[Path]
+    long: Path
+
+
+def make_sounds(folder: Path, count: int) -> Sounds:
+    """Write the files; the many are DISTINCT ones again and again."""
+    import soundfile
+
+    rng = np.random.default_rng(SEED)
+
+    def write(name: str, seconds: float) -> Path:
+        noise = rng.normal(0, 0.1, round(seconds * SAMPLE_RATE))
+        soundfile.write(folder / name, noise, SAMPLE_RATE, subtype="PCM_16")
+        return folder / name
+
+    several = [write(f"{index}.wav", EACH_S) for index in range(min(DISTINCT, count))]
+    many = [several[index % len(several)] for index in range(count)]
+    return Sounds(write("one.wav", ONE_S), many, write("long.wav", LONG_S))
+
+
+class BothWays:
+    """A model loaded by `load_model`, and by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        from beyond_spectrograms.bench.plain_classifying import PlainClassifier
+        from beyond_spectrograms.model import load_model
+
+        self.ours: Model = load_model(folder, device="cpu")
+        self.plain: PlainClassifier = PlainClassifier(folder)
+
+    def time(self, whose: str, paths: Sequence[Path]) -> float:
+        """Classify files one way; give the wall seconds."""
+        from beyond_spectrograms.model.many import classify_files
+
+        began = time.perf_counter()
+        if whose == "ours":
+            for named in classify_files(self.ours, paths):
+                if named.found is None:
+                    raise ProjectError(f"{named.path}: {named.reason}")
+        else:
+            for path in paths:
+                self.plain.classify(path)
+        return time.perf_counter() - began
+
+
+_alone: list[BothWays] = []  # of the process that has one core
+
+
+def _begin_alone(core: int, folder: Path) -> None:
+    """Keep to one core before any library counts them."""
+    os.sched_setaffinity(0, {core})
+    _alone.append(BothWays(folder))
+
+
+def _time_alone(whose: str, path: Path) -> float:
+    return _alone[0].time(whose, [path])
+
+
+def _time_cold(whose: str, folder: Path, path: Path) -> float:
+    """Classify a file in a new process, imports and loading included."""
+    ours = ["beyond_spectrograms", "classify", "--model", str(folder), "--device", "cpu", str(path)]
+    plain = ["beyond_spectrograms.bench.plain_classifying", str(folder), str(path)]
+    began = time.perf_counter()
+    finished = subprocess.run(  # noqa: S603  our own arguments
+        [sys.executable, "-m", *(ours if whose == "ours" else plain)], capture_output=True, text=True, check=False
+    )
+    if finished.returncode:
+        raise ProjectError(f"{whose}, cold: failed:\n{finished.stderr[-2000:]}")
+    return time.perf_counter() - began
+
+
+@contextmanager
+def make_tasks(folder: Path, sounds: Sounds) -> Iterator[dict[str, tuple[float, Run]]]:
+    """Make what is timed ready: seconds of sound, and what goes through them one way and gives the wall seconds."""
+    both = BothWays(folder)
+    core = min(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(1, get_context("spawn"), _begin_alone, (core, folder)) as alone:
+        yield {
+            "one file, cold": (ONE_S, lambda whose: _time_cold(whose, folder, sounds.one)),
+            "one file, warm": (ONE_S, lambda whose: both.time(whose, [sounds.one])),
+            f"{len(sounds.many)} files": (
+                EACH_S * len(sounds.many),
+                lambda whose: both.time(whose, sounds.many),
+            ),
+            "one core": (LONG_S, lambda whose: alone.submit(_time_alone, whose, sounds.long).result()),
+        }
+
+
+def run_rounds(tasks: dict[str, tuple[float, Run]], rounds: int) -> Iterator[tuple[str, dict[str, float]]]:
+    """Time all tasks and both ways once a round, in an order of its own each time, after an untimed round."""
+    for turn in range(rounds + 1):
+        for name in order_of_round(tasks, turn, SEED):
+            seconds = {whose: tasks[name][1](whose) for whose in order_of_round(WHOSE, turn, SEED + 1)}
+            if turn:
+                yield name, seconds
+
+
+def summarise(sound_s: float, rounds: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """Lay out a task's rounds. Ratios above 1 are in our favour; the real-time factor is work over sound."""
+    ratios = [one["plain"] / one["ours"] for one in rounds]
+    seconds = {whose: [one[whose] for one in rounds] for whose in WHOSE}
+    return {
+        "sound_s": sound_s,
+        "seconds": seconds,
+        "ratio": {"median": median(ratios), "lowest": min(ratios), "highest": max(ratios)},
+        "real_time_factor": {whose: median(seconds[whose]) / sound_s for whose in WHOSE},
+    }
+
+
+def classifying_table(results: dict[str, Any]) -> Table:
+    """Lay the results out for people."""
+    rows = []
+    for name, one in results["tasks"].items():
+        ratio = one["ratio"]
+        rows.append(
+            {
+                "task": name,
+                "sound_s": one["sound_s"],
+                **{whose: median(one["seconds"][whose]) for whose in WHOSE},
+                "ratio": f"{ratio['median']:.2f} [{ratio['lowest']:.2f}, {ratio['highest']:.2f}]",
+                **{f"{whose}_factor": one["real_time_factor"][whose] for whose in WHOSE},
+            }
+        )
+    columns = {
+        "classify": text("task"),
+        "sound, s": number("sound_s", 0),
+        "plain, s": number("plain", 3),
+        "ours, s": number("ours", 3),
+        "times as fast": text("ratio"),
+        "real-time factor, plain": number("plain_factor", 5),
+        "ours": number("ours_factor", 5),
+    }
+    title = f"{results['model']}: {results['processor']}, {results['cores']} cores"
+    return Table(title, rows, columns, list(results["notes"]))

@@ -1,0 +1,34 @@
+"""The commands of `beyond-spectrograms`: each module adds its own parser and runs it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from beyond_spectrograms.cli import bench, bench_ecdc, classify, export, segment, serve, train
+from beyond_spectrograms.errors import ProjectError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; give its exit status: 0, 1 where something failed, 2 where it was called wrongly."""
+    parser = argparse.ArgumentParser(prog="beyond-spectrograms", description="Classify your own sounds.")
+    commands = parser.add_subparsers(title="commands", required=True)
+    for command in (classify, segment, serve, train, export, bench, bench_ecdc):
+        command.add_parser(commands)
+    chosen = parser.parse_args(arguments)
+    try:
+        status: int = chosen.run(chosen)
+        sys.stdout.flush()
+    except ProjectError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read the output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a place that cannot be written, a full disk
+        print(f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+        return 1
+    return status

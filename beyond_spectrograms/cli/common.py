@@ -1,0 +1,76 @@
+"""What commands that use a model share."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.model import Model
+
+Commands = Any  # argparse's own type for it is private
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add --model, --weights and --device."""
+    parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="a model, as `export` writes it")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FOLDER", help="where the encoder's weights are, if not in the model"
+    )
+    parser.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="where the classifier computes (default: auto)",
+    )
+
+
+def told_name(path: Path) -> str:
+    """Name a sound in a message."""
+    from beyond_spectrograms.model.formats import printable
+
+    return "standard input" if str(path) == "-" else printable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Stop before the work, where its result could not be written after it.
+
+    Raises:
+        ModelError: it is a folder, or its folder cannot be made or written to.
+    """
+    from beyond_spectrograms.model import ModelError
+
+    beside = path.with_name(f"{path.name}.partial")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.touch()
+        beside.unlink()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ModelError(f"{path}: cannot be written: {reason}: {error.filename}") from None
+
+
+def count(text: str) -> int:
+    """Read a number of things above 0."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def load(options: argparse.Namespace) -> Model:
+    """Load the model that the options name; what its user must know is said on stderr, in one line."""
+    from beyond_spectrograms.model import load_model
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model = load_model(options.model, device=options.device, weights=options.weights)
+    if model.card.warning:
+        print(f"{options.model}: {model.card.warning}", file=sys.stderr)
+    return model

@@ -1,0 +1,65 @@
+"""`export DATASET REPRESENTATION PROTOCOL`: a trained cell of the pipeline as a model folder, or as ONNX too."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from beyond_spectrograms.cli.common import Commands
+
+DESCRIPTION = """
+Write what the pipeline trained under one fold and seed as a model: a folder with a card and its weights. Run it in the
+project's folder, after `dvc repro evaluate@DATASET-REPRESENTATION-PROTOCOL`.
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("export", help="a trained cell as a model folder", description=DESCRIPTION)
+    for name in ("dataset", "representation", "protocol"):
+        parser.add_argument(name, metavar=name.upper(), help="its name in params.yaml")
+    parser.add_argument("--fold", type=int, default=1, help="which fold's classifier (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="which seed's classifier (default: 0)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the model; must not exist")
+    parser.add_argument(
+        "--onnx", type=Path, metavar="FILE", help="also write representation and classifier as one ONNX graph"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export; give the exit status."""
+    from beyond_spectrograms.model import ModelError
+    from beyond_spectrograms.model.exporting import export_cell
+    from beyond_spectrograms.params import load_params
+
+    params = load_params()
+    for what, name, known in (
+        ("data set", options.dataset, params.datasets),
+        ("representation", options.representation, params.representations),
+        ("protocol", options.protocol, params.protocols),
+    ):
+        if name not in known:
+            raise ModelError(f"{name!r} is no {what} of params.yaml. Choose from {', '.join(known)}.")
+    if options.onnx:
+        from beyond_spectrograms.model.onnx_graph import check_exportable
+
+        check_exportable(params.representations[options.representation])
+    card = export_cell(
+        params,
+        options.dataset,
+        options.representation,
+        options.protocol,
+        fold=options.fold,
+        seed=options.seed,
+        out=options.out,
+    )
+    told = f"{options.out}: {len(card.classes)} classes, {card.scores.recording_accuracy:.1%} of test recordings right"
+    print(f"{told} (fold {options.fold}, seed {options.seed}; {card.scores.file})")
+    if options.onnx:
+        from beyond_spectrograms.model import load_model
+        from beyond_spectrograms.model.onnx_graph import export_onnx
+
+        export_onnx(load_model(options.out, device="cpu"), options.onnx)
+        print(options.onnx)
+    return 0

@@ -1,0 +1,93 @@
+"""`segment FILE`: what is where in a file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from beyond_spectrograms.cli.common import Commands, add_model_options, check_writable, load, told_name
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.model import Segmentation
+    from beyond_spectrograms.model.coded import CodedBatch
+    from beyond_spectrograms.model.cutting import Batch
+
+DESCRIPTION = """
+Find what is where in a sound: windows slide over it, what the classifier says of them is smoothed (viterbi: a hidden
+Markov model in which a sound lasts 5 s on average; median: a running median over 2.5 s; none), and neighbours of one
+class are merged. Any length: the file is read as a stream.
+"""
+LONG_S = 60  # of shorter sounds a bar would only flash by
+FORMATS = ("table", "json", "csv", "audacity", "textgrid")
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("segment", help="what is where in a file", description=DESCRIPTION)
+    parser.add_argument("file", type=Path, metavar="FILE", help="an audio or .ecdc file, or - for standard input")
+    add_model_options(parser)
+    parser.add_argument("--hop", type=float, metavar="SECONDS", help="from window to window (default: half a window)")
+    parser.add_argument("--smoothing", choices=["viterbi", "median", "none"], default="viterbi")
+    parser.add_argument("--format", choices=FORMATS, default="table")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write there, not to standard output")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw spectrogram, probabilities and segments")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Segment; give the exit status."""
+    from beyond_spectrograms.audio import BadAudioError
+    from beyond_spectrograms.files import write_text
+    from beyond_spectrograms.model.ahead import ahead
+    from beyond_spectrograms.model.cutting import CutSound
+    from beyond_spectrograms.model.many import DEPTH, cut_file
+    from beyond_spectrograms.model.timeline import Spectrogram, draw_timeline
+    from beyond_spectrograms.progress import counting
+
+    for place in filter(None, (options.out, options.plot)):
+        check_writable(place)
+    model = load(options)
+    try:
+        hop_s = model.check_segmenting(options.hop, options.smoothing)
+    except ValueError as error:
+        print(f"--hop: {error}", file=sys.stderr)
+        return 2
+    picture = Spectrogram(model.representation.form.sample_rate, hop_s) if options.plot else None
+    try:
+        with cut_file(model, options.file, hop_s) as sound:
+            windows: Iterable[Batch | CodedBatch] = sound
+            if picture:
+                if not isinstance(sound, CutSound):
+                    raise BadAudioError("--plot draws the sound, which is not decoded. Leave it out.")
+                windows = picture.watch(sound)
+            batches = ahead(windows, DEPTH)
+            judged = ((batch, model.judge(batch)) for batch in batches)
+            seconds = None if sound.promised_s is None else round(sound.promised_s)
+            with counting("segment (seconds)", seconds, lambda: int(sound.seconds), least=LONG_S):
+                found = model.conclude(sound, judged, options.smoothing)
+    except BadAudioError as error:
+        print(f"{told_name(options.file)}: {error}", file=sys.stderr)
+        return 1
+    text = _writer(options.format, options.file)(found)
+    if options.out:
+        write_text(options.out, text)
+    else:
+        print(text, end="")
+    if picture:
+        draw_timeline(found, picture, options.plot)
+    return 0
+
+
+def _writer(form: str, file: Path) -> Callable[[Segmentation], str]:
+    from beyond_spectrograms.model import formats
+
+    return {
+        "table": formats.segment_table,
+        "json": lambda found: formats.segment_json(found, file),
+        "csv": lambda found: formats.csv_text(formats.SEGMENT_COLUMNS, formats.segment_rows(found), header=True),
+        "audacity": formats.audacity_labels,
+        "textgrid": formats.textgrid,
+    }[form]

@@ -1,0 +1,66 @@
+"""`serve`: a local page to try a model on sounds that are dropped or recorded there."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from importlib.util import find_spec
+
+from beyond_spectrograms.cli.common import Commands, add_model_options, load
+
+DESCRIPTION = """
+Open a page at http://HOST:PORT to try a model: drop a sound file or record one, see its spectrogram, what the
+classifier is given of it, probabilities over time and segments, and hear a segment by clicking it. It listens to this
+machine alone unless --host says otherwise, stores nothing, and needs no network.
+"""
+LOCAL = "127.0.0.1"
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("serve", help="a local page to try a model", description=DESCRIPTION)
+    add_model_options(parser)
+    parser.add_argument(
+        "--host", default=LOCAL, help=f"address to listen at (default: {LOCAL}); 0.0.0.0: whoever reaches this machine"
+    )
+    parser.add_argument("--port", type=port, default=8000, help="default: 8000; 0: any that is free")
+    parser.set_defaults(run=run)
+
+
+def port(text: str) -> int:
+    """Read a port's number."""
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until interrupted; give the exit status."""
+    from beyond_spectrograms.model import ModelError
+
+    if missing := [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]:
+        raise ModelError(f"{', '.join(missing)} is not installed. Run: pip install 'beyond-spectrograms[serve]'.")
+    from beyond_spectrograms.serving.app import serve
+
+    with listen(options.host, options.port) as listening:
+        model = load(options)
+        shown = f"[{options.host}]" if ":" in options.host else options.host
+        print(f"http://{shown}:{listening.getsockname()[1]} (Ctrl+C ends it)", flush=True)
+        serve(model, listening, options.host)
+    return 0
+
+
+def listen(host: str, number: int) -> socket.socket:
+    """Bind to a place before the model is loaded.
+
+    Raises:
+        ModelError: it is taken, not allowed or not of this machine.
+    """
+    from beyond_spectrograms.model import ModelError
+
+    try:
+        family, *_, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(place[:2], family=family)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower().partition(" (")[0]
+        raise ModelError(f"{host}, port {number}: {reason}. Choose another --host or --port.") from None

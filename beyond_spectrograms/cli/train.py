@@ -1,0 +1,100 @@
+"""`train FOLDER`: a model from sounds of one's own, without a pipeline."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from beyond_spectrograms.cli.common import Commands
+
+DESCRIPTION = """
+Train a classifier on your own sounds: FOLDER has a sub-folder for each class. What the pipeline's stages do is done in
+one go: sounds are checked, cut into windows, and tested by folds, of which none parts a group of recordings. Rare
+classes weigh more. A run that was stopped goes on where it was when it is started again. Run it in the project's
+folder: what a representation or protocol is stands in its params.yaml.
+"""
+GROUPING = (
+    "recordings of one origin (a place, a speaker, an animal) must not be trained on and tested on; say which are"
+)
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("train", help="a model from your own sounds", description=DESCRIPTION)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="one sub-folder a class")
+    parser.add_argument("--representation", required=True, metavar="NAME", help="its name in params.yaml")
+    parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model's folder; must not exist")
+    parser.add_argument("--protocol", default="fair", metavar="NAME", help="its name in params.yaml (default: fair)")
+    parser.add_argument("--epochs", type=int, default=50, help="at most (default: 50)")
+    parser.add_argument(
+        "--folds", type=int, default=5, help="at most; as many as the smallest class allows (default: 5)"
+    )
+    groups = parser.add_argument_group("groups", GROUPING).add_mutually_exclusive_group()
+    groups.add_argument("--group-folders", action="store_true", help="those in one sub-folder of their class' folder")
+    groups.add_argument(
+        "--group-pattern", metavar="REGEX", help="those whose names, without suffix, have the same (?P<group>...)"
+    )
+    groups.add_argument(
+        "--group-table",
+        nargs=2,
+        metavar=("CSV", "COLUMN"),
+        help="those with the same COLUMN; the column file has paths",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train; give the exit status."""
+    from beyond_spectrograms.model import ModelError
+    from beyond_spectrograms.model.own_sounds import prepare_sounds, warn_of_few
+    from beyond_spectrograms.model.own_training import plan_training, train_model
+    from beyond_spectrograms.params import load_params
+
+    params = load_params()
+    for what, name, known in (
+        ("representation", options.representation, params.representations),
+        ("protocol", options.protocol, params.protocols),
+    ):
+        if name not in known:
+            raise ModelError(f"{name!r} is no {what} of params.yaml. Choose from {', '.join(known)}.")
+    for option, value, least in (("--folds", options.folds, 3), ("--epochs", options.epochs, 1)):
+        if value < least:
+            raise ModelError(f"{option} is {value}; it must be at least {least}")
+    if options.out.exists():
+        raise ModelError(f"{options.out}: exists already. Choose another name, or remove it.")
+    work, report = (options.out.with_name(options.out.name + end) for end in (".partial-training", "-report"))
+    plan = plan_training(params, options.representation, options.protocol, options.epochs)
+    sounds = prepare_sounds(options.folder, work, plan.windows, _grouping(options), options.folds)
+    for clip, reason in sounds.set_aside.items():
+        print(f"set aside {clip}: {reason}", file=sys.stderr)
+    warn_of_few(sounds, params.statistics.minimum_sources, lambda warning: print(warning, file=sys.stderr))
+    scores = train_model(plan, sounds, work, options.out, report)
+    print(_tell(scores, options.out, report))
+    return 0
+
+
+def _grouping(options: argparse.Namespace) -> Any:
+    from beyond_spectrograms.model.own_sounds import BY_FOLDER, Grouping
+
+    if options.group_table:
+        path, column = options.group_table
+        return Grouping(table=Path(path), column=column)
+    return Grouping(pattern=BY_FOLDER if options.group_folders else options.group_pattern)
+
+
+def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
+    classes, short = len(scores["confusion"]["classes"]), len(scores["shorter_than_a_window"])
+    lines = [
+        f"{scores['recordings']} recordings in {classes} classes, each tested by a classifier that had none of its "
+        f"origin ({scores['folds']} folds)",
+        f"right: {scores['window_accuracy']:.1%} of windows, {scores['recording_accuracy']:.1%} of recordings; "
+        f"balanced accuracy {scores['class_accuracy']:.1%} (mean over classes of windows right)",
+    ]
+    if short:
+        lines.append(f"{short} recordings are shorter than a window and were reflected: `reflected` in recordings.csv")
+    own = scores["by_fold"][0]["recording_accuracy"]
+    lines.append(f"{out}: the model of fold 1, {own:.1%} of its test recordings right")
+    lines.append(f"{report}: scores.json, recordings.csv, history.csv, confusion.png")
+    return "\n".join(lines)

@@ -1,0 +1,163 @@
+"""What a model is: card.json beside its weights, every key known and checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.params import Protocol, Representation, Windows
+from beyond_spectrograms.params.sections import Name, Positive, Real, Section, Seed
+
+FORMAT = "beyond-spectrograms model"
+VERSION = 1  # raised whenever an older program would misread a newer folder
+CARD_FILE = "card.json"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ModelError(ProjectError):
+    """A model folder is not whole, or not of a kind this program reads; the message says what to do."""
+
+
+class StoredFile(Section):
+    """A file by its size and digest."""
+
+    file: str
+    bytes: Positive
+    sha256: Sha256
+
+
+class EncoderFile(StoredFile):
+    """Weights of the representation. `included`: copied into the folder, which their licence allows."""
+
+    url: str
+    licence: str
+    included: bool
+
+
+class Encoder(Section):
+    """The representation: its record in params.yaml and what follows from it.
+
+    A window is `channels` x windows.length_s x `sample_rate` samples, and becomes [bands, frames]. `packages` are the
+    versions it was computed with when the classifier was trained.
+    """
+
+    name: Name
+    record: Representation
+    sample_rate: Positive
+    channels: Positive
+    bands: Positive
+    frames: Positive
+    packages: dict[str, str]
+
+
+class Recipe(Section):
+    """The protocol that trained the classifier; it says which network it is and whether bands are standardised.
+
+    The statistics of the standardisation are tensors of the classifier's file, `0.mean` and `0.deviation`.
+    """
+
+    name: Name
+    record: Protocol
+
+
+class Training(Section):
+    """What the classifier learned from: `manifest_sha256` digests the names and bytes of its `clips` training clips.
+
+    That is sha256 over the sorted lines `<sha256>  <label>/<file>`, each with its line end.
+    """
+
+    dataset: Name
+    licences: list[str]
+    clips: Positive
+    manifest_sha256: Sha256
+    fold: Positive
+    seed: Seed
+    epoch: Annotated[int, Field(ge=0)]
+    diverged_at_epoch: Positive | None
+
+
+class Scores(Section):
+    """Fractions right on the test part of this very fold and seed, and the file and commit they are read from."""
+
+    file: str
+    commit: str | None
+    window_accuracy: Real
+    recording_accuracy: Real
+    class_accuracy: Real
+
+
+class Card(Section):
+    """All that is needed to use a model and to judge it."""
+
+    format: Literal["beyond-spectrograms model"]
+    version: Literal[1]
+    classes: Annotated[list[str], Field(min_length=2)]
+    windows: Windows
+    representation: Encoder
+    untrained_encoder: bool
+    encoder_files: list[EncoderFile]
+    classifier_file: StoredFile
+    protocol: Recipe
+    training: Training
+    scores: Scores
+    remarks: list[str]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Card:
+        if self.untrained_encoder != (self.representation.record.weights == "untrained"):
+            raise ValueError("untrained_encoder and representation.record.weights contradict each other")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes name one twice")
+        return self
+
+    @property
+    def warning(self) -> str:
+        """What whoever uses the model must be told; empty where there is nothing."""
+        if not self.untrained_encoder:
+            return ""
+        return (
+            f"the encoder of {self.representation.name} is untrained, its weights are random: a control, and no result "
+            "of the codec"
+        )
+
+
+def read_card(path: Path) -> Card:
+    """Read and check card.json.
+
+    Raises:
+        ModelError: it is no card, of a version this program does not read, or has missing, unknown or wrong keys.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ModelError(f"{path}: not JSON: {error}. Copy or export the model again.") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelError(f"{path}: not the card of a model: its format is not {FORMAT!r}. Export the model again.")
+    if content.get("version") != VERSION:
+        raise ModelError(
+            f"{path}: version {content.get('version')!r} of the format; this program reads {VERSION}. Use the "
+            "beyond-spectrograms that exported the model, or export it again with this one."
+        )
+    try:
+        return Card.model_validate_json(text)
+    except ValidationError as error:
+        lines = [f"{path}: {_explain(problem)}" for problem in error.errors()]
+        raise ModelError("\n".join([*lines, "Copy the model again, or export it again with this program."])) from None
+
+
+def _explain(problem: Any) -> str:
+    *where, key = ["the card", *map(str, problem["loc"])] if problem["loc"] else ["", "the card"]
+    match problem["type"]:
+        case "missing":
+            return f"key {key!r} is missing in {'.'.join(where[1:]) or 'the card'}."
+        case "extra_forbidden":
+            return f"unknown key {key!r} in {'.'.join(where[1:]) or 'the card'}."
+    message = problem["msg"].removeprefix("Value error, ")
+    value = "" if problem["type"] == "value_error" else f", not {problem['input']!r}"
+    return f"{'.'.join([*where[1:], key])}: {message}{value}."

@@ -1,0 +1,132 @@
+"""Sound that EnCodec has coded, cut into windows of latents or codes: a model takes them without decoding.
+
+Models that can: representation of kind encodec, model 24khz, with a bitrate (latents through the quantiser and back, or
+the codes themselves). A file may have a higher bitrate than the model: a residual quantiser's first codebooks are those
+of the lower one.
+
+What differs from classifying the sound that was coded: the model was trained on windows each of which was encoded on
+its own, while the coder went through the sound from its start. So the first window's codes are the same, and those of
+later windows differ most in their first frames, where the coder knew what came before. And a window starts at a whole
+frame of 1/75 s, up to 6.7 ms from where it would in sound; past the end frames are reflected, not samples.
+
+Models that cannot: those of 48 kHz, where EnCodec divides each second by its level before it encodes. Latents then
+differ by 45 to 75 % (relative norm, six clips of ESC-10, untrained encoder) from what such a model learned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from beyond_spectrograms.audio import BadAudioError, window_starts
+from beyond_spectrograms.model.cutting import BATCH, check_length, remark_on_length
+from beyond_spectrograms.model.ecdc import DECODE, FRAME_RATE, Coded, Codes, load_lm, read_ecdc
+from beyond_spectrograms.params import Encodec
+
+if TYPE_CHECKING:
+    from encodec.model import LMModel
+
+    from beyond_spectrograms.model.card import Card
+    from beyond_spectrograms.representations.base import Features, Representation
+
+
+@dataclass(frozen=True)
+class CodedBatch:
+    """Up to BATCH windows as features [windows, bands, frames], which start at `starts_s` [windows].
+
+    `silent` is never true: of the level the codes say nothing that could be read without decoding.
+    """
+
+    starts_s: npt.NDArray[np.float64]
+    features: Features
+    silent: npt.NDArray[np.bool_]
+
+
+class CutCodes:
+    """The windows of a coded sound, as cutting.CutSound gives those of a sound."""
+
+    silence = ""
+
+    def __init__(self, coded: Coded, dequantise: Dequantise, *, length_s: float, hop_s: float) -> None:
+        check_length(coded.seconds, length_s)
+        self._codes, self._dequantise = coded.codes, dequantise
+        self.seconds = self.promised_s = coded.seconds
+        self.length_s, self.hop_s = length_s, hop_s
+        self.remarks = remark_on_length(coded.seconds, length_s)
+
+    def __iter__(self) -> Iterator[CodedBatch]:
+        """Yield the windows in order."""
+        starts_s = np.array(window_starts(self.seconds, self.length_s, self.hop_s, "reflect"))
+        firsts = np.rint(starts_s * FRAME_RATE).astype(np.int64)
+        length = self._dequantise.frames
+        missing = max(0, int(firsts[-1]) + length - self._codes.shape[1])
+        order = np.pad(np.arange(self._codes.shape[1]), (0, missing), mode="reflect")
+        for number in range(0, len(firsts), BATCH):
+            mine = firsts[number : number + BATCH]
+            values = self._dequantise(self._codes[:, order[mine[0] : mine[-1] + length]])  # each frame once
+            windows = np.stack([values[:, first : first + length] for first in mine - mine[0]])
+            yield CodedBatch(starts_s[number : number + BATCH], windows, np.zeros(len(mine), np.bool_))
+
+
+class Dequantise:
+    """Makes of codes what a model takes, `frames` a window, from files of at least `bitrate` bits per second.
+
+    Raises:
+        BadAudioError: the model takes no codes.
+    """
+
+    def __init__(self, card: Card, representation: Representation) -> None:
+        encoder, record = card.representation, card.representation.record
+        if not isinstance(record, Encodec) or record.model != "24khz" or record.bitrate is None:
+            raise BadAudioError(
+                f"EnCodec's codes, which the model's representation {encoder.name} is not made of. Use a model of kind "
+                f"encodec, model 24khz, with a bitrate (as encodec_24khz_6000bps), {DECODE}."
+            )
+        self.bitrate, self.frames, self._codes = record.bitrate, encoder.frames, record.codes
+        # The representation's own: a public name in its file would change the key of every array of features.
+        self._quantizer: Any = vars(representation)["_quantizer"]
+
+    def __call__(self, codes: Codes) -> Features:
+        """Dequantise codes [codebooks, frames]: latents [128, frames], or the codes where the model takes these."""
+        import torch
+
+        if self._codes:
+            return codes.astype(np.float32)
+        with torch.inference_mode():
+            latents: Features = self._quantizer.decode(torch.from_numpy(codes.astype(np.int64))[:, None])[0].numpy()
+        return latents
+
+
+class EcdcReader:
+    """Opens .ecdc files for one model; the language model, where a file needs it, is loaded once.
+
+    It is looked for in `lm_folder`, which is where the model's encoder weights are.
+
+    Raises:
+        BadAudioError: the model takes no codes.
+    """
+
+    def __init__(self, card: Card, representation: Representation, lm_folder: Path) -> None:
+        self._windows, self._lm_folder = card.windows, lm_folder
+        self._dequantise = Dequantise(card, representation)
+
+    def cut(self, path: Path, hop_s: float | None = None) -> CutCodes:
+        """Cut a file into the windows the model takes, the card's hop apart or another.
+
+        Raises:
+            BadAudioError: the file cannot be read or is too short.
+            ModelError: the language model is needed and not there.
+        """
+        coded = read_ecdc(path, self._dequantise.bitrate, lambda: self._lm)
+        length_s = self._windows.length_s
+        return CutCodes(coded, self._dequantise, length_s=length_s, hop_s=hop_s or min(self._windows.hop_s, length_s))
+
+    @cached_property
+    def _lm(self) -> LMModel:
+        return load_lm(self._lm_folder)

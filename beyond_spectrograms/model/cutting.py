@@ -1,0 +1,176 @@
+"""A sound that comes in blocks, cut into windows: what comes out does not depend on how it was cut into blocks.
+
+Mixing, resampling, limiting and cutting are the pipeline's (audio.py), done block by block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from beyond_spectrograms.audio import SAMPLE_RATES, SILENCE_PEAK, BadAudioError, Format, Waveform, window_starts
+
+BATCH = 32  # windows encoded and classified at a time
+BLOCK = 1 << 18  # samples resampled at a time: bounds what a long block takes
+SHORTEST = 0.1  # of a window: a shorter clip would be little but its own echo
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Up to BATCH windows [windows, channels, samples] that start at `starts_s` [windows]."""
+
+    starts_s: npt.NDArray[np.float64]
+    windows: Waveform
+    silent: npt.NDArray[np.bool_]
+
+
+class CutSound:
+    """The windows of one sound: iterate over it once, in batches; `seconds`, `peak` and `remarks` are known then.
+
+    Windows start every `hop_s` seconds and are `length_s` long; a last one that reaches past the end is filled with
+    the sound's own end backwards, and so is a sound shorter than a window.
+
+    Args:
+        blocks: samples [samples] or [samples, channels], float32 in [-1, 1], in blocks of any length.
+        sample_rate: of the blocks, Hz.
+        form: what the windows are to be.
+    """
+
+    def __init__(
+        self, blocks: Iterable[Waveform], sample_rate: int, form: Format, *, length_s: float, hop_s: float
+    ) -> None:
+        if not SAMPLE_RATES[0] <= sample_rate <= SAMPLE_RATES[1]:
+            raise BadAudioError(f"sample rate {sample_rate} Hz; plausible is {SAMPLE_RATES[0]} to {SAMPLE_RATES[1]} Hz")
+        self._blocks, self._sample_rate, self._form = blocks, sample_rate, form
+        self.length_s, self.hop_s = length_s, hop_s
+        self._samples = round(length_s * form.sample_rate)
+        self.promised_s: float | None = None  # as long as the sound's header says it is, where it says so
+        self._heard = 0  # samples that came in
+        self._channels = 1
+        self._channel_peak = 0.0  # before mixing
+        self.peak = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Length of what came in so far."""
+        return self._heard / self._sample_rate
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is unusual but usable, in the words of the pipeline."""
+        remarks = []
+        if self._channels > 2:
+            remarks.append(f"{self._channels} channels: mixed to mono by their mean")
+        if self.peak > 1:
+            remarks.append(f"peak of {self.peak:.3g}, above full scale: limited to 1")
+        return (*remarks, *remark_on_length(self.seconds, self.length_s))
+
+    @property
+    def silence(self) -> str:
+        """Why nothing can be said of the sound, where no sample exceeds -80 dBFS; else empty."""
+        if self.peak > SILENCE_PEAK:
+            return ""
+        reason = f"silent: its peak is {self.peak:g}, silence is {SILENCE_PEAK:g} or less"
+        if self._channel_peak > SILENCE_PEAK:
+            return f"{reason}; the channels cancel each other when mixed, the peak of one is {self._channel_peak:g}"
+        return reason
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the windows in order.
+
+        Raises:
+            BadAudioError: the sound is empty, shorter than a tenth of a window, or has samples that are not finite.
+        """
+        rate = self._form.sample_rate
+        kept: Waveform = np.empty(0, np.float32)  # resampled sound from sample `origin` on
+        origin = done = 0  # `done` windows were yielded
+        for resampled in self._resampled():
+            kept = np.concatenate([kept, resampled])
+            while len(starts := self._ready(done, origin + len(kept))) == BATCH:
+                yield self._batch(kept, starts, origin)
+                done += BATCH
+            # A window before the next one: the last window is filled from there, if it reaches past the end.
+            passed = min(max(round(done * self.hop_s * rate) - self._samples - origin, 0), len(kept))
+            kept, origin = kept[passed:], origin + passed
+        if not self._heard:
+            raise BadAudioError("empty: a header but no samples")
+        check_length(self.seconds, self.length_s)
+        all_starts = np.array(window_starts(self.seconds, self.length_s, self.hop_s, "reflect"))
+        for first in range(done, len(all_starts), BATCH):
+            yield self._batch(kept, all_starts[first : first + BATCH], origin)
+
+    def _resampled(self) -> Iterator[Waveform]:
+        """Mix and resample (soxr, HQ; its stream gives the same bits as one call on the whole)."""
+        import soxr
+
+        stream = soxr.ResampleStream(self._sample_rate, self._form.sample_rate, 1, dtype="float32", quality="HQ")
+        for block in self._blocks:
+            for first in range(0, len(block), BLOCK):
+                mono = self._mix(block[first : first + BLOCK])
+                yield _store(stream.resample_chunk(mono))
+        yield _store(stream.resample_chunk(np.empty(0, np.float32), last=True))
+
+    def _mix(self, block: Waveform) -> Waveform:
+        peaks = np.abs(block).max(axis=0, initial=0)
+        if not np.isfinite(peaks).all():
+            first = int(np.flatnonzero(~np.isfinite(block.reshape(len(block), -1)).all(axis=1))[0])
+            place = (self._heard + first) / self._sample_rate
+            raise BadAudioError(f"a sample that is not finite (NaN or infinite) at {place:.3f} s")
+        self._channel_peak = max(self._channel_peak, float(peaks.max(initial=0)))
+        self._channels = 1 if block.ndim == 1 else block.shape[1]
+        mono: Waveform = block if block.ndim == 1 else block.mean(axis=1, dtype=np.float32)
+        self.peak = max(self.peak, float(np.abs(mono).max(initial=0)))
+        self._heard += len(mono)
+        return np.ascontiguousarray(mono)
+
+    def _ready(self, done: int, samples: int) -> npt.NDArray[np.float64]:
+        """List where the next windows start, BATCH at most, that lie in what came in and in `samples` resampled."""
+        # audio.window_starts's own count of windows inside a clip: a stream must not yield one more than it.
+        inside = (
+            int((self.seconds - self.length_s) / self.hop_s + 1e-9) + 1 if self.seconds > self.length_s - 1e-9 else 0
+        )
+        starts = np.arange(done, min(inside, done + BATCH), dtype=np.float64) * self.hop_s
+        ends = np.rint(starts * self._form.sample_rate) + self._samples
+        return starts[: int((ends <= samples).sum())]
+
+    def _batch(self, kept: Waveform, starts: npt.NDArray[np.float64], origin: int) -> Batch:
+        firsts = [round(start * self._form.sample_rate) - origin for start in starts.tolist()]
+        missing = firsts[-1] + self._samples - len(kept)
+        if missing > 0:
+            kept = np.pad(kept, (0, missing), mode="reflect")
+        mono = np.stack([kept[first : first + self._samples] for first in firsts])
+        windows = np.repeat(mono[:, None], self._form.channels, axis=1)
+        return Batch(starts, windows, np.abs(mono).max(axis=1) <= SILENCE_PEAK)
+
+
+def check_length(seconds: float, length_s: float) -> None:
+    """Refuse a sound that is shorter than a tenth of a window.
+
+    Raises:
+        BadAudioError: it is.
+    """
+    if seconds < SHORTEST * length_s:
+        raise BadAudioError(
+            f"{seconds:.3f} s long; the shortest that is classified is {SHORTEST * length_s:g} s, a tenth of a window"
+        )
+
+
+def remark_on_length(seconds: float, length_s: float) -> tuple[str, ...]:
+    """Remark on a sound that is shorter than a window; nothing on others."""
+    if seconds >= length_s - 1e-9:
+        return ()
+    return (f"{seconds:.3f} s long, shorter than a window of {length_s:g} s: reflected",)
+
+
+def _store(samples: Waveform) -> Waveform:
+    """Limit and round samples as the pipeline's clips are, which stand in 24-bit FLAC files.
+
+    A coarsely quantised encoder such as SoundStream's answers to the last bit. Full scale is 2^23, which is one more
+    than 24 bits can hold.
+    """
+    limited = np.clip(samples, -1, 1) * np.float32(1 << 23)
+    stored: Waveform = np.minimum(np.rint(limited), (1 << 23) - 1) / np.float32(1 << 23)
+    return stored

@@ -1,0 +1,191 @@
+"""From a trained cell of the pipeline to a model folder: one fold and seed, with all that its card has to say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beyond_spectrograms.model.card import Card, Encoder, EncoderFile, ModelError, Recipe, Scores, Training
+from beyond_spectrograms.model.folder import CLASSIFIER_FILE, describe_file, read_weights_record, save_model
+from beyond_spectrograms.params import Params, Representation, Windows
+from beyond_spectrograms.windows import columns_of, read_parts, read_windows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REMARKS = {
+    "dropout_at_evaluation": "the scores were measured with dropout active, as the paper's code does; in use it is not",
+    "shuffle_labels": "a control, trained on shuffled labels: it has learned nothing",
+}
+
+
+def export_cell(
+    params: Params, dataset: str, representation: str, protocol: str, *, fold: int, seed: int, out: Path
+) -> Card:
+    """Write the classifier that `train` made of one fold and seed as a model folder.
+
+    Works in the folder that holds the pipeline's data/ and metrics/.
+
+    Raises:
+        ModelError: the cell, its scores or its data are not there, or the place is taken.
+    """
+    cell = f"{representation}-{protocol}"
+    stage = f"evaluate@{dataset}-{cell}"
+    trained = Path("data/models", dataset, cell, f"fold_{fold}-seed_{seed}.safetensors")
+    if not trained.is_file():
+        raise ModelError(f"{trained}: no such file.{_choices(trained)} Run `dvc repro {stage}`.")
+    weights, recipe = Path("data/weights", representation), params.protocols[protocol]
+    encoder_files = read_weights_record(weights)
+    splits, source = Path("data/splits", dataset), params.datasets[dataset].source
+    table, parts = read_windows(splits), read_parts(splits)
+    return write_model(
+        out,
+        trained,
+        windows=params.windows,
+        name=representation,
+        record=params.representations[representation],
+        encoder_files=encoder_files,
+        paths=[weights / file.file for file in encoder_files],
+        recipe=Recipe(name=protocol, record=recipe),
+        training=describe_training(
+            trained,
+            dataset,
+            [archive.licence for archive in source.archives or []],
+            _read_clips(Path("data/clips", dataset, "clips.csv")),
+            set(table["clip"][parts[columns_of(recipe.split, parts)[fold - 1]] == "train"]),
+            fold=fold,
+            seed=seed,
+        ),
+        scores=_read_scores(Path("metrics/scores", dataset, f"{cell}.json"), stage, fold, seed),
+    )
+
+
+def write_model(
+    out: Path,
+    trained: Path,
+    *,
+    windows: Windows,
+    name: str,
+    record: Representation,
+    encoder_files: Sequence[EncoderFile],
+    paths: Sequence[Path],
+    recipe: Recipe,
+    training: Training,
+    scores: Scores,
+) -> Card:
+    """Write a trained classifier and its representation `name` as a model folder.
+
+    `paths` are the encoder's files, as `encoder_files` describes them.
+
+    Raises:
+        ModelError: the place is taken.
+    """
+    from beyond_spectrograms.representations import create_representation
+
+    encoder = create_representation(name, record, paths)
+    samples = round(windows.length_s * encoder.form.sample_rate)
+    card = Card(
+        format="beyond-spectrograms model",
+        version=1,
+        classes=_read_notes(trained)["classes"],
+        windows=windows,
+        representation=Encoder(
+            name=name,
+            record=record,
+            sample_rate=encoder.form.sample_rate,
+            channels=encoder.form.channels,
+            bands=encoder.bands,
+            frames=encoder.frames(samples),
+            packages={package: version(package) for package in encoder.packages},
+        ),
+        untrained_encoder=record.weights == "untrained",
+        encoder_files=list(encoder_files),
+        classifier_file=describe_file(trained).model_copy(update={"file": CLASSIFIER_FILE}),
+        protocol=recipe,
+        training=training,
+        scores=scores,
+        remarks=_remarks(recipe.record.model_dump(), training),
+    )
+    save_model(out, card, trained, paths)
+    return card
+
+
+def _choices(trained: Path) -> str:
+    found = sorted(path.stem.replace("-", " ").replace("_", " ") for path in trained.parent.glob("fold_*.safetensors"))
+    return f" There are {', '.join(found)}." if found else ""
+
+
+def _read_notes(trained: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(trained, framework="pt") as stored:
+        notes: dict[str, Any] = json.loads(stored.metadata()["notes"])
+    return notes
+
+
+def describe_training(
+    trained: Path, dataset: str, licences: list[str], clips: pd.DataFrame, used: set[str], *, fold: int, seed: int
+) -> Training:
+    """Say what the classifier in the file `trained` learned from: the `used` ones of `clips` (clip, sha256)."""
+    notes = _read_notes(trained)
+    return Training(
+        dataset=dataset,
+        licences=licences,
+        clips=len(used),
+        manifest_sha256=_manifest(clips, used),
+        fold=fold,
+        seed=seed,
+        epoch=notes["epoch"],
+        diverged_at_epoch=notes["diverged_at_epoch"],
+    )
+
+
+def _read_clips(path: Path) -> pd.DataFrame:
+    import pandas
+
+    return pandas.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def _manifest(clips: pd.DataFrame, used: set[str]) -> str:
+    """Digest the sorted lines `<sha256>  <label>/<file>` of those clips, as archives.manifest_digest does."""
+    pairs = zip(clips["sha256"], clips["clip"], strict=True)
+    lines = sorted(f"{sha256}  {clip}\n".encode() for sha256, clip in pairs if clip in used)
+    return hashlib.sha256(b"".join(lines)).hexdigest()
+
+
+def _read_scores(path: Path, stage: str, fold: int, seed: int) -> Scores:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file. Run `dvc repro {stage}`.")
+    runs = json.loads(path.read_text(encoding="utf-8"))["by_fold"]
+    run = next((run for run in runs if (run["fold"], run["seed"]) == (fold, seed)), None)
+    if run is None:
+        raise ModelError(f"{path}: no scores of fold {fold}, seed {seed}. Run `dvc repro {stage}`.")
+    names = ("window_accuracy", "recording_accuracy", "class_accuracy")
+    return Scores(file=path.as_posix(), commit=_commit(path), **{name: run[name] for name in names})
+
+
+def _commit(path: Path) -> str | None:
+    """Name the commit that holds the file as it is; None where none does, or there is no git."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+
+    def ask(*arguments: str) -> str:
+        finished = subprocess.run([git, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  our own
+        return finished.stdout.strip()
+
+    changed = ask("status", "--porcelain", "--", str(path))
+    return None if changed else ask("log", "-1", "--format=%H", "--", str(path)) or None
+
+
+def _remarks(recipe: dict[str, Any], training: Training) -> list[str]:
+    remarks = [remark for key, remark in REMARKS.items() if recipe[key]]
+    if training.diverged_at_epoch is not None:
+        remarks.append(f"training diverged at epoch {training.diverged_at_epoch}; this is epoch {training.epoch}")
+    return remarks

@@ -1,0 +1,191 @@
+"""A model as a folder anyone can read: card.json, classifier.safetensors and, where licences allow, encoder weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from beyond_spectrograms.files import write_json
+from beyond_spectrograms.model.card import CARD_FILE, Card, EncoderFile, ModelError, StoredFile, read_card
+from beyond_spectrograms.model.using import Model
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from beyond_spectrograms.representations.base import Representation
+
+CLASSIFIER_FILE = "classifier.safetensors"
+WEIGHTS_FOLDER = Path("data/weights")  # where the pipeline keeps weights, a folder a representation
+COPY_AGAIN = "Copy the whole folder, or export the model again."
+COPIED_LICENCES = ("Apache-2.0", "MIT", "BSD-3-Clause", "CC BY 4.0")  # let anyone pass a file on, with its notice
+
+
+def describe_file(path: Path) -> StoredFile:
+    """Measure and digest a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return StoredFile(file=path.name, bytes=path.stat().st_size, sha256=digest)
+
+
+def save_model(folder: Path, card: Card, classifier: Path, encoder_files: Iterable[Path]) -> None:
+    """Write a model: its card, its classifier (a safetensors file) and those encoder files the card includes.
+
+    Raises:
+        ModelError: the place is taken.
+    """
+    if folder.exists():
+        raise ModelError(f"{folder}: exists already. Choose another name, or remove it.")
+    beside = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)  # left by a run that was stopped
+    beside.mkdir(parents=True)
+    shutil.copyfile(classifier, beside / CLASSIFIER_FILE)
+    included = {file.file for file in card.encoder_files if file.included}
+    for path in encoder_files:
+        if path.name in included:
+            shutil.copyfile(path, beside / path.name)
+    write_json(beside / CARD_FILE, card.model_dump(mode="json"))
+    beside.replace(folder)
+
+
+def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path | None = None) -> Model:
+    """Load a model folder.
+
+    Args:
+        folder: as `beyond-spectrograms export` writes it.
+        device: auto, cpu or cuda: where the classifier computes.
+        weights: a folder with the encoder's weights, where their licence kept them out of the model's folder. Where
+            not given, data/weights/<representation> is looked at.
+
+    Raises:
+        ModelError: the folder is not whole, or not of a version this program reads.
+
+    >>> from beyond_spectrograms import load_model
+    >>> model = load_model(example_model)
+    >>> model.classes
+    ('high', 'low')
+    >>> window = np.zeros((1, 1, 22_050), dtype=np.float32)
+    >>> model.representation.encode(window, 22_050).shape
+    (1, 16, 173)
+    """
+    from beyond_spectrograms.classifiers import ClassifierError, build_network, choose_device
+    from beyond_spectrograms.representations import create_representation
+
+    folder = Path(folder)
+    card = _read_folder(folder)
+    try:
+        device = choose_device(device)
+    except ClassifierError:
+        raise ModelError("device is cuda, and torch finds no CUDA device. Choose auto or cpu.") from None
+    encoder = card.representation
+    paths = [_find_encoder_file(folder, encoder.name, file, weights) for file in card.encoder_files]
+    representation = create_representation(encoder.name, encoder.record, paths)
+    _check_encoder(folder, card, representation)
+    network = build_network(
+        card.protocol.record, encoder.bands, encoder.frames, len(card.classes), encoder.record.codebook_size
+    )
+    _load_tensors(network, folder / CLASSIFIER_FILE)
+    if card.warning:
+        warnings.warn(f"{folder}: {card.warning}", stacklevel=2)
+    return Model(card, representation, network.to(device).eval(), device, tuple(paths))
+
+
+def _read_folder(folder: Path) -> Card:
+    """Read the card and check that the folder holds what it names, and nothing else."""
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such folder. A model is made by `beyond-spectrograms export`.")
+    if not (folder / CARD_FILE).is_file():
+        raise ModelError(f"{folder}: {CARD_FILE} is missing. {COPY_AGAIN}")
+    card = read_card(folder / CARD_FILE)
+    expected = [card.classifier_file, *(file for file in card.encoder_files if file.included)]
+    found = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {CARD_FILE}
+    names = {file.file for file in expected}
+    if missing := sorted(names - found):
+        raise ModelError(f"{folder}: {', '.join(missing)} is missing. {COPY_AGAIN}")
+    if extra := sorted(found - names):
+        raise ModelError(f"{folder}: {', '.join(extra)} is no part of the model. Remove it from the folder.")
+    for file in expected:
+        _check_file(folder / file.file, file, COPY_AGAIN)
+    return card
+
+
+def _check_encoder(folder: Path, card: Card, made: Representation) -> None:
+    """See that the card's figures of the representation are those of the one its record makes."""
+    stated = card.representation
+    samples = round(card.windows.length_s * made.form.sample_rate)
+    wanted = (made.form.sample_rate, made.form.channels, made.bands, made.frames(samples))
+    found = (stated.sample_rate, stated.channels, stated.bands, stated.frames)
+    if found != wanted:
+        raise ModelError(
+            f"{folder / CARD_FILE}: sample rate, channels, bands and frames of {stated.name} are {list(found)}; its "
+            f"record and a window of {card.windows.length_s:g} s make them {list(wanted)}. {COPY_AGAIN}"
+        )
+
+
+def _check_file(path: Path, wanted: StoredFile, remedy: str) -> None:
+    try:
+        found = describe_file(path)
+    except OSError as error:
+        raise ModelError(f"{path}: {(error.strerror or str(error)).lower()}. {remedy}") from None
+    if (found.bytes, found.sha256) != (wanted.bytes, wanted.sha256):
+        raise ModelError(
+            f"{path}: {found.bytes} bytes, sha256 {found.sha256}; the model's card says {wanted.bytes} bytes, sha256 "
+            f"{wanted.sha256}. {remedy}"
+        )
+
+
+def _find_encoder_file(folder: Path, name: str, file: EncoderFile, weights: str | Path | None) -> Path:
+    if file.included:
+        return folder / file.file
+    place = Path(weights) if weights is not None else WEIGHTS_FOLDER / name
+    path = place / file.file
+    remedy = (
+        f"The weights of {name} ({file.licence}) are no part of a model's folder. Download {file.url} and name its "
+        "folder with --weights (in Python: load_model(..., weights=folder))."
+    )
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file. {remedy}")
+    _check_file(path, file, remedy)
+    return path
+
+
+def _load_tensors(network: nn.Module, path: Path) -> None:
+    """Fill the network from a safetensors file that must hold its tensors, all of them and no other."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        stored = load_file(path)
+    except SafetensorError as error:
+        raise ModelError(f"{path}: not a safetensors file: {error}. Export the model again.") from None
+    problems = list(_compare(network.state_dict(), stored))
+    if problems:
+        raise ModelError(f"{path}: {'; '.join(problems)}. The card and the file do not belong together: export again.")
+    network.load_state_dict(stored)
+
+
+def _compare(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Iterable[str]:
+    if missing := sorted(wanted.keys() - found.keys()):
+        yield f"tensors {', '.join(missing)} are missing"
+    if extra := sorted(found.keys() - wanted.keys()):
+        yield f"tensors {', '.join(extra)} are unknown"
+    for key in sorted(wanted.keys() & found.keys()):
+        if wanted[key].shape != found[key].shape:
+            yield f"tensor {key} is {list(found[key].shape)}, not {list(wanted[key].shape)}"
+
+
+def read_weights_record(folder: Path) -> Sequence[EncoderFile]:
+    """Read which files the pipeline's data/weights/<representation> holds, and decide which a model may include.
+
+    Raises:
+        ModelError: there is no such record.
+    """
+    path = folder / "record.json"
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file. Run `dvc repro download_weights@{folder.name}`.")
+    files = json.loads(path.read_text(encoding="utf-8"))["files"]
+    return [EncoderFile(**file, included=file["licence"] in COPIED_LICENCES) for file in files]

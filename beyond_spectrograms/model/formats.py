@@ -1,0 +1,162 @@
+"""Results as text: tables, JSON, CSV, and the label files of Audacity and Praat."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from beyond_spectrograms.model.many import Named
+from beyond_spectrograms.model.results import Segmentation
+
+CLASSIFY_COLUMNS = ("file", "rank", "label", "probability", "seconds", "windows", "remarks", "error")
+SEGMENT_COLUMNS = ("start_s", "end_s", "label", "probability")
+SILENCE = "(silence)"
+
+
+def file_name(path: Path) -> str:
+    """Give a path as text; bytes that are no UTF-8 as escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def printable(path: Path) -> str:
+    """Give a path for a terminal: what would break a line or steer the terminal as escapes."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in file_name(path))
+
+
+def describe(named: Named, top: int) -> dict[str, Any]:
+    """Make the JSON object of one file."""
+    if named.found is None:
+        return {"file": file_name(named.path), "error": named.reason}
+    found = named.found
+    return {
+        "file": file_name(named.path),
+        "seconds": round(found.seconds, 6),
+        "windows": found.windows,
+        "labels": [{"label": label, "probability": round(value, 6)} for label, value in found.top(top)],
+        "remarks": list(found.remarks),
+    }
+
+
+def classify_rows(named: Named, top: int) -> list[dict[str, Any]]:
+    """Make the CSV rows of one file, one a label, best first; of a bad file one with its error."""
+    told = describe(named, top)
+    if named.found is None:
+        return [told]
+    common = {"file": told["file"], "seconds": told["seconds"], "windows": told["windows"]}
+    common["remarks"] = "; ".join(told["remarks"])
+    return [{**common, "rank": rank, **label} for rank, label in enumerate(told["labels"], start=1)]
+
+
+def csv_text(columns: Sequence[str], rows: Sequence[dict[str, Any]], *, header: bool) -> str:
+    """Write rows as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def classify_table(results: Sequence[Named], top: int) -> str:
+    """Align files and their labels in columns."""
+    rows = []
+    for named in results:
+        found = named.found
+        told = f"error: {named.reason}" if found is None else "  ".join(f"{p:6.1%} {c}" for c, p in found.top(top))
+        rows.append((printable(named.path), told + "".join(f"  ({r})" for r in (found.remarks if found else ()))))
+    width = max((len(name) for name, _ in rows), default=0)
+    return "".join(f"{name:<{width}}  {told}\n" for name, told in rows)
+
+
+def json_text(value: Any) -> str:
+    """Write JSON as files.write_json does."""
+    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def segment_rows(found: Segmentation) -> list[dict[str, Any]]:
+    """Make a row a segment; the label of silence is empty."""
+    return [
+        {
+            "start_s": round(part.start_s, 6),
+            "end_s": round(part.end_s, 6),
+            "label": part.label,
+            "probability": None if part.probability is None else round(part.probability, 6),
+        }
+        for part in found.segments
+    ]
+
+
+def segment_table(found: Segmentation) -> str:
+    """Align segments in columns."""
+    lines = [f"{'start':>12}  {'end':>12}  {'':>6}  label"]
+    for part in found.segments:
+        probability = "" if part.probability is None else f"{part.probability:.1%}"
+        lines.append(f"{clock(part.start_s):>12}  {clock(part.end_s):>12}  {probability:>6}  {part.label or SILENCE}")
+    return "".join(f"{line}\n" for line in [*lines, *(f"({remark})" for remark in found.remarks)])
+
+
+def clock(seconds: float) -> str:
+    """Write seconds as h:mm:ss.mmm."""
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest / 1000:06.3f}"
+
+
+def segment_json(found: Segmentation, file: Path) -> str:
+    """Write segments and, of every window, the probabilities before smoothing."""
+    return json_text({"file": file_name(file), **describe_segmentation(found)})
+
+
+def describe_segmentation(found: Segmentation) -> dict[str, Any]:
+    """Make the JSON object of one sound."""
+    return {
+        "seconds": round(found.seconds, 6),
+        "window_s": found.length_s,
+        "smoothing": found.smoothing,
+        "remarks": list(found.remarks),
+        "segments": segment_rows(found),
+        "classes": list(found.classes),
+        "windows": [
+            {"start_s": round(start, 6), "silent": bool(silent), "probabilities": [round(p, 6) for p in row]}
+            for start, silent, row in zip(
+                found.starts_s.tolist(), found.silent, found.probabilities.tolist(), strict=True
+            )
+        ],
+    }
+
+
+def audacity_labels(found: Segmentation) -> str:
+    """Write an Audacity label track: a line a segment, start, end and label parted by tabs.
+
+    Source: Audacity manual, "Importing and Exporting Labels".
+    """
+    return "".join(f"{s.start_s:.6f}\t{s.end_s:.6f}\t{_one_line(s.label or SILENCE)}\n" for s in found.segments)
+
+
+def textgrid(found: Segmentation) -> str:
+    """Write a Praat TextGrid with one interval tier, `label`; silence has an empty text, as Praat's habit is.
+
+    Source: Praat manual, "TextGrid file formats" (the long text form; a quote in a text is doubled).
+    """
+    end = _number(found.seconds)
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end}"]
+    lines += ["tiers? <exists>", "size = 1", "item []:", "    item [1]:", '        class = "IntervalTier"']
+    lines += ['        name = "label"', "        xmin = 0", f"        xmax = {end}"]
+    lines.append(f"        intervals: size = {len(found.segments)}")
+    for number, part in enumerate(found.segments, start=1):
+        text = _one_line(part.label or "").replace('"', '""')
+        lines += [f"        intervals [{number}]:", f"            xmin = {_number(part.start_s)}"]
+        lines += [f"            xmax = {_number(part.end_s)}", f'            text = "{text}"']
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _number(seconds: float) -> str:
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")
+
+
+def _one_line(label: str) -> str:
+    return " ".join(label.split())

@@ -1,0 +1,107 @@
+"""Many sounds classified one after the other, the next one being decoded meanwhile; a bad one does not stop them."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from beyond_spectrograms.audio import BadAudioError
+from beyond_spectrograms.model.ahead import ahead
+from beyond_spectrograms.model.coded import CodedBatch, CutCodes
+from beyond_spectrograms.model.cutting import Batch, CutSound
+from beyond_spectrograms.model.ecdc import SUFFIX as ECDC
+from beyond_spectrograms.model.results import Classification
+from beyond_spectrograms.model.sounds import STDIN, open_sound
+from beyond_spectrograms.model.using import Model, Tally
+
+DEPTH = 2  # batches decoded ahead: 32 windows each, at most 12 MB
+# Of the formats libsndfile reads; what else lies in a folder is left alone. A file named outright is always tried.
+SUFFIXES = {
+    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".au", ".snd", ".aif", ".aiff", ".aifc", ".caf"),
+    *(".w64", ".rf64", ".voc", ".sph", ".nist", ".ircam", ".sf", ".svx", ".avr", ".sds", ".mpc2k", ".htk"),
+    ECDC,
+}
+
+
+@dataclass(frozen=True)
+class Named:
+    """What became of one sound: its classes, or the reason why it has none."""
+
+    path: Path
+    found: Classification | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Part:
+    path: Path
+    batch: Batch | CodedBatch | None  # None: the sound ended
+    sound: CutSound | CutCodes | None  # None: it cannot be read
+    reason: str = ""
+
+
+def find_files(names: Iterable[str]) -> Iterator[Path]:
+    """List the files that `names` mean: files, folders (all audio in them), glob patterns, `-` for standard input.
+
+    A name that means nothing is given back as it is: opening it will tell.
+    """
+    for name in names:
+        path = Path(name)
+        if path == STDIN or path.is_file():
+            yield path
+        elif path.is_dir():
+            yield from (found for found in sorted(path.rglob("*")) if _is_audio(found))
+        elif not path.exists() and (matches := sorted(glob.glob(name, recursive=True))):  # noqa: PTH207  also absolute
+            yield from (Path(match) for match in matches if not Path(match).is_dir())
+        else:
+            yield path
+
+
+def _is_audio(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def classify_files(model: Model, paths: Iterable[Path]) -> Iterator[Named]:
+    """Classify each file in turn. Its result depends on no other file."""
+    tally = Tally(model.card.classes)
+    for part in ahead(_read(model, paths), DEPTH):
+        if part.batch is not None:
+            tally.add(model.judge(part.batch))
+            continue
+        try:
+            if part.sound is None:
+                raise BadAudioError(part.reason)
+            yield Named(part.path, tally.result(part.sound))
+        except BadAudioError as error:
+            yield Named(part.path, None, str(error))
+        tally = Tally(model.card.classes)
+
+
+@contextmanager
+def cut_file(model: Model, path: Path, hop_s: float | None = None) -> Iterator[CutSound | CutCodes]:
+    """Open a file, by its suffix a sound or EnCodec's codes, cut into the windows the model takes.
+
+    Raises:
+        BadAudioError: it cannot be read.
+    """
+    if path.suffix.lower() == ECDC:
+        yield model.ecdc.cut(path, hop_s)
+    else:
+        with open_sound(path) as file:
+            sound = model.cut(file.blocks(), file.sample_rate, hop_s)
+            sound.promised_s = None if file.promised is None else file.promised / file.sample_rate
+            yield sound
+
+
+def _read(model: Model, paths: Iterable[Path]) -> Iterator[_Part]:
+    for path in paths:
+        try:
+            with cut_file(model, path) as sound:
+                for batch in sound:
+                    yield _Part(path, batch, sound)
+                yield _Part(path, None, sound)
+        except BadAudioError as error:
+            yield _Part(path, None, None, str(error))

@@ -1,0 +1,132 @@
+"""Representation and classifier as one ONNX graph: windows of sound in, probabilities out.
+
+Needs the extra: pip install 'beyond-spectrograms[onnx]'.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from beyond_spectrograms.files import written_beside
+from beyond_spectrograms.model.card import ModelError
+from beyond_spectrograms.params import Mel
+from beyond_spectrograms.representations.mel import POWER_FLOOR
+
+if TYPE_CHECKING:
+    from beyond_spectrograms import params
+    from beyond_spectrograms.model.using import Model
+
+OPSET = 18  # ONNX 1.13 (2022) and later
+
+
+def check_exportable(record: params.Representation) -> None:
+    """Stop where no ONNX graph can be made.
+
+    Raises:
+        ModelError: the representation has no graph of its own here, or the extra is not installed.
+    """
+    if record.kind != "mel":
+        why = {
+            "soundstream": "Lyra's encoder is a TFLite file, run by its own runtime",
+            "encodec": "EnCodec's encoder is not exported by this program",
+            "hear": "what a module does is not known to this program",
+        }[record.kind]
+        raise ModelError(f"kind {record.kind} has no ONNX graph: {why}. Choose a representation of kind mel.")
+    if missing := [name for name in ("onnx", "onnxscript") if find_spec(name) is None]:
+        raise ModelError(f"{', '.join(missing)} is not installed. Run: pip install 'beyond-spectrograms[onnx]'.")
+
+
+class MelGraph(nn.Module):
+    """The mel spectrogram of representations/mel.py in operations ONNX has: windows [windows, samples] in.
+
+    The Fourier transform is two convolutions, with cosines and with sines under the window: every runtime has those.
+    """
+
+    def __init__(self, record: Mel, samples: int) -> None:
+        import librosa
+
+        super().__init__()
+        bins = 1 + record.n_fft // 2
+        window = librosa.filters.get_window(record.window, record.n_fft)
+        angle = 2 * np.pi / record.n_fft * np.outer(np.arange(bins), np.arange(record.n_fft))
+        waves = np.concatenate([np.cos(angle), np.sin(angle)]) * window
+        self.transform = nn.Conv1d(1, 2 * bins, record.n_fft, stride=record.hop_length, bias=False)
+        self.transform.weight = nn.Parameter(torch.from_numpy(waves[:, None].astype(np.float32)))
+        filters = librosa.filters.mel(sr=record.sample_rate, n_fft=record.n_fft, n_mels=record.n_mels)
+        self.register_buffer("filters", torch.from_numpy(filters[:, :, None]))
+        self.padding = record.n_fft // 2  # frames are centred, with zeros around the window
+        self.decibels = record.scale == "db"
+        pooled = record.pooled_frame_rate
+        before = 1 + samples // record.hop_length
+        self.pool = nn.Identity() if pooled is None else _Pool(before, samples * pooled // record.sample_rate)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Give [windows, bands, frames]."""
+        waves = self.transform(nn.functional.pad(windows[:, None], (self.padding, self.padding)))
+        real, imaginary = waves.chunk(2, dim=1)
+        power = nn.functional.conv1d(real**2 + imaginary**2, cast("Tensor", self.filters))
+        if self.decibels:
+            power = 10 * torch.log10(power.clamp(min=POWER_FLOOR))
+        return cast("Tensor", self.pool(power))
+
+
+class _Pool(nn.Module):
+    """The mean over time of representations/mel.pool, as a matrix [frames before, frames]."""
+
+    def __init__(self, before: int, frames: int) -> None:
+        from beyond_spectrograms.representations.mel import pool
+
+        super().__init__()
+        self.register_buffer("mean", torch.from_numpy(pool(np.eye(before, dtype=np.float32)[None], frames)[0]))
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values @ cast("Tensor", self.mean)
+
+
+def export_onnx(model: Model, path: Path) -> None:
+    """Write the model as ONNX: `windows` [windows, samples] float32 to `probabilities` [windows, classes].
+
+    Resampling, mixing and cutting stay the caller's. The card is in the file's metadata, under `card`.
+
+    Raises:
+        ModelError: as `check_exportable`.
+    """
+    record = model.card.representation.record
+    check_exportable(record)
+    import onnx
+
+    samples = round(model.card.windows.length_s * model.card.representation.sample_rate)
+    whole = nn.Sequential(MelGraph(cast("Mel", record), samples), model.network, nn.Softmax(1)).cpu().eval()
+    with warnings.catch_warnings():  # of torch's own making: its exporter uses what torch calls outdated
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        program = _export(whole, samples)
+    graph = program.model_proto
+    onnx.helper.set_model_props(graph, {"card": json.dumps(model.card.model_dump(mode="json"), ensure_ascii=False)})
+    with written_beside(path) as beside:
+        onnx.save(graph, beside)
+
+
+def _export(whole: nn.Module, samples: int) -> torch.onnx.ONNXProgram:
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which no model here needs
+    program = torch.onnx.export(
+        whole,
+        (torch.zeros(2, samples),),
+        input_names=["windows"],
+        output_names=["probabilities"],
+        dynamic_shapes={"input": {0: torch.export.Dim("windows")}},
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None  # None is for its older way
+    return program

@@ -1,0 +1,230 @@
+"""Sounds of one's own -> a model and its scores: featurize, train and evaluate of the pipeline, in one go."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from joblib import cpu_count
+
+from beyond_spectrograms.classifiers import choose_device
+from beyond_spectrograms.downloads import fetch, file_name
+from beyond_spectrograms.epochs import choose_precision
+from beyond_spectrograms.features import extract, fingerprint
+from beyond_spectrograms.files import replace_folder, write_json
+from beyond_spectrograms.foretelling.forecasts import Forecast, Seconds, compare, spending
+from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
+from beyond_spectrograms.foretelling.pilot_training import foretell_training, pilot_training
+from beyond_spectrograms.model.card import EncoderFile, Recipe, Scores
+from beyond_spectrograms.model.exporting import describe_training, write_model
+from beyond_spectrograms.model.folder import WEIGHTS_FOLDER, read_weights_record
+from beyond_spectrograms.model.own_sounds import SPLIT, OwnSounds
+from beyond_spectrograms.params import Params, Windows, weights_of
+from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.runs import HISTORY_COLUMNS, Job, read_history
+from beyond_spectrograms.scores import Predictions, predict, score, tabulate_predictions, tabulate_recordings
+from beyond_spectrograms.training import train_all
+from beyond_spectrograms.windows import columns_of, open_features
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train: `representation` and `protocol` by their names in `params`, for at most so many epochs."""
+
+    params: Params
+    windows: Windows
+    representation: str
+    protocol: Recipe
+    epochs: int
+
+
+def plan_training(params: Params, representation: str, protocol: str, epochs: int) -> Plan:
+    """Fit params to sounds of one's own: whole sources apart, rare classes weighed up, tails reflected, one seed."""
+    changes = {"split": SPLIT, "class_weights": "balanced", "seeds": [SEED]}
+    recipe = params.protocols[protocol].model_copy(update=changes)
+    windows = params.windows.model_copy(update={"tail": "reflect"})
+    return Plan(params, windows, representation, Recipe(name=protocol, record=recipe), min(epochs, recipe.epochs))
+
+
+def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Path) -> dict[str, Any]:
+    """Train a classifier for every fold, write the first one's model to `out` and all scores to `report`.
+
+    `report` gets scores.json, recordings.csv (a row a tested recording), history.csv and confusion.png and .svg. A run
+    that is killed goes on from what it left in `work`.
+
+    Returns:
+        what is in scores.json: scores.score's figures (`class_accuracy` is the balanced accuracy) and what they are of.
+
+    Raises:
+        ModelError: `out` is taken.
+        DownloadError: the encoder's weights cannot be had.
+    """
+    files, paths = _find_weights(plan.params, plan.representation, work)
+    _featurize(plan, sounds, paths, work)
+    jobs = _train(plan, sounds, work)
+    scores = _evaluate(plan, sounds, jobs, work, report)
+    trained = jobs[0].work / f"{jobs[0].name}.safetensors"
+    own = {name: scores["by_fold"][0][name] for name in ("window_accuracy", "recording_accuracy", "class_accuracy")}
+    used = set(sounds.table["clip"][jobs[0].parts == "train"])
+    training = describe_training(trained, sounds.dataset, [], sounds.clips, used, fold=jobs[0].fold, seed=SEED)
+    write_model(
+        out,
+        trained,
+        windows=plan.windows,
+        name=plan.representation,
+        record=plan.params.representations[plan.representation],
+        encoder_files=files,
+        paths=paths,
+        recipe=plan.protocol,
+        training=training,
+        scores=Scores(file=f"{report.name}/scores.json", commit=None, **own),
+    )
+    shutil.rmtree(work)
+    return scores
+
+
+def _find_weights(params: Params, name: str, work: Path) -> tuple[Sequence[EncoderFile], list[Path]]:
+    """Find the encoder's files where the pipeline keeps them, and fetch them there as its stage download_weights does.
+
+    There `load_model` finds those that their licence keeps out of the model's folder.
+    """
+    place = WEIGHTS_FOLDER / name
+    if not (place / "record.json").is_file():
+        beside = work / "weights"
+        shutil.rmtree(beside, ignore_errors=True)  # left by a run that was stopped
+        beside.mkdir(parents=True)
+        record, files = params.representations[name], []
+        for weights in weights_of(record):
+            found = fetch(f"weights {weights}", [params.weights[weights]], work / "downloads")
+            url, licence = found.record.url, found.record.licence
+            told = {"file": file_name(url), "url": url, "bytes": found.bytes, "sha256": found.sha256}
+            files.append({**told, "licence": licence})
+            shutil.copyfile(found.path, beside / file_name(url))
+        write_json(beside / "record.json", {"weights": record.weights, "files": files})
+        replace_folder(beside, place)
+    kept = read_weights_record(place)
+    return kept, [place / file.file for file in kept]
+
+
+def _featurize(plan: Plan, sounds: OwnSounds, weights: list[Path], work: Path) -> None:
+    record, length_s, dtype = (
+        plan.params.representations[plan.representation],
+        plan.windows.length_s,
+        plan.params.features.dtype,
+    )
+    representation = create_representation(plan.representation, record, weights)
+    frames, count = representation.frames(round(length_s * representation.form.sample_rate)), len(sounds.table)
+    rate = pilot_extraction(representation, sounds.table, sounds.folder, length_s)
+    size = count * representation.bands * frames * np.dtype(dtype).itemsize
+    foretold = Forecast(count, count * length_s, rate.seconds(count), size, None)
+    print(f"{plan.representation}: {foretold}, if no window is kept from an earlier run", flush=True)
+    mark = fingerprint(representation, record.model_dump(), weights, length_s)
+    with spending() as spent:
+        extract(
+            representation,
+            sounds.table,
+            sounds.folder,
+            length_s=length_s,
+            mark=mark,
+            place=work / "features",
+            work=work / "features.partial",
+            dtype=dtype,
+        )
+    print(f"{plan.representation}: {compare(spent, foretold)}", flush=True)
+
+
+def _train(plan: Plan, sounds: OwnSounds, work: Path) -> list[Job]:
+    classes, targets = np.unique(sounds.table["label"].to_numpy(dtype=str), return_inverse=True)
+    device = choose_device(plan.params.device)
+    jobs = [
+        Job(
+            features=work / "features",
+            targets=targets.astype(np.int64),
+            parts=sounds.parts[column].to_numpy(dtype=str),
+            classes=tuple(classes.tolist()),
+            codebook_size=plan.params.representations[plan.representation].codebook_size,
+            protocol=plan.protocol.record,
+            epochs=plan.epochs,
+            fold=fold,
+            seed=SEED,
+            device=device,
+            work=work / "runs",
+            precision=choose_precision(plan.params.training_precision, device),
+        )
+        for fold, column in enumerate(columns_of(SPLIT, sounds.parts), start=1)
+    ]
+    windows = [int((job.parts == "train").sum()) for job in jobs]
+    pilot, side_by_side = pilot_training(jobs[0]), 1 if device == "cuda" else min(len(jobs), cpu_count())
+    seconds: Seconds = foretell_training(pilot.rate, windows, plan.epochs, side_by_side)
+    count, size = plan.epochs * sum(windows), pilot.model_bytes * len(jobs)
+    foretold = Forecast(count, count * plan.windows.length_s, seconds, size, None)
+    print(f"{len(jobs)} folds, at most {plan.epochs} epochs each, on {device}: {foretold}", flush=True)
+    with spending() as spent:
+        train_all(jobs)
+    print(f"training: {compare(spent, foretold)}", flush=True)
+    return jobs
+
+
+def _evaluate(plan: Plan, sounds: OwnSounds, jobs: list[Job], work: Path, report: Path) -> dict[str, Any]:
+    import pandas
+
+    features = open_features(work / "features", len(sounds.table))
+    classes = list(jobs[0].classes)
+    runs: list[Predictions] = [
+        predict(
+            job.work / f"{job.name}.safetensors",
+            job.protocol,
+            features,
+            rows=np.flatnonzero(job.parts == "test"),
+            classes=classes,
+            codebook_size=job.codebook_size,
+            fold=job.fold,
+            seed=job.seed,
+            device=job.device,
+        )
+        for job in jobs
+    ]
+    predictions = tabulate_predictions(runs, sounds.table, classes)
+    recordings = tabulate_recordings(predictions, classes).drop(columns="predicted_by_seeds")
+    known = sounds.clips.set_index("clip").loc[recordings["clip"]]
+    recordings["group"], recordings["seconds"] = known["group"].to_numpy(), known["seconds"].to_numpy()
+    recordings["reflected"] = (recordings["seconds"] < plan.windows.length_s - 1e-9).astype(int)
+    scores = {
+        "dataset": sounds.dataset,
+        "representation": plan.representation,
+        "protocol": {"name": plan.protocol.name, **plan.protocol.record.model_dump()},
+        **score(runs, predictions, classes),
+        "recordings_by_class": sounds.clips["label"].value_counts().sort_index().to_dict(),
+        "origins_by_class": sounds.clips.groupby("label")["group"].nunique().to_dict(),
+        "shorter_than_a_window": recordings["clip"][recordings["reflected"] == 1].tolist(),
+        "set_aside": sounds.set_aside,
+    }
+    history = pandas.DataFrame(
+        [row for job in jobs for row in read_history(job)], columns=["fold", "seed", *HISTORY_COLUMNS]
+    )
+    _write_report(report, scores, recordings, history)
+    return scores
+
+
+def _write_report(report: Path, scores: dict[str, Any], recordings: pd.DataFrame, history: pd.DataFrame) -> None:
+    from beyond_spectrograms import figures
+
+    beside = report.with_name(f"{report.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)  # left by a run that was stopped
+    beside.mkdir(parents=True)
+    write_json(beside / "scores.json", scores)
+    for name, table in (("recordings", recordings), ("history", history)):
+        table.to_csv(beside / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
+    title = f"{scores['dataset']}, {scores['representation']}: windows of recordings not trained on"
+    counts = np.array(scores["confusion"]["counts"], dtype=np.int64)
+    figures.save(figures.confusion(scores["confusion"]["classes"], counts, title), beside, "confusion")
+    replace_folder(beside, report)

@@ -1,0 +1,264 @@
+"""A trained model in use: what is in this sound, and what is where in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from beyond_spectrograms.audio import BadAudioError, Waveform
+from beyond_spectrograms.model.card import Card
+from beyond_spectrograms.model.cutting import Batch, CutSound
+from beyond_spectrograms.model.results import Classification, Probabilities, Segmentation
+from beyond_spectrograms.model.smoothing import SMOOTHINGS, find_segments
+from beyond_spectrograms.representations.threads import one_thread
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from beyond_spectrograms.model.coded import CodedBatch, CutCodes, EcdcReader
+    from beyond_spectrograms.representations.base import Features, Representation
+
+
+class Tally:
+    """The mean of what the classifier says of a sound's windows, gathered batch by batch."""
+
+    def __init__(self, classes: list[str]) -> None:
+        self._classes = tuple(classes)
+        self._sum = np.zeros(len(classes))
+        self._windows = 0
+
+    def add(self, probabilities: Probabilities) -> None:
+        """Add windows [windows, classes]."""
+        self._sum += probabilities.sum(axis=0, dtype=np.float64)
+        self._windows += len(probabilities)
+
+    def result(self, sound: CutSound | CutCodes) -> Classification:
+        """Conclude, when all windows of the sound were added.
+
+        Raises:
+            BadAudioError: the sound is silent.
+        """
+        if sound.silence:
+            raise BadAudioError(sound.silence)
+        mean = (self._sum / self._windows).astype(np.float32)
+        return Classification(self._classes, mean, self._windows, sound.seconds, sound.remarks)
+
+
+@dataclass
+class Model:
+    """A representation and a classifier trained on it, made by `load_model`.
+
+    Attributes:
+        card: what it is, what it learned from and how good it is.
+        representation: turns windows of sound into [bands, frames].
+        network: turns these into a number a class.
+        device: where the network computes; the representation computes on the processor.
+        encoder_files: the representation's weights, beside which EnCodec's language model is looked for.
+    """
+
+    card: Card
+    representation: Representation
+    network: nn.Module
+    device: str
+    encoder_files: tuple[Path, ...] = ()
+    _of_silence: tuple[Features, Probabilities] | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Every label the model knows."""
+        return tuple(self.card.classes)
+
+    def cut(self, blocks: Iterable[Waveform], sample_rate: int, hop_s: float | None = None) -> CutSound:
+        """Cut a sound that comes in blocks into the windows the model takes, the card's hop apart or another."""
+        length_s, own_hop_s = self.card.windows.length_s, self.card.windows.hop_s
+        return CutSound(
+            blocks, sample_rate, self.representation.form, length_s=length_s, hop_s=hop_s or min(own_hop_s, length_s)
+        )
+
+    @cached_property
+    def ecdc(self) -> EcdcReader:
+        """Opens EnCodec's compressed files for this model.
+
+        Raises:
+            BadAudioError: the model takes no codes.
+        """
+        from beyond_spectrograms.model.coded import EcdcReader
+
+        folder = self.encoder_files[0].parent if self.encoder_files else Path()
+        return EcdcReader(self.card, self.representation, folder)
+
+    def judge(self, batch: Batch | CodedBatch) -> Probabilities:
+        """Give each window's probabilities [windows, classes]."""
+        if not isinstance(batch, Batch):
+            return self.judge_features(batch.features)
+        return self.look(batch)[1]
+
+    def look(self, batch: Batch) -> tuple[Features, Probabilities]:
+        """Give each window's features [windows, bands, frames], and what the classifier says of them."""
+        # Hours of digital silence are common in what is recorded or piped; all its windows are one.
+        heard = np.asarray(batch.windows.any(axis=(1, 2)))
+        if heard.all():
+            return self._look(batch.windows)
+        if self._of_silence is None:
+            self._of_silence = self._look(np.zeros_like(batch.windows[:1]))
+        features, probabilities = (of_one.repeat(len(heard), axis=0) for of_one in self._of_silence)
+        if heard.any():
+            features[heard], probabilities[heard] = self._look(batch.windows[heard])
+        return features, probabilities
+
+    def _look(self, windows: Waveform) -> tuple[Features, Probabilities]:
+        features = self.representation.encode(windows, self.representation.form.sample_rate)
+        return features, self.judge_features(features)
+
+    def judge_features(self, features: Features) -> Probabilities:
+        """Give the probabilities [windows, classes] of windows that the representation has encoded."""
+        import torch
+
+        with one_thread(), torch.inference_mode():
+            logits = self.network(torch.from_numpy(features).to(self.device))
+            probabilities: Probabilities = logits.softmax(1).cpu().numpy()
+        return probabilities
+
+    def classify(self, waveform: Any, sample_rate: int) -> Classification:
+        """Say what a sound is: the mean of its windows' probabilities, as in the scores of recordings.
+
+        Args:
+            waveform: samples [samples] or [samples, channels], real numbers in [-1, 1]; or an iterator over blocks of
+                them, for a sound that does not fit in memory. The result is the same to the bit.
+            sample_rate: Hz, any.
+
+        Raises:
+            BadAudioError: the sound is empty, silent, shorter than a tenth of a window or not finite.
+
+        >>> import numpy as np
+        >>> from beyond_spectrograms import load_model
+        >>> model = load_model(example_model)
+        >>> time = np.arange(44_100) / 44_100
+        >>> found = model.classify(0.5 * np.sin(2 * np.pi * 4000 * time), 44_100)
+        >>> found.label, found.windows, found.seconds
+        ('high', 1, 1.0)
+        >>> [label for label, probability in found.top(2)]
+        ['high', 'low']
+        """
+        return self._classify(self.cut(as_blocks(waveform), sample_rate))
+
+    def classify_ecdc(self, path: str | Path) -> Classification:
+        """Say what a sound is that EnCodec has compressed, without decoding it; coded.py says how that differs.
+
+        Raises:
+            BadAudioError: the file cannot be read, or the model takes no codes.
+        """
+        return self._classify(self.ecdc.cut(Path(path)))
+
+    def _classify(self, sound: CutSound | CutCodes) -> Classification:
+        tally = Tally(self.card.classes)
+        for batch in sound:
+            tally.add(self.judge(batch))
+        return tally.result(sound)
+
+    def segment(
+        self, waveform: Any, sample_rate: int, *, hop_s: float | None = None, smoothing: str = "viterbi"
+    ) -> Segmentation:
+        """Say what is where in a sound.
+
+        Args:
+            waveform: as in `classify`.
+            sample_rate: Hz, any.
+            hop_s: seconds from one window to the next, half a window where not given.
+            smoothing: viterbi, median or none (smoothing.py says what they assume).
+
+        Raises:
+            BadAudioError: the sound is empty, shorter than a tenth of a window or not finite.
+
+        >>> import numpy as np
+        >>> from beyond_spectrograms import load_model
+        >>> model = load_model(example_model)
+        >>> time = np.arange(4 * 44_100) / 44_100
+        >>> sound = 0.5 * np.sin(2 * np.pi * np.where(time < 2.25, 300, 4000) * time)
+        >>> for part in model.segment(sound, 44_100).segments:
+        ...     print(part.start_s, part.end_s, part.label)
+        0.0 2.25 low
+        2.25 4.0 high
+        """
+        sound = self.cut(as_blocks(waveform), sample_rate, self.check_segmenting(hop_s, smoothing))
+        return self.conclude(sound, ((batch, self.judge(batch)) for batch in sound), smoothing)
+
+    def segment_ecdc(self, path: str | Path, *, hop_s: float | None = None, smoothing: str = "viterbi") -> Segmentation:
+        """Say what is where in a sound that EnCodec has compressed, without decoding it.
+
+        Raises:
+            BadAudioError: the file cannot be read, or the model takes no codes.
+        """
+        sound = self.ecdc.cut(Path(path), self.check_segmenting(hop_s, smoothing))
+        return self.conclude(sound, ((batch, self.judge(batch)) for batch in sound), smoothing)
+
+    def check_segmenting(self, hop_s: float | None, smoothing: str) -> float:
+        """Choose the hop, half a window where none is given.
+
+        Raises:
+            ValueError: smoothing is unknown, or the hop is not above 0 and at most a window.
+        """
+        if smoothing not in SMOOTHINGS:
+            raise ValueError(f"smoothing is {smoothing!r}. Choose from {', '.join(SMOOTHINGS)}.")
+        length_s = self.card.windows.length_s
+        if hop_s is not None and not 0.01 * length_s <= hop_s <= length_s:
+            raise ValueError(f"hop_s is {hop_s:g}; it must be {0.01 * length_s:g} to {length_s:g}, a window's length")
+        return hop_s or length_s / 2
+
+    def conclude(
+        self,
+        sound: CutSound | CutCodes,
+        judged: Iterable[tuple[Batch | CodedBatch, Probabilities]],
+        smoothing: str,
+    ) -> Segmentation:
+        """Find the segments of a sound from all of its batches and what was said of them."""
+        # Not the batches themselves: hours of sound would not fit.
+        starts, silences, said = zip(*((batch.starts_s, batch.silent, given) for batch, given in judged), strict=True)
+        starts_s, silent, probabilities = np.concatenate(starts), np.concatenate(silences), np.concatenate(said)
+        segments = find_segments(
+            probabilities,
+            silent,
+            starts_s,
+            classes=self.classes,
+            length_s=sound.length_s,
+            hop_s=sound.hop_s,
+            seconds=sound.seconds,
+            smoothing=smoothing,
+        )
+        return Segmentation(
+            classes=self.classes,
+            starts_s=starts_s,
+            length_s=sound.length_s,
+            probabilities=probabilities,
+            silent=silent,
+            smoothing=smoothing,
+            segments=segments,
+            seconds=sound.seconds,
+            remarks=sound.remarks,
+        )
+
+
+def as_blocks(waveform: Any) -> Iterable[Waveform]:
+    """Take an iterator over blocks as it is, and a whole waveform as one block."""
+    return waveform if isinstance(waveform, Iterator) else [as_waveform(waveform)]
+
+
+def as_waveform(waveform: Any) -> Waveform:
+    """Check samples [samples] or [samples, channels] and make them float32.
+
+    Raises:
+        ValueError: they are no real numbers, or of another shape.
+    """
+    samples = np.asarray(waveform)
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise ValueError(f"samples are {samples.dtype}; give real numbers in [-1, 1] (int16: divide by 32768)")
+    if samples.ndim not in (1, 2):
+        raise ValueError(f"a waveform is [samples] or [samples, channels], not {list(samples.shape)}")
+    if samples.ndim == 2 and samples.shape[1] > samples.shape[0] > 0:
+        raise ValueError(f"a waveform is [samples, channels]; {list(samples.shape)} looks like its transpose")
+    return samples.astype(np.float32, copy=False)

@@ -1,0 +1,151 @@
+"""Any module with the HEAR API as a representation, held to the rules of its public validator.
+
+Source: "HEAR: Holistic Evaluation of Audio Representations" (Turian et al. 2022), common API, https://hearbenchmark.com,
+and its validator, https://github.com/hearbenchmark/hear-validator. Modules of TensorFlow are not taken.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from beyond_spectrograms.audio import Format, Waveform
+from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, RepresentationError
+from beyond_spectrograms.representations.threads import one_thread
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from beyond_spectrograms.params import Hear
+
+# Hz that the API allows, and in what form of the stored clips sound is taken for each.
+FORMATS = {
+    16_000: Format(16_000, 1),
+    22_050: Format(22_050, 1),
+    44_100: Format(48_000, 2),  # resampled window by window
+    48_000: Format(48_000, 2),  # of two equal channels one
+}
+FUNCTIONS = ("load_model", "get_timestamp_embeddings", "get_scene_embeddings")
+REGULAR_MS = 1e-3  # as far as the validator lets a step between timestamps be off their mean
+LONGEST_STEP_MS = 50  # its advice, with a warning
+PROBE_S = 1.0
+
+
+class HearEmbeddings(Representation):
+    """Timestamp embeddings [timestamp_embedding_size, frames] of each window, the mean over channels.
+
+    The frame law is what the module does: how many frames a window has is asked of it once for each length, with white
+    noise, and every later window must have as many. It computes on one thread, for the last bits of a sum depend on how
+    many share it, and must give the same bits again. What features depend on are the files of its package, the weights
+    and the versions of the distributions that hold it; what it may download itself is not seen.
+    """
+
+    def __init__(self, name: str, record: Hear, weights: Sequence[Path]) -> None:
+        self.name, self._record = name, record
+        if record.weights is not None and not (weights and weights[0].is_file()):
+            raise CheckpointError(f"{name}: its weights file is missing. Run `dvc repro download_weights@{name}`.")
+        self._module = _import(name, record.module)
+        self._model = self._load(str(weights[0]) if record.weights is not None else record.model)
+        self._rate: int = self._model.sample_rate
+        self.form = FORMATS[self._rate]
+        self.bands = self._model.timestamp_embedding_size
+        self.engine = record.module
+        self.packages = ("numpy", "torch", *packages_distributions().get(record.module.split(".")[0], []))
+        self.sources = (*self.sources, *_files(self._module))
+        self._frames: dict[int, int] = {}
+        self.hop_length = self._probe(round(PROBE_S * self.form.sample_rate))
+
+    def frames(self, samples: int) -> int:
+        """Count the frames of a window of `samples` samples, as the module makes them."""
+        if samples not in self._frames:
+            self._probe(samples)
+        return self._frames[samples]
+
+    def _load(self, path: str) -> Any:
+        """Load the model as the validator does, and check its attributes."""
+        import torch
+
+        model = self._module.load_model(path) if path else self._module.load_model()
+        if not isinstance(model, torch.nn.Module):
+            raise self._error(f"load_model gave a {type(model).__name__}; it must be a torch.nn.Module")
+        for attribute in ("sample_rate", "scene_embedding_size", "timestamp_embedding_size"):
+            value = getattr(model, attribute, None)
+            if not isinstance(value, int) or value < 1:
+                raise self._error(f"its model's {attribute} is {value!r}; it must be a whole number above 0")
+        if model.sample_rate not in FORMATS:
+            raise self._error(
+                f"its model's sample_rate is {model.sample_rate} Hz. The API allows {', '.join(map(str, FORMATS))}."
+            )
+        return model.to("cpu").eval()
+
+    def _probe(self, samples: int) -> int:
+        """Learn how many frames so many samples have; give the hop in samples of `form`."""
+        noise = np.random.default_rng(0).uniform(-1, 1, (2, self.form.channels, samples)).astype(np.float32)
+        embeddings, times_ms = self._embed(noise)
+        if times_ms.shape != embeddings.shape[:2]:
+            raise self._error(f"timestamps are {list(times_ms.shape)}, of embeddings {list(embeddings.shape)}")
+        self._frames[samples] = embeddings.shape[1]
+        steps = np.diff(times_ms.astype(np.float64), axis=1)
+        if not steps.size:
+            return samples
+        step = float(steps.mean())
+        if step <= 0 or np.abs(steps - step).max() >= max(REGULAR_MS, 2e-7 * float(times_ms.max())):
+            raise self._error(f"timestamps are not regular: their steps are {steps.min():g} to {steps.max():g} ms")
+        if step > LONGEST_STEP_MS:
+            warnings.warn(f"{self.name}: frames are {step:g} ms apart; the API suggests 50 or less", stacklevel=4)
+        return max(1, round(step / 1000 * self.form.sample_rate))
+
+    def _encode(self, windows: Waveform) -> Features:
+        embeddings, _ = self._embed(windows)
+        return np.ascontiguousarray(embeddings.transpose(0, 2, 1))
+
+    def _embed(self, windows: Waveform) -> tuple[Features, npt.NDArray[np.float32]]:
+        """Give embeddings [windows, frames, size] and timestamps [windows, frames] in milliseconds."""
+        import torch
+
+        mono = windows.mean(axis=1, dtype=np.float32)
+        if self._rate != self.form.sample_rate:
+            import soxr
+
+            resampled = [soxr.resample(window, self.form.sample_rate, self._rate, quality="HQ") for window in mono]
+            mono = np.stack(resampled)
+        with one_thread(), torch.no_grad():
+            given = self._module.get_timestamp_embeddings(torch.from_numpy(mono), self._model)
+        if not (isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, torch.Tensor) for part in given)):
+            raise self._error(f"get_timestamp_embeddings gave a {type(given).__name__}; it must be a pair of tensors")
+        embeddings, times = given
+        shape, size = tuple(embeddings.shape), self._model.timestamp_embedding_size
+        if embeddings.dtype != torch.float32 or len(shape) != 3 or (shape[0], shape[2]) != (len(windows), size):
+            raise self._error(
+                f"embeddings are {embeddings.dtype} {list(shape)}; promised torch.float32 "
+                f"[{len(windows)}, frames, {size}]"
+            )
+        return embeddings.detach().numpy(), times.detach().numpy()
+
+    def _error(self, reason: str) -> RepresentationError:
+        return RepresentationError(f"{self.name}: module {self._record.module}: {reason}")
+
+
+def _import(name: str, module: str) -> ModuleType:
+    try:
+        imported = importlib.import_module(module)
+    except ImportError as error:
+        raise RepresentationError(
+            f"{name}: module {module} cannot be imported: {error}. Install it, or put it in the folder you run in."
+        ) from error
+    if missing := [function for function in FUNCTIONS if not callable(getattr(imported, function, None))]:
+        raise RepresentationError(f"{name}: module {module} has no {', '.join(missing)}: it has not the HEAR API")
+    return imported
+
+
+def _files(module: ModuleType) -> tuple[Path, ...]:
+    """List the Python files of the module's package, or its own where it is in none."""
+    own = Path(str(module.__file__))
+    return tuple(sorted(own.parent.rglob("*.py"))) if module.__package__ else (own,)

@@ -1,0 +1,41 @@
+"""How a page in a browser looks: light or dark, and how far its text stands out."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+def brightness(page: Page) -> float:
+    return float(np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("L")).mean())
+
+
+def contrast(first: str, second: str) -> float:
+    """WCAG 2.1's contrast ratio of two `rgb(r, g, b)` colours."""
+
+    def luminance(colour: str) -> float:
+        parts = np.array([int(part) for part in re.findall(r"\d+", colour)[:3]]) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    low, high = sorted([luminance(first), luminance(second)])
+    return (high + 0.05) / (low + 0.05)
+
+
+COLOURS = """() => [...document.querySelectorAll("p, th, td, button, summary, a, dd, label, small, caption, select")]
+    .filter((one) => one.offsetParent && one.textContent.trim())
+    .map((one) => {
+        let behind = one;
+        const clear = (place) => getComputedStyle(place).backgroundColor === "rgba(0, 0, 0, 0)";
+        while (behind && clear(behind)) behind = behind.parentElement;
+        const box = getComputedStyle(behind ?? document.body).backgroundColor;
+        return [getComputedStyle(one).color, box, one.textContent.trim().slice(0, 40)];
+    })
+    .filter(([, box]) => box.startsWith("rgb("))"""

@@ -1,0 +1,82 @@
+"""Representations behind the HEAR API, held to the rules of its public validator."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from models import BANDS, write_model
+
+from beyond_spectrograms import hear
+
+VALID_RATES = [16_000, 22_050, 44_100, 48_000]
+
+
+def validate(model: hear.HearModel) -> None:
+    """Hold a model to the rules of hear-validator's validate.py."""
+    assert isinstance(model, torch.nn.Module)
+    assert model.sample_rate in VALID_RATES
+    assert isinstance(model.scene_embedding_size, int)
+    assert isinstance(model.timestamp_embedding_size, int)
+    for length in (1.07, 1.98, 4.0):
+        sound = torch.rand(2, int(length * model.sample_rate)) * 2 - 1
+        embeddings, times = hear.get_timestamp_embeddings(sound, model)
+        assert embeddings.dtype == torch.float32
+        assert embeddings.shape == (2, times.shape[1], model.timestamp_embedding_size)
+        assert times.shape == embeddings.shape[:2]
+        steps = np.diff(times.numpy())
+        assert steps.max() <= 50  # its advice, for music
+        assert np.abs(steps - steps.mean()).max() <= 1
+        assert times.min() <= steps.mean()
+        assert 1000 * length - steps.mean() <= times.max() <= 1000 * length
+    scenes = hear.get_scene_embeddings(torch.rand(4, int(2.74 * model.sample_rate)) * 2 - 1, model)
+    assert scenes.dtype == torch.float32
+    assert scenes.shape == (4, model.scene_embedding_size)
+
+
+@pytest.mark.parametrize("name", ["mel", "log_mel_2048", "log_mel_2048_50hz", "encodec_24khz_untrained"])
+def test_representations_keep_the_rules(name: str, project: Path) -> None:
+    assert project == Path.cwd()
+    validate(hear.load_model(name))
+
+
+def test_soundstream_keeps_the_rules(mirror: Path, project: Path) -> None:
+    weights = project / "data/weights/soundstream"
+    weights.mkdir(parents=True)
+    shutil.copy(mirror / "soundstream_encoder.tflite", weights)
+    validate(hear.load_model("soundstream"))
+
+
+def test_a_models_folder_gives_its_representation(tmp_path: Path) -> None:
+    model = hear.load_model(str(write_model(tmp_path / "model")))
+    validate(model)
+    assert model.scene_embedding_size == BANDS
+
+
+def test_a_scene_is_the_mean_of_its_frames_and_times_are_their_centres(tmp_path: Path) -> None:
+    model = hear.load_model(str(write_model(tmp_path / "model")))
+    sound = torch.rand(1, 22_050)
+    frames, times = hear.get_timestamp_embeddings(sound, model)
+    assert torch.allclose(hear.get_scene_embeddings(sound, model), frames.mean(dim=1), atol=1e-4)
+    assert times[0, :3].tolist() == pytest.approx([0, 128 / 22.05, 256 / 22.05])
+
+
+def test_what_the_api_cannot_serve_is_refused(project: Path) -> None:
+    names = ", ".join(yaml.safe_load((project / "params.yaml").read_text())["representations"])
+    with pytest.raises(hear.HearError) as error:
+        hear.load_model("mels")
+    assert str(error.value) == (
+        f"'mels' is neither a model's folder nor a representation of params.yaml. Choose from {names}."
+    )
+    with pytest.raises(hear.HearError) as error:
+        hear.load_model("soundstream_codes_9200bps")
+    assert str(error.value) == (
+        "soundstream_codes_9200bps: gives the numbers of codes, which are no embedding. Choose its latents instead."
+    )
+    with pytest.raises(hear.HearError) as error:
+        hear.get_scene_embeddings(torch.zeros(22_050), hear.load_model("mel"))
+    assert str(error.value) == "audio is float32 [sounds, samples] in [-1, 1], got torch.float32 [22050]"

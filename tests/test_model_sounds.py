@@ -1,0 +1,144 @@
+"""Files, pipes and what is wrong with them: every reason in full."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from beyond_spectrograms.audio import BadAudioError, Waveform
+from beyond_spectrograms.model.sounds import open_sound
+
+Noise = Callable[..., Waveform]
+
+
+def read(path: Path) -> Waveform:
+    with open_sound(path) as sound:
+        return np.concatenate([*sound.blocks(), np.empty((0, 1), np.float32)])
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(BadAudioError) as error:
+        read(path)
+    return str(error.value)
+
+
+def encoded(sound: Waveform, form: str, subtype: str | None = None) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, sound, 16_000, format=form, subtype=subtype)
+    return file.getvalue()
+
+
+def pipe(path: Path, content: bytes) -> Path:
+    """Make a named pipe that someone writes `content` to and closes."""
+    os.mkfifo(path)
+
+    def write() -> None:
+        with contextlib.suppress(BrokenPipeError), path.open("wb") as sink:
+            sink.write(content)
+
+    threading.Thread(target=write, daemon=True).start()
+    return path
+
+
+@pytest.mark.parametrize("form", ["WAV", "AU", "FLAC", "OGG", "MP3", "AIFF", "CAF"])
+def test_a_pipe_gives_what_the_file_gives(form: str, noise: Noise, tmp_path: Path) -> None:
+    content = encoded(noise(3, 16_000), form)
+    (tmp_path / "file").write_bytes(content)
+    from_file = read(tmp_path / "file")
+    assert np.array_equal(read(pipe(tmp_path / "pipe", content)), from_file)
+    assert len(from_file) >= 48_000
+
+
+def test_six_channels_of_24_bits_at_96_khz_are_read(noise: Noise, tmp_path: Path) -> None:
+    sound = np.stack([noise(0.5, 96_000, seed) for seed in range(6)], axis=1)
+    soundfile.write(tmp_path / "six.wav", sound, 96_000, subtype="PCM_24")
+    with open_sound(tmp_path / "six.wav") as file:
+        assert file.sample_rate == 96_000
+        assert np.abs(np.concatenate(list(file.blocks())) - sound).max() <= 2**-23
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file (0 bytes)"),
+        (b"this is no sound, but a text of some length", "not decodable as audio: Format not recognised."),
+    ],
+)
+def test_a_file_without_sound_is_refused(content: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert refusal(tmp_path / "file") == reason
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "none.wav") == "no such file or directory"
+    assert refusal(tmp_path) == "a folder, not a file"
+    assert refusal(pipe(tmp_path / "pipe", b"")) == "empty stream (0 bytes)"
+    assert refusal(pipe(tmp_path / "text", b"no sound")) == "not decodable as audio: Format not recognised."
+
+
+@pytest.mark.parametrize("form", ["WAV", "AU", "AIFF", "W64", "RF64"])
+def test_a_file_that_broke_off_is_refused(form: str, noise: Noise, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(encoded(noise(3, 16_000), form)[:-40_000])
+    assert refusal(tmp_path / "file").startswith("truncated: the header promises more than the 28")
+
+
+@pytest.mark.parametrize("form", ["WAV", "AU"])
+def test_a_stream_that_broke_off_is_refused(form: str, noise: Noise, tmp_path: Path) -> None:
+    content = encoded(noise(3, 16_000), form)[:-40_000]
+    assert refusal(pipe(tmp_path / "pipe", content)) == (
+        "truncated: the header promises 48000 samples, 28000 could be decoded"
+    )
+
+
+def test_an_ogg_file_that_broke_off_is_refused(noise: Noise, tmp_path: Path) -> None:
+    content = encoded(noise(60, 16_000), "OGG")
+    assert len(content) > 100_000  # more than the last page is looked at
+    (tmp_path / "file").write_bytes(content[:-2000])
+    assert refusal(tmp_path / "file").startswith("truncated: the Ogg stream has no end mark after ")
+
+
+@pytest.mark.parametrize("size", [0xFFFF_FFFF, 0x7FFF_FFFF, 0x7FFF_F000])
+def test_a_stream_need_not_know_its_length(size: int, tmp_path: Path) -> None:
+    form = struct.pack("<IHHIIHH", 16, 1, 1, 16_000, 32_000, 2, 16)
+    header = b"RIFF" + struct.pack("<I", min(size + 36, 0xFFFF_FFFF)) + b"WAVEfmt " + form + b"data"
+    content = header + struct.pack("<I", size) + b"\1\2" * 16_000
+    (tmp_path / "file").write_bytes(content)
+    assert len(read(pipe(tmp_path / "pipe", content))) == len(read(tmp_path / "file")) == 16_000
+
+
+def test_flac_need_not_know_its_length(noise: Noise, tmp_path: Path) -> None:
+    content = bytearray(encoded(noise(3.1, 16_000), "FLAC"))
+    whole = bytes(content)
+    content[21] &= 0xF0  # the 36 bits of STREAMINFO that count samples (RFC 9639, section 8.2)
+    content[22:26] = bytes(4)
+    (tmp_path / "file").write_bytes(content)
+    (tmp_path / "whole").write_bytes(whole)
+    assert np.array_equal(read(tmp_path / "file"), read(tmp_path / "whole"))
+    with open_sound(tmp_path / "file") as sound:
+        assert sound.promised is None
+
+
+def test_an_endless_stream_of_no_format_is_refused_at_once() -> None:
+    assert refusal(Path("/dev/zero")) == "not decodable as audio: Format not recognised."
+
+
+def test_an_mp3_in_a_pipe_may_begin_with_a_large_picture(noise: Noise, tmp_path: Path) -> None:
+    size = (3 << 20) + 10
+    tag = b"ID3\3\0\0" + bytes(size - 10 >> shift & 0x7F for shift in (21, 14, 7, 0)) + bytes(size - 10)
+    content = encoded(noise(3, 16_000), "MP3")
+    assert len(read(pipe(tmp_path / "pipe", tag + content))) == len(read(pipe(tmp_path / "plain", content)))
+
+
+def test_a_pipe_is_left_before_its_end(noise: Noise, tmp_path: Path) -> None:
+    content = encoded(noise(60, 16_000), "WAV")
+    with open_sound(pipe(tmp_path / "pipe", content)) as sound:
+        assert len(next(iter(sound.blocks()))) == 1 << 16
