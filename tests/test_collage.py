@@ -90,6 +90,7 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{rest / 100:05.2f}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["soundstream", "log_mel"])
 @pytest.mark.usefixtures("one_thread")
 def test_a_collage_is_segmented_where_its_clips_meet(
