@@ -21,6 +21,7 @@ from beyond_spectrograms.archives import RawDataError
 from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.clips import DatasetError
+from beyond_spectrograms.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.model.folder import read_weights_record
 from beyond_spectrograms.model.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
@@ -215,7 +216,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(sounds: Path, project
 
 
 @pytest.mark.usefixtures("project")
-def test_weights_are_fetched_and_become_part_of_the_model(sounds: Path, mirror: Path, capsys: Capture) -> None:
+def test_weights_are_fetched_and_become_part_of_the_model(
+    sounds: Path, mirror: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MIRROR_VARIABLE, str(mirror))
     options = ["--representation", "soundstream", "--protocol", "mean_linear", "--epochs", "3", "--out", "mine"]
     assert main(["train", str(sounds), *options]) == 0
     capsys.readouterr()
