@@ -19,11 +19,6 @@ NOT_TRACKED = {f"{PACKAGE}/{name}.py" for name in UNSEEN} | {
 }
 
 OUTSIDE = {"bench", "compare", "estimate", "scale"}  # for people: nothing in the pipeline reads what they write
-    "bench",
-    "compare",
-    "estimate",
-    "scale",
-}  # run by make, for people: nothing in the pipeline reads what they write
 
 
 def imported(path: Path) -> set[Path]:
