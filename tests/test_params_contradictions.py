@@ -166,6 +166,11 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
             "datasets.esc10.source: folds has no use: folds or lists are published",
         ),
         (
+            {"protocols/fair/classifier": "kmeans"},
+            "grid.protocols: 'fair' has the classifier kmeans, on whose code no stage of dvc.yaml depends. Take it "
+            "out, and run its stages by hand: python -m stages.train <dataset> <representation> fair",
+        ),
+        (
             {"splits/window_2": {"kind": "source"}},
             "splits.window_2: a name that ends in _<number> is that of a fold of a split",
         ),

@@ -108,6 +108,18 @@ class Params(Section):
             _choose(f"protocols.{key}.split", protocol.split, self.splits)
         return self
 
+    @model_validator(mode="after")
+    def _families_stand_alone(self) -> Params:
+        # No stage of dvc.yaml depends on a family's code: its results would stand as fresh after an edit of it.
+        for where, names in (("grid", self.grid.protocols), ("ablations", self.ablations.protocols)):
+            if own := [name for name in names if self.protocols[name].classifier == "kmeans"]:
+                raise ValueError(
+                    f"{where}.protocols: {own[0]!r} has the classifier kmeans, on whose code no stage of dvc.yaml "
+                    "depends. Take it out, and run its stages by hand: python -m stages.train <dataset> "
+                    f"<representation> {own[0]}"
+                )
+        return self
+
 
 def _choose(where: str, name: str, known: dict[str, Any]) -> None:
     if name not in known:
