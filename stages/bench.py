@@ -15,7 +15,7 @@ from joblib import cpu_count
 from beyond_spectrograms.bench.pairings import (
     CLIP_S,
     CLIPS_PER_CLASS,
-    OF_MEL,
+    MEL_CLIPS_PER_CLASS,
     PAIRINGS,
     WHOSE,
     Pairing,
@@ -62,8 +62,8 @@ def main() -> None:
     print(
         f"{len(arguments.only)} paths, ours and the plain way, in {arguments.rounds} rounds of shuffled order after an "
         f"untimed one, then each alone for its memory; {6 * CLIPS_PER_CLASS * CLIP_S:g} s of synthesised sound (mel "
-        f"{6 * OF_MEL * CLIP_S:g}), "
-        f"{cpu_count()} cores, load {load:.1f}. About {arguments.rounds + 4} minutes on two idle cores.",
+        f"{6 * MEL_CLIPS_PER_CLASS * CLIP_S:g}), {cpu_count()} cores, load {load:.1f}. About {arguments.rounds + 4} "
+        "minutes on two idle cores.",
         flush=True,
     )
     if soundstream is None:

@@ -138,12 +138,10 @@ def mirror() -> Path:
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Let torch compute on one thread: the last bits of a convolution depend on how many share it."""
-    import torch
+    from beyond_spectrograms.representations import threads
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with threads.one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""How a page in a browser looks: light or dark, and how far its text stands out."""
+"""How a page in a browser looks, light or dark, and what it says and asks for."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+
+def watch(page: Page) -> tuple[list[str], list[str]]:
+    """Collect what the page says on its console or as errors, and the addresses it asks for."""
+    said, asked = list[str](), list[str]()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda sent: asked.append(sent.url))
+    return said, asked
 
 
 def brightness(page: Page) -> float:

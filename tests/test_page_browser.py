@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from looks import COLOURS, brightness, contrast
+from looks import COLOURS, brightness, contrast, watch
 from page_files import complete_cell, results_of, write_project
 
 from beyond_spectrograms.page.excerpts import best_cell, confidently_wrong, cut_excerpts, read_predictions
@@ -59,10 +59,8 @@ def opened(browser: "Browser", address: str, request: pytest.FixtureRequest) -> 
     """Open the page with the network off; nothing may be said on its console and nothing asked for."""
     settings: dict[str, Any] = {"viewport": DESK, "color_scheme": "light", **getattr(request, "param", {})}
     context = browser.new_context(offline=True, **settings)
-    page, said, asked = context.new_page(), list[str](), list[str]()
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda sent: asked.append(sent.url))
+    page = context.new_page()
+    said, asked = watch(page)
     page.set_default_timeout(10_000)
     page.goto(address)
     page.wait_for_selector("#chart svg.marks")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import soundfile
-from looks import COLOURS, brightness, contrast
+from looks import COLOURS, brightness, contrast, watch
 from models import tone, write_model
 from serving import give, serving, shown_segments, until
 
@@ -50,10 +50,8 @@ def opened(browser: Browser, address: str, request: pytest.FixtureRequest) -> It
     """Open the page; it may complain of nothing but refused sounds, and ask nobody but its server."""
     settings: dict[str, Any] = {"viewport": DESK, "color_scheme": "light", **getattr(request, "param", {})}
     context = browser.new_context(permissions=["microphone"], **settings)
-    page, said, asked = context.new_page(), list[str](), list[str]()
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda sent: asked.append(sent.url))
+    page = context.new_page()
+    said, asked = watch(page)
     page.set_default_timeout(20_000)
     page.goto(address)
     yield page

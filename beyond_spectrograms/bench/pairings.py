@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Whose = Literal["ours", "plain"]
 WHOSE: tuple[Whose, Whose] = ("ours", "plain")
 CLIP_S = 5.0
-CLIPS_PER_CLASS, OF_MEL = 2, 20  # of six classes: sound that takes a second or more either way
+CLIPS_PER_CLASS, MEL_CLIPS_PER_CLASS = 2, 20  # of six classes: sound that takes a second or more either way
 GFLOP_PER_S = {"24khz": 3.0, "48khz": 6.2}  # of EnCodec's encoders for a second of sound: 1.5 and 3.1 GMAC
 MATRIX = 3072  # rows and columns: large enough for the full rate, small enough to take a tenth of a second
 TRAINING, VALIDATION, CLASSES, SEEDS = 1024, 256, 10, (0, 1)
@@ -224,7 +224,7 @@ def make_pairing(name: str, params: Params, folder: Path, soundstream: Path | No
         return None
     if name.endswith("_bf16"):
         record = record.model_copy(update={"precision": "bf16"})
-    sounds = make_sounds(folder / name, params, OF_MEL if record.kind == "mel" else CLIPS_PER_CLASS)
+    sounds = make_sounds(folder / name, params, MEL_CLIPS_PER_CLASS if record.kind == "mel" else CLIPS_PER_CLASS)
     return Extraction(name, record, [soundstream] if soundstream and record.kind == "soundstream" else [], sounds)
 
 
