@@ -58,6 +58,19 @@ def test_a_pipe_gives_what_the_file_gives(form: str, noise: Noise, tmp_path: Pat
     assert len(from_file) >= 48_000
 
 
+def test_a_pipe_may_go_on_after_its_reader_has_left(noise: Noise, tmp_path: Path) -> None:
+    content = encoded(noise(30, 16_000), "WAV")
+    before = set(threading.enumerate())
+    for turn in range(100):  # the reader leaves at another point of the stream each time
+        with open_sound(pipe(tmp_path / str(turn), content)) as sound:
+            assert sound.sample_rate == 16_000
+            if turn % 2:
+                assert len(next(sound.blocks())) == 1 << 16
+        for thread in set(threading.enumerate()) - before:
+            thread.join(timeout=30)  # an exception in one would fail this test: warnings are errors here
+            assert not thread.is_alive()
+
+
 def test_six_channels_of_24_bits_at_96_khz_are_read(noise: Noise, tmp_path: Path) -> None:
     sound = np.stack([noise(0.5, 96_000, seed) for seed in range(6)], axis=1)
     soundfile.write(tmp_path / "six.wav", sound, 96_000, subtype="PCM_24")

@@ -147,12 +147,14 @@ def _reason(error: soundfile.LibsndfileError) -> str:
 def _piped(start: bytes, rest: IO[bytes]) -> Iterator[int]:
     """Put the bytes that were read to know the format before the rest of the stream again; give what to read from."""
     reading, writing = os.pipe()
+    # The thread may still wait for the writer when the caller is done and closes its own: it has one of its own.
+    source = os.fdopen(os.dup(rest.fileno()), "rb", buffering=0)
 
     def pump() -> None:
         try:
-            with os.fdopen(writing, "wb") as sink:
+            with source, os.fdopen(writing, "wb") as sink:
                 sink.write(start)
-                shutil.copyfileobj(rest, sink)
+                shutil.copyfileobj(source, sink)
         except BrokenPipeError:  # nobody wants the rest
             pass
 
