@@ -70,7 +70,7 @@ def test_a_changed_file_is_refused(folder: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("version", [2, "1", None])
+@pytest.mark.parametrize("version", [2, "1", None, True, 1.0])
 def test_another_version_is_refused(folder: Path, version: object) -> None:
     edit(folder, lambda card: card.update(version=version))
     assert refusal(folder) == (
@@ -118,6 +118,34 @@ def test_missing_unknown_and_misshapen_tensors_are_refused(folder: Path) -> None
         f"{path}: tensors 2.weight are missing; tensors 2.wieght are unknown; tensor 2.bias is [3], not [2]. The card "
         "and the file do not belong together: export again."
     )
+
+
+def test_tensors_that_are_not_finite_are_refused(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "classifier.safetensors"
+    tensors = load_file(path)
+    tensors["2.bias"][0] = float("nan")
+    save_file(tensors, path)
+    edit(folder, lambda card: card.update(classifier_file=models.describe_file(path).model_dump()))
+    assert refusal(folder) == (
+        f"{path}: tensor 2.bias has values that are not finite. The card and the file do not belong together: export "
+        "again."
+    )
+
+
+@pytest.mark.parametrize("name", ["/etc/hosts", "../secret", "..", "a\\b", ""])
+def test_a_card_names_no_file_outside_of_its_folder(folder: Path, name: str) -> None:
+    file = {"file": name, "bytes": 1, "sha256": "0" * 64, "url": "none", "licence": "none", "included": False}
+    edit(folder, lambda card: card.update(encoder_files=[file]))
+    assert refusal(folder).splitlines()[0] == (
+        f"{folder}/card.json: encoder_files.0.file: {name!r} is no plain file name."
+    )
+
+
+def test_a_class_without_a_name_is_refused(folder: Path) -> None:
+    edit(folder, lambda card: card.update(classes=["high", ""]))
+    assert refusal(folder).splitlines()[0] == f"{folder}/card.json: the card: a class has no name."
 
 
 def test_a_pickle_is_never_opened(folder: Path) -> None:

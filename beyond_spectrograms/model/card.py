@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.params import Protocol, Representation, Windows
@@ -24,11 +24,18 @@ class ModelError(ProjectError):
 
 
 class StoredFile(Section):
-    """A file by its size and digest."""
+    """A file by its size and digest; its name leads to no other folder."""
 
     file: str
     bytes: Positive
     sha256: Sha256
+
+    @field_validator("file")
+    @classmethod
+    def _plain(cls, file: str) -> str:
+        if file in ("", ".", "..") or "/" in file or "\\" in file:
+            raise ValueError(f"{file!r} is no plain file name")
+        return file
 
 
 class EncoderFile(StoredFile):
@@ -113,6 +120,8 @@ class Card(Section):
             raise ValueError("untrained_encoder and representation.record.weights contradict each other")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("classes name one twice")
+        if "" in self.classes:
+            raise ValueError("a class has no name")
         return self
 
     @property
@@ -139,9 +148,10 @@ def read_card(path: Path) -> Card:
         raise ModelError(f"{path}: not JSON: {error}. Copy or export the model again.") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelError(f"{path}: not the card of a model: its format is not {FORMAT!r}. Export the model again.")
-    if content.get("version") != VERSION:
+    found = content.get("version")
+    if (type(found), found) != (int, VERSION):  # true and 1.0 are equal to 1
         raise ModelError(
-            f"{path}: version {content.get('version')!r} of the format; this program reads {VERSION}. Use the "
+            f"{path}: version {found!r} of the format; this program reads {VERSION}. Use the "
             "beyond-spectrograms that exported the model, or export it again with this one."
         )
     try:

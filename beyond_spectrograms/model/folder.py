@@ -176,6 +176,8 @@ def _compare(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Itera
     for key in sorted(wanted.keys() & found.keys()):
         if wanted[key].shape != found[key].shape:
             yield f"tensor {key} is {list(found[key].shape)}, not {list(wanted[key].shape)}"
+        if not found[key].isfinite().all():
+            yield f"tensor {key} has values that are not finite"
 
 
 def read_weights_record(folder: Path) -> Sequence[EncoderFile]:
