@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -173,9 +175,15 @@ def test_damage_is_told(tmp_path: Path, encodec: EncodecModel, model: Model) -> 
         "damaged: its header says 64 codebooks; encodec_24khz has 1 to 32"
     )
     assert refusal(model, with_header(path, content, al=0)) == "empty: its header says 0 samples"
-    assert refusal(model, with_header(path, content, al=10**15)) == (
-        "truncated: the header promises 41666666666.667 s, the codes end after 1.000 s"
+    assert refusal(model, with_header(path, content, al=2_073_600_000)) == (
+        "truncated: the header promises 86400.000 s, the codes end after 1.000 s"
     )
+    for samples in (2_073_600_001, 10**400):
+        assert refusal(model, with_header(path, content, al=samples)) == (
+            f"damaged: its header says {samples} samples, more than the 2073600000 of a day"
+        )
+    nested = b"[" * 100_000
+    assert told(content[:5] + len(nested).to_bytes(4) + nested).startswith("damaged: its header is no JSON: b'[[[")
     assert refusal(model, with_header(path, content, m="encodec_48khz")) == (
         "coded by 'encodec_48khz', whose codes no model here takes (encodec_48khz divides sound by its level before "
         "coding, which is not what models here learn from). Decode the file with `encodec FILE.ecdc FILE.wav`."
@@ -189,8 +197,33 @@ def test_damage_is_told(tmp_path: Path, encodec: EncodecModel, model: Model) -> 
     )
 
 
+def test_a_file_of_more_than_a_day_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, encodec: EncodecModel, model: Model
+) -> None:
+    file = compress(encodec, melody(1.0), tmp_path / "a.ecdc", 6000)
+    os.truncate(file, 500_000_000)  # all of it holes
+    tracemalloc.start()
+    assert refusal(model, file) == "larger than 260000000 bytes, more than a day takes at 24 kbps"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300e6
+
+
+def test_three_hours_take_no_more_memory_than_their_codes(tmp_path: Path, encodec: EncodecModel) -> None:
+    content = compress(encodec, melody(16.0), tmp_path / "a.ecdc", 24_000).read_bytes()
+    end = 9 + int.from_bytes(content[5:9])
+    file = with_header(tmp_path / "long.ecdc", content + 674 * content[end:], al=675 * 16 * 24_000)
+    tracemalloc.start()
+    codes = read_ecdc(file, 24_000, no_lm).codes
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert codes.shape == (32, 810_000)
+    assert np.array_equal(codes[:, :1200], codes[:, -1200:])
+    assert peak < 450e6  # 52 MB of codes in 32 MB of bytes; a byte for each bit would be 259 MB, as int16 518 MB
+
+
 def test_a_language_model_that_is_missing_or_another_is_told(
-    tmp_path: Path, place: Path, encodec: EncodecModel
+    tmp_path: Path, place: Path, encodec: EncodecModel, capsys: Capture
 ) -> None:
     weights = tmp_path / "weights"
     weights.mkdir()
@@ -202,6 +235,10 @@ def test_a_language_model_that_is_missing_or_another_is_told(
     remedy = f"Download {url} into {weights}, or write the file without --lm."
     with pytest.raises(ModelError) as caught:
         model.classify_ecdc(coded)
+    plain = compress(encodec, melody(1.0), tmp_path / "plain.ecdc", 6000)
+    options = ["--model", str(place / "6000"), "--weights", str(weights), "--format", "json"]
+    assert main(["classify", str(coded), str(plain), *options]) == 1  # the rest is done
+    assert [entry.get("error") for entry in json.loads(capsys.readouterr().out)] == [str(caught.value), None]
     missing = weights / "encodec_lm_24khz-1608e3c0.th"
     assert str(caught.value) == (f"{missing}: no such file; it is needed for an .ecdc file coded with --lm. {remedy}")
     missing.write_bytes(b"another")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SUFFIX = ".ecdc"
 Codes = npt.NDArray[np.int16]
 DECODE = "or decode the file with `encodec FILE.ecdc FILE.wav`"
+MOST_SAMPLES, MOST_BYTES = 86_400 * 24_000, 260_000_000  # of a day: a header may promise, and a file be, of any length
 SAMPLE_RATE, FRAME_RATE, BITS, CODEBOOKS = 24_000, 75, 10, 32  # of encodec_24khz; Hz
 LM_FILE = "encodec_lm_24khz-1608e3c0.th"  # encodec/model.py; its digest begins as its name ends
 LM_URL = f"https://dl.fbaipublicfiles.com/encodec/v0/{LM_FILE}"
@@ -77,13 +79,16 @@ def read_ecdc(path: Path, bitrate: int, load_lm: Callable[[], LMModel]) -> Coded
             the machine that wrote the file, up to the 1e-8 to which encodec rounds probabilities.
 
     Raises:
-        BadAudioError: it is not there, no .ecdc file, of another model or a lower bitrate, empty, truncated, or damaged
-            where that shows.
+        BadAudioError: it is not there, no .ecdc file, of another model or a lower bitrate, empty, truncated, longer
+            than a day, or damaged where that shows.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise BadAudioError((error.strerror or str(error)).lower()) from None
+    if len(content) > MOST_BYTES:
+        raise BadAudioError(f"larger than {MOST_BYTES} bytes, more than a day takes at 24 kbps")
     header = read_header(content)
     if header.bitrate < bitrate:
         raise BadAudioError(
@@ -115,7 +120,7 @@ def read_header(content: bytes) -> Header:
         raise BadAudioError(f"version {content[4]} of .ecdc; this program reads 0")
     try:
         told: Any = json.loads(content[9:end])
-    except ValueError:  # broken UTF-8 included
+    except (ValueError, RecursionError):  # broken UTF-8 and nesting without end included
         raise BadAudioError(f"damaged: its header is no JSON: {content[9:end][:60]!r}") from None
     kinds = {"m": str, "al": int, "nc": int, "lm": bool}
     if not isinstance(told, dict) or {key: type(told.get(key)) for key in kinds} != kinds:
@@ -131,6 +136,8 @@ def read_header(content: bytes) -> Header:
         raise BadAudioError(f"damaged: its header says {told['nc']} codebooks; encodec_24khz has 1 to {CODEBOOKS}")
     if told["al"] < 1:
         raise BadAudioError(f"empty: its header says {told['al']} samples")
+    if told["al"] > MOST_SAMPLES:
+        raise BadAudioError(f"damaged: its header says {told['al']} samples, more than the {MOST_SAMPLES} of a day")
     return Header(told["al"], told["nc"], told["lm"], end)
 
 
@@ -140,9 +147,14 @@ def _unpack(content: bytes, header: Header) -> tuple[Codes, int]:
     if len(content) < end:
         whole = (len(content) - header.end) * 8 // BITS // header.codebooks
         raise _truncated(header, whole)
-    bits = np.unpackbits(np.frombuffer(content[header.end : end], np.uint8), bitorder="little")
-    values = bits[: count * BITS].reshape(-1, BITS).astype(np.int16) @ (1 << np.arange(BITS, dtype=np.int16))
-    return np.ascontiguousarray(values.reshape(header.frames, header.codebooks).T), end
+    packed = np.zeros((math.ceil(count / 4), 5), np.uint8)  # four codes fill five bytes
+    packed.reshape(-1)[: end - header.end] = np.frombuffer(content, np.uint8, end - header.end, header.end)
+    values = np.empty((len(packed), 4), np.uint16)
+    for place in range(4):
+        low, high = packed[:, place], packed[:, place + 1].astype(np.uint16)
+        values[:, place] = (low >> 2 * place | high << 8 - 2 * place) % (1 << BITS)
+    codes = values.reshape(-1)[:count].reshape(header.frames, header.codebooks)
+    return np.ascontiguousarray(codes.T.astype(np.int16)), end
 
 
 def _decode(content: bytes, header: Header, lm: LMModel) -> tuple[Codes, int]:
@@ -155,7 +167,7 @@ def _decode(content: bytes, header: Header, lm: LMModel) -> tuple[Codes, int]:
     decoder: Any = ArithmeticDecoder(stream)
     states, offset = None, 0
     before = torch.zeros(1, header.codebooks, 1, dtype=torch.long)
-    frames: list[list[int]] = []
+    codes = array("h")
     for number in range(header.frames):
         with torch.inference_mode():
             expected, states, offset = lm(before, states, offset)
@@ -169,9 +181,9 @@ def _decode(content: bytes, header: Header, lm: LMModel) -> tuple[Codes, int]:
             if code is None:
                 raise _truncated(header, number)
             frame.append(code)
-        frames.append(frame)
+        codes.extend(frame)
         before = 1 + torch.tensor(frame).view(1, -1, 1)  # 0 is for no frame
-    return np.array(frames, dtype=np.int16).T, stream.tell()
+    return np.array(codes).reshape(header.frames, header.codebooks).T, stream.tell()
 
 
 def _truncated(header: Header, frames: int) -> BadAudioError:

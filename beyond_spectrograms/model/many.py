@@ -10,6 +10,7 @@ from pathlib import Path
 
 from beyond_spectrograms.audio import BadAudioError
 from beyond_spectrograms.model.ahead import ahead
+from beyond_spectrograms.model.card import ModelError
 from beyond_spectrograms.model.coded import CodedBatch, CutCodes
 from beyond_spectrograms.model.cutting import Batch, CutSound
 from beyond_spectrograms.model.ecdc import SUFFIX as ECDC
@@ -103,5 +104,5 @@ def _read(model: Model, paths: Iterable[Path]) -> Iterator[_Part]:
                 for batch in sound:
                     yield _Part(path, batch, sound)
                 yield _Part(path, None, sound)
-        except BadAudioError as error:
+        except (BadAudioError, ModelError) as error:  # ModelError: EnCodec's language model is not there
             yield _Part(path, None, None, str(error))
