@@ -123,6 +123,10 @@ def test_a_name_that_means_nothing_is_told(tmp_path: Path, run: Run) -> None:
     assert (status, errors) == (1, f"{tmp_path}/none*.wav: no such file or directory\n")
     assert json.loads(output) == {"file": f"{tmp_path}/none*.wav", "error": "no such file or directory"}
     assert run("classify", tmp_path) == (1, "", f"{tmp_path}: no audio file\n")
+    high, long = write(tmp_path / "high.wav", tone(1, 4000)), "a" * 300
+    status, output, errors = run("classify", high, long, "--format", "jsonl")
+    assert (status, errors) == (1, f"{long}: file name too long\n")
+    assert ["labels" in json.loads(line) for line in output.splitlines()] == [True, False]
 
 
 def test_standard_input_is_classified_and_segmented(model: Path) -> None:
@@ -255,6 +259,25 @@ def test_a_name_cannot_break_a_line_or_steer_the_terminal(tmp_path: Path, run: R
     assert run("classify", file, "--top", 1)[1].startswith(rf"{tmp_path}/a\n\x1b[2Jb.wav  ")
     (tmp_path / "c\n.wav").touch()
     assert run("segment", tmp_path / "c\n.wav")[2] == rf"{tmp_path}/c\n.wav: empty file (0 bytes)" + "\n"
+
+
+def test_a_label_cannot_break_a_line_or_steer_the_terminal(tmp_path: Path, capsys: Capture) -> None:
+    folder = write_model(tmp_path / "model", classes=["\x1b[2Jhi\ngh", "low"])
+    file = write(tmp_path / "high.wav", tone(1, 4000))
+    for command in ("classify", "segment"):
+        assert main([command, str(file), "--model", str(folder), "--device", "cpu"]) == 0
+        output = capsys.readouterr().out
+        assert r" \x1b[2Jhi\ngh" in output
+        assert "\x1b" not in output
+
+
+def test_labels_are_written_as_utf_8_on_any_terminal(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", classes=["schön", "low"])
+    file = write(tmp_path / "high.wav", tone(1, 4000))
+    command = [sys.executable, "-m", "beyond_spectrograms", "classify", "--model", str(folder), str(file)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "ascii"}
+    told = subprocess.run(command, capture_output=True, check=True, env=environment)
+    assert "schön" in told.stdout.decode("utf-8")
 
 
 def on_a_terminal(command: list[str]) -> tuple[str, str]:

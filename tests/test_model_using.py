@@ -87,6 +87,16 @@ def test_what_cannot_be_classified_is_refused(sound: Any, kind: type[Exception],
     assert str(error.value) == message
 
 
+def test_blocks_are_checked_as_a_whole_is(model: Model) -> None:
+    whole = model.classify(tone(2, 400), 44_100)
+    doubles = iter([tone(2, 400)[:70_000].astype(np.float64), tone(2, 400)[70_000:].astype(np.float64)])
+    assert np.array_equal(model.classify(doubles, 44_100).probabilities, whole.probabilities)
+    with pytest.raises(ValueError, match="^samples are int16; give real numbers in "):
+        model.classify(iter([np.ones(44_100, np.int16)]), 44_100)
+    six = np.stack([tone(1, 400)] * 6, axis=1)
+    assert model.classify(iter([six, six[:2]]), 44_100).label == "low"  # a block may be shorter than wide
+
+
 @pytest.mark.parametrize("smoothing", ["viterbi", "median", "none"])
 def test_segments_end_where_the_sound_changes(smoothing: str, model: Model) -> None:
     parts = [tone(5.25, 400), tone(4, 4000), np.zeros(2 * 44_100, np.float32), tone(3.5, 400)]

@@ -22,9 +22,10 @@ def file_name(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def printable(path: Path) -> str:
-    """Give a path for a terminal: what would break a line or steer the terminal as escapes."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in file_name(path))
+def printable(text: str | Path) -> str:
+    """Give a path or a label for a terminal: what would break a line or steer the terminal as escapes."""
+    plain = text if isinstance(text, str) else file_name(text)
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in plain)
 
 
 def describe(named: Named, top: int) -> dict[str, Any]:
@@ -66,7 +67,8 @@ def classify_table(results: Sequence[Named], top: int) -> str:
     rows = []
     for named in results:
         found = named.found
-        told = f"error: {named.reason}" if found is None else "  ".join(f"{p:6.1%} {c}" for c, p in found.top(top))
+        labels = [] if found is None else found.top(top)
+        told = "  ".join(f"{p:6.1%} {printable(label)}" for label, p in labels) or f"error: {named.reason}"
         rows.append((printable(named.path), told + "".join(f"  ({r})" for r in (found.remarks if found else ()))))
     width = max((len(name) for name, _ in rows), default=0)
     return "".join(f"{name:<{width}}  {told}\n" for name, told in rows)
@@ -95,7 +97,8 @@ def segment_table(found: Segmentation) -> str:
     lines = [f"{'start':>12}  {'end':>12}  {'':>6}  label"]
     for part in found.segments:
         probability = "" if part.probability is None else f"{part.probability:.1%}"
-        lines.append(f"{clock(part.start_s):>12}  {clock(part.end_s):>12}  {probability:>6}  {part.label or SILENCE}")
+        label = printable(part.label or SILENCE)
+        lines.append(f"{clock(part.start_s):>12}  {clock(part.end_s):>12}  {probability:>6}  {label}")
     return "".join(f"{line}\n" for line in [*lines, *(f"({remark})" for remark in found.remarks)])
 
 

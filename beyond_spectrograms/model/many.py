@@ -51,13 +51,15 @@ def find_files(names: Iterable[str]) -> Iterator[Path]:
     """
     for name in names:
         path = Path(name)
-        if path == STDIN or path.is_file():
-            yield path
-        elif path.is_dir():
-            yield from (found for found in sorted(path.rglob("*")) if _is_audio(found))
-        elif not path.exists() and (matches := sorted(glob.glob(name, recursive=True))):  # noqa: PTH207  also absolute
-            yield from (Path(match) for match in matches if not Path(match).is_dir())
-        else:
+        try:
+            if path != STDIN and path.is_dir():
+                yield from (found for found in sorted(path.rglob("*")) if _is_audio(found))
+            elif path == STDIN or path.exists():
+                yield path
+            else:
+                matches = sorted(glob.glob(name, recursive=True)) or [name]  # noqa: PTH207  also absolute
+                yield from (Path(match) for match in matches if not Path(match).is_dir())
+        except OSError:  # a name that is too long, a folder that may not be looked into
             yield path
 
 

@@ -244,8 +244,17 @@ class Model:
 
 
 def as_blocks(waveform: Any) -> Iterable[Waveform]:
-    """Take an iterator over blocks as it is, and a whole waveform as one block."""
-    return waveform if isinstance(waveform, Iterator) else [as_waveform(waveform)]
+    """Check a whole waveform, which becomes one block, or each of an iterator's blocks as it comes.
+
+    Raises:
+        ValueError: as `as_waveform`; a whole waveform has more channels than samples.
+    """
+    if isinstance(waveform, Iterator):
+        return map(as_waveform, waveform)
+    samples = as_waveform(waveform)
+    if samples.ndim == 2 and samples.shape[1] > samples.shape[0] > 0:
+        raise ValueError(f"a waveform is [samples, channels]; {list(samples.shape)} looks like its transpose")
+    return [samples]
 
 
 def as_waveform(waveform: Any) -> Waveform:
@@ -259,6 +268,4 @@ def as_waveform(waveform: Any) -> Waveform:
         raise ValueError(f"samples are {samples.dtype}; give real numbers in [-1, 1] (int16: divide by 32768)")
     if samples.ndim not in (1, 2):
         raise ValueError(f"a waveform is [samples] or [samples, channels], not {list(samples.shape)}")
-    if samples.ndim == 2 and samples.shape[1] > samples.shape[0] > 0:
-        raise ValueError(f"a waveform is [samples, channels]; {list(samples.shape)} looks like its transpose")
     return samples.astype(np.float32, copy=False)
