@@ -225,6 +225,52 @@ def test_a_timeline_is_drawn(tmp_path: Path, run: Run) -> None:
     assert columns[0].mean() < columns[1].mean()  # the bar: low (first, blue) stands left of high (orange)
 
 
+def test_labels_of_any_signs_are_drawn(tmp_path: Path) -> None:
+    from PIL import Image
+
+    folder = write_model(tmp_path / "model", classes=["$\\high$", "_low"])
+    file = write(tmp_path / "sound.wav", np.concatenate([tone(4, 400), tone(4, 4000)]))
+    picture = tmp_path / "timeline.png"
+    assert main(["segment", str(file), "--model", str(folder), "--device", "cpu", "--plot", str(picture)]) == 0
+    with Image.open(picture) as drawn:
+        right = np.asarray(drawn.convert("RGB"))[:, 1100:]
+    for colour in ((0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00)):  # of the first class and the second, in the legend
+        rows = np.flatnonzero((right == colour).all(axis=2).sum(axis=1) > 10)
+        assert len(rows), colour
+
+
+@pytest.mark.parametrize("hop_s", [0.5, 0.01, 0.03])
+def test_columns_of_the_spectrogram_are_where_their_sound_is(hop_s: float, model: Path) -> None:
+    from beyond_spectrograms import load_model
+    from beyond_spectrograms.model.timeline import Spectrogram
+
+    spectrogram = Spectrogram(22_050, hop_s)
+    sound = load_model(model, device="cpu").cut([np.concatenate([tone(57, 400), tone(3, 6000)])], 44_100, hop_s)
+    assert sum(len(batch.windows) for batch in spectrogram.watch(sound)) >= 59 / hop_s
+    level = spectrogram.decibels(60.0)
+    assert level.shape[1] * spectrogram.column_s == pytest.approx(60, abs=0.05)
+    high = np.flatnonzero(level[80:].max(axis=0) > -10)
+    assert high[0] * spectrogram.column_s == pytest.approx(57, abs=0.05)
+
+
+def test_results_replace_neither_the_sound_nor_each_other(tmp_path: Path, run: Run) -> None:
+    file = write(tmp_path / "sound.wav", tone(2, 400))
+    before, picture = file.read_bytes(), tmp_path / "a.png"
+    assert run("segment", file, "--out", tmp_path / "." / "sound.wav") == (
+        1,
+        "",
+        f"{file}, {file}: one place is named twice. Choose another name.\n",
+    )
+    assert run("segment", file, "--out", picture, "--plot", picture)[0] == 1
+    assert run("segment", file, "--plot", tmp_path / "a.jpg") == (
+        1,
+        "",
+        f"--plot is {tmp_path}/a.jpg; a timeline is a PNG. Choose a name that ends in .png.\n",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["sound.wav"]
+    assert file.read_bytes() == before
+
+
 def test_segment_refuses_what_it_cannot_do(tmp_path: Path, run: Run) -> None:
     file = write(tmp_path / "sound.wav", tone(2, 400))
     assert run("segment", file, "--hop", 2) == (2, "", "--hop: hop_s is 2; it must be 0.01 to 1, a window's length\n")

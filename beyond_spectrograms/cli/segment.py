@@ -33,7 +33,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--smoothing", choices=["viterbi", "median", "none"], default="viterbi")
     parser.add_argument("--format", choices=FORMATS, default="table")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there, not to standard output")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw spectrogram, probabilities and segments")
+    parser.add_argument(
+        "--plot", type=Path, metavar="PNG", help="draw spectrogram (of .ecdc none), probabilities, segments"
+    )
     parser.set_defaults(run=run)
 
 
@@ -47,21 +49,19 @@ def run(options: argparse.Namespace) -> int:
     from beyond_spectrograms.model.timeline import Spectrogram, draw_timeline
     from beyond_spectrograms.progress import counting
 
-    for place in filter(None, (options.out, options.plot)):
-        check_writable(place)
+    _check_places(options.file, options.out, options.plot)
     model = load(options)
     try:
         hop_s = model.check_segmenting(options.hop, options.smoothing)
     except ValueError as error:
         print(f"--hop: {error}", file=sys.stderr)
         return 2
-    picture = Spectrogram(model.representation.form.sample_rate, hop_s) if options.plot else None
+    picture = None
     try:
         with cut_file(model, options.file, hop_s) as sound:
             windows: Iterable[Batch | CodedBatch] = sound
-            if picture:
-                if not isinstance(sound, CutSound):
-                    raise BadAudioError("--plot draws the sound, which is not decoded. Leave it out.")
+            if options.plot and isinstance(sound, CutSound):
+                picture = Spectrogram(model.representation.form.sample_rate, hop_s)
                 windows = picture.watch(sound)
             batches = ahead(windows, DEPTH)
             judged = ((batch, model.judge(batch)) for batch in batches)
@@ -76,9 +76,26 @@ def run(options: argparse.Namespace) -> int:
         write_text(options.out, text)
     else:
         print(text, end="")
-    if picture:
+    if options.plot:
         draw_timeline(found, picture, options.plot)
     return 0
+
+
+def _check_places(file: Path, out: Path | None, plot: Path | None) -> None:
+    """Stop where a result would replace the sound or the other result, or be what its name does not say.
+
+    Raises:
+        ModelError: so it is, or a place cannot be written.
+    """
+    from beyond_spectrograms.model import ModelError
+
+    if plot and plot.suffix.lower() != ".png":
+        raise ModelError(f"--plot is {plot}; a timeline is a PNG. Choose a name that ends in .png.")
+    places = [place for place in (out, plot) if place]
+    if len({place.resolve() for place in (file, *places)}) <= len(places):
+        raise ModelError(f"{', '.join(map(str, (file, *places)))}: one place is named twice. Choose another name.")
+    for place in places:
+        check_writable(place)
 
 
 def _writer(form: str, file: Path) -> Callable[[Segmentation], str]:

@@ -31,7 +31,7 @@ class Spectrogram:
     """A spectrogram of a sound of any length, gathered as its windows pass by; long sounds get wider columns."""
 
     def __init__(self, sample_rate: int, hop_s: float) -> None:
-        self._hop = round(hop_s * sample_rate)
+        self._sample_rate, self._hop_s = sample_rate, hop_s
         self._frame = round(FRAME_S * sample_rate)
         self._merged = 1  # frames in a column
         self._columns: npt.NDArray[np.float32] = np.empty((0, BANDS), np.float32)
@@ -47,8 +47,13 @@ class Spectrogram:
         tail = self._rest
         for batch in batches:
             mono = batch.windows[:, 0]
-            self._add(mono[:, : self._hop].ravel())
-            tail = mono[-1, self._hop :]
+            # Windows start at whole samples: from one to the next there may be one more or less.
+            firsts, nexts = (
+                np.rint(starts * self._sample_rate) for starts in (batch.starts_s, batch.starts_s + self._hop_s)
+            )
+            hops = (nexts - firsts).astype(int)
+            self._add(np.concatenate([window[:hop] for window, hop in zip(mono, hops, strict=True)]))
+            tail = mono[-1, hops[-1] :]
             yield batch
         self._add(tail)
 
@@ -79,17 +84,26 @@ class Spectrogram:
         return shown
 
 
-def draw_timeline(found: Segmentation, spectrogram: Spectrogram, path: Path) -> None:
-    """Draw a PNG: classes that hold a segment have a colour of their own, in the bar and as a line; others are grey."""
+def draw_timeline(found: Segmentation, spectrogram: Spectrogram | None, path: Path) -> None:
+    """Draw a PNG: classes that hold a segment have a colour of their own, in the bar and as a line; others are grey.
+
+    There is no spectrogram of a sound that was not decoded.
+    """
+    import matplotlib as mpl
+
     held = list(dict.fromkeys(part.label for part in found.segments if part.label is not None))
     colours = dict(zip(held, _colours(len(held)), strict=True))
-    with drawing(11, 6) as figure:
-        above, bar, below = figure.subplots(3, sharex=True, height_ratios=[5, 1, 4])
-        _draw_spectrogram(above, spectrogram, found.seconds)
+    heights = [5, 1, 4] if spectrogram else [1, 4]
+    with mpl.rc_context({"text.parse_math": False}), drawing(11, 6 if spectrogram else 3.3) as figure:
+        *above, bar, below = figure.subplots(len(heights), sharex=True, height_ratios=heights)
+        if spectrogram:
+            _draw_spectrogram(above[0], spectrogram, found.seconds)
         _draw_bar(bar, found, colours)
-        _draw_probabilities(below, found, colours)
+        lines = _draw_probabilities(below, found, colours)
         if held:
-            below.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, fontsize="small")
+            # Named one by one: of its own accord matplotlib leaves out labels that begin with an underscore.
+            chosen = {"handles": [lines[label] for label in held], "labels": held}
+            below.legend(**chosen, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, fontsize="small")
         with written_beside(path) as beside:
             figure.savefig(beside, format="png", dpi=DPI)
 
@@ -124,11 +138,14 @@ def _draw_bar(axes: Axes, found: Segmentation, colours: dict[str, Any]) -> None:
     axes.set(yticks=[], ylim=(-0.5, 0.5))
 
 
-def _draw_probabilities(axes: Axes, found: Segmentation, colours: dict[str, Any]) -> None:
+def _draw_probabilities(axes: Axes, found: Segmentation, colours: dict[str, Any]) -> dict[str, Any]:
+    """Draw a line a class; give them by class."""
     step = -(-len(found.starts_s) // COLUMNS)  # more points than that would be a smear
     times = found.starts_s[::step] + found.length_s / 2
+    lines = {}
     for index, label in enumerate(found.classes):
         values = np.where(found.silent, np.nan, found.probabilities[:, index])[::step]
-        shown = {"color": colours[label], "label": label} if label in colours else {"color": "#CCCCCC", "zorder": 0.5}
-        axes.plot(np.minimum(times, found.seconds), values, linewidth=1.2, **shown)
+        shown = {"color": colours[label]} if label in colours else {"color": "#CCCCCC", "zorder": 0.5}
+        [lines[label]] = axes.plot(np.minimum(times, found.seconds), values, linewidth=1.2, **shown)
     axes.set(ylabel="probability", xlabel="seconds", ylim=(-0.02, 1.02), xlim=(0, found.seconds))
+    return lines
