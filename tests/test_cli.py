@@ -225,6 +225,15 @@ def test_a_timeline_is_drawn(tmp_path: Path, run: Run) -> None:
     assert columns[0].mean() < columns[1].mean()  # the bar: low (first, blue) stands left of high (orange)
 
 
+def test_the_probability_of_one_window_is_drawn(tmp_path: Path, run: Run) -> None:
+    from PIL import Image
+
+    assert run("segment", write(tmp_path / "a.wav", tone(1, 400)), "--plot", tmp_path / "a.png")[0] == 0
+    with Image.open(tmp_path / "a.png") as drawn:
+        below = np.asarray(drawn.convert("RGB"))[450:, :1100].astype(int)
+    assert (below[..., 2] - below[..., 0] > 50).sum(axis=1).max() > 900  # blue from side to side
+
+
 def test_labels_of_any_signs_are_drawn(tmp_path: Path) -> None:
     from PIL import Image
 

@@ -75,6 +75,14 @@ def test_a_cell_becomes_a_model_with_all_it_has_to_say(cell: Path, capsys: Captu
             "Run `dvc repro evaluate@demo-mel-fair`.\n",
         ),
         (["demo", "soundstream", "fair", "--onnx", "a.onnx"], "kind soundstream has no ONNX graph: "),
+        (
+            ["demo", "mel", "paper", "--onnx", "model/graph.onnx"],
+            "model/graph.onnx: lies in the model's folder, which holds nothing else. Choose a place beside it.\n",
+        ),
+        (
+            ["demo", "mel", "paper", "--onnx", "params.yaml/graph.onnx"],
+            "params.yaml/graph.onnx: cannot be written: file exists: params.yaml\n",
+        ),
     ],
 )
 @pytest.mark.usefixtures("cell")

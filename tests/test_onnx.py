@@ -16,7 +16,7 @@ from beyond_spectrograms.classifiers import build_network
 from beyond_spectrograms.model import Model, ModelError
 from beyond_spectrograms.model.cutting import Batch
 from beyond_spectrograms.model.onnx_graph import check_exportable, export_onnx
-from beyond_spectrograms.params import Mel
+from beyond_spectrograms.params import Hear, Mel
 from beyond_spectrograms.representations import create_representation
 
 
@@ -65,10 +65,12 @@ def test_the_graph_says_what_the_model_says(protocol: str, changes: dict[str, An
     [
         ("soundstream", "Lyra's encoder is a TFLite file, run by its own runtime"),
         ("encodec_24khz_untrained", "EnCodec's encoder is not exported by this program"),
+        ("theirs", "what a module does is not known to this program"),
     ],
 )
 def test_what_has_no_graph_is_refused(name: str, why: str) -> None:
-    record = models.PARAMS.representations[name]
+    theirs = Hear(kind="hear", module="beyond_spectrograms.hear", weights=None)
+    record = {**models.PARAMS.representations, "theirs": theirs}[name]
     with pytest.raises(ModelError) as error:
         check_exportable(record)
     assert str(error.value) == f"kind {record.kind} has no ONNX graph: {why}. Choose a representation of kind mel."

@@ -25,6 +25,7 @@ from beyond_spectrograms.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.model.folder import read_weights_record
 from beyond_spectrograms.model.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
+from beyond_spectrograms.model.own_training import make_jobs, plan_training
 from beyond_spectrograms.params import Windows
 
 Capture = pytest.CaptureFixture[str]
@@ -147,6 +148,11 @@ def refusal(sounds: Path, work: Path, **grouping: object) -> str:
 
 def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> None:
     work, table = tmp_path / "work", tmp_path / "table.csv"
+    strange = sounds / "low/\udcff.wav"  # a byte that is no UTF-8
+    strange.write_bytes((sounds / "low/0.wav").read_bytes())
+    told = rf"{sounds}: the name of low/\udcff.wav is not UTF-8. Rename the file or its folder."
+    assert refusal(sounds, work) == told
+    strange.unlink()
     assert refusal(tmp_path / "none", work) == (
         f"{tmp_path}/none: no such folder. A data set's path has one sub-folder a class."
     )
@@ -190,6 +196,10 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
         (["--representation", "mel", "--folds", "2"], "--folds is 2; it must be at least 3\n"),
         (["--representation", "mel", "--epochs", "0"], "--epochs is 0; it must be at least 1\n"),
         (["--representation", "mel", "--out", "."], ".: exists already. Choose another name, or remove it.\n"),
+        (
+            ["--representation", "mel", "--out", "sounds/mine"],
+            "sounds/mine: lies in the folder of sounds, sounds. Choose a place outside of it.\n",
+        ),
     ],
 )
 @pytest.mark.usefixtures("project")
@@ -197,6 +207,26 @@ def test_wrong_options_are_told_before_any_work(options: list[str], message: str
     assert main(["train", "sounds", "--out", "mine", *options]) == 1
     assert capsys.readouterr().err.startswith(message)
     assert sorted(path.name for path in Path().iterdir()) == ["params.yaml"]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_report_that_is_not_its_own_is_left_alone(sounds: Path, capsys: Capture) -> None:
+    Path("mine-report").mkdir()
+    Path("mine-report/thesis.txt").touch()
+    assert main(["train", str(sounds), *TRAIN, "--out", "mine"]) == 1
+    assert capsys.readouterr().err == "mine-report: exists already. Choose another name, or remove it.\n"
+    assert sorted(path.name for path in Path().iterdir()) == ["mine-report", "params.yaml"]
+
+
+def test_a_control_on_shuffled_labels_is_one(sounds: Path, tmp_path: Path) -> None:
+    prepared = prepare(sounds, tmp_path / "work")
+    labels = (prepared.table["label"] == "low").to_numpy(dtype=np.int64)
+    for protocol, shuffled in (("fair", False), ("shuffled_labels", True)):
+        plan = plan_training(PARAMS, "log_mel_2048_50hz", protocol, 1)
+        jobs = make_jobs(plan, prepared, tmp_path / "work")
+        assert [bool((job.targets != labels).any()) for job in jobs] == [shuffled] * 3
+        for job in jobs:
+            assert (job.targets == labels)[job.parts == "test"].all()
 
 
 @pytest.mark.long

@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,18 @@ def check_writable(path: Path) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ModelError(f"{path}: cannot be written: {reason}: {error.filename}") from None
+
+
+def check_known(what: str, name: str, known: Iterable[str]) -> None:
+    """Stop where params.yaml has no such entry.
+
+    Raises:
+        ModelError: so it is.
+    """
+    from beyond_spectrograms.model import ModelError
+
+    if name not in known:
+        raise ModelError(f"{name!r} is no {what} of params.yaml. Choose from {', '.join(known)}.")
 
 
 def count(text: str) -> int:

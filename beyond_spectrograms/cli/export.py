@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from beyond_spectrograms.cli.common import Commands
+from beyond_spectrograms.cli.common import Commands, check_known, check_writable
 
 DESCRIPTION = """
 Write what the pipeline trained under one fold and seed as a model: a folder with a card and its weights. Run it in the
@@ -34,17 +34,18 @@ def run(options: argparse.Namespace) -> int:
     from beyond_spectrograms.params import load_params
 
     params = load_params()
-    for what, name, known in (
-        ("data set", options.dataset, params.datasets),
-        ("representation", options.representation, params.representations),
-        ("protocol", options.protocol, params.protocols),
-    ):
-        if name not in known:
-            raise ModelError(f"{name!r} is no {what} of params.yaml. Choose from {', '.join(known)}.")
+    check_known("data set", options.dataset, params.datasets)
+    check_known("representation", options.representation, params.representations)
+    check_known("protocol", options.protocol, params.protocols)
     if options.onnx:
         from beyond_spectrograms.model.onnx_graph import check_exportable
 
         check_exportable(params.representations[options.representation])
+        if options.onnx.resolve().is_relative_to(options.out.resolve()):
+            raise ModelError(
+                f"{options.onnx}: lies in the model's folder, which holds nothing else. Choose a place beside it."
+            )
+        check_writable(options.onnx)
     card = export_cell(
         params,
         options.dataset,

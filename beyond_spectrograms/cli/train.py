@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.cli.common import Commands
+from beyond_spectrograms.cli.common import Commands, check_known
 
 DESCRIPTION = """
 Train a classifier on your own sounds: FOLDER has a sub-folder for each class. What the pipeline's stages do is done in
@@ -54,18 +54,20 @@ def run(options: argparse.Namespace) -> int:
     from beyond_spectrograms.params import load_params
 
     params = load_params()
-    for what, name, known in (
-        ("representation", options.representation, params.representations),
-        ("protocol", options.protocol, params.protocols),
-    ):
-        if name not in known:
-            raise ModelError(f"{name!r} is no {what} of params.yaml. Choose from {', '.join(known)}.")
+    check_known("representation", options.representation, params.representations)
+    check_known("protocol", options.protocol, params.protocols)
     for option, value, least in (("--folds", options.folds, 3), ("--epochs", options.epochs, 1)):
         if value < least:
             raise ModelError(f"{option} is {value}; it must be at least {least}")
     if options.out.exists():
         raise ModelError(f"{options.out}: exists already. Choose another name, or remove it.")
+    if options.out.resolve().is_relative_to(options.folder.resolve()):
+        raise ModelError(
+            f"{options.out}: lies in the folder of sounds, {options.folder}. Choose a place outside of it."
+        )
     work, report = (options.out.with_name(options.out.name + end) for end in (".partial-training", "-report"))
+    if report.exists() and not work.exists():  # a run that was stopped may have left both
+        raise ModelError(f"{report}: exists already. Choose another name, or remove it.")
     plan = plan_training(params, options.representation, options.protocol, options.epochs)
     sounds = prepare_sounds(options.folder, work, plan.windows, _grouping(options), options.folds)
     for clip, reason in sounds.set_aside.items():

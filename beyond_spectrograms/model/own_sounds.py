@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from beyond_spectrograms.archives import copy_sounds
 from beyond_spectrograms.clips import DatasetError, check_clips, prepare_clips, publish_clips
 from beyond_spectrograms.model.cutting import SHORTEST
+from beyond_spectrograms.model.formats import file_name
 from beyond_spectrograms.params import Source, Split, Windows
 from beyond_spectrograms.splits import assign_groups, assign_parts, check_sources_apart, tabulate_windows
 
@@ -69,12 +70,13 @@ def prepare_sounds(sounds: Path, work: Path, windows: Windows, grouping: Groupin
     Raises:
         RawDataError: no such folder, no class folder, a class folder without a sound.
         DatasetError: fewer than two classes, a class without a usable sound or with fewer than three groups, a name or
-            table that does not say the group of every clip.
+            table that does not say the group of every clip, a name that is not UTF-8.
     """
     dataset = re.sub(r"[^A-Za-z0-9]+", "_", sounds.resolve().name).strip("_") or "sounds"
     raw, folder = work / "raw", work / "clips"
     shutil.rmtree(raw, ignore_errors=True)  # left by a run that was stopped
     copy_sounds(str(sounds), raw)
+    _check_utf8(sounds, raw)
     source = _source(sounds, windows, grouping)
     outcomes = prepare_clips(raw, work / "clips.partial", source.seconds)
     check_clips(dataset, outcomes, None, None, [])
@@ -115,6 +117,15 @@ def _source(sounds: Path, windows: Windows, grouping: Grouping) -> Source:
     except ValidationError as error:
         problem = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise DatasetError(f"--group-pattern {grouping.pattern!r}: {problem}") from None
+
+
+def _check_utf8(sounds: Path, raw: Path) -> None:
+    for path in sorted(raw.glob("*/*")):
+        try:
+            path.name.encode(), path.parent.name.encode()
+        except UnicodeEncodeError:
+            name = file_name(path.relative_to(raw))
+            raise DatasetError(f"{sounds}: the name of {name} is not UTF-8. Rename the file or its folder.") from None
 
 
 def _check_names(sounds: Path, clips: pd.DataFrame, pattern: str) -> None:

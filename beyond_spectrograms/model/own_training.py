@@ -25,7 +25,7 @@ from beyond_spectrograms.model.folder import WEIGHTS_FOLDER, read_weights_record
 from beyond_spectrograms.model.own_sounds import SPLIT, OwnSounds
 from beyond_spectrograms.params import Params, Windows, weights_of
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.runs import HISTORY_COLUMNS, Job, read_history
+from beyond_spectrograms.runs import Job, history_columns, read_history, shuffle_labels
 from beyond_spectrograms.scores import Predictions, predict, score, tabulate_predictions, tabulate_recordings
 from beyond_spectrograms.training import train_all
 from beyond_spectrograms.windows import columns_of, open_features
@@ -70,7 +70,8 @@ def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Pa
     """
     files, paths = _find_weights(plan.params, plan.representation, work)
     _featurize(plan, sounds, paths, work)
-    jobs = _train(plan, sounds, work)
+    jobs = make_jobs(plan, sounds, work)
+    _train(plan, jobs)
     scores = _evaluate(plan, sounds, jobs, work, report)
     trained = jobs[0].work / f"{jobs[0].name}.safetensors"
     own = {name: scores["by_fold"][0][name] for name in ("window_accuracy", "recording_accuracy", "class_accuracy")}
@@ -142,17 +143,19 @@ def _featurize(plan: Plan, sounds: OwnSounds, weights: list[Path], work: Path) -
     print(f"{plan.representation}: {compare(spent, foretold)}", flush=True)
 
 
-def _train(plan: Plan, sounds: OwnSounds, work: Path) -> list[Job]:
-    classes, targets = np.unique(sounds.table["label"].to_numpy(dtype=str), return_inverse=True)
-    device = choose_device(plan.params.device)
-    jobs = [
+def make_jobs(plan: Plan, sounds: OwnSounds, work: Path) -> list[Job]:
+    """Say what is to be trained: a classifier a fold."""
+    classes, indices = np.unique(sounds.table["label"].to_numpy(dtype=str), return_inverse=True)
+    targets, recipe, device = indices.astype(np.int64), plan.protocol.record, choose_device(plan.params.device)
+    dealt = {column: sounds.parts[column].to_numpy(dtype=str) for column in columns_of(SPLIT, sounds.parts)}
+    return [
         Job(
             features=work / "features",
-            targets=targets.astype(np.int64),
-            parts=sounds.parts[column].to_numpy(dtype=str),
+            targets=shuffle_labels(targets, parts, SEED) if recipe.shuffle_labels else targets,
+            parts=parts,
             classes=tuple(classes.tolist()),
             codebook_size=plan.params.representations[plan.representation].codebook_size,
-            protocol=plan.protocol.record,
+            protocol=recipe,
             epochs=plan.epochs,
             fold=fold,
             seed=SEED,
@@ -160,8 +163,12 @@ def _train(plan: Plan, sounds: OwnSounds, work: Path) -> list[Job]:
             work=work / "runs",
             precision=choose_precision(plan.params.training_precision, device),
         )
-        for fold, column in enumerate(columns_of(SPLIT, sounds.parts), start=1)
+        for fold, parts in enumerate(dealt.values(), start=1)
     ]
+
+
+def _train(plan: Plan, jobs: list[Job]) -> None:
+    device = jobs[0].device
     windows = [int((job.parts == "train").sum()) for job in jobs]
     pilot, side_by_side = pilot_training(jobs[0]), 1 if device == "cuda" else min(len(jobs), cpu_count())
     seconds: Seconds = foretell_training(pilot.rate, windows, plan.epochs, side_by_side)
@@ -171,7 +178,6 @@ def _train(plan: Plan, sounds: OwnSounds, work: Path) -> list[Job]:
     with spending() as spent:
         train_all(jobs)
     print(f"training: {compare(spent, foretold)}", flush=True)
-    return jobs
 
 
 def _evaluate(plan: Plan, sounds: OwnSounds, jobs: list[Job], work: Path, report: Path) -> dict[str, Any]:
@@ -208,14 +214,15 @@ def _evaluate(plan: Plan, sounds: OwnSounds, jobs: list[Job], work: Path, report
         "shorter_than_a_window": recordings["clip"][recordings["reflected"] == 1].tolist(),
         "set_aside": sounds.set_aside,
     }
-    history = pandas.DataFrame(
-        [row for job in jobs for row in read_history(job)], columns=["fold", "seed", *HISTORY_COLUMNS]
-    )
+    columns = ["fold", "seed", *history_columns(plan.protocol.record)]
+    history = pandas.DataFrame([row for job in jobs for row in read_history(job)], columns=columns)
     _write_report(report, scores, recordings, history)
     return scores
 
 
 def _write_report(report: Path, scores: dict[str, Any], recordings: pd.DataFrame, history: pd.DataFrame) -> None:
+    import matplotlib as mpl
+
     from beyond_spectrograms import figures
 
     beside = report.with_name(f"{report.name}.partial")
@@ -226,5 +233,6 @@ def _write_report(report: Path, scores: dict[str, Any], recordings: pd.DataFrame
         table.to_csv(beside / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
     title = f"{scores['dataset']}, {scores['representation']}: windows of recordings not trained on"
     counts = np.array(scores["confusion"]["counts"], dtype=np.int64)
-    figures.save(figures.confusion(scores["confusion"]["classes"], counts, title), beside, "confusion")
+    with mpl.rc_context({"text.parse_math": False}):  # a class may have $ in its name
+        figures.save(figures.confusion(scores["confusion"]["classes"], counts, title), beside, "confusion")
     replace_folder(beside, report)

@@ -141,10 +141,12 @@ def _draw_bar(axes: Axes, found: Segmentation, colours: dict[str, Any]) -> None:
 def _draw_probabilities(axes: Axes, found: Segmentation, colours: dict[str, Any]) -> dict[str, Any]:
     """Draw a line a class; give them by class."""
     step = -(-len(found.starts_s) // COLUMNS)  # more points than that would be a smear
-    times = found.starts_s[::step] + found.length_s / 2
+    # Outside of the first and the last window's centre a line is level.
+    times = np.pad(found.starts_s[::step] + found.length_s / 2, 1)
+    times[-1] = found.seconds
     lines = {}
     for index, label in enumerate(found.classes):
-        values = np.where(found.silent, np.nan, found.probabilities[:, index])[::step]
+        values = np.pad(np.where(found.silent, np.nan, found.probabilities[:, index])[::step], 1, mode="edge")
         shown = {"color": colours[label]} if label in colours else {"color": "#CCCCCC", "zorder": 0.5}
         [lines[label]] = axes.plot(np.minimum(times, found.seconds), values, linewidth=1.2, **shown)
     axes.set(ylabel="probability", xlabel="seconds", ylim=(-0.02, 1.02), xlim=(0, found.seconds))
