@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features, Representation
 
 SAMPLE_RATES = (16_000, 22_050, 44_100, 48_000)  # Hz: what the API allows
+SHORTEST_S = 0.1  # of less EnCodec's encoder makes no frames, and SoundStream's half a frame
 
 
 class HearError(ProjectError):
@@ -55,6 +56,8 @@ class HearModel(nn.Module):
         form = self.representation.form
         mono: Waveform = audio.detach().cpu().numpy()
         seconds = mono.shape[1] / self.sample_rate
+        if not len(mono) or seconds < SHORTEST_S:
+            raise HearError(f"audio is {list(audio.shape)}; give one sound at least, of {SHORTEST_S} s or more")
         if form.sample_rate != self.sample_rate:
             import soxr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -80,3 +81,15 @@ def test_what_the_api_cannot_serve_is_refused(project: Path) -> None:
     with pytest.raises(hear.HearError) as error:
         hear.get_scene_embeddings(torch.zeros(22_050), hear.load_model("mel"))
     assert str(error.value) == "audio is float32 [sounds, samples] in [-1, 1], got torch.float32 [22050]"
+
+
+@pytest.mark.parametrize("name", ["mel", "log_mel_2048_50hz", "encodec_24khz_untrained", "encodec_48khz_untrained"])
+@pytest.mark.usefixtures("project")
+def test_sounds_of_a_tenth_of_a_second_are_embedded_and_shorter_ones_refused(name: str) -> None:
+    model = hear.load_model(name)
+    shortest = math.ceil(model.sample_rate / 10)
+    assert hear.get_scene_embeddings(torch.rand(2, shortest) - 0.5, model).isfinite().all()
+    for shape in ([1, shortest - 1], [1, 0], [0, shortest]):
+        with pytest.raises(hear.HearError) as error:
+            hear.get_scene_embeddings(torch.zeros(shape), model)
+        assert str(error.value) == f"audio is {shape}; give one sound at least, of 0.1 s or more"
