@@ -131,7 +131,7 @@ def test_another_sites_page_and_name_are_refused(address: str) -> None:
         assert requests.get(address, headers={"Host": host}, timeout=30).status_code == 403
     for host in ("localhost", "localhost:1", "[::1]:80", "192.168.0.7"):
         assert ask(address, b"", Host=host) == (422, "empty file (0 bytes)")
-    for origin in ("http://evil.example", "null", "http://127.0.0.1"):
+    for origin in ("http://evil.example", "null", "http://127.0.0.1", "http://["):
         reason = f"Origin is {origin!r}. Sounds are taken from this server's own page alone."
         assert ask(address, b"", Origin=origin) == (403, reason)
     assert ask(address, b"", Origin=address) == (422, "empty file (0 bytes)")

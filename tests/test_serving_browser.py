@@ -143,6 +143,15 @@ def test_what_the_microphone_hears_is_told(opened: Page) -> None:
     assert record.inner_text() == "Record"
 
 
+def test_a_recording_is_ended_once(opened: Page) -> None:
+    opened.locator("#record").click()
+    until(opened, "document.getElementById('record').textContent === 'Stop (0:01)'")
+    opened.evaluate("for (let turn = 0; turn < 2; turn += 1) find('record').click()")  # the fixture hears of errors
+    opened.wait_for_selector("#result:visible")
+    assert opened.locator("#record").is_enabled()
+    assert opened.locator("#file").is_enabled()
+
+
 def test_a_segment_plays_from_its_start_to_its_end(opened: Page, parts: Path) -> None:
     give(opened, parts)
     opened.evaluate("player.muted = true; player.playbackRate = 4")

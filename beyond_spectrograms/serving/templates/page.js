@@ -157,10 +157,13 @@ async function record() {
   if (recording) {
     const { end, timer } = recording;
     clearInterval(timer);
+    button.disabled = true; // until the sound is told: it must not be ended twice
     button.textContent = "Record";
     button.setAttribute("aria-pressed", "false");
-    const sound = await end();
-    recording = null;
+    const sound = await end().finally(() => {
+      recording = null;
+      tell("");
+    });
     await analyse(sound, "Recording");
     return;
   }
