@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import models
@@ -11,7 +14,7 @@ import pytest
 import soundfile
 
 from beyond_spectrograms import load_model
-from beyond_spectrograms.bench.classifying import classifying_table, summarise
+from beyond_spectrograms.bench.classifying import _begin_alone, classifying_table, summarise
 from beyond_spectrograms.bench.plain_classifying import PlainClassifier
 from beyond_spectrograms.classifiers import build_network
 from beyond_spectrograms.cli import main
@@ -73,6 +76,22 @@ def test_figures_are_those_of_the_rounds() -> None:
         "| classify       | sound, s | plain, s | ours, s | times as fast     | real-time factor, plain | ours    |",
         "| one file, warm | 10       | 3.000    | 1.000   | 2.00 [1.50, 8.00] | 0.30000                 | 0.10000 |",
     ]
+
+
+def cores_and_threads() -> tuple[set[int], set[int]]:
+    """Say on which cores this process's threads may run, and how many each numerical library uses."""
+    from threadpoolctl import threadpool_info
+
+    tasks = [int(task.name) for task in Path("/proc/self/task").iterdir()]
+    cores = set().union(*(os.sched_getaffinity(task) for task in tasks))
+    return cores, {library["num_threads"] for library in threadpool_info()}
+
+
+def test_one_core_is_one_core(tmp_path: Path) -> None:
+    folder = write_random(tmp_path / "model", "log_mel", [])
+    core = min(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(1, get_context("spawn"), _begin_alone, (core, folder)) as alone:
+        assert alone.submit(cores_and_threads).result() == ({core}, {1})
 
 
 @pytest.mark.long

@@ -87,8 +87,12 @@ _alone: list[BothWays] = []  # of the process that has one core
 
 
 def _begin_alone(core: int, folder: Path) -> None:
-    """Keep to one core before any library counts them."""
-    os.sched_setaffinity(0, {core})
+    """Keep to one core, with the threads that NumPy has started already, of which one is enough."""
+    from threadpoolctl import threadpool_limits
+
+    for task in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(task.name), {core})
+    threadpool_limits(1)
     _alone.append(BothWays(folder))
 
 
