@@ -230,7 +230,7 @@ def test_the_probability_of_one_window_is_drawn(tmp_path: Path, run: Run) -> Non
 
     assert run("segment", write(tmp_path / "a.wav", tone(1, 400)), "--plot", tmp_path / "a.png")[0] == 0
     with Image.open(tmp_path / "a.png") as drawn:
-        below = np.asarray(drawn.convert("RGB"))[450:, :1100].astype(int)
+        below = np.asarray(drawn.convert("RGB"))[405:, :1230].astype(int)
     assert (below[..., 2] - below[..., 0] > 50).sum(axis=1).max() > 900  # blue from side to side
 
 

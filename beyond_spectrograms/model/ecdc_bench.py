@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,7 +93,7 @@ def bench_ecdc(model: Model, mel: Model, files: Sequence[Path], rounds: int) -> 
         windows = model.card.windows
         sound = CutCodes(coded, dequantise, length_s=windows.length_s, hop_s=windows.hop_s)
         for batch in clock("from the codes", "dequantise", lambda: list(sound)):
-            clock("from the codes", "classify", lambda batch=batch: model.judge(batch))  # type: ignore[misc]
+            clock("from the codes", "classify", partial(model.judge, batch))
         return coded.seconds
 
     def from_sound(path: Path) -> None:
@@ -112,7 +112,7 @@ def bench_ecdc(model: Model, mel: Model, files: Sequence[Path], rounds: int) -> 
             return [mel.representation.encode(batch.windows, rate) for batch in mel.cut([waveform], SAMPLE_RATE)]
 
         for features in clock("from the sound", "mel", encode):
-            clock("from the sound", "classify", lambda features=features: mel.judge_features(features))  # type: ignore[misc]
+            clock("from the sound", "classify", partial(mel.judge_features, features))
 
     for _ in track(range(rounds + 1), "bench-ecdc, rounds", rounds + 1):
         for steps in spent.values():

@@ -53,7 +53,7 @@ def save_model(folder: Path, card: Card, classifier: Path, encoder_files: Iterab
 
 
 def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path | None = None) -> Model:
-    """Load a model folder.
+    """Load a model folder. No code is run from it; a model of kind hear imports the installed module its card names.
 
     Args:
         folder: as `beyond-spectrograms export` writes it.
