@@ -3,9 +3,9 @@
 A clip's rows are known by a key: a digest of its sound, its windows and of all that decides the encoding. Rows whose
 key is already stored (by a run that was killed, or by an earlier run on fewer clips) are copied, all others computed.
 
-A thread decodes clips ahead, and a clip's windows begin to be encoded before those of the clip before it are all done:
-a clip of five windows would else leave cores idle. What is encoded once: windows of a clip that are equal to the bit,
-windows of nothing but zeros in the whole array, and clips of one key.
+A thread decodes two clips ahead, and a clip's windows begin to be encoded before those of the clip before it are all
+done: a clip of five windows would else leave cores idle. What is encoded once: windows of a clip that are equal to the
+bit, windows of nothing but zeros in the whole array, and clips of one key.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 
 BLOCK = 64  # windows handed over at a time: bounds the memory a long clip takes
+DECODED = 2  # clips beside the one that is cut
 AHEAD = 4  # windows for each core that have begun beside a block, so that none waits for its last window
 
 
@@ -92,8 +93,8 @@ def extract(
 ) -> Extraction:
     """Encode the windows of `table` (clip, start_s, ...; rows of a clip adjacent) into place/features.npy, as `dtype`.
 
-    In memory are the clip whose windows are encoded, the next that is decoded, and, where clips are short, as many as
-    keep all cores busy. The array grows in `work`, which is renamed to `place` at the end; `mark` is the
+    In memory are the clip whose windows are encoded, the next two that are decoded, and, where clips are short, as many
+    as keep all cores busy. The array grows in `work`, which is renamed to `place` at the end; `mark` is the
     `fingerprint`. place/index.json holds the key of every clip's rows, and what storing them lost.
     """
     rows = list(_plan(representation, table, clips, length_s, mark))
@@ -110,19 +111,22 @@ def extract(
     first = {part.key: part for part in reversed(new)}
     encoder = _Encoder(representation, clips, table["start_s"].to_numpy(), length_s)
     encoded = encoder.encode_clips([part for part in new if first[part.key] == part])
-    with journal.open("a", encoding="utf-8") as log:
+    # Written, not mapped: a mapped page is first read from the file, and counts as this process's memory.
+    with (work / "features.npy").open("r+b") as file, journal.open("a", encoding="utf-8") as log:
         for part in track(todo, representation.name, len(rows), len(rows) - len(todo)):
             if (features := stored(part.key)) is None and first[part.key] == part:
                 features, roundings[part.key] = store(next(encoded), dtype, representation.name)
             elif features is None:
-                features = array[_slice(first[part.key])]
-            array[_slice(part)] = features
-            sha256 = hashlib.sha256(np.ascontiguousarray(features).data).hexdigest()
+                features = np.array(array[_slice(first[part.key])])
+                release(array)
+            features = np.ascontiguousarray(features)
+            file.seek(array.offset + part.first * features[0].nbytes)
+            file.write(features.data)
+            file.flush()
+            sha256 = hashlib.sha256(features.data).hexdigest()
             lost = astuple(roundings[part.key])
             log.write(json.dumps({"key": part.key, "first": part.first, "sha256": sha256, "lost": lost}) + "\n")
             log.flush()
-            release(array)
-    array.flush()
     del array, stored
     entries = [[r.clip, r.first, r.count, r.key, *astuple(roundings[r.key])] for r in rows]
     write_json(work / "index.json", {"shape": shape, "clips": entries})
@@ -177,11 +181,11 @@ class _Encoder:
             yield begun.popleft()[1]()
 
     def _read_blocks(self, parts: list[Rows]) -> Iterator[Waveform]:
-        """Cut the clips into blocks [windows, channels, samples], while a thread decodes the next clip."""
+        """Cut the clips into blocks [windows, channels, samples], while a thread decodes the next clips."""
         form = self._representation.form
         with ThreadPoolExecutor(1) as reader:
-            clips = deque(reader.submit(self._read, part) for part in parts[:1])
-            for part, following in zip(parts, [*parts[1:], None], strict=True):
+            clips = deque(reader.submit(self._read, part) for part in parts[:DECODED])
+            for part, following in zip(parts, [*parts[DECODED:], *[None] * DECODED], strict=False):
                 clip = clips.popleft().result()
                 if following:
                     clips.append(reader.submit(self._read, following))

@@ -91,23 +91,32 @@ def test_every_round_runs_both_ways_after_an_untimed_one() -> None:
     assert [name for name, _ in rounds] == ["fixed"] * 3
     assert sorted(pairing.runs) == ["ours"] * 4 + ["plain"] * 4
     assert all(one.ours == Spent(1.0, 2.0) and one.plain == Spent(4.0, 4.0) for _, one in rounds)
-    assert all(one.matrix_rate > 1e9 for _, one in rounds)
+    assert all(one.our_matrix_rate == one.plain_matrix_rate > 1e9 for _, one in rounds)
+
+
+def test_what_multiplies_in_bf16_is_measured_against_products_in_bf16() -> None:
+    pairing = Fixed()
+    pairing.precision = "bf16"
+    ((_, one),) = run_rounds({"fixed": pairing}, 1, 0)
+    assert one.our_matrix_rate > 1e9
+    assert one.our_matrix_rate != one.plain_matrix_rate
 
 
 def test_figures_of_the_bench_are_medians_and_ranges_over_rounds() -> None:
     rounds = [
-        Round(Spent(ours, 2.0), Spent(plain, 4.0), matrix_rate)
-        for ours, plain, matrix_rate in [(1.0, 2.0, 10e9), (1.0, 3.0, 10e9), (2.0, 10.0, 10e9)]
+        Round(Spent(ours, 2.0), Spent(plain, 4.0), 10e9, 5e9) for ours, plain in [(1.0, 2.0), (1.0, 3.0), (2.0, 10.0)]
     ]
     one = summarise(Fixed(), rounds, {"ours": 5_000_000, "plain": 7_000_000})
     assert one["ratio"]["wall"] == {"median": 3.0, "lowest": 2.0, "highest": 5.0}
     assert one["ratio"]["processor"]["median"] == 2.0
     assert one["per_second"] == {"ours": 30.0, "plain": 10.0}
-    assert one["share_of_matrix_rate"] == {"ours": pytest.approx(0.6), "plain": pytest.approx(0.2)}
+    assert one["share_of_matrix_rate"] == {"ours": pytest.approx(0.6), "plain": pytest.approx(0.4)}
+    assert one["ratio_at_matrix_rate"] == pytest.approx(5.0)
     results = {"processor": "any", "cores": 2, "notes": ["a note"], "pairings": {"encodec": one}}
     row = to_markdown(bench_table(results)).splitlines()[4]
     assert [cell.strip() for cell in row.strip("|").split("|")] == [
-        "encodec", "seconds of sound", "10.0", "30.0", "3.00 [2.00, 5.00]", "2.00 [2.00, 2.00]", "20", "60", "7", "5",
+        "encodec", "seconds of sound", "10.0", "30.0", "3.00 [2.00, 5.00]", "2.00 [2.00, 2.00]", "40", "60", "5.00",
+        "7", "5",
     ]  # fmt: skip
     assert len(bench_figure(results).axes) == 1
 

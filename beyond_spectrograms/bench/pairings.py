@@ -36,6 +36,7 @@ from beyond_spectrograms.training import train_all
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Representation
+    from beyond_spectrograms.representations.engines import Precision
 
 Whose = Literal["ours", "plain"]
 WHOSE: tuple[Whose, Whose] = ("ours", "plain")
@@ -70,11 +71,13 @@ class Pairing(ABC):
     Attributes:
         unit, units: what a run goes through: so many seconds of sound, or windows trained on.
         flop: floating-point operations of a run, where they are counted.
+        precision: what ours multiplies in.
     """
 
     unit: str
     units: float
     flop: float | None = None
+    precision: Precision = "fp32"
 
     @abstractmethod
     def run(self, whose: Whose) -> Spent:
@@ -93,7 +96,7 @@ class Extraction(Pairing):
         self._clips = [clip_path(sounds.folder / "clips", form, clip) for clip in sounds.table["clip"].unique()]
         match record:
             case Encodec():
-                self.flop = GFLOP_PER_S[record.model] * 1e9 * self.units
+                self.flop, self.precision = GFLOP_PER_S[record.model] * 1e9 * self.units, record.precision
                 self._plain = plain_extraction.encodec_encoder(record.model)
             case Mel():
                 self._plain = plain_extraction.mel_encoder(record)
@@ -228,12 +231,12 @@ def make_pairing(name: str, params: Params, folder: Path, soundstream: Path | No
     return Extraction(name, record, [soundstream] if soundstream and record.kind == "soundstream" else [], sounds)
 
 
-def matrix_rate() -> float:
-    """Measure the floating-point operations per second of a large fp32 matrix product on all cores: best of three."""
+def matrix_rate(precision: Precision) -> float:
+    """Measure the floating-point operations per second of a large matrix product on all cores: best of three."""
     import torch
 
     torch.set_num_threads(cpu_count())
-    left, right = torch.randn(2, MATRIX, MATRIX)
+    left, right = torch.randn(2, MATRIX, MATRIX, dtype={"fp32": torch.float32, "bf16": torch.bfloat16}[precision])
     seconds = []
     for _ in range(3):
         began = time.perf_counter()
@@ -244,11 +247,12 @@ def matrix_rate() -> float:
 
 @dataclass(frozen=True)
 class Round:
-    """One turn of a pairing: what each way took, and the matrix products beside it."""
+    """One turn of a pairing: what each way took, and the rate of matrix products beside it, in each one's precision."""
 
     ours: Spent
     plain: Spent
-    matrix_rate: float
+    our_matrix_rate: float
+    plain_matrix_rate: float
 
 
 def run_rounds(pairings: dict[str, Pairing], rounds: int, seed: int) -> Iterator[tuple[str, Round]]:
@@ -256,11 +260,11 @@ def run_rounds(pairings: dict[str, Pairing], rounds: int, seed: int) -> Iterator
     with quiet():
         for number in range(rounds + 1):
             for name in order_of_round(pairings, number, seed):
-                rate = matrix_rate()
+                rates = {precision: matrix_rate(precision) for precision in {"fp32", pairings[name].precision}}
                 order = order_of_round(WHOSE, number, seed + 1)
                 spent = {whose: pairings[name].run("ours" if whose == "ours" else "plain") for whose in order}
                 if number:
-                    yield name, Round(spent["ours"], spent["plain"], rate)
+                    yield name, Round(spent["ours"], spent["plain"], rates[pairings[name].precision], rates["fp32"])
 
 
 def run_once(name: str, whose: Whose, params: Params, soundstream: Path | None) -> None:

@@ -24,21 +24,25 @@ def summarise(pairing: Pairing, rounds: Sequence[Round], memory: Mapping[str, in
         clock: [plain / ours for plain, ours in zip(of["plain"], of["ours"], strict=True)]
         for clock, of in clocks.items()
     }
-    shares = None
-    if pairing.flop is not None:
-        flop = pairing.flop
+    shares = limit = None
+    if (flop := pairing.flop) is not None:
         shares = {
-            "ours": median(flop / one.ours.wall / one.matrix_rate for one in rounds),
-            "plain": median(flop / one.plain.wall / one.matrix_rate for one in rounds),
+            "ours": median(flop / one.ours.wall / one.our_matrix_rate for one in rounds),
+            "plain": median(flop / one.plain.wall / one.plain_matrix_rate for one in rounds),
         }
+        limit = median(one.plain.wall * one.our_matrix_rate / flop for one in rounds)
     return {
         "unit": pairing.unit,
         "units": pairing.units,
         "seconds": clocks,
         "ratio": {clock: {"median": median(of), "lowest": min(of), "highest": max(of)} for clock, of in ratios.items()},
         "per_second": {whose: pairing.units / median(clocks["wall"][whose]) for whose in ("ours", "plain")},
-        "matrix_gflop_per_s": [one.matrix_rate / 1e9 for one in rounds],
+        "matrix_gflop_per_s": {
+            "ours": [one.our_matrix_rate / 1e9 for one in rounds],
+            "plain": [one.plain_matrix_rate / 1e9 for one in rounds],
+        },
         "share_of_matrix_rate": shares,
+        "ratio_at_matrix_rate": limit,
         "memory_bytes": dict(memory),
     }
 
@@ -55,6 +59,7 @@ def bench_table(results: Mapping[str, Any]) -> Table:
                 **{f"{whose}_per_s": one["per_second"][whose] for whose in ("plain", "ours")},
                 **{clock: _range(one["ratio"][clock]) for clock in ("wall", "processor")},
                 **{f"{whose}_share": 100 * share[whose] if share else None for whose in ("plain", "ours")},
+                "limit": one["ratio_at_matrix_rate"],
                 **{f"{whose}_mb": memory[whose] / 1e6 if memory else None for whose in ("plain", "ours")},
             }
         )
@@ -67,6 +72,7 @@ def bench_table(results: Mapping[str, Any]) -> Table:
         "times as fast, processor": text("processor"),
         "% of mm, plain": number("plain_share", 0),
         "% of mm, ours": number("ours_share", 0),
+        "times as fast at 100 %": number("limit", 2),
         "MB, plain": number("plain_mb", 0),
         "MB, ours": number("ours_mb", 0),
     }

@@ -33,7 +33,7 @@ class EncodecLatents(Representation):
     EnCodec.
     """
 
-    chunk: ClassVar[int | None] = 1
+    chunk: ClassVar[int | None] = 5  # as many as share a call of the LSTM, and few enough to keep cores busy
 
     def __init__(self, name: str, record: Encodec, weights: Sequence[Path]) -> None:
         self.name = name
@@ -67,7 +67,7 @@ class EncodecLatents(Representation):
         torch.set_num_threads(1)
 
     def _encode(self, windows: Waveform) -> Features:
-        latents = np.stack([self._engine.encode(window) for window in windows])
+        latents = self._engine.encode(windows)
         return latents if self._kbps is None else self._quantize(latents)
 
     def _quantize(self, latents: Features) -> Features:

@@ -45,26 +45,26 @@ class MelSpectrogram(Representation):
         return samples // self.hop_length + (self._record.pooled_frame_rate is None)
 
     def _encode(self, windows: Waveform) -> Features:
-        power = np.empty((len(windows), self.bands, 1 + windows.shape[2] // self._record.hop_length), np.float32)
-        for window, its_power in zip(windows, power, strict=True):
-            its_power[:] = self._power(window[0])
+        n_fft = self._record.n_fft
+        padded = np.pad(windows[:, 0], ((0, 0), (n_fft // 2, n_fft // 2)))
+        frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=1)[:, :: self._record.hop_length]
+        power = np.empty((len(windows), self.bands, frames.shape[1]), np.float32)
+        for its_frames, its_power in zip(frames, power, strict=True):
+            its_power[:] = self._power(its_frames)
         if self._record.scale == "db":
             power = 10 * np.log10(np.maximum(power, POWER_FLOOR))
         return power if self._record.pooled_frame_rate is None else pool(power, self.frames(windows.shape[2]))
 
-    def _power(self, samples: Waveform) -> Features:
-        """Give the mel power [bands, frames] of one window [samples]."""
+    def _power(self, frames: npt.NDArray[np.float32]) -> Features:
+        """Give the mel power [bands, frames] of one window's frames [frames, n_fft]."""
         import scipy.fft
 
-        n_fft = self._record.n_fft
-        padded = np.pad(samples, n_fft // 2)
-        frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[:: self._record.hop_length]
         # In float64: float32 is off by up to 0.2 dB in bands 80 dB below the loudest.
         spectra = scipy.fft.rfft(frames * self._taper, axis=1, overwrite_x=True).astype(np.complex64)
         squares = spectra.view(np.float32)
         np.square(squares, out=squares)
-        power = squares[:, 0::2] + squares[:, 1::2]
-        return np.asarray(self._filters @ np.ascontiguousarray(power.T), dtype=np.float32)
+        power = np.add(squares[:, 0::2].T, squares[:, 1::2].T, order="C")
+        return np.asarray(self._filters @ power, dtype=np.float32)
 
     @cached_property
     def _taper(self) -> npt.NDArray[np.float64]:

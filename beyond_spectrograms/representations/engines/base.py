@@ -17,9 +17,9 @@ class EngineError(ProjectError):
 
 
 class Engine(ABC):
-    """Runs EnCodec's encoder on one window at a time and one core, from as many threads at once as there are cores.
+    """Runs EnCodec's encoder on one core, from as many threads at once as there are cores.
 
-    So a window's latents are the same to the bit whatever windows run beside it and however many cores there are.
+    A window's latents are the same to the bit whatever windows are beside it and however many cores there are.
 
     Attributes:
         name: as it is printed and recorded.
@@ -30,5 +30,5 @@ class Engine(ABC):
     packages: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def encode(self, window: Waveform) -> Features:
-        """Encode a window [channels, samples] as latents [128, frames]."""
+    def encode(self, windows: Waveform) -> Features:
+        """Encode windows [windows, channels, samples], at least one, as latents [windows, 128, frames]."""

@@ -24,9 +24,10 @@ class TorchEngine(Engine):
     def __init__(self, encoder: SEANetEncoder) -> None:
         self._encoder = encoder
 
-    def encode(self, window: Waveform) -> Features:
-        """Encode a window [channels, samples] as latents [128, frames]."""
+    def encode(self, windows: Waveform) -> Features:
+        """Encode windows [windows, channels, samples], one after the other, as latents [windows, 128, frames]."""
         import torch
 
         with torch.inference_mode():
-            return np.asarray(self._encoder(torch.from_numpy(window[None]))[0].numpy(), dtype=np.float32)
+            latents = [self._encoder(torch.from_numpy(window[None])) for window in windows]
+            return np.asarray(torch.cat(latents).numpy(), dtype=np.float32)
