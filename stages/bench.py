@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from joblib import cpu_count
@@ -18,12 +19,14 @@ from beyond_spectrograms.bench.pairings import (
     MEL_CLIPS_PER_CLASS,
     PAIRINGS,
     WHOSE,
+    Extraction,
     Pairing,
     Round,
     make_pairing,
     run_once,
     run_rounds,
 )
+from beyond_spectrograms.bench.profiles import layers_table, our_profile, plain_profile, steps_table
 from beyond_spectrograms.bench.results import bench_figure, bench_table, summarise
 from beyond_spectrograms.bench.watching import watch
 from beyond_spectrograms.downloads import MIRROR_VARIABLE
@@ -35,6 +38,7 @@ from beyond_spectrograms.foretelling.forecasts import roughly
 from beyond_spectrograms.memory import memory_can_be_measured
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.processor import processor_name
+from beyond_spectrograms.progress import quiet
 from beyond_spectrograms.representations.engines.base import EngineError
 from beyond_spectrograms.tabular import to_markdown
 
@@ -84,13 +88,21 @@ def main() -> None:
             rounds[name].append(one)
             ratio = one.plain.wall / one.ours.wall
             print(f"{roughly(time.perf_counter() - began)}: {name} {ratio:.2f} times as fast", flush=True)
+        with quiet():
+            steps = {name: one.steps() if isinstance(one, Extraction) else {} for name, one in pairings.items()}
         memory = {name: measure_memory(name, Path(folder)) if memory_can_be_measured() else {} for name in pairings}
+    layers = {"plain": plain_profile("24khz")}
+    if find_spec("openvino"):
+        layers["ours"] = our_profile("24khz", "fp32")
+    if "encodec_24khz_untrained_bf16" in pairings:
+        layers["ours, bf16"] = our_profile("24khz", "bf16")
     results = {
         "processor": processor_name(),
         "cores": cpu_count(),
         "load_before": load,
         "rounds": arguments.rounds,
-        "pairings": {name: summarise(pairings[name], rounds[name], memory[name]) for name in pairings},
+        "pairings": {name: summarise(pairings[name], rounds[name], memory[name], steps[name]) for name in pairings},
+        "encoder_milliseconds": layers,
         "notes": [
             "Times as fast: the plain way's seconds over ours, median of the rounds and their range.",
             "% of mm: 3.0 (EnCodec 24 kHz) and 6.2 (48 kHz) GFLOP a second of sound, over the rate of torch.mm on the "
@@ -101,7 +113,8 @@ def main() -> None:
         ],
     }
     write_json(RESULTS, results)
-    table = to_markdown(bench_table(results))
+    tables = bench_table(results), steps_table(results["pairings"], results["cores"]), layers_table(layers)
+    table = "\n".join(map(to_markdown, tables))
     write_text(TABLE, table)
     FIGURES.mkdir(parents=True, exist_ok=True)
     save(bench_figure(results), FIGURES, "ratios")

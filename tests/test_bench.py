@@ -15,10 +15,12 @@ from beyond_spectrograms.bench.pairings import (
     Spent,
     Training,
     Whose,
+    make_pairing,
     make_sounds,
     run_rounds,
 )
 from beyond_spectrograms.bench.plain_training import plain_network
+from beyond_spectrograms.bench.profiles import KINDS, layers_table, our_profile, plain_profile, steps_table
 from beyond_spectrograms.bench.results import bench_figure, bench_table, summarise
 from beyond_spectrograms.bench.scale import (
     STAGES,
@@ -106,7 +108,7 @@ def test_figures_of_the_bench_are_medians_and_ranges_over_rounds() -> None:
     rounds = [
         Round(Spent(ours, 2.0), Spent(plain, 4.0), 10e9, 5e9) for ours, plain in [(1.0, 2.0), (1.0, 3.0), (2.0, 10.0)]
     ]
-    one = summarise(Fixed(), rounds, {"ours": 5_000_000, "plain": 7_000_000})
+    one = summarise(Fixed(), rounds, {"ours": 5_000_000, "plain": 7_000_000}, {})
     assert one["ratio"]["wall"] == {"median": 3.0, "lowest": 2.0, "highest": 5.0}
     assert one["ratio"]["processor"]["median"] == 2.0
     assert one["per_second"] == {"ours": 30.0, "plain": 10.0}
@@ -119,6 +121,33 @@ def test_figures_of_the_bench_are_medians_and_ranges_over_rounds() -> None:
         "7", "5",
     ]  # fmt: skip
     assert len(bench_figure(results).axes) == 1
+
+
+def test_the_encoders_time_is_told_by_kind_of_layer() -> None:
+    profiles = {"plain": plain_profile("24khz"), "ours": our_profile("24khz", "fp32")}
+    for one in profiles.values():
+        assert list(one) == [*KINDS, "other"]
+        assert one["convolutions"] > one["LSTM"] > one["padding"] > 0
+    assert profiles["plain"]["weight norm"] > profiles["ours"]["weight norm"] == 0  # folded
+    lines = to_markdown(layers_table({"ours": dict.fromkeys([*KINDS, "other"], 1.5)})).splitlines()
+    assert [lines[2].split(), lines[-3].split()] == [["|", "layers", "|", "ours", "|"], ["|", "all", "|", "9.0", "|"]]
+
+
+def test_decoding_and_encoding_alone_are_timed(params: Params, tmp_path: Path) -> None:
+    pairing = make_pairing("mel", params, tmp_path, None)
+    assert isinstance(pairing, Extraction)
+    steps = pairing.steps()
+    assert steps["encode"] > 0
+    assert steps["decode"] > 0
+
+
+def test_what_full_cores_would_give_is_told() -> None:
+    seconds = {"wall": {"ours": [0.3], "plain": [0.6]}, "processor": {"ours": [0.5], "plain": [0.6]}}
+    one = {"units": 100.0, "seconds": seconds, "steps": {"decode": 0.1, "encode": 0.2}}
+    row = to_markdown(steps_table({"mel": one, "train": {"steps": {}}}, 2)).splitlines()[4]
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        "mel", "5.00", "1.00", "2.00", "2.00", "3.00", "6.00", "2.40",
+    ]  # fmt: skip
 
 
 def test_a_command_is_watched_with_all_it_starts(tmp_path: Path) -> None:

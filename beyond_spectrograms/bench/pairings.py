@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from joblib import cpu_count
 
+from beyond_spectrograms.audio import cut_windows, read_clip
 from beyond_spectrograms.bench import plain_extraction
 from beyond_spectrograms.bench.plain_training import PlainTraining
 from beyond_spectrograms.clips import clip_path, prepare_clips, publish_clips
@@ -114,6 +115,17 @@ class Extraction(Pairing):
         spent = now() - began
         shutil.rmtree(place)
         return spent
+
+    def steps(self) -> dict[str, float]:
+        """Processor seconds of ours for decoding all clips, and for encoding all windows, each alone."""
+        form = self.representation.form
+        began = now()
+        clips = [read_clip(path, form) for path in self._clips]
+        decoded = now()
+        for clip in clips:
+            windows = cut_windows(clip, list(map(float, range(int(CLIP_S)))), 1.0, form.sample_rate)
+            self.representation.encode(windows, form.sample_rate)
+        return {"decode": (decoded - began).processor, "encode": (now() - decoded).processor}
 
     def write(self, whose: Whose, place: Path) -> None:
         """Write place/features.npy."""

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from beyond_spectrograms.bench.pairings import Pairing, Round
 
 
-def summarise(pairing: Pairing, rounds: Sequence[Round], memory: Mapping[str, int]) -> dict[str, Any]:
-    """Lay out a pairing's rounds for metrics/bench.json. Ratios above 1 are in our favour."""
+def summarise(
+    pairing: Pairing, rounds: Sequence[Round], memory: Mapping[str, int], steps: Mapping[str, float]
+) -> dict[str, Any]:
+    """Lay out a pairing's rounds, memory and steps for metrics/bench.json. Ratios above 1 are in our favour."""
     clocks = {
         clock: {whose: [getattr(getattr(one, whose), clock) for one in rounds] for whose in ("ours", "plain")}
         for clock in ("wall", "processor")
@@ -44,6 +46,7 @@ def summarise(pairing: Pairing, rounds: Sequence[Round], memory: Mapping[str, in
         "share_of_matrix_rate": shares,
         "ratio_at_matrix_rate": limit,
         "memory_bytes": dict(memory),
+        "steps": dict(steps),
     }
 
 
