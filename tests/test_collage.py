@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 ARCHIVE = "553c8f1743b9dba6b282e1323c3ca8fa76923448.zip"
-CLASSES = ("Chainsaw", "Clock tick", "Rain", "Rooster")
-TRAINED, HELD_OUT = 20, 6  # clips a class: from folds 2 to 5, and from fold 1
+CLASSES = (
+    "Baby cry", "Chainsaw", "Clock tick", "Dog bark", "Fire crackling",
+    "Helicopter", "Person sneeze", "Rain", "Rooster", "Sea waves",
+)  # fmt: skip
+HELD_OUT = 3  # clips a class, of fold 1; trained on is all of folds 2 to 5
 HOP_S = 0.5
 
 
@@ -38,12 +41,12 @@ def clips(archive: zipfile.ZipFile, label: str, *, held_out: bool) -> Iterator[W
     """Decode a class's clips: <class>/<fold>-<source>-<take>.ogg."""
     names = sorted(name for name in archive.namelist() if f" - {label}/" in name and name.endswith(".ogg"))
     chosen = [name for name in names if (Path(name).name[0] == "1") == held_out]
-    for name in chosen[:HELD_OUT] if held_out else chosen[:: len(chosen) // TRAINED][:TRAINED]:
+    for name in chosen[:HELD_OUT] if held_out else chosen:
         yield soundfile.read(io.BytesIO(archive.read(name)), dtype="float32")[0]
 
 
 def train(folder: Path, name: str, archive: zipfile.ZipFile, weights: list[Path]) -> Path:
-    """Train the classifier of `fair` on a few clips of four classes, and keep it as a model."""
+    """Train the classifier of `fair` for a few epochs, and keep it as a model."""
     from safetensors.torch import save_file
 
     record, recipe = models.PARAMS.representations[name], models.PARAMS.protocols["fair"]
@@ -62,7 +65,7 @@ def train(folder: Path, name: str, archive: zipfile.ZipFile, weights: list[Path]
     network = build_network(recipe, bands, frames, len(CLASSES), None)
     network[0].mean, network[0].deviation = features.mean(dim=(0, 2)), features.std(dim=(0, 2))
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
-    for _ in range(12):
+    for _ in range(20):
         for rows in torch.randperm(len(features)).split(32):
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(network(features[rows]), target_of[rows]).backward()
@@ -111,11 +114,11 @@ def test_a_collage_is_segmented_where_its_clips_meet(
 
     # Where the classifier is right is asked of it clip by clip, not of the segments that are tested.
     right = [model.classify(part, 44_100).label == label for part, label in zip(parts, labels, strict=True)]
-    assert sum(right) >= 0.6 * len(labels)
+    assert sum(right) >= 0.55 * len(labels)
     joins = [n for n in range(1, len(labels)) if right[n - 1] and right[n]]
     borders = np.array([part.start_s for part in found.segments[1:]])
     near = [np.abs(borders - times[n]).min() <= HOP_S for n in joins]
-    assert len(joins) >= 8
+    assert len(joins) >= 6
     assert sum(near) >= 0.8 * len(joins)
 
     # The same by the command line, from a file, read as a stream.
