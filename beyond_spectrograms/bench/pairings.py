@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 Whose = Literal["ours", "plain"]
 WHOSE: tuple[Whose, Whose] = ("ours", "plain")
 CLIP_S = 5.0
-CLIPS_PER_CLASS, MEL_CLIPS_PER_CLASS = 2, 20  # of six classes: sound that takes a second or more either way
+CLIPS_PER_CLASS, MEL_CLIPS_PER_CLASS = 5, 60  # of six classes: sound that takes seconds, so that ends count little
 GFLOP_PER_S = {"24khz": 3.0, "48khz": 6.2}  # of EnCodec's encoders for a second of sound: 1.5 and 3.1 GMAC
 MATRIX = 3072  # rows and columns: large enough for the full rate, small enough to take a tenth of a second
 TRAINING, VALIDATION, CLASSES, SEEDS = 1024, 256, 10, (0, 1)
