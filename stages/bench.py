@@ -66,8 +66,8 @@ def main() -> None:
     print(
         f"{len(arguments.only)} paths, ours and the plain way, in {arguments.rounds} rounds of shuffled order after an "
         f"untimed one, then each alone for its memory; {6 * CLIPS_PER_CLASS * CLIP_S:g} s of synthesised sound (mel "
-        f"{6 * MEL_CLIPS_PER_CLASS * CLIP_S:g}), {cpu_count()} cores, load {load:.1f}. About {2 * arguments.rounds + 5} "
-        "minutes on two idle cores.",
+        f"{6 * MEL_CLIPS_PER_CLASS * CLIP_S:g}), {cpu_count()} cores, load {load:.1f}. About "
+        f"{2 * arguments.rounds + 5} minutes on two idle cores.",
         flush=True,
     )
     if soundstream is None:

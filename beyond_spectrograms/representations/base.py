@@ -43,6 +43,7 @@ class Representation(ABC):
         engine: what computes; all features of one array come from one engine.
         chunk: windows a thread encodes at a time, where threads may run `_encode` side by side, each on one core;
             None where they may not.
+        spare_threads: threads beyond one a core, where one that calls `_encode` also waits.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Representation(ABC):
     packages: tuple[str, ...] = ("numpy",)
     engine: str = "numpy"
     chunk: ClassVar[int | None] = None
+    spare_threads: int = 0
     _proven = False
 
     @cached_property
@@ -105,7 +107,7 @@ class Representation(ABC):
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(cpu_count(), self.name, self._enter_thread)
+        return ThreadPoolExecutor(cpu_count() + self.spare_threads, self.name, self._enter_thread)
 
     def _enter_thread(self) -> None:  # noqa: B027
         """Make a thread that will call `_encode` ready: it shall keep to one core."""

@@ -45,7 +45,7 @@ class EncodecLatents(Representation):
             load_checkpoint(model, weights[0])
         fold_weight_norm(model.encoder)
         self._engine = create_engine(name, model.encoder.eval(), record.engine, record.precision)
-        self.engine = self._engine.name
+        self.engine, self.spare_threads = self._engine.name, self._engine.spare_threads
         self.packages = ("encodec", "numpy", "torch", *self._engine.packages)
         self.sources = (*self.sources, *files_of(self._engine))
         self._quantizer = model.quantizer.eval()

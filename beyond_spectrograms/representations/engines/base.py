@@ -24,10 +24,12 @@ class Engine(ABC):
     Attributes:
         name: as it is printed and recorded.
         packages: distributions whose version can change the result.
+        spare_threads: callers beyond one a core that keep it busy, where it computes in threads of its own.
     """
 
     name: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
+    spare_threads: ClassVar[int] = 0
 
     @abstractmethod
     def encode(self, windows: Waveform) -> Features:

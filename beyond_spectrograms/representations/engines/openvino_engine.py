@@ -50,6 +50,7 @@ class OpenVinoEngine(Engine):
 
     name: ClassVar[str] = "openvino"
     packages: ClassVar[tuple[str, ...]] = ("openvino",)
+    spare_threads: ClassVar[int] = 1
 
     def __init__(self, name: str, encoder: SEANetEncoder, precision: str) -> None:
         self._core = ov.Core()
@@ -77,7 +78,9 @@ class OpenVinoEngine(Engine):
 
     def _compile(self, shape: tuple[int, ...]) -> list[ov.CompiledModel]:
         cores = str(cpu_count())
-        config = {"NUM_STREAMS": cores, "INFERENCE_NUM_THREADS": cores, "INFERENCE_PRECISION_HINT": self._hint}
+        # A thread pinned to its core would wait while another, which decodes or writes, has that core.
+        config = {"NUM_STREAMS": cores, "INFERENCE_NUM_THREADS": cores, "ENABLE_CPU_PINNING": False}
+        config |= {"INFERENCE_PRECISION_HINT": self._hint}
         with self._compiling:
             if shape not in self._models:
                 graphs = build_graphs(self._encoder, *shape)
