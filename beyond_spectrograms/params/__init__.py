@@ -15,7 +15,7 @@ from beyond_spectrograms.params.datasets import (
     Windows,
 )
 from beyond_spectrograms.params.loading import PARAMS_FILE, Grid, Params, Product, Run, load_params
-from beyond_spectrograms.params.protocols import Audit, Claims, CostSettings, Protocol, Statistics
+from beyond_spectrograms.params.protocols import Audit, Claims, CostSettings, Protocol, PrototypeSettings, Statistics
 from beyond_spectrograms.params.representations import (
     Codec,
     Encodec,
@@ -46,6 +46,7 @@ __all__ = [
     "ParamsError",
     "Product",
     "Protocol",
+    "PrototypeSettings",
     "Representation",
     "Run",
     "SoundStream",

@@ -9,18 +9,52 @@ from pydantic import Field, model_validator
 from beyond_spectrograms.params.sections import Name, Positive, Real, Section, Seed
 
 
+class PrototypeSettings(Section):
+    """Prototypes that can be heard: how many, of what, learned how (beyond_spectrograms/prototypes).
+
+    `offset` and `scale` bring features to about 0 to 1: (value + offset) / scale. `transformations` are learned in the
+    order given here, but always applied in the paper's. `top_mel` is the mel of the highest band, for pitch (1: the
+    released code's). `cross_entropy` is its weight in the loss, `tau` where the
+    temperature starts. A step of the curriculum waits `step_patience` epochs, and `warm_up` batches from the start; a
+    prototype with less than `restart_share` of an even share of the windows starts anew (unsupervised).
+    """
+
+    supervised: bool
+    per_class: Positive
+    frames: Positive
+    offset: Real
+    scale: Annotated[Real, Field(gt=0)]
+    transformations: list[Literal["gain", "pitch", "filters"]]
+    top_mel: Annotated[Real, Field(gt=0)]
+    cross_entropy: Annotated[Real, Field(ge=0)]
+    tau: Real
+    tau_learning_rate: Annotated[Real, Field(ge=0)]
+    weight_decay: Annotated[Real, Field(ge=0)]
+    step_patience: Positive
+    warm_up: Annotated[int, Field(ge=0)]
+    restart_share: Annotated[Real, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> PrototypeSettings:
+        if len(set(self.transformations)) < len(self.transformations):
+            raise ValueError(f"transformations {', '.join(self.transformations)} name one twice")
+        if self.cross_entropy and not self.supervised:
+            raise ValueError("cross_entropy needs supervised: true")
+        return self
+
+
 class Protocol(Section):
     """How a classifier is trained, selected and tested.
 
     `class_weights`: balanced = the loss of a window counts the less, the more training windows its class has.
     """
 
-    classifier: Literal["conv1d", "conv2d", "mean_linear", "kmeans"]
+    classifier: Literal["conv1d", "conv2d", "mean_linear", "kmeans", "prototypes"]
     split: str
     standardize: bool
     shuffle_labels: bool
     class_weights: Literal["none", "balanced"] = "none"
-    optimizer: Literal["sgd", "adam"]
+    optimizer: Literal["sgd", "adam", "adamw"]
     learning_rate: Annotated[Real, Field(gt=0)]
     batch_size: Positive
     shuffle_each_epoch: bool
@@ -29,9 +63,14 @@ class Protocol(Section):
     dropout_at_evaluation: bool
     select: Literal["last", "best_validation_loss"]
     seeds: Annotated[list[Seed], Field(min_length=1)]
+    prototypes: PrototypeSettings | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Protocol:
+        if (self.classifier == "prototypes") != (self.prototypes is not None):
+            raise ValueError("prototypes belongs to classifier: prototypes, and only there")
+        if (self.classifier == "prototypes") != (self.optimizer == "adamw"):
+            raise ValueError("optimizer adamw belongs to classifier: prototypes, and only there")
         if self.patience is not None and self.select == "last":
             raise ValueError("patience needs select: best_validation_loss")
         if len(set(self.seeds)) < len(self.seeds):

@@ -1,0 +1,205 @@
+"""How prototypes are learned: losses, the curriculum, restarts of idle prototypes.
+
+Loiseau et al., ISMIR 2022, sections 3.2 to 3.4, and the authors' released code (bd509c5c). Where the two differ params
+choose: the text goes a step on after 10 epochs without a lower training loss, the code after 40.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from beyond_spectrograms.classifiers import ClassifierError
+from beyond_spectrograms.learners import Learner, Outcome
+from beyond_spectrograms.prototypes.clusters import best_by_class, name_clusters
+from beyond_spectrograms.prototypes.model import layer_of
+from beyond_spectrograms.prototypes.starting import choose_starts
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.epochs import Part
+    from beyond_spectrograms.representations.base import Features
+    from beyond_spectrograms.runs import Job
+
+PROPOSALS = 2000  # training windows among which the prototypes start
+CHUNK = 16  # windows reconstructed at a time: what they take stays in a core's cache
+RESTART_NOISE = 0.01  # deviation of what parts a restarted prototype from the one it copies
+
+
+class PrototypeLearner(Learner):
+    """Descends error and cross-entropy step by step of the curriculum.
+
+    Steps are the raw prototypes, each transformation in the settings' order, the temperature (where there is
+    cross-entropy), and a tenth of the learning rate, after which the run is over. A step ends when the training loss
+    has not fallen for `step_patience` epochs; none before `warm_up` batches.
+    """
+
+    columns = ("training_reconstruction_error", "validation_reconstruction_error", "step")
+
+    def __init__(self, job: Job, features: Features) -> None:
+        assert job.protocol.prototypes is not None  # params.Protocol sees to it
+        if job.codebook_size is not None:
+            raise ClassifierError("prototypes reconstruct spectra or latents; the numbers of codes have no scale")
+        self.settings = job.protocol.prototypes
+        super().__init__(job, features)
+        self.layer = layer_of(self.network)
+        self.steps = ["raw", *self.settings.transformations]
+        self.steps += ["temperature"] if self.settings.supervised and self.settings.cross_entropy else []
+        self.steps += ["fine"]
+        self.batches = self.step = self.waited = 0
+        self.best_loss = float("inf")
+        self._start()
+        self.layer.to(job.device)
+        self._take_step()
+
+    def _start(self) -> None:
+        """Start the prototypes among the training windows."""
+        drawn = torch.randperm(len(self._train))[:PROPOSALS]
+        windows, targets = self._train.batch(drawn)
+        means = nn.functional.adaptive_avg_pool1d(self.layer.scale(windows), self.settings.frames)
+        classes = self.layer.class_of if self.settings.supervised else None
+        starts = choose_starts(means, targets, len(self.layer.class_of), classes)
+        self.layer.prototypes.data.copy_(starts)
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        layer, rate = layer_of(self.network), self.job.protocol.learning_rate
+        others = [parameter for parameter in layer.parameters() if parameter is not layer.tau]
+        return torch.optim.AdamW(
+            [{"params": others, "lr": rate}, {"params": [layer.tau], "lr": self.settings.tau_learning_rate}],
+            weight_decay=self.settings.weight_decay,
+            fused=True,
+        )
+
+    def _take_step(self) -> None:
+        """Let the layer be as the present step wants it."""
+        assert self.optimizer is not None
+        name = self.steps[min(self.step, len(self.steps) - 1)]
+        self.layer.used = min(self.step, len(self.settings.transformations))
+        self.layer.tau.requires_grad_(self.step > len(self.settings.transformations) and "temperature" in self.steps)
+        share = 0.1 if name == "fine" else 1.0
+        rates = self.job.protocol.learning_rate, self.settings.tau_learning_rate
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = share * rate
+
+    def losses(self, errors: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and reconstruction error of each window [windows] from errors [windows, prototypes].
+
+        Unsupervised (7): the smallest error. Supervised (9): that of the class's own prototypes, and the cross-entropy
+        of the logits times its weight.
+        """
+        if not self.settings.supervised:
+            smallest = errors.amin(1)
+            return smallest, smallest
+        own = best_by_class(errors, self.layer.class_of, self.layer.classes).gather(1, targets[:, None])[:, 0]
+        if not self.settings.cross_entropy:
+            return own, own
+        entropy = nn.functional.cross_entropy(self.layer.logits(errors), targets, reduction="none")
+        return own + self.settings.cross_entropy * entropy, own
+
+    def epoch(self) -> tuple[Outcome, Outcome, tuple[float, ...]]:
+        """Train, name clusters and restart idle ones, validate, and see whether the step is done."""
+        step = self.step
+        training = self._go_over(self._train, self._order(), learn=True)
+        clusters = None if self.settings.supervised else training.clusters
+        if clusters is not None:
+            named = name_clusters(clusters, training.targets, len(self.layer.class_of), self.layer.classes)
+            self.layer.class_of.copy_(named)
+        validation = self._go_over(self._validation, torch.arange(len(self._validation)), learn=False)
+        first = training.outcome(self.layer.class_of), validation.outcome(self.layer.class_of)
+        if clusters is not None:
+            self._restart_idle(torch.bincount(clusters, minlength=len(self.layer.class_of)))
+        self._note(first[0][1])
+        return *first, (training.error, validation.error, step)
+
+    def _go_over(self, part: Part, order: Tensor, *, learn: bool) -> Tally:
+        tally = Tally()
+        for places in torch.split(order, self.job.protocol.batch_size):
+            batch = [value.to(self.job.device) for value in part.batch(places)]
+            with torch.set_grad_enabled(learn):
+                for windows, targets in zip(*(torch.split(value, CHUNK) for value in batch), strict=True):
+                    errors = self.layer.errors(windows.contiguous())
+                    loss, own = self.losses(errors, targets)
+                    if learn:
+                        torch.autograd.backward(loss.sum() / len(places))
+                    tally.add(errors, targets, loss, own)
+            if learn:
+                assert self.optimizer is not None
+                self.optimizer.step()
+                self.optimizer.zero_grad(set_to_none=True)
+                self.batches += 1
+        tally.close()
+        return tally
+
+    def _note(self, loss: float) -> None:
+        if loss < self.best_loss:
+            self.best_loss, self.waited = loss, 0
+        else:
+            self.waited += 1
+        if self.waited >= self.settings.step_patience and self.batches >= self.settings.warm_up:
+            self.step, self.waited, self.best_loss = self.step + 1, 0, float("inf")
+            self._take_step()
+
+    def _restart_idle(self, counts: Tensor) -> None:
+        """Restart prototypes with too few of the training windows [prototypes] as copies of busy ones."""
+        shares = counts / counts.sum() * len(counts)
+        for idle in (shares < self.settings.restart_share).nonzero()[:, 0].tolist():
+            busy = int(torch.multinomial(shares, 1))
+            for name, parameter in self.layer.named_parameters():
+                if name == "prototypes" or name.startswith("decoders."):
+                    parameter.data[idle] = parameter.data[busy]
+                    if name == "prototypes":
+                        noise = torch.randn(parameter.shape[1:])
+                        parameter.data[idle] += RESTART_NOISE * noise.to(parameter.device)
+                    for moment in self._moments(parameter):
+                        moment[idle] = 0
+
+    def _moments(self, parameter: Tensor) -> list[Tensor]:
+        assert self.optimizer is not None
+        state = self.optimizer.state.get(parameter, {})
+        return [state[name] for name in ("exp_avg", "exp_avg_sq") if name in state]
+
+    def is_over(self) -> bool:
+        """Say whether the last step is done."""
+        return self.step >= len(self.steps)
+
+    def state(self) -> dict[str, Any]:
+        """Add where the curriculum stands."""
+        course = (self.step, self.waited, self.batches, self.best_loss)
+        return {**super().state(), "curriculum": course}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a stored state."""
+        self.step, self.waited, self.batches, self.best_loss = state["curriculum"]
+        self._take_step()
+        super().load(state)
+
+
+class Tally:
+    """Sums over the windows of a part."""
+
+    def __init__(self) -> None:
+        self._errors: list[Tensor] = []
+        self._targets: list[Tensor] = []
+        self._losses: list[Tensor] = []
+        self._own: list[Tensor] = []
+
+    def add(self, errors: Tensor, targets: Tensor, loss: Tensor, own: Tensor) -> None:
+        """Add a chunk: errors [windows, prototypes], the others [windows]."""
+        for values, mine in zip((errors, targets, loss, own), self._lists(), strict=True):
+            mine.append(values.detach())
+
+    def _lists(self) -> tuple[list[Tensor], ...]:
+        return self._errors, self._targets, self._losses, self._own
+
+    def close(self) -> None:
+        """Sum up."""
+        errors, targets, losses, own = (torch.cat(values).cpu() for values in self._lists())
+        self.clusters, self.targets = errors.argmin(1), targets
+        self.loss, self.error = losses.double().mean().item(), own.double().mean().item()
+
+    def outcome(self, class_of: Tensor) -> Outcome:
+        """Accuracy of the nearest prototype's class, and loss."""
+        right = class_of.cpu()[self.clusters] == self.targets
+        return float(np.mean(right.numpy())), self.loss

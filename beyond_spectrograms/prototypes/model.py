@@ -1,0 +1,119 @@
+"""Prototypes that can be heard: spectra, each with its own transformations, that classify by who reconstructs best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from beyond_spectrograms.classifiers import ClassifierError
+from beyond_spectrograms.prototypes.clusters import best_by_class
+from beyond_spectrograms.prototypes.networks import Decoders, Encoder
+from beyond_spectrograms.prototypes.transformations import (
+    BOUNDS,
+    filter_bands,
+    shift_pitch,
+)
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import Protocol, PrototypeSettings
+
+
+class PrototypeLayer(nn.Module):
+    """Prototypes [prototypes, bands, prototype frames] and what transforms them; logits of windows by their errors.
+
+    Loiseau et al., ISMIR 2022, sections 3.1 to 3.3. A prototype of several frames is stretched over the window; the
+    paper's have one. `used` is how many of the settings' transformations are applied, from the first: those whose
+    decoders were never trained change nothing.
+    """
+
+    class_of: Tensor
+
+    def __init__(self, settings: PrototypeSettings, bands: int, classes: int) -> None:
+        super().__init__()
+        count = settings.per_class * classes
+        self.settings, self.classes, self.used = settings, classes, len(settings.transformations)
+        self.prototypes = nn.Parameter(torch.zeros(count, bands, settings.frames))
+        self.tau = nn.Parameter(torch.tensor(settings.tau))
+        self.register_buffer("class_of", torch.arange(classes).repeat_interleave(settings.per_class))
+        self.encoder = Encoder(bands) if self.used else None
+        self.decoders = Decoders(count, self.used) if self.used else None
+
+    def scale(self, windows: Tensor) -> Tensor:
+        """Bring features to the scale of the prototypes, about 0 to 1."""
+        return (windows + self.settings.offset) / self.settings.scale
+
+    def transformations(self, scaled: Tensor) -> dict[str, Tensor]:
+        """Predict each transformation [windows, prototypes, frames(, 4)] of every prototype for scaled windows."""
+        if not self.used or self.encoder is None or self.decoders is None:
+            return {}
+        numbers = torch.tanh(self.decoders(self.encoder(scaled), self.used))
+        found: dict[str, Tensor] = {}
+        for place, name in enumerate(self.settings.transformations[: self.used]):
+            mine = numbers[:, :, place]
+            found[name] = BOUNDS[name] * (mine.transpose(2, 3) if name == "filters" else mine[:, :, 0])
+        return found
+
+    def spectra(self, frames: int) -> Tensor:
+        """Stretch the prototypes over a window of `frames`: [prototypes, frames, bands], or 1 frame for all."""
+        spectra: Tensor = self.prototypes
+        if self.settings.frames > 1:
+            spectra = nn.functional.interpolate(spectra, size=frames, mode="linear", align_corners=True)
+        return spectra.transpose(1, 2)
+
+    def reconstruct(self, scaled: Tensor) -> Tensor:
+        """Reconstruct scaled windows [windows, bands, frames] by every prototype.
+
+        Returns:
+            [windows, prototypes, frames, bands]; windows and frames are 1 where all are the same.
+        """
+        spectra = self.spectra(scaled.shape[2])
+        found = self.transformations(scaled)
+        result = spectra[None]
+        if "pitch" in found:
+            result = shift_pitch(spectra, found["pitch"], self.settings.top_mel)
+        if "gain" in found:
+            result = result + found["gain"][..., None]
+        if "filters" in found:
+            result = result + filter_bands(found["filters"], spectra.shape[2])
+        return result
+
+    def errors(self, windows: Tensor) -> Tensor:
+        """Mean squared difference over bands and frames [windows, prototypes] of features as they come."""
+        scaled = self.scale(windows)
+        return (scaled.transpose(1, 2)[:, None] - self.reconstruct(scaled)).square().mean((2, 3))
+
+    def logits(self, errors: Tensor) -> Tensor:
+        """Class logits [windows, classes]: -softplus(tau) times the error of the class's best prototype."""
+        return -nn.functional.softplus(self.tau) * best_by_class(errors, self.class_of, self.classes)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Classify windows [windows, bands, frames]."""
+        return self.logits(self.errors(windows))
+
+
+def build(protocol: Protocol, bands: int, frames: int, classes: int) -> nn.Sequential:  # noqa: ARG001  a family's contract
+    """Build the network of a protocol, its prototypes yet to be started from data.
+
+    Raises:
+        ClassifierError: windows too low to be pooled four times.
+    """
+    assert protocol.prototypes is not None  # params.Protocol sees to it
+    if bands < 2:
+        raise ClassifierError(f"prototypes need windows of at least 2 bands, got {bands}")
+    return nn.Sequential(PrototypeLayer(protocol.prototypes, bands, classes))
+
+
+def layer_of(network: nn.Sequential) -> PrototypeLayer:
+    """Find the prototypes of a network."""
+    layer = network[-1]
+    assert isinstance(layer, PrototypeLayer)
+    return layer
+
+
+def measure(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:
+    """Tell the error of the best prototype, and without supervision which it is, each [windows]."""
+    layer = layer_of(network)
+    error, best = layer.errors(network[:-1](windows)).min(1)
+    return {"reconstruction_error": error} | ({} if layer.settings.supervised else {"cluster": best})
