@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,12 @@ class Grid(Product):
     datasets: list[Name]
 
 
+class PrototypeCells(Grid):
+    """The cells of the prototypes and what they are compared with."""
+
+    further_datasets: list[Name]  # of these data sets the ones that the grid has not: they have stages of their own
+
+
 class Run(Section):
     """The one variant `dvc exp run run` trains and publishes."""
 
@@ -45,6 +52,7 @@ class Params(Section):
 
     grid: Grid
     ablations: Product  # further representations, under a few protocols: with all of the grid's it would take weeks
+    prototypes: PrototypeCells
     statistics: Statistics
     claims: Claims
     audit: Audit
@@ -77,6 +85,10 @@ class Params(Section):
             ("grid.protocols", self.grid.protocols, self.protocols),
             ("ablations.representations", self.ablations.representations, self.representations),
             ("ablations.protocols", self.ablations.protocols, self.protocols),
+            ("prototypes.datasets", self.prototypes.datasets, self.datasets),
+            ("prototypes.further_datasets", self.prototypes.further_datasets, self.prototypes.datasets),
+            ("prototypes.representations", self.prototypes.representations, self.representations),
+            ("prototypes.protocols", self.prototypes.protocols, self.protocols),
             ("claims.baselines", self.claims.baselines, self.representations),
             ("claims.ladder", self.claims.ladder, self.protocols),
             ("demo.representations", self.demo.representations, self.representations),
@@ -104,6 +116,12 @@ class Params(Section):
             )
         if both := [name for name in self.ablations.representations if name in self.grid.representations]:
             raise ValueError(f"ablations.representations: {both[0]!r} is in grid.representations as well")
+        outside = [name for name in self.prototypes.datasets if name not in self.grid.datasets]
+        if outside != self.prototypes.further_datasets:
+            raise ValueError(
+                f"prototypes.further_datasets: {', '.join(self.prototypes.further_datasets) or 'none'}; of "
+                f"prototypes.datasets {', '.join(outside) or 'none'} are not in grid.datasets"
+            )
         for key, protocol in self.protocols.items():
             _choose(f"protocols.{key}.split", protocol.split, self.splits)
         return self
@@ -121,7 +139,7 @@ class Params(Section):
         return self
 
 
-def _choose(where: str, name: str, known: dict[str, Any]) -> None:
+def _choose(where: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise ValueError(f"{where}: {name!r} is not defined. Choose from {', '.join(known)}.")
 

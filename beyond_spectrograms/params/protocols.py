@@ -14,9 +14,9 @@ class PrototypeSettings(Section):
 
     `offset` and `scale` bring features to about 0 to 1: (value + offset) / scale. `transformations` are learned in the
     order given here, but always applied in the paper's. `top_mel` is the mel of the highest band, for pitch (1: the
-    released code's). `cross_entropy` is its weight in the loss, `tau` where the
-    temperature starts. A step of the curriculum waits `step_patience` epochs, and `warm_up` batches from the start; a
-    prototype with less than `restart_share` of an even share of the windows starts anew (unsupervised).
+    released code's). `cross_entropy` is its weight in the loss, `tau` where the temperature starts. A step of the
+    curriculum waits `step_patience` epochs without a lower loss, `step_epochs` in all (None, the paper's: no limit), and
+    `warm_up` batches from the start; a prototype with less than `restart_share` of an even share of the windows starts anew (unsupervised).
     """
 
     supervised: bool
@@ -31,6 +31,7 @@ class PrototypeSettings(Section):
     tau_learning_rate: Annotated[Real, Field(ge=0)]
     weight_decay: Annotated[Real, Field(ge=0)]
     step_patience: Positive
+    step_epochs: Positive | None
     warm_up: Annotated[int, Field(ge=0)]
     restart_share: Annotated[Real, Field(ge=0, lt=1)]
 

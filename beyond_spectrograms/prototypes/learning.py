@@ -1,7 +1,7 @@
 """How prototypes are learned: losses, the curriculum, restarts of idle prototypes.
 
 Loiseau et al., ISMIR 2022, sections 3.2 to 3.4, and the authors' released code (bd509c5c). Where the two differ params
-choose: the text goes a step on after 10 epochs without a lower training loss, the code after 40.
+choose: the text goes a step on after 10 epochs without a lower training loss, the code after 40. Ours is `step_epochs`, a limit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PrototypeLearner(Learner):
 
     Steps are the raw prototypes, each transformation in the settings' order, the temperature (where there is
     cross-entropy), and a tenth of the learning rate, after which the run is over. A step ends when the training loss
-    has not fallen for `step_patience` epochs; none before `warm_up` batches.
+    has not fallen for `step_patience` epochs or it took `step_epochs`; none before `warm_up` batches.
     """
 
     columns = ("training_reconstruction_error", "validation_reconstruction_error", "step")
@@ -48,7 +48,7 @@ class PrototypeLearner(Learner):
         self.steps = ["raw", *self.settings.transformations]
         self.steps += ["temperature"] if self.settings.supervised and self.settings.cross_entropy else []
         self.steps += ["fine"]
-        self.batches = self.step = self.waited = 0
+        self.batches = self.step = self.epochs = self.waited = 0  # epochs of the present step
         self.best_loss = float("inf")
         self._start()
         self.layer.to(job.device)
@@ -137,8 +137,10 @@ class PrototypeLearner(Learner):
             self.best_loss, self.waited = loss, 0
         else:
             self.waited += 1
-        if self.waited >= self.settings.step_patience and self.batches >= self.settings.warm_up:
-            self.step, self.waited, self.best_loss = self.step + 1, 0, float("inf")
+        self.epochs += 1
+        done = self.waited >= self.settings.step_patience or self.epochs == self.settings.step_epochs
+        if done and self.batches >= self.settings.warm_up:
+            self.step, self.epochs, self.waited, self.best_loss = self.step + 1, 0, 0, float("inf")
             self._take_step()
 
     def _restart_idle(self, counts: Tensor) -> None:
@@ -166,12 +168,12 @@ class PrototypeLearner(Learner):
 
     def state(self) -> dict[str, Any]:
         """Add where the curriculum stands."""
-        course = (self.step, self.waited, self.batches, self.best_loss)
+        course = (self.step, self.epochs, self.waited, self.batches, self.best_loss)
         return {**super().state(), "curriculum": course}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a stored state."""
-        self.step, self.waited, self.batches, self.best_loss = state["curriculum"]
+        self.step, self.epochs, self.waited, self.batches, self.best_loss = state["curriculum"]
         self._take_step()
         super().load(state)
 

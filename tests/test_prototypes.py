@@ -1,0 +1,303 @@
+"""Transformations by hand-worked cases, gradients, and prototypes recovered from sounds made of them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_training import PROTOCOL
+
+from beyond_spectrograms import training
+from beyond_spectrograms.classifiers import ClassifierError, build_network
+from beyond_spectrograms.learners import create_learner
+from beyond_spectrograms.params import Protocol, PrototypeSettings
+from beyond_spectrograms.prototypes.learning import PrototypeLearner
+from beyond_spectrograms.prototypes.model import PrototypeLayer, layer_of, measure
+from beyond_spectrograms.prototypes.starting import choose_starts
+from beyond_spectrograms.prototypes.transformations import filter_bands, shift_pitch, shift_positions
+from beyond_spectrograms.runs import Job, history_columns, read_history
+from beyond_spectrograms.scores import predict
+from beyond_spectrograms.training import train
+
+SETTINGS = PrototypeSettings(
+    supervised=True,
+    per_class=1,
+    frames=1,
+    offset=0.0,
+    scale=1.0,
+    transformations=["gain", "pitch", "filters"],
+    top_mel=2840.0,
+    cross_entropy=0.01,
+    tau=100.0,
+    tau_learning_rate=0.1,
+    weight_decay=1e-6,
+    step_patience=2,
+    step_epochs=None,
+    warm_up=0,
+    restart_share=0.02,
+)
+
+
+def protocol(epochs: int = 8, learning_rate: float = 0.01, **settings: object) -> Protocol:
+    mine = PrototypeSettings.model_validate(SETTINGS.model_dump() | settings)
+    recipe = {"classifier": "prototypes", "optimizer": "adamw", "standardize": False, "prototypes": mine}
+    return PROTOCOL.model_copy(update={**recipe, "epochs": epochs, "learning_rate": learning_rate})
+
+
+def peak(band: int, bands: int = 128) -> torch.Tensor:
+    """One spectrum [1 prototype, 1 frame, bands] with a triangle of three bands' width."""
+    return (1 - (torch.arange(bands) - band).abs() / 3).clamp(min=0)[None, None]
+
+
+def test_a_shift_of_nothing_is_the_identity() -> None:
+    spectra = torch.rand(3, 1, 128)
+    shifted = shift_pitch(spectra, torch.zeros(2, 3, 5), 2840.0)
+    torch.testing.assert_close(shifted, spectra.expand(2, 3, 5, 128), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("octaves", [1, -1])
+def test_a_peak_shifted_by_an_octave_lands_in_the_band_of_twice_or_half_its_frequency(octaves: int) -> None:
+    def band_of(hertz: float) -> float:
+        return float(2595 * np.log10(1 + hertz / 700) / 2840 * 127)
+
+    hertz = 700 * (10 ** (60 / 127 * 2840 / 2595) - 1)  # of band 60
+    shifted = shift_pitch(peak(60), torch.full((1, 1, 1), octaves * float(np.log(2))), 2840.0)
+    assert int(shifted.argmax()) == round(band_of(hertz * 2.0**octaves))
+    # 1342 mel are 1602 Hz; 3205 Hz are 1937 mel, 801 Hz are 860 mel
+    assert int(shifted.argmax()) == {1: 87, -1: 38}[octaves]
+
+
+def test_with_a_top_of_one_mel_bands_are_scaled_as_in_the_released_code() -> None:
+    shifted = shift_pitch(peak(40), torch.full((1, 1, 1), float(np.log(2))), 1.0)
+    assert int(shifted.argmax()) == 80
+    positions = shift_positions(torch.tensor(0.5), 128, 1.0)
+    torch.testing.assert_close(positions, torch.arange(128) * np.exp(-0.5), atol=0.05, rtol=0)
+
+
+def test_beyond_the_highest_band_its_value_is_held() -> None:
+    spectra = torch.linspace(0, 1, 128)[None, None]
+    shifted = shift_pitch(spectra, torch.full((1, 1, 1), -1.0), 1.0)
+    assert (shifted[..., 60:] == 1.0).all()
+
+
+def test_frames_are_shifted_each_by_its_own_amount_and_prototypes_of_many_frames_frame_by_frame() -> None:
+    spectra = torch.cat([peak(40), peak(60)], 1)  # two frames of one prototype
+    shifted = shift_pitch(spectra, torch.tensor([[[float(np.log(2)), 0.0]]]), 1.0)
+    assert shifted.argmax(3).tolist() == [[[80, 60]]]
+
+
+def test_filters_add_nothing_without_a_slope_and_a_line_beyond_the_cut_off() -> None:
+    assert (filter_bands(torch.tensor([0.0, 0.2, 0.0, -0.2]), 128) == 0).all()
+    high = filter_bands(torch.tensor([0.1, 0.0, 0.0, 0.0]), 129)
+    # softplus of sharpness 10 at 2 (1 - 0.5) = 1 is 1 to 5e-6, at 0 ln(2) / 10, at -1 5e-6
+    torch.testing.assert_close(
+        high[[0, 64, 128]], torch.tensor([0.0, 0.1 * float(np.log(2)) / 10, 0.1]), atol=1e-5, rtol=0
+    )
+    low = filter_bands(torch.tensor([0.0, 0.0, 0.1, 0.0]), 129)
+    torch.testing.assert_close(low, high.flip(0))
+    moved = filter_bands(torch.tensor([0.1, 0.25, 0.0, 0.0]), 129)
+    torch.testing.assert_close(moved[:97], high[32:], atol=1e-6, rtol=0)
+
+
+def layer_with(settings: PrototypeSettings, bands: int = 16) -> PrototypeLayer:
+    torch.manual_seed(0)
+    layer = PrototypeLayer(settings, bands, 2)
+    torch.nn.init.uniform_(layer.prototypes)
+    return layer
+
+
+def test_untrained_decoders_change_nothing() -> None:
+    layer = layer_with(SETTINGS)
+    spectra = layer.prototypes.transpose(1, 2)[None].expand(3, 2, 8, 16)
+    torch.testing.assert_close(layer.reconstruct(torch.rand(3, 16, 8)), spectra, atol=1e-5, rtol=0)
+
+
+def test_a_gain_adds_exactly_and_before_or_after_the_shift_is_the_same() -> None:
+    layer = layer_with(PrototypeSettings.model_validate(SETTINGS.model_dump() | {"transformations": ["gain", "pitch"]}))
+    assert layer.decoders is not None
+    with torch.no_grad():
+        layer.decoders.last_bias[1, 1, 0] = 0.3  # a pitch for the second prototype
+        plain = layer.reconstruct(torch.rand(3, 16, 8))
+        layer.decoders.last_bias[:, 0, 0] = torch.tensor([0.2, -0.1])
+        changed = layer.reconstruct(torch.rand(3, 16, 8))
+        gains = 0.5 * torch.tanh(torch.tensor([0.2, -0.1]))
+        torch.testing.assert_close(changed - plain, gains.view(1, 2, 1, 1).expand_as(changed), atol=1e-6, rtol=0)
+        shift = torch.full((1, 2, 1), 0.3)
+        spectra = layer.prototypes.transpose(1, 2)
+        first = shift_pitch(spectra + gains.view(2, 1, 1), shift, 2840.0)
+        torch.testing.assert_close(first, shift_pitch(spectra, shift, 2840.0) + gains.view(1, 2, 1, 1))
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    torch.manual_seed(0)
+    spectra = torch.rand(2, 3, 8, dtype=torch.float64, requires_grad=True)
+    shift = (0.6 * torch.rand(2, 2, 3, dtype=torch.float64) + 0.1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda *given: shift_pitch(*given, 2840.0), (spectra, shift))
+    assert torch.autograd.gradcheck(lambda *given: shift_pitch(*given, 1.0), (spectra[:, :1], shift))
+    settings = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda given: filter_bands(given, 8), (settings,))
+    layer = layer_with(SETTINGS).double()
+    assert layer.decoders is not None
+    torch.nn.init.normal_(layer.decoders.last, std=0.3)
+    windows = torch.rand(2, 16, 6, dtype=torch.float64)
+    weights = (layer.prototypes, layer.decoders.last, layer.decoders.ups[0], layer.tau)
+
+    def loss(*_: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(layer(windows), torch.tensor([0, 1]))
+
+    assert torch.autograd.gradcheck(loss, weights, fast_mode=True)
+
+
+def test_all_prototypes_at_once_give_what_each_gives_alone() -> None:
+    layer = layer_with(PrototypeSettings.model_validate(SETTINGS.model_dump() | {"per_class": 2, "frames": 3}))
+    assert layer.decoders is not None
+    torch.nn.init.normal_(layer.decoders.last, std=0.3)
+    windows = torch.rand(5, 16, 8)
+    together = layer.reconstruct(windows)
+    assert together.shape == (5, 4, 8, 16)
+    for index in range(4):
+        alone = PrototypeLayer(layer.settings.model_copy(update={"per_class": 1}), 16, 1)
+        alone.load_state_dict(
+            {
+                name: value[[index]] if name.startswith(("prototypes", "decoders", "class_of")) else value
+                for name, value in layer.state_dict().items()
+            }
+        )
+        torch.testing.assert_close(alone.reconstruct(windows)[:, 0], together[:, index], atol=1e-5, rtol=1e-5)
+
+
+def test_k_means_plus_plus_starts_far_apart_and_within_the_class() -> None:
+    torch.manual_seed(0)
+    proposals = torch.tensor([0.0, 0.0, 0.0, 9.0, 9.0])[:, None, None]
+    chosen = choose_starts(proposals, torch.tensor([0, 0, 0, 0, 1]), 2, None)
+    assert sorted(chosen.flatten().tolist()) == [0, 9]
+    of_class = choose_starts(proposals, torch.tensor([0, 0, 0, 1, 1]), 2, torch.tensor([1, 0]))
+    assert of_class.flatten().tolist() == [9, 0]
+
+
+def made_sounds(folder: Path, **changes: object) -> tuple[Job, torch.Tensor]:
+    """Sounds made from three known prototypes by gains and pitches that move over time: [120, 24 bands, 16 frames]."""
+    torch.manual_seed(1)
+    bands, frames = 24, 16
+    known = torch.stack([peak(band, bands)[0, 0] + 0.2 * peak(2 * band, bands)[0, 0] for band in (5, 8, 11)])
+    targets = np.arange(120) % 3
+    time = torch.linspace(0, 6.28, frames)
+    phases, depths = 6.28 * torch.rand(120, 1), torch.rand(2, 120, 1)
+    shift = 0.15 * depths[0] * torch.sin(time + phases)
+    gain = 0.2 * depths[1] * torch.cos(time + phases)
+    sounds = shift_pitch(known[targets][:, None], shift[None], 2840.0)[0] + gain[..., None]
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "features.npy", sounds.transpose(1, 2).numpy())
+    (folder / "index.json").write_text("{}")
+    parts = np.array(["train"] * 90 + ["validation"] * 15 + ["test"] * 15)
+    recipe = protocol(**changes)  # type: ignore[arg-type]
+    job = Job(folder, targets, parts, ("a", "b", "c"), None, recipe, recipe.epochs, 1, 0, "cpu", folder / "work")
+    return job, known
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_sounds_made_of_known_prototypes_and_transformations_give_these_back(tmp_path: Path, supervised: bool) -> None:
+    entropy = 0.01 if supervised else 0.0
+    job, known = made_sounds(
+        tmp_path, epochs=60, supervised=supervised, cross_entropy=entropy, transformations=["gain", "pitch"]
+    )
+    features = np.load(job.features / "features.npy")
+    torch.manual_seed(0)
+    learner = create_learner(job, features)
+    assert isinstance(learner, PrototypeLearner)
+    raw = learner.epoch()
+    for _ in range(59):
+        last = learner.epoch()
+    assert last[0][0] > 0.97
+    assert last[2][1] < 0.15 * raw[2][1]  # the error on sounds never trained on
+    # Gain and pitch are known up to a constant: prototypes are compared after the best of either.
+    found = learner.layer.prototypes.detach().transpose(1, 2)
+    shifts = torch.linspace(-0.3, 0.3, 121)
+    for place, name in enumerate(learner.layer.class_of.tolist()):
+        moved = shift_pitch(found[[place]], shifts[:, None, None], 2840.0)[:, 0, 0]
+        deviation = (moved - moved.mean(1, keepdim=True)) - (known[name] - known[name].mean())
+        assert deviation.square().mean(1).amin().sqrt() < 0.06
+
+
+def test_history_tells_error_and_step_and_the_run_ends_with_the_curriculum(tmp_path: Path) -> None:
+    job, _ = made_sounds(tmp_path, epochs=400, learning_rate=1e-12, tau_learning_rate=0.0, step_patience=1)
+    train(job)
+    history = read_history(job)
+    assert list(history[0])[-3:] == ["training_reconstruction_error", "validation_reconstruction_error", "step"]
+    assert list(history[0]) == ["fold", "seed", *history_columns(job.protocol)]
+    steps = [row["step"] for row in history]
+    assert sorted(set(steps)) == [0, 1, 2, 3, 4, 5]  # raw, three transformations, temperature, fine
+    assert steps == sorted(steps)
+    assert len(history) < 400
+
+
+def test_a_stopped_run_continues_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, _ = made_sounds(tmp_path, epochs=10, supervised=False, cross_entropy=0.0, step_patience=1, restart_share=0.9)
+    stopped = replace(job, work=tmp_path / "stopped")
+    train(job)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    save = training._save_checkpoint
+
+    def stop(mine: Job, state: training.State, mark: str) -> None:
+        save(mine, state, mark)
+        if len(state.course.history) == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_save_checkpoint", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped)
+    monkeypatch.setattr(training, "_save_checkpoint", save)
+    train(stopped)
+    assert read_history(job) == read_history(stopped)
+    results = [(each.work / f"{each.name}.safetensors").read_bytes() for each in (job, stopped)]
+    assert results[0] == results[1]
+
+
+def test_an_idle_prototype_restarts_as_a_copy_of_a_busy_one(tmp_path: Path) -> None:
+    job, _ = made_sounds(tmp_path, supervised=False, cross_entropy=0.0)
+    learner = create_learner(job, np.load(job.features / "features.npy"))
+    assert isinstance(learner, PrototypeLearner)
+    learner.epoch()
+    layer = learner.layer
+    assert layer.decoders is not None
+    with torch.no_grad():
+        layer.decoders.last[1] = 1.0
+        layer.prototypes[0] = 50.0
+    learner._restart_idle(torch.tensor([0, 90, 0]))
+    assert (layer.prototypes[0] - layer.prototypes[1]).abs().max() < 0.1
+    assert (layer.decoders.last[0] == 1.0).all()
+    moments = [learner.optimizer.state[layer.prototypes][name] for name in ("exp_avg", "exp_avg_sq")]  # type: ignore[union-attr]
+    assert all((moment[[0, 2]] == 0).all() for moment in moments)
+    assert all((moment[1] != 0).any() for moment in moments)
+
+
+def test_what_is_measured_is_the_best_prototypes_error_and_unsupervised_its_number() -> None:
+    for supervised in (True, False):
+        network = build_network(protocol(supervised=supervised, cross_entropy=0.0), 16, 8, 2, None)
+        torch.nn.init.uniform_(layer_of(network).prototypes)
+        windows = torch.rand(4, 16, 8)
+        errors = layer_of(network).errors(windows)
+        told = measure(network, windows)
+        assert torch.equal(told["reconstruction_error"], errors.amin(1))
+        assert ("cluster" in told) == (not supervised)
+        assert network(windows).argmax(1).tolist() == errors.argmin(1).tolist()
+
+
+def test_a_trained_file_predicts_as_its_network(tmp_path: Path) -> None:
+    job, _ = made_sounds(tmp_path, epochs=4)
+    train(job)
+    features, rows = np.load(job.features / "features.npy"), np.arange(105, 120)
+    told = predict(
+        job.work / f"{job.name}.safetensors", job.protocol, features,
+        rows=rows, classes=["a", "b", "c"], codebook_size=None, fold=1, seed=0, device="cpu",
+    )  # fmt: skip
+    assert told.measures["reconstruction_error"].shape == (15,)
+    assert (told.probabilities.argmax(1) == job.targets[rows]).mean() > 0.9
+
+
+def test_codes_are_refused(tmp_path: Path) -> None:
+    job, _ = made_sounds(tmp_path)
+    with pytest.raises(ClassifierError) as caught:
+        create_learner(replace(job, codebook_size=16), np.load(job.features / "features.npy"))
+    assert str(caught.value) == "prototypes reconstruct spectra or latents; the numbers of codes have no scale"
