@@ -15,8 +15,9 @@ class PrototypeSettings(Section):
     `offset` and `scale` bring features to about 0 to 1: (value + offset) / scale. `transformations` are learned in the
     order given here, but always applied in the paper's. `top_mel` is the mel of the highest band, for pitch (1: the
     released code's). `cross_entropy` is its weight in the loss, `tau` where the temperature starts. A step of the
-    curriculum waits `step_patience` epochs without a lower loss, `step_epochs` in all (None, the paper's: no limit), and
-    `warm_up` batches from the start; a prototype with less than `restart_share` of an even share of the windows starts anew (unsupervised).
+    curriculum ends after `step_patience` epochs without a lower loss or `step_epochs` in all (None, as in the paper: no
+    limit), none before `warm_up` batches. Without supervision a prototype with less than `restart_share` of an even
+    share of the windows starts anew.
     """
 
     supervised: bool

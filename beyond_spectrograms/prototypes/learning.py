@@ -1,7 +1,8 @@
 """How prototypes are learned: losses, the curriculum, restarts of idle prototypes.
 
 Loiseau et al., ISMIR 2022, sections 3.2 to 3.4, and the authors' released code (bd509c5c). Where the two differ params
-choose: the text goes a step on after 10 epochs without a lower training loss, the code after 40. Ours is `step_epochs`, a limit.
+choose: the text goes a step on after 10 epochs without a lower training loss, the code after 40. `step_epochs`, a
+limit, is ours.
 """
 
 from __future__ import annotations
