@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import REPOSITORY
 
+from beyond_spectrograms.classifiers import CLASSIFIERS
 from beyond_spectrograms.params import load_params, weights_of
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
@@ -16,12 +17,18 @@ from beyond_spectrograms.scores import predict
 from beyond_spectrograms.training import train
 
 PARAMS = load_params(REPOSITORY / "params.yaml")
-# All 26 x 8 would take minutes: what a protocol changes does not depend on which numbers, or which codes, come in.
+
+
+def takes_codes(protocol: str) -> bool:
+    return PARAMS.protocols[protocol].classifier in CLASSIFIERS
+
+
+# All of them would take minutes: what a protocol changes does not depend on which numbers, or which codes, come in.
 CASES = [
     (name, protocol)
     for name in PARAMS.representations
     for protocol in PARAMS.protocols
-    if protocol == "fair" or name in ("mel", "encodec_24khz_codes_6000bps")
+    if protocol == "fair" or name == "mel" or (name == "encodec_24khz_codes_6000bps" and takes_codes(protocol))
 ]
 
 

@@ -20,6 +20,7 @@ from beyond_spectrograms.runs import Job, history_columns, read_history
 from beyond_spectrograms.scores import predict
 from beyond_spectrograms.training import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SETTINGS = PrototypeSettings(
     supervised=True,
     per_class=1,
@@ -296,8 +297,12 @@ def test_a_trained_file_predicts_as_its_network(tmp_path: Path) -> None:
     assert (told.probabilities.argmax(1) == job.targets[rows]).mean() > 0.9
 
 
-def test_codes_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("classifier", ["prototypes", "kmeans"])
+def test_codes_are_refused(tmp_path: Path, classifier: str) -> None:
     job, _ = made_sounds(tmp_path)
+    coded = replace(job, codebook_size=16, protocol=job.protocol.model_copy(update={"classifier": classifier}))
     with pytest.raises(ClassifierError) as caught:
-        create_learner(replace(job, codebook_size=16), np.load(job.features / "features.npy"))
-    assert str(caught.value) == "prototypes reconstruct spectra or latents; the numbers of codes have no scale"
+        create_learner(coded, np.load(job.features / "features.npy"))
+    assert str(caught.value) == (
+        f"{classifier} needs spectra or latents: between the numbers of codes there is no distance"
+    )

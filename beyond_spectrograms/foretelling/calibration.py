@@ -58,7 +58,8 @@ def calibrate_grid(params: Params, representations: Iterable[str]) -> Calibratio
         by_record: dict[str, Encoded] = {}  # the trained and the untrained encoder of one kind take as long
         by_shape: dict[tuple[object, ...], Trained] = {}
         precision = choose_precision(params.training_precision, "cpu")
-        classifiers = {protocol.classifier: protocol for protocol in params.protocols.values()}
+        run = {*params.grid.protocols, *params.ablations.protocols}
+        classifiers = {protocol.classifier: protocol for name, protocol in params.protocols.items() if name in run}
         for name in representations:
             record = _runnable(params.representations[name])
             key = record.model_dump_json()

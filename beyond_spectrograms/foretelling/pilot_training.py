@@ -48,6 +48,9 @@ def pilot_training(job: Job, keep: Path | None = None) -> Pilot:
     for part, of_part in rows.items():
         parts[_spread(of_part, max(1, round(share * len(of_part))))] = part
     protocol = job.protocol.model_copy(update={"learning_rate": 1e-12, "patience": None})
+    if protocol.prototypes is not None:  # later steps of the curriculum take longer: one epoch of each
+        curriculum = protocol.prototypes.model_copy(update={"step_epochs": 1, "warm_up": 0})
+        protocol = protocol.model_copy(update={"prototypes": curriculum})
     with tempfile.TemporaryDirectory() as folder, quiet(), contextlib.redirect_stdout(io.StringIO()):
 
         def train(number: int, epochs: int) -> Job:

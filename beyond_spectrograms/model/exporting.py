@@ -47,7 +47,7 @@ def export_cell(
     return write_model(
         out,
         trained,
-        windows=params.windows,
+        windows=params.windows_of(dataset),
         name=representation,
         record=params.representations[representation],
         encoder_files=encoder_files,

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+
+from beyond_spectrograms.classifiers import ClassifierError
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.runs import Job
+
+
+def refuse_codes(job: Job) -> None:
+    """Stop where windows hold a codec's codes, between which there is no distance.
+
+    Raises:
+        ClassifierError: they do.
+    """
+    if job.codebook_size is not None:
+        raise ClassifierError(
+            f"{job.protocol.classifier} needs spectra or latents: between the numbers of codes there is no distance"
+        )
 
 
 def name_clusters(clusters: Tensor, targets: Tensor, count: int, classes: int) -> Tensor:

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.learners import Learner, Outcome
-from beyond_spectrograms.prototypes.clusters import best_by_class, name_clusters
+from beyond_spectrograms.prototypes.clusters import best_by_class, name_clusters, refuse_codes
 
 if TYPE_CHECKING:
     from beyond_spectrograms.epochs import Part
     from beyond_spectrograms.params import Protocol
+    from beyond_spectrograms.representations.base import Features
+    from beyond_spectrograms.runs import Job
 
 STARTS = 10  # of K-means, from other centres each; the best is kept
 
@@ -58,6 +60,10 @@ def measure(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:
 
 class KMeansLearner(Learner):
     """Finds the centres anew in each epoch, from the run's own random state; the loss is the nearest centre's error."""
+
+    def __init__(self, job: Job, features: Features) -> None:
+        refuse_codes(job)
+        super().__init__(job, features)
 
     def _make_optimizer(self) -> None:
         return None

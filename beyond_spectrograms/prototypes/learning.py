@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers import ClassifierError
 from beyond_spectrograms.learners import Learner, Outcome
-from beyond_spectrograms.prototypes.clusters import best_by_class, name_clusters
+from beyond_spectrograms.prototypes.clusters import best_by_class, name_clusters, refuse_codes
 from beyond_spectrograms.prototypes.model import layer_of
 from beyond_spectrograms.prototypes.starting import choose_starts
 
@@ -41,8 +40,7 @@ class PrototypeLearner(Learner):
 
     def __init__(self, job: Job, features: Features) -> None:
         assert job.protocol.prototypes is not None  # params.Protocol sees to it
-        if job.codebook_size is not None:
-            raise ClassifierError("prototypes reconstruct spectra or latents; the numbers of codes have no scale")
+        refuse_codes(job)
         self.settings = job.protocol.prototypes
         super().__init__(job, features)
         self.layer = layer_of(self.network)
