@@ -35,8 +35,8 @@ def tabulate_ablation(dataset: str, representation: str, scores: Mapping[str, Ma
     columns: dict[str, Show] = {"protocol": text("protocol"), "runs": text("runs")}
     columns |= {title: _spread(name, digits) for name, (title, _, digits) in MEASURES.items()}
     notes = [
-        "Mean over runs (lowest to highest run). The error is on the prototypes' scale, that of kmeans on the features' "
-        "own: compare it among prototypes alone."
+        "Mean over runs (lowest to highest run). The error is on the prototypes' scale, that of kmeans on the "
+        "features' own: compare it among prototypes alone."
     ]
     return Table(f"{dataset}, {representation}: prototypes", rows, columns, notes)
 
