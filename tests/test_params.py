@@ -94,7 +94,8 @@ def test_a_folder_of_your_own_is_one_short_record(repository: Path) -> None:
         (
             "protocols/fair/",
             "protocols.fair. Known keys: classifier, split, standardize, shuffle_labels, class_weights, optimizer, "
-            "learning_rate, batch_size, shuffle_each_epoch, epochs, patience, dropout_at_evaluation, select, seeds.",
+            "learning_rate, batch_size, shuffle_each_epoch, epochs, patience, dropout_at_evaluation, select, seeds, "
+            "prototypes.",
         ),
     ],
 )
@@ -136,7 +137,8 @@ def test_a_missing_key_is_named(changes: dict[str, Any], message: str) -> None:
         ({"protocols/fair/shuffle_labels": 1}, "protocols.fair.shuffle_labels: Input should be a valid boolean, not 1"),
         (
             {"protocols/fair/classifier": "linear"},
-            "protocols.fair.classifier: Input should be 'conv1d', 'conv2d', 'mean_linear' or 'kmeans', not 'linear'",
+            "protocols.fair.classifier: Input should be 'conv1d', 'conv2d', 'mean_linear', 'kmeans' or 'prototypes', not "
+            "'linear'",
         ),
         (
             {"protocols/fair/select": "best_test_accuracy"},
