@@ -137,8 +137,8 @@ def test_a_missing_key_is_named(changes: dict[str, Any], message: str) -> None:
         ({"protocols/fair/shuffle_labels": 1}, "protocols.fair.shuffle_labels: Input should be a valid boolean, not 1"),
         (
             {"protocols/fair/classifier": "linear"},
-            "protocols.fair.classifier: Input should be 'conv1d', 'conv2d', 'mean_linear', 'kmeans' or 'prototypes', not "
-            "'linear'",
+            "protocols.fair.classifier: Input should be 'conv1d', 'conv2d', 'mean_linear', 'kmeans' or 'prototypes', "
+            "not 'linear'",
         ),
         (
             {"protocols/fair/select": "best_test_accuracy"},
@@ -200,7 +200,13 @@ def test_a_number_that_yaml_reads_as_text_is_refused_with_the_way_to_write_it(re
     assert str(caught.value) == "\n".join(
         f"changed.yaml: protocols.{name}.learning_rate: Input should be a valid number, not '1e-3' "
         "(YAML reads that as text: write 0.001 or 1.0e-3)"
-        for name in ("fair", "mean_linear", "shuffled_labels")  # which take it from fair
+        for name in (
+            "fair",
+            "mean_linear",
+            "shuffled_labels",
+            "kmeans",
+            "conv1d_beside_prototypes",
+        )  # take it from fair
     )
 
 
