@@ -28,7 +28,9 @@ CASES = [
     (name, protocol)
     for name in PARAMS.representations
     for protocol in PARAMS.protocols
-    if protocol == "fair" or name == "mel" or (name == "encodec_24khz_codes_6000bps" and takes_codes(protocol))
+    if (protocol == "prototypes" if name in PARAMS.prototypes.representations else protocol == "fair")
+    or name == "mel"
+    or (name == "encodec_24khz_codes_6000bps" and takes_codes(protocol))
 ]
 
 

@@ -205,7 +205,7 @@ def test_a_number_that_yaml_reads_as_text_is_refused_with_the_way_to_write_it(re
             "mean_linear",
             "shuffled_labels",
             "kmeans",
-            "conv1d_beside_prototypes",
+            "conv2d_beside_prototypes",
         )  # take it from fair
     )
 
