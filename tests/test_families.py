@@ -14,6 +14,7 @@ from test_training import PROTOCOL
 
 from beyond_spectrograms import training
 from beyond_spectrograms.classifiers import CLASSIFIERS, family_of
+from beyond_spectrograms.params import protocols
 from beyond_spectrograms.prototypes import FAMILIES
 from beyond_spectrograms.prototypes.clusters import best_by_class, name_clusters
 from beyond_spectrograms.runs import Job, history_columns, read_history
@@ -32,6 +33,10 @@ def job(tmp_path: Path) -> Job:
     parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
     recipe = PROTOCOL.model_copy(update={"classifier": "kmeans", "epochs": 3, "standardize": False})
     return Job(folder, targets, parts, ("a", "b", "c"), None, recipe, 3, 1, 0, "cpu", tmp_path / "work")
+
+
+def test_params_know_which_classifiers_have_code_of_their_own() -> None:
+    assert set(protocols.FAMILIES) == set(FAMILIES)
 
 
 def test_the_paper_s_classifiers_have_no_family() -> None:

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
         ),
         (
             {"grid/datasets": ["esc10", "esc100"]},
-            "grid.datasets: 'esc100' is not defined. Choose from demo, esc10, esc50, gtzan_music_speech, gtzan_genres.",
+            "grid.datasets: 'esc100' is not defined. Choose from demo, esc10, esc50, fsdd_speakers, fsdd_digits, "
+            "gtzan_music_speech, gtzan_genres.",
         ),
         (
             {"grid/representations": ["mell"]},
@@ -167,8 +168,29 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
         ),
         (
             {"protocols/fair/classifier": "kmeans"},
-            "grid.protocols: 'fair' has the classifier kmeans, on whose code no stage of dvc.yaml depends. Take it "
-            "out, and run its stages by hand: python -m stages.train <dataset> <representation> fair",
+            "grid.protocols: 'fair' has the classifier kmeans, on whose code only the stages of prototypes.protocols "
+            "depend. Put it there",
+        ),
+        (
+            {"ablations/protocols": ["fair", "prototypes"]},
+            "ablations.protocols: 'prototypes' has the classifier prototypes, on whose code only the stages of "
+            "prototypes.protocols depend. Put it there",
+        ),
+        (
+            {"protocols/kmeans/class_weights": "balanced"},
+            "protocols.kmeans: class_weights balanced: the loss of kmeans has none",
+        ),
+        (
+            {"protocols/fair/optimizer": "adamw"},
+            "protocols.fair: optimizer adamw belongs to classifier: prototypes, and only there",
+        ),
+        (
+            {"protocols/prototypes/prototypes": DELETED},
+            "protocols.prototypes: prototypes belongs to classifier: prototypes, and only there",
+        ),
+        (
+            {"prototypes/further_datasets": []},
+            "prototypes.further_datasets: none; of prototypes.datasets fsdd_speakers are not in grid.datasets",
         ),
         (
             {"splits/window_2": {"kind": "source"}},

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from beyond_spectrograms.prototypes import FAMILIES
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = "beyond_spectrograms"
+FAMILIES_FOLDER = ROOT / PACKAGE / "prototypes"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # How files are written, how progress is shown, how errors are printed and what a run is foretold to cost changes no
 # result; params are tracked by value, entry by entry.
@@ -86,9 +89,22 @@ def test_every_module_a_stage_runs_is_its_dependency(stage: str) -> None:
     assert f"stages/{module_of(stage)}.py" in declared
 
 
+def test_stages_of_prototypes_depend_on_all_that_their_families_run() -> None:
+    code = {path for family in FAMILIES.values() for path in family.code}
+    expected = {str(path.relative_to(ROOT)) for path in code}
+    for family in FAMILIES.values():
+        run = {path for each in family.code for path in closure(each) if path.parent == FAMILIES_FOLDER}
+        assert run == set(family.code)
+    for stage in ("train_prototypes", "evaluate_prototypes"):
+        declared = {name for name in STAGES[stage]["deps"] if (ROOT / name).parent == FAMILIES_FOLDER}
+        assert declared == expected
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_no_stage_depends_on_a_module_it_does_not_run(stage: str) -> None:
     needed = {str(path.relative_to(ROOT)) for path in closure(ROOT / "stages" / f"{module_of(stage)}.py")}
+    if stage in ("train_prototypes", "evaluate_prototypes"):  # these find their families by name
+        needed |= {str(path.relative_to(ROOT)) for family in FAMILIES.values() for path in family.code}
     code = {name for name in STAGES[stage]["deps"] if name.endswith(".py")}
     assert code - needed == set()
 

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError, model_validator
 
 from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, WeightsRecord, Windows
-from beyond_spectrograms.params.protocols import Audit, Claims, CostSettings, Protocol, Statistics
+from beyond_spectrograms.params.protocols import FAMILIES, Audit, Claims, CostSettings, Protocol, Statistics
 from beyond_spectrograms.params.representations import Encodec, Hear, Mel, Representation, SoundStream, weights_of
 from beyond_spectrograms.params.sections import Name, ParamsError, Section
 
@@ -128,14 +128,14 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _families_stand_alone(self) -> Params:
-        # No stage of dvc.yaml depends on a family's code: its results would stand as fresh after an edit of it.
+        # No other stage depends on a family's code: its results would stand as fresh after an edit of it.
         for where, names in (("grid", self.grid.protocols), ("ablations", self.ablations.protocols)):
-            if own := [name for name in names if self.protocols[name].classifier == "kmeans"]:
-                raise ValueError(
-                    f"{where}.protocols: {own[0]!r} has the classifier kmeans, on whose code no stage of dvc.yaml "
-                    "depends. Take it out, and run its stages by hand: python -m stages.train <dataset> "
-                    f"<representation> {own[0]}"
-                )
+            for name in names:
+                if (classifier := self.protocols[name].classifier) in FAMILIES:
+                    raise ValueError(
+                        f"{where}.protocols: {name!r} has the classifier {classifier}, on whose code only the stages "
+                        "of prototypes.protocols depend. Put it there"
+                    )
         return self
 
 

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.sections import Name, Positive, Real, Section, Seed
 
+FAMILIES = ("kmeans", "prototypes")  # classifiers with code and losses of their own (classifiers.family_of)
+
 
 class PrototypeSettings(Section):
     """Prototypes that can be heard: how many, of what, learned how (beyond_spectrograms/prototypes).
@@ -73,6 +75,8 @@ class Protocol(Section):
             raise ValueError("prototypes belongs to classifier: prototypes, and only there")
         if (self.classifier == "prototypes") != (self.optimizer == "adamw"):
             raise ValueError("optimizer adamw belongs to classifier: prototypes, and only there")
+        if self.classifier in FAMILIES and self.class_weights != "none":
+            raise ValueError(f"class_weights {self.class_weights}: the loss of {self.classifier} has none")
         if self.patience is not None and self.select == "last":
             raise ValueError("patience needs select: best_validation_loss")
         if len(set(self.seeds)) < len(self.seeds):

@@ -5,9 +5,17 @@ from pathlib import Path
 from beyond_spectrograms.classifiers import Family
 from beyond_spectrograms.prototypes import kmeans, learning, model
 
-_CODE = tuple(sorted(Path(__file__).parent.glob("*.py")))
+
+def _code(*names: str) -> tuple[Path, ...]:
+    return tuple(Path(__file__).with_name(f"{name}.py") for name in names)
+
 
 FAMILIES = {
-    "kmeans": Family(kmeans.build, kmeans.KMeansLearner, kmeans.measure, _CODE),
-    "prototypes": Family(model.build, learning.PrototypeLearner, model.measure, _CODE),
+    "kmeans": Family(kmeans.build, kmeans.KMeansLearner, kmeans.measure, _code("clusters", "kmeans")),
+    "prototypes": Family(
+        model.build,
+        learning.PrototypeLearner,
+        model.measure,
+        _code("clusters", "learning", "model", "networks", "starting", "transformations"),
+    ),
 }
