@@ -10,27 +10,56 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.lock import read_lock
-from beyond_spectrograms.params import load_params, weights_of
+from beyond_spectrograms.params import Params, load_params, weights_of
 
 SCORES = Path("metrics/scores")
 
 
-def stages_of(dataset: str, representation: str, protocol: str, suffix: str = "") -> list[str]:
-    """Name the stages between a sound and the scores of a cell, in order; those of an ablation end in `suffix`."""
+@dataclass(frozen=True)
+class Suffixes:
+    """How names of stages end that are none of the grid's: of its data sets, its representations, its cells."""
+
+    dataset: str = ""
+    representation: str = ""
+    cell: str = ""
+
+
+def stages_of(dataset: str, representation: str, protocol: str, ends: Suffixes) -> list[str]:
+    """Name the stages between a sound and the scores of a cell, in order."""
     return [
-        f"download@{dataset}",
-        f"resample@{dataset}",
-        f"split@{dataset}",
-        f"download_weights{suffix}@{representation}",
-        f"featurize{suffix}@{dataset}-{representation}",
-        f"train{suffix}@{dataset}-{representation}-{protocol}",
-        f"evaluate{suffix}@{dataset}-{representation}-{protocol}",
+        f"download{ends.dataset}@{dataset}",
+        f"resample{ends.dataset}@{dataset}",
+        f"split{ends.dataset}@{dataset}",
+        f"download_weights{ends.representation}@{representation}",
+        f"featurize{ends.representation}@{dataset}-{representation}",
+        f"train{ends.cell}@{dataset}-{representation}-{protocol}",
+        f"evaluate{ends.cell}@{dataset}-{representation}-{protocol}",
     ]
+
+
+def ways_of(params: Params) -> dict[tuple[str, str, str], list[str]]:
+    """Name the stages of every cell of the grid, the ablations and the prototypes."""
+    ways = {
+        (dataset, name, protocol): stages_of(dataset, name, protocol, Suffixes("", suffix, suffix))
+        for product, suffix in ((params.grid, ""), (params.ablations, "_ablation"))
+        for dataset in params.grid.datasets
+        for name in product.representations
+        for protocol in product.protocols
+    }
+    cells = params.prototypes
+    for dataset in cells.datasets:
+        of_dataset = "_prototypes" if dataset in cells.further_datasets else ""
+        for suffix, protocols in (("_prototypes", cells.protocols), ("_baselines", cells.baselines)):
+            ends = Suffixes(of_dataset, "_prototypes", suffix)
+            for name in cells.representations:
+                ways |= {(dataset, name, protocol): stages_of(dataset, name, protocol, ends) for protocol in protocols}
+    return ways
 
 
 def stale_results(scores: Path = SCORES) -> tuple[dict[str, str], int]:
@@ -41,17 +70,15 @@ def stale_results(scores: Path = SCORES) -> tuple[dict[str, str], int]:
     """
     params = load_params()
     cells = {path: (path.parent.name, *path.stem.rsplit("-", 1)) for path in sorted(scores.glob("*/*.json"))}
-    ways = {
-        (dataset, name, protocol): stages_of(dataset, name, protocol, suffix)
-        for product, suffix in ((params.grid, ""), (params.ablations, "_ablation"))
-        for dataset in params.grid.datasets
-        for name in product.representations
-        for protocol in product.protocols
-    }
+    ways = ways_of(params)
     judged = {path: ways[cell] for path, cell in cells.items() if cell in ways}
     changed = changed_stages(sorted({way[-1] for way in judged.values()})) if judged else {}
     for name, representation in params.representations.items():
-        for stage in (f"download_weights@{name}", f"download_weights_ablation@{name}"):
+        for stage in (
+            f"download_weights@{name}",
+            f"download_weights_ablation@{name}",
+            f"download_weights_prototypes@{name}",
+        ):
             if not weights_of(representation) and changed.get(stage) == ["weights"]:
                 del changed[stage]  # it tracks all records of weights, and this one needs none
     stale = {}

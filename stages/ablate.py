@@ -20,9 +20,11 @@ def main() -> None:
         folder = Path("metrics/scores", dataset)
         scores = {
             protocol: json.loads((folder / f"{representation}-{protocol}.json").read_text(encoding="utf-8"))
-            for protocol in params.prototypes.protocols
+            for protocol in (*params.prototypes.protocols, *params.prototypes.baselines)
         }
-        table = tabulate_ablation(dataset, representation, scores)
+        recipes = {name: recipe.prototypes for name, recipe in params.protocols.items()}
+        scales = {name: settings.scale for name, settings in recipes.items() if settings is not None}
+        table = tabulate_ablation(dataset, representation, scores, scales)
         place = Path("metrics/prototypes", dataset, representation)
         write_text(place.with_suffix(".csv"), to_csv(table.rows, list(table.rows[0])))
         write_text(place.with_suffix(".md"), to_markdown(table))

@@ -137,8 +137,8 @@ def test_a_missing_key_is_named(changes: dict[str, Any], message: str) -> None:
         ({"protocols/fair/shuffle_labels": 1}, "protocols.fair.shuffle_labels: Input should be a valid boolean, not 1"),
         (
             {"protocols/fair/classifier": "linear"},
-            "protocols.fair.classifier: Input should be 'conv1d', 'conv2d', 'mean_linear', 'kmeans' or 'prototypes', "
-            "not 'linear'",
+            "protocols.fair.classifier: Input should be 'conv1d', 'conv2d', 'mean_linear', 'kmeans', 'prototypes', "
+            "'apnet', 'apnet_kmeans', 'autoencoder_kmeans' or 'temporal_cnn', not 'linear'",
         ),
         (
             {"protocols/fair/select": "best_test_accuracy"},

@@ -178,7 +178,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
         ),
         (
             {"protocols/kmeans/class_weights": "balanced"},
-            "protocols.kmeans: class_weights balanced: the loss of kmeans has none",
+            "protocols.kmeans: class_weights balanced is not for kmeans",
         ),
         (
             {"protocols/fair/optimizer": "adamw"},
@@ -187,6 +187,21 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
         (
             {"protocols/prototypes/prototypes": DELETED},
             "protocols.prototypes: prototypes belongs to classifier: prototypes, and only there",
+        ),
+        (
+            {"prototypes/baselines": ["apnet", "kmeans"]},
+            "prototypes.baselines: 'kmeans' has the classifier kmeans, on whose code only the stages of "
+            "prototypes.protocols depend. Put it there",
+        ),
+        (
+            {"prototypes/heard": ["kmeans"]},
+            "prototypes.heard: 'kmeans' has no spectra to play: that takes classifier: prototypes and standardize: "
+            "false",
+        ),
+        (
+            {"protocols/clusters/standardize": True},
+            "prototypes.heard: 'clusters' has no spectra to play: that takes classifier: prototypes and standardize: "
+            "false",
         ),
         (
             {"prototypes/further_datasets": []},

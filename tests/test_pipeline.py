@@ -58,6 +58,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {
             "grid": {"datasets": ["demo"], "representations": ["mel", "log_mel_2048"], "protocols": ["fair"]},
             "ablations": {"representations": [], "protocols": []},
+            "prototypes.datasets": [],
+            "prototypes.further_datasets": [],
             "costs": {"clips": 2, "rounds": 1, "seed": 0},
             "protocols.fair.seeds": [0],
             "demo": {"representations": ["mel"], "protocols": ["fair"]},
@@ -219,5 +221,5 @@ def test_bad_params_stop_the_first_stage_with_one_line(project: Path) -> None:
     assert printed == (
         "params.yaml: unknown key 'optimiser' in protocols.fair. Known keys: classifier, split, standardize, "
         "shuffle_labels, class_weights, optimizer, learning_rate, batch_size, shuffle_each_epoch, epochs, patience, "
-        "dropout_at_evaluation, select, seeds.\n"
+        "dropout_at_evaluation, select, seeds, prototypes.\n"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from beyond_spectrograms.params.protocols import FAMILIES as PLACES
 from beyond_spectrograms.prototypes import FAMILIES
 
 ROOT = Path(__file__).parent.parent
@@ -66,7 +67,7 @@ def module_of(stage: str) -> str:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_runs_the_module_of_its_name(stage: str) -> None:
     assert STAGES[stage]["cmd"].startswith("python -m stages.")
-    assert re.sub("_(ablation|demo|prototypes)$", "", stage) == module_of(stage)
+    assert re.sub("_(ablation|baselines|demo|prototypes)$", "", stage) == module_of(stage)
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.endswith("_ablation")])
@@ -89,22 +90,34 @@ def test_every_module_a_stage_runs_is_its_dependency(stage: str) -> None:
     assert f"stages/{module_of(stage)}.py" in declared
 
 
-def test_stages_of_prototypes_depend_on_all_that_their_families_run() -> None:
-    code = {path for family in FAMILIES.values() for path in family.code}
-    expected = {str(path.relative_to(ROOT)) for path in code}
+def code_of_families(stage: str) -> set[str]:
+    """Name the files of the families that a stage finds by name: those whose place is the stage's."""
+    if stage.split("_", maxsplit=1)[0] not in ("train", "evaluate"):
+        return set()
+    place = f"prototypes.{'protocols' if stage.endswith('_prototypes') else stage.rsplit('_', maxsplit=1)[-1]}"
+    mine = [FAMILIES[name] for name, where in PLACES.items() if where == place]
+    return {str(path.relative_to(ROOT)) for family in mine for path in family.code}
+
+
+def test_a_family_names_all_files_that_decide_its_results() -> None:
     for family in FAMILIES.values():
         run = {path for each in family.code for path in closure(each) if path.parent == FAMILIES_FOLDER}
         assert run == set(family.code)
-    for stage in ("train_prototypes", "evaluate_prototypes"):
-        declared = {name for name in STAGES[stage]["deps"] if (ROOT / name).parent == FAMILIES_FOLDER}
-        assert declared == expected
+
+
+@pytest.mark.parametrize(
+    "stage", ["train_prototypes", "train_baselines", "evaluate_prototypes", "evaluate_baselines", "train", "evaluate"]
+)
+def test_stages_depend_on_the_families_that_may_stand_there_and_on_no_other(stage: str) -> None:
+    declared = {name for name in STAGES[stage]["deps"] if (ROOT / name).parent == FAMILIES_FOLDER}
+    assert declared == code_of_families(stage)
+    assert bool(declared) == ("_" in stage)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_no_stage_depends_on_a_module_it_does_not_run(stage: str) -> None:
     needed = {str(path.relative_to(ROOT)) for path in closure(ROOT / "stages" / f"{module_of(stage)}.py")}
-    if stage in ("train_prototypes", "evaluate_prototypes"):  # these find their families by name
-        needed |= {str(path.relative_to(ROOT)) for family in FAMILIES.values() for path in family.code}
+    needed |= code_of_families(stage)
     code = {name for name in STAGES[stage]["deps"] if name.endswith(".py")}
     assert code - needed == set()
 

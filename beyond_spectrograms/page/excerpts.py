@@ -34,6 +34,13 @@ class Licence:
     attribution: str
 
 
+FSDD = Licence(
+    "CC BY-SA 4.0",
+    "Free Spoken Digit Dataset v1.0.10, Z. Jackson and its contributors, "
+    "https://github.com/Jakobovski/free-spoken-digit-dataset. Here: resampled, cut to one window, at another level; "
+    "the excerpts are under the same licence.",
+)
+
 # Data sets whose licence lets excerpts be passed on. Of all others nothing is heard: GTZAN has no licence, ESC-50's is
 # for non-commercial use.
 PERMITTED = {
@@ -44,6 +51,8 @@ PERMITTED = {
         "10.1145/2733373.2806390, from recordings of freesound.org: the second number of a clip's name is the "
         "recording's there, and the data set's README names its author. Here: at 16 kHz, cut to one window.",
     ),
+    "fsdd_speakers": FSDD,
+    "fsdd_digits": FSDD,
 }
 
 

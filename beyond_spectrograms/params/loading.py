@@ -34,9 +34,15 @@ class Grid(Product):
 
 
 class PrototypeCells(Grid):
-    """The cells of the prototypes and what they are compared with."""
+    """The cells of the prototypes and what they are compared with.
 
-    further_datasets: list[Name]  # of these data sets the ones that the grid has not: they have stages of their own
+    `baselines` are further protocols and `further_datasets` those of the data sets that the grid has not: they have
+    stages of their own. `heard` are the protocols whose prototypes are played.
+    """
+
+    baselines: list[Name]
+    further_datasets: list[Name]
+    heard: list[Name]
 
 
 class Run(Section):
@@ -89,6 +95,8 @@ class Params(Section):
             ("prototypes.further_datasets", self.prototypes.further_datasets, self.prototypes.datasets),
             ("prototypes.representations", self.prototypes.representations, self.representations),
             ("prototypes.protocols", self.prototypes.protocols, self.protocols),
+            ("prototypes.baselines", self.prototypes.baselines, self.protocols),
+            ("prototypes.heard", self.prototypes.heard, self.prototypes.protocols),
             ("claims.baselines", self.claims.baselines, self.representations),
             ("claims.ladder", self.claims.ladder, self.protocols),
             ("demo.representations", self.demo.representations, self.representations),
@@ -128,14 +136,29 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _families_stand_alone(self) -> Params:
-        # No other stage depends on a family's code: its results would stand as fresh after an edit of it.
-        for where, names in (("grid", self.grid.protocols), ("ablations", self.ablations.protocols)):
+        for where, names in (
+            ("grid.protocols", self.grid.protocols),
+            ("ablations.protocols", self.ablations.protocols),
+            ("prototypes.protocols", self.prototypes.protocols),
+            ("prototypes.baselines", self.prototypes.baselines),
+        ):
             for name in names:
-                if (classifier := self.protocols[name].classifier) in FAMILIES:
+                classifier = self.protocols[name].classifier
+                if (place := FAMILIES.get(classifier, where)) != where:
                     raise ValueError(
-                        f"{where}.protocols: {name!r} has the classifier {classifier}, on whose code only the stages "
-                        "of prototypes.protocols depend. Put it there"
+                        f"{where}: {name!r} has the classifier {classifier}, on whose code only the stages of {place} "
+                        "depend. Put it there"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _heard_have_spectra(self) -> Params:
+        for name in self.prototypes.heard:
+            if self.protocols[name].classifier != "prototypes" or self.protocols[name].standardize:
+                raise ValueError(
+                    f"prototypes.heard: {name!r} has no spectra to play: that takes classifier: prototypes and "
+                    "standardize: false"
+                )
         return self
 
 

@@ -8,7 +8,16 @@ from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.sections import Name, Positive, Real, Section, Seed
 
-FAMILIES = ("kmeans", "prototypes")  # classifiers with code and losses of their own (classifiers.family_of)
+# Classifiers with code and losses of their own (classifiers.family_of), and where alone they may stand: no other stages
+# depend on that code, and their results would stand as fresh after an edit of it.
+FAMILIES = {
+    "kmeans": "prototypes.protocols",
+    "prototypes": "prototypes.protocols",
+    "apnet": "prototypes.baselines",
+    "apnet_kmeans": "prototypes.baselines",
+    "autoencoder_kmeans": "prototypes.baselines",
+    "temporal_cnn": "prototypes.baselines",
+}
 
 
 class PrototypeSettings(Section):
@@ -53,7 +62,17 @@ class Protocol(Section):
     `class_weights`: balanced = the loss of a window counts the less, the more training windows its class has.
     """
 
-    classifier: Literal["conv1d", "conv2d", "mean_linear", "kmeans", "prototypes"]
+    classifier: Literal[
+        "conv1d",
+        "conv2d",
+        "mean_linear",
+        "kmeans",
+        "prototypes",
+        "apnet",
+        "apnet_kmeans",
+        "autoencoder_kmeans",
+        "temporal_cnn",
+    ]
     split: str
     standardize: bool
     shuffle_labels: bool
@@ -76,7 +95,7 @@ class Protocol(Section):
         if (self.classifier == "prototypes") != (self.optimizer == "adamw"):
             raise ValueError("optimizer adamw belongs to classifier: prototypes, and only there")
         if self.classifier in FAMILIES and self.class_weights != "none":
-            raise ValueError(f"class_weights {self.class_weights}: the loss of {self.classifier} has none")
+            raise ValueError(f"class_weights {self.class_weights} is not for {self.classifier}")
         if self.patience is not None and self.select == "last":
             raise ValueError("patience needs select: best_validation_loss")
         if len(set(self.seeds)) < len(self.seeds):

@@ -3,7 +3,10 @@
 from pathlib import Path
 
 from beyond_spectrograms.classifiers import Family
-from beyond_spectrograms.prototypes import kmeans, learning, model
+from beyond_spectrograms.learners import Learner
+from beyond_spectrograms.prototypes import apnet, autoencoder, kmeans, learning, model, reconstructing, temporal
+
+RECONSTRUCTING = ("clusters", "reconstructing")
 
 
 def _code(*names: str) -> tuple[Path, ...]:
@@ -18,4 +21,20 @@ FAMILIES = {
         model.measure,
         _code("clusters", "learning", "model", "networks", "starting", "transformations"),
     ),
+    "apnet": Family(
+        apnet.build, reconstructing.ReconstructingLearner, reconstructing.measure, _code("apnet", *RECONSTRUCTING)
+    ),
+    "apnet_kmeans": Family(
+        apnet.build_clustered,
+        reconstructing.ReconstructingLearner,
+        reconstructing.measure,
+        _code("apnet", *RECONSTRUCTING),
+    ),
+    "autoencoder_kmeans": Family(
+        autoencoder.build,
+        reconstructing.ReconstructingLearner,
+        reconstructing.measure,
+        _code("autoencoder", *RECONSTRUCTING),
+    ),
+    "temporal_cnn": Family(temporal.build, Learner, temporal.measure, _code("temporal")),
 }

@@ -1,0 +1,89 @@
+"""APNet: an autoencoder whose latents are classified by how similar they are to latent prototypes; a baseline.
+
+Zinemanas et al., "An Interpretable Deep Learning Model for Automatic Sound Classification", Electronics 10 (7), 2021:
+three convolutions of 5 x 5 with leaky ReLU and two poolings, whose places the decoder unpools to; similarity
+exp(-distance) for each row of frequencies, weighted over frequency for each prototype; a linear layer. The weights of
+the losses stand as 2 : 1 : 1, as theirs (10 : 5 : 5) and those of Loiseau et al.'s code (bd509c5c). Ours: distances are
+means over channels and frames and not sums, which exp would bring to 0; 16 channels, for two cores within an hour.
+
+With K-means on the similarities (Loiseau et al., ISMIR 2022, section 4) it clusters, yet was trained with labels.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from beyond_spectrograms.classifiers import ClassifierError
+from beyond_spectrograms.prototypes.reconstructing import ReconstructingLayer
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import Protocol
+
+CHANNELS = 16
+PER_CLASS = 3  # prototypes; the released code has 100 for 33 classes
+PROTOTYPE_LOSS, RECONSTRUCTION_LOSS = 0.5, 0.5  # weights beside the cross-entropy's 1
+
+
+class APNetLayer(ReconstructingLayer):
+    """Autoencoder, prototypes [prototypes, channels, rows, columns] in its latents, and the classifier behind."""
+
+    def __init__(self, bands: int, frames: int, classes: int, *, clusters: bool) -> None:
+        count = PER_CLASS * classes
+        super().__init__(classes, count if clusters else 0)
+        self.first, self.second, self.third = (
+            nn.Conv2d(before, CHANNELS, 5, padding=2) for before in (1, CHANNELS, CHANNELS)
+        )
+        self.back = nn.ModuleList(
+            nn.ConvTranspose2d(CHANNELS, after, 5, padding=2) for after in (CHANNELS, CHANNELS, 1)
+        )
+        self.prototypes = nn.Parameter(torch.rand(count, CHANNELS, bands // 4, frames // 4))
+        self.frequency_weights = nn.Parameter(torch.zeros(count, bands // 4))
+        self.linear = nn.Linear(count, classes, bias=False)
+
+    def go(self, windows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """See ReconstructingLayer; the points are the similarities to the prototypes."""
+        pool, leaky = partial(nn.functional.max_pool2d, kernel_size=2, return_indices=True), nn.functional.leaky_relu
+        images = self.scale(windows)
+        fine = leaky(self.first(images))
+        halved, fine_places = pool(fine)
+        middle = leaky(self.second(halved))
+        quartered, middle_places = pool(middle)
+        latents = leaky(self.third(quartered))
+
+        hidden = nn.functional.max_unpool2d(self.back[0](latents), middle_places, 2, output_size=middle.shape[2:])
+        hidden = nn.functional.max_unpool2d(self.back[1](leaky(hidden)), fine_places, 2, output_size=fine.shape[2:])
+        error = (self.back[2](leaky(hidden)) - images).square().mean((1, 2, 3))
+
+        by_row = (latents[:, None] - self.prototypes).square().mean((2, 4))
+        similarities = (torch.exp(-by_row) * self.frequency_weights.softmax(1)).sum(2)
+        logits = self.linear(similarities)
+        distances = by_row.mean(2)
+        # Every window near a prototype, and every prototype near a window of the batch.
+        nearness = distances.amin(1) + distances.amin(0).mean()
+        entropy = nn.functional.cross_entropy(logits, targets, reduction="none")
+        loss = entropy + PROTOTYPE_LOSS * nearness + RECONSTRUCTION_LOSS * error
+        shown = self.by_cluster(similarities) if self.clusters else logits
+        return loss, error * self.deviation**2, shown, similarities
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Classify windows [windows, bands, frames]."""
+        return self.go(windows, torch.zeros(len(windows), dtype=torch.long, device=windows.device))[2]
+
+
+def _build(protocol: Protocol, bands: int, frames: int, classes: int, *, clusters: bool) -> nn.Sequential:  # noqa: ARG001  a family's contract
+    """Build the network.
+
+    Raises:
+        ClassifierError: windows too small to be pooled twice.
+    """
+    if min(bands, frames) < 4:
+        raise ClassifierError(f"apnet needs windows of at least 4 bands x 4 frames, got {bands} x {frames}")
+    return nn.Sequential(APNetLayer(bands, frames, classes, clusters=clusters))
+
+
+build = partial(_build, clusters=False)
+build_clustered = partial(_build, clusters=True)

@@ -1,0 +1,213 @@
+"""What a trained run's prototypes are, what they do to clips, and what they do on average."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.prototypes.model import PrototypeLayer, layer_of
+from beyond_spectrograms.prototypes.sounds import PrototypesError
+from beyond_spectrograms.prototypes.transformations import filter_bands, shift_pitch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from beyond_spectrograms.params import Protocol
+    from beyond_spectrograms.representations.base import Features
+
+BATCH = 32  # windows at a time; changes no result
+SEMITONES = 12 / np.log(2)  # in an e-fold of frequency
+
+Found = dict[str, Tensor]  # transformation -> its numbers [..., frames], of filters [..., frames, 4]
+
+
+def read_layer(model: Path, protocol: Protocol, shape: tuple[int, int], classes: list[str]) -> PrototypeLayer:
+    """Read the prototypes of a stored run, for windows of `shape` (bands, frames).
+
+    Raises:
+        PrototypesError: the file is not there, or was trained for other classes or windows.
+    """
+    from safetensors import safe_open
+
+    if not model.is_file():
+        raise PrototypesError(f"{model}: no such file. Run the cell's train stage.")
+    with safe_open(model, framework="pt") as stored:
+        trained_for = json.loads(stored.metadata()["notes"])["classes"]
+        state = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  not a mapping
+    network = build_network(protocol, *shape, len(classes), None)
+    if trained_for != classes or {key: value.shape for key, value in network.state_dict().items()} != {
+        key: value.shape for key, value in state.items()
+    }:
+        raise PrototypesError(
+            f"{model}: trained for other classes or windows than the data's. Run its train stage again."
+        )
+    network.load_state_dict(state)
+    return layer_of(network.eval())
+
+
+def apply_transformations(layer: PrototypeLayer, found: Found, frames: int) -> Tensor:
+    """Apply transformations [windows, prototypes, frames] to every prototype [windows, prototypes, frames, bands]."""
+    spectra = layer.spectra(frames)
+    result = shift_pitch(spectra, found["pitch"], layer.settings.top_mel) if "pitch" in found else spectra[None]
+    if "gain" in found:
+        result = result + found["gain"][..., None]
+    if "filters" in found:
+        result = result + filter_bands(found["filters"], spectra.shape[2])
+    return result.expand(-1, -1, frames, -1)
+
+
+def to_decibels(layer: PrototypeLayer, scaled: Tensor) -> npt.NDArray[np.float32]:
+    """Undo the layer's scale: [..., frames, bands] as features [..., bands, frames]."""
+    features = scaled * layer.settings.scale - layer.settings.offset
+    return np.ascontiguousarray(features.transpose(-1, -2).detach().numpy(), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Average:
+    """What one prototype does on average: `windows` it explains, and its spectra before and after, in dB.
+
+    `spectrum` and `transformed` are [bands, frames]; `transformed` is None where there is no window to average over.
+    """
+
+    windows: int
+    spectrum: npt.NDArray[np.float32]
+    transformed: npt.NDArray[np.float32] | None
+
+
+def averages(layer: PrototypeLayer, features: Features, rows: npt.NDArray[np.int64], targets: Tensor) -> list[Average]:
+    """Apply to each prototype the mean of its transformations over frames and over the windows it explains.
+
+    Those are, supervised, windows of its class, each explained by the best of the class's prototypes; without labels
+    windows of which it is the best of all. `targets` [rows] are the classes of `rows`.
+    """
+    count, frames = len(layer.class_of), features.shape[2]
+    sums: Found = {}
+    windows = torch.zeros(count)
+    with torch.inference_mode():
+        for first in range(0, len(rows), BATCH):
+            scaled = layer.scale(_windows(features, rows[first : first + BATCH]))
+            found = layer.transformations(scaled)
+            errors = _errors(scaled, apply_transformations(layer, found, frames))
+            if layer.settings.supervised:
+                others = layer.class_of != targets[first : first + BATCH, None]
+                errors = errors.masked_fill(others, torch.inf)
+            explained = torch.nn.functional.one_hot(errors.argmin(1), count).float()
+            windows += explained.sum(0)
+            for name, values in found.items():
+                mean = values.mean(2, keepdim=True)
+                share = explained.reshape(*explained.shape, *[1] * (mean.dim() - 2))
+                sums[name] = sums.get(name, torch.zeros(())) + (mean * share).sum(0, keepdim=True)
+        each = windows.clamp(min=1)
+        means = {name: total / each.reshape(1, -1, *[1] * (total.dim() - 2)) for name, total in sums.items()}
+        over_time = {name: mean.repeat_interleave(frames, 2) for name, mean in means.items()}
+        plain = to_decibels(layer, apply_transformations(layer, {}, frames)[0])
+        transformed = to_decibels(layer, apply_transformations(layer, over_time, frames)[0])
+    return [
+        Average(int(number), spectrum, changed if number else None)
+        for number, spectrum, changed in zip(windows, plain, transformed, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A window as one prototype renders it.
+
+    Attributes:
+        prototype: its number.
+        label: the class of the prototype.
+        error: mean squared difference over bands and frames, dB squared.
+        decibels: [bands, frames].
+        curves: title with unit -> values [frames], of the transformations.
+    """
+
+    prototype: int
+    label: str
+    error: float
+    decibels: npt.NDArray[np.float32]
+    curves: dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of a clip [bands, frames] in dB, and how each class renders it, the best first."""
+
+    clip: str
+    start_s: float
+    label: str
+    decibels: npt.NDArray[np.float32]
+    reconstructions: list[Reconstruction]
+
+
+def choose_windows(table: pd.DataFrame, rows: npt.NDArray[np.int64], per_class: int, seed: int) -> list[int]:
+    """Draw up to `per_class` of `rows` of the table for each class, none silent and no two of a clip, by class."""
+    drawn = np.random.default_rng(seed).permutation(rows)
+    heard = table.iloc[drawn].assign(row=drawn)
+    chosen = heard[heard["silent"] == 0].drop_duplicates("clip").groupby("label", sort=True).head(per_class)
+    return [int(row) for row in chosen.sort_values(["label", "clip"])["row"]]
+
+
+def render_window(
+    layer: PrototypeLayer, features: Features, table: pd.DataFrame, row: int, classes: list[str]
+) -> Window:
+    """Let every class render a window, by its best prototype; a class without a prototype does not."""
+    frames = features.shape[2]
+    with torch.inference_mode():
+        scaled = layer.scale(_windows(features, np.array([row])))
+        found = layer.transformations(scaled)
+        rendered = apply_transformations(layer, found, frames)
+        errors = _errors(scaled, rendered)[0]
+        decibels, curves = to_decibels(layer, rendered[0]), _curves(layer, found)
+    best: dict[int, int] = {}
+    for prototype in errors.argsort(stable=True).tolist():
+        best.setdefault(int(layer.class_of[prototype]), prototype)
+    told = table.iloc[row]
+    return Window(
+        clip=str(told["clip"]),
+        start_s=float(told["start_s"]),
+        label=str(told["label"]),
+        decibels=to_decibels(layer, scaled[0].T),
+        reconstructions=[
+            Reconstruction(
+                prototype,
+                classes[of_class],
+                float(errors[prototype]) * layer.settings.scale**2,
+                decibels[prototype],
+                {title: values[prototype] for title, values in curves.items()},
+            )
+            for of_class, prototype in best.items()
+        ],
+    )
+
+
+def _windows(features: Features, rows: npt.NDArray[np.int64]) -> Tensor:
+    return torch.from_numpy(np.asarray(features[rows], dtype=np.float32))
+
+
+def _errors(scaled: Tensor, rendered: Tensor) -> Tensor:
+    """Mean squared differences [windows, prototypes]."""
+    return (scaled.transpose(1, 2)[:, None] - rendered).square().mean((2, 3))
+
+
+def _curves(layer: PrototypeLayer, found: Found) -> dict[str, npt.NDArray[np.float32]]:
+    """Give the transformations of one window in units one hears, dB and semitones [prototypes, frames].
+
+    Of the filters that is what they add to the lowest and to the highest band.
+    """
+    curves = {}
+    if "gain" in found:
+        curves["gain (dB)"] = found["gain"][0] * layer.settings.scale
+    if "pitch" in found:
+        curves["pitch (semitones)"] = found["pitch"][0] * SEMITONES
+    if "filters" in found:
+        added = filter_bands(found["filters"][0], layer.prototypes.shape[1]) * layer.settings.scale
+        curves |= {"lowest band (dB)": added[..., 0], "highest band (dB)": added[..., -1]}
+    return {title: values.numpy() for title, values in curves.items()}

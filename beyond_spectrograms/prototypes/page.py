@@ -1,0 +1,148 @@
+"""The page of a run's prototypes: one HTML file to pick a clip in, see what each class makes of it, and hear all."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from beyond_spectrograms.page.excerpts import RANGE_DB, Licence, png
+from beyond_spectrograms.page.rendering import TEMPLATES as REPORT_TEMPLATES
+from beyond_spectrograms.page.rendering import embedded, policy
+from beyond_spectrograms.prototypes.sounds import PrototypesError
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.audio import Waveform
+    from beyond_spectrograms.prototypes.listening import Average, Window
+    from beyond_spectrograms.prototypes.playing import Sounds
+
+TEMPLATES = Path(__file__).parent / "templates"
+LARGEST = 5_000_000  # bytes, as the report page
+
+
+def render_page(
+    title: str,
+    *,
+    facts: Sequence[tuple[str, str]],
+    names: Sequence[str],
+    prototypes: Sequence[Average],
+    windows: Sequence[Window],
+    sounds: Sounds,
+    frequencies: npt.NDArray[np.float64],
+    seconds: float,
+    licence: Licence | None,
+) -> str:
+    """Build the page.
+
+    Args:
+        title: of the page.
+        facts: what run it shows, names and values.
+        names: of the prototypes.
+        prototypes: the run's.
+        windows: to pick from; none where there is no `licence` to pass excerpts on.
+        sounds: of all.
+        frequencies: of the bands [bands], in Hz.
+        seconds: a window lasts.
+        licence: of the excerpts.
+
+    Raises:
+        PrototypesError: it would weigh more than 5 MB.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    data = {
+        "frequencies": _rounded(frequencies),
+        "seconds": seconds,
+        "prototypes": list(_prototypes(names, prototypes, sounds)),
+        "clips": list(_clips(windows, sounds)),
+    }
+    script = (TEMPLATES / "prototypes.js").read_text(encoding="utf-8")
+    styles = (REPORT_TEMPLATES / "report.css", TEMPLATES / "prototypes.css")
+    html = environment.get_template("prototypes.html.j2").render(
+        title=title,
+        facts=facts,
+        windows=windows,
+        seconds=seconds,
+        licence=licence,
+        style="\n".join(path.read_text(encoding="utf-8") for path in styles),
+        script=script,
+        policy=policy(script),
+        data=embedded(data),
+    )
+    size = len(html.encode("utf-8"))
+    if size > LARGEST:
+        raise PrototypesError(
+            f"page: {size / 1e6:.1f} MB, and at most {LARGEST / 1e6:.0f} MB is allowed. Take fewer clips of each class."
+        )
+    return html
+
+
+def _prototypes(names: Sequence[str], prototypes: Sequence[Average], sounds: Sounds) -> Iterator[dict[str, Any]]:
+    heard = zip(sounds.prototypes, sounds.transformed, strict=True)
+    for name, each, (plain, transformed) in zip(names, prototypes, heard, strict=True):
+        shown = None if each.transformed is None else _rounded(each.transformed.mean(1))
+        yield {
+            "name": name,
+            "windows": each.windows,
+            "spectrum": _rounded(each.spectrum.mean(1)),
+            "transformed": shown,
+            "sound": mp3(plain, sounds.sample_rate),
+            "transformedSound": None if transformed is None else mp3(transformed, sounds.sample_rate),
+        }
+
+
+def _clips(windows: Sequence[Window], sounds: Sounds) -> Iterator[dict[str, Any]]:
+    for window, clip, rendered in zip(windows, sounds.clips, sounds.reconstructions, strict=True):
+        loudest = float(window.decibels.max())
+        yield {
+            "clip": window.clip,
+            "start": window.start_s,
+            "label": window.label,
+            "picture": _picture(window.decibels, loudest),
+            "sound": mp3(clip, sounds.sample_rate),
+            "reconstructions": [
+                {
+                    "prototype": made.prototype,
+                    "label": made.label,
+                    "error": round(made.error, 1),
+                    "picture": _picture(made.decibels, loudest),
+                    "sound": mp3(sound, sounds.sample_rate),
+                    "curves": {name: _rounded(values) for name, values in made.curves.items()},
+                }
+                for made, sound in zip(window.reconstructions, rendered, strict=True)
+            ],
+        }
+
+
+def _rounded(values: Iterable[Any]) -> list[float]:
+    return [round(float(value), 2) for value in values]
+
+
+def _picture(decibels: npt.NDArray[np.float32], loudest: float) -> str:
+    """Paint [bands, frames] as a data URL; all pictures of a clip have its loudest point as their white."""
+    return _url("image/png", png(np.clip(decibels - loudest, -RANGE_DB, 0)))
+
+
+def mp3(samples: Waveform, sample_rate: int) -> str:
+    """Encode samples [samples] as a data URL of MP3: a sixth of WAV, and unlike OGG the same bytes each time."""
+    import soundfile
+
+    output = io.BytesIO()
+    soundfile.write(output, samples, sample_rate, format="MP3", subtype="MPEG_LAYER_III")
+    return _url("audio/mpeg", output.getvalue())
+
+
+def _url(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,0 +1,87 @@
+"""Weights of a cell of prototypes -> their figure, their sounds, and a page to pick a clip in and hear all."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from beyond_spectrograms import figures
+from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.files import replace_folder, write_text
+from beyond_spectrograms.page.excerpts import PERMITTED
+from beyond_spectrograms.params import load_params
+from beyond_spectrograms.prototypes.listening import averages, choose_windows, read_layer, render_window
+from beyond_spectrograms.prototypes.page import render_page
+from beyond_spectrograms.prototypes.pictures import figure_prototypes
+from beyond_spectrograms.prototypes.playing import play_all, write_prototypes
+from beyond_spectrograms.prototypes.sounds import Synthesizer
+from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
+
+FOLD = 1  # whose first seed is heard: one run says what prototypes are, all of them say how good
+CLIPS = 2  # to pick from, of each class
+
+
+def main() -> None:
+    params = load_params()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", choices=params.prototypes.datasets)
+    parser.add_argument("representation", choices=params.prototypes.representations)
+    parser.add_argument("protocol", choices=params.prototypes.heard)
+    arguments = parser.parse_args()
+    dataset, representation, name = arguments.dataset, arguments.representation, arguments.protocol
+    protocol, cell = params.protocols[name], f"{representation}-{name}"
+    seed = protocol.seeds[0]
+    synthesizer = Synthesizer(representation, params.representations[representation], seed)
+    table, parts = read_windows(Path("data/splits", dataset)), read_parts(Path("data/splits", dataset))
+    features = open_features(Path("data/features", dataset, representation), len(table))
+    column = columns_of(protocol.split, parts)[FOLD - 1]
+    rows = np.flatnonzero(parts[column] == "validation")
+    classes = sorted(table["label"].unique().tolist())
+    targets = torch.from_numpy(np.searchsorted(classes, table["label"].to_numpy(dtype=str)[rows]))
+
+    run = f"fold {FOLD}, seed {seed}"
+    model = Path("data/models", dataset, cell, f"fold_{FOLD}-seed_{seed}.safetensors")
+    layer = read_layer(model, protocol, (features.shape[1], features.shape[2]), classes)
+    prototypes = averages(layer, features, rows, targets)
+    labels = [classes[number] for number in layer.class_of.tolist()]
+    numbered = len(set(labels)) < len(labels)
+    names = [f"{number}: {label}" if numbered else label for number, label in enumerate(labels, 1)]
+    licence = PERMITTED.get(dataset)
+    chosen = choose_windows(table, rows, CLIPS, seed) if licence else []
+    windows = [render_window(layer, features, table, row, classes) for row in chosen]
+
+    length_s = params.windows.length_s
+    print(f"{dataset}, {cell}, {run}")
+    sounds = play_all(synthesizer, prototypes, windows, Path("data/clips", dataset), length_s)
+
+    place = Path("plots/prototypes", dataset, cell)
+    work = place.with_name(f"{cell}.partial")
+    shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+    (work / "figure").mkdir(parents=True)
+    title = f"{dataset}, {name} on {representation} ({run})"
+    figure = figure_prototypes(prototypes, names, synthesizer.frequencies, length_s, title)
+    figures.save(figure, work / "figure", "prototypes")
+    write_prototypes(sounds, labels, work / "sounds")
+    facts = [("data set", dataset), ("cell", cell), ("run", run), ("protocol's split", protocol.split)]
+    page = render_page(
+        f"Prototypes of {dataset}",
+        facts=facts,
+        names=names,
+        prototypes=prototypes,
+        windows=windows,
+        sounds=sounds,
+        frequencies=synthesizer.frequencies,
+        seconds=length_s,
+        licence=licence,
+    )
+    write_text(work / "page/index.html", page)
+    for kind in ("figure", "page", "sounds"):
+        replace_folder(work / kind, place / kind)
+    shutil.rmtree(work)
+    print(f"{place}: {len(prototypes)} prototypes, {len(windows)} clips, a page of {len(page.encode()) / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,80 @@
+"""A cell of prototypes as the stages before `listen` leave it: three tones as classes, a prototype each."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from conftest import REPOSITORY
+from safetensors.torch import save_file
+
+from beyond_spectrograms.audio import Format, write_clip
+from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.params import Params, load_params
+from beyond_spectrograms.prototypes.model import layer_of
+from beyond_spectrograms.representations import create_representation
+
+RATE = 16_000
+TONES = {"high": 3000.0, "low": 300.0, "middle": 1000.0}  # Hz
+CLIPS = 4  # of each class: two train, two validate
+REPRESENTATION, PROTOCOL = "log_mel_16khz", "prototypes"
+GAIN, PITCH = 17.0, 12.0  # dB and semitones by which the layer changes the prototype `low`
+
+
+def tone(hertz: float, seed: int, level: float = 0.1) -> np.ndarray:
+    """Give 1 s of a tone in faint noise, [samples]."""
+    noise = np.random.default_rng(seed).normal(0, 0.001, RATE)
+    return (level * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE) + noise).astype(np.float32)
+
+
+def write(folder: Path, dataset: str = "esc10") -> Params:
+    """Write params, clips, splits, features and weights."""
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    further = [] if dataset in params["grid"]["datasets"] else [dataset]
+    params["prototypes"] |= {"datasets": [dataset], "further_datasets": further}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    loaded = load_params(folder / "params.yaml")
+    names = [f"{label}/{number}.wav" for label in TONES for number in range(CLIPS)]
+    sounds = np.stack([tone(TONES[name.split("/")[0]], seed) for seed, name in enumerate(names)])
+    for name, sound in zip(names, sounds, strict=True):
+        path = clip_path(folder / "data/clips" / dataset, Format(RATE, 1), name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_clip(path, sound[:, None], RATE)
+    splits = folder / "data/splits" / dataset
+    splits.mkdir(parents=True)
+    labels = [name.split("/")[0] for name in names]
+    table = {"clip": names, "label": labels, "start_s": 0.0, "group": names, "fold": 1, "silent": 0}
+    pd.DataFrame(table).to_csv(splits / "windows.csv", index=False)
+    parts = (["train", "train", "validation", "validation"]) * len(TONES)
+    pd.DataFrame({"window": parts, "source_1": parts}).to_csv(splits / "parts.csv", index=False)
+    features = create_representation(REPRESENTATION, loaded.representations[REPRESENTATION], []).encode(sounds[:, None])
+    place = folder / "data/features" / dataset / REPRESENTATION
+    place.mkdir(parents=True)
+    np.save(place / "features.npy", features)
+    write_model(folder, dataset, loaded, features.reshape(len(TONES), CLIPS, *features.shape[1:]).mean((1, 3)))
+    return loaded
+
+
+def write_model(folder: Path, dataset: str, params: Params, spectra: np.ndarray) -> None:
+    """Write weights whose prototypes are `spectra` [classes, bands] in dB; that of `low` is 17 dB softer and raised."""
+    classes = sorted(TONES)
+    protocol = params.protocols[PROTOCOL]
+    torch.manual_seed(0)
+    network = build_network(protocol, spectra.shape[1], 32, len(classes), None)
+    layer = layer_of(network)
+    spectra = spectra.copy()
+    spectra[classes.index("low")] -= GAIN
+    layer.prototypes.data.copy_(layer.scale(torch.from_numpy(spectra))[..., None])
+    assert layer.decoders is not None
+    number = classes.index("low")
+    layer.decoders.last_bias.data[number, 0, 0] = math.atanh(GAIN / 170 / 0.5)
+    models = folder / "data/models" / dataset / f"{REPRESENTATION}-{PROTOCOL}"
+    models.mkdir(parents=True)
+    notes = {"epoch": 1, "diverged_at_epoch": None, "classes": classes}
+    save_file(network.state_dict(), models / "fold_1-seed_0.safetensors", metadata={"notes": json.dumps(notes)})

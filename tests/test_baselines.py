@@ -1,0 +1,148 @@
+"""What prototypes are compared with: direct classification, APNet, and clusters of what autoencoders find."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_training import PROTOCOL
+
+from beyond_spectrograms import training
+from beyond_spectrograms.classifiers import ClassifierError, build_network, family_of
+from beyond_spectrograms.learners import create_learner
+from beyond_spectrograms.prototypes.apnet import APNetLayer
+from beyond_spectrograms.prototypes.reconstructing import ReconstructingLearner, layer_of
+from beyond_spectrograms.runs import Job, read_history
+from beyond_spectrograms.training import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+BASELINES = ("apnet", "apnet_kmeans", "autoencoder_kmeans", "temporal_cnn")
+RECONSTRUCTING = BASELINES[:3]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """Three classes, each with energy in bands of its own, 60 windows [16 bands, 8 frames] in decibels."""
+    targets = np.arange(60) % 3
+    values = np.random.default_rng(0).normal(-60, 2, (60, 16, 8))
+    for window, target in zip(values, targets, strict=True):
+        window[5 * target : 5 * target + 5] += 40
+    folder = tmp_path / "features"
+    folder.mkdir()
+    np.save(folder / "features.npy", values.astype(np.float32))
+    (folder / "index.json").write_text("{}")
+    parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
+    return Job(folder, targets, parts, ("a", "b", "c"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work")
+
+
+def of(job: Job, classifier: str, epochs: int = 6) -> Job:
+    recipe = {"classifier": classifier, "optimizer": "adam", "learning_rate": 0.003, "standardize": False}
+    recipe |= {"batch_size": 12, "epochs": epochs, "dropout_at_evaluation": False, "select": "last", "patience": None}
+    protocol = PROTOCOL.model_copy(update=recipe)
+    return replace(job, protocol=protocol, epochs=epochs, work=job.work.with_name(classifier))
+
+
+@pytest.mark.parametrize("classifier", BASELINES)
+def test_classes_of_bands_of_their_own_are_told_apart(job: Job, classifier: str) -> None:
+    mine = of(job, classifier, epochs=12)
+    train(mine)
+    history = read_history(mine)
+    assert history[-1]["validation_accuracy"] == 1.0
+    if classifier in RECONSTRUCTING:
+        errors = [row["validation_reconstruction_error"] for row in history]
+        assert errors[-1] < 0.7 * errors[0]
+        assert errors[-1] < 300  # of the bands' variance of 36 windows, about 350 dB squared
+
+
+@pytest.mark.parametrize("classifier", BASELINES)
+def test_a_run_is_the_same_again_and_after_a_stop(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classifier: str
+) -> None:
+    first = of(job, classifier, epochs=3)
+    stopped = replace(first, work=tmp_path / "stopped")
+    train(first)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    save = training._save_checkpoint
+
+    def stop(mine: Job, state: training.State, mark: str) -> None:
+        save(mine, state, mark)
+        if len(state.course.history) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_save_checkpoint", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped)
+    monkeypatch.setattr(training, "_save_checkpoint", save)
+    train(stopped)
+    written = [(each.work / f"{each.name}.safetensors").read_bytes() for each in (first, stopped)]
+    assert written[0] == written[1]
+    assert read_history(first) == read_history(stopped)
+
+
+@pytest.mark.parametrize("classifier", RECONSTRUCTING)
+def test_errors_are_in_the_features_own_unit(job: Job, classifier: str) -> None:
+    learner = create_learner(of(job, classifier), np.load(job.features / "features.npy"))
+    assert isinstance(learner, ReconstructingLearner)
+    family = family_of(classifier)
+    assert family is not None
+    windows = torch.from_numpy(np.load(job.features / "features.npy")[:12])
+    layer = layer_of(learner.network)
+    assert float(layer.mean) == pytest.approx(np.load(job.features / "features.npy")[:36].mean(), rel=1e-5)
+    with torch.no_grad():
+        before = family.measure(learner.network, windows)["reconstruction_error"]
+        for parameter in layer.parameters():
+            parameter.zero_()  # then the reconstruction is the mean of the training part
+        after = family.measure(learner.network, windows)["reconstruction_error"]
+    torch.testing.assert_close(after, (windows - layer.mean).square().mean((1, 2)))
+    assert not torch.allclose(before, after)
+
+
+@pytest.mark.parametrize("classifier", ["apnet_kmeans", "autoencoder_kmeans"])
+def test_the_cluster_told_is_the_one_that_names_the_class(job: Job, classifier: str) -> None:
+    learner = create_learner(of(job, classifier), np.load(job.features / "features.npy"))
+    learner.epoch()
+    family = family_of(classifier)
+    assert family is not None
+    windows = torch.from_numpy(np.load(job.features / "features.npy"))
+    with torch.no_grad():
+        told = family.measure(learner.network, windows)["cluster"]
+        named = learner.network(windows).argmax(1)
+    assert torch.equal(layer_of(learner.network).class_of[told], named)
+    assert told.unique().tolist() == [0, 1, 2]
+
+
+def test_a_window_whose_latents_are_a_prototype_is_as_similar_as_can_be() -> None:
+    torch.manual_seed(0)
+    layer = APNetLayer(16, 8, 2, clusters=False)
+    windows = torch.randn(2, 16, 8)
+    with torch.no_grad():
+        # With all convolutions at 0 the latents are leaky_relu of the last bias.
+        for convolution in (layer.first, layer.second, layer.third):
+            convolution.weight.zero_()
+            convolution.bias.fill_(0.5)
+        layer.prototypes.fill_(0.5)
+        layer.prototypes[1:] += 1.0
+        similarities = layer.go(windows, torch.zeros(2, dtype=torch.long))[3]
+    expected = torch.tensor([1.0, *[float(np.exp(-1))] * 5]).expand(2, 6)
+    torch.testing.assert_close(similarities, expected)
+
+
+@pytest.mark.parametrize("frames", [1, 7, 32])
+def test_the_temporal_network_takes_windows_of_any_length(frames: int) -> None:
+    protocol = PROTOCOL.model_copy(update={"classifier": "temporal_cnn", "standardize": False})
+    assert build_network(protocol, 16, frames, 3, None)(torch.randn(2, 16, frames)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("classifier", "message"),
+    [
+        ("apnet", "apnet needs windows of at least 4 bands x 4 frames, got 16 x 3"),
+        ("autoencoder_kmeans", "autoencoder_kmeans needs windows of at least 8 bands x 8 frames, got 16 x 3"),
+    ],
+)
+def test_windows_too_small_to_be_pooled_are_refused(classifier: str, message: str) -> None:
+    protocol = PROTOCOL.model_copy(update={"classifier": classifier, "standardize": False})
+    with pytest.raises(ClassifierError) as caught:
+        build_network(protocol, 16, 3, 2, None)
+    assert str(caught.value) == message
