@@ -78,7 +78,7 @@ def test_a_tone_s_spectrum_sounds_at_its_frequency(synthesizer: Synthesizer, her
     played = synthesizer.play(decibels(tone(hertz, 0)))
     assert len(played) == 31 * 512  # a hop fewer than frames
     strongest = np.abs(np.fft.rfft(played)).argmax() * RATE / len(played)
-    assert strongest == pytest.approx(hertz, abs=30)
+    assert strongest == pytest.approx(hertz, abs=16 + 0.02 * hertz)  # a bin, a band
 
 
 def test_what_is_played_is_what_was_given_but_for_its_level(synthesizer: Synthesizer) -> None:
@@ -146,8 +146,8 @@ def test_the_mean_transformation_is_over_the_windows_a_prototype_explains(
     assert [each.windows for each in found] == [3, 2, 0]
     low = CLASSES.index("low")
     assert found[low].transformed is not None
-    np.testing.assert_allclose(found[low].transformed - found[low].spectrum, heard.GAIN, atol=0.001)
-    np.testing.assert_allclose(found[low].transformed.mean(1), features[4:8].mean((0, 2)), atol=0.001)
+    np.testing.assert_allclose(found[low].transformed - found[low].spectrum, heard.GAIN, atol=0.01)
+    np.testing.assert_allclose(found[low].transformed.mean(1), features[4:8].mean((0, 2)), atol=0.01)
     assert found[2].transformed is None
     # Without labels the nearest explains a window, whatever its class.
     layer.settings = layer.settings.model_copy(update={"supervised": False, "cross_entropy": 0.0})

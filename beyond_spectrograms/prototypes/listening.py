@@ -200,7 +200,8 @@ def _errors(scaled: Tensor, rendered: Tensor) -> Tensor:
 def _curves(layer: PrototypeLayer, found: Found) -> dict[str, npt.NDArray[np.float32]]:
     """Give the transformations of one window in units one hears, dB and semitones [prototypes, frames].
 
-    Of the filters that is what they add to the lowest and to the highest band.
+    Semitones are those of the mel scale of shift_positions. Of the filters it is what they add to the lowest and to the
+    highest band.
     """
     curves = {}
     if "gain" in found:

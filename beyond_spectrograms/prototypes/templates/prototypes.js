@@ -23,7 +23,10 @@
       button.setAttribute("aria-pressed", "true");
       find("playing").textContent = title;
       player.src = sound;
-      player.play();
+      player.play().catch((error) => {
+        // A sound asked for before the last one was loaded stops that: no error.
+        if (error.name !== "AbortError") find("playing").textContent = `${title}: ${error.message}`;
+      });
     });
     return button;
   }
@@ -63,7 +66,7 @@
     const buttons = element("div", { class: "buttons" }, playButton("prototype", one.sound, `${one.name}, prototype`));
     if (one.transformed) {
       series.push([one.transformed, "changed"]);
-      buttons.append(playButton("with its mean transformation", one.transformedSound, `${one.name}, with its mean transformation`));
+      buttons.append(playButton("mean transformation", one.transformedSound, `${one.name}, with its mean transformation`));
     }
     const axis = element("div", { class: "axis", "aria-hidden": "true" }, ...ends.map((end) => element("span", {}, hertz(end))));
     const range = element("figcaption", {}, element("span", {}, `${floor} to ${ceiling} dB`));
