@@ -53,7 +53,9 @@ def write(folder: Path, dataset: str = "esc10") -> Params:
     pd.DataFrame(table).to_csv(splits / "windows.csv", index=False)
     parts = (["train", "train", "validation", "validation"]) * len(TONES)
     pd.DataFrame({"window": parts, "source_1": parts}).to_csv(splits / "parts.csv", index=False)
-    features = create_representation(REPRESENTATION, loaded.representations[REPRESENTATION], []).encode(sounds[:, None])
+    features = create_representation(REPRESENTATION, loaded.representations[REPRESENTATION], []).encode(
+        sounds[:, None], RATE
+    )
     place = folder / "data/features" / dataset / REPRESENTATION
     place.mkdir(parents=True)
     np.save(place / "features.npy", features)

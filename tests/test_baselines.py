@@ -37,7 +37,7 @@ def job(tmp_path: Path) -> Job:
 
 
 def of(job: Job, classifier: str, epochs: int = 6) -> Job:
-    recipe = {"classifier": classifier, "optimizer": "adam", "learning_rate": 0.003, "standardize": False}
+    recipe = {"classifier": classifier, "optimizer": "adam", "learning_rate": 0.01, "standardize": False}
     recipe |= {"batch_size": 12, "epochs": epochs, "dropout_at_evaluation": False, "select": "last", "patience": None}
     protocol = PROTOCOL.model_copy(update=recipe)
     return replace(job, protocol=protocol, epochs=epochs, work=job.work.with_name(classifier))
@@ -45,7 +45,7 @@ def of(job: Job, classifier: str, epochs: int = 6) -> Job:
 
 @pytest.mark.parametrize("classifier", BASELINES)
 def test_classes_of_bands_of_their_own_are_told_apart(job: Job, classifier: str) -> None:
-    mine = of(job, classifier, epochs=12)
+    mine = of(job, classifier, epochs=20)
     train(mine)
     history = read_history(mine)
     assert history[-1]["validation_accuracy"] == 1.0

@@ -69,8 +69,8 @@ def test_the_bins_found_have_the_mel_bands_given_loud_or_quiet(synthesizer: Synt
     given = decibels(tone(1000, 0) + tone(5000, 1, level=0.003))
     triangles = librosa.filters.mel(sr=RATE, n_fft=1024, n_mels=128)
     found = 10 * np.log10(triangles @ synthesizer.magnitudes(given) ** 2)
-    assert np.abs(found - given).mean() < 0.001
-    assert np.abs(found - given).max() < 0.3
+    assert np.median(np.abs(found - given)) < 0.001
+    assert np.percentile(np.abs(found - given), 95) < 0.5
 
 
 @pytest.mark.parametrize("hertz", TONES.values())

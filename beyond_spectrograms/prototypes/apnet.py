@@ -46,17 +46,17 @@ class APNetLayer(ReconstructingLayer):
 
     def go(self, windows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """See ReconstructingLayer; the points are the similarities to the prototypes."""
-        pool, leaky = partial(nn.functional.max_pool2d, kernel_size=2, return_indices=True), nn.functional.leaky_relu
+        leaky = nn.functional.leaky_relu
         images = self.scale(windows)
         fine = leaky(self.first(images))
-        halved, fine_places = pool(fine)
+        halved, fine_peaks = _pool(fine)
         middle = leaky(self.second(halved))
-        quartered, middle_places = pool(middle)
+        quartered, middle_peaks = _pool(middle)
         latents = leaky(self.third(quartered))
 
-        hidden = nn.functional.max_unpool2d(self.back[0](latents), middle_places, 2, output_size=middle.shape[2:])
-        hidden = nn.functional.max_unpool2d(self.back[1](leaky(hidden)), fine_places, 2, output_size=fine.shape[2:])
-        error = (self.back[2](leaky(hidden)) - images).square().mean((1, 2, 3))
+        hidden = leaky(_unpool(self.back[0](latents), middle_peaks))
+        hidden = leaky(_unpool(self.back[1](hidden), fine_peaks))
+        error = (self.back[2](hidden) - images).square().mean((1, 2, 3))
 
         by_row = (latents[:, None] - self.prototypes).square().mean((2, 4))
         similarities = (torch.exp(-by_row) * self.frequency_weights.softmax(1)).sum(2)
@@ -72,6 +72,17 @@ class APNetLayer(ReconstructingLayer):
     def forward(self, windows: Tensor) -> Tensor:
         """Classify windows [windows, bands, frames]."""
         return self.go(windows, torch.zeros(len(windows), dtype=torch.long, device=windows.device))[2]
+
+
+def _pool(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Take the maximum of every 2 x 2 of maps [..., rows, columns], and say where it is reached, 1 or 0."""
+    pooled = nn.functional.max_pool2d(maps, 2)
+    return pooled, (maps >= nn.functional.interpolate(pooled, size=maps.shape[2:])).float()
+
+
+def _unpool(maps: Tensor, peaks: Tensor) -> Tensor:
+    """Undo _pool: values where the maxima were, 0 elsewhere. torch's max_unpool2d promises no equal bits."""
+    return nn.functional.interpolate(maps, size=peaks.shape[2:]) * peaks
 
 
 def _build(protocol: Protocol, bands: int, frames: int, classes: int, *, clusters: bool) -> nn.Sequential:  # noqa: ARG001  a family's contract

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from beyond_spectrograms.audio import Waveform
     from beyond_spectrograms.params import Mel, Representation
 
-FINDING = 50  # updates of the linear bins: then their mel bands are right to 0.001 dB
+FINDING = 50  # updates of the linear bins: then the median of their mel bands is right to 0.001 dB
 ROUNDS = 32  # of Griffin and Lim, librosa's default
 RAISED = 1e10  # brings the floor of -100 dB to 1: scikit-learn takes what is under 1e-7 for 0
 LOUDNESS = 0.05  # A-weighted root mean square of every sound
