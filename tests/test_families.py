@@ -97,13 +97,13 @@ def test_stages_train_and_score_a_family_and_tell_what_it_measures(
 ) -> None:
     separable.write(tmp_path, epochs=1)
     params = json.loads(json.dumps(separable.yaml.safe_load((tmp_path / "params.yaml").read_text())))
-    params["protocols"]["clusters"] = {**params["protocols"]["fair"], "classifier": "kmeans"}
+    params["protocols"]["kmeans"] = {**params["protocols"]["fair"], "classifier": "kmeans"}
     (tmp_path / "params.yaml").write_text(separable.yaml.safe_dump(params))
     monkeypatch.chdir(tmp_path)
-    run_stage("train", "clusters", monkeypatch)
-    run_stage("evaluate", "clusters", monkeypatch)
-    scores = json.loads((tmp_path / "metrics/scores/demo/mel-clusters.json").read_text())
-    predictions = pd.read_csv(tmp_path / "plots/predictions/demo/mel-clusters.csv")
+    run_stage("train", "kmeans", monkeypatch)
+    run_stage("evaluate", "kmeans", monkeypatch)
+    scores = json.loads((tmp_path / "metrics/scores/demo/mel-kmeans.json").read_text())
+    predictions = pd.read_csv(tmp_path / "plots/predictions/demo/mel-kmeans.csv")
     assert scores["reconstruction_error"] == pytest.approx(predictions["reconstruction_error"].mean(), rel=1e-5)
     assert scores["adjusted_rand"] == scores["by_fold"][0]["adjusted_rand"] > 0.5
     assert 0.5 < scores["adjusted_mutual_information"] <= 1
