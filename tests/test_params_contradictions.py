@@ -169,7 +169,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
         (
             {"protocols/fair/classifier": "kmeans"},
             "grid.protocols: 'fair' has the classifier kmeans, on whose code only the stages of prototypes.protocols "
-            "depend. Put it there",
+            "and prototypes.latent_protocols depend. Put it there",
         ),
         (
             {"ablations/protocols": ["fair", "prototypes"]},

@@ -1,8 +1,10 @@
 """Transformations by hand-worked cases, gradients, and prototypes recovered from sounds made of them."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from beyond_spectrograms.params import Protocol, PrototypeSettings
 from beyond_spectrograms.prototypes.learning import PrototypeLearner
 from beyond_spectrograms.prototypes.model import PrototypeLayer, layer_of, measure
 from beyond_spectrograms.prototypes.starting import choose_starts
-from beyond_spectrograms.prototypes.transformations import filter_bands, shift_pitch, shift_positions
+from beyond_spectrograms.prototypes.transformations import filter_bands, read_frames, shift_pitch, shift_positions
 from beyond_spectrograms.runs import Job, history_columns, read_history
 from beyond_spectrograms.scores import predict
 from beyond_spectrograms.training import train
@@ -28,7 +30,7 @@ SETTINGS = PrototypeSettings(
     offset=0.0,
     scale=1.0,
     transformations=["gain", "pitch", "filters"],
-    top_mel=2840.0,
+    top_hz=8000.0,
     cross_entropy=0.01,
     tau=100.0,
     tau_learning_rate=0.1,
@@ -53,39 +55,58 @@ def peak(band: int, bands: int = 128) -> torch.Tensor:
 
 def test_a_shift_of_nothing_is_the_identity() -> None:
     spectra = torch.rand(3, 1, 128)
-    shifted = shift_pitch(spectra, torch.zeros(2, 3, 5), 2840.0)
+    shifted = shift_pitch(spectra, torch.zeros(2, 3, 5), 8000.0)
     torch.testing.assert_close(shifted, spectra.expand(2, 3, 5, 128), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("octaves", [1, -1])
-def test_a_peak_shifted_by_an_octave_lands_in_the_band_of_twice_or_half_its_frequency(octaves: int) -> None:
-    def band_of(hertz: float) -> float:
-        return float(2595 * np.log10(1 + hertz / 700) / 2840 * 127)
-
-    hertz = 700 * (10 ** (60 / 127 * 2840 / 2595) - 1)  # of band 60
-    shifted = shift_pitch(peak(60), torch.full((1, 1, 1), octaves * float(np.log(2))), 2840.0)
-    assert int(shifted.argmax()) == round(band_of(hertz * 2.0**octaves))
-    # 1342 mel are 1602 Hz; 3205 Hz are 1937 mel, 801 Hz are 860 mel
-    assert int(shifted.argmax()) == {1: 87, -1: 38}[octaves]
+BANDS_HZ = librosa.mel_frequencies(130, fmin=0.0, fmax=8000.0)[1:-1]  # centres
 
 
-def test_with_a_top_of_one_mel_bands_are_scaled_as_in_the_released_code() -> None:
-    shifted = shift_pitch(peak(40), torch.full((1, 1, 1), float(np.log(2))), 1.0)
-    assert int(shifted.argmax()) == 80
-    positions = shift_positions(torch.tensor(0.5), 128, 1.0)
-    torch.testing.assert_close(positions, torch.arange(128) * np.exp(-0.5), atol=0.05, rtol=0)
+@pytest.mark.parametrize(("band", "octaves", "landed"), [(60, 1, 89), (60, -1, 32), (20, 1, 41), (100, -1, 71)])
+def test_a_peak_shifted_by_an_octave_lands_in_the_band_of_twice_or_half_its_frequency(
+    band: int, octaves: int, landed: int
+) -> None:
+    shifted = shift_pitch(peak(band), torch.full((1, 1, 1), octaves * float(np.log(2))), 8000.0)
+    assert int(shifted.argmax()) == landed
+    assert landed == int(np.abs(BANDS_HZ - BANDS_HZ[band] * 2.0**octaves).argmin())
 
 
-def test_beyond_the_highest_band_its_value_is_held() -> None:
+def test_bands_are_read_at_the_scaled_frequency_on_librosas_mel_scale() -> None:
+    shift = torch.tensor([-0.4, 0.0, 0.3], dtype=torch.float64)
+    positions, _ = shift_positions(shift, 128, 8000.0)
+    for read, amount in zip(positions.numpy(), shift.tolist(), strict=True):
+        expected = np.interp(librosa.hz_to_mel(BANDS_HZ * np.exp(-amount)), librosa.hz_to_mel(BANDS_HZ), np.arange(128))
+        np.testing.assert_allclose(read, expected, atol=1e-9)
+
+
+def test_beyond_the_ends_the_outermost_band_is_held() -> None:
     spectra = torch.linspace(0, 1, 128)[None, None]
-    shifted = shift_pitch(spectra, torch.full((1, 1, 1), -1.0), 1.0)
-    assert (shifted[..., 60:] == 1.0).all()
+    assert (shift_pitch(spectra, torch.full((1, 1, 1), -1.0), 8000.0)[..., 97:] == 1.0).all()
+    assert (shift_pitch(spectra, torch.full((1, 1, 1), 1.0), 8000.0)[..., :2] == 0.0).all()
 
 
 def test_frames_are_shifted_each_by_its_own_amount_and_prototypes_of_many_frames_frame_by_frame() -> None:
-    spectra = torch.cat([peak(40), peak(60)], 1)  # two frames of one prototype
-    shifted = shift_pitch(spectra, torch.tensor([[[float(np.log(2)), 0.0]]]), 1.0)
-    assert shifted.argmax(3).tolist() == [[[80, 60]]]
+    spectra = torch.cat([peak(60), peak(20)], 1)  # two frames of one prototype
+    shifted = shift_pitch(spectra, torch.tensor([[[float(np.log(2)), 0.0]]]), 8000.0)
+    assert shifted.argmax(3).tolist() == [[[89, 20]]]
+
+
+def test_time_reads_a_prototype_earlier_or_later_and_holds_its_ends() -> None:
+    prototypes = torch.arange(5.0)[None, :, None] * torch.tensor([1.0, 10.0])  # [1, 5 frames, 2 bands]
+    straight = read_frames(prototypes, torch.zeros(1, 1, 9))
+    torch.testing.assert_close(straight[0, 0, :, 0], torch.arange(9.0) / 2)
+    later = read_frames(prototypes, torch.full((1, 1, 9), 0.25))
+    torch.testing.assert_close(later[0, 0, :, 1], 10 * (torch.arange(9.0) / 2 + 1).clamp(max=4))
+
+
+def test_a_level_moves_a_prototype_towards_rest_and_away() -> None:
+    layer = layer_with(LATENT)
+    assert layer.rest is not None
+    torch.nn.init.uniform_(layer.rest)
+    spectra = layer.transform({}, 8)
+    for level in (-1.0, 0.0, 0.5):
+        changed = layer.transform({"level": torch.full((1, 2, 8), level)}, 8)
+        torch.testing.assert_close(changed - layer.rest, (1 + level) * (spectra - layer.rest))
 
 
 def test_filters_add_nothing_without_a_slope_and_a_line_beyond_the_cut_off() -> None:
@@ -101,6 +122,11 @@ def test_filters_add_nothing_without_a_slope_and_a_line_beyond_the_cut_off() -> 
     torch.testing.assert_close(moved[:97], high[32:], atol=1e-6, rtol=0)
 
 
+LATENT = PrototypeSettings.model_validate(
+    SETTINGS.model_dump() | {"transformations": ["level", "time"], "top_hz": None, "frames": 4}
+)
+
+
 def layer_with(settings: PrototypeSettings, bands: int = 16) -> PrototypeLayer:
     torch.manual_seed(0)
     layer = PrototypeLayer(settings, bands, 2)
@@ -112,6 +138,9 @@ def test_untrained_decoders_change_nothing() -> None:
     layer = layer_with(SETTINGS)
     spectra = layer.prototypes.transpose(1, 2)[None].expand(3, 2, 8, 16)
     torch.testing.assert_close(layer.reconstruct(torch.rand(3, 16, 8)), spectra, atol=1e-5, rtol=0)
+    latent = layer_with(LATENT)
+    changed = latent.reconstruct(torch.rand(3, 16, 8))
+    torch.testing.assert_close(changed, latent.transform({}, 8).expand(3, 2, 8, 16), atol=1e-5, rtol=0)
 
 
 def test_a_gain_adds_exactly_and_before_or_after_the_shift_is_the_same() -> None:
@@ -126,28 +155,31 @@ def test_a_gain_adds_exactly_and_before_or_after_the_shift_is_the_same() -> None
         torch.testing.assert_close(changed - plain, gains.view(1, 2, 1, 1).expand_as(changed), atol=1e-6, rtol=0)
         shift = torch.full((1, 2, 1), 0.3)
         spectra = layer.prototypes.transpose(1, 2)
-        first = shift_pitch(spectra + gains.view(2, 1, 1), shift, 2840.0)
-        torch.testing.assert_close(first, shift_pitch(spectra, shift, 2840.0) + gains.view(1, 2, 1, 1))
+        first = shift_pitch(spectra + gains.view(2, 1, 1), shift, 8000.0)
+        torch.testing.assert_close(first, shift_pitch(spectra, shift, 8000.0) + gains.view(1, 2, 1, 1))
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
     torch.manual_seed(0)
     spectra = torch.rand(2, 3, 8, dtype=torch.float64, requires_grad=True)
     shift = (0.6 * torch.rand(2, 2, 3, dtype=torch.float64) + 0.1).requires_grad_()
-    assert torch.autograd.gradcheck(lambda *given: shift_pitch(*given, 2840.0), (spectra, shift))
-    assert torch.autograd.gradcheck(lambda *given: shift_pitch(*given, 1.0), (spectra[:, :1], shift))
+    assert torch.autograd.gradcheck(lambda *given: shift_pitch(*given, 8000.0), (spectra, shift))
+    assert torch.autograd.gradcheck(lambda *given: shift_pitch(*given, 8000.0), (spectra[:, :1], -shift.detach() / 2))
+    moved = (0.1 * torch.rand(2, 2, 6, dtype=torch.float64) - 0.05).requires_grad_()
+    assert torch.autograd.gradcheck(read_frames, (spectra, moved))
     settings = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda given: filter_bands(given, 8), (settings,))
-    layer = layer_with(SETTINGS).double()
-    assert layer.decoders is not None
-    torch.nn.init.normal_(layer.decoders.last, std=0.3)
-    windows = torch.rand(2, 16, 6, dtype=torch.float64)
-    weights = (layer.prototypes, layer.decoders.last, layer.decoders.ups[0], layer.tau)
+    for given in (SETTINGS, LATENT):
+        layer = layer_with(given).double()
+        assert layer.decoders is not None
+        torch.nn.init.normal_(layer.decoders.last, std=0.3)
+        windows = torch.rand(2, 16, 6, dtype=torch.float64)
+        weights = (layer.prototypes, layer.decoders.last, layer.decoders.ups[0], layer.tau)
+        assert torch.autograd.gradcheck(partial(_entropy, layer, windows), weights, fast_mode=True)
 
-    def loss(*_: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.cross_entropy(layer(windows), torch.tensor([0, 1]))
 
-    assert torch.autograd.gradcheck(loss, weights, fast_mode=True)
+def _entropy(layer: PrototypeLayer, windows: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.cross_entropy(layer(windows), torch.tensor([0, 1]))
 
 
 def test_all_prototypes_at_once_give_what_each_gives_alone() -> None:
@@ -187,7 +219,7 @@ def made_sounds(folder: Path, **changes: object) -> tuple[Job, torch.Tensor]:
     phases, depths = 6.28 * torch.rand(120, 1), torch.rand(2, 120, 1)
     shift = 0.15 * depths[0] * torch.sin(time + phases)
     gain = 0.2 * depths[1] * torch.cos(time + phases)
-    sounds = shift_pitch(known[targets][:, None], shift[None], 2840.0)[0] + gain[..., None]
+    sounds = shift_pitch(known[targets][:, None], shift[None], 8000.0)[0] + gain[..., None]
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "features.npy", sounds.transpose(1, 2).numpy())
     (folder / "index.json").write_text("{}")
@@ -216,7 +248,7 @@ def test_sounds_made_of_known_prototypes_and_transformations_give_these_back(tmp
     found = learner.layer.prototypes.detach().transpose(1, 2)
     shifts = torch.linspace(-0.3, 0.3, 121)
     for place, name in enumerate(learner.layer.class_of.tolist()):
-        moved = shift_pitch(found[[place]], shifts[:, None, None], 2840.0)[:, 0, 0]
+        moved = shift_pitch(found[[place]], shifts[:, None, None], 8000.0)[:, 0, 0]
         deviation = (moved - moved.mean(1, keepdim=True)) - (known[name] - known[name].mean())
         assert deviation.square().mean(1).amin().sqrt() < 0.06
 

@@ -67,7 +67,7 @@ def module_of(stage: str) -> str:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_runs_the_module_of_its_name(stage: str) -> None:
     assert STAGES[stage]["cmd"].startswith("python -m stages.")
-    assert re.sub("_(ablation|baselines|demo|prototypes)$", "", stage) == module_of(stage)
+    assert re.sub("_(ablation|baselines|demo|(latent_)?prototypes)$", "", stage) == module_of(stage)
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.endswith("_ablation")])
@@ -95,7 +95,7 @@ def code_of_families(stage: str) -> set[str]:
     if stage.split("_", maxsplit=1)[0] not in ("train", "evaluate"):
         return set()
     place = f"prototypes.{'protocols' if stage.endswith('_prototypes') else stage.rsplit('_', maxsplit=1)[-1]}"
-    mine = [FAMILIES[name] for name, where in PLACES.items() if where == place]
+    mine = [FAMILIES[name] for name, places in PLACES.items() if place in places]
     return {str(path.relative_to(ROOT)) for family in mine for path in family.code}
 
 
@@ -106,8 +106,10 @@ def test_a_family_names_all_files_that_decide_its_results() -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["train_prototypes", "train_baselines", "evaluate_prototypes", "evaluate_baselines", "train", "evaluate"]
-)
+    "stage",
+    ["train", "train_prototypes", "train_latent_prototypes", "train_baselines",
+     "evaluate", "evaluate_prototypes", "evaluate_latent_prototypes", "evaluate_baselines"],
+)  # fmt: skip
 def test_stages_depend_on_the_families_that_may_stand_there_and_on_no_other(stage: str) -> None:
     declared = {name for name in STAGES[stage]["deps"] if (ROOT / name).parent == FAMILIES_FOLDER}
     assert declared == code_of_families(stage)

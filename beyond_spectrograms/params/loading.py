@@ -37,12 +37,15 @@ class PrototypeCells(Grid):
     """The cells of the prototypes and what they are compared with.
 
     `baselines` are further protocols and `further_datasets` those of the data sets that the grid has not: they have
-    stages of their own. `heard` are the protocols whose prototypes are played.
+    stages of their own. `heard` are the protocols whose prototypes are played. `latents` are representations of the
+    grid, for prototypes under `latent_protocols`.
     """
 
     baselines: list[Name]
     further_datasets: list[Name]
     heard: list[Name]
+    latents: list[Name]
+    latent_protocols: list[Name]
 
 
 class Run(Section):
@@ -97,6 +100,8 @@ class Params(Section):
             ("prototypes.protocols", self.prototypes.protocols, self.protocols),
             ("prototypes.baselines", self.prototypes.baselines, self.protocols),
             ("prototypes.heard", self.prototypes.heard, self.prototypes.protocols),
+            ("prototypes.latents", self.prototypes.latents, self.grid.representations),
+            ("prototypes.latent_protocols", self.prototypes.latent_protocols, self.protocols),
             ("claims.baselines", self.claims.baselines, self.representations),
             ("claims.ladder", self.claims.ladder, self.protocols),
             ("demo.representations", self.demo.representations, self.representations),
@@ -141,13 +146,14 @@ class Params(Section):
             ("ablations.protocols", self.ablations.protocols),
             ("prototypes.protocols", self.prototypes.protocols),
             ("prototypes.baselines", self.prototypes.baselines),
+            ("prototypes.latent_protocols", self.prototypes.latent_protocols),
         ):
             for name in names:
                 classifier = self.protocols[name].classifier
-                if (place := FAMILIES.get(classifier, where)) != where:
+                if where not in (places := FAMILIES.get(classifier, (where,))):
                     raise ValueError(
-                        f"{where}: {name!r} has the classifier {classifier}, on whose code only the stages of {place} "
-                        "depend. Put it there"
+                        f"{where}: {name!r} has the classifier {classifier}, on whose code only the stages of "
+                        f"{' and '.join(places)} depend. Put it there"
                     )
         return self
 

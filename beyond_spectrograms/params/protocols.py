@@ -10,13 +10,14 @@ from beyond_spectrograms.params.sections import Name, Positive, Real, Section, S
 
 # Classifiers with code and losses of their own (classifiers.family_of), and where alone they may stand: no other stages
 # depend on that code, and their results would stand as fresh after an edit of it.
+_PROTOTYPES, _BASELINES = ("prototypes.protocols", "prototypes.latent_protocols"), ("prototypes.baselines",)
 FAMILIES = {
-    "kmeans": "prototypes.protocols",
-    "prototypes": "prototypes.protocols",
-    "apnet": "prototypes.baselines",
-    "apnet_kmeans": "prototypes.baselines",
-    "autoencoder_kmeans": "prototypes.baselines",
-    "temporal_cnn": "prototypes.baselines",
+    "kmeans": _PROTOTYPES,
+    "prototypes": _PROTOTYPES,
+    "apnet": _BASELINES,
+    "apnet_kmeans": _BASELINES,
+    "autoencoder_kmeans": _BASELINES,
+    "temporal_cnn": _BASELINES,
 }
 
 
@@ -24,11 +25,11 @@ class PrototypeSettings(Section):
     """Prototypes that can be heard: how many, of what, learned how (beyond_spectrograms/prototypes).
 
     `offset` and `scale` bring features to about 0 to 1: (value + offset) / scale. `transformations` are learned in the
-    order given here, but always applied in the paper's. `top_mel` is the mel of the highest band, for pitch (1: the
-    released code's). `cross_entropy` is its weight in the loss, `tau` where the temperature starts. A step of the
-    curriculum ends after `step_patience` epochs without a lower loss or `step_epochs` in all (None, as in the paper: no
-    limit), none before `warm_up` batches. Without supervision a prototype with less than `restart_share` of an even
-    share of the windows starts anew.
+    order given here, but always applied in one: time, pitch, level, gain, filters. `top_hz` is the upper edge of the
+    highest mel band; only pitch needs it. `cross_entropy` is its weight in the loss, `tau` where the temperature
+    starts. A step of the curriculum ends after `step_patience` epochs without a lower loss or `step_epochs` in all
+    (None, as in the paper: no limit), none before `warm_up` batches. Without supervision a prototype with less than
+    `restart_share` of an even share of the windows starts anew.
     """
 
     supervised: bool
@@ -36,8 +37,8 @@ class PrototypeSettings(Section):
     frames: Positive
     offset: Real
     scale: Annotated[Real, Field(gt=0)]
-    transformations: list[Literal["gain", "pitch", "filters"]]
-    top_mel: Annotated[Real, Field(gt=0)]
+    transformations: list[Literal["gain", "pitch", "filters", "level", "time"]]
+    top_hz: Annotated[Real, Field(gt=0)] | None
     cross_entropy: Annotated[Real, Field(ge=0)]
     tau: Real
     tau_learning_rate: Annotated[Real, Field(ge=0)]
@@ -53,6 +54,12 @@ class PrototypeSettings(Section):
             raise ValueError(f"transformations {', '.join(self.transformations)} name one twice")
         if self.cross_entropy and not self.supervised:
             raise ValueError("cross_entropy needs supervised: true")
+        if "pitch" in self.transformations and self.top_hz is None:
+            raise ValueError("pitch needs top_hz, the upper edge of the highest mel band")
+        if "time" in self.transformations and self.frames < 2:
+            raise ValueError(f"time needs prototypes of several frames, got {self.frames}")
+        if {"time", "pitch"} <= set(self.transformations):
+            raise ValueError("time and pitch are not learned together: one is for latents, the other for spectra")
         return self
 
 

@@ -137,7 +137,7 @@ class PrototypeLearner(Learner):
         else:
             self.waited += 1
         self.epochs += 1
-        done = self.waited >= self.settings.step_patience or self.epochs == self.settings.step_epochs
+        done = self.waited >= self.settings.step_patience or self.epochs >= (self.settings.step_epochs or np.inf)
         if done and self.batches >= self.settings.warm_up:
             self.step, self.epochs, self.waited, self.best_loss = self.step + 1, 0, 0, float("inf")
             self._take_step()

@@ -10,11 +10,7 @@ from torch import Tensor, nn
 from beyond_spectrograms.classifiers import ClassifierError
 from beyond_spectrograms.prototypes.clusters import best_by_class
 from beyond_spectrograms.prototypes.networks import Decoders, Encoder
-from beyond_spectrograms.prototypes.transformations import (
-    BOUNDS,
-    filter_bands,
-    shift_pitch,
-)
+from beyond_spectrograms.prototypes.transformations import BOUNDS, filter_bands, read_frames, shift_pitch
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol, PrototypeSettings
@@ -25,7 +21,7 @@ class PrototypeLayer(nn.Module):
 
     Loiseau et al., ISMIR 2022, sections 3.1 to 3.3. A prototype of several frames is stretched over the window; the
     paper's have one. `used` is how many of the settings' transformations are applied, from the first: those whose
-    decoders were never trained change nothing.
+    decoders were never trained change nothing. `rest` [bands], learned too, is where a level of nothing leads to.
     """
 
     class_of: Tensor
@@ -35,6 +31,7 @@ class PrototypeLayer(nn.Module):
         count = settings.per_class * classes
         self.settings, self.classes, self.used = settings, classes, len(settings.transformations)
         self.prototypes = nn.Parameter(torch.zeros(count, bands, settings.frames))
+        self.rest = nn.Parameter(torch.zeros(bands)) if "level" in settings.transformations else None
         self.tau = nn.Parameter(torch.tensor(settings.tau))
         self.register_buffer("class_of", torch.arange(classes).repeat_interleave(settings.per_class))
         self.encoder = Encoder(bands) if self.used else None
@@ -55,29 +52,39 @@ class PrototypeLayer(nn.Module):
             found[name] = BOUNDS[name] * (mine.transpose(2, 3) if name == "filters" else mine[:, :, 0])
         return found
 
-    def spectra(self, frames: int) -> Tensor:
-        """Stretch the prototypes over a window of `frames`: [prototypes, frames, bands], or 1 frame for all."""
-        spectra: Tensor = self.prototypes
-        if self.settings.frames > 1:
-            spectra = nn.functional.interpolate(spectra, size=frames, mode="linear", align_corners=True)
-        return spectra.transpose(1, 2)
-
-    def reconstruct(self, scaled: Tensor) -> Tensor:
-        """Reconstruct scaled windows [windows, bands, frames] by every prototype.
+    def transform(self, found: dict[str, Tensor], frames: int) -> Tensor:
+        """Apply transformations, of which there may be none, to every prototype.
 
         Returns:
             [windows, prototypes, frames, bands]; windows and frames are 1 where all are the same.
         """
-        spectra = self.spectra(scaled.shape[2])
-        found = self.transformations(scaled)
-        result = spectra[None]
-        if "pitch" in found:
-            result = shift_pitch(spectra, found["pitch"], self.settings.top_mel)
+        prototypes = self.prototypes.transpose(1, 2)
+        if "time" in found:
+            result = read_frames(prototypes, found["time"])
+        else:
+            spectra = self._stretch(prototypes, frames)
+            pitch = found.get("pitch")
+            result = spectra[None] if pitch is None else shift_pitch(spectra, pitch, self.settings.top_hz)
+        if self.rest is not None and "level" in found:
+            result = self.rest + (1 + found["level"][..., None]) * (result - self.rest)
         if "gain" in found:
             result = result + found["gain"][..., None]
         if "filters" in found:
-            result = result + filter_bands(found["filters"], spectra.shape[2])
+            result = result + filter_bands(found["filters"], result.shape[-1])
         return result
+
+    def _stretch(self, prototypes: Tensor, frames: int) -> Tensor:
+        """Stretch over a window of `frames`: [prototypes, frames, bands], or 1 frame for all."""
+        if self.settings.frames == 1:
+            return prototypes
+        stretched = nn.functional.interpolate(
+            prototypes.transpose(1, 2), size=frames, mode="linear", align_corners=True
+        )
+        return stretched.transpose(1, 2)
+
+    def reconstruct(self, scaled: Tensor) -> Tensor:
+        """Reconstruct scaled windows [windows, bands, frames] by every prototype, as `transform` gives it."""
+        return self.transform(self.transformations(scaled), scaled.shape[2])
 
     def errors(self, windows: Tensor) -> Tensor:
         """Mean squared difference over bands and frames [windows, prototypes] of features as they come."""

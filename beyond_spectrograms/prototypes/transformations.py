@@ -1,49 +1,72 @@
-"""What may be done to a prototype's spectrum, frame by frame, to meet a sound: pitch, gain, two filters.
+"""What may be done to a prototype, frame by frame, to meet a sound.
 
-Loiseau et al., "A Model You Can Hear", ISMIR 2022, section 3.1; constants from the authors' released code
-(github romainloiseau/a-model-you-can-hear, bd509c5c). The text applies gain, then pitch, then the filters; the code
-pitch, then gain. Both give the same: a gain is one number for all bands, and moving bands does not change it.
-Spectra are log-mel on the paper's scale, about 0 (silence) to 1.
+To spectra pitch, gain, two filters: Loiseau et al., "A Model You Can Hear", ISMIR 2022, section 3.1; constants from the
+authors' released code (github romainloiseau/a-model-you-can-hear, bd509c5c). The text applies gain, then pitch, then
+the filters; the code pitch, then gain. Both give the same: a gain is one number for all bands, and moving bands does
+not change it. Spectra are log-mel on the paper's scale, about 0 (silence) to 1.
+
+To latents of a codec, ours: time, and level. A sound 6, 12, 24 dB lower has SoundStream latents at 0.79, 0.63, 0.38 of
+their distance to those of silence, and this one factor a frame is 79, 87, 92 % of the change (60 windows of ESC-10).
 """
 
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
 
-BOUNDS = {"pitch": 1.0, "gain": 0.5, "filters": 0.25}  # of what tanh gives: e-fold, scaled level, slopes and cut-offs
-MEL = 2595 / math.log(10)  # of O'Shaughnessy's mel scale, 2595 log10(1 + f / 700)
+# Of what tanh gives: e-fold, scaled level, slopes and cut-offs; factor beside 1, share of the prototype's length.
+BOUNDS = {"pitch": 1.0, "gain": 0.5, "filters": 0.25, "level": 1.0, "time": 0.5}
+# Slaney's mel scale, librosa's: 200 / 3 Hz a mel up to 1000 Hz, from there on 27 mel for a factor of 6.4.
+HZ_A_MEL, CORNER_HZ, CORNER_MEL, LOG_MEL = 200 / 3, 1000.0, 15.0, 27 / math.log(6.4)
 
 
-def shift_positions(shift: Tensor, bands: int, top_mel: float) -> Tensor:
+@cache
+def _bands_in_mel(bands: int, top_hz: float, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, float]:
+    """Give each band's centre on the linear and on the logarithmic part of the scale, and mel from band to band."""
+    top = CORNER_MEL + LOG_MEL * math.log(top_hz / CORNER_HZ) if top_hz > CORNER_HZ else top_hz / HZ_A_MEL
+    step = top / (bands + 1)
+    mel = step * torch.arange(1, bands + 1, dtype=torch.float64)
+    hertz = torch.where(mel < CORNER_MEL, HZ_A_MEL * mel, CORNER_HZ * torch.exp((mel - CORNER_MEL) / LOG_MEL))
+    logarithmic = CORNER_MEL + LOG_MEL * torch.log(hertz / CORNER_HZ)
+    return (hertz / HZ_A_MEL).to(device, dtype), logarithmic.to(device, dtype), step
+
+
+def shift_positions(shift: Tensor, bands: int, top_hz: float) -> tuple[Tensor, Tensor]:
     """Say where in a spectrum of `bands` bands each band of the shifted one is read.
 
-    A shift p scales all frequencies by e^p: the value at mel f comes from 2595 log10(1 + e^-p (10^(f / 2595) - 1)).
+    A shift p scales all frequencies by e^p: the value at f Hz comes from f e^-p. The released code does so for bands as
+    if their numbers were frequencies (its formula on a mel from 0 to 1), which is not the same sound higher.
 
     Args:
         shift: [...], positive is up.
-        bands: evenly spaced in mel from 0 to `top_mel`.
-        top_mel: with 1, as the released code has it, the formula is within 0.1 % of f e^-p: bands are scaled, not
-            frequencies.
+        bands: librosa's mel bands from 0 to `top_hz`.
+        top_hz: upper edge of the highest band.
 
     Returns:
-        positions [..., bands] from 0 to bands - 1; beyond the ends the last band is held.
+        Positions [..., bands] from 0 to bands - 1, beyond the ends those held; and their derivatives by the shift.
     """
-    grid = torch.expm1(torch.linspace(0, top_mel / MEL, bands, dtype=shift.dtype, device=shift.device))
-    scaled = torch.log1p(torch.exp(-shift)[..., None] * grid)
-    return (scaled * (MEL * (bands - 1) / top_mel)).clamp(max=bands - 1)
+    linear, logarithmic, step = _bands_in_mel(bands, top_hz, shift.dtype, shift.device)
+    shift = shift[..., None]
+    below = torch.exp(-shift) * linear
+    mel = torch.where(below < CORNER_MEL, below, logarithmic - LOG_MEL * shift)
+    slopes = torch.where(below < CORNER_MEL, -below, -LOG_MEL)
+    positions = (mel / step).sub_(1)
+    held = (positions < 0) | (positions > bands - 1)
+    return positions.clamp_(0, bands - 1), (slopes / step).masked_fill_(held, 0)
 
 
-class _Read(torch.autograd.Function):
-    """Linear interpolation of spectra at positions, with its gradient in one pass over either."""
+class _ShiftPitch(torch.autograd.Function):
+    """Linear interpolation of spectra at shifted positions, with its gradient in one pass over either."""
 
     @staticmethod
-    def forward(context, spectra: Tensor, positions: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(context, spectra: Tensor, shift: Tensor, top_hz: float) -> Tensor:  # type: ignore[no-untyped-def]
         bands = spectra.shape[-1]
-        below = positions.detach().floor().clamp_(max=bands - 2)
-        share = positions - below
+        positions, rates = shift_positions(shift, bands, top_hz)
+        below = positions.floor().clamp_(max=bands - 2)
+        share = positions.sub_(below)
         # Flat places in the table of spectra: rows of prototypes (and frames), columns of bands.
         rows = torch.arange(spectra.numel() // bands, device=spectra.device).reshape(spectra.shape[:-1])
         places = below.long().add_((rows * bands)[..., None])
@@ -51,34 +74,57 @@ class _Read(torch.autograd.Function):
         steps = torch.zeros_like(table)
         torch.sub(table[1:], table[:-1], out=steps[:-1])
         slopes = steps.take(places)
-        context.save_for_backward(places, share, slopes)
         context.shape = spectra.shape
-        return torch.addcmul(table.take(places), share, slopes)
+        shifted = torch.addcmul(table.take(places), share, slopes)
+        context.save_for_backward(places, share, slopes.mul_(rates))
+        return shifted
 
     @staticmethod
-    def backward(context, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
-        places, share, slopes = context.saved_tensors
+    def backward(context, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def]
+        places, share, rates = context.saved_tensors
         upper = gradient * share
         table = gradient.new_zeros(context.shape).reshape(-1)
         flat = places.reshape(-1)
         table.index_add_(0, flat, (gradient - upper).reshape(-1))
         table.index_add_(0, flat + 1, upper.reshape(-1))
-        return table.reshape(context.shape), gradient * slopes
+        return table.reshape(context.shape), (gradient * rates).sum(-1), None
 
 
-def shift_pitch(spectra: Tensor, shift: Tensor, top_mel: float) -> Tensor:
+def shift_pitch(spectra: Tensor, shift: Tensor, top_hz: float) -> Tensor:
     """Shift each frame's spectrum.
 
     Args:
         spectra: [prototypes, frames or 1, bands]; one frame stands for all.
         shift: [windows, prototypes, frames].
-        top_mel: see shift_positions.
+        top_hz: see shift_positions.
 
     Returns:
         [windows, prototypes, frames, bands].
     """
-    shifted: Tensor = _Read.apply(spectra, shift_positions(shift, spectra.shape[-1], top_mel))  # type: ignore[no-untyped-call]
+    shifted: Tensor = _ShiftPitch.apply(spectra, shift, top_hz)  # type: ignore[no-untyped-call]
     return shifted
+
+
+def read_frames(prototypes: Tensor, shift: Tensor) -> Tensor:
+    """Read prototypes as they go by, each frame of the window earlier or later by a shift.
+
+    Args:
+        prototypes: [prototypes, prototype frames, bands], read from the first to the last over the window.
+        shift: [windows, prototypes, frames], in shares of the prototype's length; beyond the ends these are held.
+
+    Returns:
+        [windows, prototypes, frames, bands], linear between frames.
+    """
+    count, length, bands = prototypes.shape
+    frames = shift.shape[2]
+    straight = torch.linspace(0, 1, frames, dtype=shift.dtype, device=shift.device)
+    positions = ((straight + shift) * (length - 1)).clamp(0, length - 1)
+    below = positions.detach().floor().clamp_(max=length - 2)
+    rows = below.long() + length * torch.arange(count, device=shift.device)[:, None]
+    table = prototypes.reshape(-1, bands)
+    first = table.index_select(0, rows.flatten()).reshape(*shift.shape, bands)
+    second = table.index_select(0, rows.flatten() + 1).reshape(*shift.shape, bands)
+    return torch.lerp(first, second, (positions - below)[..., None])
 
 
 def filter_bands(settings: Tensor, bands: int) -> Tensor:
@@ -94,8 +140,8 @@ def filter_bands(settings: Tensor, bands: int) -> Tensor:
     Returns:
         [..., bands].
     """
-    centred = torch.linspace(-0.5, 0.5, bands, dtype=settings.dtype, device=settings.device)
+    doubled = torch.linspace(-1, 1, bands, dtype=settings.dtype, device=settings.device)
     slope_high, cut_high, slope_low, cut_low = settings[..., None].unbind(-2)
     softplus = torch.nn.functional.softplus
-    high = slope_high * softplus(2 * (centred + cut_high), beta=10)
-    return high + slope_low * softplus(-2 * (centred + cut_low), beta=10)
+    high = slope_high * softplus(doubled + 2 * cut_high, beta=10)
+    return torch.addcmul(high, slope_low, softplus(-doubled - 2 * cut_low, beta=10))
