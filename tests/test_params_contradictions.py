@@ -174,7 +174,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
         (
             {"ablations/protocols": ["fair", "prototypes"]},
             "ablations.protocols: 'prototypes' has the classifier prototypes, on whose code only the stages of "
-            "prototypes.protocols depend. Put it there",
+            "prototypes.protocols and prototypes.latent_protocols depend. Put it there",
         ),
         (
             {"protocols/kmeans/class_weights": "balanced"},
@@ -191,7 +191,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
         (
             {"prototypes/baselines": ["apnet", "kmeans"]},
             "prototypes.baselines: 'kmeans' has the classifier kmeans, on whose code only the stages of "
-            "prototypes.protocols depend. Put it there",
+            "prototypes.protocols and prototypes.latent_protocols depend. Put it there",
         ),
         (
             {"prototypes/heard": ["kmeans"]},
