@@ -11,7 +11,7 @@ from test_training import PROTOCOL
 from beyond_spectrograms import training
 from beyond_spectrograms.classifiers import ClassifierError, build_network, family_of
 from beyond_spectrograms.learners import create_learner
-from beyond_spectrograms.prototypes.apnet import APNetLayer
+from beyond_spectrograms.prototypes.apnet import APNetLayer, _distances
 from beyond_spectrograms.prototypes.reconstructing import ReconstructingLearner, layer_of
 from beyond_spectrograms.runs import Job, read_history
 from beyond_spectrograms.training import train
@@ -146,3 +146,10 @@ def test_windows_too_small_to_be_pooled_are_refused(classifier: str, message: st
     with pytest.raises(ClassifierError) as caught:
         build_network(protocol, 16, 3, 2, None)
     assert str(caught.value) == message
+
+
+def test_apnets_distances_are_mean_squared_differences_of_rows() -> None:
+    torch.manual_seed(0)
+    latents, prototypes = torch.randn(3, 4, 5, 6), torch.randn(2, 4, 5, 6)
+    plain = (latents[:, None] - prototypes).square().mean((2, 4))
+    torch.testing.assert_close(_distances(latents, prototypes), plain, atol=1e-5, rtol=1e-5)

@@ -205,11 +205,10 @@ def test_a_number_that_yaml_reads_as_text_is_refused_with_the_way_to_write_it(re
             "mean_linear",
             "shuffled_labels",
             "kmeans",
-            "conv2d_beside_prototypes",
             "temporal_cnn",
+            "autoencoder_kmeans",
             "apnet",
             "apnet_kmeans",
-            "autoencoder_kmeans",
         )  # take it from fair
     )
 

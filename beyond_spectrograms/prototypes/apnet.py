@@ -58,7 +58,7 @@ class APNetLayer(ReconstructingLayer):
         hidden = leaky(_unpool(self.back[1](hidden), fine_peaks))
         error = (self.back[2](hidden) - images).square().mean((1, 2, 3))
 
-        by_row = (latents[:, None] - self.prototypes).square().mean((2, 4))
+        by_row = _distances(latents, self.prototypes)
         similarities = (torch.exp(-by_row) * self.frequency_weights.softmax(1)).sum(2)
         logits = self.linear(similarities)
         distances = by_row.mean(2)
@@ -72,6 +72,17 @@ class APNetLayer(ReconstructingLayer):
     def forward(self, windows: Tensor) -> Tensor:
         """Classify windows [windows, bands, frames]."""
         return self.go(windows, torch.zeros(len(windows), dtype=torch.long, device=windows.device))[2]
+
+
+def _distances(latents: Tensor, prototypes: Tensor) -> Tensor:
+    """Mean squared difference over channels and columns of each row [windows, prototypes, rows], by matrix products.
+
+    `latents` are [windows, channels, rows, columns], `prototypes` [prototypes, channels, rows, columns].
+    """
+    mine, theirs = (maps.permute(2, 0, 1, 3).flatten(2) for maps in (latents, prototypes))
+    squares = mine.square().sum(2)[:, :, None] + theirs.square().sum(2)[:, None]
+    apart = torch.baddbmm(squares, mine, theirs.transpose(1, 2), alpha=-2) / mine.shape[2]
+    return apart.clamp(min=0).permute(1, 2, 0)
 
 
 def _pool(maps: Tensor) -> tuple[Tensor, Tensor]:
