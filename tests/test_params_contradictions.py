@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
         (
             {"grid/datasets": ["esc10", "esc100"]},
             "grid.datasets: 'esc100' is not defined. Choose from demo, esc10, esc50, fsdd_speakers, fsdd_digits, "
-            "gtzan_music_speech, gtzan_genres.",
+            "tinysol, librispeech_speakers, librispeech_chapters, gtzan_music_speech, gtzan_genres.",
         ),
         (
             {"grid/representations": ["mell"]},
