@@ -1,49 +1,271 @@
-"""Scores of prototypes and of what they are compared with, side by side: the paper's tables 1 to 3 in one."""
+"""Prototypes beside what they are compared with, how sure each figure is, and what one change does.
+
+The paper's tables 1 to 3 in one (Loiseau et al., ISMIR 2022). Intervals are those of evidence/uncertainty.py: an error
+takes the place of the windows that are right.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import permutations
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pandas as pd
 
+from beyond_spectrograms.evidence.uncertainty import MINIMUM_FOLDS, Interval, fold_interval, gap, window_interval
+from beyond_spectrograms.results import ResultError
 from beyond_spectrograms.tabular import Row, Show, Table, number, text
+from beyond_spectrograms.windows import release
 
-MEASURES = {
-    "recording_accuracy": ("recordings right %", 100, 1),
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from beyond_spectrograms.params import Protocol, PrototypeSettings, Split, Statistics
+    from beyond_spectrograms.recordings import Recordings
+    from beyond_spectrograms.representations.base import Features
+
+SPREAD = {  # measures of whole runs: title, factor, decimals
     "class_accuracy": ("mean over classes %", 100, 1),
-    "reconstruction_error": ("error", 1, 1),
     "adjusted_rand": ("adjusted Rand", 1, 3),
     "adjusted_mutual_information": ("adjusted mutual information", 1, 3),
 }
+BATCH = 256  # windows read at a time; does not change any result
 
 
-def tabulate_ablation(
-    dataset: str, representation: str, scores: Mapping[str, Mapping[str, Any]], scales: Mapping[str, float]
-) -> Table:
-    """Tabulate cells by protocol, in the order given; `scores` are those of metrics/scores.
+@dataclass(frozen=True)
+class Cell:
+    """What is tabulated of one protocol.
 
-    `scales` are what one unit of a protocol's reconstruction errors is in the features' own, where it is not 1.
-
-    Every figure is the mean over runs (folds and seeds), with the lowest and the highest run where there are several;
-    None where a classifier does not measure it.
+    `runs` are those of metrics/scores. In `right` a recording counts once; in `errors` the sum of a recording's errors
+    stands where the number of its right windows does, in the features' own unit. `variance` is that of the features
+    tested.
     """
+
+    runs: list[dict[str, Any]]
+    right: Recordings
+    errors: Recordings | None
+    variance: float
+
+
+def count_recordings(recordings: Recordings) -> Recordings:
+    """Let every recording count once, whatever the number of its windows."""
+    return replace(
+        recordings, windows=np.ones_like(recordings.windows), windows_right=recordings.right.astype(np.int64)
+    )
+
+
+def sum_errors(recordings: Recordings, predictions: pd.DataFrame, unit: float) -> Recordings | None:
+    """Put the sum of each recording's errors in place of its right windows; None where no error was measured.
+
+    `predictions` has a row a window and run: seed, clip, reconstruction_error, of which 1 is `unit` of the features'.
+
+    Raises:
+        ResultError: it holds other windows than `recordings` do.
+    """
+    if "reconstruction_error" not in predictions:
+        return None
+    places = [(what, clip) for what in ("size", "sum") for clip in recordings.clips]
+    added = predictions.groupby(["seed", "clip"])["reconstruction_error"].agg(["size", "sum"]).unstack()
+    added = added.reindex(index=list(recordings.seeds), columns=pd.MultiIndex.from_tuples(places))
+    counted = len(recordings.seeds) * recordings.windows.sum() == len(predictions)
+    if not counted or not np.array_equal(added["size"], np.tile(recordings.windows, (len(recordings.seeds), 1))):
+        raise ResultError(
+            f"{recordings.cell}: plots/predictions and plots/recordings hold different windows. "
+            "Run its evaluate stage again."
+        )
+    # The bootstrap adds up and divides, in floats: what is counted need not be whole.
+    return replace(recordings, windows_right=cast("NDArray[np.int64]", unit * added["sum"].to_numpy()))
+
+
+def variance_of(features: Features, rows: NDArray[np.int64]) -> float:
+    """Mean squared difference of rows of features [windows, bands, frames] from each band's mean over them."""
+    total = squares = np.zeros(features.shape[1])
+    for first in range(0, len(rows), BATCH):
+        windows = np.asarray(features[rows[first : first + BATCH]], dtype=np.float64)
+        total, squares = total + windows.sum((0, 2)), squares + np.square(windows).sum((0, 2))
+        release(features)
+    values = len(rows) * features.shape[2]
+    return float((squares / values - (total / values) ** 2).mean())
+
+
+def judge(cell: Recordings, statistics: Statistics) -> tuple[Interval, str]:
+    """Give the share right (or the error) of a cell with its interval, and over what that is.
+
+    Over sources where there are enough; else over folds; else, where there is one part, over recordings: that holds
+    for further recordings of the same sources.
+    """
+    if len(set(cell.sources)) >= statistics.minimum_sources:
+        return window_interval(cell, statistics), "sources"
+    if len(np.unique(cell.folds)) >= MINIMUM_FOLDS:
+        return fold_interval(_by_run(cell), statistics), "folds"
+    return window_interval(replace(cell, sources=cell.clips), statistics), "recordings"
+
+
+def compare(first: Recordings, second: Recordings, statistics: Statistics) -> tuple[Interval, str]:
+    """Give first - second on the recordings both tested, with its interval, and over what that is; as `judge` does.
+
+    Where windows are the same they are compared one by one. Over folds, runs of one fold and seed are.
+
+    Raises:
+        ResultError: they have no recording in common.
+    """
+    common = set(first.clips) & set(second.clips)
+    sources = {source for clip, source in zip(first.clips, first.sources, strict=True) if clip in common}
+    if len(sources) >= statistics.minimum_sources:
+        return gap(first, second, statistics), "sources"
+    ours, theirs = _by_run(first), _by_run(second)
+    if first.clips == second.clips and ours.keys() == theirs.keys() and len(np.unique(first.folds)) >= MINIMUM_FOLDS:
+        return fold_interval({run: ours[run] - theirs[run] for run in ours}, statistics), "folds"
+    apart = [replace(cell, sources=cell.clips) for cell in (first, second)]
+    return gap(apart[0], apart[1], statistics), "recordings"
+
+
+def _by_run(cell: Recordings) -> dict[tuple[int, int], float]:
+    """Share right (or error) of each fold and seed."""
+    return {
+        (int(fold), seed): float(right[cell.folds == fold].sum() / cell.windows[cell.folds == fold].sum())
+        for seed, right in zip(cell.seeds, cell.windows_right, strict=True)
+        for fold in np.unique(cell.folds)
+    }
+
+
+def find_leaks(protocols: Mapping[str, Protocol], splits: Mapping[str, Split]) -> list[tuple[str, str, str]]:
+    """List protocols that differ in the split alone, the leaky one first: first, second, what the first has more."""
+    return [
+        (leaky, clean, "leakage")
+        for leaky, clean in permutations(protocols, 2)
+        if (splits[protocols[leaky].split].kind, splits[protocols[clean].split].kind) == ("window", "source")
+        and protocols[leaky] == protocols[clean].model_copy(update={"split": protocols[leaky].split})
+    ]
+
+
+def find_steps(protocols: Mapping[str, Protocol]) -> list[tuple[str, str, str]]:
+    """List protocols of which one adds a transformation or the cross-entropy: with it, without, what it adds."""
+    steps = []
+    for without, with_it in permutations(protocols, 2):
+        old, new = protocols[without].prototypes, protocols[with_it].prototypes
+        alike = protocols[with_it] == protocols[without].model_copy(update={"prototypes": new})
+        if old and new and alike and (added := _added(old, new)):
+            steps.append((with_it, without, added))
+    return steps
+
+
+def _added(old: PrototypeSettings, new: PrototypeSettings) -> str | None:
+    """Name the one thing that `new` has more than `old`, all else being equal."""
+    longer = [*old.transformations, *new.transformations[-1:]]
+    if new.transformations != old.transformations and new == old.model_copy(update={"transformations": longer}):
+        return new.transformations[-1]
+    with_it = old.model_copy(update={"cross_entropy": new.cross_entropy})
+    return "cross-entropy" if old.cross_entropy == 0 < new.cross_entropy and new == with_it else None
+
+
+def tabulate_cells(dataset: str, representation: str, cells: Mapping[str, Cell], statistics: Statistics) -> Table:
+    """Tabulate cells by protocol, in the order given; None where a classifier does not measure something."""
     rows: list[Row] = []
-    for protocol, of_cell in scores.items():
-        row: Row = {"protocol": protocol, "runs": len(of_cell["by_fold"])}
-        for name, (_, factor, _) in MEASURES.items():
-            unit = scales.get(protocol, 1.0) ** 2 if name == "reconstruction_error" else factor
-            runs = [unit * run[name] for run in of_cell["by_fold"] if run.get(name) is not None]
+    remarks: dict[str, list[str]] = {}
+    for protocol, cell in cells.items():
+        right, over = judge(cell.right, statistics)
+        right = _within(right, 1.0)
+        error = _within(judge(cell.errors, statistics)[0]) if cell.errors else None
+        row: Row = {"protocol": protocol, "runs": len(cell.runs)}
+        row |= _interval_row("recording_accuracy", right, 100)
+        row |= _interval_row("reconstruction_error", error) | {"interval_over": over}
+        row |= {"unexplained_share": error.value / cell.variance if error and cell.variance else None}
+        for name, (_, factor, _) in SPREAD.items():
+            runs = [factor * run[name] for run in cell.runs if run.get(name) is not None]
             row |= {name: float(np.mean(runs)) if runs else None}
             row |= {f"{name}_low": min(runs, default=None), f"{name}_high": max(runs, default=None)}
-        rows.append(row)
+        rows.append(row | _note(remarks, protocol, right, error))
     columns: dict[str, Show] = {"protocol": text("protocol"), "runs": text("runs")}
-    columns |= {title: _spread(name, digits) for name, (title, _, digits) in MEASURES.items()}
+    columns |= {"recordings right %": _show_interval("recording_accuracy", 1)}
+    columns |= {"error": _show_interval("reconstruction_error", 2)}
+    columns |= {"interval over": text("interval_over"), "unexplained %": _percent("unexplained_share")}
+    columns |= {title: _spread(name, digits) for name, (title, _, digits) in SPREAD.items()}
     notes = [
-        "Mean over runs (lowest to highest run). The error is the mean squared difference of a window and its "
-        "reconstruction, in the features' own unit (squared decibels for spectra in decibels)."
+        _explain(statistics) + " In round brackets: lowest to highest run.",
+        "error: mean squared difference of a window and its reconstruction, in the features' own unit (squared "
+        "decibels for spectra in decibels). unexplained: the error as a share of the tested features' variance about "
+        "each band's mean, so 100 % is what that mean reaches and units do not matter.",
+        *(f"{', '.join(protocols)}: {remark}" for remark, protocols in remarks.items()),
     ]
     return Table(f"{dataset}, {representation}: prototypes", rows, columns, notes)
+
+
+def tabulate_differences(
+    title: str, cells: Mapping[str, Cell], pairs: list[tuple[str, str, str]], statistics: Statistics
+) -> Table:
+    """Tabulate first - second of every pair: recordings right in percentage points, and error."""
+    rows: list[Row] = []
+    remarks: dict[str, list[str]] = {}
+    for first, second, what in pairs:
+        right, over = compare(cells[first].right, cells[second].right, statistics)
+        ours, theirs = cells[first].errors, cells[second].errors
+        error = compare(ours, theirs, statistics)[0] if ours and theirs else None
+        row: Row = {"change": what, "first": first, "second": second, "interval_over": over}
+        row |= _interval_row("recording_accuracy", right, 100) | _interval_row("reconstruction_error", error)
+        rows.append(row | _note(remarks, f"{first} - {second}", right, error))
+    columns: dict[str, Show] = {"change": text("change"), "of": text("first"), "minus": text("second")}
+    columns |= {"recordings right, points": _show_interval("recording_accuracy", 1, sign=True)}
+    columns |= {"error": _show_interval("reconstruction_error", 2, sign=True), "interval over": text("interval_over")}
+    notes = [
+        "On the recordings both tested, resampled together. " + _explain(statistics),
+        *(f"{', '.join(protocols)}: {remark}" for remark, protocols in remarks.items()),
+    ]
+    return Table(title, rows, columns, notes)
+
+
+def _explain(statistics: Statistics) -> str:
+    return (
+        f"In square brackets: {statistics.confidence:.0%} interval, over sources (recordings of one origin) by "
+        f"bootstrap ({statistics.resamples} resamples). With fewer than {statistics.minimum_sources} sources: over "
+        "folds (Student's limits); where one part is tested, over recordings by bootstrap, which holds for further "
+        "recordings of the same sources, not for new ones."
+    )
+
+
+def _note(remarks: dict[str, list[str]], of: str, *intervals: Interval | None) -> Row:
+    """Give what is to be said of a row's intervals, and add it to `remarks`: remark -> rows."""
+    every = [each for interval in intervals if interval for each in (interval.reason, interval.remark) if each]
+    said = list(dict.fromkeys(every))
+    for remark in said:
+        remarks.setdefault(remark, []).append(of)
+    return {"note": " ".join(said)}
+
+
+def _within(interval: Interval, highest: float = math.inf) -> Interval:
+    """Cut limits to what is possible, 0 to `highest`: Student's do not know it."""
+    if interval.low is None or interval.high is None:
+        return interval
+    return replace(interval, low=max(interval.low, 0.0), high=min(interval.high, highest))
+
+
+def _interval_row(key: str, interval: Interval | None, factor: float = 1.0) -> Row:
+    values = (interval.value, interval.low, interval.high) if interval else (None, None, None)
+    names = (key, f"{key}_low", f"{key}_high")
+    return {name: None if value is None else factor * value for name, value in zip(names, values, strict=True)}
+
+
+def _show_interval(key: str, digits: int, sign: bool = False) -> Show:
+    form = f"{'+' if sign else ''}z.{digits}f"
+
+    def show(row: Row) -> str:
+        value, low, high = row[key], row[f"{key}_low"], row[f"{key}_high"]
+        if value is None:
+            return "-"
+        return f"{value:{form}}" if low is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+    return show
+
+
+def _percent(key: str) -> Show:
+    def show(row: Row) -> str:
+        share = row[key]
+        return "-" if share is None else f"{100 * float(share):.1f}"
+
+    return show
 
 
 def _spread(name: str, digits: int) -> Show:

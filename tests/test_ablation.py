@@ -1,58 +1,221 @@
-"""The table of prototypes: means over runs with their range, and blanks for what is not measured."""
+"""The tables of prototypes: intervals over sources, folds or recordings, what one change does, and what is missing."""
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from cells import write, write_rows
 from conftest import REPOSITORY
+from tested import SETTINGS, cell, clustered
 
-from beyond_spectrograms.ablation import tabulate_ablation
-from beyond_spectrograms.tabular import to_markdown
+from beyond_spectrograms.ablation import (
+    compare,
+    count_recordings,
+    find_leaks,
+    find_steps,
+    judge,
+    sum_errors,
+    variance_of,
+)
+from beyond_spectrograms.evidence.uncertainty import fold_interval, gap, recording_interval, window_interval
+from beyond_spectrograms.params import load_params
+from beyond_spectrograms.recordings import Recordings
+from beyond_spectrograms.results import ResultError
 from stages import ablate
 
-PROTOTYPES = {
-    "by_fold": [
-        {"recording_accuracy": 0.9, "class_accuracy": 0.8, "reconstruction_error": 0.004},
-        {"recording_accuracy": 1.0, "class_accuracy": 0.9, "reconstruction_error": 0.002},
+
+def windows_of(recordings: Recordings) -> pd.DataFrame:
+    """Give every right window of a cell the error 1 and every wrong one 0."""
+    rows = [
+        {"seed": seed, "clip": clip, "reconstruction_error": float(window < recordings.windows_right[index, place])}
+        for index, seed in enumerate(recordings.seeds)
+        for place, clip in enumerate(recordings.clips)
+        for window in range(recordings.windows[place])
     ]
-}
-CLUSTERS = {
-    "by_fold": [
-        {"recording_accuracy": 0.5, "class_accuracy": 0.25, "reconstruction_error": 4.0}
-        | {"adjusted_rand": 0.1, "adjusted_mutual_information": 0.2}
+    return pd.DataFrame(rows).sample(frac=1, random_state=0)
+
+
+def of_few(recordings: Recordings, sources: int) -> Recordings:
+    """Let recordings have so many sources."""
+    return replace(recordings, sources=tuple(str(place % sources) for place in range(len(recordings.clips))))
+
+
+def test_errors_have_the_interval_that_right_windows_would_have() -> None:
+    tested = cell(clustered(3, 60))
+    errors = sum_errors(tested, windows_of(tested), unit=1.0)
+    assert errors is not None
+    assert judge(errors, SETTINGS) == (window_interval(tested, SETTINGS), "sources")
+    scaled = sum_errors(tested, windows_of(tested), unit=4.0)
+    assert scaled is not None
+    assert judge(scaled, SETTINGS)[0].value == pytest.approx(4 * judge(errors, SETTINGS)[0].value)
+
+
+def test_accuracy_has_the_interval_of_the_other_tables() -> None:
+    tested = cell(clustered(2, 60))
+    assert judge(count_recordings(tested), SETTINGS) == (recording_interval(tested, SETTINGS), "sources")
+
+
+def test_few_sources_are_judged_over_folds_and_in_one_part_over_recordings() -> None:
+    folds = of_few(cell(np.array([[0, 1, 2, 3, 4, 5]]), folds=3), sources=2)
+    found, over = judge(folds, SETTINGS)
+    assert over == "folds"
+    assert found == fold_interval({(1, 0): 0.3, (2, 0): 0.5, (3, 0): 0.7}, SETTINGS)
+    one_part = of_few(cell(clustered(2, 60), folds=1), sources=10)
+    assert judge(one_part, SETTINGS) == (
+        window_interval(replace(one_part, sources=one_part.clips), SETTINGS),
+        "recordings",
+    )
+
+
+def test_differences_are_taken_on_the_same_draws_over_what_intervals_are() -> None:
+    first, second = cell(clustered(2, 60)), cell(clustered(2, 60, chance=0.5))
+    assert compare(first, second, SETTINGS) == (gap(first, second, SETTINGS), "sources")
+    less = replace(first, windows_right=first.windows_right - 0.5)
+    difference, over = compare(of_few(first, 10), of_few(less, 10), SETTINGS)
+    assert over == "folds"
+    assert [difference.value, difference.low, difference.high] == pytest.approx([0.1, 0.1, 0.1])
+    leaky = of_few(cell(clustered(2, 60), folds=1), 10)
+    apart = [replace(each, sources=each.clips) for each in (leaky, second)]
+    assert compare(leaky, of_few(second, 10), SETTINGS) == (gap(apart[0], apart[1], SETTINGS), "recordings")
+
+
+def test_errors_of_other_windows_are_refused() -> None:
+    tested = cell(clustered(2, 6))
+    for wrong in (windows_of(tested)[1:], windows_of(tested).replace({"clip": {"00000.wav": "00001.wav"}})):
+        with pytest.raises(ResultError) as refused:
+            sum_errors(tested, wrong, unit=1.0)
+        assert str(refused.value) == (
+            "mel-fair: plots/predictions and plots/recordings hold different windows. Run its evaluate stage again."
+        )
+
+
+def test_a_classifier_without_reconstruction_has_no_error() -> None:
+    tested = cell(clustered(2, 6))
+    assert sum_errors(tested, windows_of(tested)[["seed", "clip"]], unit=1.0) is None
+
+
+def test_variance_is_about_each_bands_mean_over_the_rows_alone() -> None:
+    features = np.random.default_rng(0).normal(3, 2, (600, 4, 5)).astype(np.float32)
+    features[:, 1] += 100
+    rows = np.arange(0, 600, 2)
+    assert variance_of(features, rows) == pytest.approx(features[rows].astype(float).var(axis=(0, 2)).mean())
+
+
+def test_pairs_that_differ_in_one_thing_are_found_in_the_shipped_params(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    params = load_params()
+    protocols = {name: params.protocols[name] for name in params.prototypes.protocols}
+    assert find_leaks(protocols, params.splits) == [
+        ("prototypes_utterance", "prototypes", "leakage"),
+        ("clusters_utterance", "clusters", "leakage"),
     ]
-}
+    assert find_steps(protocols) == [
+        ("prototypes_gain", "prototypes_raw", "gain"),
+        ("prototypes_pitch", "prototypes_gain", "pitch"),
+        ("prototypes_filters", "prototypes_pitch", "filters"),
+        ("prototypes_utterance", "prototypes_filters", "cross-entropy"),
+        ("clusters_gain", "clusters_raw", "gain"),
+        ("clusters_pitch", "clusters_gain", "pitch"),
+        ("clusters_utterance", "clusters_pitch", "filters"),
+    ]
 
 
-def test_table_has_means_over_runs_their_range_and_blanks() -> None:
-    scores = {"prototypes": PROTOTYPES, "clusters": CLUSTERS}
-    table = tabulate_ablation("sounds", "log_mel", scores, {"prototypes": 100.0})
-    assert [row["reconstruction_error"] for row in table.rows] == pytest.approx([30.0, 4.0])
-    lines = to_markdown(table).splitlines()
-    assert lines[0] == "# sounds, log_mel: prototypes"
-    assert [cell.strip() for cell in lines[4].split("|")[1:-1]] == [
-        "prototypes", "2", "95.0 (90.0 to 100.0)", "85.0 (80.0 to 90.0)", "30.0 (20.0 to 40.0)", "-", "-",
-    ]  # fmt: skip
-    assert [cell.strip() for cell in lines[5].split("|")[1:-1]] == [
-        "clusters", "1", "50.0", "25.0", "4.0", "0.100", "0.200",
-    ]  # fmt: skip
+RECORDINGS = [(f"{label}/{word}.wav", label, word, word % 3 + 1) for label in ("ann", "bob") for word in range(6)]
 
 
-def test_stage_reads_the_cells_that_params_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    params["prototypes"] |= {"protocols": ["prototypes"], "baselines": ["apnet"], "heard": ["prototypes"]}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    scores = tmp_path / "metrics/scores/fsdd_speakers"
-    scores.mkdir(parents=True)
-    for protocol, values in (("prototypes", PROTOTYPES), ("apnet", CLUSTERS)):
-        (scores / f"log_mel_16khz-{protocol}.json").write_text(json.dumps(values))
+def write_cell(place: str, protocol: str, *, folds: bool, error: float | None, wrong: int) -> None:
+    """Write one run of each fold: of every recording one window, the first `wrong` of them wrong."""
+    tested = RECORDINGS if folds else RECORDINGS[::2]
+    names = {"representation": place.split("/")[1], "protocol": protocol, "seed": 0}
+    recordings: list[dict[str, Any]] = []
+    predictions: list[dict[str, Any]] = []
+    for number, (clip, label, word, fold) in enumerate(tested):
+        found = {"fold": fold if folds else 1, "clip": clip, "label": label}
+        predicted = "nobody" if number < wrong else label
+        recordings.append(names | found | {"windows": 1, "windows_right": int(number >= wrong), "predicted": predicted})
+        recordings[-1]["predicted_by_seeds"] = predicted
+        measured = {} if error is None else {"reconstruction_error": error * (1 + word % 3)}
+        predictions.append(names | found | {"start_s": 0.0, "predicted": predicted} | measured)
+    write_rows(Path(f"plots/recordings/{place}-{protocol}.csv"), recordings)
+    write_rows(Path(f"plots/predictions/{place}-{protocol}.csv"), predictions)
+    runs = [{"class_accuracy": 0.5 + fold / 10} for fold in range(3 if folds else 1)]
+    write(Path(f"metrics/scores/{place}-{protocol}.json"), json.dumps({"by_fold": runs}))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a small data set of two speakers and six words, and params that name four cells of it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["ablate.py", "fsdd_speakers"])
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    params["prototypes"] |= {"baselines": ["temporal_cnn"], "heard": ["prototypes"]}
+    params["prototypes"]["protocols"] = ["prototypes", "prototypes_utterance", "prototypes_filters"]
+    params["prototypes"]["latent_protocols"] = ["latent_prototypes"]
+    write(Path("params.yaml"), yaml.safe_dump(params, sort_keys=False))
+    table = [
+        {"clip": clip, "label": label, "start_s": 0.0, "group": word, "fold": fold, "silent": 0}
+        for clip, label, word, fold in RECORDINGS
+    ]
+    write_rows(Path("data/splits/fsdd_speakers/windows.csv"), table)
+    parts = [
+        {"window": "train" if place % 2 else "test"}
+        | {f"source_{fold}": "test" if row["fold"] == fold else "train" for fold in (1, 2, 3)}
+        for place, row in enumerate(table)
+    ]
+    write_rows(Path("data/splits/fsdd_speakers/parts.csv"), parts)
+    for name in ("log_mel_16khz", "soundstream"):
+        folder = Path("data/features/fsdd_speakers", name)
+        folder.mkdir(parents=True)
+        values = np.array([-10.0, 10.0] * 3)  # each band's variance is 100
+        np.save(folder / "features.npy", np.tile(values, (12, 2, 1)).astype(np.float32))
+    return tmp_path
+
+
+WRITTEN = """
+"""
+
+
+def run(representation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["ablate.py", "fsdd_speakers", representation])
     ablate.main()
-    text = (tmp_path / "metrics/prototypes/fsdd_speakers/log_mel_16khz.csv").read_text().splitlines()
-    assert text[0].startswith("protocol,runs,recording_accuracy,recording_accuracy_low,recording_accuracy_high,")
-    assert [line.split(",")[0] for line in text[1:]] == ["prototypes", "apnet"]
-    errors = [float(line.split(",")[text[0].split(",").index("reconstruction_error")]) for line in text[1:]]
-    assert errors == pytest.approx([0.003 * 170**2, 4.0])  # params bring 170 dB to 1
+
+
+def test_stage_tabulates_the_cells_that_params_name_and_their_differences(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, unit = "fsdd_speakers/log_mel_16khz", 170**2  # params bring 170 dB to 1
+    write_cell(place, "prototypes", folds=True, error=20 / unit, wrong=4)
+    write_cell(place, "prototypes_utterance", folds=False, error=10 / unit, wrong=0)
+    write_cell(place, "prototypes_filters", folds=False, error=5 / unit, wrong=2)
+    write_cell(place, "temporal_cnn", folds=True, error=None, wrong=3)
+    run("log_mel_16khz", monkeypatch)
+    written = (project / "metrics/prototypes/fsdd_speakers/log_mel_16khz.md").read_text()
+    assert capsys.readouterr().out == written + "\n"
+    Path("/tmp/pA_written.md").write_text(written)
+    assert written == WRITTEN
+
+
+def test_latents_have_a_table_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cell("fsdd_speakers/soundstream", "latent_prototypes", folds=True, error=20 / 900, wrong=6)
+    run("soundstream", monkeypatch)
+    folder = project / "metrics/prototypes/fsdd_speakers"
+    rows = pd.read_csv(folder / "soundstream.csv").to_dict("records")
+    assert [(row["protocol"], row["interval_over"]) for row in rows] == [("latent_prototypes", "folds")]
+    assert rows[0]["reconstruction_error"] == pytest.approx(40.0)
+    assert rows[0]["unexplained_share"] == pytest.approx(0.4)
+    assert (folder / "soundstream-differences.csv").read_text() == "change\n"
+    assert (folder / "soundstream.md").read_text().count("\n# ") == 0
+
+
+@pytest.mark.usefixtures("project")
+def test_a_cell_that_was_not_run_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ResultError) as missing:
+        run("log_mel_16khz", monkeypatch)
+    assert str(missing.value) == (
+        "plots/recordings/fsdd_speakers/log_mel_16khz-prototypes.csv: missing. Run its evaluate stage."
+    )
