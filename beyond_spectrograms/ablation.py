@@ -100,7 +100,7 @@ def judge(cell: Recordings, statistics: Statistics) -> tuple[Interval, str]:
     if len(set(cell.sources)) >= statistics.minimum_sources:
         return window_interval(cell, statistics), "sources"
     if len(np.unique(cell.folds)) >= MINIMUM_FOLDS:
-        return fold_interval(_by_run(cell), statistics), "folds"
+        return _over_folds(_by_run(cell), statistics), "folds"
     return window_interval(replace(cell, sources=cell.clips), statistics), "recordings"
 
 
@@ -118,9 +118,16 @@ def compare(first: Recordings, second: Recordings, statistics: Statistics) -> tu
         return gap(first, second, statistics), "sources"
     ours, theirs = _by_run(first), _by_run(second)
     if first.clips == second.clips and ours.keys() == theirs.keys() and len(np.unique(first.folds)) >= MINIMUM_FOLDS:
-        return fold_interval({run: ours[run] - theirs[run] for run in ours}, statistics), "folds"
+        return _over_folds({run: ours[run] - theirs[run] for run in ours}, statistics), "folds"
     apart = [replace(cell, sources=cell.clips) for cell in (first, second)]
     return gap(apart[0], apart[1], statistics), "recordings"
+
+
+def _over_folds(values: Mapping[tuple[int, int], float], statistics: Statistics) -> Interval:
+    found = fold_interval(values, statistics)
+    if math.isclose(found.low or 0.0, found.high or 0.0, rel_tol=1e-9):
+        return Interval(found.value, reason="All folds are alike: there is no spread to judge by.")
+    return found
 
 
 def _by_run(cell: Recordings) -> dict[tuple[int, int], float]:
@@ -211,7 +218,7 @@ def tabulate_differences(
     columns |= {"recordings right, points": _show_interval("recording_accuracy", 1, sign=True)}
     columns |= {"error": _show_interval("reconstruction_error", 2, sign=True), "interval over": text("interval_over")}
     notes = [
-        "On the recordings both tested, resampled together. " + _explain(statistics),
+        "On the recordings both tested, resampled together; intervals as above.",
         *(f"{', '.join(protocols)}: {remark}" for remark, protocols in remarks.items()),
     ]
     return Table(title, rows, columns, notes)
