@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from beyond_spectrograms.recordings import Recordings
     from beyond_spectrograms.representations.base import Features
 
-SPREAD = {  # measures of whole runs: title, factor, decimals
-    "class_accuracy": ("mean over classes %", 100, 1),
-    "adjusted_rand": ("adjusted Rand", 1, 3),
-    "adjusted_mutual_information": ("adjusted mutual information", 1, 3),
+SPREAD = {  # measures of whole runs: column, title, factor, decimals
+    "class_accuracy": ("class_accuracy_percent", "mean over classes %", 100, 1),
+    "adjusted_rand": ("adjusted_rand", "adjusted Rand", 1, 3),
+    "adjusted_mutual_information": ("adjusted_mutual_information", "adjusted mutual information", 1, 3),
 }
 BATCH = 256  # windows read at a time; does not change any result
 
@@ -178,19 +178,19 @@ def tabulate_cells(dataset: str, representation: str, cells: Mapping[str, Cell],
         right = _within(right, 1.0)
         error = _within(judge(cell.errors, statistics)[0]) if cell.errors else None
         row: Row = {"protocol": protocol, "runs": len(cell.runs)}
-        row |= _interval_row("recording_accuracy", right, 100)
+        row |= _interval_row("recording_accuracy_percent", right, 100)
         row |= _interval_row("reconstruction_error", error) | {"interval_over": over}
         row |= {"unexplained_share": error.value / cell.variance if error and cell.variance else None}
-        for name, (_, factor, _) in SPREAD.items():
+        for name, (key, _, factor, _) in SPREAD.items():
             runs = [factor * run[name] for run in cell.runs if run.get(name) is not None]
-            row |= {name: float(np.mean(runs)) if runs else None}
-            row |= {f"{name}_low": min(runs, default=None), f"{name}_high": max(runs, default=None)}
+            row |= {key: float(np.mean(runs)) if runs else None}
+            row |= {f"{key}_lowest": min(runs, default=None), f"{key}_highest": max(runs, default=None)}
         rows.append(row | _note(remarks, protocol, right, error))
     columns: dict[str, Show] = {"protocol": text("protocol"), "runs": text("runs")}
-    columns |= {"recordings right %": _show_interval("recording_accuracy", 1)}
+    columns |= {"recordings right %": _show_interval("recording_accuracy_percent", 1)}
     columns |= {"error": _show_interval("reconstruction_error", 2)}
     columns |= {"interval over": text("interval_over"), "unexplained %": _percent("unexplained_share")}
-    columns |= {title: _spread(name, digits) for name, (title, _, digits) in SPREAD.items()}
+    columns |= {title: _spread(key, digits) for key, title, _, digits in SPREAD.values()}
     notes = [
         _explain(statistics) + " In round brackets: lowest to highest run.",
         "error: mean squared difference of a window and its reconstruction, in the features' own unit (squared "
@@ -212,10 +212,10 @@ def tabulate_differences(
         ours, theirs = cells[first].errors, cells[second].errors
         error = compare(ours, theirs, statistics)[0] if ours and theirs else None
         row: Row = {"change": what, "first": first, "second": second, "interval_over": over}
-        row |= _interval_row("recording_accuracy", right, 100) | _interval_row("reconstruction_error", error)
+        row |= _interval_row("recording_accuracy_percent", right, 100) | _interval_row("reconstruction_error", error)
         rows.append(row | _note(remarks, f"{first} - {second}", right, error))
     columns: dict[str, Show] = {"change": text("change"), "of": text("first"), "minus": text("second")}
-    columns |= {"recordings right, points": _show_interval("recording_accuracy", 1, sign=True)}
+    columns |= {"recordings right, points": _show_interval("recording_accuracy_percent", 1, sign=True)}
     columns |= {"error": _show_interval("reconstruction_error", 2, sign=True), "interval over": text("interval_over")}
     notes = [
         "On the recordings both tested, resampled together; intervals as above.",
@@ -276,7 +276,7 @@ def _percent(key: str) -> Show:
 
 
 def _spread(name: str, digits: int) -> Show:
-    mean, low, high = (number(key, digits) for key in (name, f"{name}_low", f"{name}_high"))
+    mean, low, high = (number(key, digits) for key in (name, f"{name}_lowest", f"{name}_highest"))
 
     def show(row: Row) -> str:
         if row[name] is None or row["runs"] == 1:
