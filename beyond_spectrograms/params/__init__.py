@@ -23,6 +23,7 @@ from beyond_spectrograms.params.representations import (
     Mel,
     Representation,
     SoundStream,
+    decoder_of,
     weights_of,
 )
 from beyond_spectrograms.params.sections import ParamsError
@@ -58,6 +59,7 @@ __all__ = [
     "Synthetic",
     "WeightsRecord",
     "Windows",
+    "decoder_of",
     "load_params",
     "weights_of",
 ]

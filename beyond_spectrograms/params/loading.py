@@ -13,7 +13,15 @@ from pydantic import ValidationError, model_validator
 
 from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, WeightsRecord, Windows
 from beyond_spectrograms.params.protocols import FAMILIES, Audit, Claims, CostSettings, Protocol, Statistics
-from beyond_spectrograms.params.representations import Encodec, Hear, Mel, Representation, SoundStream, weights_of
+from beyond_spectrograms.params.representations import (
+    Encodec,
+    Hear,
+    Mel,
+    Representation,
+    SoundStream,
+    decoder_of,
+    weights_of,
+)
 from beyond_spectrograms.params.sections import Name, ParamsError, Section
 
 PARAMS_FILE = Path("params.yaml")
@@ -38,7 +46,7 @@ class PrototypeCells(Grid):
 
     `baselines` are further protocols and `further_datasets` those of the data sets that the grid has not: they have
     stages of their own. `heard` are the protocols whose prototypes are played. `latents` are representations of the
-    grid, for prototypes under `latent_protocols`.
+    grid, for prototypes under `latent_protocols`, of which `heard_latents` are played by the codec's decoder.
     """
 
     baselines: list[Name]
@@ -46,6 +54,7 @@ class PrototypeCells(Grid):
     heard: list[Name]
     latents: list[Name]
     latent_protocols: list[Name]
+    heard_latents: list[Name]
 
 
 class Run(Section):
@@ -74,6 +83,7 @@ class Params(Section):
     datasets: dict[Name, Dataset]
     representations: dict[Name, Representation]
     weights: dict[Name, WeightsRecord]
+    decoders: dict[Name, WeightsRecord]  # of codecs
     protocols: dict[Name, Protocol]
     device: Literal["auto", "cpu", "cuda"]
     training_precision: Literal["auto", "bf16", "fp32"]
@@ -102,6 +112,7 @@ class Params(Section):
             ("prototypes.heard", self.prototypes.heard, self.prototypes.protocols),
             ("prototypes.latents", self.prototypes.latents, self.grid.representations),
             ("prototypes.latent_protocols", self.prototypes.latent_protocols, self.protocols),
+            ("prototypes.heard_latents", self.prototypes.heard_latents, self.prototypes.latent_protocols),
             ("claims.baselines", self.claims.baselines, self.representations),
             ("claims.ladder", self.claims.ladder, self.protocols),
             ("demo.representations", self.demo.representations, self.representations),
@@ -158,12 +169,22 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
-    def _heard_have_spectra(self) -> Params:
-        for name in self.prototypes.heard:
-            if self.protocols[name].classifier != "prototypes" or self.protocols[name].standardize:
+    def _heard_can_be_played(self) -> Params:
+        for where, played, names in (
+            ("heard", "spectra", self.prototypes.heard),
+            ("heard_latents", "latents", self.prototypes.heard_latents),
+        ):
+            for name in names:
+                if self.protocols[name].classifier != "prototypes" or self.protocols[name].standardize:
+                    raise ValueError(
+                        f"prototypes.{where}: {name!r} has no {played} to play: that takes classifier: prototypes and "
+                        "standardize: false"
+                    )
+        for name in self.prototypes.latents:
+            if decoder_of(self.representations[name]) not in self.decoders:
                 raise ValueError(
-                    f"prototypes.heard: {name!r} has no spectra to play: that takes classifier: prototypes and "
-                    "standardize: false"
+                    f"prototypes.latents: {name!r} has no latents that a decoder can play. Choose a trained codec "
+                    f"without codes, of those under decoders: {', '.join(self.decoders)}"
                 )
         return self
 

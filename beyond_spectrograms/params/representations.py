@@ -145,3 +145,10 @@ def weights_of(representation: Mel | Encodec | SoundStream | Hear) -> tuple[str,
     if named is None or named == "untrained":
         return ()
     return (named,) if isinstance(named, str) else tuple(named)
+
+
+def decoder_of(representation: Mel | Encodec | SoundStream | Hear) -> str | None:
+    """Name the record under `decoders` that plays a representation's latents; None where it has none to play."""
+    if not isinstance(representation, Codec) or representation.codes or representation.weights == "untrained":
+        return None
+    return f"encodec_{representation.model}" if representation.kind == "encodec" else "soundstream"
