@@ -14,7 +14,7 @@ from torch import Tensor
 from beyond_spectrograms.classifiers import build_network
 from beyond_spectrograms.prototypes.model import PrototypeLayer, layer_of
 from beyond_spectrograms.prototypes.sounds import PrototypesError
-from beyond_spectrograms.prototypes.transformations import filter_bands, shift_pitch
+from beyond_spectrograms.prototypes.transformations import filter_bands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 BATCH = 32  # windows at a time; changes no result
 SEMITONES = 12 / np.log(2)  # in an e-fold of frequency
+DISTANCE = "factor of the distance from silence"
+UNCHANGED = {DISTANCE: 1.0}  # what leaves a prototype as it is, where that is not 0
 
 Found = dict[str, Tensor]  # transformation -> its numbers [..., frames], of filters [..., frames, 4]
 
@@ -54,18 +56,7 @@ def read_layer(model: Path, protocol: Protocol, shape: tuple[int, int], classes:
     return layer_of(network.eval())
 
 
-def apply_transformations(layer: PrototypeLayer, found: Found, frames: int) -> Tensor:
-    """Apply transformations [windows, prototypes, frames] to every prototype [windows, prototypes, frames, bands]."""
-    spectra = layer.spectra(frames)
-    result = shift_pitch(spectra, found["pitch"], layer.settings.top_mel) if "pitch" in found else spectra[None]
-    if "gain" in found:
-        result = result + found["gain"][..., None]
-    if "filters" in found:
-        result = result + filter_bands(found["filters"], spectra.shape[2])
-    return result.expand(-1, -1, frames, -1)
-
-
-def to_decibels(layer: PrototypeLayer, scaled: Tensor) -> npt.NDArray[np.float32]:
+def to_features(layer: PrototypeLayer, scaled: Tensor) -> npt.NDArray[np.float32]:
     """Undo the layer's scale: [..., frames, bands] as features [..., bands, frames]."""
     features = scaled * layer.settings.scale - layer.settings.offset
     return np.ascontiguousarray(features.transpose(-1, -2).detach().numpy(), dtype=np.float32)
@@ -73,13 +64,14 @@ def to_decibels(layer: PrototypeLayer, scaled: Tensor) -> npt.NDArray[np.float32
 
 @dataclass(frozen=True)
 class Average:
-    """What one prototype does on average: `windows` it explains, and its spectra before and after, in dB.
+    """What one prototype does on average: `windows` it explains, and its features before and after.
 
-    `spectrum` and `transformed` are [bands, frames]; `transformed` is None where there is no window to average over.
+    `plain` and `transformed` are [bands, frames], dB of spectra or latents; `transformed` is None where there is no
+    window to average over.
     """
 
     windows: int
-    spectrum: npt.NDArray[np.float32]
+    plain: npt.NDArray[np.float32]
     transformed: npt.NDArray[np.float32] | None
 
 
@@ -96,7 +88,7 @@ def averages(layer: PrototypeLayer, features: Features, rows: npt.NDArray[np.int
         for first in range(0, len(rows), BATCH):
             scaled = layer.scale(_windows(features, rows[first : first + BATCH]))
             found = layer.transformations(scaled)
-            errors = _errors(scaled, apply_transformations(layer, found, frames))
+            errors = _errors(scaled, _render(layer, found, frames))
             if layer.settings.supervised:
                 others = layer.class_of != targets[first : first + BATCH, None]
                 errors = errors.masked_fill(others, torch.inf)
@@ -109,11 +101,11 @@ def averages(layer: PrototypeLayer, features: Features, rows: npt.NDArray[np.int
         each = windows.clamp(min=1)
         means = {name: total / each.reshape(1, -1, *[1] * (total.dim() - 2)) for name, total in sums.items()}
         over_time = {name: mean.repeat_interleave(frames, 2) for name, mean in means.items()}
-        plain = to_decibels(layer, apply_transformations(layer, {}, frames)[0])
-        transformed = to_decibels(layer, apply_transformations(layer, over_time, frames)[0])
+        plain = to_features(layer, _render(layer, {}, frames)[0])
+        transformed = to_features(layer, _render(layer, over_time, frames)[0])
     return [
-        Average(int(number), spectrum, changed if number else None)
-        for number, spectrum, changed in zip(windows, plain, transformed, strict=True)
+        Average(int(number), before, changed if number else None)
+        for number, before, changed in zip(windows, plain, transformed, strict=True)
     ]
 
 
@@ -124,26 +116,26 @@ class Reconstruction:
     Attributes:
         prototype: its number.
         label: the class of the prototype.
-        error: mean squared difference over bands and frames, dB squared.
-        decibels: [bands, frames].
+        error: mean squared difference over bands and frames, in squared units of the features.
+        features: [bands, frames].
         curves: title with unit -> values [frames], of the transformations.
     """
 
     prototype: int
     label: str
     error: float
-    decibels: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32]
     curves: dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Window:
-    """A window of a clip [bands, frames] in dB, and how each class renders it, the best first."""
+    """A window of a clip, its features [bands, frames], and how each class renders it, the best first."""
 
     clip: str
     start_s: float
     label: str
-    decibels: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32]
     reconstructions: list[Reconstruction]
 
 
@@ -156,16 +148,16 @@ def choose_windows(table: pd.DataFrame, rows: npt.NDArray[np.int64], per_class: 
 
 
 def render_window(
-    layer: PrototypeLayer, features: Features, table: pd.DataFrame, row: int, classes: list[str]
+    layer: PrototypeLayer, features: Features, table: pd.DataFrame, row: int, classes: list[str], *, seconds: float
 ) -> Window:
-    """Let every class render a window, by its best prototype; a class without a prototype does not."""
+    """Let every class render a window of `seconds`, by its best prototype; a class without a prototype does not."""
     frames = features.shape[2]
     with torch.inference_mode():
         scaled = layer.scale(_windows(features, np.array([row])))
         found = layer.transformations(scaled)
-        rendered = apply_transformations(layer, found, frames)
+        rendered = _render(layer, found, frames)
         errors = _errors(scaled, rendered)[0]
-        decibels, curves = to_decibels(layer, rendered[0]), _curves(layer, found)
+        made, curves = to_features(layer, rendered[0]), _curves(layer, found, seconds)
     best: dict[int, int] = {}
     for prototype in errors.argsort(stable=True).tolist():
         best.setdefault(int(layer.class_of[prototype]), prototype)
@@ -174,13 +166,13 @@ def render_window(
         clip=str(told["clip"]),
         start_s=float(told["start_s"]),
         label=str(told["label"]),
-        decibels=to_decibels(layer, scaled[0].T),
+        features=to_features(layer, scaled[0].T),
         reconstructions=[
             Reconstruction(
                 prototype,
                 classes[of_class],
                 float(errors[prototype]) * layer.settings.scale**2,
-                decibels[prototype],
+                made[prototype],
                 {title: values[prototype] for title, values in curves.items()},
             )
             for of_class, prototype in best.items()
@@ -192,16 +184,21 @@ def _windows(features: Features, rows: npt.NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(np.asarray(features[rows], dtype=np.float32))
 
 
+def _render(layer: PrototypeLayer, found: Found, frames: int) -> Tensor:
+    """Apply transformations to every prototype [windows, prototypes, frames, bands]; with none windows is 1."""
+    return layer.transform(found, frames).expand(-1, -1, frames, -1)
+
+
 def _errors(scaled: Tensor, rendered: Tensor) -> Tensor:
     """Mean squared differences [windows, prototypes]."""
     return (scaled.transpose(1, 2)[:, None] - rendered).square().mean((2, 3))
 
 
-def _curves(layer: PrototypeLayer, found: Found) -> dict[str, npt.NDArray[np.float32]]:
-    """Give the transformations of one window in units one hears, dB and semitones [prototypes, frames].
+def _curves(layer: PrototypeLayer, found: Found, seconds: float) -> dict[str, npt.NDArray[np.float32]]:
+    """Give the transformations of one window of `seconds` in units one hears [prototypes, frames].
 
-    Semitones are those of the mel scale of shift_positions. Of the filters it is what they add to the lowest and to the
-    highest band.
+    Of the filters it is what they add to the lowest and to the highest band. The level of latents is a factor of their
+    distance from those of silence, of which 1 changes nothing; of time it is how much later the prototype is read.
     """
     curves = {}
     if "gain" in found:
@@ -211,4 +208,8 @@ def _curves(layer: PrototypeLayer, found: Found) -> dict[str, npt.NDArray[np.flo
     if "filters" in found:
         added = filter_bands(found["filters"][0], layer.prototypes.shape[1]) * layer.settings.scale
         curves |= {"lowest band (dB)": added[..., 0], "highest band (dB)": added[..., -1]}
+    if "level" in found:
+        curves[DISTANCE] = 1 + found["level"][0]
+    if "time" in found:
+        curves["read later by (ms)"] = found["time"][0] * seconds * 1000
     return {title: values.numpy() for title, values in curves.items()}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ import numpy.typing as npt
 from beyond_spectrograms.page.excerpts import RANGE_DB, Licence, png
 from beyond_spectrograms.page.rendering import TEMPLATES as REPORT_TEMPLATES
 from beyond_spectrograms.page.rendering import embedded, policy
+from beyond_spectrograms.prototypes.listening import DISTANCE, UNCHANGED
+from beyond_spectrograms.prototypes.pictures import over_time
 from beyond_spectrograms.prototypes.sounds import PrototypesError
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ def render_page(
     prototypes: Sequence[Average],
     windows: Sequence[Window],
     sounds: Sounds,
-    frequencies: npt.NDArray[np.float64],
+    frequencies: npt.NDArray[np.float64] | None,
     seconds: float,
     licence: Licence | None,
 ) -> str:
@@ -46,7 +49,7 @@ def render_page(
         prototypes: the run's.
         windows: to pick from; none where there is no `licence` to pass excerpts on.
         sounds: of all.
-        frequencies: of the bands [bands], in Hz.
+        frequencies: of the bands [bands], in Hz; None where bands are latents.
         seconds: a window lasts.
         licence: of the excerpts.
 
@@ -62,11 +65,12 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    latents = frequencies is None
     data = {
-        "frequencies": _rounded(frequencies),
-        "seconds": seconds,
-        "prototypes": list(_prototypes(names, prototypes, sounds)),
-        "clips": list(_clips(windows, sounds)),
+        "frequencies": None if frequencies is None else _rounded(frequencies),
+        "unchanged": UNCHANGED,
+        "prototypes": list(_prototypes(names, prototypes, sounds, latents)),
+        "clips": list(_clips(windows, sounds, latents)),
     }
     script = (TEMPLATES / "prototypes.js").read_text(encoding="utf-8")
     styles = (REPORT_TEMPLATES / "report.css", TEMPLATES / "prototypes.css")
@@ -74,6 +78,11 @@ def render_page(
         title=title,
         facts=facts,
         windows=windows,
+        latents=latents,
+        bands=len(prototypes[0].plain),
+        over_time=over_time(prototypes),
+        curves=list(windows[0].reconstructions[0].curves) if windows else [],
+        distance=DISTANCE,
         seconds=seconds,
         licence=licence,
         style="\n".join(path.read_text(encoding="utf-8") for path in styles),
@@ -89,35 +98,42 @@ def render_page(
     return html
 
 
-def _prototypes(names: Sequence[str], prototypes: Sequence[Average], sounds: Sounds) -> Iterator[dict[str, Any]]:
+def _prototypes(
+    names: Sequence[str], prototypes: Sequence[Average], sounds: Sounds, latents: bool
+) -> Iterator[dict[str, Any]]:
+    """Give each prototype's sounds, and its features as a line over bands or, where they change in time, a picture."""
+    span = _span(np.stack([each.plain for each in prototypes]), latents)
+    draw: Callable[[npt.NDArray[np.float32]], str | list[float]]
+    draw = partial(_picture, span=span) if over_time(prototypes) else lambda features: _rounded(features[:, 0])
     heard = zip(sounds.prototypes, sounds.transformed, strict=True)
     for name, each, (plain, transformed) in zip(names, prototypes, heard, strict=True):
-        shown = None if each.transformed is None else _rounded(each.transformed.mean(1))
         yield {
             "name": name,
             "windows": each.windows,
-            "spectrum": _rounded(each.spectrum.mean(1)),
-            "transformed": shown,
+            "plain": draw(each.plain),
+            "transformed": None if each.transformed is None else draw(each.transformed),
             "sound": mp3(plain, sounds.sample_rate),
             "transformedSound": None if transformed is None else mp3(transformed, sounds.sample_rate),
         }
 
 
-def _clips(windows: Sequence[Window], sounds: Sounds) -> Iterator[dict[str, Any]]:
-    for window, clip, rendered in zip(windows, sounds.clips, sounds.reconstructions, strict=True):
-        loudest = float(window.decibels.max())
+def _clips(windows: Sequence[Window], sounds: Sounds, latents: bool) -> Iterator[dict[str, Any]]:
+    heard = zip(sounds.clips, sounds.round_trips, sounds.reconstructions, strict=True)
+    for window, (clip, again, rendered) in zip(windows, heard, strict=True):
+        span = _span(window.features, latents)
         yield {
             "clip": window.clip,
             "start": window.start_s,
             "label": window.label,
-            "picture": _picture(window.decibels, loudest),
+            "picture": _picture(window.features, span),
             "sound": mp3(clip, sounds.sample_rate),
+            "roundTrip": mp3(again, sounds.sample_rate),
             "reconstructions": [
                 {
                     "prototype": made.prototype,
                     "label": made.label,
-                    "error": round(made.error, 1),
-                    "picture": _picture(made.decibels, loudest),
+                    "error": round(made.error**0.5, 1),
+                    "picture": _picture(made.features, span),
                     "sound": mp3(sound, sounds.sample_rate),
                     "curves": {name: _rounded(values) for name, values in made.curves.items()},
                 }
@@ -130,9 +146,18 @@ def _rounded(values: Iterable[Any]) -> list[float]:
     return [round(float(value), 2) for value in values]
 
 
-def _picture(decibels: npt.NDArray[np.float32], loudest: float) -> str:
-    """Paint [bands, frames] as a data URL; all pictures of a clip have its loudest point as their white."""
-    return _url("image/png", png(np.clip(decibels - loudest, -RANGE_DB, 0)))
+def _span(features: npt.NDArray[np.float32], latents: bool) -> tuple[float, float]:
+    """Say which values a picture paints black and white: RANGE_DB up to the loudest, or nearly all latents."""
+    if latents:
+        low, high = np.percentile(features, (0.5, 99.5))
+        return float(low), max(float(high), float(low) + 1e-6)
+    return float(features.max()) - RANGE_DB, float(features.max())
+
+
+def _picture(features: npt.NDArray[np.float32], span: tuple[float, float]) -> str:
+    """Paint [bands, frames] as a data URL, black and white being the `span`."""
+    low, high = span
+    return _url("image/png", png(RANGE_DB * (np.clip((features - low) / (high - low), 0, 1) - 1)))
 
 
 def mp3(samples: Waveform, sample_rate: int) -> str:

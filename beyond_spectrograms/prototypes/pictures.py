@@ -1,4 +1,4 @@
-"""One figure of all prototypes of a run: their spectra, plain and with their mean transformation."""
+"""One figure of all prototypes of a run: their spectra or latents, plain and with their mean transformation."""
 
 from __future__ import annotations
 
@@ -23,33 +23,36 @@ TICKS_HZ = (250, 1000, 3000, 7000)
 def figure_prototypes(
     prototypes: Sequence[Average],
     names: Sequence[str],
-    frequencies: npt.NDArray[np.float64],
+    frequencies: npt.NDArray[np.float64] | None,
     seconds: float,
     title: str,
 ) -> Figure:
     """Draw each prototype in a panel of its own: level over frequency, or over time too where it has several frames.
 
+    Of latents, whose bands have no frequency, it is their value over their number.
+
     Args:
         prototypes: in the order of the panels.
         names: their titles.
-        frequencies: of the bands [bands], in Hz.
+        frequencies: of the bands [bands], in Hz; None where bands are latents.
         seconds: a window lasts.
         title: says data set, cell and run.
     """
     columns = min(COLUMNS, len(prototypes))
     rows = -(-len(prototypes) // columns)
-    ticks = [hertz for hertz in TICKS_HZ if hertz <= frequencies[-1]]
-    places, texts = np.interp(ticks, frequencies, np.arange(len(frequencies))), [f"{hertz:g}" for hertz in ticks]
-    levels = np.concatenate([each.spectrum.ravel() for each in prototypes])
+    bands = len(prototypes[0].plain)
+    across, level = ("latent", "value") if frequencies is None else ("frequency (Hz)", "level (dB)")
+    places, texts = _ticks(bands, frequencies)
+    levels = np.concatenate([each.plain.ravel() for each in prototypes])
     scale = {"vmin": float(levels.min()), "vmax": float(levels.max())}
+    timed = over_time(prototypes)
     with drawing(3.1 * columns, 2.3 * rows + 0.9) as figure:
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         panels = list(grid.flat)[: len(prototypes)]
-        over_time = any(np.ptp(each.spectrum, axis=1).max() > 0 for each in prototypes)
         for place, (axes, each, name) in enumerate(zip(panels, prototypes, names, strict=True)):
-            if over_time:
-                extent = (0, seconds, -0.5, len(frequencies) - 0.5)
-                image = axes.imshow(each.spectrum, origin="lower", aspect="auto", extent=extent, cmap="magma", **scale)
+            if timed:
+                extent = (0, seconds, -0.5, bands - 0.5)
+                image = axes.imshow(each.plain, origin="lower", aspect="auto", extent=extent, cmap="magma", **scale)
                 axes.set_yticks(places, texts)
             else:
                 _draw_spectrum(axes, each)
@@ -57,22 +60,36 @@ def figure_prototypes(
             axes.set_title(name, loc="left", fontsize=11)
             if place + columns >= len(panels):  # none stands below
                 axes.tick_params(labelbottom=True)
-                axes.set_xlabel("time (s)" if over_time else "frequency (Hz)")
+                axes.set_xlabel("time (s)" if timed else across)
         for axes in grid[:, 0]:
-            axes.set_ylabel("frequency (Hz)" if over_time else "level (dB)")
+            axes.set_ylabel(across if timed else level)
         for axes in list(grid.flat)[len(panels) :]:
             axes.set_visible(False)
-        if over_time:
-            figure.colorbar(image, ax=panels, label="level (dB)")
+        if timed:
+            figure.colorbar(image, ax=panels, label=level)
         else:
             figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         figure.suptitle(title, fontsize=11)
     return figure
 
 
+def over_time(prototypes: Sequence[Average]) -> bool:
+    """Say whether any of the prototypes is not the same in all frames."""
+    return any(bool(np.ptp(each.plain, axis=1).any()) for each in prototypes)
+
+
+def _ticks(bands: int, frequencies: npt.NDArray[np.float64] | None) -> tuple[npt.NDArray[np.float64], list[str]]:
+    """Say where along the bands what is written: round frequencies, or the numbers of latents, from 1."""
+    if frequencies is None:
+        numbers = np.linspace(1, bands, 5).round()
+        return numbers - 1, [f"{number:g}" for number in numbers]
+    ticks = [hertz for hertz in TICKS_HZ if hertz <= frequencies[-1]]
+    return np.interp(ticks, frequencies, np.arange(bands)), [f"{hertz:g}" for hertz in ticks]
+
+
 def _draw_spectrum(axes: Axes, prototype: Average) -> None:
-    """Draw the spectrum of a prototype that is the same in all frames."""
-    axes.plot(prototype.spectrum[:, 0], color=BLUE, linestyle=DASHES[0], label="prototype")
-    shown = np.full(len(prototype.spectrum), np.nan) if prototype.transformed is None else prototype.transformed[:, 0]
+    """Draw a prototype that is the same in all frames."""
+    axes.plot(prototype.plain[:, 0], color=BLUE, linestyle=DASHES[0], label="prototype")
+    shown = np.full(len(prototype.plain), np.nan) if prototype.transformed is None else prototype.transformed[:, 0]
     axes.plot(shown, color=ORANGE, linestyle=DASHES[1], label="with its mean transformation")
     axes.grid(color="0.9", linewidth=0.8)

@@ -13,52 +13,64 @@ from beyond_spectrograms.progress import track
 from beyond_spectrograms.prototypes.sounds import match_level
 
 if TYPE_CHECKING:
+    from beyond_spectrograms.prototypes.decoders import Player
     from beyond_spectrograms.prototypes.listening import Average, Window
-    from beyond_spectrograms.prototypes.sounds import Synthesizer
 
 
 @dataclass(frozen=True)
 class Sounds:
     """Waveforms [samples] at `sample_rate` Hz, equally loud.
 
-    `prototypes` and `transformed` (None where there is no mean) are by prototype, `clips` by window, and
-    `reconstructions` by window and then in the order of its reconstructions.
+    `prototypes` and `transformed` (None where there is no mean) are by prototype, `clips` and `round_trips` (what is
+    played of the clips' own features) by window, and `reconstructions` by window and then in the order of its
+    reconstructions.
     """
 
     sample_rate: int
     prototypes: Sequence[Waveform]
     transformed: Sequence[Waveform | None]
     clips: Sequence[Waveform]
+    round_trips: Sequence[Waveform]
     reconstructions: Sequence[Sequence[Waveform]]
 
 
 def play_all(
-    synthesizer: Synthesizer, prototypes: Sequence[Average], windows: Sequence[Window], clips: Path, length_s: float
+    player: Player, prototypes: Sequence[Average], windows: Sequence[Window], clips: Path, length_s: float
 ) -> Sounds:
-    """Play all spectra, and cut the windows, `length_s` seconds each, out of `clips` (data/clips/<dataset>).
+    """Play all features, and cut the windows, `length_s` seconds each, out of `clips` (data/clips/<dataset>).
 
     Raises:
         BadAudioError: a clip is not there or cannot be read.
     """
-    spectra = [each.spectrum for each in prototypes]
-    spectra += [each.transformed for each in prototypes if each.transformed is not None]
-    spectra += [made.decibels for window in windows for made in window.reconstructions]
-    print(f"{len(spectra)} sounds to make, about a tenth of a second each", flush=True)
-    waves = iter(list(track(map(synthesizer.play, spectra), "listen", len(spectra))))
-    form = Format(synthesizer.sample_rate, 1)
+    features = [each.plain for each in prototypes]
+    features += [each.transformed for each in prototypes if each.transformed is not None]
+    features += [window.features for window in windows]
+    features += [made.features for window in windows for made in window.reconstructions]
+    say_cost(player, len(features), length_s)
+    waves = iter(list(track(map(player.play, features), "listen", len(features))))
     return Sounds(
-        sample_rate=form.sample_rate,
+        sample_rate=player.form.sample_rate,
         prototypes=[next(waves) for _ in prototypes],
         transformed=[None if each.transformed is None else next(waves) for each in prototypes],
-        clips=[match_level(_cut(window, clips, form, length_s), form.sample_rate) for window in windows],
+        clips=[cut_clip(window, clips, player.form, length_s) for window in windows],
+        round_trips=[next(waves) for _ in windows],
         reconstructions=[[next(waves) for _ in window.reconstructions] for window in windows],
     )
 
 
-def _cut(window: Window, clips: Path, form: Format, length_s: float) -> Waveform:
+def say_cost(player: Player, sounds: int, length_s: float) -> None:
+    """Say how long it takes to make so many sounds of `length_s` seconds."""
+    print(f"{sounds} sounds to make, about {sounds * player.seconds_each * length_s:.0f} s", flush=True)
+
+
+def cut_clip(window: Window, clips: Path, form: Format, length_s: float) -> Waveform:
+    """Cut a window out of its clip, as loud as all sounds are; of equal channels the first [samples].
+
+    Raises:
+        BadAudioError: the clip cannot be read.
+    """
     clip = read_clip(clip_path(clips, form, window.clip), form)
-    samples: Waveform = cut_windows(clip, [window.start_s], length_s, form.sample_rate)[0, 0]
-    return samples
+    return match_level(cut_windows(clip, [window.start_s], length_s, form.sample_rate)[0, 0], form.sample_rate)
 
 
 def write_prototypes(sounds: Sounds, labels: Sequence[str], folder: Path) -> None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from beyond_spectrograms.audio import Format
 from beyond_spectrograms.errors import ProjectError
 
 if TYPE_CHECKING:
     from beyond_spectrograms.audio import Waveform
-    from beyond_spectrograms.params import Mel, Representation
+    from beyond_spectrograms.params import Mel
 
 FINDING = 50  # updates of the linear bins: then the median of their mel bands is right to 0.001 dB
 ROUNDS = 32  # of Griffin and Lim, librosa's default
@@ -35,25 +36,15 @@ class Synthesizer:
     quiet band by its own level, and so is exact in all. Phases are Griffin and Lim's (librosa), started from `seed`.
     """
 
-    def __init__(self, name: str, record: Representation, seed: int) -> None:
-        """Take the representation's record.
+    seconds_each = 0.1
 
-        Raises:
-            PrototypesError: it holds no decibels of mel bands.
-        """
-        if record.kind != "mel" or record.scale != "db":
-            raise PrototypesError(
-                f"{name}: its prototypes cannot be heard yet. Choose a representation of kind mel and scale db."
-            )
-        self._record: Mel = record
+    def __init__(self, record: Mel, seed: int) -> None:
+        """Take the record of a representation of scale db."""
+        self.form = Format(record.sample_rate, 1)
+        self._record = record
         self._seed = seed
         pooled = record.pooled_frame_rate
         self.hop_length = record.sample_rate // pooled if pooled else record.hop_length
-
-    @property
-    def sample_rate(self) -> int:
-        """Of what is played, in Hz."""
-        return self._record.sample_rate
 
     @cached_property
     def _triangles(self) -> npt.NDArray[np.float64]:
@@ -67,7 +58,7 @@ class Synthesizer:
         """Centre of each mel band [bands], in Hz."""
         from librosa import mel_frequencies
 
-        edges = mel_frequencies(self._record.n_mels + 2, fmin=0.0, fmax=self.sample_rate / 2)
+        edges = mel_frequencies(self._record.n_mels + 2, fmin=0.0, fmax=self.form.sample_rate / 2)
         return np.asarray(edges[1:-1], dtype=np.float64)
 
     def magnitudes(self, decibels: Spectra) -> npt.NDArray[np.float64]:
@@ -89,19 +80,19 @@ class Synthesizer:
             )
         return np.sqrt(np.asarray(bins, dtype=np.float64).T / RAISED)
 
-    def play(self, decibels: Spectra) -> Waveform:
+    def play(self, features: Spectra) -> Waveform:
         """Play decibels [bands, frames] as samples [samples] of LOUDNESS."""
         from librosa import griffinlim
 
         samples = griffinlim(
-            self.magnitudes(decibels),
+            self.magnitudes(features),
             n_iter=ROUNDS,
             hop_length=self.hop_length,
             n_fft=self._record.n_fft,
             window=self._record.window,
             random_state=self._seed,
         )
-        return match_level(np.asarray(samples, dtype=np.float32), self.sample_rate)
+        return match_level(np.asarray(samples, dtype=np.float32), self.form.sample_rate)
 
 
 def match_level(samples: Waveform, sample_rate: int) -> Waveform:

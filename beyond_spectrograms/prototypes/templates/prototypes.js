@@ -54,45 +54,62 @@
 
   // Prototypes ----------------------------------------------------------------------------------------------------
 
-  const shown = page.prototypes.flatMap((one) => [...one.spectrum, ...(one.transformed ?? [])]);
+  // Spectra are in dB over Hz; latents have no unit, and their bands numbers alone.
+  const unit = page.frequencies ? " dB" : "";
+  const painted = typeof page.prototypes[0].plain === "string";
+  const shown = painted ? [0] : page.prototypes.flatMap((one) => [...one.plain, ...(one.transformed ?? [])]);
   const floor = Math.floor(Math.min(...shown) / 10) * 10;
   const ceiling = Math.ceil(Math.max(...shown) / 10) * 10;
-  const hertz = (value) => (value >= 1000 ? `${(value / 1000).toFixed(1)} kHz` : `${Math.round(value)} Hz`);
-  const middle = page.frequencies[Math.floor(page.frequencies.length / 2)];
-  const ends = [page.frequencies[0], middle, page.frequencies[page.frequencies.length - 1]];
+
+  function ends(bands) {
+    const hertz = (value) => (value >= 1000 ? `${(value / 1000).toFixed(1)} kHz` : `${Math.round(value)} Hz`);
+    const told = (band) => (page.frequencies ? hertz(page.frequencies[band]) : `latent ${band + 1}`);
+    return [0, Math.floor(bands / 2), bands - 1].map((band) => element("span", {}, told(band)));
+  }
+
+  function drawing(one) {
+    if (painted) {
+      const picture = (source, text) => element("figure", {}, element("figcaption", {}, text), element("img", { src: source, alt: `${one.name}, ${text}` }));
+      return [picture(one.plain, "prototype"), ...(one.transformed ? [picture(one.transformed, "with its mean transformation")] : [])];
+    }
+    const series = [[one.plain, "plain"], ...(one.transformed ? [[one.transformed, "changed"]] : [])];
+    const range = element("figcaption", {}, element("span", {}, `${floor} to ${ceiling}${unit}`));
+    const axis = element("div", { class: "axis", "aria-hidden": "true" }, ...ends(one.plain.length));
+    return [element("figure", {}, range, lines(series, floor, ceiling, 110, `Features of ${one.name}`), axis)];
+  }
 
   for (const one of page.prototypes) {
-    const series = [[one.spectrum, "plain"]];
     const buttons = element("div", { class: "buttons" }, playButton("prototype", one.sound, `${one.name}, prototype`));
     if (one.transformed) {
-      series.push([one.transformed, "changed"]);
       buttons.append(playButton("mean transformation", one.transformedSound, `${one.name}, with its mean transformation`));
     }
-    const axis = element("div", { class: "axis", "aria-hidden": "true" }, ...ends.map((end) => element("span", {}, hertz(end))));
-    const range = element("figcaption", {}, element("span", {}, `${floor} to ${ceiling} dB`));
-    const drawn = lines(series, floor, ceiling, 110, `Spectrum of ${one.name}`);
     const windows = element("p", { class: "muted small" }, `explains ${one.windows} validation windows`);
     find("cards").append(
-      element("li", { class: "card" }, element("h3", {}, one.name), element("figure", {}, range, drawn, axis), buttons, windows),
+      element("li", { class: "card" }, element("h3", {}, one.name), ...drawing(one), buttons, windows),
     );
   }
 
   // Clips ---------------------------------------------------------------------------------------------------------
+
+  const unchanged = (kind) => page.unchanged[kind] ?? 0;
 
   function show(clip) {
     for (const button of document.querySelectorAll("#choices button")) {
       button.setAttribute("aria-pressed", String(button.dataset.clip === String(page.clips.indexOf(clip))));
     }
     const named = `${clip.clip}, from ${clip.start} s`;
+    const known = clip.reconstructions.some((one) => one.label === clip.label);
     find("chosen").replaceChildren(
       element("div", { class: "card" },
-        element("img", { src: clip.picture, alt: `Spectrum of ${named}` }),
+        element("img", { src: clip.picture, alt: `Features of ${named}` }),
         element("h3", {}, clip.label, element("small", { class: "muted" }, named)),
-        element("div", { class: "buttons" }, playButton("the clip", clip.sound, named))),
+        element("div", { class: "buttons" }, playButton("the clip", clip.sound, named),
+          playButton("its round trip", clip.roundTrip, `${named}, played from its own features`)),
+        ...(known ? [] : [element("p", { class: "muted" }, `No prototype is named ${clip.label}: its own class cannot render it.`)])),
     );
     const kinds = Object.keys(clip.reconstructions[0].curves);
     const reach = Object.fromEntries(
-      kinds.map((kind) => [kind, Math.max(0.1, ...clip.reconstructions.flatMap((one) => one.curves[kind].map(Math.abs)))]),
+      kinds.map((kind) => [kind, Math.max(0.1, ...clip.reconstructions.flatMap((one) => one.curves[kind].map((value) => Math.abs(value - unchanged(kind)))))]),
     );
     find("reconstructions").replaceChildren(...clip.reconstructions.map((one, rank) => reconstruction(clip, one, rank, kinds, reach)));
   }
@@ -100,13 +117,14 @@
   function reconstruction(clip, one, rank, kinds, reach) {
     const prototype = page.prototypes[one.prototype];
     const isOwn = one.label === clip.label;
-    const head = element("h3", {}, one.label, element("small", { class: "muted" }, `error ${Math.sqrt(one.error).toFixed(1)} dB`));
+    const head = element("h3", {}, one.label, element("small", { class: "muted" }, `error ${one.error.toFixed(1)}${unit}`));
     if (rank === 0) head.append(element("span", { class: `verdict ${isOwn ? "holds" : "does-not-hold"}` }, isOwn ? "the answer, right" : "the answer, wrong"));
     else if (isOwn) head.append(element("span", { class: "verdict undecided" }, "its class"));
     const curves = kinds.map((kind) => {
-      const scale = reach[kind];
-      const caption = element("figcaption", {}, element("span", {}, kind), element("span", {}, `±${scale.toFixed(1)}`));
-      return element("figure", {}, caption, lines([[one.curves[kind], "plain"]], -scale, scale, 34, `${kind} over time`));
+      const scale = reach[kind], middle = unchanged(kind);
+      const range = middle ? `${middle} ± ${scale.toFixed(1)}` : `±${scale.toFixed(1)}`;
+      const caption = element("figcaption", {}, element("span", {}, kind), element("span", {}, range));
+      return element("figure", {}, caption, lines([[one.curves[kind].map((value) => value - middle), "plain"]], -scale, scale, 34, `${kind} over time`));
     });
     return element("li", { class: "card" },
       element("img", { src: one.picture, alt: `${clip.clip} as ${one.label} renders it` }),

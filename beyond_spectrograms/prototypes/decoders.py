@@ -1,0 +1,133 @@
+"""Codec latents made audible by the codec's own decoder, and the choice of what plays a representation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from beyond_spectrograms.audio import Format, Waveform
+from beyond_spectrograms.params import decoder_of
+from beyond_spectrograms.prototypes.sounds import PrototypesError, Synthesizer, match_level
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import Encodec, Representation
+    from beyond_spectrograms.representations.base import Features
+
+
+class Player(Protocol):
+    """What makes features of a representation audible.
+
+    `form` is that of the clips the features are of; what is played has its sample rate and one channel. `frequencies`
+    are the centres of the bands [bands] in Hz, None where bands are latents. `seconds_each` is about what a sound of
+    1 s takes to make.
+    """
+
+    form: Format
+    seconds_each: float
+
+    @property
+    def frequencies(self) -> npt.NDArray[np.float64] | None: ...  # noqa: D102
+    def play(self, features: Features) -> Waveform:
+        """Play [bands, frames] as samples [samples], all equally loud (match_level)."""
+
+
+class SoundStreamDecoder:
+    """Plays latents [64, frames] of Lyra v2's SoundStream, 320 samples a frame.
+
+    lyragan.tflite carries its state from frame to frame as the encoder does, so each sound gets an interpreter of its
+    own; resolver and thread are pinned for the same reason as the encoder's. It needs no sample of the future: what the
+    encoder was given stands at the same sample again (the test correlates both).
+    """
+
+    form = Format(16_000, 1)
+    seconds_each = 0.01
+    frequencies = None
+
+    def __init__(self, weights: Path) -> None:
+        self._weights = weights
+        self._model = weights.read_bytes()
+
+    def play(self, features: Features) -> Waveform:
+        """Play latents [64, frames] as samples [320 frames].
+
+        Raises:
+            PrototypesError: the weights are no decoder of such latents.
+        """
+        try:
+            return match_level(self._decode(features), self.form.sample_rate)
+        except ValueError as error:  # all that the runtime raises, for a broken file as for another model's
+            raise PrototypesError(f"{self._weights}: not Lyra's SoundStream decoder. {error}") from error
+
+    def _decode(self, latents: Features) -> Waveform:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        interpreter = Interpreter(
+            model_content=self._model, num_threads=1, experimental_op_resolver_type=OpResolverType.BUILTIN
+        )
+        interpreter.allocate_tensors()
+        source = interpreter.get_input_details()[0]["index"]
+        result = interpreter.get_output_details()[0]["index"]
+        played = []
+        for latent in np.ascontiguousarray(latents.T, dtype=np.float32):
+            interpreter.set_tensor(source, latent[None, None])
+            interpreter.invoke()
+            played.append(interpreter.get_tensor(result)[0])
+        return np.concatenate(played)
+
+
+class EncodecDecoder:
+    """Plays latents [128, frames] of EnCodec by the decoder of the same checkpoint, 320 samples a frame.
+
+    At 48 kHz the encoder was given whole windows, not segments divided by their level, and so is the decoder; its two
+    channels are averaged.
+    """
+
+    frequencies = None
+    seconds_each = 0.5
+
+    def __init__(self, record: Encodec, weights: Path) -> None:
+        from beyond_spectrograms.representations.encodec import load_checkpoint, untrained_model
+
+        model = untrained_model(record.model, 0)
+        load_checkpoint(model, weights)
+        self.form = Format(model.sample_rate, model.channels)
+        self._decoder = model.decoder.eval()
+
+    def play(self, features: Features) -> Waveform:
+        """Play latents [128, frames] as samples [320 frames]."""
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the last bits of a convolution depend on how many threads share it
+        with torch.inference_mode():
+            samples = self._decoder(torch.from_numpy(np.ascontiguousarray(features)[None]))[0].mean(0)
+        torch.set_num_threads(threads)
+        return match_level(np.asarray(samples.numpy(), dtype=np.float32), self.form.sample_rate)
+
+
+def create_player(name: str, record: Representation, decoder: Path | None, seed: int) -> Player:
+    """Make what plays features of a record of params.yaml.
+
+    Args:
+        name: of the representation, for messages.
+        record: what it is.
+        decoder: the decoder's weights, for latents.
+        seed: of the phases of spectra.
+
+    Raises:
+        PrototypesError: features of this kind cannot be heard, or the decoder's weights are not there.
+        CheckpointError: they are not EnCodec's.
+    """
+    if record.kind == "mel" and record.scale == "db":
+        return Synthesizer(record, seed)
+    if record.kind not in ("soundstream", "encodec") or decoder_of(record) is None:
+        raise PrototypesError(
+            f"{name}: its prototypes cannot be heard. Choose a representation of kind mel and scale db, or the latents "
+            "of a trained codec, not its codes."
+        )
+    if decoder is None or not decoder.is_file():
+        raise PrototypesError(f"{name}: its decoder's weights are missing. Run `dvc repro download_decoder@{name}`.")
+    return SoundStreamDecoder(decoder) if record.kind == "soundstream" else EncodecDecoder(record, decoder)
