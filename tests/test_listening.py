@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,16 +17,11 @@ import soundfile
 import torch
 from conftest import REPOSITORY
 from heard import RATE, TONES, tone
-from test_prototypes import SETTINGS, layer_with
 
 from beyond_spectrograms.params import Params
-from beyond_spectrograms.prototypes.listening import (
-    apply_transformations,
-    averages,
-    choose_windows,
-    read_layer,
-    render_window,
-)
+from beyond_spectrograms.prototypes.decoders import create_player
+from beyond_spectrograms.prototypes.likeness import Ear
+from beyond_spectrograms.prototypes.listening import averages, choose_windows, read_layer, render_window
 from beyond_spectrograms.prototypes.model import PrototypeLayer
 from beyond_spectrograms.prototypes.sounds import LOUDNESS, PEAK, PrototypesError, Synthesizer, match_level
 from beyond_spectrograms.windows import read_windows
@@ -43,12 +39,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params]:
 
 @pytest.fixture
 def synthesizer(project: tuple[Path, Params]) -> Synthesizer:
-    return Synthesizer("log_mel_16khz", project[1].representations["log_mel_16khz"], 0)
+    return synthesizer_of(project[1], 0)
 
 
 @pytest.fixture
 def layer(project: tuple[Path, Params]) -> PrototypeLayer:
     return read_layer(model_of(project[0]), project[1].protocols["prototypes"], (128, 32), CLASSES)
+
+
+def synthesizer_of(params: Params, seed: int) -> Synthesizer:
+    player = create_player("log_mel_16khz", params.representations["log_mel_16khz"], None, seed)
+    assert isinstance(player, Synthesizer)
+    return player
 
 
 def model_of(folder: Path) -> Path:
@@ -94,7 +96,7 @@ def test_the_same_seed_gives_the_same_bits(synthesizer: Synthesizer, project: tu
     given = decibels(tone(1000, 0))
     played = synthesizer.play(given)
     np.testing.assert_array_equal(synthesizer.play(given), played)
-    other = Synthesizer("log_mel_16khz", project[1].representations["log_mel_16khz"], 1)
+    other = synthesizer_of(project[1], 1)
     assert not np.array_equal(other.play(given), played)
 
 
@@ -119,23 +121,16 @@ def test_a_click_is_turned_down_before_it_is_cut_and_silence_stays_silence() -> 
     np.testing.assert_array_equal(match_level(np.zeros(100, np.float32), RATE), np.zeros(100))
 
 
-@pytest.mark.parametrize("name", ["soundstream", "mel"])
-def test_what_has_no_decibels_of_mel_bands_is_refused(project: tuple[Path, Params], name: str) -> None:
+@pytest.mark.parametrize("name", ["mel", "soundstream_codes_9200bps", "encodec_24khz_untrained"])
+def test_what_no_decibels_nor_latents_of_a_trained_codec_stand_for_is_refused(
+    project: tuple[Path, Params], name: str
+) -> None:
     with pytest.raises(PrototypesError) as caught:
-        Synthesizer(name, project[1].representations[name], 0)
+        create_player(name, project[1].representations[name], None, 0)
     assert str(caught.value) == (
-        f"{name}: its prototypes cannot be heard yet. Choose a representation of kind mel and scale db."
+        f"{name}: its prototypes cannot be heard. Choose a representation of kind mel and scale db, or the latents "
+        "of a trained codec, not its codes."
     )
-
-
-def test_transformations_are_applied_as_in_training() -> None:
-    layer = layer_with(SETTINGS)
-    assert layer.decoders is not None
-    torch.nn.init.normal_(layer.decoders.last, std=0.3)
-    windows = torch.rand(3, 16, 8)
-    with torch.inference_mode():
-        applied = apply_transformations(layer, layer.transformations(windows), 8)
-        torch.testing.assert_close(applied, layer.reconstruct(windows), atol=0, rtol=0)
 
 
 def test_the_mean_transformation_is_over_the_windows_a_prototype_explains(
@@ -146,7 +141,7 @@ def test_the_mean_transformation_is_over_the_windows_a_prototype_explains(
     assert [each.windows for each in found] == [3, 2, 0]
     low = CLASSES.index("low")
     assert found[low].transformed is not None
-    np.testing.assert_allclose(found[low].transformed - found[low].spectrum, heard.GAIN, atol=0.01)
+    np.testing.assert_allclose(found[low].transformed - found[low].plain, heard.GAIN, atol=0.01)
     np.testing.assert_allclose(found[low].transformed.mean(1), features[4:8].mean((0, 2)), atol=0.01)
     assert found[2].transformed is None
     # Without labels the nearest explains a window, whatever its class.
@@ -172,15 +167,15 @@ def test_each_class_renders_a_window_and_the_nearest_is_first(
 ) -> None:
     folder, features = project[0], features_of(project[0])
     row = 4 * list(TONES).index("low")
-    window = render_window(layer, features, read_windows(folder / "data/splits/esc10"), row, CLASSES)
+    window = render_window(layer, features, read_windows(folder / "data/splits/esc10"), row, CLASSES, seconds=1.0)
     assert (window.clip, window.label, window.start_s) == ("low/0.wav", "low", 0.0)
-    np.testing.assert_allclose(window.decibels, features[row], atol=1e-4)
+    np.testing.assert_allclose(window.features, features[row], atol=1e-4)
     assert next(made.label for made in window.reconstructions) == "low"
     assert sorted(made.label for made in window.reconstructions) == CLASSES
     errors = [made.error for made in window.reconstructions]
     assert errors == sorted(errors)
     own = window.reconstructions[0]
-    assert own.error == pytest.approx(float(np.mean((own.decibels - window.decibels) ** 2)), rel=1e-4)
+    assert own.error == pytest.approx(float(np.mean((own.features - window.features) ** 2)), rel=1e-4)
     np.testing.assert_allclose(own.curves["gain (dB)"], heard.GAIN, atol=0.001)
     np.testing.assert_allclose(own.curves["pitch (semitones)"], 0, atol=1e-6)
     assert set(own.curves) == {"gain (dB)", "pitch (semitones)", "lowest band (dB)", "highest band (dB)"}
@@ -194,7 +189,7 @@ def test_curves_are_in_semitones_and_in_decibels_at_the_ends_of_the_spectrum(
     bias[:, 1, 0] = float(np.arctanh(np.log(2)))  # an octave
     bias[:, 2, 0] = float(np.arctanh(0.1 / 0.25))  # the slope of high frequencies
     table = read_windows(project[0] / "data/splits/esc10")
-    made = render_window(layer, features_of(project[0]), table, 0, CLASSES).reconstructions[0]
+    made = render_window(layer, features_of(project[0]), table, 0, CLASSES, seconds=1.0).reconstructions[0]
     np.testing.assert_allclose(made.curves["pitch (semitones)"], 12, atol=1e-4)
     np.testing.assert_allclose(made.curves["highest band (dB)"], 17, atol=0.01)
     np.testing.assert_allclose(made.curves["lowest band (dB)"], 0, atol=0.01)
@@ -214,9 +209,14 @@ def test_weights_of_other_classes_or_none_are_refused(project: tuple[Path, Param
     assert str(caught.value) == f"{absent}: no such file. Run the cell's train stage."
 
 
-def listen(folder: Path, dataset: str = "esc10") -> str:
+def listen(folder: Path, dataset: str = "esc10", cell: tuple[str, str] = ("log_mel_16khz", "prototypes")) -> str:
+    return run(folder, "listen", dataset, *cell)
+
+
+def run(folder: Path, stage: str, *arguments: str) -> str:
+    """Run a stage; gives what it printed."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", "stages.listen", dataset, "log_mel_16khz", "prototypes"]
+    command = [sys.executable, "-m", f"stages.{stage}", *arguments]
     finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
@@ -230,12 +230,21 @@ def test_the_stage_writes_figure_sounds_and_page_the_same_each_time(project: tup
         f"sounds/{i}_{label}-{kind}.wav" for i, label in enumerate(CLASSES, 1) for kind in ("prototype", "transformed")
     ]
     assert sorted(map(str, written)) == ["figure/prototypes.png", "figure/prototypes.svg", "page/index.html", *sounds]
+    found = json.loads((folder / "metrics/heard/esc10/log_mel_16khz-prototypes.json").read_text())
     size = len(written[Path("page/index.html")]) / 1e6
     assert printed.splitlines() == [
         "esc10, log_mel_16khz-prototypes, fold 1, seed 0",
-        "24 sounds to make, about a tenth of a second each",
+        "30 sounds to make, about 3 s",
+        "12 sounds to make, about 1 s",
         f"{CELL}: 3 prototypes, 6 clips, a page of {size:.1f} MB",
+        f"6 windows: rendered {found['rendered_db']:.1f} dB from the clip, the prototype itself "
+        f"{found['prototype_db']:.1f} dB, round trip {found['round_trip_db']:.1f} dB",
     ]
+    told = {"dataset": "esc10", "cell": "log_mel_16khz-prototypes", "fold": 1, "seed": 0, "windows": 6}
+    assert {key: found[key] for key in told} == told
+    assert found["windows_without_prototype"] == 0
+    # The prototypes are means of such tones: nearly as near as the tones' own spectra.
+    assert 0 < found["round_trip_db"] < found["rendered_db"] + 1 < 15
     for name in sounds:
         samples, rate = soundfile.read(folder / CELL / name)
         assert rate == RATE
@@ -250,3 +259,16 @@ def test_no_excerpt_is_passed_on_that_its_licence_does_not_let_be(tmp_path: Path
     page = (tmp_path / "plots/prototypes/gtzan_genres/log_mel_16khz-prototypes/page/index.html").read_text()
     assert "does not let excerpts be passed on" in page
     assert ".wav" not in page
+
+
+def test_differences_are_in_level_where_the_clip_can_be_heard(project: tuple[Path, Params]) -> None:
+    record = project[1].representations["log_mel_16khz"]
+    assert record.kind == "mel"
+    ear, sound = Ear("log_mel_16khz", record), np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
+    assert ear.difference(sound, sound, RATE) == 0
+    assert ear.difference(sound / 2, sound, RATE) == pytest.approx(20 * np.log10(2), abs=0.01)
+    assert ear.difference(sound[:8000] / 2, sound, RATE) == pytest.approx(20 * np.log10(2), abs=0.01)
+    # Below the range nothing counts: silence is as far as the range reaches.
+    clicks = np.zeros(RATE, dtype=np.float32)
+    assert ear.difference(clicks, 1e-3 * sound, RATE) == pytest.approx(ear.difference(clicks, sound, RATE), abs=2)
+    assert ear.difference(clicks, sound, RATE) < 70

@@ -67,7 +67,7 @@ def module_of(stage: str) -> str:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_runs_the_module_of_its_name(stage: str) -> None:
     assert STAGES[stage]["cmd"].startswith("python -m stages.")
-    assert re.sub("_(ablation|baselines|demo|(latent_)?prototypes)$", "", stage) == module_of(stage)
+    assert re.sub("_(ablation|baselines|demo|latents|(latent_)?prototypes)$", "", stage) == module_of(stage)
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.endswith("_ablation")])

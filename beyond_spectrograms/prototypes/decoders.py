@@ -11,6 +11,7 @@ import numpy.typing as npt
 from beyond_spectrograms.audio import Format, Waveform
 from beyond_spectrograms.params import decoder_of
 from beyond_spectrograms.prototypes.sounds import PrototypesError, Synthesizer, match_level
+from beyond_spectrograms.representations.threads import one_thread
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Encodec, Representation
@@ -100,11 +101,8 @@ class EncodecDecoder:
         """Play latents [128, frames] as samples [320 frames]."""
         import torch
 
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # the last bits of a convolution depend on how many threads share it
-        with torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             samples = self._decoder(torch.from_numpy(np.ascontiguousarray(features)[None]))[0].mean(0)
-        torch.set_num_threads(threads)
         return match_level(np.asarray(samples.numpy(), dtype=np.float32), self.form.sample_rate)
 
 
