@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,30 @@ def write(folder: Path, dataset: str = "esc10") -> Params:
     np.save(place / "features.npy", features)
     write_model(folder, dataset, loaded, features.reshape(len(TONES), CLIPS, *features.shape[1:]).mean((1, 3)))
     return loaded
+
+
+def write_latents(folder: Path, mirror: Path, dataset: str = "esc10") -> None:
+    """Write the same sounds as latents of SoundStream, and the decoder as its stage leaves it."""
+    sounds = np.stack(
+        [tone(TONES[label], CLIPS * place + n) for place, label in enumerate(TONES) for n in range(CLIPS)]
+    )
+    record = load_params(folder / "params.yaml").representations["soundstream"]
+    encoder = create_representation("soundstream", record, [mirror / "soundstream_encoder.tflite"])
+    features, decoder = folder / "data/features" / dataset / "soundstream", folder / "data/decoders/soundstream"
+    for place in (features, decoder):
+        place.mkdir(parents=True)
+    np.save(features / "features.npy", encoder.encode(sounds[:, None], RATE))
+    shutil.copy(mirror / "lyragan.tflite", decoder)
+    (decoder / "record.json").write_text('{"file": "lyragan.tflite"}', encoding="utf-8")
+
+
+def relabel(folder: Path, dataset: str = "esc10") -> None:
+    """Let two tones be one class `outer`, and the third be `middle` but for a clip of validation, `rare`."""
+    path = folder / "data/splits" / dataset / "windows.csv"
+    table = pd.read_csv(path)
+    table["label"] = table["label"].replace({"high": "outer", "low": "outer"})
+    table.loc[table["clip"] == "middle/3.wav", "label"] = "rare"
+    table.to_csv(path, index=False)
 
 
 def write_model(folder: Path, dataset: str, params: Params, spectra: np.ndarray) -> None:

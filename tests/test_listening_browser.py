@@ -80,7 +80,8 @@ def test_a_clip_is_picked_and_rendered_by_each_class_the_nearest_first(opened: "
 def test_the_clip_its_rendering_and_the_prototypes_play(opened: "Page") -> None:
     cards = opened.locator("#reconstructions .card").first
     for button, title, seconds in (
-        (opened.locator("#chosen button.play"), "high/", 1.0),
+        (opened.locator("#chosen").get_by_role("button", name="the clip"), "high/", 1.0),
+        (opened.locator("#chosen").get_by_role("button", name="its round trip"), "played from its own features", 0.99),
         (cards.get_by_role("button", name="rendered"), " as high renders it", 0.99),
         (cards.get_by_role("button", name="prototype"), "high, prototype", 0.99),
         (opened.locator("#cards button.play").nth(1), "high, with its mean transformation", 0.99),
@@ -97,7 +98,7 @@ def test_a_clip_is_picked_and_played_by_keyboard(opened: "Page") -> None:
     opened.locator("#choices button").nth(2).focus()
     opened.keyboard.press("Enter")
     assert opened.locator("#chosen h3").inner_text().startswith("low")
-    opened.locator("#chosen button.play").focus()
+    opened.locator("#chosen button.play").first.focus()
     opened.keyboard.press("Space")
     assert plays(opened) == pytest.approx(1.0, abs=0.12)
 

@@ -199,6 +199,16 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
             "false",
         ),
         (
+            {"protocols/latent_clusters/standardize": True},
+            "prototypes.heard_latents: 'latent_clusters' has no latents to play: that takes classifier: prototypes and "
+            "standardize: false",
+        ),
+        (
+            {"prototypes/latents": ["encodec_24khz_untrained"]},
+            "prototypes.latents: 'encodec_24khz_untrained' has no latents that a decoder can play. Choose a trained codec "
+            "without codes, of those under decoders: soundstream, encodec_24khz, encodec_48khz",
+        ),
+        (
             {"protocols/clusters/standardize": True},
             "prototypes.heard: 'clusters' has no spectra to play: that takes classifier: prototypes and standardize: "
             "false",
