@@ -1,4 +1,4 @@
-"""Heard end to end with models that were trained: latents, and clusters of which some have one class and a class none."""
+"""Heard end to end with trained models: latents, and clusters of which two have one class and a class has none."""
 
 from __future__ import annotations
 

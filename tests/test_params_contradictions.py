@@ -205,8 +205,8 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
         ),
         (
             {"prototypes/latents": ["encodec_24khz_untrained"]},
-            "prototypes.latents: 'encodec_24khz_untrained' has no latents that a decoder can play. Choose a trained codec "
-            "without codes, of those under decoders: soundstream, encodec_24khz, encodec_48khz",
+            "prototypes.latents: 'encodec_24khz_untrained' has no latents that a decoder can play. Choose a trained "
+            "codec without codes, of those under decoders: soundstream, encodec_24khz, encodec_48khz",
         ),
         (
             {"protocols/clusters/standardize": True},
