@@ -189,6 +189,15 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
             "protocols.prototypes: prototypes belongs to classifier: prototypes, and only there",
         ),
         (
+            {"protocols/prototypes_pitch/prototypes/transformations": ["time"]},
+            "protocols.prototypes_pitch.prototypes: time needs prototypes of several frames, got 1",
+        ),
+        (
+            {"protocols/latent_prototypes/prototypes/transformations": ["time", "pitch"]},
+            "protocols.latent_prototypes.prototypes: time and pitch are not learned together: one is for latents, the "
+            "other for spectra",
+        ),
+        (
             {"prototypes/baselines": ["apnet", "kmeans"]},
             "prototypes.baselines: 'kmeans' has the classifier kmeans, on whose code only the stages of "
             "prototypes.protocols and prototypes.latent_protocols depend. Put it there",

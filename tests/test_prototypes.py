@@ -122,9 +122,7 @@ def test_filters_add_nothing_without_a_slope_and_a_line_beyond_the_cut_off() -> 
     torch.testing.assert_close(moved[:97], high[32:], atol=1e-6, rtol=0)
 
 
-LATENT = PrototypeSettings.model_validate(
-    SETTINGS.model_dump() | {"transformations": ["level", "time"], "top_hz": None, "frames": 4}
-)
+LATENT = PrototypeSettings.model_validate(SETTINGS.model_dump() | {"transformations": ["level", "time"], "frames": 4})
 
 
 def layer_with(settings: PrototypeSettings, bands: int = 16) -> PrototypeLayer:

@@ -38,7 +38,7 @@ class PrototypeSettings(Section):
     offset: Real
     scale: Annotated[Real, Field(gt=0)]
     transformations: list[Literal["gain", "pitch", "filters", "level", "time"]]
-    top_hz: Annotated[Real, Field(gt=0)] | None
+    top_hz: Annotated[Real, Field(gt=0)]
     cross_entropy: Annotated[Real, Field(ge=0)]
     tau: Real
     tau_learning_rate: Annotated[Real, Field(ge=0)]
@@ -54,8 +54,6 @@ class PrototypeSettings(Section):
             raise ValueError(f"transformations {', '.join(self.transformations)} name one twice")
         if self.cross_entropy and not self.supervised:
             raise ValueError("cross_entropy needs supervised: true")
-        if "pitch" in self.transformations and self.top_hz is None:
-            raise ValueError("pitch needs top_hz, the upper edge of the highest mel band")
         if "time" in self.transformations and self.frames < 2:
             raise ValueError(f"time needs prototypes of several frames, got {self.frames}")
         if {"time", "pitch"} <= set(self.transformations):
