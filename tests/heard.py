@@ -60,6 +60,7 @@ def write(folder: Path, dataset: str = "esc10") -> Params:
     place = folder / "data/features" / dataset / REPRESENTATION
     place.mkdir(parents=True)
     np.save(place / "features.npy", features)
+    (place / "index.json").write_text("{}", encoding="utf-8")
     write_model(folder, dataset, loaded, features.reshape(len(TONES), CLIPS, *features.shape[1:]).mean((1, 3)))
     return loaded
 
@@ -75,6 +76,7 @@ def write_latents(folder: Path, mirror: Path, dataset: str = "esc10") -> None:
     for place in (features, decoder):
         place.mkdir(parents=True)
     np.save(features / "features.npy", encoder.encode(sounds[:, None], RATE))
+    (features / "index.json").write_text("{}", encoding="utf-8")
     shutil.copy(mirror / "lyragan.tflite", decoder)
     (decoder / "record.json").write_text('{"file": "lyragan.tflite"}', encoding="utf-8")
 

@@ -166,7 +166,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params["prototypes"] |= {"baselines": ["temporal_cnn"], "heard": ["prototypes"]}
     params["prototypes"]["protocols"] = ["prototypes", "prototypes_utterance", "prototypes_filters"]
-    params["prototypes"]["latent_protocols"] = ["latent_prototypes"]
+    params["prototypes"] |= {"latent_protocols": ["latent_prototypes"], "heard_latents": []}
     write(Path("params.yaml"), yaml.safe_dump(params, sort_keys=False))
     table = [
         {"clip": clip, "label": label, "start_s": 0.0, "group": word, "fold": fold, "silent": 0}
