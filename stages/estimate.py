@@ -1,4 +1,4 @@
-"""Print what `dvc repro` would take for the whole grid, without running it; every cell goes to data/estimate.csv.
+"""Print what `dvc repro` would take for all cells, without running it; every cell goes to data/estimate.csv.
 
 `--cells` prints a row a cell.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import write_text
 from beyond_spectrograms.foretelling.calibration import CLIP_S, CLIPS_PER_CLASS, WINDOWS, calibrate_grid
+from beyond_spectrograms.foretelling.cells import list_cells
 from beyond_spectrograms.foretelling.counts import count_dataset
 from beyond_spectrograms.foretelling.forecasts import MARGIN, Rate
 from beyond_spectrograms.foretelling.grid import estimate_table, foretell_grid
@@ -25,30 +26,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", action="store_true", help="a row a cell, not a row a stage and data set")
     each = parser.parse_args().cells
-    names = [*params.grid.representations, *params.ablations.representations]
+    cells = list_cells(params)
     print(
-        f"Calibrating {len(names)} representations on {CLIPS_PER_CLASS} synthesised clips of {CLIP_S:g} s a class, and "
-        f"their classifiers on {WINDOWS} made windows each: about a minute",
+        f"Calibrating representations on {CLIPS_PER_CLASS} synthesised clips of {CLIP_S:g} s a class, and their "
+        f"classifiers on {WINDOWS} made windows each: about two minutes",
         flush=True,
     )
     began = time.perf_counter()
-    counts = {dataset: count_dataset(params, dataset) for dataset in params.grid.datasets}
-    measured = calibrate_grid(params, names)
-    for name in names:
-        encoded = measured.encoded[name]
+    counts = {dataset: count_dataset(params, dataset) for dataset in dict.fromkeys(cell.dataset for cell in cells)}
+    measured = calibrate_grid(params, cells)
+    for name, encoded in measured.encoded.items():
         bands, frames = encoded.shape
         speed = "not calibrated, its weights are not here" if encoded.rate is None else _per_second(encoded.rate)
-        conv = {kind: one for (of, kind), one in measured.trained.items() if of == name}
-        training = "; ".join(f"{kind} trains {_per_second(one.pilot.rate)}" for kind, one in conv.items())
+        rates = {
+            str(recipe): one.pilot.rate for recipe, one in measured.trained.items() if recipe.representation == name
+        }
+        training = "; ".join(f"{recipe} trains {_per_second(rate)}" for recipe, rate in rates.items())
         print(f"  {name} [{bands}, {frames}]: encodes {speed}; {training}, a core")
     print(f"  resample {_per_second(measured.resample)}, split {_per_second(measured.split)} (seconds of sound)")
     starts = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in measured.start_s.items())
     print(f"  to start: {starts}. Took {time.perf_counter() - began:.0f} s.\n")
 
-    cells = list(foretell_grid(params, counts, measured, finished_stages()))
-    table = estimate_table(cells, counts, each)
+    foretold = list(foretell_grid(params, cells, counts, measured, finished_stages()))
+    table = estimate_table(foretold, counts, each)
     print(to_markdown(table))
-    every = estimate_table(cells, counts, each=True).rows
+    every = estimate_table(foretold, counts, each=True).rows
     write_text(EVERY_CELL, to_csv(every, list(every[0])))
     print(
         f"Windows of train and evaluate are those of all runs, of train times the epochs; runs may stop earlier.\n"
@@ -56,7 +58,7 @@ def main() -> None:
         "calibration of seconds cannot see more.\n"
         "Done: run with the params and code that stand now, outputs in place (by dvc.lock; `make stale` looks closer). "
         "Done cells count in no other column.\n"
-        "Not in it: downloads, DVC's own time, audit, measure, report, judge, page. "
+        "Not in it: downloads, DVC's own time, audit, measure, ablate, listen, report, judge, page. "
         f"Every cell: {EVERY_CELL}"
     )
 

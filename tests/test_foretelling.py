@@ -1,6 +1,9 @@
 """What is foretold before long work: the arithmetic, the calibrations, and that counts are what the stages then do."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 import soundfile
 
 from beyond_spectrograms.clips import prepare_clips
+from beyond_spectrograms.foretelling.cells import STAGES, Cell, list_cells, recipe_of
 from beyond_spectrograms.foretelling.counts import Counts, count_dataset
 from beyond_spectrograms.foretelling.forecasts import (
     Forecast,
@@ -27,11 +31,14 @@ from beyond_spectrograms.foretelling.grid import (
     estimate_table,
     feature_bytes,
     foretell_grid,
+    most_epochs,
     total,
 )
 from beyond_spectrograms.foretelling.pilot_resampling import foretell_resampling
-from beyond_spectrograms.foretelling.pilot_training import Pilot, foretell_training, pilot_training
+from beyond_spectrograms.foretelling.pilot_training import Pilot, curriculum_steps, foretell_training, pilot_training
+from beyond_spectrograms.learners import create_learner
 from beyond_spectrograms.params import Params, load_params
+from beyond_spectrograms.prototypes.learning import PrototypeLearner
 from beyond_spectrograms.runs import Job
 
 GIB = 2**30
@@ -109,63 +116,104 @@ def test_a_folder_of_ones_own_is_not_counted_before_it_is_read(project: Path) ->
     assert count_dataset(load_params(), "pets", project) is None
 
 
-def calibration(params: Params) -> Calibration:
+@pytest.fixture
+def cells(repository: Path, params: Params) -> list[Cell]:
+    return list_cells(params, repository / "dvc.yaml")
+
+
+def test_all_cells_that_dvc_knows_are_listed_once(repository: Path, cells: list[Cell]) -> None:
+    command = [sys.executable, "-m", "dvc", "stage", "list", "--name-only"]
+    listed = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout.split()
+    assert [cell.target for cell in cells] == [name for name in listed if re.split("[_@]", name)[0] in STAGES]
+    assert len({cell.target for cell in cells}) == len(cells)
+    assert Cell("split", "split_prototypes@fsdd_speakers", ("fsdd_speakers",)) in cells
+    axes = ("fsdd_speakers", "log_mel_16khz", "apnet")
+    assert Cell("train", f"train_baselines@{'-'.join(axes)}", axes) in cells
+
+
+def test_what_takes_as_long_has_one_recipe(params: Params) -> None:
+    def recipe(*axes: str) -> str:
+        return str(recipe_of(params, Cell("train", "", axes)))
+
+    assert recipe("esc10", "mel", "fair") == recipe("demo", "mel", "paper") == "conv1d"
+    assert recipe("fsdd_speakers", "log_mel_16khz", "apnet") == "apnet (6 classes)"
+    assert recipe("esc10", "log_mel_16khz", "prototypes_gain") == recipe("esc10", "log_mel_16khz", "clusters_gain")
+    assert recipe("esc10", "log_mel_16khz", "clusters_gain") == "prototypes (1 of 1 frames a class, gain, 10 classes)"
+
+
+def calibration(params: Params, cells: list[Cell]) -> Calibration:
     """Every stage starts at once; a window takes 10 ms to encode, 1 ms to train on, 0.1 ms to test."""
-    names = [*params.grid.representations, *params.ablations.representations]
-    encoded = {name: Encoded((128, 75), Rate(0.01, 0.01), GIB) for name in names}
+    encoded = Encoded((128, 75), Rate(0.01, 0.01), GIB)
     trained = Trained(Pilot(Rate(0.001, 0.001), 1_000_000), Rate(1e-4, 1e-4), GIB)
-    kinds = {protocol.classifier for protocol in params.protocols.values()}
     return Calibration(
-        dict.fromkeys(("resample", "split", "featurize", "train", "evaluate"), 0.0),
+        dict.fromkeys(STAGES, 0.0),
         Rate(0.01, 0.01),
         Rate(0.001, 0.001),
         1000.0,
-        encoded,
-        {(name, kind): trained for name in names for kind in kinds},
+        {cell.axes[1]: encoded for cell in cells if cell.stage == "featurize"},
+        {recipe_of(params, cell): trained for cell in cells if cell.stage == "train"},
         GIB,
         2,
     )
 
 
-def test_the_grid_is_foretold_by_arithmetic_and_what_is_done_is_left_out(params: Params) -> None:
+def test_cells_are_foretold_by_arithmetic_and_what_is_done_is_left_out(params: Params, cells: list[Cell]) -> None:
+    datasets = dict.fromkeys(cell.dataset for cell in cells)
     counts = {name: Counts(10, 50.0, 50, {"window": ((30, 10, 10),), "source": ((30, 10, 10),) * 5}, (1, 1), "here")
-              for name in params.grid.datasets}  # fmt: skip
+              for name in datasets}  # fmt: skip
     finished = {"featurize@demo-mel", "train_ablation@demo-log_mel_150hz-fair"}
-    cells = {(cell.stage, cell.name): cell for cell in foretell_grid(params, counts, calibration(params), finished)}
-    per_dataset = 2 + 26 + 2 * (8 * 8 + 18)
-    assert len(cells) == per_dataset * len(params.grid.datasets)
-    assert {key for key, cell in cells.items() if cell.done} == {
+    measured = calibration(params, cells)
+    foretold = {
+        (one.cell.stage, "-".join(one.cell.axes)): one
+        for one in foretell_grid(params, cells, counts, measured, finished)
+    }
+    assert len(foretold) == len(cells)
+    assert sum(one.cell.dataset == "esc50" for one in foretold.values()) == 2 + 26 + 2 * (8 * 8 + 18)
+    assert {key for key, one in foretold.items() if one.done} == {
         ("featurize", "demo-mel"),
         ("train", "demo-log_mel_150hz-fair"),
     }
-    assert cells["featurize", "esc10-mel"].forecast == Forecast(
+    assert foretold["featurize", "esc10-mel"].forecast == Forecast(
         50, 50.0, Rate(0.01, 0.01).seconds(50), 50 * 38_400, GIB
     )
     half = params.model_copy(update={"features": params.features.model_copy(update={"dtype": "float16"})})
-    halved = next(cell for cell in foretell_grid(half, counts, calibration(half), set()) if cell.name == "esc10-mel")
+    mel = [one.cell for key, one in foretold.items() if key == ("featurize", "esc10-mel")]
+    (halved,) = foretell_grid(half, mel, counts, measured, set())
     assert halved.forecast is not None
     assert halved.forecast.disk_bytes == 50 * 19_200
     # 2 seeds of 5 folds, capped at 50 epochs: 300 training windows an epoch, 5 runs on each of 2 cores
-    train = cells["train", "esc10-mel-fair"].forecast
+    train = foretold["train", "esc10-mel-fair"].forecast
     assert train is not None
     assert train.seconds is not None
     assert (train.windows, train.disk_bytes, train.memory_bytes) == (15_000, 10_000_000, 2 * GIB)
     assert train.seconds.low == pytest.approx(7_500 * 0.001 / 1.25)
-    evaluate = cells["evaluate", "esc10-mel-fair"].forecast
+    evaluate = foretold["evaluate", "esc10-mel-fair"].forecast
     assert evaluate is not None
     assert evaluate.windows == 100
-    both = [cells["featurize", "demo-mel"], cells["featurize", "demo-log_mel"]]
-    assert total(both) == cells["featurize", "demo-log_mel"].forecast
-    table = estimate_table(cells.values(), counts, each=False)
-    assert len(table.rows) == 5 * len(params.grid.datasets) + 1
+    both = [foretold["featurize", "demo-mel"], foretold["featurize", "demo-log_mel"]]
+    assert total(both) == foretold["featurize", "demo-log_mel"].forecast
+    table = estimate_table(foretold.values(), counts, each=False)
+    assert len(table.rows) == 5 * len(datasets) + 1
     featurize = table.rows[2]
     assert (featurize["stage"], featurize["of"], featurize["cells"], featurize["done"]) == ("featurize", "demo", 26, 1)
     assert featurize["windows"] == "1,250"
 
 
-def test_what_cannot_be_told_is_said_and_not_added(params: Params) -> None:
-    counts: dict[str, Any] = dict.fromkeys(params.grid.datasets)
-    table = estimate_table(foretell_grid(params, counts, calibration(params), set()), counts, each=False)
+def test_prototypes_train_for_no_more_epochs_than_their_curriculum_has(params: Params) -> None:
+    fair, raw = params.protocols["fair"], params.protocols["prototypes_raw"]
+    assert (most_epochs(fair, 20), most_epochs(fair, None)) == (20, fair.epochs)
+    assert raw.prototypes is not None
+    settings = raw.prototypes.model_copy(update={"step_epochs": 7})
+    limited = raw.model_copy(update={"prototypes": settings, "epochs": 50})
+    assert [most_epochs(limited, cap) for cap in (None, 50, 10)] == [14, 14, 10]
+    endless = raw.model_copy(update={"prototypes": settings.model_copy(update={"step_epochs": None})})
+    assert most_epochs(endless, None) == raw.epochs
+
+
+def test_what_cannot_be_told_is_said_and_not_added(params: Params, cells: list[Cell]) -> None:
+    counts: dict[str, Any] = {cell.dataset: None for cell in cells}
+    foretold = foretell_grid(params, cells, counts, calibration(params, cells), set())
+    table = estimate_table(foretold, counts, each=False)
     assert [row["time unknown of"] for row in table.rows[:3]] == [1, 1, 26]
     assert table.rows[-1]["time"] == "-"
 
@@ -190,6 +238,22 @@ def test_a_pilot_trains_a_few_steps_and_leaves_the_job_alone(tmp_path: Path, par
     assert not job.work.exists()
     history = json.loads((tmp_path / "keep/fold_1-seed_0.json").read_text())["history"]
     assert len(history) == 1
+
+
+@pytest.mark.parametrize("name", ["prototypes", "clusters_gain", "prototypes_raw"])
+def test_a_pilot_goes_through_all_steps_of_a_curriculum(name: str, tmp_path: Path, params: Params) -> None:
+    np.save(tmp_path / "features.npy", np.random.default_rng(0).standard_normal((40, 8, 16)).astype(np.float32))
+    (tmp_path / "index.json").write_text("{}")
+    protocol = params.protocols[name].model_copy(update={"batch_size": 4})
+    parts = np.array(["train"] * 24 + ["validation"] * 16)
+    job = Job(tmp_path, np.arange(40) % 2, parts, ("a", "b"), None, protocol, 1000, 1, 0, "cpu", tmp_path / "work")
+    pilot_training(job, keep=tmp_path / "keep")
+    history = json.loads((tmp_path / "keep/fold_1-seed_0.json").read_text())["history"]
+    learner = create_learner(job, np.load(tmp_path / "features.npy"))
+    assert isinstance(learner, PrototypeLearner)
+    assert protocol.prototypes is not None
+    assert len(history) == curriculum_steps(protocol.prototypes) == len(learner.steps)
+    assert [row[-1] for row in history] == list(range(len(learner.steps)))
 
 
 def test_resampling_is_foretold_by_a_few_files_and_empty_ones_do_no_harm(tmp_path: Path) -> None:

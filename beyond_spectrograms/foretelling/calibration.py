@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 from typing import TYPE_CHECKING
@@ -24,8 +25,9 @@ from joblib import cpu_count
 from beyond_spectrograms.clips import prepare_clips, publish_clips
 from beyond_spectrograms.downloads import MIRROR_VARIABLE, file_name
 from beyond_spectrograms.epochs import choose_precision
+from beyond_spectrograms.foretelling.cells import DEFAULT_CLASSES, STAGES, Cell, Recipe, recipe_of
 from beyond_spectrograms.foretelling.forecasts import Rate, calibrate
-from beyond_spectrograms.foretelling.grid import STAGES, Calibration, Encoded, Trained
+from beyond_spectrograms.foretelling.grid import Calibration, Encoded, Trained
 from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
 from beyond_spectrograms.foretelling.pilot_training import pilot_training
 from beyond_spectrograms.memory import forget_peak, memory_can_be_measured, peak_bytes
@@ -42,37 +44,38 @@ if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Representation as Encoder
 
 CLIPS_PER_CLASS, CLIP_S = 3, 5.0  # of the sounds to calibrate on: 18 clips
-CLASSES = tuple("abcdefghij")
 WINDOWS = BATCH  # for a classifier to be trained on, with a third of them to validate
 
 
-def calibrate_grid(params: Params, representations: Iterable[str]) -> Calibration:
-    """Measure what the stages take here and now, a few seconds each, for these representations."""
+def calibrate_grid(params: Params, cells: Iterable[Cell]) -> Calibration:
+    """Measure what the stages take here and now, a few seconds each, for the representations and recipes of cells."""
+    cells = list(cells)
     with tempfile.TemporaryDirectory() as place, quiet():
         folder = Path(place)
         start_s, base = _start_stages()
         with _peak() as memory:
             resample, split, table, clip_bytes_per_s = _prepare_sounds(params, folder)
         encoded: dict[str, Encoded] = {}
-        trained: dict[tuple[str, str], Trained] = {}
         by_record: dict[str, Encoded] = {}  # the trained and the untrained encoder of one kind take as long
-        by_shape: dict[tuple[object, ...], Trained] = {}
-        precision = choose_precision(params.training_precision, "cpu")
-        run = {*params.grid.protocols, *params.ablations.protocols}
-        classifiers = {protocol.classifier: protocol for name, protocol in params.protocols.items() if name in run}
-        for name in representations:
-            record = _runnable(params.representations[name])
-            key = record.model_dump_json()
+        for name in dict.fromkeys(cell.axes[1] for cell in cells if cell.stage == "featurize"):
+            key = _runnable(params.representations[name]).model_dump_json()
             if key not in by_record:
                 by_record[key] = _encode(params, name, table, folder, base["featurize"])
             encoded[name] = by_record[key]
-            for classifier, protocol in classifiers.items():
-                like = (encoded[name].shape, record.codebook_size, classifier)
-                if like not in by_shape:
-                    by_shape[like] = _classify(
-                        like[0], like[1], protocol=protocol, folder=folder, base=base["train"], precision=precision
-                    )
-                trained[name, classifier] = by_shape[like]
+        trained: dict[Recipe, Trained] = {}
+        by_shape: dict[tuple[object, ...], Trained] = {}
+        precision = choose_precision(params.training_precision, "cpu")
+        protocols = {recipe_of(params, cell): cell.axes[2] for cell in cells if cell.stage == "train"}
+        for recipe, protocol in protocols.items():
+            shape = encoded[recipe.representation].shape
+            codebook_size = params.representations[recipe.representation].codebook_size
+            like = (shape, codebook_size, replace(recipe, representation=""))
+            if like not in by_shape:
+                by_shape[like] = _classify(
+                    shape, codebook_size, recipe.classes or DEFAULT_CLASSES, protocol=params.protocols[protocol],
+                    folder=folder, base=base["train"], precision=precision,
+                )  # fmt: skip
+            trained[recipe] = by_shape[like]
         sound = None if base["split"] is None or memory[0] is None else base["split"] + memory[0]
         return Calibration(start_s, resample, split, clip_bytes_per_s, encoded, trained, sound, cpu_count())
 
@@ -158,13 +161,15 @@ def _shape(representation: Encoder, length_s: float) -> tuple[int, int]:
 def _classify(
     shape: tuple[int, int],
     codebook_size: int | None,
+    count: int,
     *,
     protocol: Protocol,
     folder: Path,
     base: int | None,
     precision: str,
 ) -> Trained:
-    """Calibrate training and testing on made windows of a shape."""
+    """Calibrate training and testing on made windows of a shape and of `count` classes."""
+    classes = tuple(f"{number:03}" for number in range(count))
     rng, windows = np.random.default_rng(0), WINDOWS + WINDOWS // 3
     features = rng.standard_normal((windows, *shape), dtype=np.float32)
     if codebook_size is not None:
@@ -173,15 +178,15 @@ def _classify(
     np.save(place / "features.npy", features)
     (place / "index.json").write_text("{}", encoding="utf-8")
     parts = np.array(["train"] * WINDOWS + ["validation"] * (windows - WINDOWS))
-    targets = np.arange(windows) % len(CLASSES)
+    targets = np.arange(windows) % count
     with _peak() as memory:
-        job = Job(place, targets, parts, CLASSES, codebook_size, protocol, 1, 1, 0, "cpu", place, precision)
+        job = Job(place, targets, parts, classes, codebook_size, protocol, 1, 1, 0, "cpu", place, precision)
         pilot = pilot_training(job, keep=place)
         model, rows = place / f"{job.name}.safetensors", np.arange(len(features))
 
         def test() -> float:
             predict(
-                model, protocol, features, rows=rows, classes=list(CLASSES), codebook_size=codebook_size,
+                model, protocol, features, rows=rows, classes=list(classes), codebook_size=codebook_size,
                 fold=1, seed=0, device="cpu",
             )  # fmt: skip
             return windows

@@ -1,24 +1,23 @@
-"""What `dvc repro` would take for every cell of the grid, by arithmetic on counts and calibrated rates."""
+"""What `dvc repro` would take for every cell, by arithmetic on counts and calibrated rates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import groupby, product
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from beyond_spectrograms.foretelling.cells import STAGES, Cell, Recipe, recipe_of
 from beyond_spectrograms.foretelling.counts import Counts
 from beyond_spectrograms.foretelling.forecasts import Forecast, Rate, Seconds, amount
-from beyond_spectrograms.foretelling.pilot_training import Pilot, foretell_training
+from beyond_spectrograms.foretelling.pilot_training import Pilot, curriculum_steps, foretell_training
 from beyond_spectrograms.tabular import Row, Table, text
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.params import Params, Product, Protocol
+    from beyond_spectrograms.params import Params, Protocol
 
-STAGES = ("resample", "split", "featurize", "train", "evaluate")
 Shape = tuple[int, int]  # bands, frames
 
 
@@ -49,7 +48,7 @@ class Calibration:
         resample, split: seconds a second of sound takes.
         clip_bytes_per_s: bytes of stored clips for a second of sound.
         encoded: by representation.
-        trained: by representation and classifier.
+        trained: by recipe.
         memory_bytes: of resample and split.
         cores: processes that train side by side.
     """
@@ -59,53 +58,52 @@ class Calibration:
     split: Rate
     clip_bytes_per_s: float
     encoded: Mapping[str, Encoded] = field(default_factory=dict)
-    trained: Mapping[tuple[str, str], Trained] = field(default_factory=dict)
+    trained: Mapping[Recipe, Trained] = field(default_factory=dict)
     memory_bytes: int | None = None
     cores: int = 1
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One stage of one cell of the grid; `forecast` is None where nothing can be told before the data is here."""
+class Foretold:
+    """A cell; `forecast` is None where nothing can be told before the data is here."""
 
-    stage: str
-    dataset: str
-    name: str
+    cell: Cell
     done: bool
     forecast: Forecast | None
 
 
 def foretell_grid(
-    params: Params, counts: Mapping[str, Counts | None], measured: Calibration, finished: set[str]
-) -> Iterator[Cell]:
-    """Foretell STAGES for all of grid and ablations, in the order in which they run."""
-    products: list[tuple[Product, str]] = [(params.grid, ""), (params.ablations, "_ablation")]
-    for dataset in params.grid.datasets:
-        known = counts[dataset]
+    params: Params,
+    cells: Iterable[Cell],
+    counts: Mapping[str, Counts | None],
+    measured: Calibration,
+    finished: set[str],
+) -> Iterator[Foretold]:
+    """Foretell cells; `counts` are by data set, `finished` the targets that need not run."""
+    for cell in cells:
+        known = counts[cell.dataset]
+        forecast = None if known is None else _foretell(params, measured, cell, known)
+        yield Foretold(cell, cell.target in finished, forecast)
 
-        def cell(
-            stage: str, name: str, foretell: Callable[[Counts], Forecast], dataset: str = dataset,
-            known: Counts | None = known,
-        ) -> Cell:  # fmt: skip
-            done = f"{stage}@{name}" in finished
-            return Cell(
-                stage.removesuffix("_ablation"), dataset, name, done, None if known is None else foretell(known)
-            )
 
-        for stage in ("resample", "split"):
-            yield cell(stage, dataset, partial(_of_sound, params, measured, stage))
-        for part, suffix in products:
-            for name in part.representations:
-                yield cell(f"featurize{suffix}", f"{dataset}-{name}", partial(_featurize, params, measured, name))
-        for part, suffix in products:
-            for name, protocol in product(part.representations, part.protocols):
-                recipe = params.protocols[protocol]
-                trained = measured.trained[name, recipe.classifier]
-                epochs = min(recipe.epochs, params.datasets[dataset].max_epochs or recipe.epochs)
-                train = partial(_train, params, measured, trained, recipe, epochs=epochs)
-                test = partial(_evaluate, params, measured, trained, recipe)
-                yield cell(f"train{suffix}", f"{dataset}-{name}-{protocol}", train)
-                yield cell(f"evaluate{suffix}", f"{dataset}-{name}-{protocol}", test)
+def _foretell(params: Params, measured: Calibration, cell: Cell, known: Counts) -> Forecast:
+    if cell.stage in ("resample", "split"):
+        return _of_sound(params, measured, cell.stage, known)
+    if cell.stage == "featurize":
+        return _featurize(params, measured, cell.axes[1], known)
+    protocol, trained = params.protocols[cell.axes[2]], measured.trained[recipe_of(params, cell)]
+    if cell.stage == "evaluate":
+        return _evaluate(params, measured, trained, protocol, known)
+    epochs = most_epochs(protocol, params.datasets[cell.dataset].max_epochs)
+    return _train(params, measured, trained, protocol, known, epochs=epochs)
+
+
+def most_epochs(protocol: Protocol, cap: int | None) -> int:
+    """Say how many epochs a run takes at most: the protocol's, the data set's `cap`, or those of the curriculum."""
+    limits, settings = [protocol.epochs, cap], protocol.prototypes
+    if settings is not None and settings.step_epochs is not None:
+        limits.append(settings.step_epochs * curriculum_steps(settings))
+    return min(limit for limit in limits if limit)
 
 
 def feature_bytes(windows: int, shape: Shape, itemsize: int) -> int:
@@ -162,9 +160,9 @@ def _start(stage: str, measured: Calibration) -> Seconds:
     return Rate(measured.start_s[stage], measured.start_s[stage]).seconds(1)
 
 
-def total(cells: Iterable[Cell]) -> Forecast:
+def total(cells: Iterable[Foretold]) -> Forecast:
     """Add up what is still to do; memory is that of the largest, since stages run one after the other."""
-    todo = [cell.forecast for cell in cells if cell.forecast is not None and not cell.done]
+    todo = [one.forecast for one in cells if one.forecast is not None and not one.done]
     told = [one.seconds for one in todo if one.seconds is not None]
     memory = [one.memory_bytes for one in todo if one.memory_bytes is not None]
     return Forecast(
@@ -176,15 +174,15 @@ def total(cells: Iterable[Cell]) -> Forecast:
     )
 
 
-def estimate_table(cells: Iterable[Cell], counts: Mapping[str, Counts | None], each: bool) -> Table:
+def estimate_table(cells: Iterable[Foretold], counts: Mapping[str, Counts | None], each: bool) -> Table:
     """Lay out a row a stage and data set or, if `each`, a row a cell; and the total of what is still to do."""
     cells = list(cells)
 
-    def place(cell: Cell) -> tuple[str, str, str]:
-        return cell.dataset, cell.stage, cell.name if each else ""
+    def place(one: Foretold) -> tuple[str, str, str]:
+        return one.cell.dataset, one.cell.stage, "-".join(one.cell.axes) if each else ""
 
-    order = {name: number for number, name in enumerate(dict.fromkeys(cell.dataset for cell in cells))}
-    ordered = sorted(cells, key=lambda cell: (order[cell.dataset], STAGES.index(cell.stage)))
+    order = {name: number for number, name in enumerate(dict.fromkeys(one.cell.dataset for one in cells))}
+    ordered = sorted(cells, key=lambda one: (order[one.cell.dataset], STAGES.index(one.cell.stage)))
     rows = [
         _row(stage, name or dataset, list(group), counts[dataset])
         for (dataset, stage, name), group in groupby(ordered, place)
@@ -194,10 +192,10 @@ def estimate_table(cells: Iterable[Cell], counts: Mapping[str, Counts | None], e
     return Table("What `dvc repro` would take", rows, columns)
 
 
-def _row(stage: str, name: str, cells: list[Cell], counts: Counts | None) -> Row:
+def _row(stage: str, name: str, cells: list[Foretold], counts: Counts | None) -> Row:
     whole = total(cells)
-    done = sum(cell.done for cell in cells)
-    unknown = sum(not cell.done and (cell.forecast is None or cell.forecast.seconds is None) for cell in cells)
+    done = sum(one.done for one in cells)
+    unknown = sum(not one.done and (one.forecast is None or one.forecast.seconds is None) for one in cells)
     told = len(cells) > done + unknown
     return {
         "stage": stage,

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from beyond_spectrograms.foretelling.forecasts import MARGIN, Rate, Seconds
 from beyond_spectrograms.progress import quiet
 from beyond_spectrograms.runs import Job, read_history, read_outcome
 from beyond_spectrograms.training import train_all
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import PrototypeSettings
 
 STEPS = 2  # batches of training in an epoch of the pilot
 PIECES = 2
@@ -38,7 +42,7 @@ class Pilot:
 def pilot_training(job: Job, keep: Path | None = None) -> Pilot:
     """Train on STEPS batches of the job's windows and their share of validation, and measure what an epoch takes.
 
-    The first epoch, untimed, pays for imports and first calls. The learning rate is next to nothing, so that no loss
+    A first training, untimed, pays for imports and first calls. The learning rate is next to nothing, so that no loss
     grows without limit; it changes no time. `keep` is a folder for the weights <job.name>.safetensors, if wanted.
     """
     rows = {part: np.flatnonzero(job.parts == part) for part in ("train", "validation")}
@@ -47,10 +51,10 @@ def pilot_training(job: Job, keep: Path | None = None) -> Pilot:
     parts = np.full(len(job.parts), "", dtype=job.parts.dtype)
     for part, of_part in rows.items():
         parts[_spread(of_part, max(1, round(share * len(of_part))))] = part
-    protocol = job.protocol.model_copy(update={"learning_rate": 1e-12, "patience": None})
+    protocol, least = job.protocol.model_copy(update={"learning_rate": 1e-12, "patience": None}), 1
     if protocol.prototypes is not None:  # later steps of the curriculum take longer: one epoch of each
         curriculum = protocol.prototypes.model_copy(update={"step_epochs": 1, "warm_up": 0})
-        protocol = protocol.model_copy(update={"prototypes": curriculum})
+        protocol, least = protocol.model_copy(update={"prototypes": curriculum}), curriculum_steps(curriculum)
     with tempfile.TemporaryDirectory() as folder, quiet(), contextlib.redirect_stdout(io.StringIO()):
 
         def train(number: int, epochs: int) -> Job:
@@ -63,10 +67,16 @@ def pilot_training(job: Job, keep: Path | None = None) -> Pilot:
         def rate(pilot: Job) -> float:
             return read_outcome(pilot)[0] / (len(read_history(pilot)) * steps)
 
-        first = train(0, 1)
-        epochs = max(1, round(PIECE_S / (rate(first) * steps)))
+        first = train(0, least)
+        epochs = max(least, round(PIECE_S / (rate(first) * steps)))
         rates = [rate(train(number, epochs)) for number in range(1, 1 + PIECES)]
         return Pilot(Rate(min(rates), max(rates)), (first.work / f"{first.name}.safetensors").stat().st_size)
+
+
+def curriculum_steps(settings: PrototypeSettings) -> int:
+    """Count the steps in which prototypes are learned (prototypes/learning.py), each of `step_epochs` at most."""
+    temperature = settings.supervised and settings.cross_entropy > 0
+    return 2 + len(settings.transformations) + temperature  # the raw prototypes first, and last a lower rate
 
 
 def foretell_training(pilot: Rate, windows: Sequence[int], epochs: int, side_by_side: int) -> Seconds:
