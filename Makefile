@@ -18,7 +18,7 @@ bench: .venv/installed
 bench-scale: .venv/installed
 	@python -m stages.scale
 
-# What `make repro` would take, by a calibration of two minutes; runs nothing of it.
+# What `make repro` would take, by a calibration of three minutes; runs nothing of it.
 estimate: .venv/installed
 	@python -m stages.estimate
 

@@ -1,9 +1,11 @@
 """Time our paths and the plain ways they replace, in turn: metrics/bench.json and .md, plots/figures/bench.
 
-For people, on an idle machine: nothing in the pipeline depends on it.
+For people, on an idle machine: nothing in the pipeline depends on it. `--only` runs some paths and leaves the stored
+results of the others as they are.
 """
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -27,7 +29,7 @@ from beyond_spectrograms.bench.pairings import (
     run_rounds,
 )
 from beyond_spectrograms.bench.profiles import layers_table, our_profile, plain_profile, steps_table
-from beyond_spectrograms.bench.results import bench_figure, bench_table, summarise
+from beyond_spectrograms.bench.results import bench_figure, bench_table, merge, summarise
 from beyond_spectrograms.bench.watching import watch
 from beyond_spectrograms.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.errors import ProjectError, run_stage
@@ -91,9 +93,11 @@ def main() -> None:
         with quiet():
             steps = {name: one.steps() if isinstance(one, Extraction) else {} for name, one in pairings.items()}
         memory = {name: measure_memory(name, Path(folder)) if memory_can_be_measured() else {} for name in pairings}
-    layers = {"plain": plain_profile("24khz")}
-    if find_spec("openvino"):
-        layers["ours"] = our_profile("24khz", "fp32")
+    layers: dict[str, dict[str, float]] = {}
+    if "encodec_24khz_untrained" in pairings:
+        layers["plain"] = plain_profile("24khz")
+        if find_spec("openvino"):
+            layers["ours"] = our_profile("24khz", "fp32")
     if "encodec_24khz_untrained_bf16" in pairings:
         layers["ours, bf16"] = our_profile("24khz", "bf16")
     results = {
@@ -112,8 +116,11 @@ def main() -> None:
             f"Load before: {load:.1f}" + ("; the machine was not idle" if load > QUIET_LOAD else ""),
         ],
     }
+    if len(arguments.only) < len(PAIRINGS) and RESULTS.exists():
+        results = merge(json.loads(RESULTS.read_text(encoding="utf-8")), results, PAIRINGS)
     write_json(RESULTS, results)
-    tables = bench_table(results), steps_table(results["pairings"], results["cores"]), layers_table(layers)
+    steps_of, layers_of = results["pairings"], results["encoder_milliseconds"]
+    tables = bench_table(results), steps_table(steps_of, results["cores"]), layers_table(layers_of)
     table = "\n".join(map(to_markdown, tables))
     write_text(TABLE, table)
     FIGURES.mkdir(parents=True, exist_ok=True)

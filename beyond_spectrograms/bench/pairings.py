@@ -223,7 +223,8 @@ def make_sounds(folder: Path, params: Params, clips_per_class: int = CLIPS_PER_C
 TRAININGS = {"train_mel": ((128, 173), 2), "train_encodec_24khz": ((128, 75), 4), "train_soundstream": ((64, 50), 12)}
 ENCODEC = ("encodec_24khz_untrained", "encodec_48khz_untrained")
 EXTRACTIONS = ("mel", "soundstream", *ENCODEC, *(f"{name}_bf16" for name in ENCODEC))  # plain: fp32 always
-PAIRINGS = (*EXTRACTIONS, *TRAININGS)
+PROTOTYPES = {f"prototypes_{count}": count for count in (6, 32)}
+PAIRINGS = (*EXTRACTIONS, *TRAININGS, *PROTOTYPES)
 
 
 def make_pairing(name: str, params: Params, folder: Path, soundstream: Path | None) -> Pairing | None:
@@ -234,6 +235,10 @@ def make_pairing(name: str, params: Params, folder: Path, soundstream: Path | No
     """
     if name in TRAININGS:
         return Training(*TRAININGS[name], params, folder)
+    if name in PROTOTYPES:
+        from beyond_spectrograms.bench.prototypes import PrototypeTraining
+
+        return PrototypeTraining(PROTOTYPES[name], params, folder)
     record = params.representations[name.removesuffix("_bf16")]
     if record.kind == "soundstream" and soundstream is None:
         return None

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.tabular import Row, Table, number, text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from beyond_spectrograms.bench.pairings import Pairing, Round
+
+LATER = "Measured in a later run than the others:"
 
 
 def summarise(
@@ -47,6 +50,31 @@ def summarise(
         "ratio_at_matrix_rate": limit,
         "memory_bytes": dict(memory),
         "steps": dict(steps),
+    }
+
+
+def merge(stored: Mapping[str, Any], later: Mapping[str, Any], order: Sequence[str]) -> dict[str, Any]:
+    """Put the paths of a later run of some, in the `order` of all, into the stored results of others.
+
+    Raises:
+        ProjectError: they were measured on another machine.
+    """
+    for key in ("processor", "cores"):
+        if stored[key] != later[key]:
+            raise ProjectError(
+                f"the stored results are of {stored['processor']}, {stored['cores']} cores; these are of "
+                f"{later['processor']}, {later['cores']}. Run all paths here, without --only."
+            )
+    found = {**stored["pairings"], **later["pairings"]}
+    loads = {**stored.get("later_loads", {}), **dict.fromkeys(later["pairings"], later["load_before"])}
+    notes = [note for note in stored["notes"] if not note.startswith(LATER)]
+    measured = ", ".join(f"{name} (load {loads[name]:.1f})" for name in order if name in loads)
+    return {
+        **stored,
+        "later_loads": loads,
+        "pairings": {name: found[name] for name in order if name in found},
+        "encoder_milliseconds": {**stored["encoder_milliseconds"], **later["encoder_milliseconds"]},
+        "notes": [*notes, f"{LATER} {measured}."],
     }
 
 

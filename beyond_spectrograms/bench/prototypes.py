@@ -1,0 +1,108 @@
+"""Training of prototypes that can be heard, in the last step of the curriculum, beside the plain way."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from joblib import cpu_count
+
+from beyond_spectrograms.bench.pairings import SEEDS, Pairing, Spent, Whose, now
+from beyond_spectrograms.learners import create_learner
+from beyond_spectrograms.runs import Job
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import Params
+    from beyond_spectrograms.prototypes.learning import PrototypeLearner
+
+SHAPE = (128, 32)  # bands, frames of log_mel_16khz
+TRAINING, VALIDATION = 256, 64  # windows: two batches, and what a run validates beside them
+
+
+class PrototypeTraining(Pairing):
+    """An epoch of two runs of supervised prototypes, with all their transformations.
+
+    Ours train side by side, a thread each, as `train_all` lets them; the plain way one after the other on all cores.
+    """
+
+    unit = "windows trained on"
+
+    def __init__(self, prototypes: int, params: Params, folder: Path) -> None:
+        """Make both ways ready, of `prototypes` classes with a prototype each."""
+        import torch
+
+        from beyond_spectrograms.bench.plain_prototypes import PlainPrototypeTraining, plain_copy
+        from beyond_spectrograms.prototypes.model import layer_of
+
+        self.units = float(TRAINING * len(SEEDS))
+        windows = TRAINING + VALIDATION
+        folder = folder / f"prototypes_{prototypes}"
+        folder.mkdir()
+        # Decibels as of sound: how long the arithmetic takes hardly depends on values.
+        features = np.random.default_rng(0).normal(-30, 20, (windows, *SHAPE)).astype(np.float32)
+        np.save(folder / "features.npy", features)
+        targets = np.arange(windows) % prototypes
+        parts = np.array(["train"] * TRAINING + ["validation"] * VALIDATION)
+        recipe = params.protocols["prototypes"]
+        assert recipe.prototypes is not None  # of all protocols, it names them
+        endless = recipe.prototypes.model_copy(update={"warm_up": 10**9})  # so that the last step does not end
+        protocol = recipe.model_copy(update={"prototypes": endless})
+        classes = tuple(str(number) for number in range(prototypes))
+        jobs = [Job(folder, targets, parts, classes, None, protocol, 1, 1, seed, "cpu", folder) for seed in SEEDS]
+        spawn = get_context("spawn")
+        self._workers = [ProcessPoolExecutor(1, spawn, _begin, (job,)) for job in jobs]
+        networks = [plain_copy(layer_of(make_learner(job).network), SHAPE[0]) for job in jobs]
+        self._plain = [PlainPrototypeTraining(protocol, network) for network in networks]
+        both = torch.from_numpy(features), torch.from_numpy(targets)
+        self._training, self._validation = (
+            (both[0][rows], both[1][rows]) for rows in (slice(TRAINING), slice(TRAINING, windows))
+        )
+
+    def run(self, whose: Whose) -> Spent:
+        """Train every run for an epoch."""
+        import torch
+
+        began, elsewhere = now(), 0.0
+        if whose == "ours":
+            elsewhere = sum(future.result() for future in [worker.submit(_epoch) for worker in self._workers])
+        else:
+            # What another pairing may have set in this process.
+            torch.set_num_threads(cpu_count())
+            torch.use_deterministic_algorithms(False)
+            for plain in self._plain:
+                plain.epoch(self._training, self._validation)
+        spent = now() - began
+        return Spent(spent.wall, spent.processor + elsewhere)
+
+
+def make_learner(job: Job) -> PrototypeLearner:
+    """Make a run ready that stands in the last step of the curriculum, where all is learned."""
+    from beyond_spectrograms.prototypes.learning import PrototypeLearner
+
+    learner = create_learner(job, np.load(job.features / "features.npy"))
+    assert isinstance(learner, PrototypeLearner)
+    learner.load({**learner.state(), "curriculum": (len(learner.steps) - 1, 0, 0, 0, float("inf"))})
+    return learner
+
+
+_learners: list[PrototypeLearner] = []  # of a worker
+
+
+def _begin(job: Job) -> None:
+    """Get ready as `training.train` does."""
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)
+    _learners.append(make_learner(job))
+
+
+def _epoch() -> float:
+    """Train for an epoch; gives processor seconds."""
+    began = time.process_time()
+    _learners[0].epoch()
+    return time.process_time() - began
