@@ -55,8 +55,8 @@ def main() -> None:
     print(
         f"Windows of train and evaluate are those of all runs, of train times the epochs; runs may stop earlier.\n"
         f"Times: as busy as the machine is now, {MARGIN:.0%} either way (once more for runs side by side); a "
-        "calibration of seconds cannot see more. K-means takes some times as long as told: it needs more rounds for more "
-        "windows.\n"
+        "calibration of seconds cannot see more. K-means takes some times as long as told: more windows need "
+        "more rounds.\n"
         "Done: run with the params and code that stand now, outputs in place (by dvc.lock; `make stale` looks closer). "
         "Done cells count in no other column.\n"
         "Not in it: downloads, DVC's own time, audit, measure, ablate, listen, report, judge, page. "

@@ -48,6 +48,7 @@ def test_the_plain_way_gives_the_same_errors_loss_and_gradients(params: Params) 
     torch.testing.assert_close(of_plain, loss, rtol=1e-5, atol=1e-6)
     torch.autograd.backward(loss)
     torch.autograd.backward(of_plain)
+    transformations: list[str] = [*protocol.prototypes.transformations]
     gradients = {name: parameter.grad for name, parameter in layer.named_parameters()}
     by_decoder = {
         "skips.2.weight": "decoders.skips.2",
@@ -56,10 +57,11 @@ def test_the_plain_way_gives_the_same_errors_loss_and_gradients(params: Params) 
     }
     for name, parameter in plain.named_parameters():
         if name.startswith("decoders."):
-            prototype, transformation, rest = name.removeprefix("decoders.").split(".", 2)
+            prototype, place, rest = name.removeprefix("decoders.").split(".", 2)
+            transformation = ("pitch", "gain", "filters")[int(place)]
             if rest not in by_decoder:
                 continue
-            each = int(prototype), protocol.prototypes.transformations.index(transformation)
+            each = int(prototype), transformations.index(transformation)
             expected = gradients[by_decoder[rest]]
             assert expected is not None
             expected = expected[each]

@@ -37,7 +37,8 @@ class PlainEncoder(nn.Module):
 
     def forward(self, windows: Tensor) -> list[Tensor]:
         """Encode."""
-        image, maps = windows.unsqueeze(1), []
+        image = windows.unsqueeze(1)
+        maps: list[Tensor] = []
         for convolution, collapse in zip(self.convolutions, self.collapses, strict=True):
             image = torch.relu(convolution(image if not maps else self.pool(image)))
             maps.append(collapse(image).squeeze(2))
@@ -69,6 +70,8 @@ class PlainDecoder(nn.Module):
 class PlainPrototypes(nn.Module):
     """Prototypes of one frame [prototypes, bands], one a class, and their transformations."""
 
+    hertz: Tensor
+
     def __init__(self, settings: PrototypeSettings, bands: int, classes: int) -> None:
         super().__init__()
         assert settings.top_hz is not None  # pitch is among the transformations
@@ -76,8 +79,9 @@ class PlainPrototypes(nn.Module):
         self.prototypes = nn.Parameter(torch.zeros(classes, bands))
         self.tau = nn.Parameter(torch.tensor(settings.tau))
         self.encoder = PlainEncoder(bands)
+        # [prototypes][transformations]
         self.decoders = nn.ModuleList(
-            nn.ModuleDict({name: PlainDecoder(numbers) for name, numbers in NUMBERS.items()}) for _ in range(classes)
+            nn.ModuleList(PlainDecoder(numbers) for numbers in NUMBERS.values()) for _ in range(classes)
         )
         hertz = librosa.mel_frequencies(bands + 2, fmin=0, fmax=settings.top_hz)
         self.register_buffer("hertz", torch.from_numpy(hertz[1:-1]).float())
@@ -89,8 +93,9 @@ class PlainPrototypes(nn.Module):
         maps, errors = self.encoder(scaled), []
         for prototype, decoders in zip(self.prototypes, self.decoders, strict=True):
             result = prototype
-            for name in NUMBERS:
-                numbers = BOUNDS[name] * torch.tanh(decoders[name](maps))
+            assert isinstance(decoders, nn.ModuleList)
+            for name, decoder in zip(NUMBERS, decoders, strict=True):
+                numbers = BOUNDS[name] * torch.tanh(decoder(maps))
                 if name == "pitch":
                     result = self.shift(result, numbers[:, 0])
                 elif name == "gain":
@@ -123,13 +128,15 @@ def plain_copy(layer: PrototypeLayer, bands: int) -> PlainPrototypes:
     """Write our layer, of one prototype of one frame a class, the plain way, with the same weights."""
     plain = PlainPrototypes(layer.settings, bands, layer.classes)
     ours, weights = dict(layer.named_parameters()), {}
+    names: list[str] = [*layer.settings.transformations]
     for key in plain.state_dict():
         module, _, place = key.partition(".")
         if module != "decoders":
             weights[key] = ours[key][..., 0] if key == "prototypes" else ours.get(key, plain.state_dict()[key])
             continue
-        prototype, name, part = place.split(".", 2)
-        each = int(prototype), layer.settings.transformations.index(name)
+        prototype, transformation, part = place.split(".", 2)
+        name = tuple(NUMBERS)[int(transformation)]
+        each = int(prototype), names.index(name)
         kind, _, rest = part.partition(".")
         if kind == "last":
             weight = ours["decoders.last" if rest == "weight" else "decoders.last_bias"][each][: NUMBERS[name]]
@@ -165,12 +172,11 @@ class PlainPrototypeTraining:
 
     def epoch(self, training: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor]) -> None:
         """Train on windows and targets in batches, and validate on others."""
-        order = torch.randperm(len(training[0])).split(self._batch_size)
-        for places in order:
+        for places in torch.split(torch.randperm(len(training[0])), self._batch_size):
             loss = self.loss(training[0][places], training[1][places])
             self._optimizer.zero_grad()
             torch.autograd.backward(loss)
             self._optimizer.step()
         with torch.no_grad():
-            for batch in zip(*(values.split(self._batch_size) for values in validation), strict=True):
+            for batch in zip(*(torch.split(values, self._batch_size) for values in validation), strict=True):
                 self.loss(*batch)
