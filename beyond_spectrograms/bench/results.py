@@ -63,7 +63,7 @@ def merge(stored: Mapping[str, Any], later: Mapping[str, Any], order: Sequence[s
         if stored[key] != later[key]:
             raise ProjectError(
                 f"the stored results are of {stored['processor']}, {stored['cores']} cores; these are of "
-                f"{later['processor']}, {later['cores']}. Run all paths here, without --only."
+                f"{later['processor']}, {later['cores']} cores. Run all paths here, without --only."
             )
     found = {**stored["pairings"], **later["pairings"]}
     loads = {**stored.get("later_loads", {}), **dict.fromkeys(later["pairings"], later["load_before"])}
