@@ -323,6 +323,7 @@ def project(tmp_path: Path, table: pd.DataFrame, raw: Path, sounds: Sounds) -> P
         representations=params["representations"] | records,
         claims=params["claims"] | {"baselines": ["quick", "small"]},
         grid=params["grid"] | {"representations": ["quick", "small"]},
+        prototypes=params["prototypes"] | {"latents": []},
         costs={"clips": 2, "rounds": 2, "seed": 0},
     )
     (tmp_path / "data/raw/pets").mkdir(parents=True)

@@ -223,6 +223,11 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
             "false",
         ),
         (
+            {"prototypes/latents": ["log_mel_75hz"], "prototypes/heard_latents": []},
+            "prototypes.latents: 'log_mel_75hz' is not in grid.representations, whose features it takes. Put it there, "
+            "or take it out here",
+        ),
+        (
             {"prototypes/further_datasets": []},
             "prototypes.further_datasets: none; of prototypes.datasets fsdd_speakers are not in grid.datasets",
         ),

@@ -60,6 +60,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "ablations": {"representations": [], "protocols": []},
             "prototypes.datasets": [],
             "prototypes.further_datasets": [],
+            "prototypes.latents": [],
             "costs": {"clips": 2, "rounds": 1, "seed": 0},
             "protocols.fair.seeds": [0],
             "demo": {"representations": ["mel"], "protocols": ["fair"]},

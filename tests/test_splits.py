@@ -72,6 +72,42 @@ def gtzan_genres() -> list[str]:
     return [f"{genre}/{genre}.{number:05d}.au" for genre in ("blues", "jazz", "pop") for number in range(50, 70)]
 
 
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+
+
+def fsdd_speakers() -> list[str]:
+    """Name digit_speaker_take, sorted by speaker."""
+    return [f"{speaker}/{digit}_{speaker}_{take}.wav" for speaker in SPEAKERS for digit in range(10) for take in (0, 1)]
+
+
+def fsdd_digits() -> list[str]:
+    return [f"{digit}/{digit}_{speaker}_{take}.wav" for digit in range(10) for speaker in SPEAKERS for take in (0, 1)]
+
+
+def tinysol() -> list[str]:
+    """Name instrument-technique-pitch-dynamics-string-tuning: takes of one pitch."""
+    pitches = [f"{note}{octave}" for note in ("A", "A#", "C#", "F") for octave in (3, 4, 5)]
+    return [
+        f"{folder}/{short}-ord-{pitch}-{take}.wav"
+        for folder, short in (("Violin", "Vn"), ("Flute", "Fl"))
+        for pitch in pitches
+        for take in ("pp-4c-N", "ff-3c-T17d")
+    ]
+
+
+def librispeech_speakers() -> list[str]:
+    """Name speaker-chapter-utterance."""
+    return [
+        f"{speaker}/{speaker}-{chapter}-{utterance:04d}.flac"
+        for speaker in (174, 8842)
+        for chapter in range(speaker * 10, speaker * 10 + 4)
+        for utterance in range(5)
+    ]
+
+
+librispeech_chapters = librispeech_speakers
+
+
 def demo() -> list[str]:
     return [f"{label}/{label}_{number:02d}.wav" for label in ("rain", "bird") for number in range(12)]
 
@@ -79,11 +115,17 @@ def demo() -> list[str]:
 def origin(dataset: str, clip: str) -> str:
     """Say where a clip comes from, told from its name by other means than the project's."""
     name = clip.split("/")[1]
-    if dataset.startswith("esc"):
-        return name.split("-")[1]
     if dataset == "gtzan_music_speech":
         return name.removesuffix(".wav").rstrip("0123456789")
-    return name
+    separator, places = {
+        "esc10": ("-", [1]),
+        "esc50": ("-", [1]),
+        "fsdd_speakers": ("_", [0]),  # the word
+        "fsdd_digits": ("_", [1]),  # the speaker
+        "tinysol": ("-", [2]),  # the pitch
+        "librispeech_chapters": ("-", [0, 1]),
+    }.get(dataset, ("/", [0]))
+    return "-".join(name.split(separator)[place] for place in places)
 
 
 def lists_of_genres(folder: Path) -> dict[str, str] | None:
@@ -115,7 +157,7 @@ def grouped(dataset: str, names: list[str]) -> tuple[pd.DataFrame, list[str]]:
 def test_no_source_is_in_two_parts_under_source_and_most_recordings_are_under_window(
     dataset: str, tmp_path: Path
 ) -> None:
-    names = {f.__name__: f for f in (demo, esc10, esc50, gtzan_music_speech, gtzan_genres)}[dataset]()
+    names = globals()[dataset]()
     lists = lists_of_genres(tmp_path / "lists") if PARAMS.datasets[dataset].source.lists else None
     clips, straddling = grouped(dataset, names)
     table = windows_of(clips)

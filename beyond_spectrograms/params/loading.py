@@ -110,7 +110,7 @@ class Params(Section):
             ("prototypes.protocols", self.prototypes.protocols, self.protocols),
             ("prototypes.baselines", self.prototypes.baselines, self.protocols),
             ("prototypes.heard", self.prototypes.heard, self.prototypes.protocols),
-            ("prototypes.latents", self.prototypes.latents, self.grid.representations),
+            ("prototypes.latents", self.prototypes.latents, self.representations),
             ("prototypes.latent_protocols", self.prototypes.latent_protocols, self.protocols),
             ("prototypes.heard_latents", self.prototypes.heard_latents, self.prototypes.latent_protocols),
             ("claims.baselines", self.claims.baselines, self.representations),
@@ -140,12 +140,6 @@ class Params(Section):
             )
         if both := [name for name in self.ablations.representations if name in self.grid.representations]:
             raise ValueError(f"ablations.representations: {both[0]!r} is in grid.representations as well")
-        outside = [name for name in self.prototypes.datasets if name not in self.grid.datasets]
-        if outside != self.prototypes.further_datasets:
-            raise ValueError(
-                f"prototypes.further_datasets: {', '.join(self.prototypes.further_datasets) or 'none'}; of "
-                f"prototypes.datasets {', '.join(outside) or 'none'} are not in grid.datasets"
-            )
         for key, protocol in self.protocols.items():
             _choose(f"protocols.{key}.split", protocol.split, self.splits)
         return self
