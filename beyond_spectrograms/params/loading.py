@@ -145,6 +145,21 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _prototypes_have_features(self) -> Params:
+        if missing := [name for name in self.prototypes.latents if name not in self.grid.representations]:
+            raise ValueError(
+                f"prototypes.latents: {missing[0]!r} is not in grid.representations, whose features it takes. Put it "
+                "there, or take it out here"
+            )
+        outside = [name for name in self.prototypes.datasets if name not in self.grid.datasets]
+        if outside != self.prototypes.further_datasets:
+            raise ValueError(
+                f"prototypes.further_datasets: {', '.join(self.prototypes.further_datasets) or 'none'}; of "
+                f"prototypes.datasets {', '.join(outside) or 'none'} are not in grid.datasets"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _families_stand_alone(self) -> Params:
         for where, names in (
             ("grid.protocols", self.grid.protocols),
