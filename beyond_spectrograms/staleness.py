@@ -23,10 +23,11 @@ SCORES = Path("metrics/scores")
 
 @dataclass(frozen=True)
 class Suffixes:
-    """How names of stages end that are none of the grid's: of its data sets, its representations, its cells."""
+    """How names of stages end that are none of the grid's: of its data sets, weights, features, cells."""
 
     dataset: str = ""
-    representation: str = ""
+    weights: str = ""
+    features: str = ""
     cell: str = ""
 
 
@@ -36,8 +37,8 @@ def stages_of(dataset: str, representation: str, protocol: str, ends: Suffixes) 
         f"download{ends.dataset}@{dataset}",
         f"resample{ends.dataset}@{dataset}",
         f"split{ends.dataset}@{dataset}",
-        f"download_weights{ends.representation}@{representation}",
-        f"featurize{ends.representation}@{dataset}-{representation}",
+        f"download_weights{ends.weights}@{representation}",
+        f"featurize{ends.features}@{dataset}-{representation}",
         f"train{ends.cell}@{dataset}-{representation}-{protocol}",
         f"evaluate{ends.cell}@{dataset}-{representation}-{protocol}",
     ]
@@ -46,7 +47,7 @@ def stages_of(dataset: str, representation: str, protocol: str, ends: Suffixes) 
 def ways_of(params: Params) -> dict[tuple[str, str, str], list[str]]:
     """Name the stages of every cell of the grid, the ablations and the prototypes."""
     ways = {
-        (dataset, name, protocol): stages_of(dataset, name, protocol, Suffixes("", suffix, suffix))
+        (dataset, name, protocol): stages_of(dataset, name, protocol, Suffixes("", suffix, suffix, suffix))
         for product, suffix in ((params.grid, ""), (params.ablations, "_ablation"))
         for dataset in params.grid.datasets
         for name in product.representations
@@ -56,9 +57,14 @@ def ways_of(params: Params) -> dict[tuple[str, str, str], list[str]]:
     for dataset in cells.datasets:
         of_dataset = "_prototypes" if dataset in cells.further_datasets else ""
         for suffix, protocols in (("_prototypes", cells.protocols), ("_baselines", cells.baselines)):
-            ends = Suffixes(of_dataset, "_prototypes", suffix)
+            ends = Suffixes(of_dataset, "_prototypes", "_prototypes", suffix)
             for name in cells.representations:
                 ways |= {(dataset, name, protocol): stages_of(dataset, name, protocol, ends) for protocol in protocols}
+        # Latents are the grid's; so are their features, but for further data sets.
+        ends = Suffixes(of_dataset, "", "_latent_prototypes" if of_dataset else "", "_latent_prototypes")
+        for name in cells.latents:
+            for protocol in cells.latent_protocols:
+                ways[dataset, name, protocol] = stages_of(dataset, name, protocol, ends)
     return ways
 
 

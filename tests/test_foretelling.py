@@ -40,6 +40,7 @@ from beyond_spectrograms.learners import create_learner
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.prototypes.learning import PrototypeLearner
 from beyond_spectrograms.runs import Job
+from beyond_spectrograms.staleness import ways_of
 
 GIB = 2**30
 
@@ -129,6 +130,14 @@ def test_all_cells_that_dvc_knows_are_listed_once(repository: Path, cells: list[
     assert Cell("split", "split_prototypes@fsdd_speakers", ("fsdd_speakers",)) in cells
     axes = ("fsdd_speakers", "log_mel_16khz", "apnet")
     assert Cell("train", f"train_baselines@{'-'.join(axes)}", axes) in cells
+
+
+def test_staleness_knows_the_stages_of_every_cell(params: Params, cells: list[Cell]) -> None:
+    ways = ways_of(params)
+    targets = {cell.target for cell in cells}
+    assert {way[-1] for way in ways.values()} == {cell.target for cell in cells if cell.stage == "evaluate"}
+    foretold = {name for way in ways.values() for name in way if not name.startswith("download")}
+    assert foretold == targets
 
 
 def test_what_takes_as_long_has_one_recipe(params: Params) -> None:
