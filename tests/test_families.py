@@ -97,7 +97,7 @@ def test_stages_train_and_score_a_family_and_tell_what_it_measures(
 ) -> None:
     separable.write(tmp_path, epochs=1)
     params = json.loads(json.dumps(separable.yaml.safe_load((tmp_path / "params.yaml").read_text())))
-    params["protocols"]["kmeans"] = {**params["protocols"]["fair"], "classifier": "kmeans"}
+    params["protocols"]["kmeans"] = {**params["protocols"]["fair"], "classifier": "kmeans", "standardize": False}
     (tmp_path / "params.yaml").write_text(separable.yaml.safe_dump(params))
     monkeypatch.chdir(tmp_path)
     run_stage("train", "kmeans", monkeypatch)

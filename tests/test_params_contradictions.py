@@ -167,7 +167,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
             "datasets.esc10.source: folds has no use: folds or lists are published",
         ),
         (
-            {"protocols/fair/classifier": "kmeans"},
+            {"protocols/fair/classifier": "kmeans", "protocols/fair/standardize": False},
             "grid.protocols: 'fair' has the classifier kmeans, on whose code only the stages of prototypes.protocols "
             "and prototypes.latent_protocols depend. Put it there",
         ),
@@ -204,13 +204,12 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
         ),
         (
             {"prototypes/heard": ["kmeans"]},
-            "prototypes.heard: 'kmeans' has no spectra to play: that takes classifier: prototypes and standardize: "
-            "false",
+            "prototypes.heard: 'kmeans' has no spectra to play: that takes classifier: prototypes",
         ),
         (
             {"protocols/latent_clusters/standardize": True},
-            "prototypes.heard_latents: 'latent_clusters' has no latents to play: that takes classifier: prototypes and "
-            "standardize: false",
+            "protocols.latent_clusters: standardize is not for prototypes, whose error is told in the features' own "
+            "unit",
         ),
         (
             {"prototypes/latents": ["encodec_24khz_untrained"]},
@@ -218,9 +217,23 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
             "codec without codes, of those under decoders: soundstream, encodec_24khz, encodec_48khz",
         ),
         (
-            {"protocols/clusters/standardize": True},
-            "prototypes.heard: 'clusters' has no spectra to play: that takes classifier: prototypes and standardize: "
-            "false",
+            {"protocols/apnet/standardize": True},
+            "protocols.apnet: standardize is not for apnet, whose error is told in the features' own unit",
+        ),
+        (
+            {"prototypes/representations": ["log_mel"]},
+            "prototypes.representations: 'log_mel' is in grid.representations or ablations.representations as well, "
+            "and two stages would make its features",
+        ),
+        (
+            {"representations/log_mel_16khz/sample_rate": 24000},
+            "protocols.prototypes.prototypes.top_hz: 8000, but 'log_mel_16khz' of prototypes.representations reaches "
+            "12000 Hz: its pitch would be shifted wrongly",
+        ),
+        (
+            {"protocols/latent_prototypes/prototypes/transformations": ["level", "pitch"]},
+            "protocols.latent_prototypes.prototypes.top_hz: 8000, but 'soundstream' of prototypes.latents has no mel "
+            "bands: its pitch would be shifted wrongly",
         ),
         (
             {"prototypes/latents": ["log_mel_75hz"], "prototypes/heard_latents": []},

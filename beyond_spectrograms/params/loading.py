@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -184,10 +185,9 @@ class Params(Section):
             ("heard_latents", "latents", self.prototypes.heard_latents),
         ):
             for name in names:
-                if self.protocols[name].classifier != "prototypes" or self.protocols[name].standardize:
+                if self.protocols[name].classifier != "prototypes":
                     raise ValueError(
-                        f"prototypes.{where}: {name!r} has no {played} to play: that takes classifier: prototypes and "
-                        "standardize: false"
+                        f"prototypes.{where}: {name!r} has no {played} to play: that takes classifier: prototypes"
                     )
         for name in self.prototypes.latents:
             if decoder_of(self.representations[name]) not in self.decoders:
@@ -195,6 +195,30 @@ class Params(Section):
                     f"prototypes.latents: {name!r} has no latents that a decoder can play. Choose a trained codec "
                     f"without codes, of those under decoders: {', '.join(self.decoders)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _spectra_suit_prototypes(self) -> Params:
+        for name in self.prototypes.representations:
+            if name in (*self.grid.representations, *self.ablations.representations):
+                raise ValueError(
+                    f"prototypes.representations: {name!r} is in grid.representations or ablations.representations as "
+                    "well, and two stages would make its features"
+                )
+        for kind, protocols in (
+            ("representations", self.prototypes.protocols),
+            ("latents", self.prototypes.latent_protocols),
+        ):
+            for name, key in product(getattr(self.prototypes, kind), protocols):
+                record, settings = self.representations[name], self.protocols[key].prototypes
+                if settings is None or "pitch" not in settings.transformations:
+                    continue
+                if record.kind != "mel" or record.sample_rate != 2 * settings.top_hz:
+                    reach = f"reaches {record.sample_rate / 2:g} Hz" if record.kind == "mel" else "has no mel bands"
+                    raise ValueError(
+                        f"protocols.{key}.prototypes.top_hz: {settings.top_hz:g}, but {name!r} of prototypes.{kind} "
+                        f"{reach}: its pitch would be shifted wrongly"
+                    )
         return self
 
 

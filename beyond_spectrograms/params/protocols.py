@@ -101,6 +101,8 @@ class Protocol(Section):
             raise ValueError("optimizer adamw belongs to classifier: prototypes, and only there")
         if self.classifier in FAMILIES and self.class_weights != "none":
             raise ValueError(f"class_weights {self.class_weights} is not for {self.classifier}")
+        if self.classifier in FAMILIES and self.classifier != "temporal_cnn" and self.standardize:
+            raise ValueError(f"standardize is not for {self.classifier}, whose error is told in the features' own unit")
         if self.patience is not None and self.select == "last":
             raise ValueError("patience needs select: best_validation_loss")
         if len(set(self.seeds)) < len(self.seeds):
