@@ -57,7 +57,7 @@ def figure_prototypes(
             else:
                 _draw_spectrum(axes, each)
                 axes.set_xticks(places, texts)
-            axes.set_title(name, loc="left", fontsize=11)
+            axes.set_title(name, loc="left", fontsize=11, parse_math=False)  # a class may have $ in its name
             if place + columns >= len(panels):  # none stands below
                 axes.tick_params(labelbottom=True)
                 axes.set_xlabel("time (s)" if timed else across)
