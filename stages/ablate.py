@@ -1,6 +1,8 @@
 """Scores of the prototypes' cells of a representation -> metrics/prototypes/<dataset>/<representation>.csv and .md.
 
 Beside them <representation>-differences.csv: what the leaky split, each transformation and the cross-entropy change.
+Of the test part it reads what `evaluate` wrote and, for the share of it that errors leave unexplained, the features'
+variance.
 """
 
 import argparse

@@ -41,6 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
     dataset, representation, name = arguments.dataset, arguments.representation, arguments.protocol
     protocol, cell = params.protocols[name], f"{representation}-{name}"
+    torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
     seed, length_s = protocol.seeds[0], params.windows.length_s
     decoder = _decoder(representation) if representation in cells.latents else None
     player = create_player(representation, params.representations[representation], decoder, seed)
