@@ -100,8 +100,11 @@ def main() -> None:
     shutil.rmtree(work)
     of_run = {"dataset": dataset, "cell": cell, "fold": FOLD, "seed": seed}
     write_json(Path("metrics/heard", dataset, f"{cell}.json"), of_run | likeness.summary())
-    print(f"{place}: {len(prototypes)} prototypes, {len(windows)} clips, a page of {len(page.encode()) / 1e6:.1f} MB")
-    print(likeness.told())
+    print(
+        f"{place}: {len(prototypes)} prototypes, {len(windows)} clips, a page of {len(page.encode()) / 1e6:.1f} MB",
+        likeness.told(),
+        sep="\n",
+    )
 
 
 if __name__ == "__main__":
