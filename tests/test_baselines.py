@@ -11,7 +11,7 @@ from test_training import PROTOCOL
 from beyond_spectrograms import training
 from beyond_spectrograms.classifiers import ClassifierError, build_network, family_of
 from beyond_spectrograms.learners import create_learner
-from beyond_spectrograms.prototypes.apnet import APNetLayer, _distances
+from beyond_spectrograms.prototypes.apnet import APNetLayer, _distances, _pool, _unpool
 from beyond_spectrograms.prototypes.reconstructing import ReconstructingLearner, layer_of
 from beyond_spectrograms.runs import Job, read_history
 from beyond_spectrograms.training import train
@@ -153,3 +153,14 @@ def test_apnets_distances_are_mean_squared_differences_of_rows() -> None:
     latents, prototypes = torch.randn(3, 4, 5, 6), torch.randn(2, 4, 5, 6)
     plain = (latents[:, None] - prototypes).square().mean((2, 4))
     torch.testing.assert_close(_distances(latents, prototypes), plain, atol=1e-5, rtol=1e-5)
+
+
+def test_what_apnet_unpools_stands_where_it_was_also_in_maps_of_odd_size() -> None:
+    torch.manual_seed(0)
+    maps = torch.rand(2, 3, 7, 9)
+    pooled, peaks = _pool(maps)
+    back = _unpool(pooled, peaks)
+    assert torch.equal(back, torch.where(peaks > 0, maps, 0.0))
+    assert (peaks.sum((2, 3)) == 3 * 4).all()
+    assert (peaks[:, :, 6] == 0).all()
+    assert (peaks[..., 8] == 0).all()

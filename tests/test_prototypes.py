@@ -303,6 +303,28 @@ def test_an_idle_prototype_restarts_as_a_copy_of_a_busy_one(tmp_path: Path) -> N
     assert all((moment[1] != 0).any() for moment in moments)
 
 
+def test_the_weights_kept_are_those_that_were_validated(tmp_path: Path) -> None:
+    recipe = {"per_class": 2, "restart_share": 0.9, "supervised": False, "cross_entropy": 0.0}
+    job, _ = made_sounds(tmp_path, epochs=4, **recipe)
+    learner = create_learner(job, np.load(job.features / "features.npy"))
+    assert isinstance(learner, PrototypeLearner)
+    for _ in range(4):
+        _, validated, (_, error, _) = learner.epoch()
+        windows, targets = learner._validation.batch(torch.arange(15))
+        with torch.no_grad():
+            told = measure(learner.network, windows)
+        right = learner.layer.class_of[told["cluster"]] == targets
+        assert (float(right.double().mean()), float(told["reconstruction_error"].double().mean())) == pytest.approx(
+            (validated[0], error), rel=1e-6
+        )
+
+
+def test_shifts_that_are_no_numbers_give_none() -> None:
+    nothing = torch.full((1, 2, 3), torch.nan)
+    assert shift_pitch(torch.rand(2, 1, 8), nothing, 8000.0).isnan().all()
+    assert read_frames(torch.rand(2, 4, 8), nothing).isnan().all()
+
+
 def test_what_is_measured_is_the_best_prototypes_error_and_unsupervised_its_number() -> None:
     for supervised in (True, False):
         network = build_network(protocol(supervised=supervised, cross_entropy=0.0), 16, 8, 2, None)

@@ -86,14 +86,23 @@ def _distances(latents: Tensor, prototypes: Tensor) -> Tensor:
 
 
 def _pool(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Take the maximum of every 2 x 2 of maps [..., rows, columns], and say where it is reached, 1 or 0."""
+    """Take the maximum of every 2 x 2 of maps [..., rows, columns], and say where it is reached, 1 or 0.
+
+    An odd row or column at the end is in no 2 x 2.
+    """
     pooled = nn.functional.max_pool2d(maps, 2)
-    return pooled, (maps >= nn.functional.interpolate(pooled, size=maps.shape[2:])).float()
+    return pooled, (maps >= _double(pooled, maps.shape, torch.inf)).float()
 
 
 def _unpool(maps: Tensor, peaks: Tensor) -> Tensor:
     """Undo _pool: values where the maxima were, 0 elsewhere. torch's max_unpool2d promises no equal bits."""
-    return nn.functional.interpolate(maps, size=peaks.shape[2:]) * peaks
+    return _double(maps, peaks.shape, 0.0) * peaks
+
+
+def _double(maps: Tensor, shape: torch.Size, beyond: float) -> Tensor:
+    """Repeat every value twice along rows and columns, up to `shape`."""
+    doubled = nn.functional.interpolate(maps, scale_factor=2)
+    return nn.functional.pad(doubled, (0, shape[3] - doubled.shape[3], 0, shape[2] - doubled.shape[2]), value=beyond)
 
 
 def _build(protocol: Protocol, bands: int, frames: int, classes: int, *, clusters: bool) -> nn.Sequential:  # noqa: ARG001  a family's contract

@@ -71,11 +71,13 @@ class KMeansLearner(Learner):
     def epoch(self) -> tuple[Outcome, Outcome, tuple[float, ...]]:
         """Find and name the centres."""
         from sklearn.cluster import KMeans
+        from threadpoolctl import threadpool_limits
 
         windows, targets = self._train.batch(torch.arange(len(self._train)))
         layer = centres_of(self.network)
         seed = int(torch.randint(2**31, ()))
-        found = KMeans(len(layer.centres), n_init=STARTS, random_state=seed).fit(windows.flatten(1).numpy())
+        with threadpool_limits(1):  # the last bits of a sum depend on how many threads share it
+            found = KMeans(len(layer.centres), n_init=STARTS, random_state=seed).fit(windows.flatten(1).numpy())
         layer.centres = torch.from_numpy(found.cluster_centers_).float().reshape(layer.centres.shape)
         layer.class_of = name_clusters(torch.from_numpy(found.labels_).long(), targets, *[len(layer.centres)] * 2)
         return self._judge(self._train), self._judge(self._validation), ()

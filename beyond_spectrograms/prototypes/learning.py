@@ -49,6 +49,7 @@ class PrototypeLearner(Learner):
         self.steps += ["fine"]
         self.batches = self.step = self.epochs = self.waited = 0  # epochs of the present step
         self.best_loss = float("inf")
+        self.explained: Tensor | None = None  # training windows of each prototype in the last epoch, without labels
         self._start()
         self.layer.to(job.device)
         self._take_step()
@@ -98,8 +99,13 @@ class PrototypeLearner(Learner):
         return own + self.settings.cross_entropy * entropy, own
 
     def epoch(self) -> tuple[Outcome, Outcome, tuple[float, ...]]:
-        """Train, name clusters and restart idle ones, validate, and see whether the step is done."""
+        """Restart idle clusters, train, name clusters, validate, and see whether the step is done.
+
+        Restarted at the beginning, no prototype is kept or tested that was not trained, named and validated since.
+        """
         step = self.step
+        if self.explained is not None:
+            self._restart_idle(self.explained)
         training = self._go_over(self._train, self._order(), learn=True)
         clusters = None if self.settings.supervised else training.clusters
         if clusters is not None:
@@ -108,7 +114,7 @@ class PrototypeLearner(Learner):
         validation = self._go_over(self._validation, torch.arange(len(self._validation)), learn=False)
         first = training.outcome(self.layer.class_of), validation.outcome(self.layer.class_of)
         if clusters is not None:
-            self._restart_idle(torch.bincount(clusters, minlength=len(self.layer.class_of)))
+            self.explained = torch.bincount(clusters, minlength=len(self.layer.class_of))
         self._note(first[0][1])
         return *first, (training.error, validation.error, step)
 
@@ -168,11 +174,12 @@ class PrototypeLearner(Learner):
     def state(self) -> dict[str, Any]:
         """Add where the curriculum stands."""
         course = (self.step, self.epochs, self.waited, self.batches, self.best_loss)
-        return {**super().state(), "curriculum": course}
+        return {**super().state(), "curriculum": course, "explained": self.explained}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a stored state."""
         self.step, self.epochs, self.waited, self.batches, self.best_loss = state["curriculum"]
+        self.explained = state["explained"]
         self._take_step()
         super().load(state)
 

@@ -104,7 +104,7 @@ def build(protocol: Protocol, bands: int, frames: int, classes: int) -> nn.Seque
     """Build the network of a protocol, its prototypes yet to be started from data.
 
     Raises:
-        ClassifierError: windows too low to be pooled four times.
+        ClassifierError: windows of a single band.
     """
     assert protocol.prototypes is not None  # params.Protocol sees to it
     if bands < 2:

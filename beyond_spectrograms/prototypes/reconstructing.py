@@ -87,8 +87,11 @@ class ReconstructingLearner(Learner):
         refuse_codes(job)
         super().__init__(job, features)
         self.layer = layer_of(self.network)
-        values = torch.cat([self._train.batch(places)[0].flatten() for places in self._batches(len(self._train))])
-        self.layer.mean, self.layer.deviation = values.mean(), values.std()
+        batches = [self._train.batch(places)[0].double() for places in self._batches(len(self._train))]
+        values = sum(batch.numel() for batch in batches)
+        mean = sum(float(batch.sum()) for batch in batches) / values
+        squares = sum(float((batch - mean).square().sum()) for batch in batches)
+        self.layer.mean, self.layer.deviation = torch.tensor(mean), torch.tensor((squares / (values - 1)) ** 0.5)
         self.layer.to(job.device)
 
     def _batches(self, windows: int) -> tuple[Tensor, ...]:
@@ -115,11 +118,13 @@ class ReconstructingLearner(Learner):
 
     def _find_clusters(self) -> None:
         from sklearn.cluster import KMeans
+        from threadpoolctl import threadpool_limits
 
         found = [self._run(self._train, places) for places in self._batches(len(self._train))]
         points, targets = torch.cat([each[3] for each in found]).cpu(), torch.cat([each[4] for each in found]).cpu()
         seed = int(torch.randint(2**31, ()))
-        clusters = KMeans(self.layer.classes, n_init=STARTS, random_state=seed).fit(points.numpy())
+        with threadpool_limits(1):  # the last bits of a sum depend on how many threads share it
+            clusters = KMeans(self.layer.classes, n_init=STARTS, random_state=seed).fit(points.numpy())
         self.layer.centres.copy_(torch.from_numpy(clusters.cluster_centers_))
         numbers = torch.from_numpy(clusters.labels_).long()
         self.layer.class_of.copy_(name_clusters(numbers, targets, self.layer.classes, self.layer.classes))

@@ -69,7 +69,8 @@ class _ShiftPitch(torch.autograd.Function):
         share = positions.sub_(below)
         # Flat places in the table of spectra: rows of prototypes (and frames), columns of bands.
         rows = torch.arange(spectra.numel() // bands, device=spectra.device).reshape(spectra.shape[:-1])
-        places = below.long().add_((rows * bands)[..., None])
+        # A shift that is not a number, of weights that diverged, reads anywhere: its share makes it NaN again.
+        places = below.nan_to_num_(0).long().add_((rows * bands)[..., None])
         table = spectra.reshape(-1)
         steps = torch.zeros_like(table)
         torch.sub(table[1:], table[:-1], out=steps[:-1])
@@ -119,7 +120,7 @@ def read_frames(prototypes: Tensor, shift: Tensor) -> Tensor:
     frames = shift.shape[2]
     straight = torch.linspace(0, 1, frames, dtype=shift.dtype, device=shift.device)
     positions = ((straight + shift) * (length - 1)).clamp(0, length - 1)
-    below = positions.detach().floor().clamp_(max=length - 2)
+    below = positions.detach().floor().clamp_(max=length - 2).nan_to_num_(0)
     rows = below.long() + length * torch.arange(count, device=shift.device)[:, None]
     table = prototypes.reshape(-1, bands)
     first = table.index_select(0, rows.flatten()).reshape(*shift.shape, bands)
