@@ -59,8 +59,8 @@ def test_trained_prototypes_of_latents_sound_as_their_classes(tmp_path: Path, mi
     for clip in data_of(page)["clips"]:
         assert clip["reconstructions"][0]["label"] == clip["label"]  # type: ignore[index]
         curves = clip["reconstructions"][0]["curves"]  # type: ignore[index]
-        assert set(curves) == {"factor of the distance from silence", "read later by (ms)"}
-        assert min(curves["factor of the distance from silence"]) > 0
+        assert set(curves) == {"factor of the distance from rest", "read later by (ms)"}
+        assert min(curves["factor of the distance from rest"]) > 0
     assert "the codec's own decoder" in page.replace("&#39;", "'")
 
 

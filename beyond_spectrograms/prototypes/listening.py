@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BATCH = 32  # windows at a time; changes no result
 SEMITONES = 12 / np.log(2)  # in an e-fold of frequency
-DISTANCE = "factor of the distance from silence"
+DISTANCE = "factor of the distance from rest"
 UNCHANGED = {DISTANCE: 1.0}  # what leaves a prototype as it is, where that is not 0
 
 Found = dict[str, Tensor]  # transformation -> its numbers [..., frames], of filters [..., frames, 4]
@@ -198,7 +198,7 @@ def _curves(layer: PrototypeLayer, found: Found, seconds: float) -> dict[str, np
     """Give the transformations of one window of `seconds` in units one hears [prototypes, frames].
 
     Of the filters it is what they add to the lowest and to the highest band. The level of latents is a factor of their
-    distance from those of silence, of which 1 changes nothing; of time it is how much later the prototype is read.
+    distance from the layer's `rest`, of which 1 changes nothing; of time it is how much later the prototype is read.
     """
     curves = {}
     if "gain" in found:
