@@ -128,7 +128,7 @@ def test_all_cells_that_dvc_knows_are_listed_once(repository: Path, cells: list[
     assert [cell.target for cell in cells] == [name for name in listed if re.split("[_@]", name)[0] in STAGES]
     assert len({cell.target for cell in cells}) == len(cells)
     assert Cell("split", "split_prototypes@fsdd_speakers", ("fsdd_speakers",)) in cells
-    axes = ("fsdd_speakers", "log_mel_16khz", "apnet")
+    axes = ("fsdd_speakers", "log_mel_16khz", "temporal_cnn")
     assert Cell("train", f"train_baselines@{'-'.join(axes)}", axes) in cells
 
 
