@@ -152,5 +152,15 @@ def test_the_demos_page_depends_on_the_cells_that_params_name_and_on_no_other() 
     assert "metrics/demo" in deps  # its tables and claims
 
 
+def test_the_table_of_latents_tracks_the_protocols_that_params_name_and_no_other() -> None:
+    prototypes = yaml.safe_load((ROOT / "params.yaml").read_text())["prototypes"]
+    tracked = {name for name in STAGES["ablate_latent_prototypes"]["params"] if name.startswith("protocols")}
+    assert tracked == {f"protocols.{name}" for name in prototypes["latent_protocols"]}
+
+
+def test_dvc_lock_stays_under_a_megabyte() -> None:
+    assert (ROOT / "dvc.lock").stat().st_size < 1_000_000
+
+
 def test_every_stage_file_is_a_stage_or_looks_at_the_pipeline_from_outside() -> None:
     assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(map(module_of, STAGES)) | OUTSIDE
