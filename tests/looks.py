@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
+
+PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 
 
 def watch(page: Page) -> tuple[list[str], list[str]]:
@@ -20,6 +24,21 @@ def watch(page: Page) -> tuple[list[str], list[str]]:
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda sent: asked.append(sent.url))
     return said, asked
+
+
+@contextmanager
+def opened_offline(browser: Browser, address: str, ready: str, **settings: Any) -> Iterator[Page]:
+    """Open a page with the network off until `ready`; it may say nothing on its console and ask for nothing."""
+    context = browser.new_context(offline=True, **{"viewport": DESK, "color_scheme": "light", **settings})
+    page = context.new_page()
+    said, asked = watch(page)
+    page.set_default_timeout(10_000)
+    page.goto(address)
+    page.wait_for_selector(ready)
+    yield page
+    context.close()
+    assert said == []
+    assert [url for url in asked if url != address and not url.startswith("data:")] == []
 
 
 def brightness(page: Page) -> float:

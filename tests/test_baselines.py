@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from stopping import results_of, train_in_two
 from test_training import PROTOCOL
 
-from beyond_spectrograms import training
 from beyond_spectrograms.classifiers import ClassifierError, build_network, family_of
 from beyond_spectrograms.learners import create_learner
 from beyond_spectrograms.prototypes.apnet import APNetLayer, _distances, _pool, _unpool
@@ -62,20 +62,8 @@ def test_a_run_is_the_same_again_and_after_a_stop(
     first = of(job, classifier, epochs=3)
     stopped = replace(first, work=tmp_path / "stopped")
     train(first)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    save = training._save_checkpoint
-
-    def stop(mine: Job, state: training.State, mark: str) -> None:
-        save(mine, state, mark)
-        if len(state.course.history) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "_save_checkpoint", stop)
-    with pytest.raises(KeyboardInterrupt):
-        train(stopped)
-    monkeypatch.setattr(training, "_save_checkpoint", save)
-    train(stopped)
-    written = [(each.work / f"{each.name}.safetensors").read_bytes() for each in (first, stopped)]
+    train_in_two(stopped, 2, monkeypatch)
+    written = results_of(first, stopped)
     assert written[0] == written[1]
     assert read_history(first) == read_history(stopped)
 

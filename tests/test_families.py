@@ -10,9 +10,9 @@ import pytest
 import separable
 import torch
 from separable import run_stage
+from stopping import results_of, train_in_two
 from test_training import PROTOCOL
 
-from beyond_spectrograms import training
 from beyond_spectrograms.classifiers import CLASSIFIERS, family_of
 from beyond_spectrograms.params import protocols
 from beyond_spectrograms.prototypes import FAMILIES
@@ -61,20 +61,8 @@ def test_a_family_s_run_is_the_same_again_and_after_a_stop(
     again, stopped = replace(job, work=tmp_path / "again"), replace(job, work=tmp_path / "stopped")
     train(job)
     train(again)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    save = training._save_checkpoint
-
-    def stop(mine: Job, state: training.State, mark: str) -> None:
-        save(mine, state, mark)
-        if len(state.course.history) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "_save_checkpoint", stop)
-    with pytest.raises(KeyboardInterrupt):
-        train(stopped)
-    monkeypatch.setattr(training, "_save_checkpoint", save)
-    train(stopped)
-    results = [(each.work / f"{each.name}.safetensors").read_bytes() for each in (job, again, stopped)]
+    train_in_two(stopped, 2, monkeypatch)
+    results = results_of(job, again, stopped)
     assert results[0] == results[1] == results[2]
     assert read_history(job) == read_history(again) == read_history(stopped)
     assert [row["validation_accuracy"] for row in read_history(job)] == [1, 1, 1]

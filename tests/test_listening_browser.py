@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import heard
 import pytest
-from looks import COLOURS, contrast, watch
+from looks import COLOURS, PHONE, contrast, opened_offline
 from test_listening import listen
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.long
-PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +24,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def opened(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator["Page"]:
-    """Open the page with the network off; nothing may be said on its console and nothing asked for."""
-    settings: dict[str, Any] = {"viewport": DESK, "color_scheme": "light", **getattr(request, "param", {})}
-    context = browser.new_context(offline=True, **settings)
-    page = context.new_page()
-    said, asked = watch(page)
-    page.set_default_timeout(10_000)
-    page.goto(address)
-    page.wait_for_selector("#reconstructions .card")
-    yield page
-    context.close()
-    assert said == []
-    assert [url for url in asked if url != address and not url.startswith("data:")] == []
+    with opened_offline(browser, address, "#reconstructions .card", **getattr(request, "param", {})) as page:
+        yield page
 
 
 def heads(page: "Page") -> list[str]:

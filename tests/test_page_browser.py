@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from looks import COLOURS, brightness, contrast, watch
+from looks import COLOURS, PHONE, brightness, contrast, opened_offline
 from page_files import complete_cell, results_of, write_project
 
 from beyond_spectrograms.page.excerpts import best_cell, confidently_wrong, cut_excerpts, read_predictions
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.long
-PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="module")
@@ -56,18 +55,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def opened(browser: "Browser", address: str, request: pytest.FixtureRequest) -> Iterator["Page"]:
-    """Open the page with the network off; nothing may be said on its console and nothing asked for."""
-    settings: dict[str, Any] = {"viewport": DESK, "color_scheme": "light", **getattr(request, "param", {})}
-    context = browser.new_context(offline=True, **settings)
-    page = context.new_page()
-    said, asked = watch(page)
-    page.set_default_timeout(10_000)
-    page.goto(address)
-    page.wait_for_selector("#chart svg.marks")
-    yield page
-    context.close()
-    assert said == []
-    assert [url for url in asked if url != address and not url.startswith("data:")] == []
+    with opened_offline(browser, address, "#chart svg.marks", **getattr(request, "param", {})) as page:
+        yield page
 
 
 def lines(page: "Page") -> int:

@@ -8,9 +8,9 @@ import librosa
 import numpy as np
 import pytest
 import torch
+from stopping import results_of, train_in_two
 from test_training import PROTOCOL
 
-from beyond_spectrograms import training
 from beyond_spectrograms.classifiers import ClassifierError, build_network
 from beyond_spectrograms.learners import create_learner
 from beyond_spectrograms.params import Protocol, PrototypeSettings
@@ -267,21 +267,9 @@ def test_a_stopped_run_continues_to_the_same_bytes(tmp_path: Path, monkeypatch: 
     job, _ = made_sounds(tmp_path, epochs=10, supervised=False, cross_entropy=0.0, step_patience=1, restart_share=0.9)
     stopped = replace(job, work=tmp_path / "stopped")
     train(job)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    save = training._save_checkpoint
-
-    def stop(mine: Job, state: training.State, mark: str) -> None:
-        save(mine, state, mark)
-        if len(state.course.history) == 6:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "_save_checkpoint", stop)
-    with pytest.raises(KeyboardInterrupt):
-        train(stopped)
-    monkeypatch.setattr(training, "_save_checkpoint", save)
-    train(stopped)
+    train_in_two(stopped, 6, monkeypatch)
     assert read_history(job) == read_history(stopped)
-    results = [(each.work / f"{each.name}.safetensors").read_bytes() for each in (job, stopped)]
+    results = results_of(job, stopped)
     assert results[0] == results[1]
 
 

@@ -74,7 +74,6 @@ class PlainPrototypes(nn.Module):
 
     def __init__(self, settings: PrototypeSettings, bands: int, classes: int) -> None:
         super().__init__()
-        assert settings.top_hz is not None  # pitch is among the transformations
         self.settings = settings
         self.prototypes = nn.Parameter(torch.zeros(classes, bands))
         self.tau = nn.Parameter(torch.tensor(settings.tau))
