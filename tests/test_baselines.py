@@ -110,7 +110,7 @@ def test_a_window_whose_latents_are_a_prototype_is_as_similar_as_can_be() -> Non
             convolution.weight.zero_()
             convolution.bias.fill_(0.5)
         layer.prototypes.fill_(0.5)
-        layer.prototypes[1:] += 1.0
+        layer.prototypes[1:] += 32**-0.5  # 16 channels x 2 columns: 1 apart in each row
         similarities = layer.go(windows, torch.zeros(2, dtype=torch.long))[3]
     expected = torch.tensor([1.0, *[float(np.exp(-1))] * 5]).expand(2, 6)
     torch.testing.assert_close(similarities, expected)
@@ -136,11 +136,11 @@ def test_windows_too_small_to_be_pooled_are_refused(classifier: str, message: st
     assert str(caught.value) == message
 
 
-def test_apnets_distances_are_mean_squared_differences_of_rows() -> None:
+def test_apnets_distances_are_sums_over_channels_and_columns_of_squared_differences() -> None:
     torch.manual_seed(0)
     latents, prototypes = torch.randn(3, 4, 5, 6), torch.randn(2, 4, 5, 6)
-    plain = (latents[:, None] - prototypes).square().mean((2, 4))
-    torch.testing.assert_close(_distances(latents, prototypes), plain, atol=1e-5, rtol=1e-5)
+    plain = (latents[:, None] - prototypes).square().sum((2, 4))
+    torch.testing.assert_close(_distances(latents, prototypes), plain, atol=1e-4, rtol=1e-5)
 
 
 def test_what_apnet_unpools_stands_where_it_was_also_in_maps_of_odd_size() -> None:

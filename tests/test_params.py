@@ -207,8 +207,6 @@ def test_a_number_that_yaml_reads_as_text_is_refused_with_the_way_to_write_it(re
             "kmeans",
             "temporal_cnn",
             "autoencoder_kmeans",
-            "apnet",
-            "apnet_kmeans",
         )  # take it from fair
     )
 

@@ -152,10 +152,14 @@ def test_the_demos_page_depends_on_the_cells_that_params_name_and_on_no_other() 
     assert "metrics/demo" in deps  # its tables and claims
 
 
-def test_the_table_of_latents_tracks_the_protocols_that_params_name_and_no_other() -> None:
+@pytest.mark.parametrize(
+    ("stage", "lists"),
+    [("ablate", ["protocols", "baselines"]), ("ablate_latent_prototypes", ["latent_protocols"])],
+)
+def test_a_table_of_prototypes_tracks_the_protocols_it_tabulates_and_no_other(stage: str, lists: list[str]) -> None:
     prototypes = yaml.safe_load((ROOT / "params.yaml").read_text())["prototypes"]
-    tracked = {name for name in STAGES["ablate_latent_prototypes"]["params"] if name.startswith("protocols")}
-    assert tracked == {f"protocols.{name}" for name in prototypes["latent_protocols"]}
+    tracked = {name for name in STAGES[stage]["params"] if name.startswith("protocols")}
+    assert tracked == {f"protocols.{name}" for each in lists for name in prototypes[each]}
 
 
 def test_dvc_lock_stays_under_a_megabyte() -> None:
