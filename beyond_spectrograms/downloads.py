@@ -42,8 +42,8 @@ class _FaultError(Exception):
 class Record(Protocol):
     """Where a file is and what it must be.
 
-    `sha256` may be the first digits only. Without it the file's bytes are not stable: it has to be an archive, whose
-    content is checked when it is unpacked.
+    `sha256` may be the first digits only. With neither it nor `md5` the file's bytes are not stable: it has to be an
+    archive, whose content is checked when it is unpacked.
     """
 
     @property
@@ -52,6 +52,8 @@ class Record(Protocol):
     def bytes(self) -> int | None: ...  # noqa: D102
     @property
     def sha256(self) -> str | None: ...  # noqa: D102
+    @property
+    def md5(self) -> str | None: ...  # noqa: D102
 
 
 R = TypeVar("R", bound=Record)
@@ -218,7 +220,9 @@ def _verified(path: Path, record: R) -> Found[R]:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if record.sha256 is not None and not sha256.startswith(record.sha256):
-        raise _FaultError(f"has sha256 {sha256}, expected {_digest(record.sha256)}")
+        raise _FaultError(f"has sha256 {sha256}, expected {_digest(record)}")
+    if record.md5 is not None and (md5 := _md5(path)) != record.md5:
+        raise _FaultError(f"has md5 {md5}, expected md5 {record.md5}")
     if record.sha256 is None and not (tarfile.is_tarfile(path) or zipfile.is_zipfile(path)):
         raise _FaultError("is not a zip or tar archive")
     return Found(record, path, size, sha256)
@@ -228,7 +232,7 @@ def _explain(what: str, records: Sequence[R], reasons: list[str]) -> str:
     lines = [f"{what}: no URL delivered the file."]
     for record, reason in zip(records, reasons, strict=True):
         lines.append(f"  {record.url}")
-        lines.append(f"    file: {file_name(record.url)}, {_size(record)}, {_digest(record.sha256)}")
+        lines.append(f"    file: {file_name(record.url)}, {_size(record)}, {_digest(record)}")
         lines.append(f"    failed: {reason}")
     lines.append("If you have the file, put it under that name into a folder of your own, set the environment variable")
     lines.append(f"{MIRROR_VARIABLE} to that folder, and run again.")
@@ -239,7 +243,12 @@ def _size(record: Record) -> str:
     return "size not fixed" if record.bytes is None else f"{record.bytes} bytes"
 
 
-def _digest(sha256: str | None) -> str:
-    if sha256 is None:
-        return "sha256 not fixed"
-    return f"sha256 {sha256}" if len(sha256) == 64 else f"sha256 beginning {sha256}"
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _digest(record: Record) -> str:
+    if record.sha256 is None:
+        return "sha256 not fixed" if record.md5 is None else f"md5 {record.md5}"
+    return f"sha256 {record.sha256}" if len(record.sha256) == 64 else f"sha256 beginning {record.sha256}"

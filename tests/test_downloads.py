@@ -29,6 +29,7 @@ class Record:
     url: str
     bytes: int | None = len(CONTENT)
     sha256: str | None = SHA256
+    md5: str | None = None
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +143,23 @@ def test_a_wrong_checksum_is_an_error_and_leaves_nothing(server: Server, keep: P
     )
     assert list(keep.iterdir()) == []
     assert server.requests == {"/a.bin": 1}
+
+
+def test_a_file_with_an_md5_alone_is_checked_by_it(server: Server, keep: Path) -> None:
+    url, md5 = server.serves("/a.tar", Answer(packed())), hashlib.md5(packed()).hexdigest()
+    assert fetch("sounds", [Record(url, bytes=None, sha256=None, md5=md5)], keep).path.read_bytes() == packed()
+
+
+def test_a_wrong_md5_is_an_error_and_leaves_nothing(server: Server, keep: Path) -> None:
+    url, md5 = server.serves("/a.tar", Answer(packed())), hashlib.md5(packed()).hexdigest()
+    assert failure([Record(url, bytes=None, sha256=None, md5="0" * 32)], keep) == (
+        "sounds: no URL delivered the file.\n"
+        f"  {url}\n"
+        f"    file: a.tar, size not fixed, md5 {'0' * 32}\n"
+        f"    failed: has md5 {md5}, expected md5 {'0' * 32}\n"
+        f"{BY_HAND}"
+    )
+    assert list(keep.iterdir()) == []
 
 
 def test_a_file_too_long_is_an_error(server: Server, keep: Path) -> None:

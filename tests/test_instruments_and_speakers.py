@@ -60,6 +60,8 @@ def split(dataset: str, content: bytes, monkeypatch: pytest.MonkeyPatch, **chang
         record["url"] = server.serves("/sounds.tar.gz", Answer(content))
         if "sha256" in record:
             record |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        else:
+            record["md5"] = hashlib.md5(content).hexdigest()
         Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
         for stage in ("download", "resample", "split"):
             monkeypatch.setattr(sys, "argv", [f"{stage}.py", dataset])

@@ -63,11 +63,11 @@ def test_a_folder_of_your_own_is_one_short_record(repository: Path) -> None:
         ),
         (
             "datasets/esc10/source/archives/0/",
-            "datasets.esc10.source.archives.0. Known keys: url, licence, bytes, sha256.",
+            "datasets.esc10.source.archives.0. Known keys: url, bytes, sha256, md5, licence.",
         ),
         (
             "datasets/gtzan_genres/source/lists/test/",
-            "datasets.gtzan_genres.source.lists.test. Known keys: url, bytes, sha256, entries.",
+            "datasets.gtzan_genres.source.lists.test. Known keys: url, bytes, sha256, md5, entries.",
         ),
         (
             "representations/mel/",
@@ -90,7 +90,7 @@ def test_a_folder_of_your_own_is_one_short_record(repository: Path) -> None:
         ("audit/", "audit. Known keys: near_strength, trees, seed, known_pairs."),
         ("costs/", "costs. Known keys: clips, rounds, seed."),
         ("claims/", "claims. Known keys: target, baselines, ladder."),
-        ("weights/encodec_24khz/", "weights.encodec_24khz. Known keys: url, licence, bytes, sha256."),
+        ("weights/encodec_24khz/", "weights.encodec_24khz. Known keys: url, bytes, sha256, md5, licence."),
         (
             "protocols/fair/",
             "protocols.fair. Known keys: classifier, split, standardize, shuffle_labels, class_weights, optimizer, "

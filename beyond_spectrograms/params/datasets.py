@@ -54,13 +54,22 @@ class Split(Section):
         return self
 
 
-class Archive(Section):
-    """A file to download. Without `sha256` the file's bytes are not stable and what is inside is checked instead."""
+class File(Section):
+    """A file to download. Without a checksum its bytes are not stable and what is inside is checked instead.
+
+    `md5` is for files of which their publisher names no sha256.
+    """
 
     url: Annotated[str, Field(pattern=r"^https://|^http://127\.0\.0\.1[:/]")]
-    licence: str
     bytes: Positive | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+
+
+class Archive(File):
+    """A file with recordings or weights."""
+
+    licence: str
 
 
 class WeightsRecord(Archive):
@@ -70,10 +79,9 @@ class WeightsRecord(Archive):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
 
 
-class SplitList(Section):
+class SplitList(File):
     """A published list of the files of one part."""
 
-    url: Annotated[str, Field(pattern=r"^https://|^http://127\.0\.0\.1[:/]")]
     bytes: Positive
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     entries: Positive
