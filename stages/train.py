@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from joblib import cpu_count
 
-from beyond_spectrograms.classifiers import choose_device
-from beyond_spectrograms.epochs import choose_precision
+from beyond_spectrograms.classifiers import build_network, choose_device
+from beyond_spectrograms.epochs import Network, choose_precision
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import replace_folder, write_json
 from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
@@ -34,12 +34,15 @@ def main() -> None:
     splits = Path("data/splits", dataset)
     labels, parts = read_windows(splits)["label"], read_parts(splits)
     features = Path("data/features", dataset, representation)
-    shape = open_features(features, len(labels)).shape
+    _, bands, frames = open_features(features, len(labels)).shape
     classes, targets = np.unique(labels.to_numpy(dtype=str), return_inverse=True)
     work = Path("data/partial/models", f"{dataset}-{cell}")
     epochs, device = min(protocol.epochs, cap or protocol.epochs), choose_device(params.device)
-    precision = choose_precision(params.training_precision, device)
     codebook_size = params.representations[representation].codebook_size
+    wanted = choose_precision(params.training_precision, device)
+    network = build_network(protocol, bands, frames, len(classes), codebook_size)
+    # Only layers in between compute in bf16; a classifier without any, as one of prototypes, is fp32 in any case.
+    precision = wanted if len(Network.split(network, wanted).body) else "fp32"
     dealt = {column: parts[column].to_numpy(dtype=str) for column in columns_of(protocol.split, parts)}
     targets = targets.astype(np.int64)
     jobs = [
@@ -63,7 +66,7 @@ def main() -> None:
     windows = [int((job.parts == "train").sum()) for job in jobs]
     print(
         f"{dataset}, {cell}: {len(jobs)} runs of at most {epochs} epochs, {sum(windows)} training windows "
-        f"{list(shape[1:])} an epoch in all, on {device} in {precision}",
+        f"[{bands}, {frames}] an epoch in all, on {device} in {precision}",
         flush=True,
     )
     pilot, side_by_side = pilot_training(jobs[0]), 1 if device == "cuda" else min(len(jobs), cpu_count())

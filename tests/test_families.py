@@ -80,6 +80,20 @@ def test_a_class_is_as_far_as_its_nearest_cluster_and_without_one_infinitely_far
     assert best_by_class(errors, torch.tensor([2, 0, 2]), 3).tolist() == [[1.0, torch.inf, 2.0]]
 
 
+@pytest.mark.parametrize(("protocol", "computed"), [("fair", "bf16"), ("mean_linear", "fp32"), ("temporal_cnn", "bf16"),
+                                                    ("kmeans", "fp32"), ("autoencoder_kmeans", "fp32")])  # fmt: skip
+def test_what_is_told_of_a_training_is_the_precision_it_computed_in(
+    protocol: str, computed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    separable.write(tmp_path, epochs=1)
+    text = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("training_precision: auto", "training_precision: bf16"))
+    monkeypatch.chdir(tmp_path)
+    run_stage("train", protocol, monkeypatch)
+    told = json.loads((tmp_path / f"metrics/training/demo/mel-{protocol}.json").read_text())
+    assert told["precision"] == computed
+
+
 def test_stages_train_and_score_a_family_and_tell_what_it_measures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
