@@ -55,6 +55,12 @@ def test_no_two_lines_differ_by_colour_alone() -> None:
     assert len({(str(style.dash), style.marker) for style in chosen.values()}) == len(chosen) == len(shipped)
 
 
+def test_the_grid_s_representations_have_colours_of_their_own() -> None:
+    params = load_params(REPOSITORY / "params.yaml")
+    chosen = styles(list(params.representations))
+    assert len({chosen[name].colour for name in params.grid.representations}) == len(params.grid.representations)
+
+
 def test_a_representation_keeps_its_style_whatever_else_is_drawn() -> None:
     everything = styles(NAMES)
     figure = figure_4(curves(["soundstream"]), everything, {"soundstream": "soundstream"}, "")
