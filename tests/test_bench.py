@@ -187,6 +187,7 @@ def test_the_made_data_set_has_as_many_windows_as_asked(tmp_path: Path, reposito
     assert (len(table), table["label"].nunique(), table["silent"].sum()) == (1000, 10, 0)
 
 
+@pytest.mark.long
 def test_the_real_stages_run_on_the_made_data_set(tmp_path: Path, repository: Path) -> None:
     make_project(tmp_path, 1000, repository / "params.yaml")
     for stage in STAGES:

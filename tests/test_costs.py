@@ -342,6 +342,7 @@ def measure(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_measure_writes_the_whole_record(project: Path) -> None:
     finished = measure(project, "pets", "small")
     assert finished.returncode == 0, finished.stderr

@@ -98,7 +98,8 @@ def killed_at(line: int, folder: Path, table: pd.DataFrame) -> bool:
     return bool(status)
 
 
-@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("step", [11, 1])
 @pytest.mark.parametrize("interrupted", [False, True], ids=["begun anew", "killed before"])
 def test_killed_at_any_line_it_goes_on_and_computes_at_most_one_clip_again(
     folder: Path, contents: Contents, interrupted: bool, step: int

@@ -41,6 +41,7 @@ def data_of(page: str) -> dict[str, list[dict[str, object]]]:
     return data
 
 
+@pytest.mark.long
 def test_trained_prototypes_of_latents_sound_as_their_classes(tmp_path: Path, mirror: Path) -> None:
     heard.write(tmp_path)
     heard.write_latents(tmp_path, mirror)
@@ -64,6 +65,7 @@ def test_trained_prototypes_of_latents_sound_as_their_classes(tmp_path: Path, mi
     assert "the codec's own decoder" in page.replace("&#39;", "'")
 
 
+@pytest.mark.long
 def test_clusters_of_one_class_and_a_class_without_any_are_heard(tmp_path: Path) -> None:
     heard.write(tmp_path)
     heard.relabel(tmp_path)

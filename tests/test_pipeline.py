@@ -132,6 +132,7 @@ def test_the_authors_other_windows_run_with_a_reflected_tail(project: Path) -> N
     restore(project)
 
 
+@pytest.mark.long
 def test_experiments_stand_side_by_side(project: Path) -> None:
     for name in ("mel", "log_mel_2048"):
         dvc(project, "exp", "run", "run", "-n", name.replace("_", "-"), "-S", f"run.representation={name}")
@@ -168,6 +169,7 @@ def test_folder_of_the_users_is_a_data_set(project: Path, tmp_path: Path) -> Non
     assert json.loads((project / "metrics/scores/my_sounds/mel-fair.json").read_text())["recordings"] == 24
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("with_data", [True, False])
 def test_stale_results_are_listed_with_what_changed_even_without_data(
     project: Path, tmp_path: Path, with_data: bool
