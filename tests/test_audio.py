@@ -159,12 +159,12 @@ def test_an_hour_is_refused_without_decoding_it(tmp_path: Path) -> None:
     path.write_bytes(header)
     os.truncate(path, len(header) + seconds * 8_000)  # sparse: 29 MB that take no room
     assert soundfile.info(path).duration == seconds
-    began = time.perf_counter()
+    began = time.thread_time()
     assert refusal(path) == "3600.000 s long; plausible is 1 to 600 s"
-    refused = time.perf_counter() - began
-    began = time.perf_counter()
+    refused = time.thread_time() - began
+    began = time.thread_time()
     soundfile.read(path, dtype="float32")
-    assert refused < (time.perf_counter() - began) / 3
+    assert refused < (time.thread_time() - began) / 3
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])

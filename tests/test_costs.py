@@ -59,7 +59,7 @@ MEL = Mel(
     window="hann",
     scale="db",
 )
-SLOW_MEL = MEL.model_copy(update={"n_fft": 4096, "hop_length": 40})  # 8 times the frames
+SLOW_MEL = MEL.model_copy(update={"n_fft": 4096, "hop_length": 20})  # 16 times the frames
 STATISTICS = load_params(ROOT / "params.yaml").statistics.model_copy(update={"resamples": 999, "minimum_runs": 5})
 INTERVAL = partial(median_interval, statistics=STATISTICS)
 
@@ -165,8 +165,8 @@ def test_a_representation_of_many_more_frames_costs_more_in_every_way(
     with one_thread():
         rounds = list(time_rounds(benches, 3, 0))
     assert [sorted(one) for one in rounds] == [["quick", "slow"]] * 3
-    for key in TIMES:
-        assert np.median([one["slow"][key] / one["quick"][key] for one in rounds]) > 1, key
+    for key in TIMES:  # the least of the rounds: a round of milliseconds may be spent mostly on what came before it
+        assert min(one["slow"][key] for one in rounds) > min(one["quick"][key] for one in rounds), key
 
 
 def test_the_order_of_a_round_is_drawn_from_the_seed_and_the_round() -> None:
