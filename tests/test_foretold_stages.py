@@ -14,6 +14,7 @@ from beyond_spectrograms.params import load_params
 DEMO = {"synthetic": {"seed": 0, "clips_per_class": 3, "seconds": 2.5}, "clips": 18, "classes": 6}
 
 
+@pytest.mark.long
 def test_the_stages_do_what_was_foretold_from_params(start_stage: StartStage) -> None:  # in `project`
     written = yaml.safe_load(Path("params.yaml").read_text())
     written["datasets"]["demo"] = {"source": {**DEMO, "seconds": [1, 600], "folds": 3, "fold_seed": 0}, "max_epochs": 1}

@@ -232,6 +232,7 @@ def run(folder: Path, stage: str, *arguments: str) -> str:
     return finished.stdout
 
 
+@pytest.mark.long
 def test_the_stage_writes_figure_sounds_and_page_the_same_each_time(
     project: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
 ) -> None:
