@@ -163,10 +163,10 @@ def test_a_representation_of_many_more_frames_costs_more_in_every_way(
 ) -> None:
     benches = {"slow": Bench(store(tmp_path, SLOW_MEL, sounds), sounds), "quick": Bench(subject, sounds)}
     with one_thread():
-        rounds = list(time_rounds(benches, 3, 0))
-    assert [sorted(one) for one in rounds] == [["quick", "slow"]] * 3
-    for key in TIMES:  # the least of the rounds: a round of milliseconds may be spent mostly on what came before it
-        assert min(one["slow"][key] for one in rounds) > min(one["quick"][key] for one in rounds), key
+        rounds = list(time_rounds(benches, 5, 0))
+    assert [sorted(one) for one in rounds] == [["quick", "slow"]] * 5
+    for key in TIMES:  # the least: in some rounds the system takes milliseconds more after the slow one's training
+        assert min(one["slow"][key] for one in rounds) > 2 * min(one["quick"][key] for one in rounds), key
 
 
 def test_the_order_of_a_round_is_drawn_from_the_seed_and_the_round() -> None:
