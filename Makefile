@@ -2,7 +2,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3.11
 
-.PHONY: audit bench bench-scale demo estimate test test-long lint repro stale
+.PHONY: audit bench bench-scale bump demo estimate test test-long lint repro stale verify
 
 demo: .venv/installed
 	@dvc repro page_demo
@@ -40,6 +40,14 @@ lint: .venv/installed
 # Committed results that the present code or params would compute anew.
 stale: .venv/installed
 	@python -m beyond_spectrograms.staleness
+
+# Proves that code which changed gives the results it gave, NOUN=training of one noun; versions.yaml says what of.
+verify: .venv/installed
+	@python -m stages.verify $(NOUN)
+
+# Raises the number of a noun whose results changed: NOUN=training.
+bump: .venv/installed
+	@python -m stages.verify --bump $(NOUN)
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv .venv

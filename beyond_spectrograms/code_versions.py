@@ -1,0 +1,203 @@
+"""The nouns of versions.yaml: the code that is each, its digest, and the numbers and packages that results depend on.
+
+A number is raised when results of a noun change, and DVC runs again what tracks it. `stages/verify.py` proves whether
+they do; until then the digest of a noun's code differs from the one recorded, and a test fails.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from beyond_spectrograms.errors import ProjectError
+
+VERSIONS_FILE = Path("versions.yaml")
+SHARED = "shared"  # what all nouns use: without a number of its own
+
+_PROTOTYPES = "beyond_spectrograms/prototypes"
+NOUNS: dict[str, tuple[str, ...]] = {
+    "data": (
+        *(f"beyond_spectrograms/{name}.py" for name in ("archives", "audio", "clips", "downloads", "splits")),
+        *(f"beyond_spectrograms/{name}.py" for name in ("synthesis", "windows")),
+        *(f"stages/{name}.py" for name in ("download", "download_decoder", "download_weights", "resample", "split")),
+    ),
+    "representations": (
+        "beyond_spectrograms/representations/**/*.py",
+        *(f"beyond_spectrograms/{name}.py" for name in ("features", "precision")),
+        "stages/featurize.py",
+    ),
+    "classifiers": (
+        "beyond_spectrograms/classifiers.py",
+        *(f"{_PROTOTYPES}/{name}.py" for name in ("__init__", "apnet", "autoencoder", "clusters", "kmeans", "model")),
+        *(f"{_PROTOTYPES}/{name}.py" for name in ("networks", "starting", "temporal", "transformations")),
+    ),
+    "training": (
+        *(f"beyond_spectrograms/{name}.py" for name in ("epochs", "learners", "runs", "stacked", "together")),
+        "beyond_spectrograms/training.py",
+        *(f"{_PROTOTYPES}/{name}.py" for name in ("learning", "reconstructing")),
+        "stages/train.py",
+    ),
+    "evaluation": (
+        *(f"beyond_spectrograms/{name}.py" for name in ("recordings", "results", "scores")),
+        "beyond_spectrograms/evidence/[!f]*.py",
+        "stages/evaluate.py",
+    ),
+    "leakage": ("beyond_spectrograms/leakage/*.py", "stages/audit.py"),
+    "costs": (*(f"beyond_spectrograms/{name}.py" for name in ("costs", "measuring")), "stages/measure.py"),
+    "report": (
+        *(f"beyond_spectrograms/{name}.py" for name in ("ablation", "figures", "paper", "plots_page", "tables")),
+        "beyond_spectrograms/tabular.py",
+        "beyond_spectrograms/evidence/figures.py",
+        "beyond_spectrograms/page/*.py",
+        *(f"stages/{name}.py" for name in ("ablate", "compare", "demo", "judge", "page", "report", "run")),
+    ),
+    "sonification": (
+        *(f"{_PROTOTYPES}/{name}.py" for name in ("decoders", "likeness", "listening", "page", "pictures", "playing")),
+        f"{_PROTOTYPES}/sounds.py",
+        "stages/listen.py",
+    ),
+    SHARED: (
+        *(f"beyond_spectrograms/{name}.py" for name in ("__init__", "checkpoints", "errors", "files", "memory")),
+        *(f"beyond_spectrograms/{name}.py" for name in ("processor", "progress")),
+        "beyond_spectrograms/params/*.py",
+    ),
+}
+# What decides no published result: programs for users, measurements of our own speed, estimates, and the proof itself.
+UNTRACKED = (
+    *(f"beyond_spectrograms/{name}.py" for name in ("__main__", "code_versions", "hear", "lock", "staleness")),
+    *(f"beyond_spectrograms/{name}/*.py" for name in ("bench", "cli", "foretelling", "model", "serving")),
+    *(f"stages/{name}.py" for name in ("bench", "estimate", "scale", "verify", "witnesses", "witnesses_of_results")),
+)
+
+
+class VersionsError(ProjectError):
+    """versions.yaml holds what it may not, or is asked for what it has not; the message names it and the choices."""
+
+
+@dataclass(frozen=True)
+class Versions:
+    """What versions.yaml says: a number a noun, a version a package, and how far the code is proven.
+
+    `code` is noun -> (digest of the code whose results are those of the number, commit that has such code).
+    """
+
+    nouns: Mapping[str, int]
+    packages: Mapping[str, str]
+    code: Mapping[str, tuple[str, str]]
+
+    def of(self, *names: str) -> dict[str, int | str]:
+        """Pick nouns and packages, for a fingerprint.
+
+        Raises:
+            VersionsError: there is none of that name.
+        """
+        known: dict[str, int | str] = {**self.nouns, **self.packages}
+        for name in names:
+            if name not in known:
+                raise VersionsError(f"{VERSIONS_FILE}: no version of {name!r}. Choose from {', '.join(known)}.")
+        return {name: known[name] for name in names}
+
+
+def load_versions(path: Path = VERSIONS_FILE) -> Versions:
+    """Read versions.yaml.
+
+    Raises:
+        VersionsError: it is not there, not YAML, or a key or value is not what it should be.
+    """
+    try:
+        found: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise VersionsError(f"{path}: no such file. It stands beside params.yaml.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise VersionsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict):
+        raise VersionsError(f"{path}: a number for each noun is expected, not {found!r}")
+    numbered = [noun for noun in NOUNS if noun != SHARED]
+    code = found.pop("code", None)
+    for name in numbered:
+        if type(number := found.get(name)) is not int or number < 1:
+            raise VersionsError(f"{path}: {name}: a whole number from 1 on is expected, not {number!r}")
+    packages = {name: value for name, value in found.items() if name not in numbered}
+    for name, value in packages.items():
+        if isinstance(value, int):
+            raise VersionsError(f"{path}: unknown noun {name!r}. Choose from {', '.join(numbered)}.")
+        if not isinstance(value, str):
+            raise VersionsError(f"{path}: {name}: the version of a package is expected, in quotes, not {value!r}")
+    for noun in NOUNS:
+        record = code.get(noun) if isinstance(code, dict) else None
+        texts = [record.get(key) for key in ("digest", "verified_at")] if isinstance(record, dict) else [None]
+        if not all(isinstance(text, str) and re.fullmatch("[0-9a-f]{7,40}", text) for text in texts):
+            raise VersionsError(f"{path}: code.{noun}: digest and verified_at are expected, in quotes, not {record!r}")
+    recorded = {noun: (code[noun]["digest"], code[noun]["verified_at"]) for noun in NOUNS}
+    return Versions({noun: found[noun] for noun in numbered}, packages, recorded)
+
+
+def modules_of(noun: str, root: Path = Path()) -> list[Path]:
+    """List the files of a noun's code, relative to `root`."""
+    return sorted({path.relative_to(root) for pattern in NOUNS[noun] for path in root.glob(pattern)})
+
+
+def digest_of(noun: str, root: Path = Path()) -> str:
+    """Digest a noun's code as Python reads it: names of files and syntax, without docstrings, comments and layout."""
+    digest = hashlib.sha256()
+    for path in modules_of(noun, root):
+        tree = _without_docstrings(ast.parse((root / path).read_text(encoding="utf-8")))
+        digest.update(f"{path.as_posix()}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+    return tree
+
+
+def users_of(noun: str, root: Path = Path()) -> list[str]:
+    """List the nouns that run code of `noun`, itself among them: its results may change theirs."""
+    if noun == SHARED:
+        return [name for name in NOUNS if name != SHARED]
+    files = {path: name for name in NOUNS for path in modules_of(name, root)}
+    imports = {path: set(_imported(root, path)) & set(files) for path in files}
+    reached = {path for path, name in files.items() if name == noun}
+    while more := {path for path, of in imports.items() if of & reached} - reached:
+        reached |= more
+    return [name for name in NOUNS if name != SHARED and any(files[path] == name for path in reached)]
+
+
+def _imported(root: Path, path: Path) -> Iterator[Path]:
+    """Name the files that a module imports anywhere, but for types alone."""
+    todo: list[ast.AST] = [ast.parse((root / path).read_text(encoding="utf-8"))]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            todo += node.orelse
+            continue
+        todo += ast.iter_child_nodes(node)
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node.value.startswith("beyond_spectrograms.")
+        ):
+            names = [node.value]  # imported by its name
+        for name in names:
+            place = Path(*name.split("."))
+            yield from (place.with_suffix(".py"), place / "__init__.py")

@@ -1,0 +1,409 @@
+"""What the nouns from evaluation on make of small made results; those before and the rules: stages/witnesses.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from beyond_spectrograms.params import Params
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.costs import Costs
+    from beyond_spectrograms.recordings import Recordings
+    from beyond_spectrograms.results import Cell, Results
+
+Made = Iterator[tuple[str, Any]]
+CLASSES = ["bird", "engine", "rain"]
+CLIPS, WINDOWS, FOLDS = 36, 3, 3  # clips, windows of each, folds: as many sources as intervals need
+MEASURES = ("training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
+# Baselines, a codec whose size the last spectrogram shares, one with a bitrate, and a control.
+NAMES = ("mel", "log_mel_2048", "soundstream", "encodec_24khz", "encodec_24khz_untrained", "log_mel_75hz")
+ABLATIONS = ("soundstream_6000bps", "soundstream_codes_9200bps")
+
+
+def made_table() -> pd.DataFrame:
+    """Tabulate the windows of 36 clips, each a source of its own; every fifth clip is silent at its end."""
+    rows = [
+        {"clip": f"{CLASSES[number % 3]}/{number}.wav", "label": CLASSES[number % 3], "start_s": float(start)}
+        | {"group": f"source {number}", "fold": number // 3 % FOLDS + 1, "silent": int(number % 5 == 0 and start == 2)}
+        for number in range(CLIPS)
+        for start in range(WINDOWS)
+    ]
+    return pd.DataFrame(rows).sort_values(["label", "clip", "start_s"], ignore_index=True)
+
+
+def evaluation(params: Params, folder: Path) -> Made:
+    """Predictions, scores and recordings of stored weights; intervals, tests, claims and convergence of made cells."""
+    from beyond_spectrograms.evidence import bitrates, claims, comparisons, convergence, ladder
+    from beyond_spectrograms.evidence.uncertainty import fold_interval, gap, holm, median_interval
+    from beyond_spectrograms.scores import score, tabulate_predictions, tabulate_recordings
+
+    table = made_table()
+    for name in ("paper", "fair", "prototypes", "clusters", "kmeans", "temporal_cnn", "apnet", "autoencoder_kmeans"):
+        runs = _predicted(params, name, table, folder)
+        predictions = tabulate_predictions(runs, table, CLASSES)
+        yield f"predictions/{name}", predictions.to_csv(index=False)
+        yield f"recordings/{name}", tabulate_recordings(predictions, CLASSES).to_csv(index=False)
+        yield f"scores/{name}", score(runs, predictions, CLASSES)
+    results = made_results(params)
+    for (representation, protocol), cell in results.cells.items():
+        for kind in ("window", "recording"):
+            yield f"intervals/{representation}-{protocol}/{kind}", asdict(getattr(cell, f"{kind}_interval"))
+    first, second = (results.cell(name, "fair").recordings for name in NAMES[1:3])
+    assert first is not None
+    assert second is not None
+    yield "intervals/gap", asdict(gap(first, second, params.statistics))
+    yield (
+        "intervals/folds",
+        asdict(fold_interval({(f, s): f / 7 + s / 90 for f in (1, 2, 3) for s in (0, 1)}, params.statistics)),
+    )
+    yield "intervals/median", asdict(median_interval([1.0, 1.5, 1.25, 3.0, 0.5, 1.75, 2.0], params.statistics))
+    yield "holm", holm([0.01, None, 0.04, 0.02])
+    pairs = comparisons.compare_with_baselines(results)
+    yield "comparisons", [asdict(pair) for pair in pairs]
+    yield "claims", [asdict(verdict) for verdict in claims.judge(results, {"soundstream": made_costs("soundstream")})]
+    yield "claims/rules", claims.rules(results)
+    tables = [
+        convergence.convergence_table(results),
+        comparisons.comparisons_table(results, pairs),
+        ladder.ladder_table(results, pairs),
+        ladder.advantage_table(results, pairs),
+        ladder.leakage_table(results),
+        bitrates.bitrates_table(results, pairs, "fair"),
+    ]
+    for table_made in tables:
+        assert table_made is not None
+        yield f"tables/{table_made.title}", table_made.rows
+    yield "curves", convergence.tidy_curves(results)
+
+
+def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> list[Any]:
+    """Classify made windows by seeded, untrained networks of three folds and two seeds."""
+    import torch
+
+    from beyond_spectrograms.classifiers import build_network
+    from beyond_spectrograms.runs import Course, Job, write_result
+    from beyond_spectrograms.scores import predict
+
+    protocol, rng = params.protocols[name], np.random.default_rng(0)
+    values = (10 * rng.standard_normal((len(table), 24, 50)) - 50).astype(np.float32)
+    np.save(folder / "features.npy", values)
+    features, runs = np.load(folder / "features.npy", mmap_mode="r"), []
+    for fold in range(1, FOLDS + 1):
+        for seed in (0, 1):
+            torch.manual_seed(10 * fold + seed)
+            network = build_network(protocol, 24, 50, len(CLASSES), None)
+            parts = np.where(table["fold"] == fold, "test", "train")
+            job = Job(
+                folder,
+                np.zeros(len(table), np.int64),
+                parts,
+                tuple(CLASSES),
+                None,
+                protocol,
+                1,
+                fold,
+                seed,
+                "cpu",
+                folder,
+            )
+            weights = {key: value.contiguous() for key, value in network.state_dict().items()}
+            write_result(job, Course(best_epoch=fold), weights, "")
+            rows = np.flatnonzero(parts == "test")
+            runs.append(
+                predict(
+                    folder / f"{job.name}.safetensors", protocol, features,
+                    rows=rows, classes=CLASSES, codebook_size=None, fold=fold, seed=seed, device="cpu",
+                )
+            )  # fmt: skip
+    return runs
+
+
+def made_recordings(name: str, number: int, seeds: int) -> Recordings:
+    """Draw how a cell did on the clips; the higher its number, the better."""
+    from beyond_spectrograms.recordings import Recordings
+
+    rng, table = np.random.default_rng(number), made_table().drop_duplicates("clip")
+    right = rng.binomial(WINDOWS, 0.5 + 0.05 * number, size=(seeds, CLIPS))
+    return Recordings(
+        cell=name,
+        clips=tuple(table["clip"]),
+        labels=tuple(table["label"]),
+        sources=tuple(table["group"]),
+        seeds=tuple(range(seeds)),
+        folds=table["fold"].to_numpy(),
+        windows=np.full(CLIPS, WINDOWS),
+        windows_right=right,
+        right=right >= 2,
+        right_by_seeds=right.sum(0) >= 1.5 * seeds,
+    )
+
+
+def made_cell(params: Params, name: str, protocol: str, number: int) -> Cell:
+    """Make all that is known of a cell of three folds and two seeds; one run of `number` 3 under `paper` diverged."""
+    from beyond_spectrograms.evidence.uncertainty import recording_interval, window_interval
+    from beyond_spectrograms.results import Cell, Curve, Scores, Training
+
+    seeds = 2
+    recordings = made_recordings(f"{name}-{protocol}", number, seeds)
+    share = float(recordings.windows_right.sum() / (seeds * CLIPS * WINDOWS))
+    names = {"dataset": "made", "representation": name, "protocol": protocol, "device": "cpu"}
+    runs: list[dict[str, Any]] = [
+        {"fold": fold, "seed": seed, "epoch": 8 + fold} for fold in range(1, FOLDS + 1) for seed in range(seeds)
+    ]
+    for run in runs:
+        run["diverged_at_epoch"] = 5 if (number, protocol, run["fold"], run["seed"]) == (3, "paper", 1, 1) else None
+    both: dict[str, Any] = {"window_accuracy": share, "recording_accuracy": share, "class_accuracy": share / 2}
+    counted: dict[str, Any] = {"folds": FOLDS, "seeds": seeds, "windows": seeds * CLIPS * WINDOWS, "silent_windows": 16}
+    counted |= {"recordings": CLIPS, "diverged_runs": sum(run["diverged_at_epoch"] is not None for run in runs)}
+    confusion = {"classes": CLASSES, "counts": [[30, 4, 2], [5, 28, 3], [0, 6, 30]]}
+    scores = Scores.model_validate(
+        names | both | counted | {"without_silent": both, "by_fold": runs, "confusion": confusion}
+    )
+    epochs = np.arange(1, 13)
+    curves = []
+    for run in runs:
+        rise = share * epochs / (epochs + 6 - number / 2 + run["fold"] / 10 + run["seed"] / 7)
+        curves.append(Curve(run["fold"], run["seed"], rise, 3 / epochs, 0.9 * rise, 4 / epochs + number / 10))
+    training = Training.model_validate(
+        names | {"seconds_by_run": {f"fold_{r['fold']}-seed_{r['seed']}": 2.5 for r in runs}}
+    )
+    intervals = (window_interval(recordings, params.statistics), recording_interval(recordings, params.statistics))
+    return Cell(scores, tuple(curves), recordings, *intervals, training)
+
+
+def made_results(params: Params) -> Results:
+    """Make the results of a data set under four rungs of the ladder, the ablations under `fair`."""
+    from beyond_spectrograms.results import Features, Results, Splits
+
+    protocols, rows = ("paper", "best_checkpoint", "source_split", "fair"), NAMES
+    cells = {(name, p): made_cell(params, name, p, n) for p in protocols for n, name in enumerate(NAMES)}
+    cells |= {(name, "fair"): made_cell(params, name, "fair", 3 + n) for n, name in enumerate(ABLATIONS)}
+    shapes = {"mel": (128, 173), "soundstream": (64, 50), "encodec_24khz": (128, 75), "log_mel_75hz": (128, 75)}
+    features = {
+        name: Features(representation=name, windows=108, bands=bands, frames=frames, bytes=4 * 108 * bands * frames)
+        for name, (bands, frames) in shapes.items()
+    }
+    columns = {"window": {"window": 11}, "source": {f"source_{fold}": 0 for fold in range(1, FOLDS + 1)}}
+    splits = Splits.model_validate(
+        {
+            "recordings": CLIPS,
+            "splits": {
+                split: {column: {"recordings_in_two_parts": count} for column, count in folds.items()}
+                for split, folds in columns.items()
+            },
+        }
+    )
+    ablated = ("fair",)
+    return Results("made", (*rows, "encodec_48khz"), protocols, ABLATIONS, ablated, params, splits, features, cells)
+
+
+def made_costs(name: str) -> Costs:
+    """Make costs of a representation and the baselines in six rounds."""
+    from beyond_spectrograms.costs import TIMES, Costs
+
+    def one(seconds: float) -> dict[str, Any]:
+        sizes = {f"{way}_{kind}_bytes": 1_000_000 for way in ("cached", "file") for kind in ("peak", "total")}
+        sizes |= {"cached_bytes_per_s": 1000.0, "raw_bytes_per_s": 88_200.0, "coded_bytes_per_s": 750.0}
+        return {**{key: [seconds * turn for turn in range(1, 7)] for key in TIMES}, **sizes, "parameters": 10}
+
+    measured = {"mel": one(0.002), "log_mel_2048": one(0.0031), name: one(0.0013 + len(name) / 1e5)}
+    costs = {"dataset": "made", "representation": name, "clips": 12, "seconds_of_sound": 36.0, "rounds": 6}
+    return Costs.model_validate(costs | {"threads": 1, "processor": "any", "representations": measured})
+
+
+def costs(params: Params, folder: Path) -> Made:
+    """Work out sizes, ratios and the table of costs; which clips are drawn, and the networks that are timed."""
+    from beyond_spectrograms.costs import cached_bytes_per_second, coded_bytes_per_second, paired_ratios
+    from beyond_spectrograms.measuring import choose_sounds, paper_network
+    from beyond_spectrograms.synthesis import synthesise
+    from beyond_spectrograms.tables import costs_table
+
+    yield "bytes", [cached_bytes_per_second(128, 75, 1.0), cached_bytes_per_second(64, 50, 0.5, 2)]
+    yield "coded_bytes", [coded_bytes_per_second(None), coded_bytes_per_second(6000)]
+    measured = {name: made_costs(name) for name in ("mel", "soundstream")}
+    for key in ("cached_s_per_s", "file_s_per_s", "training_s_per_window"):
+        yield f"ratios/{key}", paired_ratios(measured["soundstream"], "log_mel_2048", key)
+    table = costs_table(made_results(params), measured)
+    assert table is not None
+    yield "table", table.rows
+    synthesise(folder / "audio", seed=0, clips_per_class=1, seconds=1.5)
+    names = sorted(path.relative_to(folder / "audio").as_posix() for path in folder.rglob("*.wav"))
+    windows = pd.DataFrame([{"clip": n, "label": n.split("/")[0], "start_s": s} for n in names for s in (0.0, 0.5)])
+    settings = params.costs
+    drawn = choose_sounds(
+        windows, folder / "audio", count=settings.clips, seed=settings.seed, length_s=1.0, plausible=(0.5, 60.0)
+    )
+    clips = [[clip.path.name, clip.seconds, clip.rows.tolist(), clip.starts] for clip in drawn.clips]
+    yield "drawn", [clips, drawn.windows, drawn.classes, drawn.seconds, settings.rounds]
+    for kind, size in (("latents", None), ("codes", 16)):
+        network = paper_network(4, 50, 3, size)
+        yield f"network/{kind}", [[list(p.shape), float(p.detach().double().sum())] for p in network.parameters()]
+
+
+def leakage(params: Params, folder: Path) -> Made:
+    """Audit six sounds and three copies of them: fingerprints, pairs, what stands in two parts, cues and the report."""
+    import soundfile
+
+    from beyond_spectrograms.clips import prepare_clips, publish_clips
+    from beyond_spectrograms.leakage import audit, cues, fingerprints, tables
+    from beyond_spectrograms.splits import assign_parts
+    from beyond_spectrograms.synthesis import synthesise
+
+    raw = folder / "audio"
+    synthesise(raw, seed=0, clips_per_class=3, seconds=4.0)
+    sound, rate = soundfile.read(raw / "rain/rain_00.wav")
+    noise = np.random.default_rng(0).normal(0, 0.003, len(sound))
+    soundfile.write(raw / "rain/noisy.wav", 0.5 * sound + noise, rate)
+    soundfile.write(raw / "fire/cut.wav", soundfile.read(raw / "bird/bird_01.wav")[0][rate:], rate)
+    (raw / "engine/copy.wav").write_bytes((raw / "engine/engine_00.wav").read_bytes())
+    publish_clips(prepare_clips(raw, folder / "work", (0.5, 60.0)), folder / "work", folder / "clips")
+    clips = pd.read_csv(folder / "clips/clips.csv").assign(group=lambda table: table["clip"])
+    clips["fold"] = np.arange(len(clips)) % 3 + 1
+    table = clips.loc[clips.index.repeat(2)].reset_index(drop=True)
+    parts = assign_parts(table, params.splits)
+    heard = audit.listen(folder / "clips", clips["clip"])
+    for clip, one in zip(clips["clip"], heard, strict=True):
+        yield f"fingerprints/{clip}", one.cells
+    yield "digests", [one.digest for one in heard]
+    yield "evidence", [fingerprints.evidence(one.cells) for one in heard]
+    places = audit.parts_of_clips(table, parts, clips["clip"])
+    pairs = audit.find_pairs(clips, heard, places, params.audit.near_strength, [["rain/noisy.wav", "rain/rain_00.wav"]])
+    yield "pairs", [audit.describe_pair(pair) for pair in pairs]
+    known = {"copies": [["engine/copy.wav", "engine/engine_00.wav"]]}
+    repetitions = audit.describe_repetitions(clips, pairs, places, known)
+    described = audit.describe_splits(table, parts, params.splits, pairs, repetitions)
+    yield "splits", described
+    measured = cues.measure_cues(folder / "clips", clips)
+    yield "cues", measured.to_numpy(np.float64)
+    by_clip = pd.DataFrame({column: [min(of, default="") for of in sets] for column, sets in places.items()})
+    columns = [column for column in by_clip if column.startswith("source")]
+    scored = cues.score_cues(measured, clips["label"], clips["group"], by_clip[columns], params.audit)
+    yield "cues/scores", scored
+    report = {
+        "dataset": "made", "clips": len(clips), "groups": len(clips), "near_strength": params.audit.near_strength,
+        "clips_too_quiet_to_compare": 1, "splits": described, "cues": {"source": scored},
+        "known_errors": {"moved": ["a"], "repetitions": repetitions},
+        "pairs": [audit.describe_pair(pair) for pair in pairs],
+    }  # fmt: skip
+    yield "report", tables.print_audit(report)
+
+
+def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
+    """Print the tables of made results as Markdown, and what figures and page are drawn from."""
+    from beyond_spectrograms import ablation, tables, tabular
+    from beyond_spectrograms.evidence import bitrates, claims, comparisons, convergence, ladder
+    from beyond_spectrograms.page import curves
+
+    results = made_results(params)
+    pairs = comparisons.compare_with_baselines(results)
+    measured = {name: made_costs(name) for name in ("mel", "soundstream")}
+    verdicts = claims.judge(results, measured)
+    made = {
+        "summary": tables.summary(results, pairs),
+        "table_1": tables.table_1(results),
+        "table_2": tables.table_2(results),
+        "ladder": ladder.ladder_table(results, pairs),
+        "advantage": ladder.advantage_table(results, pairs),
+        "leakage_gap": ladder.leakage_table(results),
+        "comparisons": comparisons.comparisons_table(results, pairs),
+        "sizes": tables.sizes_table(results),
+        "costs": tables.costs_table(results, measured),
+        "convergence": convergence.convergence_table(results),
+        "bitrates": bitrates.bitrates_table(results, pairs, "fair"),
+        **{f"claims/{claim}": claims.claims_table(results, verdicts, claim) for claim in claims.CLAIMS},
+    }
+    names = [*params.prototypes.protocols, *params.prototypes.baselines]
+    protocols = {name: params.protocols[name] for name in names}
+    cells = {name: _prototype_cell(name, number) for number, name in enumerate(names)}
+    made["prototypes"] = ablation.tabulate_cells("made", "log_mel_16khz", cells, params.statistics)
+    for what, steps in (
+        ("leaks", ablation.find_leaks(protocols, params.splits)),
+        ("steps", ablation.find_steps(protocols)),
+    ):
+        made[what] = ablation.tabulate_differences(what, cells, steps, params.statistics)
+    for name, table in made.items():
+        assert table is not None
+        yield name, tabular.to_markdown(table)
+        yield f"{name}/csv", tabular.to_csv(table.rows, list(table.rows[0]))
+    yield "page/curves", curves.drawn([results])
+    rng = np.random.default_rng(0)
+    yield "variance", ablation.variance_of(rng.normal(size=(9, 4, 5)).astype(np.float32), np.arange(1, 8))
+
+
+def _prototype_cell(name: str, number: int) -> Any:
+    from beyond_spectrograms.ablation import Cell, count_recordings, sum_errors
+
+    recordings = made_recordings(name, number % 6, 3)
+    rng = np.random.default_rng(number)
+    windows = pd.DataFrame(
+        [
+            {"seed": seed, "clip": clip, "reconstruction_error": rng.gamma(2)}
+            for seed in range(3)
+            for clip in recordings.clips
+            for _ in range(WINDOWS)
+        ]
+    )
+    runs = [
+        {"fold": fold, "seed": seed, "class_accuracy": 0.5 + fold / 10 + seed / 100, "adjusted_rand": 0.3 + seed / 10}
+        for fold in range(1, FOLDS + 1)
+        for seed in range(3)
+    ]
+    return Cell(runs, count_recordings(recordings), sum_errors(recordings, windows, 2.5), 7.5)
+
+
+def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
+    """Play prototypes of spectra, and of latents where Lyra's decoder is here; what prototypes do to windows."""
+    import torch
+
+    from beyond_spectrograms.classifiers import build_network
+    from beyond_spectrograms.prototypes import listening
+    from beyond_spectrograms.prototypes.decoders import create_player
+    from beyond_spectrograms.prototypes.likeness import Ear
+    from beyond_spectrograms.prototypes.model import layer_of
+    from beyond_spectrograms.prototypes.sounds import match_level
+    from stages.witnesses import NOT_WITNESSED, mirrored
+
+    table, rng = made_table(), np.random.default_rng(0)
+    name = next(iter(params.prototypes.representations))
+    record = params.representations[name]
+    assert record.kind == "mel"
+    bands = record.n_mels
+    values = (10 * rng.standard_normal((len(table), bands, 32)) - 50).astype(np.float32)
+    targets = torch.from_numpy(np.searchsorted(CLASSES, table["label"].to_numpy(dtype=str)))
+    for protocol in ("prototypes", "clusters", "latent_prototypes"):
+        torch.manual_seed(0)
+        layer = layer_of(build_network(params.protocols[protocol], bands, 32, len(CLASSES), None).eval())
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.add_(0.05 * torch.randn(parameter.shape))
+        rows = listening.choose_windows(table, np.arange(len(table)), 2, 0)
+        yield f"{protocol}/chosen", rows
+        for number, average in enumerate(listening.averages(layer, values, np.arange(20), targets[:20])):
+            yield f"{protocol}/{number}/plain", average.plain
+            if average.transformed is not None:
+                yield f"{protocol}/{number}/transformed", average.transformed
+        window = listening.render_window(layer, values, table, rows[0], CLASSES, seconds=1.0)
+        for made in window.reconstructions:
+            yield f"{protocol}/{made.label}/rendered", made.features
+            yield f"{protocol}/{made.label}/curves", {title: v.tolist() for title, v in made.curves.items()}
+            yield f"{protocol}/{made.label}/error", made.error
+    player = create_player(name, record, None, 0)
+    played = player.play(values[0])
+    yield "played", played
+    yield "frequencies", np.asarray(player.frequencies)
+    yield "level", match_level(played[:8000] * 3, player.form.sample_rate)
+    yield "likeness", Ear(name, record).difference(played, np.roll(played, 40), player.form.sample_rate)
+    for latents in params.prototypes.latents:
+        decoder = mirrored(params.decoders[latents].url)
+        if not decoder.is_file():
+            yield f"played/{latents}", NOT_WITNESSED
+        else:
+            shape = (64, 20) if latents == "soundstream" else (128, 20)
+            sounding = create_player(latents, params.representations[latents], decoder, 0)
+            yield f"played/{latents}", sounding.play(rng.standard_normal(shape).astype(np.float32))
