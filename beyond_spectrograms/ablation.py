@@ -13,33 +13,29 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import pandas as pd
 
-from beyond_spectrograms.evidence.uncertainty import MINIMUM_FOLDS, Interval, fold_interval, gap, window_interval
-from beyond_spectrograms.results import ResultError
+from beyond_spectrograms.evidence.uncertainty import MINIMUM_FOLDS, fold_interval, gap, window_interval
+from beyond_spectrograms.results import Interval
 from beyond_spectrograms.tabular import Row, Show, Table, number, text
-from beyond_spectrograms.windows import release
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from beyond_spectrograms.params import Protocol, PrototypeSettings, Split, Statistics
     from beyond_spectrograms.recordings import Recordings
-    from beyond_spectrograms.representations.base import Features
 
 SPREAD = {  # measures of whole runs: column, title, factor, decimals
     "class_accuracy": ("class_accuracy_percent", "mean over classes %", 100, 1),
     "adjusted_rand": ("adjusted_rand", "adjusted Rand", 1, 3),
     "adjusted_mutual_information": ("adjusted_mutual_information", "adjusted mutual information", 1, 3),
 }
-BATCH = 256  # windows read at a time; does not change any result
 
 
 @dataclass(frozen=True)
 class Cell:
     """What is tabulated of one protocol.
 
-    `runs` are those of metrics/scores. In `right` a recording counts once; in `errors` the sum of a recording's errors
+    `runs` are those of scores.json. In `right` a recording counts once; in `errors` the sum of a recording's errors
     stands where the number of its right windows does, in the features' own unit. `variance` is that of the features
     tested.
     """
@@ -57,38 +53,15 @@ def count_recordings(recordings: Recordings) -> Recordings:
     )
 
 
-def sum_errors(recordings: Recordings, predictions: pd.DataFrame, unit: float) -> Recordings | None:
+def sum_errors(recordings: Recordings, unit: float) -> Recordings | None:
     """Put the sum of each recording's errors in place of its right windows; None where no error was measured.
 
-    `predictions` has a row a window and run: seed, clip, reconstruction_error, of which 1 is `unit` of the features'.
-
-    Raises:
-        ResultError: it holds other windows than `recordings` do.
+    An error of 1 is `unit` of the features' own.
     """
-    if "reconstruction_error" not in predictions:
+    if recordings.errors is None:
         return None
-    places = [(what, clip) for what in ("size", "sum") for clip in recordings.clips]
-    added = predictions.groupby(["seed", "clip"])["reconstruction_error"].agg(["size", "sum"]).unstack()
-    added = added.reindex(index=list(recordings.seeds), columns=pd.MultiIndex.from_tuples(places))
-    counted = len(recordings.seeds) * recordings.windows.sum() == len(predictions)
-    if not counted or not np.array_equal(added["size"], np.tile(recordings.windows, (len(recordings.seeds), 1))):
-        raise ResultError(
-            f"{recordings.cell}: plots/predictions and plots/recordings hold different windows. "
-            "Run its evaluate stage again."
-        )
     # The bootstrap adds up and divides, in floats: what is counted need not be whole.
-    return replace(recordings, windows_right=cast("NDArray[np.int64]", unit * added["sum"].to_numpy()))
-
-
-def variance_of(features: Features, rows: NDArray[np.int64]) -> float:
-    """Mean squared difference of rows of features [windows, bands, frames] from each band's mean over them."""
-    total = squares = np.zeros(features.shape[1])
-    for first in range(0, len(rows), BATCH):
-        windows = np.asarray(features[rows[first : first + BATCH]], dtype=np.float64)
-        total, squares = total + windows.sum((0, 2)), squares + np.square(windows).sum((0, 2))
-        release(features)
-    values = len(rows) * features.shape[2]
-    return float((squares / values - (total / values) ** 2).mean())
+    return replace(recordings, windows_right=cast("NDArray[np.int64]", unit * recordings.errors))
 
 
 def judge(cell: Recordings, statistics: Statistics) -> tuple[Interval, str]:

@@ -1,4 +1,4 @@
-"""What classifying costs, as metrics/costs/<dataset>/<representation>.json holds it: record, reader and table."""
+"""What classifying costs, as metrics/<dataset>/costs.json holds it by representation: record, reader and table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from beyond_spectrograms.results import Record, ResultError
 from beyond_spectrograms.tabular import Row, Show, Table, number, text
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.evidence.uncertainty import Interval
+    from beyond_spectrograms.results import Interval
 
 FLOAT32 = 4  # bytes of a cached value
 TIMES = ("cached_s_per_s", "file_s_per_s", "encoding_s_per_s", "training_s_per_window")
@@ -59,9 +59,11 @@ class RepresentationCosts(Record):
 class Costs(Record):
     """What `measure` writes for one representation of a data set, and in the same rounds for the baselines.
 
-    Times are processor time on `threads` threads of `processor`.
+    Times are processor time on `threads` threads of `processor`. What was measured is kept while `mark`, the digest of
+    all that decides it, is the same.
     """
 
+    mark: str
     dataset: str
     representation: str
     clips: int
@@ -92,16 +94,22 @@ def coded_bytes_per_second(bitrate: int | None) -> float | None:
     return None if bitrate is None else bitrate / 8
 
 
-def read_costs(path: Path) -> Costs:
-    """Read what classifying by one representation costs.
+class CostsFile(Record):
+    """costs.json."""
+
+    representations: dict[str, Costs]
+
+
+def read_costs(path: Path) -> dict[str, Costs]:
+    """Read what classifying costs, by representation; nothing where nothing was measured.
 
     Raises:
-        ResultError: the file is missing, a key is missing or out of range, or a representation lacks a round.
+        ResultError: a key is missing or out of range, or a representation lacks a round.
     """
     try:
-        return Costs.model_validate_json(path.read_bytes())
+        return CostsFile.model_validate_json(path.read_bytes()).representations
     except FileNotFoundError:
-        raise ResultError(f"{path}: missing. Run its measure stage.") from None
+        return {}
     except ValidationError as error:
         problem = error.errors()[0]
         place = "".join(f"{part}." for part in problem["loc"]).removesuffix(".")

@@ -27,11 +27,10 @@ def run(main: Callable[[], None]) -> None:
 def run_stage(main: Callable[[], None]) -> None:
     """Run a stage as `run` does.
 
-    How many seconds a stage took is kept in data/durations/<stage>-<arguments>.json, for the report page.
+    How many seconds it took is kept in data/durations/<study>/<stage>-<arguments>.json, for the report page.
     """
     began = time.perf_counter()
     run(main)
-    program = Path(sys.argv[0])
-    if program.parent.name == "stages" and not any(argument.startswith("-") for argument in sys.argv[1:]):
-        name = "-".join([program.stem, *sys.argv[1:]])
-        write_json(DURATIONS / f"{name}.json", {"seconds": time.perf_counter() - began})
+    study = next((one.partition("=")[2] for one in sys.argv[1:] if one.startswith("--study=")), "paper")
+    names = [Path(main.__code__.co_filename).stem, *(one for one in sys.argv[1:] if not one.startswith("-"))]
+    write_json(DURATIONS / study / f"{'-'.join(names)}.json", {"seconds": time.perf_counter() - began})

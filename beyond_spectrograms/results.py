@@ -1,9 +1,15 @@
-"""The results of a data set's cells, read and checked: scores, learning curves, sizes, splits."""
+"""The results of a data set's cells, written and read: scores, tested recordings, learning curves, sizes, splits.
+
+Three files hold all that tables, intervals and figures are made of: scores.json, predictions.csv.gz (a row a tested
+recording: recordings.py) and curves.csv.gz (a row an epoch). A cell is known in them as <representation>-<protocol>.
+"""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import math
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +21,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from beyond_spectrograms import paper
 from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.files import written_beside
 from beyond_spectrograms.params import Params
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.evidence.uncertainty import Interval
+    import pandas as pd
+
     from beyond_spectrograms.recordings import Recordings
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+SCORES_FILE, PREDICTIONS_FILE, CURVES_FILE = "scores.json", "predictions.csv.gz", "curves.csv.gz"
 MEASURES = ("training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
 
 
@@ -51,40 +60,65 @@ class Confusion(Record):
 
 
 class RunScores(Record):
-    """One fold and seed of a cell: the epoch tested, and `diverged_at_epoch` where its loss stopped being finite."""
+    """One fold and seed of a cell: the epoch tested, and `diverged_at_epoch` where its loss stopped being finite.
+
+    `weights_sha256` is that of the file of weights that was tested; None where scores were made before it was kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")  # what a classifier's family measures
 
     fold: int
     seed: int
     epoch: int
     diverged_at_epoch: int | None
+    window_accuracy: Fraction | None
+    recording_accuracy: Fraction | None
+    class_accuracy: Fraction | None
+    weights_sha256: str | None
+
+
+class Training(Record):
+    """How a cell was trained; seconds each run took, by its name `fold_<fold>-seed_<seed>`."""
+
+    device: str
+    precision: str
+    seconds_by_run: dict[str, float]
+
+
+class Provenance(Record):
+    """What decided a cell's scores (Study.provenance)."""
+
+    params: str
+    versions: dict[str, int | str]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its limits. None: there are no limits, and `reason` says why; `remark` says what limits leave out."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
+    remark: str | None = None
 
 
 class Scores(Accuracies):
-    """What `evaluate` writes for one cell, pooled over folds and seeds."""
+    """What `evaluate` found of one cell, pooled over folds and seeds, with its intervals."""
 
-    dataset: str
-    representation: str
-    protocol: str
     folds: int
     seeds: int
     diverged_runs: int
-    device: str
     windows: int
     silent_windows: int
     recordings: int
     without_silent: Accuracies
-    confusion: Confusion
     by_fold: list[RunScores]
-
-
-class Training(Record):
-    """What `train` writes for one cell: seconds each run took, by its name `fold_<fold>-seed_<seed>`."""
-
-    dataset: str
-    representation: str
-    protocol: str
-    device: str
-    seconds_by_run: dict[str, float]
+    confusion: Confusion
+    window_interval: Interval
+    recording_interval: Interval
+    training: Training
+    provenance: Provenance
 
 
 class SplitColumn(Record):
@@ -101,13 +135,25 @@ class Splits(Record):
 
 
 class Features(Record):
-    """What `featurize` writes for one representation. `bytes` is the whole array's size."""
+    """One representation's features. `bytes` is the whole array's size.
 
-    representation: str
+    `variance`, by split, is the tested windows' mean squared difference from each band's mean over them: what errors of
+    reconstruction are shares of. Empty where nothing reconstructs.
+    """
+
     windows: int
     bands: int
     frames: int
     bytes: int
+    variance: dict[str, float]
+
+
+class ScoresFile(Record):
+    """scores.json: features by representation, scores by cell."""
+
+    dataset: str
+    features: dict[str, Features]
+    cells: dict[str, Scores]
 
 
 @dataclass(frozen=True)
@@ -129,9 +175,16 @@ class Cell:
     scores: Scores | None = None
     curves: tuple[Curve, ...] = ()
     recordings: Recordings | None = None
-    window_interval: Interval | None = None
-    recording_interval: Interval | None = None
-    training: Training | None = None
+
+    @property
+    def window_interval(self) -> Interval | None:
+        """Share of tested windows that are right, 0 to 1."""
+        return self.scores.window_interval if self.scores else None
+
+    @property
+    def recording_interval(self) -> Interval | None:
+        """Share of tested recordings that are right, 0 to 1."""
+        return self.scores.recording_interval if self.scores else None
 
     @property
     def whole_curves(self) -> tuple[Curve, ...]:
@@ -193,51 +246,105 @@ def rows_of(representations: Iterable[str], params: Params) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys([*params.representations, *paper.INPUTS]) if name in wanted)
 
 
-def read_scores(path: Path, dataset: str, representation: str, protocol: str) -> Scores:
-    """Read one cell's scores.
+def cell_name(representation: str, protocol: str) -> str:
+    """Name a cell as result files do. Neither part has a dash."""
+    return f"{representation}-{protocol}"
+
+
+def read_scores(folder: Path, dataset: str) -> ScoresFile:
+    """Read a data set's scores.json.
 
     Raises:
-        ResultError: a key is missing or out of range, or the file belongs to another cell.
+        ResultError: it is not there, a key is missing or out of range, or it is of another data set.
     """
-    scores = read_record(path, Scores)
-    found, expected = (scores.dataset, scores.representation, scores.protocol), (dataset, representation, protocol)
-    if found != expected:
-        raise ResultError(f"{path}: holds the scores of {' '.join(found)}, not of {' '.join(expected)}.")
+    scores = read_record(folder / SCORES_FILE, ScoresFile)
+    if scores.dataset != dataset:
+        raise ResultError(f"{folder / SCORES_FILE}: holds the scores of {scores.dataset}, not of {dataset}.")
     return scores
 
 
-def read_training(path: Path, dataset: str, representation: str, protocol: str) -> Training:
-    """Read how long one cell's runs took.
+def read_results(params: Params, dataset: str, folder: Path, root: Path) -> Results:
+    """Read a data set's cells: those of the grid from `folder`, those that stand beside them from `root`.
+
+    What is in a file but not asked for is not read.
+
+    Args:
+        params: of the study.
+        dataset: its name.
+        folder: the study's metrics/<dataset>.
+        root: metrics/<dataset> of the paper's experiment; splits.json is there or in `folder`.
 
     Raises:
-        ResultError: a key is missing or has the wrong type, or the file belongs to another cell.
+        ResultError: a file is missing or damaged.
     """
-    training = read_record(path, Training)
-    found, expected = (
-        (training.dataset, training.representation, training.protocol),
-        (dataset, representation, protocol),
+    from beyond_spectrograms.recordings import read_recordings
+
+    protocols = list(dict.fromkeys(protocol for _, protocol in params.grid.cells()))
+    beside = [(name, protocol) for name in params.grid.beside for protocol in protocols]
+    found: dict[tuple[str, str], Cell] = {}
+    features: dict[str, Features] = {}
+    for place, asked in ((folder, params.grid.cells()), (root, beside)):
+        if not asked:
+            continue
+        scores = read_scores(place, dataset)
+        recordings, curves = read_recordings(place / PREDICTIONS_FILE), read_curves(place / CURVES_FILE)
+        for cell in asked:
+            if (name := cell_name(*cell)) not in scores.cells:
+                continue
+            if name not in recordings:
+                raise ResultError(
+                    f"{place / PREDICTIONS_FILE}: nothing of {name}, whose scores are there. Run evaluate again."
+                )
+            found[cell] = Cell(scores.cells[name], curves.get(name, ()), recordings[name])
+        names = {name for name, _ in asked}
+        features |= {name: record for name, record in scores.features.items() if name in names}
+    grid, few = params.grid, params.grid.only if not params.grid.beside else params.grid.representations
+    rows = grid.beside or [name for name in grid.representations if name not in grid.only]
+    # By protocol, so that whatever lists cells in order keeps those together that are compared.
+    order = list(params.protocols)
+    return Results(
+        dataset=dataset,
+        rows=rows_of(rows, params),
+        protocols=tuple(grid.protocols),
+        ablations=tuple(few),
+        ablation_protocols=tuple(dict.fromkeys(protocol for name in few for protocol in grid.protocols_of(name))),
+        params=params,
+        splits=read_record((folder if (folder / "splits.json").exists() else root) / "splits.json", Splits),
+        features=features,
+        cells={cell: found[cell] for cell in sorted(found, key=lambda cell: order.index(cell[1]))},
     )
-    if found != expected:
-        raise ResultError(f"{path}: holds the training of {' '.join(found)}, not of {' '.join(expected)}.")
-    return training
 
 
-def read_splits(path: Path) -> Splits:
-    """Read how a data set's windows were dealt.
+def write_gzip_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, compressed: the same rows give the same bytes. Numbers have nine figures."""
+    with (
+        written_beside(path) as beside,
+        beside.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file,
+    ):
+        file.write(table.to_csv(index=False, lineterminator="\n", float_format="%.9g").encode())
 
-    Raises:
-        ResultError: a key is missing or has the wrong type.
-    """
-    return read_record(path, Splits)
 
-
-def read_features(path: Path) -> Features:
-    """Read one representation's sizes and extraction time.
+def read_gzip_csv(path: Path, columns: Iterable[str]) -> tuple[list[str], list[dict[str, str]]]:
+    """Read the header and the rows of a compressed CSV file.
 
     Raises:
-        ResultError: a key is missing or has the wrong type.
+        ResultError: it is missing or damaged, has not all of `columns`, or a row has not the header's number of values.
     """
-    return read_record(path, Features)
+    if not path.exists():
+        raise ResultError(f"{path}: missing. Run its evaluate stage again.")
+    try:
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            header, rows = list(reader.fieldnames or []), list(reader)
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
+        raise ResultError(f"{path}: not a gzip file of CSV: {error}. Run its evaluate stage again.") from None
+    if missing := [column for column in columns if column not in header]:
+        raise ResultError(f"{path}: no column {', '.join(missing)}. It has {', '.join(header) or 'none'}.")
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise ResultError(f"{path}, line {number}: the row does not have the header's {len(header)} values.")
+    return header, rows
 
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -261,24 +368,16 @@ def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
         raise ResultError(f"{path}: {f'{place}: ' if place else ''}{problem['msg']}. Run its stage again.") from None
 
 
-def read_curves(path: Path) -> tuple[Curve, ...]:
-    """Read one cell's history, a curve for every fold and seed that finished an epoch (one may diverge in its first).
+def read_curves(path: Path) -> dict[str, tuple[Curve, ...]]:
+    """Read the histories of all cells, a curve for every fold and seed that finished an epoch.
 
     Raises:
         ResultError: the file or a column is missing, a value is not a number, an accuracy is not in 0..1, or a
             run's epochs are not 1, 2, 3, ...
     """
-    if not path.exists():
-        raise ResultError(f"{path}: missing, though its scores are there. Run its train stage again.")
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        header, rows = list(reader.fieldnames or []), list(reader)
-    if missing := [column for column in ("fold", "seed", "epoch", *MEASURES) if column not in header]:
-        raise ResultError(f"{path}: no column {', '.join(missing)}. It has {', '.join(header) or 'none'}.")
-    runs: dict[tuple[int, int], list[list[float]]] = {}
+    _, rows = read_gzip_csv(path, ("representation", "protocol", "fold", "seed", "epoch", *MEASURES))
+    cells: dict[str, dict[tuple[int, int], list[list[float]]]] = {}
     for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise ResultError(f"{path}, line {number}: the row does not have the header's {len(header)} values.")
         try:
             run, epoch = (int(row["fold"]), int(row["seed"])), int(row["epoch"])
             values = [float(row[measure]) for measure in MEASURES]
@@ -289,8 +388,11 @@ def read_curves(path: Path) -> tuple[Curve, ...]:
                 raise ResultError(f"{path}, line {number}: {measure} is {value:g}, not in 0..1.")
             if not math.isfinite(value):
                 raise ResultError(f"{path}, line {number}: {measure} is {value:g}, which training never writes.")
-        epochs = runs.setdefault(run, [])
+        epochs = cells.setdefault(cell_name(row["representation"], row["protocol"]), {}).setdefault(run, [])
         epochs.append(values)
         if epoch != len(epochs):
             raise ResultError(f"{path}, line {number}: epoch {epoch} where {len(epochs)} is due.")
-    return tuple(Curve(fold, seed, *np.array(epochs, dtype=np.float64).T) for (fold, seed), epochs in runs.items())
+    return {
+        cell: tuple(Curve(fold, seed, *np.array(epochs, dtype=np.float64).T) for (fold, seed), epochs in runs.items())
+        for cell, runs in cells.items()
+    }

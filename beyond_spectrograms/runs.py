@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.classifiers import build_network, family_of
-from beyond_spectrograms.epochs import band_statistics
+from beyond_spectrograms.epochs import Network, band_statistics
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.files import write_json, written_beside
+from beyond_spectrograms.windows import columns_of
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
     from beyond_spectrograms.params import Protocol
     from beyond_spectrograms.representations.base import Features
 
+TRAINED_BY = ("classifiers", "training", "numpy", "scikit-learn", "torch")  # versions that a run hangs on
 CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
-# Files that decide a result; a family's own beside them.
-CODE = ("classifiers.py", "epochs.py", "learners.py", "runs.py", "stacked.py", "together.py", "training.py")
 HISTORY_COLUMNS = ("epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
 
 
@@ -60,24 +62,29 @@ class Job:
     device: str
     work: Path
     precision: str = "fp32"
+    versions: Mapping[str, int | str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """File name of its result, without suffix."""
         return f"fold_{self.fold}-seed_{self.seed}"
 
+    @property
+    def result_files(self) -> list[Path]:
+        """Its weights, its record, and its answers to the test part's inputs."""
+        return [self.work / f"{self.name}{suffix}" for suffix in (".safetensors", ".json", ".predictions.safetensors")]
+
+    def weights_sha256(self) -> str:
+        """Digest the file of its weights."""
+        return hashlib.sha256(self.result_files[0].read_bytes()).hexdigest()
+
     def mark(self) -> str:
         """Digest all that decides the result: what a killed run left is only continued under the same mark."""
-        import torch
-
-        family = family_of(self.protocol.classifier)
-        files = [*(Path(__file__).parent / name for name in CODE), *(family.code if family else ())]
-        code = [path.read_bytes() for path in files]
-        digest = hashlib.sha256(b"".join(code) + (self.features / "index.json").read_bytes())
+        digest = hashlib.sha256((self.features / "index.json").read_bytes())
         used = np.where(self.parts == "test", "", self.parts)
         digest.update(self.targets.tobytes() + "\n".join(used).encode())
-        run = (self.codebook_size, self.epochs, self.fold, self.seed, self.device, self.precision, torch.__version__)
-        digest.update(repr((self.protocol.model_dump(), run)).encode())
+        run = (self.codebook_size, self.epochs, self.fold, self.seed, self.device, self.precision)
+        digest.update(repr((self.protocol.model_dump(), run, sorted(self.versions.items()))).encode())
         return digest.hexdigest()
 
 
@@ -116,6 +123,49 @@ class Course:
             return False
         self.best_loss, self.best_epoch = validation[1], epoch
         return True
+
+
+def list_jobs(
+    protocol: Protocol,
+    features: Path,
+    labels: npt.NDArray[np.str_],
+    parts: pd.DataFrame,
+    *,
+    codebook_size: int | None,
+    epochs: int,
+    device: str,
+    precision: str,
+    versions: Mapping[str, int | str],
+    work: Path,
+) -> list[Job]:
+    """List the runs of a protocol, every seed and fold: `labels` [windows] are of all parts, `parts` has a column each.
+
+    `precision` is what is wanted of the convolutions: a classifier without any computes in fp32 in any case.
+    """
+    classes, indices = np.unique(labels, return_inverse=True)
+    targets = indices.astype(np.int64)
+    _, bands, frames = np.load(features / "features.npy", mmap_mode="r").shape
+    network = build_network(protocol, bands, frames, len(classes), codebook_size)
+    dealt = [parts[column].to_numpy(dtype=str) for column in columns_of(protocol.split, parts)]
+    return [
+        Job(
+            features=features,
+            targets=shuffle_labels(targets, of_fold, seed) if protocol.shuffle_labels else targets,
+            parts=of_fold,
+            classes=tuple(classes.tolist()),
+            codebook_size=codebook_size,
+            protocol=protocol,
+            epochs=epochs,
+            fold=fold,
+            seed=seed,
+            device=device,
+            work=work,
+            precision=precision if len(Network.split(network, precision).body) else "fp32",
+            versions=versions,
+        )
+        for seed in protocol.seeds
+        for fold, of_fold in enumerate(dealt, start=1)
+    ]
 
 
 def rows_of(job: Job) -> dict[str, npt.NDArray[np.int64]]:
@@ -162,7 +212,14 @@ def write_result(job: Job, course: Course, best: dict[str, torch.Tensor], mark: 
     notes = {"epoch": course.best_epoch, "diverged_at_epoch": diverged, "classes": job.classes}
     with written_beside(job.work / f"{job.name}.safetensors") as beside:
         save_file(best, beside, metadata={"notes": json.dumps(notes)})  # several keys would come in any order
-    record = {"mark": mark, "seconds": course.seconds, "diverged_at_epoch": diverged, "history": course.history}
+    record = {
+        "mark": mark,
+        "device": job.device,
+        "precision": job.precision,
+        "seconds": course.seconds,
+        "diverged_at_epoch": diverged,
+        "history": course.history,
+    }
     write_json(job.work / f"{job.name}.json", record)
 
 
@@ -170,6 +227,17 @@ def is_finished(job: Job) -> bool:
     """Say whether the job's result is there, made from the same data, params and code."""
     record = job.work / f"{job.name}.json"
     return record.exists() and json.loads(record.read_text(encoding="utf-8"))["mark"] == job.mark()
+
+
+def keep_finished(jobs: Sequence[Job], place: Path) -> None:
+    """Take over results that an earlier training left in `place`, of runs that are decided by the same."""
+    for job in jobs:
+        earlier = replace(job, work=place)
+        if not is_finished(job) and is_finished(earlier):
+            job.work.mkdir(parents=True, exist_ok=True)
+            for path, mine in zip(earlier.result_files, job.result_files, strict=True):
+                if path.exists():
+                    shutil.copy2(path, mine)
 
 
 def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
@@ -185,15 +253,21 @@ def history_columns(protocol: Protocol) -> list[str]:
     return [*HISTORY_COLUMNS, *(family.learner.columns if family else ())]
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """Read what a finished run tells: mark, device, precision, seconds, diverged_at_epoch, history (a row an epoch)."""
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
 def read_history(job: Job) -> list[dict[str, Any]]:
     """Read the finished job's learning curve: fold, seed and its history_columns, one row an epoch."""
     columns = history_columns(job.protocol)
-    history = json.loads((job.work / f"{job.name}.json").read_text(encoding="utf-8"))["history"]
+    history = read_record(job.work / f"{job.name}.json")["history"]
     rows = (dict(zip(columns, (int(row[0]), *row[1:]), strict=True)) for row in history)
     return [{"fold": job.fold, "seed": job.seed, **row} for row in rows]
 
 
 def read_outcome(job: Job) -> tuple[float, int | None]:
     """Read how many seconds the finished job trained, restarts included, and at which epoch it diverged, if it did."""
-    record = json.loads((job.work / f"{job.name}.json").read_text(encoding="utf-8"))
+    record = read_record(job.work / f"{job.name}.json")
     return record["seconds"], record["diverged_at_epoch"]

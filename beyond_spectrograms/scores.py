@@ -1,9 +1,14 @@
-"""Scores of trained classifiers on the test part: by window, by recording, by class, with and without silence."""
+"""What trained classifiers answer to the test part, and their scores: by window, by recording, by class.
+
+Training stores the answers, class probabilities of inputs whose labels it does not know; `evaluate` alone sets labels
+beside them.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +19,17 @@ import pandas as pd
 
 from beyond_spectrograms.classifiers import build_network, family_of
 from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.files import written_beside
+from beyond_spectrograms.recordings import ERROR
 from beyond_spectrograms.windows import release
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol
     from beyond_spectrograms.representations.base import Features
+    from beyond_spectrograms.runs import Job
 
 BATCH = 256  # windows a forward pass; does not change any result
+NOTES = ("fold", "seed", "epoch", "diverged_at_epoch", "weights_sha256")  # stored beside the arrays
 
 
 class ModelError(ProjectError):
@@ -32,13 +41,15 @@ class Predictions:
     """Class probabilities [windows, classes] of one fold and seed's test windows, which are `rows` of the table.
 
     `epoch` is the epoch whose weights were selected; `diverged_at_epoch` where training ended in a loss that is not
-    finite; `measures` [windows] are what the classifier's family tells of each window.
+    finite; `weights_sha256` is that of the file of weights; `measures` [windows] are what the classifier's family tells
+    of each window.
     """
 
     fold: int
     seed: int
     epoch: int
     diverged_at_epoch: int | None
+    weights_sha256: str
     rows: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float32]
     measures: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
@@ -89,18 +100,86 @@ def predict(
             probabilities.append(network(windows).softmax(1).cpu().numpy())
             measured.append(family.measure(network, windows) if family else {})
     measures = {name: torch.cat([batch[name] for batch in measured]).cpu().numpy() for name in measured[0]}
-    return Predictions(fold, seed, **notes, rows=rows, probabilities=np.concatenate(probabilities), measures=measures)
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    return Predictions(
+        fold, seed, **notes, weights_sha256=digest, rows=rows, probabilities=np.concatenate(probabilities),
+        measures=measures,
+    )  # fmt: skip
+
+
+def answer_test_part(jobs: Sequence[Job], features: Features) -> None:
+    """Store the answers of finished runs of one protocol to the inputs of the test part, beside their weights.
+
+    Answers that are there already, of the same weights to the same features, are kept.
+    """
+    for job in jobs:
+        path, rows = job.work / f"{job.name}.predictions.safetensors", np.flatnonzero(job.parts == "test")
+        if path.exists() and read_predictions(path, len(features)).weights_sha256 == job.weights_sha256():
+            continue
+        found = predict(
+            job.work / f"{job.name}.safetensors", job.protocol, features,
+            rows=rows, classes=list(job.classes), codebook_size=job.codebook_size,
+            fold=job.fold, seed=job.seed, device=job.device,
+        )  # fmt: skip
+        write_predictions(path, found)
+
+
+def variance_of(features: Features, rows: npt.NDArray[np.int64]) -> float:
+    """Mean squared difference of rows of features [windows, bands, frames] from each band's mean over them."""
+    total = squares = np.zeros(features.shape[1])
+    for first in range(0, len(rows), BATCH):
+        windows = np.asarray(features[rows[first : first + BATCH]], dtype=np.float64)
+        total, squares = total + windows.sum((0, 2)), squares + np.square(windows).sum((0, 2))
+        release(features)
+    values = len(rows) * features.shape[2]
+    return float((squares / values - (total / values) ** 2).mean())
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Store the answers of one run."""
+    from safetensors.numpy import save_file
+
+    notes = {key: getattr(predictions, key) for key in NOTES}
+    arrays: dict[str, npt.NDArray[Any]] = {"rows": predictions.rows, "probabilities": predictions.probabilities}
+    arrays |= {f"measure.{name}": np.ascontiguousarray(values) for name, values in predictions.measures.items()}
+    with written_beside(path) as beside:
+        save_file(arrays, beside, metadata={"notes": json.dumps(notes)})
+
+
+def read_predictions(path: Path, windows: int) -> Predictions:
+    """Read the answers of one run to some of so many `windows`.
+
+    Raises:
+        ModelError: the file is missing, damaged, or of another table of windows.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as stored:
+            notes = json.loads(stored.metadata()["notes"])
+            arrays = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  not a mapping
+        measures = {key.removeprefix("measure."): value for key, value in arrays.items() if key.startswith("measure.")}
+        found = Predictions(**notes, rows=arrays["rows"], probabilities=arrays["probabilities"], measures=measures)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: missing. Run its train stage again.") from None
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: not the answers of a classifier: {error}. Run its train stage again.") from None
+    if len(found.rows) and found.rows.max() >= windows:
+        raise ModelError(f"{path}: answers to window {found.rows.max()} of {windows}. Run its train stage again.")
+    return found
 
 
 def tabulate_predictions(runs: list[Predictions], table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """One row a tested window: fold, seed, clip, start_s, silent, label, predicted, probability, label_probability.
+    """One row a tested window.
+
+    fold, seed, clip, start_s, silent, group, label, predicted, probability, label_probability.
 
     Then what the classifier's family measures. A last block of columns, p_<class number>, keeps every probability for
     the scores of recordings.
     """
     frames = []
     for run in runs:
-        frame = table.iloc[run.rows][["clip", "start_s", "silent", "label"]].reset_index(drop=True)
+        frame = table.iloc[run.rows][["clip", "start_s", "silent", "group", "label"]].reset_index(drop=True)
         target = np.searchsorted(classes, frame["label"])
         best = run.probabilities.argmax(1)
         frame["predicted"] = np.asarray(classes)[best]
@@ -136,16 +215,21 @@ def accuracies(predictions: pd.DataFrame, classes: list[str]) -> dict[str, float
 def tabulate_recordings(predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """One row a tested recording, for each fold and seed: what intervals and paired tests are made of.
 
-    fold, seed, clip, label, windows, windows_right, predicted (the class of the mean of its windows' probabilities),
-    predicted_by_seeds (the same over all seeds' windows: one decision a recording, as McNemar's test needs).
+    fold, seed, clip, group, label, windows, windows_right, predicted (the class of the mean of its windows'
+    probabilities), predicted_by_seeds (the same over all seeds' windows: one decision a recording, as McNemar's test
+    needs), and where the classifier reconstructs reconstruction_error (the sum over its windows).
     """
     columns = [f"p_{index}" for index in range(len(classes))]
     counted = predictions.assign(right=predictions["predicted"] == predictions["label"])
     recordings = counted.groupby(["fold", "seed", "clip"], sort=True)
-    table = recordings.agg(label=("label", "first"), windows=("right", "size"), windows_right=("right", "sum"))
+    table = recordings.agg(
+        group=("group", "first"), label=("label", "first"), windows=("right", "size"), windows_right=("right", "sum")
+    )
     table["predicted"] = np.asarray(classes)[recordings[columns].mean().to_numpy().argmax(1)]
     by_seeds = predictions.groupby(["fold", "clip"], sort=True)[columns].mean()
     decided = pd.Series(np.asarray(classes)[by_seeds.to_numpy().argmax(1)], by_seeds.index)
+    if ERROR in predictions:
+        table[ERROR] = recordings[ERROR].sum()
     table = table.reset_index()
     table["predicted_by_seeds"] = decided.loc[list(zip(table["fold"], table["clip"], strict=True))].to_numpy()
     return table
@@ -171,7 +255,7 @@ def summarise(predictions: pd.DataFrame, measures: Iterable[str]) -> dict[str, f
 
 
 def score(runs: list[Predictions], predictions: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
-    """Pool the tested windows of all folds and seeds into the figures of metrics/scores.
+    """Pool the tested windows of all folds and seeds into a cell's scores, but for intervals (results.Scores).
 
     A recording counts once for each fold and seed that tested it. `class_accuracy` is the mean over classes of the
     fraction of a class' windows that were right. What a family measures is summarised run by run, and the mean over
@@ -183,7 +267,7 @@ def score(runs: list[Predictions], predictions: pd.DataFrame, classes: list[str]
     by_fold, summaries = [], []
     for run in runs:
         mine = predictions[(predictions["fold"] == run.fold) & (predictions["seed"] == run.seed)]
-        told = {key: getattr(run, key) for key in ("fold", "seed", "epoch", "diverged_at_epoch")}
+        told = {key: getattr(run, key) for key in NOTES}
         summaries.append(summarise(mine, run.measures))
         by_fold.append({**told, **accuracies(mine, classes), **summaries[-1]})
     counts = confusion_matrix(predictions["label"], predictions["predicted"], labels=classes)

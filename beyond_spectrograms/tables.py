@@ -157,25 +157,27 @@ def _paper_validation(published: paper.Published | None, name: str, protocol: st
     return " or ".join(f"{accuracy:.2f} (epoch {epoch})" for accuracy, epoch in pairs)
 
 
-def best_of(results: Results, protocol: str) -> Scores | None:
-    """Find the cell with the highest validation accuracy under a protocol, None where none was run."""
-    cells = [cell for name in results.rows if (cell := results.cell(name, protocol)).scores]
-    return max(cells, key=lambda cell: cell.validation_accuracy() or 0.0).scores if cells else None
+def best_of(results: Results, protocol: str) -> tuple[str, Scores] | None:
+    """Find the representation with the highest validation accuracy under a protocol, None where none was run."""
+    cells = {name: cell for name in results.rows if (cell := results.cell(name, protocol)).scores}
+    name = max(cells, key=lambda name: cells[name].validation_accuracy() or 0.0, default=None)
+    scores = cells[name].scores if name else None
+    return (name, scores) if name and scores else None
 
 
 def table_2(results: Results) -> Table:
     """Tabulate what others report on the same data set, beside our best under each protocol."""
     rows: list[Row] = []
     for protocol in results.protocols:
-        best = best_of(results, protocol)
+        name, best = best_of(results, protocol) or ("", None)
         rows.append(
             {
                 "source": f"this project, {protocol}",
-                "system": f"{best.representation}, {results.params.protocols[protocol].classifier}" if best else None,
+                "system": f"{name}, {results.params.protocols[protocol].classifier}" if best else None,
                 "window_accuracy_percent": percent(best.window_accuracy) if best else None,
                 "recording_accuracy_percent": percent(best.recording_accuracy) if best else None,
                 "reported_percent": None,
-                "note": note_of(results, best.representation, True, best) if best else NOT_RUN,
+                "note": note_of(results, name, True, best) if best else NOT_RUN,
             }
         )
     published = paper.PUBLISHED.get(results.dataset)

@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ class State:
 
 
 def train_all(jobs: list[Job]) -> None:
-    """Train every job not finished yet; results lie in job.work/<job.name>.safetensors and .json.
+    """Train every job not finished yet, of one protocol or of several; results are its first two `result_files`.
 
     Raises:
         TrainingError: a checkpoint cannot be used, or a result is not this run's.
@@ -61,11 +62,15 @@ def train_all(jobs: list[Job]) -> None:
     finished = total - sum(job.epochs for job in todo)
     context = get_context("spawn")
     epochs_done: Synchronized[int] = context.Value("i", finished)
-    on_gpu = jobs[0].device == "cuda"
-    if on_gpu and todo and family_of(jobs[0].protocol.classifier) is None:
+    if jobs[0].device == "cuda":
         with counting("train, epochs", total, lambda: epochs_done.value):
-            train_together(todo, epochs_done)
-    elif on_gpu or len(todo) < 2:  # a pool of processes takes seconds to start
+            for protocol, of_protocol in groupby(todo, lambda job: job.protocol):
+                if family_of(protocol.classifier) is None:
+                    train_together(list(of_protocol), epochs_done)
+                else:
+                    for job in of_protocol:
+                        train(job, epochs_done)
+    elif len(todo) < 2:  # a pool of processes takes seconds to start
         with counting("train, epochs", total, lambda: epochs_done.value):
             for job in todo:
                 train(job, epochs_done)

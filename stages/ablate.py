@@ -1,17 +1,13 @@
-"""Scores of the prototypes' cells of a representation -> metrics/prototypes/<dataset>/<representation>.csv and .md.
+"""Result files of a data set -> tables of prototypes beside what they are compared with, metrics/<dataset>/tables.
 
-Beside them <representation>-differences.csv: what the leaky split, each transformation and the cross-entropy change.
-Of the test part it reads what `evaluate` wrote and, for the share of it that errors leave unexplained, the features'
-variance.
+For each representation <name>.csv and .md, and <name>-differences.csv: what the leaky split, each transformation and
+the cross-entropy change.
 """
 
-import argparse
-import json
-from collections.abc import Mapping
-from pathlib import Path
+from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+import tempfile
+from pathlib import Path
 
 from beyond_spectrograms.ablation import (
     Cell,
@@ -21,28 +17,56 @@ from beyond_spectrograms.ablation import (
     sum_errors,
     tabulate_cells,
     tabulate_differences,
-    variance_of,
 )
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import write_text
-from beyond_spectrograms.params import Protocol, load_params
-from beyond_spectrograms.recordings import read_recordings
+from beyond_spectrograms.files import replace_folder, write_text
+from beyond_spectrograms.results import Results
+from beyond_spectrograms.study import Study
 from beyond_spectrograms.tabular import to_csv, to_markdown
-from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
+from stages.arguments import parse
+from stages.report import results_of
 
 
 def main() -> None:
-    params = load_params()
-    wanted = params.prototypes
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", choices=wanted.datasets)
-    parser.add_argument("representation", choices=[*wanted.representations, *wanted.latents])
-    arguments = parser.parse_args()
-    dataset, representation = arguments.dataset, arguments.representation
-    latent = representation in wanted.latents
-    names = wanted.latent_protocols if latent else [*wanted.protocols, *wanted.baselines]
-    protocols = {name: params.protocols[name] for name in names}
-    cells = read_cells(dataset, representation, protocols)
+    study, (dataset,) = parse(__doc__, "dataset")
+    write_tables(study, dataset)
+
+
+def write_tables(study: Study, dataset: str) -> None:
+    """Write the tables of every representation that was run, anew."""
+    results, place = results_of(study, dataset), study.metrics(dataset) / "tables"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent) as beside:
+        finished = Path(beside) / "tables"
+        finished.mkdir()
+        for name in study.params.grid.representations:
+            if cells := cells_of(results, name):
+                write(results, name, cells, finished)
+        replace_folder(finished, place)
+
+
+def cells_of(results: Results, representation: str) -> dict[str, Cell]:
+    """Gather what is tabulated of each protocol that a representation was run under, in the order of the grid."""
+    params, cells = results.params, {}
+    for protocol in params.grid.protocols_of(representation):
+        known = results.cell(representation, protocol)
+        if known.scores is None or known.recordings is None:
+            continue
+        recipe = params.protocols[protocol]
+        unit = recipe.prototypes.scale**2 if recipe.prototypes else 1.0
+        cells[protocol] = Cell(
+            runs=[run.model_dump() for run in known.scores.by_fold],
+            right=count_recordings(known.recordings),
+            errors=sum_errors(known.recordings, unit),
+            variance=results.features[representation].variance.get(recipe.split, 0.0),
+        )
+    return cells
+
+
+def write(results: Results, representation: str, cells: dict[str, Cell], folder: Path) -> None:
+    """Write one representation's tables."""
+    dataset, params = results.dataset, results.params
+    protocols = {name: params.protocols[name] for name in cells}
     every = tabulate_cells(dataset, representation, cells, params.statistics)
     differences = [
         tabulate_differences(f"{dataset}, {representation}: {what}", cells, pairs, params.statistics)
@@ -52,38 +76,10 @@ def main() -> None:
         )
         if pairs
     ]
-    place, rows = f"metrics/prototypes/{dataset}/{representation}", [row for table in differences for row in table.rows]
-    write_text(Path(f"{place}.csv"), to_csv(every.rows, list(every.rows[0])))
-    write_text(Path(f"{place}-differences.csv"), to_csv(rows, list(rows[0]) if rows else ["change"]))
-    written = "\n".join(to_markdown(table) for table in (every, *differences))
-    write_text(Path(f"{place}.md"), written)
-    print(written)
-
-
-def read_cells(dataset: str, representation: str, protocols: Mapping[str, Protocol]) -> dict[str, Cell]:
-    """Read what `evaluate` wrote of each protocol."""
-    splits = Path("data/splits", dataset)
-    table, parts = read_windows(splits), read_parts(splits)
-    sources = dict(zip(table["clip"], table["group"], strict=True))
-    features = open_features(Path("data/features", dataset, representation), len(table))
-    tested = {
-        split: np.flatnonzero((parts[columns_of(split, parts)] == "test").any(axis=1))
-        for split in {protocol.split for protocol in protocols.values()}
-    }
-    variances = {split: variance_of(features, rows) for split, rows in tested.items()}
-    cells = {}
-    for name, protocol in protocols.items():
-        place = f"{dataset}/{representation}-{name}"
-        recordings = read_recordings(Path(f"plots/recordings/{place}.csv"), sources)
-        predictions = pd.read_csv(f"plots/predictions/{place}.csv", dtype={"clip": str}, keep_default_na=False)
-        unit = protocol.prototypes.scale**2 if protocol.prototypes else 1.0
-        cells[name] = Cell(
-            runs=json.loads(Path(f"metrics/scores/{place}.json").read_text(encoding="utf-8"))["by_fold"],
-            right=count_recordings(recordings),
-            errors=sum_errors(recordings, predictions, unit),
-            variance=variances[protocol.split],
-        )
-    return cells
+    rows = [row for table in differences for row in table.rows]
+    write_text(folder / f"{representation}.csv", to_csv(every.rows, list(every.rows[0])))
+    write_text(folder / f"{representation}-differences.csv", to_csv(rows, list(rows[0]) if rows else ["change"]))
+    write_text(folder / f"{representation}.md", "\n".join(to_markdown(table) for table in (every, *differences)))
 
 
 if __name__ == "__main__":

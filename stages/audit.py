@@ -1,8 +1,6 @@
-"""data/clips and data/splits -> metrics/audit/<dataset>: what leaks from part to part; fails where none may."""
+"""data/clips and data/splits -> metrics/<dataset>/audit.json, .md: what leaks between parts; fails where none may."""
 
-import argparse
 import json
-from pathlib import Path
 
 import pandas as pd
 
@@ -21,20 +19,18 @@ from beyond_spectrograms.leakage.audit import (
 from beyond_spectrograms.leakage.cues import measure_cues, score_cues
 from beyond_spectrograms.leakage.fingerprints import evidence
 from beyond_spectrograms.leakage.tables import print_audit
-from beyond_spectrograms.params import load_params
+from beyond_spectrograms.study import CLIPS, SPLITS
 from beyond_spectrograms.windows import columns_of, read_parts, read_windows
+from stages.arguments import parse
 
 
 def main() -> None:
-    params = load_params()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", choices=params.datasets)
-    dataset = parser.parse_args().dataset
-    folder, splits = Path("data/clips", dataset), Path("data/splits", dataset)
+    study, (dataset,) = parse(__doc__, "dataset")
+    params, metrics, folder, splits = study.params, study.metrics(dataset), CLIPS / dataset, SPLITS / dataset
     table, parts = read_windows(splits), read_parts(splits)
     clips = pd.read_csv(folder / "clips.csv", dtype={"clip": str, "label": str}, keep_default_na=False)
     clips = clips.merge(table[["clip", "group"]].drop_duplicates(), on="clip")
-    known_pairs = params.audit.known_pairs.get(dataset, [])
+    known_pairs = params.datasets[dataset].known_pairs
     check_known_pairs(dataset, clips["clip"], known_pairs)
 
     sounds = listen(folder, clips["clip"])
@@ -54,7 +50,7 @@ def main() -> None:
         for name, columns in source_splits.items()
     }
 
-    moved = json.loads(Path("metrics/splits", f"{dataset}.json").read_text(encoding="utf-8"))
+    moved = json.loads((metrics / "splits.json").read_text(encoding="utf-8"))
     audit = {
         "dataset": dataset,
         "clips": len(clips),
@@ -66,8 +62,8 @@ def main() -> None:
         "known_errors": {"moved": moved["groups_moved_to_one_fold"], "repetitions": repetitions},
         "pairs": [describe_pair(pair) for pair in pairs],
     }
-    write_json(Path("metrics/audit", f"{dataset}.json"), audit)
-    write_text(Path("metrics/audit", f"{dataset}.md"), print_audit(audit))
+    write_json(metrics / "audit.json", audit)
+    write_text(metrics / "audit.md", print_audit(audit))
     check_no_leak(dataset, described, pairs)
     acknowledged = sum(pair.known for pair in pairs)
     print(f"{dataset}: {len(pairs)} pairs of clips are the same sound, {acknowledged} of them acknowledged")

@@ -45,7 +45,7 @@ from beyond_spectrograms.representations.engines.base import EngineError
 from beyond_spectrograms.tabular import to_markdown
 
 SEED = 0
-RESULTS, TABLE, FIGURES = Path("metrics/bench.json"), Path("metrics/bench.md"), Path("plots/figures/bench")
+RESULTS, TABLE, FIGURES = Path("metrics/bench.json"), Path("metrics/bench.md"), Path("plots/bench")
 QUIET_LOAD = 0.5  # processes waiting for a core over the last minute
 
 

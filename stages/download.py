@@ -1,6 +1,5 @@
 """Archive, folder or synthesis -> data/raw/<dataset>: audio/<label>/<file>, lists/<part>.txt, source.json."""
 
-import argparse
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,25 +8,22 @@ from beyond_spectrograms.archives import check_list, check_sounds, copy_sounds, 
 from beyond_spectrograms.downloads import fetch
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import replace_folder, write_json
-from beyond_spectrograms.params import Source, SplitLists, load_params
-
-DOWNLOADS = Path("data/downloads")
+from beyond_spectrograms.params import Source, SplitLists
+from beyond_spectrograms.study import DOWNLOADS, PARTIAL, RAW
+from stages.arguments import parse
 
 
 def main() -> None:
-    datasets = load_params().datasets
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", choices=datasets)
-    dataset = parser.parse_args().dataset
-    source = datasets[dataset].source
-    work = Path("data/partial/raw", dataset)
+    study, (dataset,) = parse(__doc__, "dataset")
+    source = study.params.datasets[dataset].source
+    work = PARTIAL / "raw" / dataset
     shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
     record = take_sounds(dataset, source, work / "audio")
     record |= check_sounds(dataset, work / "audio", source)
     if source.lists is not None:
         take_lists(dataset, source.lists, work / "lists")
     write_json(work / "source.json", record)
-    replace_folder(work, Path("data/raw", dataset))
+    replace_folder(work, RAW / dataset)
     print(f"{dataset}: {record['files']} files in {len(record['classes'])} classes")
     if left_out := record.get("left_out"):
         print("left out:", ", ".join(f"{count} {kind}" for kind, count in left_out.items()))

@@ -14,19 +14,19 @@ from beyond_spectrograms.foretelling.cells import list_cells
 from beyond_spectrograms.foretelling.counts import count_dataset
 from beyond_spectrograms.foretelling.forecasts import MARGIN, Rate
 from beyond_spectrograms.foretelling.grid import estimate_table, foretell_grid
-from beyond_spectrograms.lock import finished_stages
-from beyond_spectrograms.params import load_params
+from beyond_spectrograms.study import PAPER, list_studies, load_study
 from beyond_spectrograms.tabular import to_csv, to_markdown
 
 EVERY_CELL = Path("data/estimate.csv")
 
 
 def main() -> None:
-    params = load_params()
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", default=PAPER, choices=list_studies(), help="default: %(default)s, the root's own")
     parser.add_argument("--cells", action="store_true", help="a row a cell, not a row a stage and data set")
-    each = parser.parse_args().cells
-    cells = list_cells(params)
+    arguments = parser.parse_args()
+    study, each = load_study(arguments.study), arguments.cells
+    params, cells = study.params, list(list_cells(study))
     print(
         f"Calibrating representations on {CLIPS_PER_CLASS} synthesised clips of {CLIP_S:g} s a class, and their "
         f"classifiers on {WINDOWS} made windows each: about three minutes on idle cores",
@@ -47,19 +47,19 @@ def main() -> None:
     starts = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in measured.start_s.items())
     print(f"  to start: {starts}. Took {time.perf_counter() - began:.0f} s.\n")
 
-    foretold = list(foretell_grid(params, cells, counts, measured, finished_stages()))
+    foretold = list(foretell_grid(params, cells, counts, measured))
     table = estimate_table(foretold, counts, each)
     print(to_markdown(table))
     every = estimate_table(foretold, counts, each=True).rows
     write_text(EVERY_CELL, to_csv(every, list(every[0])))
     print(
-        f"Windows of train and evaluate are those of all runs, of train times the epochs; runs may stop earlier.\n"
+        f"Windows of train are those of all runs, times the epochs; runs may stop earlier.\n"
         f"Times: as busy as the machine is now, {MARGIN:.0%} either way (once more for runs side by side); a "
         "calibration of seconds cannot see more. K-means takes some times as long as told: more windows need "
         "more rounds.\n"
-        "Done: run with the params and code that stand now, outputs in place (by dvc.lock; `make stale` looks closer). "
-        "Done cells count in no other column.\n"
-        "Not in it: downloads, DVC's own time, audit, measure, ablate, listen, report, judge, page. "
+        "Done: its output is here; of weights, of the params and versions that stand now. Done cells count in no other "
+        "column.\n"
+        "Not in it: downloads, DVC's own time, audit, evaluate, measure, illustrate, listen, report, page. "
         f"Every cell: {EVERY_CELL}"
     )
 

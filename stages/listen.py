@@ -1,9 +1,8 @@
-"""Weights of a cell of prototypes -> their figure, sounds, a page to hear all on, and how near they come to clips."""
+"""Weights of cells of prototypes -> their figures, sounds, a page each to hear all on, and how near clips they come."""
 
-import argparse
-import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,56 +10,64 @@ import torch
 from beyond_spectrograms import figures
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import replace_folder, write_json, write_text
-from beyond_spectrograms.page.excerpts import PERMITTED
-from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params import decoder_of
 from beyond_spectrograms.prototypes.decoders import create_player
 from beyond_spectrograms.prototypes.likeness import MEASURED, Ear, measure_likeness
 from beyond_spectrograms.prototypes.listening import averages, choose_windows, read_layer, render_window
 from beyond_spectrograms.prototypes.page import render_page
 from beyond_spectrograms.prototypes.pictures import figure_prototypes
 from beyond_spectrograms.prototypes.playing import play_all, write_prototypes
+from beyond_spectrograms.results import cell_name
+from beyond_spectrograms.study import CLIPS, DOWNLOADS, PARTIAL, SPLITS, Study
+from beyond_spectrograms.weights import fetch_weights
 from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
+from stages.arguments import parse
 
 FOLD = 1  # whose first seed is heard: one run says what prototypes are, all of them say how good
-CLIPS = 2  # to pick from, of each class
+OF_A_CLASS = 2  # clips to pick from
 EAR = "log_mel_16khz"  # the representation in which what is heard is compared with the clips
 
 
-def _decoder(representation: str) -> Path:
-    folder = Path("data/decoders", representation)
-    return folder / str(json.loads((folder / "record.json").read_text(encoding="utf-8"))["file"])
-
-
 def main() -> None:
-    params = load_params()
-    cells = params.prototypes
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", choices=cells.datasets)
-    parser.add_argument("representation", choices=[*cells.representations, *cells.latents])
-    parser.add_argument("protocol", choices=[*cells.heard, *cells.heard_latents])
-    arguments = parser.parse_args()
-    dataset, representation, name = arguments.dataset, arguments.representation, arguments.protocol
-    protocol, cell = params.protocols[name], f"{representation}-{name}"
+    study, (dataset, representation) = parse(__doc__, "dataset", "representation")
+    grid = study.params.grid
+    heard = [name for name in grid.protocols_of(representation) if name in grid.heard]
+    work = study.work("listen", dataset, representation)
+    shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+    near = {name: listen(study, dataset, representation, name, work) for name in heard}
+    replace_folder(work / "played", Path("data/heard", study.name, dataset, representation))
+    replace_folder(work / "figures", study.plots(dataset) / representation)
+    write_json(study.metrics(dataset) / "heard" / f"{representation}.json", near)
+    shutil.rmtree(work)
+
+
+def listen(study: Study, dataset: str, representation: str, name: str, work: Path) -> dict[str, Any]:
+    """Play the prototypes of one cell into work/played/<name>, draw them into work/figures; say how near they come."""
+    params = study.params
+    protocol, cell, record = (
+        params.protocols[name],
+        cell_name(representation, name),
+        params.representations[representation],
+    )
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
     seed, length_s = protocol.seeds[0], params.windows.length_s
-    decoder = _decoder(representation) if representation in cells.latents else None
-    player = create_player(representation, params.representations[representation], decoder, seed)
-    table, parts = read_windows(Path("data/splits", dataset)), read_parts(Path("data/splits", dataset))
-    features = open_features(Path("data/features", dataset, representation), len(table))
+    player = create_player(representation, record, fetch_decoder(study, representation), seed)
+    table, parts = read_windows(SPLITS / dataset), read_parts(SPLITS / dataset)
+    features = open_features(study.features(dataset, representation), len(table))
     column = columns_of(protocol.split, parts)[FOLD - 1]
     rows = np.flatnonzero(parts[column] == "validation")
     classes = sorted(table["label"].unique().tolist())
     targets = torch.from_numpy(np.searchsorted(classes, table["label"].to_numpy(dtype=str)[rows]))
 
     run = f"fold {FOLD}, seed {seed}"
-    model = Path("data/models", dataset, cell, f"fold_{FOLD}-seed_{seed}.safetensors")
+    model = study.models(dataset, representation) / name / f"fold_{FOLD}-seed_{seed}.safetensors"
     layer = read_layer(model, protocol, (features.shape[1], features.shape[2]), classes)
     prototypes = averages(layer, features, rows, targets)
     labels = [classes[number] for number in layer.class_of.tolist()]
     numbered = len(set(labels)) < len(labels)
     names = [f"{number}: {label}" if numbered else label for number, label in enumerate(labels, 1)]
-    licence = PERMITTED.get(dataset)
-    chosen = choose_windows(table, rows, CLIPS, seed) if licence else []
+    licence = params.datasets[dataset].notice
+    chosen = choose_windows(table, rows, OF_A_CLASS, seed) if licence else []
     measured = choose_windows(table, rows, max(1, MEASURED // len(classes)), seed)
     windows, compared = (
         [render_window(layer, features, table, row, classes, seconds=length_s) for row in rows_of]
@@ -68,21 +75,17 @@ def main() -> None:
     )
 
     print(f"{dataset}, {cell}, {run}")
-    clips = Path("data/clips", dataset)
+    clips = CLIPS / dataset
     sounds = play_all(player, prototypes, windows, clips, length_s)
     ear = params.representations[EAR]
     assert ear.kind == "mel"
     likeness = measure_likeness(Ear(EAR, ear), player, compared, sounds=sounds, clips=clips, length_s=length_s)
 
-    place = Path("plots/prototypes", dataset, cell)
-    work = place.with_name(f"{cell}.partial")
-    shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-    (work / "figure").mkdir(parents=True)
+    played, drawn = work / "played" / name, work / "figures"
+    drawn.mkdir(parents=True, exist_ok=True)
     title = f"{dataset}, {name} on {representation} ({run})"
-    figures.save(
-        figure_prototypes(prototypes, names, player.frequencies, length_s, title), work / "figure", "prototypes"
-    )
-    write_prototypes(sounds, labels, work / "sounds")
+    figures.save(figure_prototypes(prototypes, names, player.frequencies, length_s, title), drawn, name)
+    write_prototypes(sounds, labels, played / "sounds")
     page = render_page(
         f"Prototypes of {dataset}",
         facts=[("data set", dataset), ("cell", cell), ("run", run), ("protocol's split", protocol.split)],
@@ -94,17 +97,20 @@ def main() -> None:
         seconds=length_s,
         licence=licence,
     )
-    write_text(work / "page/index.html", page)
-    for kind in ("figure", "page", "sounds"):
-        replace_folder(work / kind, place / kind)
-    shutil.rmtree(work)
-    of_run = {"dataset": dataset, "cell": cell, "fold": FOLD, "seed": seed}
-    write_json(Path("metrics/heard", dataset, f"{cell}.json"), of_run | likeness.summary())
-    print(
-        f"{place}: {len(prototypes)} prototypes, {len(windows)} clips, a page of {len(page.encode()) / 1e6:.1f} MB",
-        likeness.told(),
-        sep="\n",
-    )
+    write_text(played / "page/index.html", page)
+    told = f"{cell}: {len(prototypes)} prototypes, {len(windows)} clips, a page of {len(page.encode()) / 1e6:.1f} MB"
+    print(told, likeness.told(), sep="\n")
+    return {"fold": FOLD, "seed": seed, **likeness.summary()}
+
+
+def fetch_decoder(study: Study, representation: str) -> Path | None:
+    """Fetch what makes a codec's latents audible; None for spectra, which need no weights."""
+    params = study.params
+    decoder = decoder_of(params.representations[representation])
+    if decoder is None:
+        return None
+    place, work = Path("data/decoders", representation), PARTIAL / "decoders" / representation
+    return fetch_weights(f"{representation}'s decoder", [params.weights[decoder]], place, DOWNLOADS, work)[0]
 
 
 if __name__ == "__main__":

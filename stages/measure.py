@@ -1,18 +1,23 @@
-"""Raw files, features and weights -> what classifying one representation costs, metrics/costs/<dataset>. CPU only."""
+"""Raw files, features and weights -> what classifying costs by each representation, metrics/<dataset>/costs.json.
 
-import argparse
+On the CPU alone. A representation measured before is kept while all that decides its costs is the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
 import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.costs import TIMES, cached_bytes_per_second, coded_bytes_per_second
+from beyond_spectrograms.costs import TIMES, cached_bytes_per_second, coded_bytes_per_second, read_costs
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import write_json
 from beyond_spectrograms.measuring import (
     Bench,
-    CostsError,
+    Sounds,
     Subject,
     choose_sounds,
     one_thread,
@@ -20,38 +25,82 @@ from beyond_spectrograms.measuring import (
     time_rounds,
 )
 from beyond_spectrograms.memory import memory_can_be_measured
-from beyond_spectrograms.params import Codec, Params, load_params
+from beyond_spectrograms.params import Codec, weights_of
 from beyond_spectrograms.processor import processor_name
 from beyond_spectrograms.progress import track
+from beyond_spectrograms.study import DOWNLOADS, PAPER, PARTIAL, RAW, SPLITS, Study
+from beyond_spectrograms.weights import fetch_weights
 from beyond_spectrograms.windows import read_windows
+from stages.arguments import parse
 
 START_S = 5.0  # seconds a process of its own takes to start, about
 
 
 def main() -> None:
-    params = load_params()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", choices=params.datasets)
-    parser.add_argument("representation", choices=params.representations)
-    arguments = parser.parse_args()
-    dataset, name = arguments.dataset, arguments.representation
-    settings, length_s = params.costs, params.windows.length_s
-    # Baselines go through the same rounds, so that a ratio to one is made of times measured side by side.
-    subjects = find_subjects(params, dataset, dict.fromkeys([name, *params.claims.baselines]))
+    study, (dataset,) = parse(__doc__, "dataset")
+    params = study.params
+    names = [name for name in params.grid.representations if _features(study, dataset, name).exists()]
+    baselines = [name for name in params.claims.baselines if _features(study, dataset, name).exists()]
+    marks = {name: mark(study, dataset, [name, *baselines]) for name in names}
+    place = study.metrics(dataset) / "costs.json"
+    known = read_costs(place)
+    kept = {name: known[name].model_dump() for name in known if known[name].mark == marks.get(name)}
     sounds = choose_sounds(
-        read_windows(Path("data/splits", dataset)),
-        Path("data/raw", dataset, "audio"),
-        count=settings.clips,
-        seed=settings.seed,
-        length_s=length_s,
+        read_windows(SPLITS / dataset),
+        RAW / dataset / "audio",
+        count=params.costs.clips,
+        seed=params.costs.seed,
+        length_s=params.windows.length_s,
         plausible=params.datasets[dataset].source.seconds,
     )
+    if not memory_can_be_measured():
+        print("memory is not measured: that takes Linux with the GNU C library")
+    costs = {}
+    for name in params.grid.representations:
+        if name in kept:
+            costs[name] = kept[name]
+        elif name in names:
+            costs[name] = {"mark": marks[name]} | measure(study, dataset, name, baselines, sounds)
+            write_json(place, {"representations": kept | costs})  # a killed run goes on from here
+        elif name in known:
+            costs[name] = known[name].model_dump()
+            print(f"{dataset}, {name}: its features are not here; what was measured of it before is kept")
+    write_json(place, {"representations": costs})
+    print(
+        f"{dataset}: measured {len(costs.keys() - kept.keys())} representations, kept {len(kept.keys() & costs.keys())}"
+    )
+
+
+def _features(study: Study, dataset: str, name: str) -> Path:
+    """Find the features of a representation; those that stand beside the study's are of the paper's experiment."""
+    folder = Path("data/features", PAPER, dataset, name) if name in study.params.grid.beside else None
+    return (folder or study.features(dataset, name)) / "features.npy"
+
+
+def mark(study: Study, dataset: str, names: Iterable[str]) -> str:
+    """Digest all that decides the costs of the first of `names`, timed beside the others."""
+    params = study.params
+    nouns = ("costs", "data", "representations", "classifiers", "training", "numpy", "torch")
+    decides = {
+        "source": params.datasets[dataset].source.model_dump(),
+        "windows": params.windows.model_dump(),
+        "costs": params.costs.model_dump(),
+        "precision": params.training_precision,
+        "representations": {name: params.representations[name].model_dump() for name in names},
+        "versions": {noun: params.versions[noun] for noun in nouns},
+    }
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def measure(study: Study, dataset: str, name: str, baselines: Iterable[str], sounds: Sounds) -> dict[str, Any]:
+    """Measure one representation; baselines go through the same rounds, so that ratios are of times side by side."""
+    settings, length_s = study.params.costs, study.params.windows.length_s
+    subjects = find_subjects(study, dataset, dict.fromkeys([name, *baselines]))
     print(
         f"{dataset}, {' beside '.join(one.name for one in subjects)}: {len(sounds.clips)} clips, "
         f"{sounds.seconds:.1f} s of sound, {settings.rounds} rounds after an untimed one, on one thread of the CPU "
         "(no other device is measured)"
     )
-
     benches = {one.name: Bench(one, sounds) for one in subjects}
     with one_thread():
         began = time.perf_counter()
@@ -80,9 +129,7 @@ def main() -> None:
         for way in ("cached", "file"):
             peak, total = peak_memory(way, subjects[0], sounds)
             representations[name] |= {f"{way}_peak_bytes": peak, f"{way}_total_bytes": total}
-    else:
-        print("memory is not measured: that takes Linux with the GNU C library")
-    costs = {
+    return {
         "dataset": dataset,
         "representation": name,
         "clips": len(sounds.clips),
@@ -92,26 +139,19 @@ def main() -> None:
         "processor": processor_name(),
         "representations": representations,
     }
-    write_json(Path("metrics/costs", dataset, f"{name}.json"), costs)
 
 
-def find_subjects(params: Params, dataset: str, names: Iterable[str]) -> list[Subject]:
-    """Find the features and weights of each representation.
-
-    Raises:
-        CostsError: one of them has none.
-    """
+def find_subjects(study: Study, dataset: str, names: Iterable[str]) -> list[Subject]:
+    """Find the features and weights of each representation."""
     from beyond_spectrograms.epochs import choose_precision
 
-    subjects, precision = [], choose_precision(params.training_precision, "cpu")
+    params, subjects = study.params, []
+    precision = choose_precision(params.training_precision, "cpu")
     for name in names:
-        features, weights = Path("data/features", dataset, name), Path("data/weights", name)
-        for needed, stage in ((features / "features.npy", "featurize"), (weights / "record.json", "download_weights")):
-            if not needed.exists():
-                raise CostsError(f"{needed}: missing, so {name} cannot be measured. Run its {stage} stage first.")
-        files = json.loads((weights / "record.json").read_text(encoding="utf-8"))["files"]
-        paths = tuple(weights / file["file"] for file in files)
-        subjects.append(Subject(name, params.representations[name], paths, features, precision))
+        record = params.representations[name]
+        wanted = [params.weights[weights] for weights in weights_of(record)]
+        weights = fetch_weights(name, wanted, Path("data/weights", name), DOWNLOADS, PARTIAL / "weights" / name)
+        subjects.append(Subject(name, record, tuple(weights), _features(study, dataset, name).parent, precision))
     return subjects
 
 

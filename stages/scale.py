@@ -28,7 +28,7 @@ from beyond_spectrograms.tabular import to_markdown
 
 SIZES = (10_000, 100_000, 1_000_000)
 BYTES_PER_WINDOW = 4 * SHAPE[0] * SHAPE[1] + 1100  # features; clips, tables and what stages write besides
-RESULTS, TABLE, FIGURES = Path("metrics/scale.json"), Path("metrics/scale.md"), Path("plots/figures/bench")
+RESULTS, TABLE, FIGURES = Path("metrics/scale.json"), Path("metrics/scale.md"), Path("plots/bench")
 
 
 def main() -> None:

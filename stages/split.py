@@ -1,13 +1,9 @@
 """data/clips/<dataset> -> the table of windows and the part each is in, in data/splits/<dataset>."""
 
-import argparse
-from pathlib import Path
-
 import pandas as pd
 
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import write_json, written_beside
-from beyond_spectrograms.params import load_params
 from beyond_spectrograms.splits import (
     assign_groups,
     assign_parts,
@@ -17,17 +13,16 @@ from beyond_spectrograms.splits import (
     read_lists,
     tabulate_windows,
 )
+from beyond_spectrograms.study import CLIPS, RAW, SPLITS
+from stages.arguments import parse
 
 
 def main() -> None:
-    params = load_params()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", choices=params.datasets)
-    dataset = parser.parse_args().dataset
-    folder = Path("data/clips", dataset)
+    study, (dataset,) = parse(__doc__, "dataset")
+    params, folder = study.params, CLIPS / dataset
     clips = pd.read_csv(folder / "clips.csv", dtype={"clip": str, "label": str}, keep_default_na=False)
 
-    lists = read_lists(Path("data/raw", dataset, "lists"))
+    lists = read_lists(RAW / dataset / "lists")
     source = params.datasets[dataset].source
     if lists is not None:
         check_lists(dataset, clips, lists, source.known_bad)
@@ -37,12 +32,12 @@ def main() -> None:
     check_sources_apart(dataset, table, parts, params.splits)
 
     for name, frame in (("windows", table), ("parts", parts)):
-        with written_beside(Path("data/splits", dataset, f"{name}.csv")) as beside:
+        with written_beside(SPLITS / dataset / f"{name}.csv") as beside:
             frame.to_csv(beside, index=False, lineterminator="\n")
     metrics = describe_splits(dataset, table, parts, params.splits, straddling)
     metrics["clips_without_a_window"] = len(clips) - metrics["recordings"]
     metrics["clips_that_copy_another"] = int(clips["sha256"].duplicated().sum())
-    write_json(Path("metrics/splits", f"{dataset}.json"), metrics)
+    write_json(study.metrics(dataset) / "splits.json", metrics)
     if too_short := metrics["clips_without_a_window"]:
         print(f"{too_short} clips are shorter than a window and are left out; windows.tail: reflect would keep them")
     print(f"{dataset}: {metrics['windows']} windows, {metrics['silent_windows']} silent; splits {', '.join(parts)}")

@@ -1,119 +1,100 @@
-"""Features and parts -> weights and learning curve of one protocol, for every fold and seed."""
+"""Features and parts -> weights, learning curves and answers to the test part's inputs, of every protocol of the grid.
 
-import argparse
+A run is a fold and seed of a protocol. Runs that an earlier training finished are kept where all that decides them is
+the same: an edited protocol trains its own alone. Labels of the test part are not read.
+"""
+
+from __future__ import annotations
+
+import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from joblib import cpu_count
 
-from beyond_spectrograms.classifiers import build_network, choose_device
-from beyond_spectrograms.epochs import Network, choose_precision
+from beyond_spectrograms.classifiers import choose_device
+from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import replace_folder, write_json
-from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
-from beyond_spectrograms.foretelling.pilot_training import foretell_training, pilot_training
-from beyond_spectrograms.memory import memory_can_be_measured, peak_bytes
-from beyond_spectrograms.params import load_params
-from beyond_spectrograms.runs import Job, history_columns, read_history, read_outcome, shuffle_labels
+from beyond_spectrograms.foretelling.forecasts import compare, spending
+from beyond_spectrograms.foretelling.pilot_training import foretell_jobs
+from beyond_spectrograms.params.protocols import RECONSTRUCTING
+from beyond_spectrograms.runs import TRAINED_BY, Job, is_finished, keep_finished, list_jobs
+from beyond_spectrograms.scores import answer_test_part, variance_of
+from beyond_spectrograms.study import SPLITS, Study
 from beyond_spectrograms.training import train_all
 from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
+from stages.arguments import parse
 
 
 def main() -> None:
-    params = load_params()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", choices=params.datasets)
-    parser.add_argument("representation", choices=params.representations)
-    parser.add_argument("protocol", choices=params.protocols)
-    arguments = parser.parse_args()
-    dataset, representation, name = arguments.dataset, arguments.representation, arguments.protocol
-    protocol, cap = params.protocols[name], params.datasets[dataset].max_epochs
-    cell = f"{representation}-{name}"
-    splits = Path("data/splits", dataset)
-    labels, parts = read_windows(splits)["label"], read_parts(splits)
-    features = Path("data/features", dataset, representation)
-    _, bands, frames = open_features(features, len(labels)).shape
-    classes, targets = np.unique(labels.to_numpy(dtype=str), return_inverse=True)
-    work = Path("data/partial/models", f"{dataset}-{cell}")
-    epochs, device = min(protocol.epochs, cap or protocol.epochs), choose_device(params.device)
-    codebook_size = params.representations[representation].codebook_size
-    wanted = choose_precision(params.training_precision, device)
-    network = build_network(protocol, bands, frames, len(classes), codebook_size)
-    # Only layers in between compute in bf16; a classifier without any, as one of prototypes, is fp32 in any case.
-    precision = wanted if len(Network.split(network, wanted).body) else "fp32"
-    dealt = {column: parts[column].to_numpy(dtype=str) for column in columns_of(protocol.split, parts)}
-    targets = targets.astype(np.int64)
-    jobs = [
-        Job(
-            features=features,
-            targets=shuffle_labels(targets, dealt[column], seed) if protocol.shuffle_labels else targets,
-            parts=dealt[column],
-            classes=tuple(classes.tolist()),
-            codebook_size=codebook_size,
-            protocol=protocol,
-            epochs=epochs,
-            fold=fold,
-            seed=seed,
-            device=device,
-            work=work,
-            precision=precision,
-        )
-        for seed in protocol.seeds
-        for fold, column in enumerate(dealt, start=1)
-    ]
-    windows = [int((job.parts == "train").sum()) for job in jobs]
-    print(
-        f"{dataset}, {cell}: {len(jobs)} runs of at most {epochs} epochs, {sum(windows)} training windows "
-        f"[{bands}, {frames}] an epoch in all, on {device} in {precision}",
-        flush=True,
-    )
-    pilot, side_by_side = pilot_training(jobs[0]), 1 if device == "cuda" else min(len(jobs), cpu_count())
-    foretold = Forecast(
-        epochs * sum(windows),
-        epochs * sum(windows) * params.windows.length_s,
-        foretell_training(pilot.rate, windows, epochs, side_by_side),
-        pilot.model_bytes * len(jobs),
-        peak_bytes() * side_by_side if memory_can_be_measured() else None,
-    )
-    print(f"all epochs: {foretold}, on {side_by_side} cores", flush=True)
+    study, (dataset, name) = parse(__doc__, "dataset", "representation")
+    place, work = study.models(dataset, name), study.work("models", dataset, name)
+    jobs = plan(study, dataset, name, study.params.grid.protocols_of(name), work)
+    every = [job for of_protocol in jobs.values() for job in of_protocol]
+    for protocol, of_protocol in jobs.items():
+        keep_finished(of_protocol, place / protocol)
+    todo = [job for job in every if not is_finished(job)]
+    print(f"{dataset}, {name}: {len(every)} runs of {len(jobs)} protocols, {len(every) - len(todo)} kept", flush=True)
+    foretold = foretell_jobs(todo, 1 if every[0].device == "cuda" else cpu_count(), study.params.windows.length_s)
+    if todo:
+        precisions = " and ".join(sorted({job.precision for job in todo}))
+        print(f"{len(todo)} to train on {every[0].device} in {precisions}, all epochs: {foretold}", flush=True)
     with spending() as spent:
-        train_all(jobs)
-    print(compare(spent, foretold))
-
-    columns = ["fold", "seed", *history_columns(protocol)]
-    history = pd.DataFrame([row for job in jobs for row in read_history(job)], columns=columns)
-    history.insert(0, "protocol", name)
-    history.insert(0, "representation", representation)
-    outcomes = {job.name: read_outcome(job) for job in jobs}
-    seconds = sum(trained for trained, _ in outcomes.values())
-    windows_trained = int(sum(len(read_history(job)) * (job.parts == "train").sum() for job in jobs))
-    metrics = {
-        "dataset": dataset,
-        "representation": representation,
-        "protocol": name,
-        "runs": len(jobs),
-        "epochs": len(history),
-        "device": device,
-        "precision": precision,
-        "seconds_by_run": {run: trained for run, (trained, _) in outcomes.items()},
-        # None: every run diverged in its first epoch.
-        "seconds_per_epoch": seconds / len(history) if len(history) else None,
-        "windows_per_second": windows_trained / seconds if len(history) else None,
-        "diverged_at_epoch": {run: epoch for run, (_, epoch) in outcomes.items() if epoch is not None},
-        "foretold": foretold.record(),
-        "spent": spent,
-    }
-    write_json(Path("metrics/training", dataset, f"{cell}.json"), metrics)
-    finished = work / "finished"
-    shutil.rmtree(finished, ignore_errors=True)  # left by a run that was stopped
-    finished.mkdir()
-    history.to_csv(finished / "history.csv", index=False, lineterminator="\n")
-    for job in jobs:
-        shutil.copy2(work / f"{job.name}.safetensors", finished)
-    replace_folder(finished, Path("data/models", dataset, cell))
+        train_all(every)
+    if todo:
+        print(compare(spent, foretold))
+    publish(study, dataset, name, jobs, work)
+    replace_folder(work / "finished", place)
     shutil.rmtree(work)
+
+
+def plan(study: Study, dataset: str, name: str, protocols: Sequence[str], work: Path) -> dict[str, list[Job]]:
+    """List the runs of each protocol."""
+    params, splits, features = study.params, SPLITS / dataset, study.features(dataset, name)
+    table, parts = read_windows(splits), read_parts(splits)
+    open_features(features, len(table))  # checks that rows are windows
+    device, cap = choose_device(params.device), params.datasets[dataset].max_epochs
+    versions = {noun: params.versions[noun] for noun in TRAINED_BY}
+    return {
+        protocol: list_jobs(
+            params.protocols[protocol],
+            features,
+            table["label"].to_numpy(dtype=str),
+            parts,
+            codebook_size=params.representations[name].codebook_size,
+            epochs=min(params.protocols[protocol].epochs, cap or params.protocols[protocol].epochs),
+            device=device,
+            precision=choose_precision(params.training_precision, device),
+            versions=versions,
+            work=work / protocol,
+        )
+        for protocol in protocols
+    }
+
+
+def publish(study: Study, dataset: str, name: str, jobs: dict[str, list[Job]], work: Path) -> None:
+    """Lay out in work/finished what later stages take: of every run weights, record and answers; features.json."""
+    finished, folder, splits = work / "finished", study.features(dataset, name), SPLITS / dataset
+    parts = read_parts(splits)
+    features = open_features(folder, len(parts))
+    shutil.rmtree(finished, ignore_errors=True)  # left by a run that was stopped
+    variance = {}
+    for protocol, of_protocol in jobs.items():
+        answer_test_part(of_protocol, features)
+        (finished / protocol).mkdir(parents=True)
+        for job in of_protocol:
+            for path in job.result_files:
+                shutil.copy2(path, finished / protocol)
+        write_json(finished / protocol / "provenance.json", study.provenance(dataset, name, protocol))
+        recipe = study.params.protocols[protocol]
+        if recipe.classifier in RECONSTRUCTING and recipe.split not in variance:
+            tested = (parts[columns_of(recipe.split, parts)] == "test").any(axis=1)
+            variance[recipe.split] = variance_of(features, np.flatnonzero(tested))
+    described = json.loads((folder / "features.json").read_text(encoding="utf-8"))
+    write_json(finished / "features.json", {**described, "variance": variance})
 
 
 if __name__ == "__main__":

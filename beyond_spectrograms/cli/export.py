@@ -9,7 +9,7 @@ from beyond_spectrograms.cli.common import Commands, check_known, check_writable
 
 DESCRIPTION = """
 Write what the pipeline trained under one fold and seed as a model: a folder with a card and its weights. Run it in the
-project's folder, after `dvc repro evaluate@DATASET-REPRESENTATION-PROTOCOL`.
+project's folder, after `dvc repro evaluate@DATASET`.
 """
 
 
@@ -18,6 +18,9 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser("export", help="a trained cell as a model folder", description=DESCRIPTION)
     for name in ("dataset", "representation", "protocol"):
         parser.add_argument(name, metavar=name.upper(), help="its name in params.yaml")
+    parser.add_argument(
+        "--study", default="paper", metavar="NAME", help="a folder of studies/ (default: the root's own)"
+    )
     parser.add_argument("--fold", type=int, default=1, help="which fold's classifier (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="which seed's classifier (default: 0)")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the model; must not exist")
@@ -31,9 +34,10 @@ def run(options: argparse.Namespace) -> int:
     """Export; give the exit status."""
     from beyond_spectrograms.model import ModelError
     from beyond_spectrograms.model.exporting import export_cell
-    from beyond_spectrograms.params import load_params
+    from beyond_spectrograms.study import load_study
 
-    params = load_params()
+    study = load_study(options.study)
+    params = study.params
     check_known("data set", options.dataset, params.datasets)
     check_known("representation", options.representation, params.representations)
     check_known("protocol", options.protocol, params.protocols)
@@ -47,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
             )
         check_writable(options.onnx)
     card = export_cell(
-        params,
+        study,
         options.dataset,
         options.representation,
         options.protocol,

@@ -13,9 +13,8 @@ from beyond_spectrograms.evidence.comparisons import (
     mark,
     show_interval,
 )
-from beyond_spectrograms.evidence.uncertainty import Interval
 from beyond_spectrograms.params import Codec
-from beyond_spectrograms.results import Results
+from beyond_spectrograms.results import Interval, Results
 from beyond_spectrograms.tables import note_of
 from beyond_spectrograms.tabular import Row, Show, Table, text
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from beyond_spectrograms.costs import Costs, paired_ratios
 from beyond_spectrograms.evidence.convergence import first_epoch
-from beyond_spectrograms.evidence.uncertainty import Interval, fold_interval, median_interval
-from beyond_spectrograms.results import Cell, Results
+from beyond_spectrograms.evidence.uncertainty import fold_interval, median_interval
+from beyond_spectrograms.results import Cell, Interval, Results
 from beyond_spectrograms.tabular import Row, Show, Table, text
 
 Outcome = Literal["holds", "does not hold", "undecided"]

@@ -10,9 +10,8 @@ import numpy as np
 
 from beyond_spectrograms.evidence.bitrates import CODES, DEQUANTIZED, LATENTS, Point
 from beyond_spectrograms.evidence.ladder import describe_step, rungs
-from beyond_spectrograms.evidence.uncertainty import Interval
 from beyond_spectrograms.figures import Style, drawing
-from beyond_spectrograms.results import Results
+from beyond_spectrograms.results import Interval, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_spectrograms.results import ResultError
+from beyond_spectrograms.results import Interval, ResultError
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Statistics
@@ -28,17 +28,6 @@ Integers = NDArray[np.int64]
 
 MINIMUM_FOLDS = 3  # with two, Student's limits are 13 standard errors wide
 RESAMPLED_AT_ONCE = 2**20  # sources drawn in one go: bounds memory to some 30 MB
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value and its limits. None: there are no limits, and `reason` says why; `remark` says what limits leave out."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    reason: str | None = None
-    remark: str | None = None
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from beyond_spectrograms.clips import prepare_clips, publish_clips
 from beyond_spectrograms.downloads import MIRROR_VARIABLE, file_name
 from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.foretelling.cells import DEFAULT_CLASSES, STAGES, Cell, Recipe, recipe_of
-from beyond_spectrograms.foretelling.forecasts import Rate, calibrate
+from beyond_spectrograms.foretelling.forecasts import Rate
 from beyond_spectrograms.foretelling.grid import Calibration, Encoded, Trained
 from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
 from beyond_spectrograms.foretelling.pilot_training import pilot_training
@@ -35,7 +35,7 @@ from beyond_spectrograms.params import Encodec, weights_of
 from beyond_spectrograms.progress import quiet
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.runs import Job
-from beyond_spectrograms.scores import BATCH, predict
+from beyond_spectrograms.scores import BATCH
 from beyond_spectrograms.splits import tabulate_windows
 from beyond_spectrograms.synthesis import synthesise
 
@@ -168,7 +168,7 @@ def _classify(
     base: int | None,
     precision: str,
 ) -> Trained:
-    """Calibrate training and testing on made windows of a shape and of `count` classes."""
+    """Calibrate training on made windows of a shape and of `count` classes."""
     classes = tuple(f"{number:03}" for number in range(count))
     rng, windows = np.random.default_rng(0), WINDOWS + WINDOWS // 3
     features = rng.standard_normal((windows, *shape), dtype=np.float32)
@@ -181,19 +181,8 @@ def _classify(
     targets = np.arange(windows) % count
     with _peak() as memory:
         job = Job(place, targets, parts, classes, codebook_size, protocol, 1, 1, 0, "cpu", place, precision)
-        pilot = pilot_training(job, keep=place)
-        model, rows = place / f"{job.name}.safetensors", np.arange(len(features))
-
-        def test() -> float:
-            predict(
-                model, protocol, features, rows=rows, classes=list(classes), codebook_size=codebook_size,
-                fold=1, seed=0, device="cpu",
-            )  # fmt: skip
-            return windows
-
-        test()  # pays for first calls
-        rate = calibrate([test])
-    return Trained(pilot, rate, _sum(base, memory[0]))
+        pilot = pilot_training(job)
+    return Trained(pilot, _sum(base, memory[0]))
 
 
 def _sum(base: int | None, taken: int | None) -> int | None:

@@ -1,38 +1,34 @@
-"""Which cells `dvc repro` runs: the products of data sets, representations and protocols that dvc.yaml lists."""
+"""Which cells a study's pipeline runs: the products of its data sets, representations and protocols."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import yaml
-
-from beyond_spectrograms.params.protocols import FAMILIES
+from beyond_spectrograms.params.protocols import RECONSTRUCTING
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params
+    from beyond_spectrograms.study import Study
 
-PIPELINE = Path("dvc.yaml")
-STAGES = ("resample", "split", "featurize", "train", "evaluate")  # those that are foretold
+STAGES = ("resample", "split", "featurize", "train")  # those that are foretold; the others take seconds
 DEFAULT_CLASSES = 10  # of a data set whose params do not tell
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One stage of one cell.
+    """What one stage does for one cell.
 
     Attributes:
         stage: one of STAGES.
-        target: name for `dvc repro`.
-        axes: its data set, and where the stage has them representation and protocol, in the order of its arguments.
+        axes: its data set, and where the stage has them representation and protocol.
+        done: whether its output is here; of weights, whether they are of the params and versions that stand now.
     """
 
     stage: str
-    target: str
     axes: tuple[str, ...]
+    done: bool = False
 
     @property
     def dataset(self) -> str:
@@ -40,25 +36,21 @@ class Cell:
         return self.axes[0]
 
 
-def list_cells(params: Params, pipeline: Path = PIPELINE) -> list[Cell]:
-    """List STAGES for every cell of the pipeline, in the order in which dvc.yaml has them."""
-    stages = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"]
-    return [cell for name, stage in stages.items() if "matrix" in stage for cell in _cells(params, name, stage)]
+def list_cells(study: Study) -> Iterator[Cell]:
+    """List STAGES for every cell of the study, by data set."""
+    from beyond_spectrograms.study import CLIPS, SPLITS
+
+    for dataset in study.params.grid.datasets:
+        yield Cell("resample", (dataset,), (CLIPS / dataset / "clips.csv").exists())
+        yield Cell("split", (dataset,), (SPLITS / dataset / "parts.csv").exists())
+        for name in study.params.grid.representations:
+            done = (study.features(dataset, name) / "features.npy").exists()
+            yield Cell("featurize", (dataset, name), done)
+        for name, protocol in study.params.grid.cells():
+            yield Cell("train", (dataset, name, protocol), study.is_trained(dataset, name, protocol))
 
 
-def _cells(params: Params, name: str, stage: dict[str, Any]) -> Iterator[Cell]:
-    module = stage["cmd"].split()[2].removeprefix("stages.")
-    if module not in STAGES:
-        return
-    for axes in product(*(_values(params, axis) for axis in stage["matrix"].values())):
-        yield Cell(module, f"{name}@{'-'.join(axes)}", axes)
-
-
-def _values(params: Params, axis: str) -> list[str]:
-    """Look up a list that dvc.yaml names as ${section.key}."""
-    section, key = axis.removeprefix("${").removesuffix("}").split(".")
-    values: list[str] = getattr(getattr(params, section), key)
-    return values
+HUNGRY = (*RECONSTRUCTING, "temporal_cnn")  # classifiers that the number of classes matters to
 
 
 @dataclass(frozen=True)
@@ -81,11 +73,11 @@ class Recipe:
 
 
 def recipe_of(params: Params, cell: Cell) -> Recipe:
-    """Find the recipe of a cell of train or evaluate."""
+    """Find the recipe of a cell of train."""
     dataset, representation, protocol = cell.axes
     record = params.protocols[protocol]
     # Families compare a window with as many prototypes or centres as there are classes, or some times as many.
-    classes = (params.datasets[dataset].source.classes or DEFAULT_CLASSES) if record.classifier in FAMILIES else 0
+    classes = (params.datasets[dataset].source.classes or DEFAULT_CLASSES) if record.classifier in HUNGRY else 0
     prototypes: tuple[str, ...] = ()
     if (settings := record.prototypes) is not None:
         prototypes = (f"{settings.per_class} of {settings.frames} frames a class", *settings.transformations)

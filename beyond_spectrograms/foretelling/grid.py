@@ -32,10 +32,9 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Trained:
-    """A classifier on windows of one shape: training, seconds a window to be tested, and memory of a process."""
+    """A classifier on windows of one shape: training, and memory of a process."""
 
     pilot: Pilot
-    test: Rate
     memory_bytes: int | None
 
 
@@ -68,7 +67,6 @@ class Foretold:
     """A cell; `forecast` is None where nothing can be told before the data is here."""
 
     cell: Cell
-    done: bool
     forecast: Forecast | None
 
 
@@ -77,13 +75,12 @@ def foretell_grid(
     cells: Iterable[Cell],
     counts: Mapping[str, Counts | None],
     measured: Calibration,
-    finished: set[str],
 ) -> Iterator[Foretold]:
-    """Foretell cells; `counts` are by data set, `finished` the targets that need not run."""
+    """Foretell cells; `counts` are by data set."""
     for cell in cells:
         known = counts[cell.dataset]
         forecast = None if known is None else _foretell(params, measured, cell, known)
-        yield Foretold(cell, cell.target in finished, forecast)
+        yield Foretold(cell, forecast)
 
 
 def _foretell(params: Params, measured: Calibration, cell: Cell, known: Counts) -> Forecast:
@@ -92,8 +89,6 @@ def _foretell(params: Params, measured: Calibration, cell: Cell, known: Counts) 
     if cell.stage == "featurize":
         return _featurize(params, measured, cell.axes[1], known)
     protocol, trained = params.protocols[cell.axes[2]], measured.trained[recipe_of(params, cell)]
-    if cell.stage == "evaluate":
-        return _evaluate(params, measured, trained, protocol, known)
     epochs = most_epochs(protocol, params.datasets[cell.dataset].max_epochs)
     return _train(params, measured, trained, protocol, known, epochs=epochs)
 
@@ -144,13 +139,6 @@ def _train(
     )
 
 
-def _evaluate(params: Params, measured: Calibration, trained: Trained, protocol: Protocol, known: Counts) -> Forecast:
-    """Foretell the testing of all runs of a cell; its windows are those of all runs."""
-    windows = sum(test for _, _, test in known.splits[protocol.split]) * len(protocol.seeds)
-    seconds = _spread(trained.test.seconds(windows), known) + _start("evaluate", measured)
-    return Forecast(windows, windows * params.windows.length_s, seconds, 0, trained.memory_bytes)
-
-
 def _spread(seconds: Seconds, known: Counts) -> Seconds:
     """Widen the range by what is not known about the number of windows."""
     return Seconds(seconds.low * known.spread[0], seconds.high * known.spread[1])
@@ -162,7 +150,7 @@ def _start(stage: str, measured: Calibration) -> Seconds:
 
 def total(cells: Iterable[Foretold]) -> Forecast:
     """Add up what is still to do; memory is that of the largest, since stages run one after the other."""
-    todo = [one.forecast for one in cells if one.forecast is not None and not one.done]
+    todo = [one.forecast for one in cells if one.forecast is not None and not one.cell.done]
     told = [one.seconds for one in todo if one.seconds is not None]
     memory = [one.memory_bytes for one in todo if one.memory_bytes is not None]
     return Forecast(
@@ -194,8 +182,8 @@ def estimate_table(cells: Iterable[Foretold], counts: Mapping[str, Counts | None
 
 def _row(stage: str, name: str, cells: list[Foretold], counts: Counts | None) -> Row:
     whole = total(cells)
-    done = sum(one.done for one in cells)
-    unknown = sum(not one.done and (one.forecast is None or one.forecast.seconds is None) for one in cells)
+    done = sum(one.cell.done for one in cells)
+    unknown = sum(not one.cell.done and (one.forecast is None or one.forecast.seconds is None) for one in cells)
     told = len(cells) > done + unknown
     return {
         "stage": stage,

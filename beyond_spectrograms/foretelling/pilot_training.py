@@ -7,13 +7,15 @@ import io
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.foretelling.forecasts import MARGIN, Rate, Seconds
+from beyond_spectrograms.foretelling.forecasts import MARGIN, Forecast, Rate, Seconds
+from beyond_spectrograms.memory import memory_can_be_measured, peak_bytes
 from beyond_spectrograms.progress import quiet
 from beyond_spectrograms.runs import Job, read_history, read_outcome
 from beyond_spectrograms.training import train_all
@@ -39,11 +41,11 @@ class Pilot:
     model_bytes: int
 
 
-def pilot_training(job: Job, keep: Path | None = None) -> Pilot:
+def pilot_training(job: Job) -> Pilot:
     """Train on STEPS batches of the job's windows and their share of validation, and measure what an epoch takes.
 
     A first training, untimed, pays for imports and first calls. The learning rate is next to nothing, so that no loss
-    grows without limit; it changes no time. `keep` is a folder for the weights <job.name>.safetensors, if wanted.
+    grows without limit; it changes no time.
     """
     rows = {part: np.flatnonzero(job.parts == part) for part in ("train", "validation")}
     steps = min(len(rows["train"]), STEPS * job.protocol.batch_size)
@@ -58,7 +60,7 @@ def pilot_training(job: Job, keep: Path | None = None) -> Pilot:
     with tempfile.TemporaryDirectory() as folder, quiet(), contextlib.redirect_stdout(io.StringIO()):
 
         def train(number: int, epochs: int) -> Job:
-            work = keep if keep is not None and not number else Path(folder, str(number))
+            work = Path(folder, str(number))
             pilot = replace(job, parts=parts, protocol=protocol, epochs=epochs, work=work)
             work.mkdir(parents=True, exist_ok=True)
             train_all([pilot])
@@ -71,6 +73,23 @@ def pilot_training(job: Job, keep: Path | None = None) -> Pilot:
         epochs = max(least, round(PIECE_S / (rate(first) * steps)))
         rates = [rate(train(number, epochs)) for number in range(1, 1 + PIECES)]
         return Pilot(Rate(min(rates), max(rates)), (first.work / f"{first.name}.safetensors").stat().st_size)
+
+
+def foretell_jobs(jobs: Sequence[Job], side_by_side: int, length_s: float) -> Forecast:
+    """Foretell all epochs of runs that are to be trained; those of one network are calibrated by one pilot."""
+    pilots: dict[tuple[object, ...], Pilot] = {}
+    seconds, windows, size = Seconds(0, 0), 0, 0
+    for protocol, of_protocol in groupby(jobs, lambda job: job.protocol):
+        mine = list(of_protocol)
+        key = (protocol.classifier, protocol.prototypes, protocol.optimizer, mine[0].precision)
+        if key not in pilots:
+            pilots[key] = pilot_training(mine[0])
+        of_runs = [int((job.parts == "train").sum()) for job in mine]
+        seconds += foretell_training(pilots[key].rate, of_runs, mine[0].epochs, min(len(mine), side_by_side))
+        windows += sum(of_runs) * mine[0].epochs
+        size += pilots[key].model_bytes * len(mine)
+    memory = peak_bytes() * side_by_side if memory_can_be_measured() else None
+    return Forecast(windows, windows * length_s, seconds, size, memory)
 
 
 def curriculum_steps(settings: PrototypeSettings) -> int:

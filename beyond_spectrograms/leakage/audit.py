@@ -150,7 +150,7 @@ def check_known_pairs(dataset: str, clips: Sequence[str], known_pairs: Sequence[
     for clip in (clip for pair in known_pairs for clip in pair):
         if stem(clip) not in stems:
             raise LeakageError(
-                f"audit.known_pairs.{dataset} names {clip}, which is not a clip of {dataset}. "
+                f"datasets/{dataset}.yaml: known_pairs name {clip}, which is not a clip of {dataset}. "
                 "Write <label>/<file name>, as in clips.csv."
             )
 

@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.model.card import Card, Encoder, EncoderFile, ModelError, Recipe, Scores, Training
-from beyond_spectrograms.model.folder import CLASSIFIER_FILE, describe_file, read_weights_record, save_model
-from beyond_spectrograms.params import Params, Representation, Windows
+from beyond_spectrograms.model.folder import (
+    CLASSIFIER_FILE,
+    WEIGHTS_FOLDER,
+    describe_file,
+    read_weights_record,
+    save_model,
+)
+from beyond_spectrograms.params import Representation, Windows
+from beyond_spectrograms.results import SCORES_FILE, cell_name
+from beyond_spectrograms.study import CLIPS, SPLITS, Study
 from beyond_spectrograms.windows import columns_of, read_parts, read_windows
 
 if TYPE_CHECKING:
@@ -26,24 +34,26 @@ REMARKS = {
 
 
 def export_cell(
-    params: Params, dataset: str, representation: str, protocol: str, *, fold: int, seed: int, out: Path
+    study: Study, dataset: str, representation: str, protocol: str, *, fold: int, seed: int, out: Path
 ) -> Card:
     """Write the classifier that `train` made of one fold and seed as a model folder.
 
     Works in the folder that holds the pipeline's data/ and metrics/.
 
     Raises:
-        ModelError: the cell, its scores or its data are not there, or the place is taken.
+        ModelError: the cell, its scores or its data are not there, its scores are of other weights, or the place is
+            taken.
     """
-    cell = f"{representation}-{protocol}"
-    stage = f"evaluate@{dataset}-{cell}"
-    trained = Path("data/models", dataset, cell, f"fold_{fold}-seed_{seed}.safetensors")
+    params = study.params
+    again = f"Run `dvc repro {study.stage('evaluate', dataset)}`."
+    trained = study.models(dataset, representation) / protocol / f"fold_{fold}-seed_{seed}.safetensors"
     if not trained.is_file():
-        raise ModelError(f"{trained}: no such file.{_choices(trained)} Run `dvc repro {stage}`.")
-    weights, recipe = Path("data/weights", representation), params.protocols[protocol]
+        raise ModelError(f"{trained}: no such file.{_choices(trained)} {again}")
+    weights, recipe = WEIGHTS_FOLDER / representation, params.protocols[protocol]
     encoder_files = read_weights_record(weights)
-    splits, source = Path("data/splits", dataset), params.datasets[dataset].source
-    table, parts = read_windows(splits), read_parts(splits)
+    source = params.datasets[dataset].source
+    table, parts = read_windows(SPLITS / dataset), read_parts(SPLITS / dataset)
+    cell = cell_name(representation, protocol)
     return write_model(
         out,
         trained,
@@ -57,12 +67,12 @@ def export_cell(
             trained,
             dataset,
             [archive.licence for archive in source.archives or []],
-            _read_clips(Path("data/clips", dataset, "clips.csv")),
+            _read_clips(CLIPS / dataset / "clips.csv"),
             set(table["clip"][parts[columns_of(recipe.split, parts)[fold - 1]] == "train"]),
             fold=fold,
             seed=seed,
         ),
-        scores=_read_scores(Path("metrics/scores", dataset, f"{cell}.json"), stage, fold, seed),
+        scores=_read_scores(study.metrics(dataset) / SCORES_FILE, cell, again, trained, (fold, seed)),
     )
 
 
@@ -159,15 +169,24 @@ def _manifest(clips: pd.DataFrame, used: set[str]) -> str:
     return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
-def _read_scores(path: Path, stage: str, fold: int, seed: int) -> Scores:
+def _read_scores(path: Path, cell: str, again: str, trained: Path, run: tuple[int, int]) -> Scores:
+    """Read the scores of one run (fold, seed), which must be those of the file of weights `trained`."""
     if not path.is_file():
-        raise ModelError(f"{path}: no such file. Run `dvc repro {stage}`.")
-    runs = json.loads(path.read_text(encoding="utf-8"))["by_fold"]
-    run = next((run for run in runs if (run["fold"], run["seed"]) == (fold, seed)), None)
-    if run is None:
-        raise ModelError(f"{path}: no scores of fold {fold}, seed {seed}. Run `dvc repro {stage}`.")
+        raise ModelError(f"{path}: no such file. {again}")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    runs = {(found["fold"], found["seed"]): found for found in cells.get(cell, {}).get("by_fold", [])}
+    if run not in runs:
+        raise ModelError(f"{path}: no scores of {cell}, fold {run[0]}, seed {run[1]}. {again}")
+    scored = runs[run]["weights_sha256"]
+    if scored is None:
+        raise ModelError(f"{path}: the scores of {cell} do not say of which weights they are. {again}")
+    if scored != (found := describe_file(trained).sha256):
+        raise ModelError(
+            f"{path}: the scores of {cell}, fold {run[0]}, seed {run[1]}, are of other weights ({scored[:12]}) than "
+            f"{trained} ({found[:12]}). {again}"
+        )
     names = ("window_accuracy", "recording_accuracy", "class_accuracy")
-    return Scores(file=path.as_posix(), commit=_commit(path), **{name: run[name] for name in names})
+    return Scores(file=path.as_posix(), commit=_commit(path), **{name: runs[run][name] for name in names})
 
 
 def _commit(path: Path) -> str | None:

@@ -188,6 +188,6 @@ def read_weights_record(folder: Path) -> Sequence[EncoderFile]:
     """
     path = folder / "record.json"
     if not path.is_file():
-        raise ModelError(f"{path}: no such file. Run `dvc repro download_weights@{folder.name}`.")
+        raise ModelError(f"{path}: no such file. Run a featurize stage of {folder.name}.")
     files = json.loads(path.read_text(encoding="utf-8"))["files"]
     return [EncoderFile(**file, included=file["licence"] in COPIED_LICENCES) for file in files]

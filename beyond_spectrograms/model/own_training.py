@@ -12,23 +12,29 @@ import numpy as np
 from joblib import cpu_count
 
 from beyond_spectrograms.classifiers import choose_device
-from beyond_spectrograms.downloads import fetch, file_name
 from beyond_spectrograms.epochs import choose_precision
-from beyond_spectrograms.features import extract, fingerprint
+from beyond_spectrograms.features import FEATURIZED_BY, extract, fingerprint
 from beyond_spectrograms.files import replace_folder, write_json
-from beyond_spectrograms.foretelling.forecasts import Forecast, Seconds, compare, spending
+from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
 from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
-from beyond_spectrograms.foretelling.pilot_training import foretell_training, pilot_training
+from beyond_spectrograms.foretelling.pilot_training import foretell_jobs
 from beyond_spectrograms.model.card import EncoderFile, Recipe, Scores
 from beyond_spectrograms.model.exporting import describe_training, write_model
 from beyond_spectrograms.model.folder import WEIGHTS_FOLDER, read_weights_record
 from beyond_spectrograms.model.own_sounds import SPLIT, OwnSounds
 from beyond_spectrograms.params import Params, Windows, weights_of
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.runs import Job, history_columns, read_history, shuffle_labels
-from beyond_spectrograms.scores import Predictions, predict, score, tabulate_predictions, tabulate_recordings
+from beyond_spectrograms.runs import TRAINED_BY, Job, history_columns, list_jobs, read_history
+from beyond_spectrograms.scores import (
+    answer_test_part,
+    read_predictions,
+    score,
+    tabulate_predictions,
+    tabulate_recordings,
+)
 from beyond_spectrograms.training import train_all
-from beyond_spectrograms.windows import columns_of, open_features
+from beyond_spectrograms.weights import fetch_weights
+from beyond_spectrograms.windows import open_features
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,26 +100,13 @@ def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Pa
 
 
 def _find_weights(params: Params, name: str, work: Path) -> tuple[Sequence[EncoderFile], list[Path]]:
-    """Find the encoder's files where the pipeline keeps them, and fetch them there as its stage download_weights does.
+    """Find the encoder's files where the pipeline keeps them, or fetch them there as its stage featurize does.
 
     There `load_model` finds those that their licence keeps out of the model's folder.
     """
-    place = WEIGHTS_FOLDER / name
-    if not (place / "record.json").is_file():
-        beside = work / "weights"
-        shutil.rmtree(beside, ignore_errors=True)  # left by a run that was stopped
-        beside.mkdir(parents=True)
-        record, files = params.representations[name], []
-        for weights in weights_of(record):
-            found = fetch(f"weights {weights}", [params.weights[weights]], work / "downloads")
-            url, licence = found.record.url, found.record.licence
-            told = {"file": file_name(url), "url": url, "bytes": found.bytes, "sha256": found.sha256}
-            files.append({**told, "licence": licence})
-            shutil.copyfile(found.path, beside / file_name(url))
-        write_json(beside / "record.json", {"weights": record.weights, "files": files})
-        replace_folder(beside, place)
-    kept = read_weights_record(place)
-    return kept, [place / file.file for file in kept]
+    wanted = [params.weights[weights] for weights in weights_of(params.representations[name])]
+    paths = fetch_weights(name, wanted, WEIGHTS_FOLDER / name, work / "downloads", work / "weights")
+    return read_weights_record(WEIGHTS_FOLDER / name), paths
 
 
 def _featurize(plan: Plan, sounds: OwnSounds, weights: list[Path], work: Path) -> None:
@@ -128,7 +121,8 @@ def _featurize(plan: Plan, sounds: OwnSounds, weights: list[Path], work: Path) -
     size = count * representation.bands * frames * np.dtype(dtype).itemsize
     foretold = Forecast(count, count * length_s, rate.seconds(count), size, None)
     print(f"{plan.representation}: {foretold}, if no window is kept from an earlier run", flush=True)
-    mark = fingerprint(representation, record.model_dump(), weights, length_s)
+    versions = {name: plan.params.versions[name] for name in FEATURIZED_BY}
+    mark = fingerprint(representation, record.model_dump(), weights, length_s, versions)
     with spending() as spent:
         extract(
             representation,
@@ -145,36 +139,24 @@ def _featurize(plan: Plan, sounds: OwnSounds, weights: list[Path], work: Path) -
 
 def make_jobs(plan: Plan, sounds: OwnSounds, work: Path) -> list[Job]:
     """Say what is to be trained: a classifier a fold."""
-    classes, indices = np.unique(sounds.table["label"].to_numpy(dtype=str), return_inverse=True)
-    targets, recipe, device = indices.astype(np.int64), plan.protocol.record, choose_device(plan.params.device)
-    dealt = {column: sounds.parts[column].to_numpy(dtype=str) for column in columns_of(SPLIT, sounds.parts)}
-    return [
-        Job(
-            features=work / "features",
-            targets=shuffle_labels(targets, parts, SEED) if recipe.shuffle_labels else targets,
-            parts=parts,
-            classes=tuple(classes.tolist()),
-            codebook_size=plan.params.representations[plan.representation].codebook_size,
-            protocol=recipe,
-            epochs=plan.epochs,
-            fold=fold,
-            seed=SEED,
-            device=device,
-            work=work / "runs",
-            precision=choose_precision(plan.params.training_precision, device),
-        )
-        for fold, parts in enumerate(dealt.values(), start=1)
-    ]
+    params, device = plan.params, choose_device(plan.params.device)
+    return list_jobs(
+        plan.protocol.record,
+        work / "features",
+        sounds.table["label"].to_numpy(dtype=str),
+        sounds.parts,
+        codebook_size=params.representations[plan.representation].codebook_size,
+        epochs=plan.epochs,
+        device=device,
+        precision=choose_precision(params.training_precision, device),
+        versions={name: params.versions[name] for name in TRAINED_BY},
+        work=work / "runs",
+    )
 
 
 def _train(plan: Plan, jobs: list[Job]) -> None:
-    device = jobs[0].device
-    windows = [int((job.parts == "train").sum()) for job in jobs]
-    pilot, side_by_side = pilot_training(jobs[0]), 1 if device == "cuda" else min(len(jobs), cpu_count())
-    seconds: Seconds = foretell_training(pilot.rate, windows, plan.epochs, side_by_side)
-    count, size = plan.epochs * sum(windows), pilot.model_bytes * len(jobs)
-    foretold = Forecast(count, count * plan.windows.length_s, seconds, size, None)
-    print(f"{len(jobs)} folds, at most {plan.epochs} epochs each, on {device}: {foretold}", flush=True)
+    foretold = foretell_jobs(jobs, 1 if jobs[0].device == "cuda" else cpu_count(), plan.windows.length_s)
+    print(f"{len(jobs)} folds, at most {plan.epochs} epochs each, on {jobs[0].device}: {foretold}", flush=True)
     with spending() as spent:
         train_all(jobs)
     print(f"training: {compare(spent, foretold)}", flush=True)
@@ -185,20 +167,8 @@ def _evaluate(plan: Plan, sounds: OwnSounds, jobs: list[Job], work: Path, report
 
     features = open_features(work / "features", len(sounds.table))
     classes = list(jobs[0].classes)
-    runs: list[Predictions] = [
-        predict(
-            job.work / f"{job.name}.safetensors",
-            job.protocol,
-            features,
-            rows=np.flatnonzero(job.parts == "test"),
-            classes=classes,
-            codebook_size=job.codebook_size,
-            fold=job.fold,
-            seed=job.seed,
-            device=job.device,
-        )
-        for job in jobs
-    ]
+    answer_test_part(jobs, features)
+    runs = [read_predictions(job.result_files[-1], len(features)) for job in jobs]
     predictions = tabulate_predictions(runs, sounds.table, classes)
     recordings = tabulate_recordings(predictions, classes).drop(columns="predicted_by_seeds")
     known = sounds.clips.set_index("clip").loc[recordings["clip"]]

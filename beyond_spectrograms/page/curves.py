@@ -112,7 +112,7 @@ def drawn(all_results: list[Results]) -> dict[str, Any]:
             name: {
                 "label": labels[name],
                 "control": all_results[0].is_control(name),
-                "ablation": name in params.ablations.representations,
+                "ablation": name in params.grid.only,
                 "colour": chosen[name].colour,
                 "dash": [] if chosen[name].dash == "-" else [LINE_WIDTH * part for part in chosen[name].dash[1]],
                 "shape": SHAPES[chosen[name].marker],

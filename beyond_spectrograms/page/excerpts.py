@@ -23,38 +23,6 @@ HEARD = Format(16_000, 1)  # 32 kB a second as 16-bit WAV, which every browser p
 BANDS, N_FFT, HOP_LENGTH = 80, 512, 128  # 32 ms windows, 8 ms frames: for the eye, no representation of the study
 RANGE_DB = 70.0  # below the loudest point of the excerpt all is black
 
-PREDICTIONS = ("fold", "seed", "clip", "start_s", "silent", "label", "predicted", "probability")
-
-
-@dataclass(frozen=True)
-class Licence:
-    """Why excerpts of a data set may stand in the page, and whom to thank."""
-
-    name: str
-    attribution: str
-
-
-FSDD = Licence(
-    "CC BY-SA 4.0",
-    "Free Spoken Digit Dataset v1.0.10, Z. Jackson and its contributors, "
-    "https://github.com/Jakobovski/free-spoken-digit-dataset. Here: resampled, cut to one window, at another level; "
-    "the excerpts are under the same licence.",
-)
-
-# Data sets whose licence lets excerpts be passed on. Of all others nothing is heard: GTZAN has no licence, ESC-50's is
-# for non-commercial use.
-PERMITTED = {
-    "demo": Licence("none needed", "Synthesised by this project from a seed; no recording of anyone's."),
-    "esc10": Licence(
-        "CC BY 3.0",
-        "ESC-10, K. J. Piczak, ESC: Dataset for Environmental Sound Classification, ACM Multimedia 2015, doi "
-        "10.1145/2733373.2806390, from recordings of freesound.org: the second number of a clip's name is the "
-        "recording's there, and the data set's README names its author. Here: at 16 kHz, cut to one window.",
-    ),
-    "fsdd_speakers": FSDD,
-    "fsdd_digits": FSDD,
-}
-
 
 @dataclass(frozen=True)
 class BestCell:
@@ -92,20 +60,6 @@ def best_cell(results: Results) -> BestCell | None:
         if protocol and accuracy is not None and not results.is_control(name):
             found.append(BestCell(name, protocol, accuracy))
     return max(found, key=lambda cell: cell.validation_accuracy, default=None)
-
-
-def read_predictions(path: Path) -> pd.DataFrame:
-    """Read what `evaluate` wrote of every tested window of a cell.
-
-    Raises:
-        PageError: the file or a column is missing.
-    """
-    if not path.exists():
-        raise PageError(f"{path}: missing, though its scores are there. Run its evaluate stage again.")
-    rows = pd.read_csv(path, dtype={"clip": str, "label": str, "predicted": str}, keep_default_na=False)
-    if missing := [column for column in PREDICTIONS if column not in rows]:
-        raise PageError(f"{path}: no column {', '.join(missing)}. It has {', '.join(rows.columns)}.")
-    return rows
 
 
 def confidently_wrong(predictions: pd.DataFrame, count: int = EXCERPTS) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.page.curves import drawn, last_rung, names_run, protocols_run
-from beyond_spectrograms.page.excerpts import PERMITTED, BestCell, Excerpt
+from beyond_spectrograms.page.excerpts import BestCell, Excerpt
 from beyond_spectrograms.page.provenance import Duration, Machine, Origin, clock, training_seconds
 from beyond_spectrograms.page.tables import PageError, PageTable
 from beyond_spectrograms.page.verdicts import SIGNS, TITLES, Verdicts, matrices, show_figures, tallies
@@ -92,7 +92,6 @@ def render(title: str, parts: Sequence[DatasetPart], verdicts: Verdicts | None, 
         claims=TITLES,
         signs=SIGNS,
         judged=verdicts is not None,
-        permitted=PERMITTED,
         made=made,
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         library=library,
@@ -119,6 +118,7 @@ def _shown(part: DatasetPart, verdicts: Verdicts | None) -> dict[str, Any]:
         "matrices": matrices(verdicts, results) if verdicts else [],
         "tallies": {name: tallies(verdicts, results, rung, name) for name in baselines} if verdicts and rung else {},
         "tables": part.tables,
+        "notice": results.params.datasets[results.dataset].notice,
         "best": part.best,
         "excerpts": part.excerpts,
         "origin": part.origin,

@@ -1,7 +1,8 @@
-"""Verdicts of the report page: metrics/claims.json as matrices of codec x claim, and how each claim fared in all."""
+"""Verdicts of the report page: metrics/<dataset>/claims.json as matrices of codec x claim, and how each claim fared."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ SIGNS: dict[Outcome, str] = {"holds": "✓", "does not hold": "✗", "undecided"
 
 
 class Verdicts(Record):
-    """What metrics/claims.json holds: the rule of every claim in one sentence, and all verdicts."""
+    """What claims.json holds: the rule of every claim in one sentence, and all verdicts."""
 
     rules: dict[str, str]
     verdicts: list[Verdict]
@@ -60,25 +61,33 @@ class Tally:
         return sum(len(names) for names in self.names.values())
 
 
-def read_verdicts(path: Path) -> Verdicts:
-    """Read the verdicts.
+def read_verdicts(paths: Sequence[Path]) -> Verdicts:
+    """Read the verdicts of all data sets, a file each.
 
     Raises:
         ResultError: a key is missing or has the wrong type.
-        PageError: a claim is unknown or has no rule, or one is judged twice.
+        PageError: a claim is unknown or has no rule, one is judged twice, or two files judge by other rules.
     """
-    found = read_record(path, Verdicts)
-    if unknown := [claim for claim in found.rules if claim not in TITLES]:
-        raise PageError(f"{path}: unknown claim {unknown[0]!r}. The page knows {', '.join(CLAIMS)}.")
-    seen = set()
-    for verdict in found.verdicts:
-        cell = (verdict.dataset, verdict.representation, verdict.protocol, verdict.baseline, verdict.claim)
-        if verdict.claim not in found.rules:
-            raise PageError(f"{path}: no rule for the claim {verdict.claim!r}, which is judged. Run its stage again.")
-        if cell in seen:
-            raise PageError(f"{path}: {' '.join(cell)} is judged twice. Run its stage again.")
-        seen.add(cell)
-    return found
+    rules: dict[str, str] = {}
+    verdicts: list[Verdict] = []
+    for path in paths:
+        found = read_record(path, Verdicts)
+        if unknown := [claim for claim in found.rules if claim not in TITLES]:
+            raise PageError(f"{path}: unknown claim {unknown[0]!r}. The page knows {', '.join(CLAIMS)}.")
+        if rules and found.rules != rules:
+            raise PageError(f"{path}: judged by other rules than {paths[0]}. Run its report stage again.")
+        rules, seen = found.rules, set()
+        for verdict in found.verdicts:
+            cell = (verdict.dataset, verdict.representation, verdict.protocol, verdict.baseline, verdict.claim)
+            if verdict.claim not in found.rules:
+                raise PageError(
+                    f"{path}: no rule for the claim {verdict.claim!r}, which is judged. Run its stage again."
+                )
+            if cell in seen:
+                raise PageError(f"{path}: {' '.join(cell)} is judged twice. Run its stage again.")
+            seen.add(cell)
+        verdicts += found.verdicts
+    return Verdicts(rules=rules, verdicts=verdicts)
 
 
 def show_figures(verdict: Verdict) -> str:

@@ -6,6 +6,7 @@ from beyond_spectrograms.params.datasets import (
     Dataset,
     FeatureSettings,
     LabelTable,
+    Notice,
     Source,
     Split,
     SplitList,
@@ -14,7 +15,7 @@ from beyond_spectrograms.params.datasets import (
     WeightsRecord,
     Windows,
 )
-from beyond_spectrograms.params.loading import PARAMS_FILE, Grid, Params, Product, Run, load_params
+from beyond_spectrograms.params.loading import PARAMS_FILE, STUDIES, Grid, Params, Run, load_params
 from beyond_spectrograms.params.protocols import Audit, Claims, CostSettings, Protocol, PrototypeSettings, Statistics
 from beyond_spectrograms.params.representations import (
     Codec,
@@ -31,6 +32,7 @@ from beyond_spectrograms.params.sections import ParamsError
 __all__ = [
     "PARAMS_FILE",
     "SAMPLE_RATES",
+    "STUDIES",
     "Archive",
     "Audit",
     "Claims",
@@ -43,9 +45,9 @@ __all__ = [
     "Hear",
     "LabelTable",
     "Mel",
+    "Notice",
     "Params",
     "ParamsError",
-    "Product",
     "Protocol",
     "PrototypeSettings",
     "Representation",

@@ -168,8 +168,21 @@ class Source(Section):
         return self
 
 
+class Notice(Section):
+    """The licence under which excerpts of a data set may be passed on, and whom to thank."""
+
+    licence: str
+    attribution: str
+
+
 class Dataset(Section):
-    """A data set and the most epochs a protocol may spend on it (None: no cap)."""
+    """datasets/<name>.yaml: a data set, and the most epochs a protocol may spend on it (None: no cap).
+
+    Without a `notice` nothing of it is heard in pages. `known_pairs` are pairs of clips, <label>/<file name>, that
+    stand in different parts where published folds or lists put them there; the audit reports them, but does not fail.
+    """
 
     source: Source
     max_epochs: Positive | None
+    notice: Notice | None = None
+    known_pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(default_factory=list)

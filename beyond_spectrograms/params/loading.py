@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from beyond_spectrograms.code_versions import VERSIONS_FILE, load_versions
 from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, WeightsRecord, Windows
-from beyond_spectrograms.params.protocols import FAMILIES, Audit, Claims, CostSettings, Protocol, Statistics
+from beyond_spectrograms.params.protocols import Audit, Claims, CostSettings, Protocol, Statistics
 from beyond_spectrograms.params.representations import (
     Encodec,
     Hear,
@@ -26,36 +26,33 @@ from beyond_spectrograms.params.representations import (
 from beyond_spectrograms.params.sections import Name, ParamsError, Section
 
 PARAMS_FILE = Path("params.yaml")
+DATASETS, STUDIES = Path("datasets"), Path("studies")  # folders beside it
 OPTIONAL = ("openvino",)  # what it does can be done without; the features record which engine made them
+UNITED = ("representations", "protocols")  # sections to which a study adds; any other that it has replaces the root's
 
 
-class Product(Section):
-    """Cells: every representation under every protocol."""
+class Grid(Section):
+    """The cells of an experiment: data sets x representations x protocols.
 
-    representations: list[Name]
-    protocols: list[Name]
-
-
-class Grid(Product):
-    """What `dvc repro` runs."""
-
-    datasets: list[Name]
-
-
-class PrototypeCells(Grid):
-    """The cells of the prototypes and what they are compared with.
-
-    `baselines` are further protocols and `further_datasets` those of the data sets that the grid has not: they have
-    stages of their own. `heard` are the protocols whose prototypes are played. `latents` are representations of the
-    grid, for prototypes under `latent_protocols`, of which `heard_latents` are played by the codec's decoder.
+    `only` names for some of the representations the protocols they run under, in place of `protocols`. `beside` are
+    representations of the root's experiment whose cells stand in the study's tables too; `heard` are protocols whose
+    prototypes are played.
     """
 
-    baselines: list[Name]
-    further_datasets: list[Name]
-    heard: list[Name]
-    latents: list[Name]
-    latent_protocols: list[Name]
-    heard_latents: list[Name]
+    datasets: list[Name]
+    representations: list[Name]
+    protocols: list[Name]
+    only: dict[Name, list[Name]] = Field(default_factory=dict)
+    beside: list[Name] = Field(default_factory=list)
+    heard: list[Name] = Field(default_factory=list)
+
+    def protocols_of(self, representation: str) -> list[str]:
+        """List the protocols a representation runs under."""
+        return self.only.get(representation, self.protocols)
+
+    def cells(self) -> list[tuple[str, str]]:
+        """List (representation, protocol) of every cell of a data set, by representation."""
+        return [(name, protocol) for name in self.representations for protocol in self.protocols_of(name)]
 
 
 class Run(Section):
@@ -67,16 +64,13 @@ class Run(Section):
 
 
 class Params(Section):
-    """The whole of params.yaml."""
+    """All that decides an experiment: params.yaml, the study's own where it is one, datasets/ and versions.yaml."""
 
     grid: Grid
-    ablations: Product  # further representations, under a few protocols: with all of the grid's it would take weeks
-    prototypes: PrototypeCells
     statistics: Statistics
     claims: Claims
     audit: Audit
     costs: CostSettings
-    demo: Product  # over representations that need no download
     run: Run
     windows: Windows
     features: FeatureSettings
@@ -84,11 +78,10 @@ class Params(Section):
     datasets: dict[Name, Dataset]
     representations: dict[Name, Representation]
     weights: dict[Name, WeightsRecord]
-    decoders: dict[Name, WeightsRecord]  # of codecs
     protocols: dict[Name, Protocol]
     device: Literal["auto", "cpu", "cuda"]
     training_precision: Literal["auto", "bf16", "fp32"]
-    versions: dict[str, str]
+    versions: dict[str, int | str]
 
     def windows_of(self, dataset: str) -> Windows:
         """How clips of a data set are cut: `windows`, with the data set's own tail if it has one."""
@@ -99,126 +92,57 @@ class Params(Section):
     def _names_exist(self) -> Params:
         if numbered := [name for name in self.splits if re.search(r"_\d+$", name)]:
             raise ValueError(f"splits.{numbered[0]}: a name that ends in _<number> is that of a fold of a split")
-        for where, names, known in (
+        protocols = {protocol for _, protocol in self.grid.cells()}
+        choices: tuple[tuple[str, Collection[str], Collection[str]], ...] = (
             ("grid.datasets", self.grid.datasets, self.datasets),
             ("grid.representations", self.grid.representations, self.representations),
             ("grid.protocols", self.grid.protocols, self.protocols),
-            ("ablations.representations", self.ablations.representations, self.representations),
-            ("ablations.protocols", self.ablations.protocols, self.protocols),
-            ("prototypes.datasets", self.prototypes.datasets, self.datasets),
-            ("prototypes.further_datasets", self.prototypes.further_datasets, self.prototypes.datasets),
-            ("prototypes.representations", self.prototypes.representations, self.representations),
-            ("prototypes.protocols", self.prototypes.protocols, self.protocols),
-            ("prototypes.baselines", self.prototypes.baselines, self.protocols),
-            ("prototypes.heard", self.prototypes.heard, self.prototypes.protocols),
-            ("prototypes.latents", self.prototypes.latents, self.representations),
-            ("prototypes.latent_protocols", self.prototypes.latent_protocols, self.protocols),
-            ("prototypes.heard_latents", self.prototypes.heard_latents, self.prototypes.latent_protocols),
+            ("grid.only", self.grid.only, self.grid.representations),
+            *((f"grid.only.{name}", under, self.protocols) for name, under in self.grid.only.items()),
+            ("grid.beside", self.grid.beside, self.representations),
+            ("grid.heard", self.grid.heard, [name for name in self.protocols if name in protocols]),
             ("claims.baselines", self.claims.baselines, self.representations),
             ("claims.ladder", self.claims.ladder, self.protocols),
-            ("demo.representations", self.demo.representations, self.representations),
-            ("demo.protocols", self.demo.protocols, self.protocols),
-            ("audit.known_pairs", self.audit.known_pairs, self.datasets),
             ("run.dataset", [self.run.dataset], self.datasets),
             ("run.representation", [self.run.representation], self.representations),
             ("run.protocol", [self.run.protocol], self.protocols),
-        ):
+        )
+        for where, names, known in choices:
             for name in names:
                 _choose(where, name, known)
+            if len(set(names)) < len(names):
+                raise ValueError(f"{where} names one twice: {', '.join(names)}")
         for key, representation in self.representations.items():
             for weights in weights_of(representation):
                 _choose(f"representations.{key}.weights", weights, self.weights)
         if names := [name for name in self.claims.baselines if self.representations[name].kind != "mel"]:
             raise ValueError(f"claims.baselines: {names[0]!r} is no spectrogram; codecs are compared with spectrograms")
-        for where, names in (("baselines", self.claims.baselines), ("ladder", self.claims.ladder)):
-            if len(set(names)) < len(names):
-                raise ValueError(f"claims.{where} names one twice: {', '.join(names)}")
-        run = [*self.grid.representations, *self.ablations.representations]
-        if missing := [name for name in self.claims.baselines if name not in run]:
-            raise ValueError(
-                f"claims.baselines: {missing[0]!r} is in neither grid.representations nor ablations.representations, "
-                "and codecs are compared with it"
-            )
-        if both := [name for name in self.ablations.representations if name in self.grid.representations]:
-            raise ValueError(f"ablations.representations: {both[0]!r} is in grid.representations as well")
         for key, protocol in self.protocols.items():
             _choose(f"protocols.{key}.split", protocol.split, self.splits)
         return self
 
     @model_validator(mode="after")
-    def _prototypes_have_features(self) -> Params:
-        if missing := [name for name in self.prototypes.latents if name not in self.grid.representations]:
-            raise ValueError(
-                f"prototypes.latents: {missing[0]!r} is not in grid.representations, whose features it takes. Put it "
-                "there, or take it out here"
-            )
-        outside = [name for name in self.prototypes.datasets if name not in self.grid.datasets]
-        if outside != self.prototypes.further_datasets:
-            raise ValueError(
-                f"prototypes.further_datasets: {', '.join(self.prototypes.further_datasets) or 'none'}; of "
-                f"prototypes.datasets {', '.join(outside) or 'none'} are not in grid.datasets"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _families_stand_alone(self) -> Params:
-        for where, names in (
-            ("grid.protocols", self.grid.protocols),
-            ("ablations.protocols", self.ablations.protocols),
-            ("prototypes.protocols", self.prototypes.protocols),
-            ("prototypes.baselines", self.prototypes.baselines),
-            ("prototypes.latent_protocols", self.prototypes.latent_protocols),
-        ):
-            for name in names:
-                classifier = self.protocols[name].classifier
-                if where not in (places := FAMILIES.get(classifier, (where,))):
-                    raise ValueError(
-                        f"{where}: {name!r} has the classifier {classifier}, on whose code only the stages of "
-                        f"{' and '.join(places)} depend. Put it there"
-                    )
-        return self
-
-    @model_validator(mode="after")
-    def _heard_can_be_played(self) -> Params:
-        for where, played, names in (
-            ("heard", "spectra", self.prototypes.heard),
-            ("heard_latents", "latents", self.prototypes.heard_latents),
-        ):
-            for name in names:
-                if self.protocols[name].classifier != "prototypes":
-                    raise ValueError(
-                        f"prototypes.{where}: {name!r} has no {played} to play: that takes classifier: prototypes"
-                    )
-        for name in self.prototypes.latents:
-            if decoder_of(self.representations[name]) not in self.decoders:
+    def _prototypes_suit_features(self) -> Params:
+        for name, key in self.grid.cells():
+            record, settings = self.representations[name], self.protocols[key].prototypes
+            if settings is None or "pitch" not in settings.transformations:
+                continue
+            if record.kind != "mel" or record.sample_rate != 2 * settings.top_hz:
+                reach = f"reaches {record.sample_rate / 2:g} Hz" if record.kind == "mel" else "has no mel bands"
                 raise ValueError(
-                    f"prototypes.latents: {name!r} has no latents that a decoder can play. Choose a trained codec "
-                    f"without codes, of those under decoders: {', '.join(self.decoders)}"
+                    f"protocols.{key}.prototypes.top_hz: {settings.top_hz:g}, but {name!r} of grid.representations "
+                    f"{reach}: its pitch would be shifted wrongly"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _spectra_suit_prototypes(self) -> Params:
-        for name in self.prototypes.representations:
-            if name in (*self.grid.representations, *self.ablations.representations):
+        for name, key in self.grid.cells():
+            if key not in self.grid.heard:
+                continue
+            if self.protocols[key].prototypes is None:
+                raise ValueError(f"grid.heard: {key!r} has nothing to play: that takes classifier: prototypes")
+            if self.representations[name].kind != "mel" and decoder_of(self.representations[name]) not in self.weights:
                 raise ValueError(
-                    f"prototypes.representations: {name!r} is in grid.representations or ablations.representations as "
-                    "well, and two stages would make its features"
+                    f"grid.heard: {key!r} runs on {name!r}, of which no decoder can play the latents. Choose a trained "
+                    "codec without codes"
                 )
-        for kind, protocols in (
-            ("representations", self.prototypes.protocols),
-            ("latents", self.prototypes.latent_protocols),
-        ):
-            for name, key in product(getattr(self.prototypes, kind), protocols):
-                record, settings = self.representations[name], self.protocols[key].prototypes
-                if settings is None or "pitch" not in settings.transformations:
-                    continue
-                if record.kind != "mel" or record.sample_rate != 2 * settings.top_hz:
-                    reach = f"reaches {record.sample_rate / 2:g} Hz" if record.kind == "mel" else "has no mel bands"
-                    raise ValueError(
-                        f"protocols.{key}.prototypes.top_hz: {settings.top_hz:g}, but {name!r} of prototypes.{kind} "
-                        f"{reach}: its pitch would be shifted wrongly"
-                    )
         return self
 
 
@@ -227,24 +151,60 @@ def _choose(where: str, name: str, known: Collection[str]) -> None:
         raise ValueError(f"{where}: {name!r} is not defined. Choose from {', '.join(known)}.")
 
 
-def load_params(path: Path = PARAMS_FILE) -> Params:
-    """Read and check params.yaml.
+def load_params(study: Path = Path(), root: Path = Path()) -> Params:
+    """Read and check all that decides an experiment.
+
+    Args:
+        study: the folder of its params.yaml, below `root`; `Path()` is the root's own experiment.
+        root: the folder that holds params.yaml, datasets/ and versions.yaml.
 
     Raises:
-        ParamsError: there is no such file, it is not YAML, a key is unknown or missing, a value is out of range, or a
-            package's version is not the one installed; the message has a line for each.
+        ParamsError: a file is missing or not YAML, a key is unknown or missing, a value is out of range, or a package's
+            version is not the one installed; the message has a line for each.
     """
+    file, own = root / PARAMS_FILE, root / study / PARAMS_FILE
+    values = _read(file)
+    if own != file:
+        values = _unite(values, _read(own), own)
+    if "datasets" in values:
+        raise ParamsError(
+            f"{own}: unknown key 'datasets' in the top level. A data set is a file, datasets/<name>.yaml."
+        )
+    records = sorted((root / DATASETS).glob("*.yaml"))
+    values["datasets"] = {path.stem: _read(path) for path in records}
+    versions = load_versions(root / VERSIONS_FILE)
+    values["versions"] = {**versions.nouns, **versions.packages}
     try:
-        params = Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        params = Params.model_validate(values)
+    except ValidationError as error:
+        sections = {} if own == file else _read(own)
+        raise ParamsError("\n".join(_explain(problem, root, own, sections) for problem in error.errors())) from None
+    if wrong := [line for name, wanted in versions.packages.items() if (line := _version_problem(name, wanted))]:
+        raise ParamsError("\n".join(f"{root / VERSIONS_FILE}: {line}" for line in wrong))
+    return params
+
+
+def _read(path: Path) -> dict[str, Any]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506  both are safe loaders
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file. Run stages from the folder that holds it.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: not YAML: {error}") from None
-    except ValidationError as error:
-        raise ParamsError("\n".join(_explain(path, problem) for problem in error.errors())) from None
-    if wrong := [line for name, wanted in params.versions.items() if (line := _version_problem(name, wanted))]:
-        raise ParamsError("\n".join(f"{path}: {line}" for line in wrong))
-    return params
+    if not isinstance(values, dict):
+        raise ParamsError(f"{path}: a mapping of sections is expected, not {values!r}.")
+    return values
+
+
+def _unite(values: dict[str, Any], own: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Put a study's sections over the root's; to those of UNITED it adds, under names of its own."""
+    for section in UNITED:
+        if both := [name for name in own.get(section, {}) if name in values[section]]:
+            raise ParamsError(
+                f"{path}: {section}.{both[0]} stands in the root's params.yaml too. Give it another name."
+            )
+    return values | own | {section: values[section] | own.get(section, {}) for section in UNITED}
 
 
 def _version_problem(name: str, wanted: str) -> str:
@@ -253,25 +213,28 @@ def _version_problem(name: str, wanted: str) -> str:
     except PackageNotFoundError:
         if name in OPTIONAL:
             return ""
-        return f"versions.{name}: {wanted} is wanted, none is installed. Install what pyproject.toml pins."
+        return f"{name}: {wanted} is wanted, none is installed. Install what pyproject.toml pins."
     if found == wanted:
         return ""
     return (
-        f"versions.{name}: {wanted} is wanted, {found} is installed. Install what pyproject.toml pins, or change the "
+        f"{name}: {wanted} is wanted, {found} is installed. Install what pyproject.toml pins, or change the "
         "version here and there: then what it computes is computed anew."
     )
 
 
-def _explain(path: Path, problem: Any) -> str:
-    """One line: where, what, the value and the choices."""
+def _explain(problem: Any, root: Path, own: Path, sections: dict[str, Any]) -> str:
+    """One line: which file, where in it, what, the value and the choices; `sections` are those of a study's file."""
     location = problem["loc"]
     if location[:1] == ("representations",):
         location = (*location[:2], *location[3:])  # pydantic inserts the kind after the name
+    message = problem["msg"].removeprefix("Value error, ")
     where = [str(part) for part in location]
+    path = _file_of(where or message.partition(":")[0].split("."), root, own, sections)
+    if where[:1] == ["datasets"]:
+        where = where[2:]
     if problem["type"] == "extra_forbidden":
         parent, known = ".".join(where[:-1]), ", ".join(_known_keys(problem["loc"][:-1]))
         return f"{path}: unknown key {where[-1]!r} in {parent or 'the top level'}. Known keys: {known}."
-    message = problem["msg"].removeprefix("Value error, ")
     place = f"{'.'.join(where)}: " if where else ""
     value = "" if problem["type"] in ("missing", "value_error") else f", not {problem['input']!r}"
     if where[-1:] == ["[key]"]:
@@ -285,8 +248,19 @@ def _explain(path: Path, problem: Any) -> str:
     return f"{path}: {place}{message}{value}"
 
 
+def _file_of(where: Sequence[str], root: Path, own: Path, sections: dict[str, Any]) -> Path:
+    """Find the file that holds the key `where`."""
+    if where[0] == "datasets" and len(where) > 1:
+        return root / DATASETS / f"{where[1]}.yaml"
+    section = sections.get(where[0])
+    mine = section is not None and (where[0] not in UNITED or len(where) < 2 or where[1] in section)
+    return own if mine else root / PARAMS_FILE
+
+
 def _known_keys(location: tuple[Any, ...]) -> list[str]:
     """List the keys of the section at `location`, followed through the models' annotations."""
+    if not location:
+        return [name for name in Params.model_fields if name not in ("datasets", "versions")]  # files of their own
     kinds: dict[str, type[Section]] = {"mel": Mel, "encodec": Encodec, "soundstream": SoundStream, "hear": Hear}
     section: type[Section] = Params
     for part in location:

@@ -8,17 +8,8 @@ from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.sections import Name, Positive, Real, Section, Seed
 
-# Classifiers with code and losses of their own (classifiers.family_of), and where alone they may stand: no other stages
-# depend on that code, and their results would stand as fresh after an edit of it.
-_PROTOTYPES, _BASELINES = ("prototypes.protocols", "prototypes.latent_protocols"), ("prototypes.baselines",)
-FAMILIES = {
-    "kmeans": _PROTOTYPES,
-    "prototypes": _PROTOTYPES,
-    "apnet": _BASELINES,
-    "apnet_kmeans": _BASELINES,
-    "autoencoder_kmeans": _BASELINES,
-    "temporal_cnn": _BASELINES,
-}
+# Classifiers that are not trained by cross-entropy on inputs as the others take them (classifiers.family_of).
+RECONSTRUCTING = ("kmeans", "prototypes", "apnet", "apnet_kmeans", "autoencoder_kmeans")
 
 
 class PrototypeSettings(Section):
@@ -99,9 +90,9 @@ class Protocol(Section):
             raise ValueError("prototypes belongs to classifier: prototypes, and only there")
         if (self.classifier == "prototypes") != (self.optimizer == "adamw"):
             raise ValueError("optimizer adamw belongs to classifier: prototypes, and only there")
-        if self.classifier in FAMILIES and self.class_weights != "none":
+        if self.classifier in (*RECONSTRUCTING, "temporal_cnn") and self.class_weights != "none":
             raise ValueError(f"class_weights {self.class_weights} is not for {self.classifier}")
-        if self.classifier in FAMILIES and self.classifier != "temporal_cnn" and self.standardize:
+        if self.classifier in RECONSTRUCTING and self.standardize:
             raise ValueError(f"standardize is not for {self.classifier}, whose error is told in the features' own unit")
         if self.patience is not None and self.select == "last":
             raise ValueError("patience needs select: best_validation_loss")
@@ -129,16 +120,11 @@ class CostSettings(Section):
 
 
 class Audit(Section):
-    """When two clips count as the same sound, the forest that is shown file-level cues, and pairs known to be near.
-
-    `known_pairs`: for a data set the pairs of clips, <label>/<file name>, that stand in different parts where published
-    folds or lists put them there; they are reported but are no failure.
-    """
+    """When two clips count as the same sound, and the forest that is shown file-level cues."""
 
     near_strength: Annotated[Real, Field(gt=0, le=1)]
     trees: Positive
     seed: Seed
-    known_pairs: dict[Name, list[Annotated[list[str], Field(min_length=2, max_length=2)]]]
 
 
 class Claims(Section):

@@ -148,7 +148,10 @@ def weights_of(representation: Mel | Encodec | SoundStream | Hear) -> tuple[str,
 
 
 def decoder_of(representation: Mel | Encodec | SoundStream | Hear) -> str | None:
-    """Name the record under `decoders` that plays a representation's latents; None where it has none to play."""
+    """Name the record under `weights` that plays a representation's latents; None where it has none to play.
+
+    EnCodec's decoder is in the checkpoint of its encoder.
+    """
     if not isinstance(representation, Codec) or representation.codes or representation.weights == "untrained":
         return None
-    return f"encodec_{representation.model}" if representation.kind == "encodec" else "soundstream"
+    return f"encodec_{representation.model}" if representation.kind == "encodec" else "soundstream_decoder"

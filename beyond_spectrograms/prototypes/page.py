@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.page.excerpts import RANGE_DB, Licence, png
+from beyond_spectrograms.page.excerpts import RANGE_DB, png
 from beyond_spectrograms.page.rendering import TEMPLATES as REPORT_TEMPLATES
 from beyond_spectrograms.page.rendering import embedded, policy
+from beyond_spectrograms.params import Notice
 from beyond_spectrograms.prototypes.listening import DISTANCE, UNCHANGED
 from beyond_spectrograms.prototypes.pictures import over_time
 from beyond_spectrograms.prototypes.sounds import PrototypesError
@@ -38,7 +39,7 @@ def render_page(
     sounds: Sounds,
     frequencies: npt.NDArray[np.float64] | None,
     seconds: float,
-    licence: Licence | None,
+    licence: Notice | None,
 ) -> str:
     """Build the page.
 

@@ -1,0 +1,213 @@
+"""From answers of trained classifiers to the result files of a data set, cell by cell; cells not run here are kept."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from beyond_spectrograms.evidence.uncertainty import recording_interval, window_interval
+from beyond_spectrograms.files import write_json
+from beyond_spectrograms.recordings import COLUMNS, ERROR, Recordings, recordings_of
+from beyond_spectrograms.results import (
+    CURVES_FILE,
+    MEASURES,
+    PREDICTIONS_FILE,
+    SCORES_FILE,
+    ResultError,
+    ScoresFile,
+    cell_name,
+    read_gzip_csv,
+    write_gzip_csv,
+)
+from beyond_spectrograms.runs import history_columns, read_record
+from beyond_spectrograms.scores import read_predictions, score, tabulate_predictions, tabulate_recordings
+from beyond_spectrograms.windows import columns_of
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import Params, Statistics
+
+ACCURACY_FILE = "accuracy.json"  # what `dvc metrics` shows; scores.json has too much for that
+ACCURACIES = ("window_accuracy", "recording_accuracy", "class_accuracy")
+PREDICTION_COLUMNS = (
+    *("representation", "protocol", "fold", "seed", "clip", "group", "label", "windows", "windows_right"),
+    *("predicted", "predicted_by_seeds", ERROR),
+)
+CURVE_COLUMNS = ("representation", "protocol", "fold", "seed", "epoch", *MEASURES)
+
+
+@dataclass
+class Evaluation:
+    """Result files in memory: scores by cell, features by representation, and rows of text by cell."""
+
+    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    features: dict[str, dict[str, Any]] = field(default_factory=dict)
+    predictions: dict[str, pd.DataFrame] = field(default_factory=dict)
+    curves: dict[str, pd.DataFrame] = field(default_factory=dict)
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, other: Evaluation) -> None:
+        """Take in another's cells."""
+        for name in ("scores", "features", "predictions", "curves"):
+            getattr(self, name).update(getattr(other, name))
+
+
+def evaluate_cell(
+    params: Params,
+    split: tuple[pd.DataFrame, pd.DataFrame],
+    models: Path,
+    cell: tuple[str, str],
+    provenance: dict[str, Any],
+) -> Evaluation:
+    """Score every run of a cell.
+
+    Args:
+        params: of the study.
+        split: the table of windows (clip, start_s, silent, group, label), and the part of each in every split and fold.
+        models: what `train` left of the representation, a folder a protocol.
+        cell: representation and protocol.
+        provenance: what decides the cell's scores as things stand now.
+
+    Raises:
+        ResultError: the weights were trained under other params or versions.
+        ModelError: answers are missing or damaged.
+    """
+    (table, parts), (representation, protocol) = split, cell
+    recipe, folder, name = params.protocols[protocol], models / protocol, cell_name(representation, protocol)
+    trained = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    versions = {noun: version for noun, version in provenance["versions"].items() if noun in trained["versions"]}
+    if trained != {"params": provenance["params"], "versions": versions}:
+        raise ResultError(
+            f"{folder}: trained under other params or versions than those that stand now. Run its train stage again."
+        )
+    folds = range(1, 1 + len(columns_of(recipe.split, parts)))
+    names = {f"fold_{fold}-seed_{seed}": (fold, seed) for seed in recipe.seeds for fold in folds}
+    runs = [read_predictions(folder / f"{run}.predictions.safetensors", len(table)) for run in names]
+    records = {run: read_record(folder / f"{run}.json") for run in names}
+    classes = sorted(table["label"].unique().tolist())
+    answers = tabulate_predictions(runs, table, classes)
+    recordings = as_text(tabulate_recordings(answers, classes), representation, protocol, PREDICTION_COLUMNS)
+    history = pd.DataFrame(
+        [[*names[run], *row] for run, record in records.items() for row in record["history"]],
+        columns=["fold", "seed", *history_columns(recipe)],
+    ).astype({"epoch": int})
+    first = next(iter(records.values()))
+    scores = {
+        **score(runs, answers, classes),
+        **intervals(rows_to_recordings(name, recordings), params.statistics),
+        "training": {
+            "device": first["device"],
+            "precision": first["precision"],
+            "seconds_by_run": {run: record["seconds"] for run, record in records.items()},
+        },
+        "provenance": provenance,
+    }
+    return Evaluation(
+        scores={name: scores},
+        features={representation: json.loads((models / "features.json").read_text(encoding="utf-8"))},
+        predictions={name: recordings},
+        curves={name: as_text(history, representation, protocol, CURVE_COLUMNS)},
+    )
+
+
+def as_text(rows: pd.DataFrame, representation: str, protocol: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Put a cell's rows as they stand in a result file: `columns` first, then what else there is; as text."""
+    named = rows.assign(representation=representation, protocol=protocol)
+    known = [column for column in columns if column in named]
+    ordered = named[[*known, *(column for column in named if column not in known)]]
+    text = ordered.to_csv(index=False, float_format="%.9g")
+    return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+
+
+def rows_to_recordings(name: str, rows: pd.DataFrame) -> Recordings:
+    """Arrange a cell's rows of predictions.csv.gz for intervals."""
+    table = {(int(row["seed"]), row["clip"]): row for row in rows.to_dict("records")}
+    return recordings_of(name, table, PREDICTIONS_FILE, errors=ERROR in rows)
+
+
+def intervals(recordings: Recordings, statistics: Statistics) -> dict[str, Any]:
+    """Compute a cell's intervals, once: tables, verdicts and pages read them."""
+    return {
+        "window_interval": vars(window_interval(recordings, statistics)),
+        "recording_interval": vars(recording_interval(recordings, statistics)),
+    }
+
+
+def kept_cell(
+    params: Params, earlier: Evaluation, representation: str, protocol: str, provenance: dict[str, Any]
+) -> Evaluation | None:
+    """Take a cell of an earlier evaluation over, if all that decides it is the same; None if not.
+
+    Intervals are made again where the rules of evidence are others.
+    """
+    name = cell_name(representation, protocol)
+    if name not in earlier.scores or earlier.scores[name]["provenance"] != provenance:
+        return None
+    scores, rows = earlier.scores[name], earlier.predictions[name]
+    if earlier.statistics != params.statistics.model_dump():
+        scores = scores | intervals(rows_to_recordings(name, rows), params.statistics)
+    curves = {name: earlier.curves[name]} if name in earlier.curves else {}
+    return Evaluation({name: scores}, {representation: earlier.features[representation]}, {name: rows}, curves)
+
+
+def read_evaluation(folder: Path, dataset: str) -> Evaluation:
+    """Read result files as they are; empty where there are none.
+
+    Raises:
+        ResultError: a file is missing beside another, or damaged.
+    """
+    path = folder / SCORES_FILE
+    if not path.exists():
+        return Evaluation()
+    content = path.read_bytes()
+    try:
+        known = ScoresFile.model_validate_json(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise ResultError(f"{path}: {place}: {problem['msg']}. Restore it from git, or delete it.") from None
+    if known.dataset != dataset:
+        raise ResultError(f"{path}: holds the scores of {known.dataset}, not of {dataset}.")
+    told = json.loads(content)
+    predictions = _by_cell(folder / PREDICTIONS_FILE, COLUMNS)
+    if absent := [name for name in known.cells if name not in predictions]:
+        raise ResultError(f"{folder / PREDICTIONS_FILE}: nothing of {absent[0]}, whose scores are there. Restore it.")
+    return Evaluation(
+        told["cells"], told["features"], predictions, _by_cell(folder / CURVES_FILE, CURVE_COLUMNS), told["statistics"]
+    )
+
+
+def _by_cell(path: Path, columns: Sequence[str]) -> dict[str, pd.DataFrame]:
+    header, rows = read_gzip_csv(path, columns)
+    table = pd.DataFrame(rows, columns=header, dtype=str)
+    cells = table.groupby(["representation", "protocol"], sort=False)
+    return {cell_name(*map(str, names)): mine.reset_index(drop=True) for names, mine in cells}
+
+
+def write_evaluation(folder: Path, dataset: str, found: Evaluation, statistics: Statistics) -> None:
+    """Write the result files; scores.json last, since it names what the others hold."""
+    for file, tables, columns in (
+        (PREDICTIONS_FILE, found.predictions, PREDICTION_COLUMNS),
+        (CURVES_FILE, found.curves, CURVE_COLUMNS),
+    ):
+        rows = pd.concat(tables.values(), ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
+        write_gzip_csv(folder / file, rows.dropna(axis=1, how="all").fillna(""))
+    write_json(
+        folder / ACCURACY_FILE,
+        {name: {key: scores[key] for key in ACCURACIES} for name, scores in found.scores.items()},
+    )
+    write_json(
+        folder / SCORES_FILE,
+        {
+            "dataset": dataset,
+            "statistics": statistics.model_dump(),
+            "features": found.features,
+            "cells": found.scores,
+        },
+    )

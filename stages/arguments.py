@@ -1,0 +1,23 @@
+"""What every stage is called with: the study it belongs to, and the names of what it works on."""
+
+from __future__ import annotations
+
+import argparse
+
+from beyond_spectrograms.study import PAPER, Study, list_studies, load_study
+
+
+def parse(about: str | None, *names: str) -> tuple[Study, list[str]]:
+    """Read the command line: `--study=NAME` and a value for each of `names` (dataset, representation).
+
+    Returns:
+        the study, read and checked, and the values.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--study", default=PAPER, choices=list_studies(), help="default: %(default)s, the root's own")
+    study = load_study(parser.parse_known_args()[0].study) if names else None
+    for name in names:
+        assert study is not None
+        parser.add_argument(name, choices=getattr(study.params, f"{name}s"), metavar=name.upper())
+    arguments = parser.parse_args()
+    return study or load_study(arguments.study), [getattr(arguments, name) for name in names]

@@ -1,0 +1,90 @@
+"""Features, clips and answers of one data set -> what its results look and sound like.
+
+plots/<dataset>/figure_2: one second in every representation (the paper's Figure 2). data/excerpts/<study>/<dataset>:
+the windows that the best cell got most confidently wrong, to be heard in the report page; not in git.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from beyond_spectrograms import figures, paper, tables
+from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.files import replace_folder, write_json
+from beyond_spectrograms.page.excerpts import BestCell, Excerpt, best_cell, confidently_wrong, cut_excerpts
+from beyond_spectrograms.params import Mel
+from beyond_spectrograms.results import Results
+from beyond_spectrograms.scores import read_predictions, tabulate_predictions
+from beyond_spectrograms.study import CLIPS, SPLITS, Study
+from beyond_spectrograms.windows import open_features, read_windows
+from stages.arguments import parse
+from stages.report import results_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+def main() -> None:
+    study, (dataset,) = parse(__doc__, "dataset")
+    results, windows = results_of(study, dataset), read_windows(SPLITS / dataset)
+    place = study.plots(dataset) / "figure_2"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent) as beside:
+        finished = Path(beside) / "figure_2"
+        finished.mkdir()
+        figures.save(figure_2(study, results, windows), finished, "figure_2")
+        replace_folder(finished, place)
+    best = best_cell(results)
+    excerpts = cut(study, results, windows, best) if best else []
+    write_json(
+        Path("data/excerpts", study.name, dataset, "excerpts.json"),
+        {"best": asdict(best) if best else None, "excerpts": [asdict(excerpt) for excerpt in excerpts]},
+    )
+    print(f"{dataset}: {place}, {len(excerpts)} excerpts")
+
+
+def figure_2(study: Study, results: Results, windows: pd.DataFrame) -> Figure:
+    """Draw Figure 2: the first mel spectrogram that was run, which also chooses the window, and all latents."""
+    params, dataset = results.params, results.dataset
+    places = {name: study.features(dataset, name) for name in results.rows}
+    here = [name for name, place in places.items() if (place / "features.npy").exists()]
+    arrays = {name: open_features(places[name], len(windows)) for name in here}
+    scales = {
+        name: known.scale if isinstance(known := params.representations[name], Mel) else "latent" for name in here
+    }
+    mel = next((name for name in here if scales[name] != "latent"), None)
+    silent = windows["silent"].to_numpy(dtype=bool)
+    row, why = figures.choose_window(arrays[mel] if mel else None, scales[mel] if mel else "", silent)
+    clip, start = windows["clip"][row], windows["start_s"][row]
+    caption = f"{dataset}: {clip}, {start:g} s to {start + params.windows.length_s:g} s ({why})"
+    if missing := [name for name in paper.INPUTS if name not in arrays]:
+        caption += f"\n{tables.NOT_RUN}: {', '.join(missing)}"
+    panels = [
+        figures.Panel(results.label(name), array[row], scales[name])
+        for name, array in arrays.items()
+        if name == mel or scales[name] == "latent"
+    ]
+    return figures.figure_2(panels, params.windows.length_s, caption)
+
+
+def cut(study: Study, results: Results, windows: pd.DataFrame, best: BestCell) -> list[Excerpt]:
+    """Cut what the best cell got wrong, where the data set's licence lets excerpts be passed on."""
+    dataset, cell = results.dataset, results.cell(best.representation, best.protocol)
+    models = study.models(dataset, best.representation) / best.protocol
+    if results.params.datasets[dataset].notice is None or cell.recordings is None:
+        return []
+    if not models.is_dir():
+        print(f"{dataset}: the weights of {best.representation}-{best.protocol} are not here: nothing to hear")
+        return []
+    paths = sorted(models.glob("*.predictions.safetensors"))
+    answers = [read_predictions(path, len(windows)) for path in paths]
+    wrong = confidently_wrong(tabulate_predictions(answers, windows, sorted(windows["label"].unique())))
+    return cut_excerpts(wrong, cell.recordings, CLIPS / dataset, results.params.windows.length_s)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,60 @@
+"""Make every table, verdict and figure again from the results in git: `make tables`. Works on a bare clone.
+
+With `--stale`, list the committed cells that the params and versions that stand now would compute anew: `make stale`.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from beyond_spectrograms.errors import run
+from beyond_spectrograms.evaluating import read_evaluation
+from beyond_spectrograms.results import SCORES_FILE, cell_name
+from beyond_spectrograms.study import Study, list_studies, load_study
+from stages import ablate, report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stale", action="store_true", help="list stale cells, make nothing")
+    stale = parser.parse_args().stale
+    studies = [load_study(name) for name in list_studies()]
+    known = [(study, name) for study in studies for name in study.params.grid.datasets if _has_scores(study, name)]
+    if stale:
+        lines = [line for study, dataset in known for line in stale_cells(study, dataset)]
+        total = sum(len(read_evaluation(study.metrics(name), name).scores) for study, name in known)
+        print(
+            *lines,
+            f"{len(lines)} of {total} results are stale" if lines else f"all {total} results are fresh",
+            sep="\n",
+        )
+        return
+    for study, dataset in known:
+        write = ablate.write_tables if study.params.grid.heard else report.write_report
+        write(study, dataset)
+        print(f"{study.metrics(dataset) / 'tables'}: {len(list((study.metrics(dataset) / 'tables').iterdir()))} files")
+
+
+def _has_scores(study: Study, dataset: str) -> bool:
+    return (study.metrics(dataset) / SCORES_FILE).exists()
+
+
+def stale_cells(study: Study, dataset: str) -> list[str]:
+    """Say of each committed cell that is stale, or no longer asked for, why."""
+    found, lines = read_evaluation(study.metrics(dataset), dataset), []
+    asked = {cell_name(*cell): cell for cell in study.params.grid.cells()}
+    for name, scores in found.scores.items():
+        place = f"{study.metrics(dataset) / SCORES_FILE}: {name}"
+        if name not in asked:
+            lines.append(f"{place}: not in the grid of {study.folder / 'params.yaml'}")
+            continue
+        was, now = scores["provenance"], study.provenance(dataset, *asked[name], "evaluation")
+        changed = [key for key in now["versions"] if was["versions"].get(key) != now["versions"][key]]
+        changed += ["params"] * (was["params"] != now["params"])
+        if changed:
+            lines.append(f"{place}: stale, changed: {', '.join(changed)}")
+    return lines
+
+
+if __name__ == "__main__":
+    run(main)
