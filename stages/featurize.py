@@ -45,6 +45,7 @@ def main() -> None:
         extraction = extract(
             representation, table, clips,
             length_s=length_s, mark=mark, place=place, work=work, dtype=params.features.dtype,
+            called=f"{dataset} as {name}",
         )  # fmt: skip
     print(compare(spent, foretold))
     print(
