@@ -16,7 +16,7 @@ import numpy.typing as npt
 from beyond_spectrograms.classifiers import build_network, family_of
 from beyond_spectrograms.epochs import band_statistics
 from beyond_spectrograms.errors import ProjectError
-from beyond_spectrograms.files import write_json, written_beside
+from beyond_spectrograms.files import sha256_of, write_json, written_beside
 
 if TYPE_CHECKING:
     import torch
@@ -155,7 +155,7 @@ def seeded_network(job: Job, features: Features, train_rows: npt.NDArray[np.int6
 
 
 def write_result(job: Job, course: Course, best: dict[str, torch.Tensor], mark: str) -> None:
-    """Write the kept weights and the learning curve."""
+    """Write the kept weights, and a record with the learning curve and the digests of both."""
     from safetensors.torch import save_file
 
     diverged = course.diverged_at_epoch
@@ -163,13 +163,36 @@ def write_result(job: Job, course: Course, best: dict[str, torch.Tensor], mark: 
     with written_beside(job.work / f"{job.name}.safetensors") as beside:
         save_file(best, beside, metadata={"notes": json.dumps(notes)})  # several keys would come in any order
     record = {"mark": mark, "seconds": course.seconds, "diverged_at_epoch": diverged, "history": course.history}
-    write_json(job.work / f"{job.name}.json", record)
+    record["weights_sha256"] = sha256_of(job.work / f"{job.name}.safetensors")
+    write_json(job.work / f"{job.name}.json", record | {"sha256": _digest(record)})
 
 
 def is_finished(job: Job) -> bool:
-    """Say whether the job's result is there, made from the same data, params and code."""
-    record = job.work / f"{job.name}.json"
-    return record.exists() and json.loads(record.read_text(encoding="utf-8"))["mark"] == job.mark()
+    """Say whether the job's result is there, as it was written, made from the same data, params and code."""
+    record = _read_whole(job)
+    return record is not None and record["mark"] == job.mark()
+
+
+def tell_damage(job: Job) -> None:
+    """Say in a line where a result is there that is not what was written."""
+    if (job.work / f"{job.name}.json").exists() and _read_whole(job) is None:
+        record = job.work / f"{job.name}.json"
+        print(f"{record}: damaged, or not of the weights beside it. The run starts anew.", flush=True)
+
+
+def _read_whole(job: Job) -> dict[str, Any] | None:
+    """Read the record of a result; None where it, or the weights, are not what was written."""
+    try:
+        record = json.loads((job.work / f"{job.name}.json").read_text(encoding="utf-8"))
+        whole = record.pop("sha256") == _digest(record)
+        whole = whole and record["weights_sha256"] == sha256_of(job.work / f"{job.name}.safetensors")
+    except (FileNotFoundError, ValueError, TypeError, AttributeError, LookupError):
+        return None
+    return record if whole else None
+
+
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
