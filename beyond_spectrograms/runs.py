@@ -16,7 +16,7 @@ import numpy.typing as npt
 from beyond_spectrograms.classifiers import build_network, family_of
 from beyond_spectrograms.epochs import band_statistics
 from beyond_spectrograms.errors import ProjectError
-from beyond_spectrograms.files import sha256_of, write_json, written_beside
+from beyond_spectrograms.files import read_sealed, sha256_of, write_sealed, written_beside
 
 if TYPE_CHECKING:
     import torch
@@ -164,7 +164,7 @@ def write_result(job: Job, course: Course, best: dict[str, torch.Tensor], mark: 
         save_file(best, beside, metadata={"notes": json.dumps(notes)})  # several keys would come in any order
     record = {"mark": mark, "seconds": course.seconds, "diverged_at_epoch": diverged, "history": course.history}
     record["weights_sha256"] = sha256_of(job.work / f"{job.name}.safetensors")
-    write_json(job.work / f"{job.name}.json", record | {"sha256": _digest(record)})
+    write_sealed(job.work / f"{job.name}.json", record)
 
 
 def is_finished(job: Job) -> bool:
@@ -182,17 +182,10 @@ def tell_damage(job: Job) -> None:
 
 def _read_whole(job: Job) -> dict[str, Any] | None:
     """Read the record of a result; None where it, or the weights, are not what was written."""
-    try:
-        record = json.loads((job.work / f"{job.name}.json").read_text(encoding="utf-8"))
-        whole = record.pop("sha256") == _digest(record)
-        whole = whole and record["weights_sha256"] == sha256_of(job.work / f"{job.name}.safetensors")
-    except (FileNotFoundError, ValueError, TypeError, AttributeError, LookupError):
+    record, weights = read_sealed(job.work / f"{job.name}.json"), job.work / f"{job.name}.safetensors"
+    if record is None or not weights.exists() or sha256_of(weights) != record["weights_sha256"]:
         return None
-    return record if whole else None
-
-
-def _digest(record: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    return record
 
 
 def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:

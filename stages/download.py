@@ -8,7 +8,7 @@ from typing import Any
 from beyond_spectrograms.archives import check_list, check_sounds, copy_sounds, unpack
 from beyond_spectrograms.downloads import fetch
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import replace_folder, write_json
+from beyond_spectrograms.files import locked, replace_folder, write_json
 from beyond_spectrograms.params import Source, SplitLists, load_params
 
 DOWNLOADS = Path("data/downloads")
@@ -19,8 +19,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", choices=datasets)
     dataset = parser.parse_args().dataset
-    source = datasets[dataset].source
     work = Path("data/partial/raw", dataset)
+    with locked(work):
+        download(dataset, datasets[dataset].source, work)
+
+
+def download(dataset: str, source: Source, work: Path) -> None:
+    """Fill `work` and put it in the place of data/raw/<dataset>."""
     shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
     record = take_sounds(dataset, source, work / "audio")
     record |= check_sounds(dataset, work / "audio", source)

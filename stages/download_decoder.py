@@ -6,8 +6,8 @@ from pathlib import Path
 
 from beyond_spectrograms.downloads import fetch, file_name
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import replace_folder, write_json
-from beyond_spectrograms.params import decoder_of, load_params
+from beyond_spectrograms.files import locked, replace_folder, write_json
+from beyond_spectrograms.params import Params, decoder_of, load_params
 
 DOWNLOADS = Path("data/downloads")
 
@@ -17,11 +17,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("representation", choices=params.prototypes.latents)
     representation = parser.parse_args().representation
+    work = Path("data/partial/decoders", representation)
+    with locked(work):
+        download(params, representation, work)
+
+
+def download(params: Params, representation: str, work: Path) -> None:
+    """Fill `work` and put it in the place of data/decoders/<representation>."""
     decoder = decoder_of(params.representations[representation])
     assert decoder is not None  # params.Params sees to it
     found = fetch(f"decoder {decoder}", [params.decoders[decoder]], DOWNLOADS)
     url, licence = found.record.url, found.record.licence
-    work = Path("data/partial/decoders", representation)
     shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
     work.mkdir(parents=True)
     shutil.copyfile(found.path, work / file_name(url))

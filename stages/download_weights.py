@@ -6,8 +6,8 @@ from pathlib import Path
 
 from beyond_spectrograms.downloads import fetch, file_name
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import replace_folder, write_json
-from beyond_spectrograms.params import load_params, weights_of
+from beyond_spectrograms.files import locked, replace_folder, write_json
+from beyond_spectrograms.params import Params, load_params, weights_of
 
 DOWNLOADS = Path("data/downloads")
 
@@ -17,8 +17,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("representation", choices=params.representations)
     representation = parser.parse_args().representation
-    record = params.representations[representation]
     work = Path("data/partial/weights", representation)
+    with locked(work):
+        download(params, representation, work)
+
+
+def download(params: Params, representation: str, work: Path) -> None:
+    """Fill `work` and put it in the place of data/weights/<representation>."""
+    record = params.representations[representation]
     shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
     work.mkdir(parents=True)
     files = []

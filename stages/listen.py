@@ -10,9 +10,9 @@ import torch
 
 from beyond_spectrograms import figures
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import replace_folder, write_json, write_text
+from beyond_spectrograms.files import locked, replace_folder, write_json, write_text
 from beyond_spectrograms.page.excerpts import PERMITTED
-from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.prototypes.decoders import create_player
 from beyond_spectrograms.prototypes.likeness import MEASURED, Ear, measure_likeness
 from beyond_spectrograms.prototypes.listening import averages, choose_windows, read_layer, render_window
@@ -40,6 +40,14 @@ def main() -> None:
     parser.add_argument("protocol", choices=[*cells.heard, *cells.heard_latents])
     arguments = parser.parse_args()
     dataset, representation, name = arguments.dataset, arguments.representation, arguments.protocol
+    work = Path("plots/prototypes", dataset, f"{representation}-{name}.partial")
+    with locked(work):
+        listen(params, dataset, representation, name, work)
+
+
+def listen(params: Params, dataset: str, representation: str, name: str, work: Path) -> None:
+    """Write all that is heard and seen of a cell, in `work` first."""
+    cells = params.prototypes
     protocol, cell = params.protocols[name], f"{representation}-{name}"
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
     seed, length_s = protocol.seeds[0], params.windows.length_s
@@ -75,7 +83,6 @@ def main() -> None:
     likeness = measure_likeness(Ear(EAR, ear), player, compared, sounds=sounds, clips=clips, length_s=length_s)
 
     place = Path("plots/prototypes", dataset, cell)
-    work = place.with_name(f"{cell}.partial")
     shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
     (work / "figure").mkdir(parents=True)
     title = f"{dataset}, {name} on {representation} ({run})"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from beyond_spectrograms.clips import check_clips, describe_clips, prepare_clips, publish_clips, raw_files
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import write_json
+from beyond_spectrograms.files import locked, write_json
 from beyond_spectrograms.foretelling.forecasts import amount, compare, spending
 from beyond_spectrograms.foretelling.pilot_resampling import foretell_resampling
-from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params import Source, load_params
 
 
 def main() -> None:
@@ -16,14 +16,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", choices=params.datasets)
     dataset = parser.parse_args().dataset
-    source = params.datasets[dataset].source
+    work = Path("data/partial/clips", dataset)
+    with locked(work):
+        resample(dataset, params.datasets[dataset].source, work)
+
+
+def resample(dataset: str, source: Source, work: Path) -> None:
+    """Store the clips of a data set in every format, and describe them."""
     raw = Path("data/raw", dataset, "audio")
     files = raw_files(raw)
     print(f"{dataset}: checking and resampling {len(files)} files; calibrating on a few", flush=True)
     foretold = foretell_resampling(files, source.seconds)
     size = amount(sum(path.stat().st_size for path in files))
     print(f"{dataset}: {size} of sound files; {foretold}, if no clip is kept", flush=True)
-    work = Path("data/partial/clips", dataset)
     with spending() as spent:
         outcomes = prepare_clips(raw, work, source.seconds)
     print(compare(spent, foretold))

@@ -11,11 +11,11 @@ from joblib import cpu_count
 from beyond_spectrograms.classifiers import build_network, choose_device
 from beyond_spectrograms.epochs import Network, choose_precision
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import replace_folder, write_json
+from beyond_spectrograms.files import locked, replace_folder, write_json
 from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
 from beyond_spectrograms.foretelling.pilot_training import foretell_training, pilot_training
 from beyond_spectrograms.memory import memory_can_be_measured, peak_bytes
-from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.runs import Job, history_columns, read_history, read_outcome, shuffle_labels
 from beyond_spectrograms.training import train_all
 from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
@@ -29,6 +29,13 @@ def main() -> None:
     parser.add_argument("protocol", choices=params.protocols)
     arguments = parser.parse_args()
     dataset, representation, name = arguments.dataset, arguments.representation, arguments.protocol
+    work = Path("data/partial/models", f"{dataset}-{representation}-{name}")
+    with locked(work):
+        train_cell(params, dataset, representation, name, work)
+
+
+def train_cell(params: Params, dataset: str, representation: str, name: str, work: Path) -> None:
+    """Train the runs of a cell, in `work`, which goes when their weights are in place."""
     protocol, cap = params.protocols[name], params.datasets[dataset].max_epochs
     cell = f"{representation}-{name}"
     splits = Path("data/splits", dataset)
@@ -36,7 +43,6 @@ def main() -> None:
     features = Path("data/features", dataset, representation)
     _, bands, frames = open_features(features, len(labels)).shape
     classes, targets = np.unique(labels.to_numpy(dtype=str), return_inverse=True)
-    work = Path("data/partial/models", f"{dataset}-{cell}")
     epochs, device = min(protocol.epochs, cap or protocol.epochs), choose_device(params.device)
     codebook_size = params.representations[representation].codebook_size
     wanted = choose_precision(params.training_precision, device)
