@@ -9,13 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from conftest import StartStage
 
 from beyond_spectrograms import files
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.files import locked, partial_beside, put_back, replace_folder, write_text, written_beside
+from beyond_spectrograms.params import load_params
 
 Contents = Callable[[Path], dict[str, bytes]]
 HOLD = """
@@ -299,3 +302,29 @@ def test_killed_between_two_renames_the_old_folder_is_put_back(
     place.replace(tmp_path / "work.replaced")
     replace_folder(finished, place)
     assert contents(tmp_path) == {"data/place/features.npy": b"new", "data/place/index.json": b"new"}
+
+
+@pytest.mark.usefixtures("project")
+def test_stages_that_keep_work_and_train_are_told_who_works_there(start_stage: StartStage, repository: Path) -> None:
+    cells = load_params().prototypes
+    heard, latent = [cells.datasets[0], cells.representations[0], cells.heard[0]], cells.latents[0]
+    stages = {
+        "data/partial/raw/pets": ["download", "pets"],
+        "data/partial/clips/pets": ["resample", "pets"],
+        "data/partial/weights/mel": ["download_weights", "mel"],
+        f"data/partial/decoders/{latent}": ["download_decoder", latent],
+        "data/partial/models/pets-mel-fair": ["train", "pets", "mel", "fair"],
+        f"plots/prototypes/{heard[0]}/{heard[1]}-{heard[2]}.partial": ["listen", *heard],
+    }
+    train = [sys.executable, "-m", "beyond_spectrograms", "train", "sounds", "--representation", "mel", "--out", "mine"]
+    Path("sounds").mkdir()
+    with ExitStack() as held:
+        for folder in (*stages, "mine.partial-training"):
+            held.enter_context(locked(Path(folder)))
+        processes = {folder: start_stage(*stage) for folder, stage in stages.items()}
+        environment = {**os.environ, "PYTHONPATH": str(repository)}
+        trained = subprocess.run(train, env=environment, capture_output=True, text=True, check=False)
+        outcomes = {folder: (*process.communicate(), process.returncode) for folder, process in processes.items()}
+    outcomes["mine.partial-training"] = (trained.stdout, trained.stderr, trained.returncode)
+    who = f"another run (pid {os.getpid()}) works here. Wait for it, or end it.\n"
+    assert outcomes == {folder: ("", f"{folder}: {who}", 1) for folder in outcomes}
