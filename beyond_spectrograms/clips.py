@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ from typing import Any
 
 from beyond_spectrograms import audio
 from beyond_spectrograms.errors import ProjectError
-from beyond_spectrograms.files import replace_folder, write_json, written_beside
+from beyond_spectrograms.files import read_sealed, replace_folder, sha256_of, write_sealed, written_beside
 from beyond_spectrograms.progress import track
 
 
@@ -47,7 +46,8 @@ def raw_files(folder: Path) -> list[Path]:
 def prepare_clips(raw: Path, work: Path, seconds: tuple[float, float]) -> list[Outcome]:
     """Check every file of raw/<label>/ and write it as work/finished/<format>/<label>/<file name>.flac.
 
-    A run that is killed leaves `work` behind; the next one keeps each clip whose source bytes and code are the same.
+    A run that is killed leaves `work` behind; the next one keeps each clip whose source bytes and code are the same
+    and whose stored bytes are those that were written.
     """
     fingerprint = _fingerprint(seconds)
     files = raw_files(raw)
@@ -76,12 +76,9 @@ def _prepare_clip(path: Path, work: Path, seconds: tuple[float, float], fingerpr
     clip = f"{path.parent.name}/{path.name}"
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     record = work / "records" / f"{clip}.json"
-    if record.exists():
-        known = json.loads(record.read_text(encoding="utf-8"))
-        outcome = Outcome(**{**known["outcome"], "remarks": tuple(known["outcome"]["remarks"])})
-        whole = outcome.reason or all(stored.exists() for stored in _stored(work / "finished", clip))
-        if known["fingerprint"] == fingerprint and outcome.sha256 == sha256 and whole:
-            return outcome
+    known = _read_record(record, fingerprint, _stored(work / "finished", clip))
+    if known and known.sha256 == sha256:
+        return known
     try:
         recording = audio.read_recording(path, seconds)
     except audio.BadAudioError as error:
@@ -90,12 +87,24 @@ def _prepare_clip(path: Path, work: Path, seconds: tuple[float, float], fingerpr
         limited = 0
         for form, stored in zip(audio.FORMATS, _stored(work / "finished", clip), strict=True):
             samples, over = audio.convert(recording, form)
-            with written_beside(stored) as beside:
+            with written_beside(stored, flushed=False) as beside:
                 audio.write_clip(beside, samples, form.sample_rate)
             limited += over
         outcome = Outcome(clip, sha256, "", recording.seconds, recording.sample_rate, recording.remarks, limited)
-    write_json(record, {"fingerprint": fingerprint, "outcome": asdict(outcome)})
+    content = {"fingerprint": fingerprint, "outcome": asdict(outcome)}
+    content["stored"] = [] if outcome.reason else [sha256_of(path) for path in _stored(work / "finished", clip)]
+    write_sealed(record, content, flushed=False)
     return outcome
+
+
+def _read_record(record: Path, fingerprint: str, stored: list[Path]) -> Outcome | None:
+    """Read what became of a file in a run that was killed; None where that, or a clip, is not what was written."""
+    content = read_sealed(record)
+    if content is None or content["fingerprint"] != fingerprint:
+        return None
+    if content["stored"] and [sha256_of(path) if path.exists() else "" for path in stored] != content["stored"]:
+        return None
+    return Outcome(**{**content["outcome"], "remarks": tuple(content["outcome"]["remarks"])})
 
 
 def _stored(folder: Path, clip: str) -> list[Path]:

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from beyond_spectrograms.files import write_json
-
 DURATIONS = Path("data/durations")  # of this machine alone: neither in git nor in DVC, whose outputs must not differ
 
 
@@ -29,6 +27,8 @@ def run_stage(main: Callable[[], None]) -> None:
 
     How many seconds it took is kept in data/durations/<study>/<stage>-<arguments>.json, for the report page.
     """
+    from beyond_spectrograms.files import write_json  # it raises the error of this module
+
     began = time.perf_counter()
     run(main)
     study = next((one.partition("=")[2] for one in sys.argv[1:] if one.startswith("--study=")), "paper")

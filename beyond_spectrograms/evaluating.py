@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from beyond_spectrograms.evidence.uncertainty import recording_interval, window_interval
-from beyond_spectrograms.files import write_json
+from beyond_spectrograms.files import read_sealed, write_json
 from beyond_spectrograms.recordings import COLUMNS, ERROR, Recordings, recordings_of
 from beyond_spectrograms.results import (
     CURVES_FILE,
@@ -26,7 +26,7 @@ from beyond_spectrograms.results import (
     read_gzip_csv,
     write_gzip_csv,
 )
-from beyond_spectrograms.runs import history_columns, read_record
+from beyond_spectrograms.runs import history_columns
 from beyond_spectrograms.scores import read_predictions, score, tabulate_predictions, tabulate_recordings
 from beyond_spectrograms.windows import columns_of
 
@@ -89,7 +89,7 @@ def evaluate_cell(
     folds = range(1, 1 + len(columns_of(recipe.split, parts)))
     names = {f"fold_{fold}-seed_{seed}": (fold, seed) for seed in recipe.seeds for fold in folds}
     runs = [read_predictions(folder / f"{run}.predictions.safetensors", len(table)) for run in names]
-    records = {run: read_record(folder / f"{run}.json") for run in names}
+    records = {run: _read_run(folder / f"{run}.json") for run in names}
     classes = sorted(table["label"].unique().tolist())
     answers = tabulate_predictions(runs, table, classes)
     recordings = as_text(tabulate_recordings(answers, classes), representation, protocol, PREDICTION_COLUMNS)
@@ -114,6 +114,13 @@ def evaluate_cell(
         predictions={name: recordings},
         curves={name: as_text(history, representation, protocol, CURVE_COLUMNS)},
     )
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    record = read_sealed(path)
+    if record is None:
+        raise ResultError(f"{path}: missing or damaged. Run its train stage again.")
+    return record
 
 
 def as_text(rows: pd.DataFrame, representation: str, protocol: str, columns: Sequence[str]) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """One array of features per data set and representation, computed clip by clip, resumable and incremental.
 
 A clip's rows are known by a key: a digest of its sound, its windows and of all that decides the encoding. Rows whose
-key is already stored (by a run that was killed, or by an earlier run on fewer clips) are copied, all others computed.
+key is already stored (by a run that was killed, or by an earlier run on fewer clips) and whose bytes have the digest
+stored with them are copied, all others computed.
 
 A thread decodes two clips ahead, and a clip's windows begin to be encoded before those of the clip before it are all
 done: a clip of five windows would else leave cores idle. What is encoded once: windows of a clip that are equal to the
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tokenize
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +30,7 @@ from joblib import cpu_count
 from beyond_spectrograms import audio
 from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.clips import clip_path
-from beyond_spectrograms.files import replace_folder, write_json, write_text
+from beyond_spectrograms.files import locked, put_back, replace_folder, write_json, write_text
 from beyond_spectrograms.precision import DType, Rounding, Stored, store
 from beyond_spectrograms.progress import track
 from beyond_spectrograms.representations.base import Features, Representation
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 FEATURIZED_BY = ("data", "representations")  # versions that rows hang on; a representation names its packages itself
 BLOCK = 64  # windows handed over at a time: bounds the memory a long clip takes
 DECODED = 2  # clips beside the one that is cut
+BROKEN = (ValueError, EOFError, SyntaxError, tokenize.TokenError)  # what numpy raises of a damaged .npy
+NAMED = 3  # damaged clips that a message names
 AHEAD = 4  # windows for each core that have begun beside a block, so that none waits for its last window
 
 
@@ -97,13 +101,38 @@ def extract(
     place: Path,
     work: Path,
     dtype: DType = "float32",
+    called: str | None = None,
 ) -> Extraction:
     """Encode the windows of `table` (clip, start_s, ...; rows of a clip adjacent) into place/features.npy, as `dtype`.
 
     In memory are the clip whose windows are encoded, the next two that are decoded, and, where clips are short, as many
     as keep all cores busy. The array grows in `work`, which is renamed to `place` at the end; `mark` is the
-    `fingerprint`. place/index.json holds the key of every clip's rows, and what storing them lost.
+    `fingerprint`. place/index.json holds the key of every clip's rows, what storing them lost, and the digest of the
+    rows of every key. `called` is what messages call all this, where it is not `place`.
+
+    Raises:
+        ProjectError: another run works in `work`.
     """
+    with locked(work):
+        put_back(work, place)
+        return _extract(
+            representation, table, clips,
+            length_s=length_s, mark=mark, place=place, work=work, dtype=dtype, called=called or str(place),
+        )  # fmt: skip
+
+
+def _extract(
+    representation: Representation,
+    table: pd.DataFrame,
+    clips: Path,
+    *,
+    length_s: float,
+    mark: str,
+    place: Path,
+    work: Path,
+    dtype: DType,
+    called: str,
+) -> Extraction:
     rows = list(_plan(representation, table, clips, length_s, mark))
     samples = round(length_s * representation.form.sample_rate)
     shape = (len(table), representation.bands, representation.frames(samples))
@@ -111,33 +140,39 @@ def extract(
     array = _open_array(work / "features.npy", shape, dtype)
     journal = work / "journal.jsonl"
     done = _read_journal(journal, array, rows)
-    stored = _read_stored(place, shape, dtype)
-    roundings = _read_roundings(place, journal)
     todo = [part for part in rows if part not in done]
-    new = [part for part in todo if stored(part.key) is None]
+    stored = _read_stored(place, shape, dtype, called)
+    _tell_damaged(stored.drop_damaged(todo), called)
+    digests, roundings = _read_digests(journal)
+    roundings = stored.roundings | roundings
+    new = [part for part in todo if part.key not in stored.rows]
     first = {part.key: part for part in reversed(new)}
     encoder = _Encoder(representation, clips, table["start_s"].to_numpy(), length_s)
     encoded = encoder.encode_clips([part for part in new if first[part.key] == part])
     # Written, not mapped: a mapped page is first read from the file, and counts as this process's memory.
     with (work / "features.npy").open("r+b") as file, journal.open("a", encoding="utf-8") as log:
         for part in track(todo, representation.name, len(rows), len(rows) - len(todo)):
-            if (features := stored(part.key)) is None and first[part.key] == part:
+            if part.key in stored.rows:
+                features = stored.array[stored.rows[part.key]]
+                digests[part.key] = stored.digests[part.key]  # what was checked: damage since then is found next time
+            elif first[part.key] == part:
                 features, roundings[part.key] = store(next(encoded), dtype, representation.name)
-            elif features is None:
+                features = np.ascontiguousarray(features)
+                digests[part.key] = hashlib.sha256(features.data).hexdigest()
+            else:
                 features = np.array(array[_slice(first[part.key])])
                 release(array)
-            features = np.ascontiguousarray(features)
             file.seek(array.offset + part.first * features[0].nbytes)
             file.write(features.data)
             file.flush()
-            sha256 = hashlib.sha256(features.data).hexdigest()
-            lost = astuple(roundings[part.key])
-            log.write(json.dumps({"key": part.key, "first": part.first, "sha256": sha256, "lost": lost}) + "\n")
+            entry = {"key": part.key, "first": part.first, "sha256": digests[part.key]}
+            log.write(json.dumps(entry | {"lost": astuple(roundings[part.key])}) + "\n")
             log.flush()
     del array, stored
     entries = [[r.clip, r.first, r.count, r.key, *astuple(roundings[r.key])] for r in rows]
-    write_json(work / "index.json", {"shape": shape, "clips": entries})
-    replace_folder(work, place)
+    sha256 = {r.key: digests[r.key] for r in rows}
+    write_json(work / "index.json", {"shape": shape, "clips": entries, "sha256": sha256})
+    replace_folder(work, place, required=("features.npy", "index.json"))
     (place / journal.name).unlink()  # not before: a run killed while renaming needs it to go on
     rounding = sum((roundings[part.key] for part in rows), Rounding())
     return Extraction(len(table), sum(part.count for part in new), encoder.encoded, rounding)
@@ -242,10 +277,10 @@ def _open_array(path: Path, shape: tuple[int, ...], dtype: DType) -> np.memmap[A
     if path.exists():
         try:
             array = np.lib.format.open_memmap(path, mode="r+")
-        except ValueError:  # killed while the file was being made
+        except BROKEN:  # killed while the file was being made
             path.unlink()
         else:
-            if array.shape == shape and array.dtype == dtype:
+            if array.shape == shape and array.dtype == dtype and array.flags.c_contiguous:
                 return array
             del array
             path.unlink()
@@ -265,35 +300,95 @@ def _read_journal(path: Path, array: Stored, rows: list[Rows]) -> set[Rows]:
         except json.JSONDecodeError:  # the line that was being written when the run was killed
             continue
         part = places.get((entry["key"], entry["first"]))
-        if part and hashlib.sha256(array[_slice(part)].data).hexdigest() == entry["sha256"]:
+        if part and _digest_rows(array, _slice(part)) == entry["sha256"]:
             done.add(part)
             kept.append(line)
     write_text(path, "".join(f"{line}\n" for line in kept))
     return done
 
 
-def _read_roundings(place: Path, journal: Path) -> dict[str, Rounding]:
-    """Read what storing lost, by key, of the rows of an earlier extraction and of one that was killed."""
-    known = {}
-    if (place / "index.json").exists():
-        for _, _, _, key, *lost in json.loads((place / "index.json").read_text(encoding="utf-8"))["clips"]:
-            known[key] = Rounding(*lost)
+def _read_digests(journal: Path) -> tuple[dict[str, str], dict[str, Rounding]]:
+    """Read, by key, the digest of the rows of an extraction that was killed and what storing them lost."""
+    digests, roundings = {}, {}
     for line in journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []:
         entry = json.loads(line)  # `_read_journal` has left whole lines alone
-        known[entry["key"]] = Rounding(*entry["lost"])
-    return known
+        digests[entry["key"]], roundings[entry["key"]] = entry["sha256"], Rounding(*entry["lost"])
+    return digests, roundings
 
 
-def _read_stored(place: Path, shape: tuple[int, ...], dtype: DType) -> Callable[[str], Stored | None]:
-    """Look up the rows of an earlier, finished extraction by key, where it stored the same type."""
-    index = place / "index.json"
-    if not index.exists():
-        return lambda key: None  # noqa: ARG005
-    array: Stored = np.load(place / "features.npy", mmap_mode="r")
-    entries = (Rows(*entry[:4]) for entry in json.loads(index.read_text(encoding="utf-8"))["clips"])
-    rows = (
-        {part.key: _slice(part) for part in entries}
-        if array.shape[1:] == shape[1:] and array.dtype == np.dtype(dtype)
-        else {}
-    )
-    return lambda key: array[rows[key]] if key in rows else None
+class _UnusableError(ValueError):
+    """Of an earlier extraction nothing can be kept."""
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """Rows of an earlier, finished extraction, by key."""
+
+    array: Stored
+    rows: dict[str, slice]
+    digests: dict[str, str]
+    roundings: dict[str, Rounding]
+
+    def drop_damaged(self, wanted: list[Rows]) -> list[str]:
+        """Drop those of the rows `wanted` whose bytes are not those that were stored; name their clips."""
+        clips = {part.key: part.clip for part in wanted if part.key in self.rows}
+        damaged = {key for key in clips if _digest_rows(self.array, self.rows[key]) != self.digests[key]}
+        for key in damaged:
+            del self.rows[key]
+        return [part.clip for part in wanted if part.key in damaged]
+
+
+def _digest_rows(array: Stored, rows: slice) -> str:
+    digest = hashlib.sha256(array[rows].data).hexdigest()
+    release(array)
+    return digest
+
+
+def _tell_damaged(clips: list[str], called: str) -> None:
+    if clips:
+        named = ", ".join(clips[:NAMED]) + (f" and {len(clips) - NAMED} more" if len(clips) > NAMED else "")
+        count = "1 clip" if len(clips) == 1 else f"{len(clips)} clips"
+        print(f"{called}: rows of {count} were damaged and are computed anew: {named}", flush=True)
+
+
+def _read_stored(place: Path, shape: tuple[int, ...], dtype: DType, called: str) -> _Earlier:
+    """Read an earlier, finished extraction; of one of other shape or type, or without a whole array, nothing."""
+    nothing = _Earlier(np.empty(0), {}, {}, {})
+    if not (place / "index.json").exists():
+        return nothing
+    try:
+        earlier = _open_stored(place)
+    except _UnusableError as error:
+        print(f"{called}: {error}; all is computed anew", flush=True)
+        return nothing
+    same = earlier.array.shape[1:] == shape[1:] and earlier.array.dtype == np.dtype(dtype)
+    return earlier if same else nothing
+
+
+def _open_stored(place: Path) -> _Earlier:
+    """Open an extraction's array and index.
+
+    Raises:
+        _UnusableError: one of them is missing or cut, or they do not belong together.
+    """
+    rows, digests, roundings = {}, {}, {}
+    try:
+        index = json.loads((place / "index.json").read_text(encoding="utf-8"))
+        shape = tuple(index["shape"])
+        for clip, first, count, key, *lost in index["clips"]:
+            rows[key], digests[key] = _slice(Rows(clip, first, count, key)), index["sha256"][key]
+            roundings[key] = Rounding(*lost)
+    except (ValueError, TypeError, LookupError):
+        raise _UnusableError(f"{place / 'index.json'} is damaged, or of an earlier version") from None
+    path = place / "features.npy"
+    try:
+        array: Stored = np.load(path, mmap_mode="r")
+    except FileNotFoundError:
+        raise _UnusableError(f"{path} is missing") from None
+    except BROKEN:
+        raise _UnusableError(f"{path} is cut short or damaged") from None
+    if not array.flags.c_contiguous:  # as none is stored
+        raise _UnusableError(f"{path} is cut short or damaged")
+    if array.shape != shape:
+        raise _UnusableError(f"{path} is {list(array.shape)}, and {list(shape)} by its index")
+    return _Earlier(array, rows, digests, roundings)

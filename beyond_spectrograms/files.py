@@ -1,47 +1,240 @@
-"""Writing whole files or none: everything is written beside its place and renamed into it."""
+"""Writing whole files or none, and keeping two runs out of one folder.
+
+Everything is written beside its place, flushed to disk and renamed into it: after a power cut too a name stands for
+what it held before or for all of what it holds now. On Windows nothing is flushed, and two runs are not kept apart.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
 import json
+import os
+import re
+import secrets
 import shutil
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from beyond_spectrograms.errors import ProjectError
+
+if sys.platform != "win32":
+    import fcntl
+
+PARTIAL = re.compile(r".*\.(\d{1,9})-[0-9a-f]{8}\.partial")  # the name, the process that writes, and a random number
+NAME_BYTES = 200  # of a name that its partial one keeps: file systems allow 255 in all
+IDLE_S = 3600.0  # after which a partial file is left over: its process may run in a container, where it is not seen
+MANY = 100  # files from which on it is quicker to flush whatever is to be flushed than each, at 5 ms
+
+
+def partial_beside(path: Path) -> Path:
+    """Give a name beside `path` that no other run writes to."""
+    name = os.fsencode(path.name)[:NAME_BYTES].decode(errors="ignore")
+    return path.with_name(f"{name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+
 
 @contextmanager
-def written_beside(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; rename it into place when the block ends without an error."""
+def written_beside(path: Path, *, flushed: bool = True) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; rename it into place when the block ends without an error.
+
+    `flushed=False` is for many small files that are checked by a digest before they are relied on.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.partial")
+    _remove_leftovers(path.parent.absolute())
+    beside = partial_beside(path)
     try:
         yield beside
+        if flushed:
+            _flush(beside)
         beside.replace(path)
+        if flushed:
+            _flush(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, flushed: bool = True) -> None:
     """Write UTF-8 text with Unix line ends on every system."""
-    with written_beside(path) as beside:
+    with written_beside(path, flushed=flushed) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, flushed: bool = True) -> None:
     """Write JSON, indented and in the order given. NaN is refused: it is not JSON."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    write_text(path, text, flushed=flushed)
 
 
-def replace_folder(finished: Path, place: Path) -> None:
+def write_sealed(path: Path, record: dict[str, Any], *, flushed: bool = True) -> None:
+    """Write a record as JSON, with a digest of all of it."""
+    write_json(path, record | {"sha256": _digest(record)}, flushed=flushed)
+
+
+def read_sealed(path: Path) -> dict[str, Any] | None:
+    """Read what `write_sealed` wrote: None where there is no file, or it is not as it was written."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        whole = record.pop("sha256") == _digest(record)
+    except (FileNotFoundError, ValueError, TypeError, AttributeError, LookupError):
+        return None
+    return record if whole else None
+
+
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Digest a file, which may be larger than memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replace_folder(finished: Path, place: Path, required: Sequence[str] = ()) -> None:
     """Rename the folder `finished` to `place`, over what may stand there.
 
-    The old folder is renamed away before it is removed: one that is half removed never stands in `place`.
+    The old folder is renamed away, to <finished>.replaced, before it is removed: one that is half removed never stands
+    in `place`. Where the new one cannot be renamed in, the old one is renamed back.
+
+    Raises:
+        ProjectError: `finished` holds no file, or lacks one of the `required`.
     """
+    missing = [name for name in required if not (finished / name).is_file()]
+    if missing or not any(path.is_file() for path in finished.rglob("*")):
+        what = f"lacks {' and '.join(missing)}" if missing else "holds no file"
+        raise ProjectError(f"{finished}: {what}, so it is not put in the place of {place}. Run the stage again.")
     place.parent.mkdir(parents=True, exist_ok=True)
-    replaced = finished.with_name(f"{finished.name}.replaced")
-    shutil.rmtree(replaced, ignore_errors=True)
-    if place.exists():
-        place.replace(replaced)
-    finished.replace(place)
-    shutil.rmtree(replaced, ignore_errors=True)
+    _remove_leftovers(finished.parent.absolute())
+    put_back(finished, place)
+    _flush_folder(finished)
+    replaced = _replaced(finished)
+    _discard(replaced)
+    try:
+        if place.exists():
+            place.replace(replaced)
+        finished.replace(place)
+    except BaseException:
+        put_back(finished, place)
+        raise
+    _flush(place.parent)
+    _flush(finished.parent)
+    _discard(replaced)
+
+
+def put_back(finished: Path, place: Path) -> None:
+    """Put the old content of `place` back, where `replace_folder` was killed before it had put `finished` there."""
+    if _replaced(finished).exists() and not place.exists():
+        _replaced(finished).replace(place)
+
+
+def _replaced(finished: Path) -> Path:
+    return finished.with_name(f"{finished.name}.replaced")
+
+
+def _discard(folder: Path) -> None:
+    """Remove a folder under another name, so that one half removed is never put back."""
+    if folder.exists():
+        partial = partial_beside(folder)
+        folder.replace(partial)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    if sys.platform != "win32":
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def _flush_folder(folder: Path) -> None:
+    paths = [*folder.rglob("*"), folder]
+    if len(paths) > MANY and sys.platform != "win32":
+        os.sync()
+    else:
+        for path in paths:
+            _flush(path)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a work folder, by a lock that ends with this process, however it ends.
+
+    The lock is on <folder>.lock, beside it: the folder itself may be renamed. What killed runs left half-written inside
+    is removed.
+
+    Raises:
+        ProjectError: another run works there.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.with_name(f"{folder.name}.lock")
+    with _take(path, folder):
+        try:
+            for left in folder.rglob("*.partial"):
+                if PARTIAL.fullmatch(left.name):
+                    _remove(left)
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _take(path: Path, folder: Path) -> Iterator[None]:
+    while True:
+        with path.open("a+", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip()
+                who = f"another run (pid {holder})" if holder else "another run"
+                raise ProjectError(f"{folder}: {who} works here. Wait for it, or end it.") from None
+            try:
+                mine = os.path.samestat(os.fstat(file.fileno()), path.stat())
+            except FileNotFoundError:
+                mine = False
+            if mine:  # else its last holder has removed this file since it was opened
+                file.truncate(0)
+                file.write(str(os.getpid()))
+                file.flush()
+                yield
+                return
+
+
+@functools.cache
+def _remove_leftovers(folder: Path) -> None:
+    """Remove, once a process, what dead runs left half-written in a folder."""
+    if sys.platform == "win32":
+        return
+    for left in folder.iterdir():
+        match = PARTIAL.fullmatch(left.name)
+        if match and not _runs(int(match[1])):
+            with contextlib.suppress(OSError):  # another run was quicker, or it is another user's
+                if time.time() - left.lstat().st_mtime > IDLE_S:
+                    _remove(left)
+
+
+def _remove(left: Path) -> None:
+    if left.is_dir() and not left.is_symlink():
+        shutil.rmtree(left, ignore_errors=True)
+    else:
+        left.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from beyond_spectrograms.classifiers import build_network, family_of
 from beyond_spectrograms.epochs import Network, band_statistics
 from beyond_spectrograms.errors import ProjectError
-from beyond_spectrograms.files import write_json, written_beside
-from beyond_spectrograms.windows import columns_of
+from beyond_spectrograms.files import read_sealed, sha256_of, write_sealed, written_beside
+from beyond_spectrograms.windows import columns_of, content_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,11 +76,11 @@ class Job:
 
     def weights_sha256(self) -> str:
         """Digest the file of its weights."""
-        return hashlib.sha256(self.result_files[0].read_bytes()).hexdigest()
+        return sha256_of(self.result_files[0])
 
     def mark(self) -> str:
         """Digest all that decides the result: what a killed run left is only continued under the same mark."""
-        digest = hashlib.sha256((self.features / "index.json").read_bytes())
+        digest = hashlib.sha256(content_of(self.features))
         used = np.where(self.parts == "test", "", self.parts)
         digest.update(self.targets.tobytes() + "\n".join(used).encode())
         run = (self.codebook_size, self.epochs, self.fold, self.seed, self.device, self.precision)
@@ -219,14 +219,30 @@ def write_result(job: Job, course: Course, best: dict[str, torch.Tensor], mark: 
         "seconds": course.seconds,
         "diverged_at_epoch": diverged,
         "history": course.history,
+        "weights_sha256": job.weights_sha256(),
     }
-    write_json(job.work / f"{job.name}.json", record)
+    write_sealed(job.work / f"{job.name}.json", record)
 
 
 def is_finished(job: Job) -> bool:
-    """Say whether the job's result is there, made from the same data, params and code."""
-    record = job.work / f"{job.name}.json"
-    return record.exists() and json.loads(record.read_text(encoding="utf-8"))["mark"] == job.mark()
+    """Say whether the job's result is there, as it was written, made from the same data, params and versions."""
+    record = _read_whole(job)
+    return record is not None and record["mark"] == job.mark()
+
+
+def tell_damage(job: Job) -> None:
+    """Say in a line where a result is there that is not what was written."""
+    if (job.work / f"{job.name}.json").exists() and _read_whole(job) is None:
+        record = job.work / f"{job.name}.json"
+        print(f"{record}: damaged, or not of the weights beside it. The run starts anew.", flush=True)
+
+
+def _read_whole(job: Job) -> dict[str, Any] | None:
+    """Read the record of a result; None where it, or the weights, are not what was written."""
+    record, weights = read_sealed(job.work / f"{job.name}.json"), job.result_files[0]
+    if record is None or not weights.exists() or sha256_of(weights) != record["weights_sha256"]:
+        return None
+    return record
 
 
 def keep_finished(jobs: Sequence[Job], place: Path) -> None:

@@ -17,13 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from beyond_spectrograms.checkpoints import UnreadableError, read_checkpoint
-from beyond_spectrograms.files import written_beside
+from beyond_spectrograms.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.runs import (
     CHECKPOINT_SECONDS,
     Course,
     Job,
-    TrainingError,
     class_weights_of,
     rows_of,
     seeded_network,
@@ -132,11 +130,7 @@ class Pass:
 
 
 def train_together(jobs: list[Job], epochs_done: Synchronized[int] | None = None) -> None:
-    """Train runs of one cell together on their device, from a killed run's checkpoint if there is one; write results.
-
-    Raises:
-        TrainingError: the checkpoint cannot be read.
-    """
+    """Train runs of one cell together on their device, from a killed run's checkpoint if any; write results."""
     device, rows, marks = torch.device(jobs[0].device), [rows_of(job) for job in jobs], [job.mark() for job in jobs]
     torch.use_deterministic_algorithms(device.type == "cpu")
     torch.set_num_threads(1)  # as training.train: the same bits whatever the number of cores
@@ -199,26 +193,19 @@ def _save(
         "cuda_random": torch.cuda.get_rng_state() if stack.device.type == "cuda" else None,
         "courses": [asdict(course) for course in courses],
     }
-    with written_beside(_checkpoint(jobs)) as beside:
-        torch.save(values, beside)
+    write_checkpoint(_checkpoint(jobs), values)
 
 
 def _resume(jobs: list[Job], marks: list[str], stack: Stack, orders: list[torch.Generator]) -> list[Course]:
     """Start all runs, or take up the checkpoint of the same runs."""
     courses = [Course() for _ in jobs]
-    if _checkpoint(jobs).exists():
-        try:
-            saved = read_checkpoint(_checkpoint(jobs))
-        except UnreadableError:
-            raise TrainingError(
-                f"{_checkpoint(jobs)}: not a checkpoint of a training. Delete it and run the stage again."
-            ) from None
-        if saved["marks"] == marks:
-            stack.load(saved["together"])
-            for generator, state in zip(orders, saved["orders"], strict=True):
-                generator.set_state(state)
-            torch.set_rng_state(saved["random"])
-            if stack.device.type == "cuda":
-                torch.cuda.set_rng_state(saved["cuda_random"])
-            courses = [Course(**course) for course in saved["courses"]]
+    saved = take_up(_checkpoint(jobs))
+    if saved is not None and saved["marks"] == marks:
+        stack.load(saved["together"])
+        for generator, state in zip(orders, saved["orders"], strict=True):
+            generator.set_state(state)
+        torch.set_rng_state(saved["random"])
+        if stack.device.type == "cuda":
+            torch.cuda.set_rng_state(saved["cuda_random"])
+        courses = [Course(**course) for course in saved["courses"]]
     return courses

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING
 import joblib
 import numpy as np
 
-from beyond_spectrograms.checkpoints import UnreadableError, read_checkpoint
+from beyond_spectrograms.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.classifiers import family_of
-from beyond_spectrograms.files import written_beside
 from beyond_spectrograms.learners import Learner, create_learner
 from beyond_spectrograms.progress import counting
 from beyond_spectrograms.runs import (
@@ -30,6 +29,7 @@ from beyond_spectrograms.runs import (
     Job,
     TrainingError,
     is_finished,
+    tell_damage,
     write_result,
 )
 from beyond_spectrograms.together import train_together
@@ -55,9 +55,11 @@ def train_all(jobs: list[Job]) -> None:
     """Train every job not finished yet, of one protocol or of several; results are its first two `result_files`.
 
     Raises:
-        TrainingError: a checkpoint cannot be used, or a result is not this run's.
+        TrainingError: a result is not this run's.
     """
     todo = [job for job in jobs if not is_finished(job)]
+    for job in todo:
+        tell_damage(job)
     total = sum(job.epochs for job in jobs)
     finished = total - sum(job.epochs for job in todo)
     context = get_context("spawn")
@@ -145,17 +147,11 @@ def _begin(job: Job, learner: Learner, mark: str) -> State:
     import torch
 
     state = State(learner, _copy_weights(learner.network), Course())
-    if _checkpoint(job).exists():
-        try:
-            saved = read_checkpoint(_checkpoint(job))
-        except UnreadableError:
-            raise TrainingError(
-                f"{_checkpoint(job)}: not a checkpoint of a training. Delete it and run the stage again."
-            ) from None
-        if saved["mark"] == mark:
-            learner.load(saved["learner"])
-            torch.set_rng_state(saved["random"])
-            state.best, state.course = saved["best"], Course(**saved["course"])
+    saved = take_up(_checkpoint(job))
+    if saved is not None and saved["mark"] == mark:
+        learner.load(saved["learner"])
+        torch.set_rng_state(saved["random"])
+        state.best, state.course = saved["best"], Course(**saved["course"])
     return state
 
 
@@ -180,5 +176,4 @@ def _save_checkpoint(job: Job, state: State, mark: str) -> None:
         "best": state.best,
         "course": asdict(state.course),
     }
-    with written_beside(_checkpoint(job)) as beside:
-        torch.save(values, beside)
+    write_checkpoint(_checkpoint(job), values)

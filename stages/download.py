@@ -7,7 +7,7 @@ from typing import Any
 from beyond_spectrograms.archives import check_list, check_sounds, copy_sounds, unpack
 from beyond_spectrograms.downloads import fetch
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import replace_folder, write_json
+from beyond_spectrograms.files import locked, replace_folder, write_json
 from beyond_spectrograms.params import Source, SplitLists
 from beyond_spectrograms.study import DOWNLOADS, PARTIAL, RAW
 from stages.arguments import parse
@@ -15,8 +15,13 @@ from stages.arguments import parse
 
 def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
-    source = study.params.datasets[dataset].source
     work = PARTIAL / "raw" / dataset
+    with locked(work):
+        download(dataset, study.params.datasets[dataset].source, work)
+
+
+def download(dataset: str, source: Source, work: Path) -> None:
+    """Fill `work` and put it in the place of data/raw/<dataset>."""
     shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
     record = take_sounds(dataset, source, work / "audio")
     record |= check_sounds(dataset, work / "audio", source)

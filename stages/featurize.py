@@ -40,7 +40,7 @@ def main() -> None:
         extraction = extract(
             representation, table, clips,
             length_s=length_s, mark=fingerprint(representation, record.model_dump(), weights, length_s, versions),
-            place=place, work=study.work("features", dataset, name), dtype=dtype,
+            place=place, work=study.work("features", dataset, name), dtype=dtype, called=f"{dataset} as {name}",
         )  # fmt: skip
     print(compare(spent, foretold))
     print(

@@ -9,7 +9,7 @@ import torch
 
 from beyond_spectrograms import figures
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import replace_folder, write_json, write_text
+from beyond_spectrograms.files import locked, replace_folder, write_json, write_text
 from beyond_spectrograms.params import decoder_of
 from beyond_spectrograms.prototypes.decoders import create_player
 from beyond_spectrograms.prototypes.likeness import MEASURED, Ear, measure_likeness
@@ -33,12 +33,13 @@ def main() -> None:
     grid = study.params.grid
     heard = [name for name in grid.protocols_of(representation) if name in grid.heard]
     work = study.work("listen", dataset, representation)
-    shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-    near = {name: listen(study, dataset, representation, name, work) for name in heard}
-    replace_folder(work / "played", Path("data/heard", study.name, dataset, representation))
-    replace_folder(work / "figures", study.plots(dataset) / representation)
-    write_json(study.metrics(dataset) / "heard" / f"{representation}.json", near)
-    shutil.rmtree(work)
+    with locked(work):
+        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+        near = {name: listen(study, dataset, representation, name, work) for name in heard}
+        replace_folder(work / "played", Path("data/heard", study.name, dataset, representation))
+        replace_folder(work / "figures", study.plots(dataset) / representation)
+        write_json(study.metrics(dataset) / "heard" / f"{representation}.json", near)
+        shutil.rmtree(work)
 
 
 def listen(study: Study, dataset: str, representation: str, name: str, work: Path) -> dict[str, Any]:

@@ -14,14 +14,13 @@ import pandas as pd
 
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.evaluating import evaluate_cell
-from beyond_spectrograms.files import write_json, written_beside
+from beyond_spectrograms.files import locked, write_json, written_beside
 from beyond_spectrograms.results import cell_name
 from beyond_spectrograms.runs import keep_finished
-from beyond_spectrograms.study import SPLITS
-from beyond_spectrograms.training import train_all
+from beyond_spectrograms.study import SPLITS, Study
 from beyond_spectrograms.windows import read_parts, read_windows
 from stages.arguments import parse
-from stages.train import plan, publish
+from stages.train import plan, publish, train
 
 PLACE = Path("run")
 
@@ -31,10 +30,19 @@ def main() -> None:
     variant = study.params.run
     dataset, representation, protocol = variant.dataset, variant.representation, variant.protocol
     work = study.work("run", dataset, representation, protocol)
-    jobs = plan(study, dataset, representation, [protocol], work)
-    keep_finished(jobs[protocol], study.models(dataset, representation) / protocol)
-    train_all(jobs[protocol])
-    publish(study, dataset, representation, jobs, work)
+    with locked(work):
+        jobs = plan(study, dataset, representation, [protocol], work)
+        keep_finished(jobs[protocol], study.models(dataset, representation) / protocol)
+        train(study, f"{dataset}, {representation}", jobs)
+        publish(study, dataset, representation, jobs, work)
+        test(study, work)
+        shutil.rmtree(work)
+
+
+def test(study: Study, work: Path) -> None:
+    """Score the variant that was trained in `work` and write PLACE."""
+    variant = study.params.run
+    dataset, representation, protocol = variant.dataset, variant.representation, variant.protocol
 
     table, parts, name = (
         read_windows(SPLITS / dataset),
@@ -58,7 +66,6 @@ def main() -> None:
     ):
         with written_beside(PLACE / f"{file}.csv") as beside:
             rows.to_csv(beside, index=False, lineterminator="\n")
-    shutil.rmtree(work)
     print(f"{dataset}, {name}: {scores['window_accuracy']:.1%} of {scores['windows']} windows right")
 
 

@@ -17,7 +17,7 @@ from joblib import cpu_count
 from beyond_spectrograms.classifiers import choose_device
 from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import replace_folder, write_json
+from beyond_spectrograms.files import locked, replace_folder, write_json
 from beyond_spectrograms.foretelling.forecasts import compare, spending
 from beyond_spectrograms.foretelling.pilot_training import foretell_jobs
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
@@ -31,24 +31,30 @@ from stages.arguments import parse
 
 def main() -> None:
     study, (dataset, name) = parse(__doc__, "dataset", "representation")
-    place, work = study.models(dataset, name), study.work("models", dataset, name)
-    jobs = plan(study, dataset, name, study.params.grid.protocols_of(name), work)
+    work = study.work("models", dataset, name)
+    with locked(work):
+        jobs = plan(study, dataset, name, study.params.grid.protocols_of(name), work)
+        for protocol, of_protocol in jobs.items():
+            keep_finished(of_protocol, study.models(dataset, name) / protocol)
+        train(study, f"{dataset}, {name}", jobs)
+        publish(study, dataset, name, jobs, work)
+        replace_folder(work / "finished", study.models(dataset, name), required=("features.json",))
+        shutil.rmtree(work)
+
+
+def train(study: Study, called: str, jobs: dict[str, list[Job]]) -> None:
+    """Train the runs that are not finished, and say beforehand what it will take."""
     every = [job for of_protocol in jobs.values() for job in of_protocol]
-    for protocol, of_protocol in jobs.items():
-        keep_finished(of_protocol, place / protocol)
     todo = [job for job in every if not is_finished(job)]
-    print(f"{dataset}, {name}: {len(every)} runs of {len(jobs)} protocols, {len(every) - len(todo)} kept", flush=True)
-    foretold = foretell_jobs(todo, 1 if every[0].device == "cuda" else cpu_count(), study.params.windows.length_s)
-    if todo:
-        precisions = " and ".join(sorted({job.precision for job in todo}))
-        print(f"{len(todo)} to train on {every[0].device} in {precisions}, all epochs: {foretold}", flush=True)
+    print(f"{called}: {len(every)} runs of {len(jobs)} protocols, {len(every) - len(todo)} kept", flush=True)
+    if not todo:
+        return
+    foretold = foretell_jobs(todo, 1 if todo[0].device == "cuda" else cpu_count(), study.params.windows.length_s)
+    precisions = " and ".join(sorted({job.precision for job in todo}))
+    print(f"{len(todo)} to train on {todo[0].device} in {precisions}, all epochs: {foretold}", flush=True)
     with spending() as spent:
         train_all(every)
-    if todo:
-        print(compare(spent, foretold))
-    publish(study, dataset, name, jobs, work)
-    replace_folder(work / "finished", place)
-    shutil.rmtree(work)
+    print(compare(spent, foretold))
 
 
 def plan(study: Study, dataset: str, name: str, protocols: Sequence[str], work: Path) -> dict[str, list[Job]]:

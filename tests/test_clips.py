@@ -196,6 +196,26 @@ def test_only_what_changed_is_written_again(tmp_path: Path, pets: Path, noise: S
     assert changed == {*expected, work / "records" / "cat" / "1.wav.json"}
 
 
+@pytest.mark.parametrize("damage", ["a flipped byte", "a cut clip", "a missing clip", "an emptied record"])
+def test_a_clip_that_is_not_what_a_killed_run_wrote_is_written_anew(
+    tmp_path: Path, pets: Path, contents: Contents, damage: str
+) -> None:
+    work = tmp_path / "work"
+    prepare_clips(pets, work, PLAUSIBLE)
+    clip = clip_path(work / "finished", FORMATS[1], "cat/1.wav")
+    content = bytearray(clip.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "an emptied record":  # as a power cut may leave it
+        (work / "records/cat/1.wav.json").write_bytes(b"")
+    elif damage == "a missing clip":
+        clip.unlink()
+    else:
+        clip.write_bytes(content if damage == "a flipped byte" else content[: len(content) // 2])
+    store(pets, work, tmp_path / "resumed")
+    store(pets, tmp_path / "fresh_work", tmp_path / "fresh")
+    assert contents(tmp_path / "resumed") == contents(tmp_path / "fresh")
+
+
 def test_other_limits_of_length_are_applied_to_what_a_killed_run_left(tmp_path: Path, pets: Path) -> None:
     prepare_clips(pets, tmp_path / "work", PLAUSIBLE)
     outcomes = prepare_clips(pets, tmp_path / "work", (1.15, 600.0))

@@ -19,7 +19,7 @@ from torch import nn
 from beyond_spectrograms import together
 from beyond_spectrograms.classifiers import CLASSIFIERS, EmbedCodes, TimeConvolution
 from beyond_spectrograms.params import Protocol
-from beyond_spectrograms.runs import Job, TrainingError, is_finished, read_history, read_outcome
+from beyond_spectrograms.runs import Job, is_finished, read_history, read_outcome
 from beyond_spectrograms.stacked import ConvolutionAsProduct, EmbedByLookup
 from beyond_spectrograms.together import train_together
 from beyond_spectrograms.training import train
@@ -217,13 +217,15 @@ def test_killed_training_continues_and_ends_with_the_same_bytes(jobs: list[Job],
     assert not checkpoint.exists()
 
 
-def test_what_is_no_checkpoint_is_refused(jobs: list[Job]) -> None:
+def test_what_is_no_checkpoint_is_not_taken_up(jobs: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
     jobs[0].work.mkdir()
     checkpoint = jobs[0].work / "together.checkpoint.pt"
     checkpoint.write_bytes(b"junk")
-    with pytest.raises(TrainingError) as caught:
-        train_together(jobs)
-    assert str(caught.value) == f"{checkpoint}: not a checkpoint of a training. Delete it and run the stage again."
+    train_together(jobs)
+    told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
+    assert capsys.readouterr().out == told
+    assert all(is_finished(job) for job in jobs)
+    assert not checkpoint.exists()
 
 
 def test_stackable_layers_give_what_those_of_the_network_give() -> None:

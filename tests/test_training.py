@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from beyond_spectrograms import training
+from beyond_spectrograms.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.runs import Job, TrainingError, class_weights_of, is_finished, read_history, read_outcome
 from beyond_spectrograms.training import train, train_all
@@ -265,13 +266,119 @@ def test_a_result_of_another_training_is_refused(job: Job, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps(os.getcwd, protocol=2)])
-def test_what_is_no_checkpoint_is_refused_without_running_it(job: Job, content: bytes) -> None:
+def test_what_is_no_checkpoint_is_not_taken_up_and_not_run(
+    job: Job, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
     job.work.mkdir()
     checkpoint = job.work / f"{job.name}.checkpoint.pt"
     checkpoint.write_bytes(content)
-    with pytest.raises(TrainingError) as caught:
-        train(job)
-    assert str(caught.value) == f"{checkpoint}: not a checkpoint of a training. Delete it and run the stage again."
+    train(job)
+    told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
+    assert capsys.readouterr().out == told
+    assert not checkpoint.exists()
+    undisturbed = replace(job, work=tmp_path / "undisturbed")
+    train(undisturbed)
+    assert result(job) == result(undisturbed)
+
+
+def interrupted_after(epochs: int, job: Job, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stop a training right after a checkpoint; give that checkpoint."""
+    with monkeypatch.context() as patch:
+        save = training._save_checkpoint
+
+        def stop(mine: Job, state: training.State, mark: str) -> None:
+            save(mine, state, mark)
+            if len(state.course.history) == epochs:
+                raise KeyboardInterrupt
+
+        patch.setattr(training, "CHECKPOINT_SECONDS", 0)
+        patch.setattr(training, "_save_checkpoint", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(job)
+    return job.work / f"{job.name}.checkpoint.pt"
+
+
+def flip(path: Path, offset: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1 << offset % 8
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("where", [0.0, 0.3, 0.5, 0.8, 0.99999])
+def test_a_checkpoint_with_a_flipped_byte_is_not_taken_up(
+    job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: float
+) -> None:
+    checkpoint = interrupted_after(4, job, monkeypatch)
+    flip(checkpoint, int(where * checkpoint.stat().st_size))
+    train(job)
+    told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
+    assert capsys.readouterr().out == told
+    undisturbed = replace(job, work=job.work.with_name("undisturbed"))
+    train(undisturbed)
+    assert (result(job), read_history(job)) == (result(undisturbed), read_history(undisturbed))
+
+
+def test_no_flipped_byte_of_a_checkpoint_is_overlooked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint, values = tmp_path / "a.checkpoint.pt", {"weights": torch.arange(5.0), "epochs": [1, 2]}
+    write_checkpoint(checkpoint, values)
+    whole = checkpoint.read_bytes()
+    saved = take_up(checkpoint)
+    assert saved is not None
+    assert (saved["weights"].tolist(), saved["epochs"]) == ([0.0, 1.0, 2.0, 3.0, 4.0], [1, 2])
+    assert take_up(tmp_path / "none") is None
+    assert capsys.readouterr().out == ""
+    for offset in range(len(whole)):
+        flip(checkpoint, offset)
+        assert take_up(checkpoint) is None
+        checkpoint.write_bytes(whole)
+    for length in range(len(whole)):
+        checkpoint.write_bytes(whole[:length])
+        assert take_up(checkpoint) is None
+    told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
+    assert capsys.readouterr().out == 2 * len(whole) * told
+
+
+@pytest.mark.parametrize("end", ["safetensors", "json"])
+def test_a_finished_run_with_a_flipped_byte_is_trained_anew(
+    job: Job, capsys: pytest.CaptureFixture[str], end: str
+) -> None:
+    train_all([job])
+    weights, history, record = result(job), read_history(job), job.work / f"{job.name}.json"
+    train_all([job])
+    assert capsys.readouterr().out == ""
+    offset = len(weights) - 3
+    if end == "json":  # a digit of a loss: the record reads as before
+        loss = repr(history[3]["validation_loss"])
+        offset = record.read_text().index(loss) + len(loss) - 1
+        offset -= offset % 8  # so that the lowest bit is flipped
+        assert chr(record.read_bytes()[offset]).isdigit()
+    flip(job.work / f"{job.name}.{end}", offset)
+    assert not is_finished(job)
+    train_all([job])
+    told = f"{record}: damaged, or not of the weights beside it. The run starts anew.\n"
+    assert capsys.readouterr().out == told
+    assert (result(job), read_history(job)) == (weights, history)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"mark": 1}', b"\xff"])
+def test_a_record_that_is_none_is_no_finished_run(job: Job, content: bytes) -> None:
+    train(job)
+    (job.work / f"{job.name}.json").write_bytes(content)
+    assert not is_finished(job)
+
+
+def test_weights_that_are_gone_are_no_finished_run(job: Job) -> None:
+    train(job)
+    (job.work / f"{job.name}.safetensors").unlink()
+    assert not is_finished(job)
+
+
+def test_a_run_is_trained_anew_where_its_features_have_other_digests(job: Job) -> None:
+    (job.features / "index.json").write_text('{"sha256": {"key": "one"}}')
+    train(job)
+    assert is_finished(job)
+    (job.features / "index.json").write_text('{"sha256": {"key": "other"}}')
+    assert not is_finished(job)
 
 
 def test_result_of_other_params_is_not_taken_for_finished(job: Job) -> None:

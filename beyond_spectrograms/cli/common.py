@@ -44,9 +44,10 @@ def check_writable(path: Path) -> None:
     Raises:
         ModelError: it is a folder, or its folder cannot be made or written to.
     """
+    from beyond_spectrograms.files import partial_beside
     from beyond_spectrograms.model import ModelError
 
-    beside = path.with_name(f"{path.name}.partial")
+    beside = partial_beside(path)
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

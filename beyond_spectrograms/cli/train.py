@@ -47,6 +47,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
+    from beyond_spectrograms.files import locked
     from beyond_spectrograms.model import ModelError
     from beyond_spectrograms.model.formats import printable
     from beyond_spectrograms.model.own_sounds import prepare_sounds, warn_of_few
@@ -69,11 +70,12 @@ def run(options: argparse.Namespace) -> int:
     if report.exists() and not work.exists():  # a run that was stopped may have left both
         raise ModelError(f"{report}: exists already. Choose another name, or remove it.")
     plan = plan_training(params, options.representation, options.protocol, options.epochs)
-    sounds = prepare_sounds(options.folder, work, plan.windows, _grouping(options), options.folds)
-    for clip, reason in sounds.set_aside.items():
-        print(f"set aside {printable(clip)}: {reason}", file=sys.stderr)
-    warn_of_few(sounds, params.statistics.minimum_sources, lambda warning: print(warning, file=sys.stderr))
-    scores = train_model(plan, sounds, work, options.out, report)
+    with locked(work):
+        sounds = prepare_sounds(options.folder, work, plan.windows, _grouping(options), options.folds)
+        for clip, reason in sounds.set_aside.items():
+            print(f"set aside {printable(clip)}: {reason}", file=sys.stderr)
+        warn_of_few(sounds, params.statistics.minimum_sources, lambda warning: print(warning, file=sys.stderr))
+        scores = train_model(plan, sounds, work, options.out, report)
     print(_tell(scores, options.out, report))
     return 0
 

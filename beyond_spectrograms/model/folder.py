@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.files import write_json
+from beyond_spectrograms.files import partial_beside, replace_folder, write_json
 from beyond_spectrograms.model.card import CARD_FILE, Card, EncoderFile, ModelError, StoredFile, read_card
 from beyond_spectrograms.model.using import Model
 
@@ -40,16 +40,18 @@ def save_model(folder: Path, card: Card, classifier: Path, encoder_files: Iterab
     """
     if folder.exists():
         raise ModelError(f"{folder}: exists already. Choose another name, or remove it.")
-    beside = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)  # left by a run that was stopped
+    beside = partial_beside(folder)
     beside.mkdir(parents=True)
-    shutil.copyfile(classifier, beside / CLASSIFIER_FILE)
-    included = {file.file for file in card.encoder_files if file.included}
-    for path in encoder_files:
-        if path.name in included:
-            shutil.copyfile(path, beside / path.name)
-    write_json(beside / CARD_FILE, card.model_dump(mode="json"))
-    beside.replace(folder)
+    try:
+        shutil.copyfile(classifier, beside / CLASSIFIER_FILE)
+        included = {file.file for file in card.encoder_files if file.included}
+        for path in encoder_files:
+            if path.name in included:
+                shutil.copyfile(path, beside / path.name)
+        write_json(beside / CARD_FILE, card.model_dump(mode="json"))
+        replace_folder(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path | None = None) -> Model:

@@ -133,6 +133,7 @@ def _featurize(plan: Plan, sounds: OwnSounds, weights: list[Path], work: Path) -
             place=work / "features",
             work=work / "features.partial",
             dtype=dtype,
+            called=plan.representation,
         )
     print(f"{plan.representation}: {compare(spent, foretold)}", flush=True)
 
