@@ -2,7 +2,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3.11
 
-.PHONY: audit bench bench-scale demo estimate test test-long lint repro stale
+.PHONY: audit bench bench-scale demo estimate test test-long test-numeric lint repro stale
 
 demo: .venv/installed
 	@dvc repro page_demo
@@ -31,6 +31,16 @@ test: .venv/installed
 
 test-long: .venv/installed
 	@pytest -m long
+
+# The tests that compare computed numbers, as processors without AMX and without AVX-512 compute them; `make test` runs
+# them as this one does. Each setting is heeded by the libraries only as far as the processor goes.
+test-numeric: .venv/installed
+	@for isa in AVX2 AVX512_CORE; do \
+		echo "ONEDNN_MAX_CPU_ISA=$$isa"; \
+		ONEDNN_MAX_CPU_ISA=$$isa pytest -m "numeric and not long" || exit 1; \
+	done
+	@echo "ATEN_CPU_CAPABILITY=avx2"
+	@ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 pytest -m "numeric and not long"
 
 lint: .venv/installed
 	@ruff check .
