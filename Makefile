@@ -32,15 +32,14 @@ test: .venv/installed
 test-long: .venv/installed
 	@pytest -m long
 
-# The tests that compare computed numbers, as processors without AMX and without AVX-512 compute them; `make test` runs
-# them as this one does. Each setting is heeded by the libraries only as far as the processor goes.
+# The tests that compare computed numbers, with the kernels of processors without AVX-512 (oneDNN's, torch's own, MKL's
+# and OpenBLAS's) and without AMX; `make test` runs them with those of the processor at hand.
 test-numeric: .venv/installed
-	@for isa in AVX2 AVX512_CORE; do \
-		echo "ONEDNN_MAX_CPU_ISA=$$isa"; \
-		ONEDNN_MAX_CPU_ISA=$$isa pytest -m "numeric and not long" || exit 1; \
-	done
-	@echo "ATEN_CPU_CAPABILITY=avx2"
-	@ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 pytest -m "numeric and not long"
+	@echo "The kernels of AVX2"
+	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell \
+		pytest -m "numeric and not long"
+	@echo "The kernels of AVX-512, without AMX"
+	@ONEDNN_MAX_CPU_ISA=AVX512_CORE pytest -m "numeric and not long"
 
 lint: .venv/installed
 	@ruff check .

@@ -16,6 +16,7 @@ Ways that promise the same bits (a run continued, windows in another order) are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -39,6 +40,14 @@ def exact(values: Values) -> npt.NDArray[np.float64]:
     """Read values of any kind as one vector in float64."""
     array = values.detach().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
     return array.astype(np.float64).ravel()
+
+
+def likely(terms: int) -> int:
+    """Roundings to expect of a sum of so many terms: their root, as errors of either sign cancel.
+
+    Higham and Mary, A New Approach to Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 41 (5), 2019.
+    """
+    return math.ceil(math.sqrt(terms))
 
 
 @contextmanager

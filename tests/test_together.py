@@ -1,12 +1,6 @@
 """Runs trained together learn what each learns alone, whatever their sizes; killed and continued; no GPU needed."""
 
 import json
-import os
-import pickle
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +10,7 @@ import pytest
 import torch
 from numeric import assert_rounded, assert_same, distance, in_float64
 from safetensors.torch import load_file
+from stopping import kill_training_in
 from torch import nn
 
 from beyond_spectrograms import together
@@ -229,25 +224,10 @@ def test_killed_training_continues_and_ends_with_the_same_bytes(jobs: list[Job],
     undisturbed = [replace(job, epochs=8, work=tmp_path / "undisturbed") for job in jobs]
     train_together(undisturbed)
     killed = [replace(job, epochs=8) for job in jobs]
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import pickle, sys, time\n"
-        "from beyond_spectrograms import together\n"
-        "together.CHECKPOINT_SECONDS = 0\n"
-        "save = together._save\n"
-        "def slow(*state):\n"
-        "    save(*state); time.sleep(0.05)\n"
-        "together._save = slow\n"
-        "together.train_together(pickle.load(open(sys.argv[1], 'rb')))\n"
-    )
-    (tmp_path / "jobs.pickle").write_bytes(pickle.dumps(killed))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "jobs.pickle")], env=environment)
-    checkpoint, deadline = killed[0].work / "together.checkpoint.pt", time.monotonic() + 60
-    while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    # Killed in the fourth epoch, when the first of three runs has it noted.
+    kill_training_in("beyond_spectrograms.together:Course.note", 10, "together.train_together", killed, tmp_path)
+    checkpoint = killed[0].work / "together.checkpoint.pt"
+    assert len(torch.load(checkpoint, weights_only=True)["courses"][0]["history"]) == 3
     assert not any(is_finished(job) for job in killed)
     train_together(killed)
     for job, same in zip(killed, undisturbed, strict=True):
