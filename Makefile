@@ -2,14 +2,40 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3.11
 
-.PHONY: audit bench bench-scale bump demo estimate test test-long lint repro stale verify
+# DVC writes dvc.lock in place. One that a kill left cut is restored before a run; a whole one is copied after it.
+define repro
+@python -m stages.locks
+@dvc repro $(1); status=$$?; python -m stages.locks; exit $$status
+endef
+
+.PHONY: audit bench bench-scale bump demo estimate lint repro repro-all stale tables test test-long test-numeric verify
 
 demo: .venv/installed
-	@dvc repro page_demo
-	@python -m stages.demo --show
+	$(call repro,studies/demo/dvc.yaml)
+	@python -m stages.show --study=demo
 
+# The paper's experiment; `make repro-all` runs the studies as well.
 repro: .venv/installed
-	@dvc repro
+	$(call repro)
+
+repro-all: .venv/installed
+	$(call repro,--all-pipelines)
+
+# Every table, verdict and figure again, from the results in git; needs no data.
+tables: .venv/installed
+	@python -m stages.tables
+
+# Committed results that the present params or versions would compute anew.
+stale: .venv/installed
+	@python -m stages.tables --stale
+
+# Proves that code which changed gives the results it gave, NOUN=training of one noun; versions.yaml says what of.
+verify: .venv/installed
+	@python -m stages.verify $(NOUN)
+
+# Raises the number of a noun whose results changed: NOUN=training.
+bump: .venv/installed
+	@python -m stages.verify --bump $(NOUN)
 
 # Our paths beside the plain ways they replace, and one million windows through the stages; on an idle machine.
 bench: .venv/installed
@@ -22,9 +48,9 @@ bench-scale: .venv/installed
 estimate: .venv/installed
 	@python -m stages.estimate
 
-# Fails where a split promises no leak and has one; metrics/audit/ says which, also then.
+# Fails where a split promises no leak and has one; metrics/<data set>/audit.md says which, also then.
 audit: .venv/installed
-	@dvc repro --keep-going audit
+	$(call repro,--keep-going audit)
 
 test: .venv/installed
 	@pytest -m "not long"
@@ -32,22 +58,19 @@ test: .venv/installed
 test-long: .venv/installed
 	@pytest -m long
 
+# The tests that compare computed numbers, with the kernels of processors without AVX-512 (oneDNN's, torch's own, MKL's
+# and OpenBLAS's) and without AMX; `make test` runs them with those of the processor at hand.
+test-numeric: .venv/installed
+	@echo "The kernels of AVX2"
+	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell \
+		pytest -m "numeric and not long"
+	@echo "The kernels of AVX-512, without AMX"
+	@ONEDNN_MAX_CPU_ISA=AVX512_CORE pytest -m "numeric and not long"
+
 lint: .venv/installed
 	@ruff check .
 	@ruff format --check .
 	@mypy
-
-# Committed results that the present code or params would compute anew.
-stale: .venv/installed
-	@python -m beyond_spectrograms.staleness
-
-# Proves that code which changed gives the results it gave, NOUN=training of one noun; versions.yaml says what of.
-verify: .venv/installed
-	@python -m stages.verify $(NOUN)
-
-# Raises the number of a noun whose results changed: NOUN=training.
-bump: .venv/installed
-	@python -m stages.verify --bump $(NOUN)
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv .venv

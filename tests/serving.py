@@ -39,7 +39,7 @@ def serving(model: Path) -> Iterator[str]:
     assert "Traceback" not in errors
 
 
-def until(page: Page, condition: str, seconds: float = 20) -> None:
+def until(page: Page, condition: str, seconds: float = 120) -> None:
     """Wait for a condition; playwright's own wait would need the page to allow `eval`."""
     end = time.monotonic() + seconds
     while not page.evaluate(condition):

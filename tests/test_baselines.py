@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numeric import assert_rounded, assert_same, by_default_float64
 from stopping import results_of, train_in_two
 from test_training import PROTOCOL
 
@@ -16,7 +17,7 @@ from beyond_spectrograms.prototypes.reconstructing import ReconstructingLearner,
 from beyond_spectrograms.runs import Job, read_history
 from beyond_spectrograms.training import train
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]
 BASELINES = ("apnet", "apnet_kmeans", "autoencoder_kmeans", "temporal_cnn")
 RECONSTRUCTING = BASELINES[:3]
 
@@ -76,13 +77,15 @@ def test_errors_are_in_the_features_own_unit(job: Job, classifier: str) -> None:
     assert family is not None
     windows = torch.from_numpy(np.load(job.features / "features.npy")[:12])
     layer = layer_of(learner.network)
-    assert float(layer.mean) == pytest.approx(np.load(job.features / "features.npy")[:36].mean(), rel=1e-5)
+    training = np.load(job.features / "features.npy")[:36].astype(np.float64)
+    assert_rounded(float(layer.mean), float(training.mean()), roundings=12 * 16 * 8)  # summed by batches of 12
     with torch.no_grad():
         before = family.measure(learner.network, windows)["reconstruction_error"]
         for parameter in layer.parameters():
             parameter.zero_()  # then the reconstruction is the mean of the training part
         after = family.measure(learner.network, windows)["reconstruction_error"]
-    torch.testing.assert_close(after, (windows - layer.mean).square().mean((1, 2)))
+    expected = (windows.double() - layer.mean).square().mean((1, 2))
+    assert_rounded(after, expected, roundings=16 * 8)
     assert not torch.allclose(before, after)
 
 
@@ -102,8 +105,9 @@ def test_the_cluster_told_is_the_one_that_names_the_class(job: Job, classifier: 
 
 def test_a_window_whose_latents_are_a_prototype_is_as_similar_as_can_be() -> None:
     torch.manual_seed(0)
-    layer = APNetLayer(16, 8, 2, clusters=False)
-    windows = torch.randn(2, 16, 8)
+    with by_default_float64():
+        layer = APNetLayer(16, 8, 2, clusters=False)
+    windows = torch.randn(2, 16, 8, dtype=torch.float64)
     with torch.no_grad():
         # With all convolutions at 0 the latents are leaky_relu of the last bias.
         for convolution in (layer.first, layer.second, layer.third):
@@ -112,8 +116,8 @@ def test_a_window_whose_latents_are_a_prototype_is_as_similar_as_can_be() -> Non
         layer.prototypes.fill_(0.5)
         layer.prototypes[1:] += 32**-0.5  # 16 channels x 2 columns: 1 apart in each row
         similarities = layer.go(windows, torch.zeros(2, dtype=torch.long))[3]
-    expected = torch.tensor([1.0, *[float(np.exp(-1))] * 5]).expand(2, 6)
-    torch.testing.assert_close(similarities, expected)
+    expected = torch.tensor([1.0, *[float(np.exp(-1))] * 5], dtype=torch.float64).expand(2, 6)
+    assert_same(similarities, expected)
 
 
 @pytest.mark.parametrize("frames", [1, 7, 32])
@@ -139,8 +143,10 @@ def test_windows_too_small_to_be_pooled_are_refused(classifier: str, message: st
 def test_apnets_distances_are_sums_over_channels_and_columns_of_squared_differences() -> None:
     torch.manual_seed(0)
     latents, prototypes = torch.randn(3, 4, 5, 6), torch.randn(2, 4, 5, 6)
-    plain = (latents[:, None] - prototypes).square().sum((2, 4))
-    torch.testing.assert_close(_distances(latents, prototypes), plain, atol=1e-4, rtol=1e-5)
+    exact = latents.double(), prototypes.double()
+    plain = (exact[0][:, None] - exact[1]).square().sum((2, 4))
+    assert_same(_distances(*exact), plain)
+    assert_rounded(_distances(latents, prototypes), plain, roundings=4 * 6)
 
 
 def test_what_apnet_unpools_stands_where_it_was_also_in_maps_of_odd_size() -> None:

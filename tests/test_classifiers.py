@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import REPOSITORY
+from numeric import assert_same, by_default_float64
 from torch import nn
 
 from beyond_spectrograms.classifiers import (
@@ -57,11 +58,12 @@ def test_too_few_frames_are_refused() -> None:
     assert str(raised.value) == "conv2d needs windows of at least 10 x 10, got 9 bands x 173 frames"
 
 
+@pytest.mark.numeric
 def test_standardize_works_per_band() -> None:
-    windows = torch.randn(4, 2, 50) * torch.tensor([3.0, 5.0])[:, None] + torch.tensor([1.0, -2.0])[:, None]
+    windows = torch.randn(4, 2, 50, dtype=torch.float64) * torch.tensor([3.0, 5.0])[:, None] + 1.0
     layer = Standardize(windows.mean((0, 2)), windows.std((0, 2), correction=0))
-    assert torch.allclose(layer(windows).mean((0, 2)), torch.zeros(2), atol=1e-6)
-    assert torch.allclose(layer(windows).std((0, 2), correction=0), torch.ones(2), atol=1e-6)
+    assert_same(1 + layer(windows).mean((0, 2)), torch.ones(2).double())
+    assert_same(layer(windows).std((0, 2), correction=0), torch.ones(2).double())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
@@ -72,25 +74,28 @@ def test_cuda_asked_for_and_absent_stops() -> None:
     assert str(raised.value) == "device is cuda in params.yaml, and torch finds no CUDA device. Choose auto or cpu."
 
 
+@pytest.mark.numeric
 def test_mean_linear_is_a_linear_map_of_the_mean_over_time() -> None:
-    network, windows = mean_linear(6, 50, 4), torch.randn(5, 6, 50)
+    network, windows = mean_linear(6, 50, 4).double(), torch.randn(5, 6, 50, dtype=torch.float64)
     linear = network[-1]
     expected = windows.mean(2) @ linear.weight.T + linear.bias
-    torch.testing.assert_close(network(windows), expected)
-    torch.testing.assert_close(network(windows[:, :, torch.randperm(50)]), expected)  # the order of frames is lost
+    assert_same(network(windows), expected)
+    assert_same(network(windows[:, :, torch.randperm(50)]), expected)  # the order of frames is lost
     assert sum(parameter.numel() for parameter in network.parameters()) == 6 * 4 + 4
 
 
+@pytest.mark.numeric
 def test_embedded_codes_are_a_plain_sum_over_codebooks_each_with_entries_of_its_own() -> None:
     codes = torch.randint(0, 16, (3, 5, 7)).float()  # [windows, codebooks, frames], as cached
-    layer = EmbedCodes(5, 16)
+    with by_default_float64():
+        layer = EmbedCodes(5, 16)
     embedded = layer(codes)
     assert embedded.shape == (3, TOKEN_SIZE, 7)
     tables = layer.table.weight.reshape(5, 16, TOKEN_SIZE)
     for window in range(3):
         for frame in range(7):
             vectors = [nn.functional.embedding(codes[window, book, frame].long(), tables[book]) for book in range(5)]
-            torch.testing.assert_close(embedded[window, :, frame], torch.stack(vectors).sum(0))
+            assert_same(embedded[window, :, frame], torch.stack(vectors).sum(0))
 
 
 @pytest.mark.parametrize("codebooks", [1, 16, 46])

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 from conftest import StartStage
+from stopping import kill_stage_in
 
 from beyond_spectrograms.audio import FORMATS, Waveform, read_clip
 from beyond_spectrograms.clips import (
@@ -222,13 +221,10 @@ def test_other_limits_of_length_are_applied_to_what_a_killed_run_left(tmp_path: 
     assert [outcome.clip for outcome in outcomes if outcome.reason] == ["cat/0.wav", "cat/1.wav"]
 
 
-def kill_midway(start_stage: StartStage, records: Path, done: int, files: int) -> list[str]:
-    """Start the stage and kill it (SIGKILL) once `done` of `files` clips are recorded; return those recorded."""
-    process = start_stage("resample", "pets")
-    while process.poll() is None and len(list(records.glob("*/*.json"))) < done:
-        time.sleep(0.001)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+def kill_midway(project: Path, records: Path, done: int, files: int) -> list[str]:
+    """Start the stage, which is killed (SIGKILL) once `done` of `files` clips are recorded; return those recorded."""
+    recorded = f"len(list(Path({str(records)!r}).glob('*/*.json'))) >= {done}"
+    kill_stage_in("beyond_spectrograms.clips:write_json", recorded, "resample", "pets", folder=project)
     finished = [path.relative_to(records).with_suffix("").as_posix() for path in sorted(records.glob("*/*.json"))]
     assert done <= len(finished) < files
     return finished
@@ -240,7 +236,7 @@ def test_a_killed_resample_goes_on_where_it_stopped_and_ends_with_the_same_bytes
     raw, work, clips = (project / "data" / part for part in ("raw/pets/audio", "partial/clips/pets", "clips/pets"))
     for number in range(20):
         write(raw / ("cat" if number % 2 else "dog") / f"{number}.wav", noise(6, seed=number))
-    removed, *kept = kill_midway(start_stage, work / "records", 4, 20)
+    removed, *kept = kill_midway(project, work / "records", 4, 20)
     (raw / removed).unlink()
     written = {
         (form, clip): clip_path(work / "finished", form, clip).stat().st_mtime_ns for form in FORMATS for clip in kept

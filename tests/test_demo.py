@@ -1,4 +1,4 @@
-"""The demo is run again from nothing and finds its committed scores."""
+"""The demo is run again from nothing and finds its committed scores, where they depend on no processor."""
 
 import json
 import os
@@ -6,15 +6,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from beyond_spectrograms.params import load_params
 
 ROOT = Path(__file__).parent.parent
-# Bit for bit on one machine. Another processor may round differently, and training amplifies that; how far was not
-# measured, so the tolerance is a guess, and wide enough only for what leaves the conclusions alone.
-TOLERANCE = 0.05
 
 
 @pytest.mark.long
@@ -32,19 +31,46 @@ def test_demo_finds_its_committed_scores_again(tmp_path: Path) -> None:
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    demo = load_params().demo
-    cells = [f"{name}-{protocol}" for name in demo.representations for protocol in demo.protocols]
-    for cell in cells:
-        committed, again = (
-            json.loads((folder / f"metrics/scores/demo/{cell}.json").read_text()) for folder in (ROOT, tmp_path)
-        )
-        precisions = {
-            json.loads((folder / f"metrics/training/demo/{cell}.json").read_text())["precision"]
+    params = load_params()
+    scores = {
+        (name, protocol): [
+            json.loads((folder / f"metrics/scores/demo/{name}-{protocol}.json").read_text())
             for folder in (ROOT, tmp_path)
-        }
-        assert again["windows"] == committed["windows"]
-        assert again["silent_windows"] == committed["silent_windows"]
-        if len(precisions) > 1 and cell.endswith("-paper"):
-            continue  # a processor without bf16: SGD on raw inputs, stopped half-way, is where rounding put it
-        assert again["window_accuracy"] == pytest.approx(committed["window_accuracy"], abs=TOLERANCE), cell
-        assert again["recording_accuracy"] == pytest.approx(committed["recording_accuracy"], abs=2 * TOLERANCE), cell
+        ]
+        for name in params.demo.representations
+        for protocol in params.demo.protocols
+    }
+    for committed, again in scores.values():
+        for same in ("windows", "silent_windows", "recordings", "folds", "seeds"):
+            assert again[same] == committed[same]
+        assert [(run["fold"], run["seed"]) for run in again["by_fold"]] == [
+            (run["fold"], run["seed"]) for run in committed["by_fold"]
+        ]
+        assert 0 <= again["window_accuracy"] <= 1
+    # Accuracies are compared where training is stable: Adam on standardised inputs. `paper` is plain SGD on inputs as
+    # they are, in bf16 where the processor has it and stopped after 20 epochs; the last bits of a sum, which depend on
+    # the processor, decide where it stands then: log_mel_2048 has 40 % as committed, and 31 % on an Xeon with AMX. The
+    # metrics do not say which processor made them, so these cells are only asked to run, on the same windows and folds.
+    stable = [pair for (_, protocol), pair in scores.items() if params.protocols[protocol].standardize]
+    assert stable
+    for measure in ("window_accuracy", "recording_accuracy"):
+        allowed = apart_by_chance([committed for committed, _ in stable], measure)
+        for committed, again in stable:
+            cell = f"{committed['representation']}-{committed['protocol']}"
+            assert again[measure] == pytest.approx(committed[measure], abs=allowed), f"{cell}, {measure}"
+
+
+def apart_by_chance(cells: list[dict[str, Any]], measure: str) -> float:
+    """How far a cell may be off: other rounding changes a run at most as another seed does.
+
+    That is three standard errors of the difference of two cells, by the deviation between the seeds of a fold in all
+    cells: 5 points for windows as committed.
+    """
+    variances, runs = [], set()
+    for cell in cells:
+        by_fold: dict[int, list[float]] = {}
+        for run in cell["by_fold"]:
+            by_fold.setdefault(run["fold"], []).append(run[measure])
+        variances += [np.var(accuracies, ddof=1) for accuracies in by_fold.values()]
+        runs.add(len(cell["by_fold"]))
+    return 3 * float(np.sqrt(np.mean(variances) * 2 / min(runs)))

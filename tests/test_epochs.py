@@ -1,9 +1,12 @@
 """One epoch: the same losses and gradients as torch's own layers, in memory or streamed, and in bf16 nearly so."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
 from conftest import REPOSITORY
+from numeric import UNIT, assert_rounded, assert_same, distance, in_float64, shake
 from torch import nn
 
 from beyond_spectrograms import epochs
@@ -14,6 +17,10 @@ from beyond_spectrograms.params import load_params
 
 FAIR = load_params(REPOSITORY / "params.yaml").protocols["fair"]
 BANDS, FRAMES, CLASSES = 12, 75, 4
+LONGEST_SUM = 128 * 5  # terms of a value of conv1d's second convolution, the longest sum of the networks here
+BF16 = int(2.0**-9 / UNIT)  # roundings of fp32 in one of bf16
+
+pytestmark = pytest.mark.numeric
 
 
 def windows_and_targets(windows: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -34,53 +41,73 @@ def network_for(classifier: str, features: np.ndarray, codebook_size: int | None
     return network
 
 
-def gradients(network: nn.Module, loss: torch.Tensor) -> list[torch.Tensor]:
-    return list(torch.autograd.grad(loss, list(network.parameters())))
+def loss_and_gradients(
+    whole: nn.Sequential, features: np.ndarray, targets: np.ndarray, precision: str = "fp32"
+) -> list[torch.Tensor]:
+    """Loss of all windows by our way through a network, and gradients of its weights."""
+    network = Network.split(whole, precision)
+    windows, wanted = Part(network, features, targets, np.arange(len(targets))).batch(torch.arange(len(targets)))
+    logits = network.logits(windows)
+    assert logits.dtype == whole[-1].weight.dtype
+    loss = nn.functional.cross_entropy(logits, wanted)
+    return [loss, *torch.autograd.grad(loss, list(whole.parameters()))]
+
+
+def logits_of_parts(whole: nn.Sequential, features: np.ndarray, targets: np.ndarray) -> torch.Tensor:
+    network = Network.split(whole, "fp32")
+    windows, _ = Part(network, features, targets, np.arange(len(targets))).batch(torch.arange(len(targets)))
+    assert not list(network.front.parameters())
+    return network.logits(windows)
 
 
 def test_loss_and_gradients_of_conv1d_are_those_of_the_papers_network() -> None:
     features, targets = windows_and_targets()
     ours = network_for("conv1d", features).eval()
-    plain = plain_network(BANDS, FRAMES, CLASSES).eval()
-    plain.load_state_dict(
-        {f"{int(key[0]) - 1}{key[1:]}": value for key, value in ours.state_dict().items() if key[0] != "0"}
-    )
-    network = Network.split(ours, "fp32")
-    windows, wanted = Part(network, features, targets, np.arange(40)).batch(torch.arange(40))
-    loss = nn.functional.cross_entropy(network.logits(windows), wanted)
-    standardised = ours[0](torch.from_numpy(features))
-    expected = nn.functional.cross_entropy(plain(standardised), torch.from_numpy(targets))
-    torch.testing.assert_close(loss, expected)
-    for mine, its in zip(gradients(ours, loss), gradients(plain, expected), strict=True):
-        torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-6)
+    exact = deepcopy(ours).double()
+
+    def plain_way(network: nn.Sequential) -> list[torch.Tensor]:
+        standardised = network[0](torch.from_numpy(features).to(network[-1].weight.dtype))
+        plain = plain_network(BANDS, FRAMES, CLASSES).eval().to(standardised.dtype)
+        state = network.state_dict().items()
+        plain.load_state_dict({f"{int(key[0]) - 1}{key[1:]}": value for key, value in state if key[0] != "0"})
+        loss = nn.functional.cross_entropy(plain(standardised), torch.from_numpy(targets))
+        return [loss, *torch.autograd.grad(loss, list(plain.parameters()))]
+
+    with in_float64():
+        same = loss_and_gradients(exact, features, targets)
+    rounded = zip(loss_and_gradients(ours, features, targets), plain_way(ours), strict=True)
+    for expected, found, (mine, its) in zip(plain_way(exact), same, rounded, strict=True):
+        assert_same(found, expected)
+        assert_rounded(mine, expected, roundings=LONGEST_SUM, lost=distance(its, expected))
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_layers_applied_once_and_the_rest_give_what_the_whole_network_gives(classifier: str) -> None:
     features, targets = windows_and_targets()
     whole = network_for(classifier, features).eval()
-    network = Network.split(whole, "fp32")
-    windows, _ = Part(network, features, targets, np.arange(40)).batch(torch.arange(40))
-    torch.testing.assert_close(network.logits(windows), whole(torch.from_numpy(features)))
-    assert not list(network.front.parameters())
+    exact = deepcopy(whole).double()
+    expected = exact(torch.from_numpy(features).double())
+    with in_float64():
+        assert_same(logits_of_parts(exact, features, targets), expected)
+    lost = distance(whole(torch.from_numpy(features)), expected)
+    assert_rounded(logits_of_parts(whole, features, targets), expected, roundings=LONGEST_SUM, lost=lost)
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_bf16_changes_loss_and_gradients_by_its_rounding_alone(classifier: str) -> None:
     features, targets = windows_and_targets()
     whole = network_for(classifier, features).eval()
-    values = []
-    for precision in ("fp32", "bf16"):
-        network = Network.split(whole, precision)
-        windows, wanted = Part(network, features, targets, np.arange(40)).batch(torch.arange(40))
-        logits = network.logits(windows)
-        assert logits.dtype == torch.float32
-        loss = nn.functional.cross_entropy(logits, wanted)
-        values.append((loss.item(), torch.cat([gradient.ravel() for gradient in gradients(whole, loss)])))
-    (loss, gradient), (rounded_loss, rounded) = values
-    assert rounded_loss == pytest.approx(loss, rel=0.01)  # bf16 keeps 8 bits: 0.4 % a number
-    # A pooling window whose two largest values are nearer than that passes its gradient to the other of them.
-    assert torch.linalg.vector_norm(rounded - gradient) < 0.1 * torch.linalg.vector_norm(gradient)
+    exact = deepcopy(whole).double()
+    with in_float64():
+        reference = loss_and_gradients(exact, features, targets)
+        # Three roundings a layer: of its input, its weights and its output. They turn maxima of pooling windows, too.
+        shaken = loss_and_gradients(shake(exact, 3 * BF16), features, targets)
+    (_, *fp32), (rounded_loss, *bf16) = (loss_and_gradients(whole, features, targets, p) for p in ("fp32", "bf16"))
+    assert_rounded(rounded_loss, reference[0], roundings=0, lost=distance(shaken[0], reference[0]))
+    gradient, rounded, expected, near = (
+        torch.cat([value.ravel() for value in values]) for values in (fp32, bf16, reference[1:], shaken[1:])
+    )
+    assert_rounded(rounded, expected, roundings=0, lost=distance(near, expected))
     if classifier == "mean_linear":  # no convolution: nothing is rounded
         assert torch.equal(rounded, gradient)
     else:
@@ -126,29 +153,31 @@ def test_numbers_of_codes_stay_exact_in_bf16() -> None:
 
 def test_an_epoch_gives_means_over_all_windows_however_they_fall_into_batches() -> None:
     features, targets = windows_and_targets()
-    whole = network_for("conv1d", features).eval()
-    network = Network.split(whole, "fp32")
-    part = Part(network, features, targets, np.arange(40))
-    logits = whole(torch.from_numpy(features))
+    whole = network_for("conv1d", features).eval().double()
+    logits = whole(torch.from_numpy(features).double())
     wanted = torch.from_numpy(targets)
     expected = ((logits.argmax(1) == wanted).double().mean(), nn.functional.cross_entropy(logits, wanted))
-    for batch_size in (40, 16, 7):
-        accuracy, loss = run_epoch(network, part, torch.arange(40), batch_size, None)
-        assert accuracy == expected[0].item()
-        assert loss == pytest.approx(expected[1].item(), rel=1e-5)
+    with in_float64():
+        part = Part(network := Network.split(whole, "fp32"), features, targets, np.arange(40))
+        for batch_size in (40, 16, 7):
+            accuracy, loss = run_epoch(network, part, torch.arange(40), batch_size, None)
+            assert accuracy == expected[0].item()
+            assert_same(loss, expected[1].item())
 
 
 def test_with_class_weights_the_loss_is_the_mean_of_weighted_losses_however_windows_fall_into_batches() -> None:
     features, targets = windows_and_targets()
-    whole = network_for("conv1d", features).eval()
-    part = Part(network := Network.split(whole, "fp32"), features, targets, np.arange(40))
-    weights = torch.tensor([0.5, 1.0, 2.0, 4.0])
-    losses = nn.functional.cross_entropy(whole(torch.from_numpy(features)), torch.from_numpy(targets), reduction="none")
-    expected = (losses * weights[torch.from_numpy(targets)]).mean().item()
-    plain = run_epoch(network, part, torch.arange(40), 16, None)
-    for batch_size in (40, 16, 7):
-        accuracy, loss = run_epoch(network, part, torch.arange(40), batch_size, None, class_weights=weights)
-        assert (accuracy, loss) == (plain[0], pytest.approx(expected, rel=1e-5))
+    whole = network_for("conv1d", features).eval().double()
+    weights, wanted = torch.tensor([0.5, 1.0, 2.0, 4.0]).double(), torch.from_numpy(targets)
+    losses = nn.functional.cross_entropy(whole(torch.from_numpy(features).double()), wanted, reduction="none")
+    expected = (losses * weights[wanted]).mean().item()
+    with in_float64():
+        part = Part(network := Network.split(whole, "fp32"), features, targets, np.arange(40))
+        plain = run_epoch(network, part, torch.arange(40), 16, None)
+        for batch_size in (40, 16, 7):
+            accuracy, loss = run_epoch(network, part, torch.arange(40), batch_size, None, class_weights=weights)
+            assert accuracy == plain[0]
+            assert_same(loss, expected)
     assert plain[1] != pytest.approx(expected, rel=1e-2)
 
 
@@ -177,8 +206,9 @@ def test_band_statistics_are_those_of_the_rows_given() -> None:
     features[:, 3] = 5
     rows = np.arange(0, 700, 2)
     mean, deviation = band_statistics(features, rows)
-    np.testing.assert_allclose(mean, features[rows].mean((0, 2)), rtol=1e-5)
-    np.testing.assert_allclose(deviation[:3], features[rows][:, :3].std((0, 2)), rtol=1e-5)
+    used = features[rows].astype(np.float64)
+    assert_rounded(mean, used.mean((0, 2)), roundings=1)  # summed in float64
+    assert_rounded(deviation[:3], used[:, :3].std((0, 2)), roundings=1)
     assert deviation[3] == 1
 
 

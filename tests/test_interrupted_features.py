@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -16,6 +15,7 @@ import pandas as pd
 import pytest
 from conftest import StartStage
 from envelope import add_clips, run, status_of_child, windows_of
+from stopping import kill_stage_in
 
 from beyond_spectrograms import features, files
 from beyond_spectrograms.audio import Waveform
@@ -142,16 +142,11 @@ def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(
     (project / "data/weights/mel/record.json").write_text(json.dumps({"weights": None, "files": []}))
     journal = project / "data/partial/features/pets-mel/journal.jsonl"
 
-    def lines() -> int:
-        return journal.read_text().count("\n") if journal.exists() else 0
-
-    process = start_stage("featurize", "pets", "mel")
-    while process.poll() is None and lines() < 5:
-        time.sleep(0.001)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    done = lines()
-    assert 5 <= done < clips
+    # Killed while the eighth clip's rows are written, and its line of the journal is not.
+    written = f"os.path.exists({str(journal)!r}) and Path({str(journal)!r}).read_text().count(chr(10)) == 7"
+    kill_stage_in("beyond_spectrograms.features:astuple", written, "featurize", "pets", "mel", folder=project)
+    done = journal.read_text().count("\n")
+    assert done == 7
     output, error = start_stage("featurize", "pets", "mel").communicate()
     figures = json.loads((project / "metrics/features/pets/mel.json").read_text())
     assert (error, figures["computed_windows"]) == ("", (clips - done) * seconds)

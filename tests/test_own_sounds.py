@@ -234,7 +234,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(sounds: Path, project
     assert main(["train", str(sounds), *TRAIN, "--out", "undisturbed"]) == 0
     command = [sys.executable, "-m", "beyond_spectrograms", "train", str(sounds), *TRAIN, "--out", "killed"]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, start_new_session=True)
-    runs, deadline = project / "killed.partial-training/runs", time.monotonic() + 120
+    runs, deadline = project / "killed.partial-training/runs", time.monotonic() + 600
     while not list(runs.glob("*.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)

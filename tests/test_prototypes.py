@@ -1,5 +1,6 @@
 """Transformations by hand-worked cases, gradients, and prototypes recovered from sounds made of them."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ import librosa
 import numpy as np
 import pytest
 import torch
+from numeric import assert_rounded, assert_same, by_default_float64
 from stopping import results_of, train_in_two
 from test_training import PROTOCOL
 
@@ -22,7 +24,7 @@ from beyond_spectrograms.runs import Job, history_columns, read_history
 from beyond_spectrograms.scores import predict
 from beyond_spectrograms.training import train
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]
 SETTINGS = PrototypeSettings(
     supervised=True,
     per_class=1,
@@ -42,6 +44,13 @@ SETTINGS = PrototypeSettings(
 )
 
 
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Compute in float64: what a formula says is then met to ten digits, on every processor."""
+    with by_default_float64():
+        yield
+
+
 def protocol(epochs: int = 8, learning_rate: float = 0.01, **settings: object) -> Protocol:
     mine = PrototypeSettings.model_validate(SETTINGS.model_dump() | settings)
     recipe = {"classifier": "prototypes", "optimizer": "adamw", "standardize": False, "prototypes": mine}
@@ -53,10 +62,11 @@ def peak(band: int, bands: int = 128) -> torch.Tensor:
     return (1 - (torch.arange(bands) - band).abs() / 3).clamp(min=0)[None, None]
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_shift_of_nothing_is_the_identity() -> None:
     spectra = torch.rand(3, 1, 128)
     shifted = shift_pitch(spectra, torch.zeros(2, 3, 5), 8000.0)
-    torch.testing.assert_close(shifted, spectra.expand(2, 3, 5, 128), atol=1e-5, rtol=0)
+    assert_same(shifted, spectra.expand(2, 3, 5, 128))
 
 
 BANDS_HZ = librosa.mel_frequencies(130, fmin=0.0, fmax=8000.0)[1:-1]  # centres
@@ -91,14 +101,16 @@ def test_frames_are_shifted_each_by_its_own_amount_and_prototypes_of_many_frames
     assert shifted.argmax(3).tolist() == [[[89, 20]]]
 
 
+@pytest.mark.usefixtures("float64")
 def test_time_reads_a_prototype_earlier_or_later_and_holds_its_ends() -> None:
     prototypes = torch.arange(5.0)[None, :, None] * torch.tensor([1.0, 10.0])  # [1, 5 frames, 2 bands]
     straight = read_frames(prototypes, torch.zeros(1, 1, 9))
-    torch.testing.assert_close(straight[0, 0, :, 0], torch.arange(9.0) / 2)
+    assert_same(straight[0, 0, :, 0], torch.arange(9.0) / 2)
     later = read_frames(prototypes, torch.full((1, 1, 9), 0.25))
-    torch.testing.assert_close(later[0, 0, :, 1], 10 * (torch.arange(9.0) / 2 + 1).clamp(max=4))
+    assert_same(later[0, 0, :, 1], 10 * (torch.arange(9.0) / 2 + 1).clamp(max=4))
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_level_moves_a_prototype_towards_rest_and_away() -> None:
     layer = layer_with(LATENT)
     assert layer.rest is not None
@@ -106,9 +118,10 @@ def test_a_level_moves_a_prototype_towards_rest_and_away() -> None:
     spectra = layer.transform({}, 8)
     for level in (-1.0, 0.0, 0.5):
         changed = layer.transform({"level": torch.full((1, 2, 8), level)}, 8)
-        torch.testing.assert_close(changed - layer.rest, (1 + level) * (spectra - layer.rest))
+        assert_same(changed, layer.rest + (1 + level) * (spectra - layer.rest))
 
 
+@pytest.mark.usefixtures("float64")
 def test_filters_add_nothing_without_a_slope_and_a_line_beyond_the_cut_off() -> None:
     assert (filter_bands(torch.tensor([0.0, 0.2, 0.0, -0.2]), 128) == 0).all()
     high = filter_bands(torch.tensor([0.1, 0.0, 0.0, 0.0]), 129)
@@ -117,9 +130,9 @@ def test_filters_add_nothing_without_a_slope_and_a_line_beyond_the_cut_off() -> 
         high[[0, 64, 128]], torch.tensor([0.0, 0.1 * float(np.log(2)) / 10, 0.1]), atol=1e-5, rtol=0
     )
     low = filter_bands(torch.tensor([0.0, 0.0, 0.1, 0.0]), 129)
-    torch.testing.assert_close(low, high.flip(0))
+    assert_same(low, high.flip(0))
     moved = filter_bands(torch.tensor([0.1, 0.25, 0.0, 0.0]), 129)
-    torch.testing.assert_close(moved[:97], high[32:], atol=1e-6, rtol=0)
+    assert_same(moved[:97], high[32:])
 
 
 LATENT = PrototypeSettings.model_validate(SETTINGS.model_dump() | {"transformations": ["level", "time"], "frames": 4})
@@ -132,15 +145,17 @@ def layer_with(settings: PrototypeSettings, bands: int = 16) -> PrototypeLayer:
     return layer
 
 
+@pytest.mark.usefixtures("float64")
 def test_untrained_decoders_change_nothing() -> None:
     layer = layer_with(SETTINGS)
     spectra = layer.prototypes.transpose(1, 2)[None].expand(3, 2, 8, 16)
-    torch.testing.assert_close(layer.reconstruct(torch.rand(3, 16, 8)), spectra, atol=1e-5, rtol=0)
+    assert_same(layer.reconstruct(torch.rand(3, 16, 8)), spectra)
     latent = layer_with(LATENT)
     changed = latent.reconstruct(torch.rand(3, 16, 8))
-    torch.testing.assert_close(changed, latent.transform({}, 8).expand(3, 2, 8, 16), atol=1e-5, rtol=0)
+    assert_same(changed, latent.transform({}, 8).expand(3, 2, 8, 16))
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_gain_adds_exactly_and_before_or_after_the_shift_is_the_same() -> None:
     layer = layer_with(PrototypeSettings.model_validate(SETTINGS.model_dump() | {"transformations": ["gain", "pitch"]}))
     assert layer.decoders is not None
@@ -150,11 +165,11 @@ def test_a_gain_adds_exactly_and_before_or_after_the_shift_is_the_same() -> None
         layer.decoders.last_bias[:, 0, 0] = torch.tensor([0.2, -0.1])
         changed = layer.reconstruct(torch.rand(3, 16, 8))
         gains = 0.5 * torch.tanh(torch.tensor([0.2, -0.1]))
-        torch.testing.assert_close(changed - plain, gains.view(1, 2, 1, 1).expand_as(changed), atol=1e-6, rtol=0)
+        assert_same(changed - plain, gains.view(1, 2, 1, 1).expand_as(changed))
         shift = torch.full((1, 2, 1), 0.3)
         spectra = layer.prototypes.transpose(1, 2)
         first = shift_pitch(spectra + gains.view(2, 1, 1), shift, 8000.0)
-        torch.testing.assert_close(first, shift_pitch(spectra, shift, 8000.0) + gains.view(1, 2, 1, 1))
+        assert_same(first, shift_pitch(spectra, shift, 8000.0) + gains.view(1, 2, 1, 1))
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
@@ -180,6 +195,7 @@ def _entropy(layer: PrototypeLayer, windows: torch.Tensor, *_: torch.Tensor) -> 
     return torch.nn.functional.cross_entropy(layer(windows), torch.tensor([0, 1]))
 
 
+@pytest.mark.usefixtures("float64")
 def test_all_prototypes_at_once_give_what_each_gives_alone() -> None:
     layer = layer_with(PrototypeSettings.model_validate(SETTINGS.model_dump() | {"per_class": 2, "frames": 3}))
     assert layer.decoders is not None
@@ -195,7 +211,7 @@ def test_all_prototypes_at_once_give_what_each_gives_alone() -> None:
                 for name, value in layer.state_dict().items()
             }
         )
-        torch.testing.assert_close(alone.reconstruct(windows)[:, 0], together[:, index], atol=1e-5, rtol=1e-5)
+        assert_same(alone.reconstruct(windows)[:, 0], together[:, index])
 
 
 def test_k_means_plus_plus_starts_far_apart_and_within_the_class() -> None:
@@ -302,9 +318,10 @@ def test_the_weights_kept_are_those_that_were_validated(tmp_path: Path) -> None:
         with torch.no_grad():
             told = measure(learner.network, windows)
         right = learner.layer.class_of[told["cluster"]] == targets
-        assert (float(right.double().mean()), float(told["reconstruction_error"].double().mean())) == pytest.approx(
-            (validated[0], error), rel=1e-6
-        )
+        assert float(right.double().mean()) == pytest.approx(validated[0])
+        # Both in fp32, of batches of other sizes; each error is a mean over bands and frames.
+        found = float(told["reconstruction_error"].double().mean())
+        assert_rounded(error, found, roundings=windows.shape[1] * windows.shape[2])
 
 
 def test_shifts_that_are_no_numbers_give_none() -> None:

@@ -3,10 +3,10 @@
 import json
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from stopping import kill_training_in
 
 from beyond_spectrograms import training
 from beyond_spectrograms.checkpoints import take_up, write_checkpoint
@@ -177,33 +178,12 @@ def test_killed_run_continues_and_ends_with_the_same_bytes(
     undisturbed = replace(job, epochs=40, work=tmp_path / "undisturbed")
     train(undisturbed)
     killed = replace(job, epochs=40)
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import pickle, sys, time, torch\n"
-        "from beyond_spectrograms import training\n"
-        "training.CHECKPOINT_SECONDS = 0\n"
-        "save = training._save_checkpoint\n"
-        "def slow(job, state, mark):\n"
-        "    save(job, state, mark); time.sleep(0.05)\n"
-        "training._save_checkpoint = slow\n"
-        "training.train(pickle.load(open(sys.argv[1], 'rb')))\n"
-    )
-    (tmp_path / "job.pickle").write_bytes(pickle.dumps(killed))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "job.pickle")], env=environment)
+    # Killed after one more epoch, which no checkpoint holds.
+    note = "beyond_spectrograms.training:Course.note"
+    kill_training_in(note, epochs_before_the_kill + 1, "training.train", killed, tmp_path)
     checkpoint = killed.work / f"{killed.name}.checkpoint.pt"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if (
-            checkpoint.exists()
-            and len(torch.load(checkpoint, weights_only=True)["course"]["history"]) >= epochs_before_the_kill
-        ):
-            break
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
     done = len(torch.load(checkpoint, weights_only=True)["course"]["history"])
-    assert epochs_before_the_kill <= done < 40
+    assert done == epochs_before_the_kill
     assert not is_finished(killed)
     train(killed)
     assert result(killed) == result(undisturbed)
@@ -232,12 +212,17 @@ def test_training_ends_with_the_process_that_started_it(job: Job, tmp_path: Path
         assert process.stdout is not None
         workers = [int(pid) for pid in process.stdout.readline().split()]
         assert len(workers) == 2
-        time.sleep(3)  # they are training by now
+        wait_for(lambda: all("features.npy" in Path(f"/proc/{pid}/maps").read_text() for pid in workers))  # they train
         process.kill()
-    deadline = time.monotonic() + 10
-    while any(is_running(pid) for pid in workers) and time.monotonic() < deadline:
+    wait_for(lambda: not any(is_running(pid) for pid in workers))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until it holds; the limit is for what would never end."""
+    end = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < end
         time.sleep(0.05)
-    assert [is_running(pid) for pid in workers] == [False, False]
 
 
 def is_running(pid: int) -> bool:
