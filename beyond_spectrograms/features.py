@@ -102,13 +102,15 @@ def extract(
     work: Path,
     dtype: DType = "float32",
     called: str | None = None,
+    announce: Callable[[int], None] = lambda _: None,
 ) -> Extraction:
     """Encode the windows of `table` (clip, start_s, ...; rows of a clip adjacent) into place/features.npy, as `dtype`.
 
     In memory are the clip whose windows are encoded, the next two that are decoded, and, where clips are short, as many
     as keep all cores busy. The array grows in `work`, which is renamed to `place` at the end; `mark` is the
     `fingerprint`. place/index.json holds the key of every clip's rows, what storing them lost, and the digest of the
-    rows of every key. `called` is what messages call all this, where it is not `place`.
+    rows of every key. `called` is what messages call all this, where it is not `place`. `announce` is told how many
+    windows are to be computed before any is.
 
     Raises:
         ProjectError: another run works in `work`.
@@ -118,6 +120,7 @@ def extract(
         return _extract(
             representation, table, clips,
             length_s=length_s, mark=mark, place=place, work=work, dtype=dtype, called=called or str(place),
+            announce=announce,
         )  # fmt: skip
 
 
@@ -132,6 +135,7 @@ def _extract(
     work: Path,
     dtype: DType,
     called: str,
+    announce: Callable[[int], None],
 ) -> Extraction:
     rows = list(_plan(representation, table, clips, length_s, mark))
     samples = round(length_s * representation.form.sample_rate)
@@ -146,6 +150,7 @@ def _extract(
     digests, roundings = _read_digests(journal)
     roundings = stored.roundings | roundings
     new = [part for part in todo if part.key not in stored.rows]
+    announce(sum(part.count for part in new))
     first = {part.key: part for part in reversed(new)}
     encoder = _Encoder(representation, clips, table["start_s"].to_numpy(), length_s)
     encoded = encoder.encode_clips([part for part in new if first[part.key] == part])

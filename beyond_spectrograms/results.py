@@ -86,9 +86,10 @@ class Training(Record):
 
 
 class Provenance(Record):
-    """What decided a cell's scores (Study.provenance)."""
+    """What decided a cell's scores (Study.score_provenance)."""
 
     params: str
+    data: str
     versions: dict[str, int | str]
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol
     from beyond_spectrograms.representations.base import Features
 
-TRAINED_BY = ("classifiers", "training", "numpy", "scikit-learn", "torch")  # versions that a run hangs on
 CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
 HISTORY_COLUMNS = ("epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,22 +19,13 @@ from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Params, ParamsError
 PAPER = "paper"  # the name of the root's own
 RAW, CLIPS, SPLITS = Path("data/raw"), Path("data/clips"), Path("data/splits")
 DOWNLOADS, PARTIAL = Path("data/downloads"), Path("data/partial")
-# What trained weights hang on beside params: nouns of this project's code, and packages.
-DECIDING = (
-    *("data", "representations", "classifiers", "training"),
-    *(
-        "ai-edge-litert",
-        "encodec",
-        "librosa",
-        "numpy",
-        "openvino",
-        "scikit-learn",
-        "scipy",
-        "soundfile",
-        "soxr",
-        "torch",
-    ),
+# Versions that features hang on, and weights beside them: nouns of this project's code, and packages. dvc.yaml has the
+# same. Those of resampling and splitting are not among them: what they change shows in the sounds and parts themselves.
+FEATURES_BY = (
+    *("data", "representations", "ai-edge-litert", "encodec", "librosa", "numpy", "openvino", "scipy", "soundfile"),
+    "torch",
 )
+WEIGHTS_BY = ("classifiers", "training", "numpy", "scikit-learn", "torch")
 
 
 @dataclass(frozen=True)
@@ -79,24 +71,43 @@ class Study:
         """Where a stage works on what it will rename into place."""
         return PARTIAL / kind / "-".join((self.name, *names))
 
-    def provenance(self, dataset: str, representation: str, protocol: str, *more: str) -> dict[str, Any]:
-        """Name what decides a cell's weights: a digest of all its params, and versions of code and packages.
+    def feature_provenance(self, representation: str) -> dict[str, Any]:
+        """Name what decides features beside the sounds: a digest of params, and versions."""
+        return self._provenance(self._feature_params(representation), FEATURES_BY)
 
-        Its scores hang on `more`.
-        """
-        params, recipe = self.params, self.params.protocols[protocol]
-        record = params.representations[representation]
+    def provenance(self, dataset: str, representation: str, protocol: str) -> dict[str, Any]:
+        """Name what decides a cell's weights beside sounds and parts: a digest of params, and versions."""
         decides = {
-            "dataset": params.datasets[dataset].model_dump(include={"source", "max_epochs"}),
-            "windows": params.windows_of(dataset).model_dump(),
+            **self._feature_params(representation),
+            "protocol": self.params.protocols[protocol].model_dump(),
+            "max_epochs": self.params.datasets[dataset].max_epochs,
+        }
+        return self._provenance(decides, dict.fromkeys((*FEATURES_BY, *WEIGHTS_BY)))
+
+    def score_provenance(self, dataset: str, representation: str, protocol: str) -> dict[str, Any]:
+        """Name what decides a cell's scores: what its weights hang on, where the data is from, and how it is scored."""
+        source = self.params.datasets[dataset].source.model_dump()
+        split = self.params.splits[self.params.protocols[protocol].split].model_dump()
+        known = self.provenance(dataset, representation, protocol)
+        versions = known["versions"] | {"evaluation": self.params.versions["evaluation"]}
+        return known | {"versions": versions, "data": _digest({"source": source, "split": split})}
+
+    def _feature_params(self, representation: str) -> dict[str, Any]:
+        params = self.params
+        record = params.representations[representation]
+        return {
+            "windows": params.windows.model_dump(),
             "features": params.features.model_dump(),
             "representation": record.model_dump(),
             "weights": [params.weights[name].sha256 for name in weights_of(record)],
-            "protocol": recipe.model_dump(),
-            "split": params.splits[recipe.split].model_dump(),
         }
-        digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-        return {"params": digest, "versions": {name: params.versions[name] for name in (*DECIDING, *more)}}
+
+    def _provenance(self, decides: dict[str, Any], nouns: Iterable[str]) -> dict[str, Any]:
+        return {"params": _digest(decides), "versions": {noun: self.params.versions[noun] for noun in nouns}}
+
+
+def _digest(decides: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def folder_of(name: str) -> Path:

@@ -22,7 +22,7 @@ def main() -> None:
     for representation, protocol in study.params.grid.cells():
         name, wanted = (
             cell_name(representation, protocol),
-            study.provenance(dataset, representation, protocol, "evaluation"),
+            study.score_provenance(dataset, representation, protocol),
         )
         models = study.models(dataset, representation)
         if (models / protocol).is_dir():

@@ -29,11 +29,16 @@ def main() -> None:
     frames = representation.frames(round(length_s * representation.form.sample_rate))
     size = len(table) * representation.bands * frames * np.dtype(dtype).itemsize
 
-    print(f"{dataset} as {name}: calibrating on a few clips", flush=True)
-    rate = pilot_extraction(representation, table, clips, length_s)
-    memory = peak_bytes() if memory_can_be_measured() else None
-    foretold = Forecast(len(table), len(table) * length_s, rate.seconds(len(table)), size, memory)
-    print(f"{dataset} as {name}: {foretold}, if no window is kept from an earlier run", flush=True)
+    foretold: list[Forecast] = []
+
+    def announce(windows: int) -> None:
+        if windows:
+            print(f"{dataset} as {name}: calibrating on a few clips", flush=True)
+            rate = pilot_extraction(representation, table, clips, length_s)
+            memory = peak_bytes() if memory_can_be_measured() else None
+            foretold.append(Forecast(windows, windows * length_s, rate.seconds(windows), size, memory))
+            print(f"{dataset} as {name}: {foretold[0]}", flush=True)
+
     versions = {noun: params.versions[noun] for noun in FEATURIZED_BY}
     place = study.features(dataset, name)
     with spending() as spent:
@@ -41,11 +46,13 @@ def main() -> None:
             representation, table, clips,
             length_s=length_s, mark=fingerprint(representation, record.model_dump(), weights, length_s, versions),
             place=place, work=study.work("features", dataset, name), dtype=dtype, called=f"{dataset} as {name}",
+            announce=announce,
         )  # fmt: skip
-    print(compare(spent, foretold))
+    for forecast in foretold:
+        print(compare(spent, forecast))
     print(
-        f"computed {extraction.computed} windows by {representation.engine}, kept the others; encoded "
-        f"{extraction.encoded}: repeated and silent ones once"
+        f"{dataset} as {name}: computed {extraction.computed} of {len(table)} windows by {representation.engine}, kept the "
+        f"others; encoded {extraction.encoded}: repeated and silent ones once"
     )
     described = {
         "windows": len(table),
@@ -57,6 +64,7 @@ def main() -> None:
         "dtype": dtype,
         "largest_rounding": extraction.rounding.largest,
         "values_stored_as_zero": extraction.rounding.vanished,
+        "provenance": study.feature_provenance(name),
     }
     write_json(place / "features.json", described)
 

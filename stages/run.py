@@ -49,7 +49,7 @@ def test(study: Study, work: Path) -> None:
         read_parts(SPLITS / dataset),
         cell_name(representation, protocol),
     )
-    decided = study.provenance(dataset, representation, protocol, "evaluation")
+    decided = study.score_provenance(dataset, representation, protocol)
     found = evaluate_cell(study.params, (table, parts), work / "finished", (representation, protocol), decided)
     scores = found.scores[name]
     told = {key: scores[key] for key in ("window_accuracy", "recording_accuracy", "class_accuracy", "diverged_runs")}

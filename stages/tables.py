@@ -48,9 +48,9 @@ def stale_cells(study: Study, dataset: str) -> list[str]:
         if name not in asked:
             lines.append(f"{place}: not in the grid of {study.folder / 'params.yaml'}")
             continue
-        was, now = scores["provenance"], study.provenance(dataset, *asked[name], "evaluation")
+        was, now = scores["provenance"], study.score_provenance(dataset, *asked[name])
         changed = [key for key in now["versions"] if was["versions"].get(key) != now["versions"][key]]
-        changed += ["params"] * (was["params"] != now["params"])
+        changed += [key for key in ("params", "data") if was[key] != now[key]]
         if changed:
             lines.append(f"{place}: stale, changed: {', '.join(changed)}")
     return lines

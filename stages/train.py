@@ -21,9 +21,9 @@ from beyond_spectrograms.files import locked, replace_folder, write_json
 from beyond_spectrograms.foretelling.forecasts import compare, spending
 from beyond_spectrograms.foretelling.pilot_training import foretell_jobs
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
-from beyond_spectrograms.runs import TRAINED_BY, Job, is_finished, keep_finished, list_jobs
+from beyond_spectrograms.runs import Job, TrainingError, is_finished, keep_finished, list_jobs
 from beyond_spectrograms.scores import answer_test_part, variance_of
-from beyond_spectrograms.study import SPLITS, Study
+from beyond_spectrograms.study import SPLITS, WEIGHTS_BY, Study
 from beyond_spectrograms.training import train_all
 from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
 from stages.arguments import parse
@@ -62,8 +62,13 @@ def plan(study: Study, dataset: str, name: str, protocols: Sequence[str], work: 
     params, splits, features = study.params, SPLITS / dataset, study.features(dataset, name)
     table, parts = read_windows(splits), read_parts(splits)
     open_features(features, len(table))  # checks that rows are windows
+    described = json.loads((features / "features.json").read_text(encoding="utf-8"))
+    if described["provenance"] != study.feature_provenance(name):
+        raise TrainingError(
+            f"{features}: made under other params or versions than those that stand now. Run its featurize stage again."
+        )
     device, cap = choose_device(params.device), params.datasets[dataset].max_epochs
-    versions = {noun: params.versions[noun] for noun in TRAINED_BY}
+    versions = {noun: params.versions[noun] for noun in WEIGHTS_BY}
     return {
         protocol: list_jobs(
             params.protocols[protocol],
@@ -100,6 +105,7 @@ def publish(study: Study, dataset: str, name: str, jobs: dict[str, list[Job]], w
             tested = (parts[columns_of(recipe.split, parts)] == "test").any(axis=1)
             variance[recipe.split] = variance_of(features, np.flatnonzero(tested))
     described = json.loads((folder / "features.json").read_text(encoding="utf-8"))
+    del described["provenance"]  # part of that of the weights
     write_json(finished / "features.json", {**described, "variance": variance})
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from beyond_spectrograms.staleness import ways_of
 
 from beyond_spectrograms.clips import prepare_clips
 from beyond_spectrograms.foretelling.cells import STAGES, Cell, list_cells, recipe_of
@@ -40,7 +41,6 @@ from beyond_spectrograms.learners import create_learner
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.prototypes.learning import PrototypeLearner
 from beyond_spectrograms.runs import Job
-from beyond_spectrograms.staleness import ways_of
 
 GIB = 2**30
 

@@ -24,7 +24,7 @@ from beyond_spectrograms.model.folder import WEIGHTS_FOLDER, read_weights_record
 from beyond_spectrograms.model.own_sounds import SPLIT, OwnSounds
 from beyond_spectrograms.params import Params, Windows, weights_of
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.runs import TRAINED_BY, Job, history_columns, list_jobs, read_history
+from beyond_spectrograms.runs import Job, history_columns, list_jobs, read_history
 from beyond_spectrograms.scores import (
     answer_test_part,
     read_predictions,
@@ -32,6 +32,7 @@ from beyond_spectrograms.scores import (
     tabulate_predictions,
     tabulate_recordings,
 )
+from beyond_spectrograms.study import WEIGHTS_BY
 from beyond_spectrograms.training import train_all
 from beyond_spectrograms.weights import fetch_weights
 from beyond_spectrograms.windows import open_features
@@ -150,7 +151,7 @@ def make_jobs(plan: Plan, sounds: OwnSounds, work: Path) -> list[Job]:
         epochs=plan.epochs,
         device=device,
         precision=choose_precision(params.training_precision, device),
-        versions={name: params.versions[name] for name in TRAINED_BY},
+        versions={name: params.versions[name] for name in WEIGHTS_BY},
         work=work / "runs",
     )
 

@@ -184,5 +184,5 @@ class Dataset(Section):
 
     source: Source
     max_epochs: Positive | None
-    notice: Notice | None = None
-    known_pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(default_factory=list)
+    notice: Notice | None
+    known_pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]]

@@ -1,0 +1,57 @@
+"""params.yaml of a study, anchors and defaults resolved -> data/params/<study>, a file for each thing stages depend on.
+
+grid.json says what is asked for, features/<representation>.json is what `featurize` depends on, and
+training/<representation>.json what `train` does. An edit re-runs what it touches alone, and dvc.lock, which DVC writes
+anew after every stage, holds a digest in place of all values.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.files import replace_folder, write_json
+from beyond_spectrograms.params import weights_of
+from beyond_spectrograms.study import Study
+from stages.arguments import parse
+
+
+def main() -> None:
+    study, _ = parse(__doc__)
+    work = study.work("params")
+    shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+    for name in study.params.grid.representations:
+        for kind, decides in (("features", features(study, name)), ("training", training(study, name))):
+            write_json(work / kind / f"{name}.json", decides, flushed=False)
+    grid = study.params.grid.model_dump(exclude={"datasets"})
+    write_json(work / "grid.json", grid | {"order": list(study.params.representations)}, flushed=False)
+    replace_folder(work, Path("data/params", study.name))
+
+
+def features(study: Study, name: str) -> dict[str, Any]:
+    """List what decides a representation's features beside sounds and versions."""
+    params = study.params
+    record = params.representations[name]
+    return {
+        "representation": record.model_dump(),
+        "weights": {weights: params.weights[weights].model_dump() for weights in weights_of(record)},
+        "windows": params.windows.model_dump(),
+        "features": params.features.model_dump(),
+    }
+
+
+def training(study: Study, name: str) -> dict[str, Any]:
+    """List what decides how classifiers are trained on a representation, beside features, parts and versions."""
+    params = study.params
+    return {
+        "device": params.device,
+        "training_precision": params.training_precision,
+        "codebook_size": params.representations[name].codebook_size,
+        "protocols": {protocol: params.protocols[protocol].model_dump() for protocol in params.grid.protocols_of(name)},
+    }
+
+
+if __name__ == "__main__":
+    run_stage(main)
