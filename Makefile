@@ -2,14 +2,20 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3.11
 
+# DVC writes dvc.lock in place: a kill at that moment leaves it cut. It is restored before, and a copy is kept after.
+define with_locks
+@python -m stages.locks
+@$(1); status=$$?; python -m stages.locks; exit $$status
+endef
+
 .PHONY: audit bench bench-scale demo estimate test test-long lint repro stale
 
 demo: .venv/installed
-	@dvc repro page_demo
+	$(call with_locks,dvc repro page_demo)
 	@python -m stages.demo --show
 
 repro: .venv/installed
-	@dvc repro
+	$(call with_locks,dvc repro)
 
 # Our paths beside the plain ways they replace, and one million windows through the stages; on an idle machine.
 bench: .venv/installed
@@ -24,7 +30,7 @@ estimate: .venv/installed
 
 # Fails where a split promises no leak and has one; metrics/audit/ says which, also then.
 audit: .venv/installed
-	@dvc repro --keep-going audit
+	$(call with_locks,dvc repro --keep-going audit)
 
 test: .venv/installed
 	@pytest -m "not long"
