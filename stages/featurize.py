@@ -51,8 +51,8 @@ def main() -> None:
     for forecast in foretold:
         print(compare(spent, forecast))
     print(
-        f"{dataset} as {name}: computed {extraction.computed} of {len(table)} windows by {representation.engine}, kept the "
-        f"others; encoded {extraction.encoded}: repeated and silent ones once"
+        f"{dataset} as {name}: computed {extraction.computed} of {len(table)} windows by {representation.engine}, kept "
+        f"the others; encoded {extraction.encoded}: repeated and silent ones once"
     )
     described = {
         "windows": len(table),

@@ -32,8 +32,7 @@ def keep_or_restore(path: Path, copy: Path) -> None:
     whole = {name: text for name, text in ((str(copy), kept), ("git's index", staged)) if reads(text)}
     if reads(found) and (found == staged or not is_cut(found, list(whole.values()))):
         write_text(copy, found.decode())
-    elif whole:
-        source = next(iter(whole))
+    elif source := next(iter(whole), None):
         write_text(path, whole[source].decode())
         print(f"{path}: not whole; restored from {source}")
     else:

@@ -206,6 +206,28 @@ def test_files_are_flushed_to_disk_before_they_are_renamed(tmp_path: Path, monke
     assert done[3:] == [("rename", "place"), ("flush", "there"), ("flush", tmp_path.name)]
 
 
+def test_a_folder_of_many_files_is_flushed_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    rename = Path.replace
+    monkeypatch.setattr(os, "sync", lambda: done.append("flush all"))
+    monkeypatch.setattr(Path, "replace", lambda path, place: (done.append("rename"), rename(path, place))[1])
+    (tmp_path / "work").mkdir()
+    for number in range(files.MANY):
+        (tmp_path / f"work/{number}").write_text("text")
+    replace_folder(tmp_path / "work", tmp_path / "place")
+    assert done == ["flush all", "rename"]
+
+
+def test_two_models_written_to_one_place_at_once_leave_one_whole(tmp_path: Path, contents: Contents) -> None:
+    folders = [partial_beside(tmp_path / "model") for _ in range(2)]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        (folder / "card.json").write_text(str(number))
+    for folder in folders:
+        replace_folder(folder, tmp_path / "model")
+    assert contents(tmp_path) == {"model/card.json": b"1"}
+
+
 def test_what_dead_runs_left_half_written_is_removed_an_hour_later(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
