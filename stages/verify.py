@@ -9,12 +9,14 @@ differs by how much; undo that, or raise the number with `make bump NOUN=trainin
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,9 +38,11 @@ from beyond_spectrograms.code_versions import (
 )
 from beyond_spectrograms.errors import ProjectError, run
 from beyond_spectrograms.files import write_text
+from beyond_spectrograms.params import load_params
 
 MIRROR = "BEYOND_SPECTROGRAMS_MIRROR"  # the folder of real weights
 CODE = ("beyond_spectrograms", "stages", "params.yaml")  # what a witness's results come from, beside versions
+WITNESSES = ("stages/witnesses.py", "stages/witnesses_of_results.py")
 SHOWN = 8  # differences of a noun that are printed
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -103,15 +107,22 @@ def _read(place: Path) -> Arrays:
         return dict(stored)
 
 
-def write_witness(noun: str, place: Path) -> None:
-    """Run a noun's witness with the code of the folder we are in."""
-    from stages.witnesses import run_witness
+def run_witness(noun: str, folder: Path) -> Arrays:
+    """Run a noun's witness with the code of the tree we are in; what is not an array becomes the text of its JSON."""
+    from stages import witnesses, witnesses_of_results
 
     found = Path(beyond_spectrograms.__file__).parents[1]
     if found != Path.cwd():
         raise ProjectError(f"{noun}: its witness would run the code of {found}, not of {Path.cwd()}")
-    with tempfile.TemporaryDirectory() as folder:
-        np.savez(place, **run_witness(noun, Path(folder)))  # type: ignore[arg-type]
+    warnings.simplefilter("ignore")
+    made: Arrays = {}
+    run_it = getattr(witnesses, noun, None) or getattr(witnesses_of_results, noun)
+    for name, value in run_it(load_params(), folder):
+        if name in made:
+            raise ProjectError(f"{noun}: two witnesses are named {name}")
+        plain = isinstance(value, np.ndarray | str)
+        made[name] = np.asarray(value if plain else json.dumps(value, indent=1, sort_keys=True))
+    return made
 
 
 def differences(old: Arrays, new: Arrays) -> list[str]:
@@ -270,7 +281,9 @@ def main() -> None:
     if other := [noun for noun in given.nouns if noun not in NOUNS]:
         parser.error(f"unknown noun {other[0]!r}. Choose from {', '.join(NOUNS)}.")
     if given.witness:
-        write_witness(given.witness[0], Path(given.witness[1]))
+        noun, place = given.witness
+        with tempfile.TemporaryDirectory() as folder:
+            np.savez(place, **run_witness(noun, Path(folder)))  # type: ignore[arg-type]
         return
     signal.signal(signal.SIGTERM, _stop)
     versions = load_versions()
