@@ -89,7 +89,7 @@ def witnesses(noun: str, trees: Sequence[Path]) -> list[Arrays]:
             for tree, place in zip(trees, made, strict=True):
                 command = [sys.executable, "-m", "stages.verify", "--witness", noun, str(place)]
                 with place.with_suffix(".txt").open("wb") as said:
-                    env = {**settings, "PYTHONPATH": str(tree)}
+                    env = {**settings, "PYTHONPATH": str(tree), "TMPDIR": folder}
                     running.append(subprocess.Popen(command, cwd=tree, env=env, stdout=said, stderr=said))  # noqa: S603
             for process, tree, place in zip(running, trees, made, strict=True):
                 if process.wait():
@@ -203,7 +203,7 @@ def verify(nouns: Sequence[str], versions: Versions, since: str | None) -> None:
                 unequal[noun] = differences(old, new)
     for noun, users in wanted.items():
         if not set(users) & set(unequal):
-            record(VERSIONS_FILE, noun, digest_of(noun), head or versions.code[noun][1])
+            record(VERSIONS_FILE, noun, digest_of(noun, Path.cwd()), head or versions.code[noun][1])
     if unequal:
         raise UnequalError(
             f"{', '.join(unequal)}: not what versions.yaml has. Undo what changed the results, or raise the numbers: "
@@ -237,8 +237,10 @@ def _tell(noun: str, old: Arrays, new: Arrays, commit: str, versions: Versions) 
     print("\n".join(f"  {line}" for line in found[:SHOWN]))
     if len(found) > SHOWN:
         print(f"  and {len(found) - SHOWN} more")
-    if git("diff", "--name-only", commit, "--", "params.yaml"):
-        print("  params.yaml changed as well. If that is why: --since a commit with these params and the old code")
+    if others := git("diff", "--name-only", commit, "--", "params.yaml", *WITNESSES):
+        print(
+            f"  {', '.join(others.split())} changed, too. If that is why: --since a commit with these and the old code"
+        )
 
 
 def bump(noun: str, versions: Versions) -> None:
@@ -251,7 +253,7 @@ def bump(noun: str, versions: Versions) -> None:
     if head is None:
         raise ProjectError(f"commit the code first: the next proof of {noun} starts from the commit that has it")
     number = versions.nouns[noun] + 1
-    record(VERSIONS_FILE, noun, digest_of(noun), head, number)
+    record(VERSIONS_FILE, noun, digest_of(noun, Path.cwd()), head, number)
     stages = tracking(noun)
     print(
         f"{noun}: version {number}; commit {VERSIONS_FILE}. `dvc repro` runs again: {', '.join(stages) or 'no stage'}"
@@ -290,7 +292,7 @@ def main() -> None:
     if given.bump:
         bump(given.bump, versions)
         return
-    changed = [noun for noun in NOUNS if digest_of(noun) != versions.code[noun][0]]
+    changed = [noun for noun in NOUNS if digest_of(noun, Path.cwd()) != versions.code[noun][0]]
     nouns = given.nouns or (list(NOUNS) if given.all else changed)
     if not nouns:
         print("the code of every noun is the recorded one; --all verifies it all the same")
