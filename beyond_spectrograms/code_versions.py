@@ -148,9 +148,16 @@ def digest_of(noun: str, root: Path = Path()) -> str:
     """Digest a noun's code as Python reads it: names of files and syntax, without docstrings, comments and layout."""
     digest = hashlib.sha256()
     for path in modules_of(noun, root):
-        tree = _without_docstrings(ast.parse((root / path).read_text(encoding="utf-8")))
-        digest.update(f"{path.as_posix()}\n{ast.dump(tree)}\n".encode())
+        tree = ast.dump(_without_docstrings(_parse(root / path)))
+        digest.update(f"{path.as_posix()}\n{tree}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _parse(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise VersionsError(f"{path}, line {error.lineno}: {error.msg}") from None
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
@@ -180,7 +187,7 @@ def users_of(noun: str, root: Path = Path()) -> list[str]:
 
 def _imported(root: Path, path: Path) -> Iterator[Path]:
     """Name the files that a module imports anywhere, but for types alone."""
-    todo: list[ast.AST] = [ast.parse((root / path).read_text(encoding="utf-8"))]
+    todo: list[ast.AST] = [_parse(root / path)]
     while todo:
         node = todo.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":

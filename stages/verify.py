@@ -9,12 +9,14 @@ differs by how much; undo that, or raise the number with `make bump NOUN=trainin
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,9 +38,11 @@ from beyond_spectrograms.code_versions import (
 )
 from beyond_spectrograms.errors import ProjectError, run
 from beyond_spectrograms.files import write_text
+from beyond_spectrograms.params import load_params
 
 MIRROR = "BEYOND_SPECTROGRAMS_MIRROR"  # the folder of real weights
 CODE = ("beyond_spectrograms", "stages", "params.yaml")  # what a witness's results come from, beside versions
+WITNESSES = ("stages/witnesses.py", "stages/witnesses_of_results.py")
 SHOWN = 8  # differences of a noun that are printed
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -85,7 +89,7 @@ def witnesses(noun: str, trees: Sequence[Path]) -> list[Arrays]:
             for tree, place in zip(trees, made, strict=True):
                 command = [sys.executable, "-m", "stages.verify", "--witness", noun, str(place)]
                 with place.with_suffix(".txt").open("wb") as said:
-                    env = {**settings, "PYTHONPATH": str(tree)}
+                    env = {**settings, "PYTHONPATH": str(tree), "TMPDIR": folder}
                     running.append(subprocess.Popen(command, cwd=tree, env=env, stdout=said, stderr=said))  # noqa: S603
             for process, tree, place in zip(running, trees, made, strict=True):
                 if process.wait():
@@ -103,15 +107,22 @@ def _read(place: Path) -> Arrays:
         return dict(stored)
 
 
-def write_witness(noun: str, place: Path) -> None:
-    """Run a noun's witness with the code of the folder we are in."""
-    from stages.witnesses import run_witness
+def run_witness(noun: str, folder: Path) -> Arrays:
+    """Run a noun's witness with the code of the tree we are in; what is not an array becomes the text of its JSON."""
+    from stages import witnesses, witnesses_of_results
 
     found = Path(beyond_spectrograms.__file__).parents[1]
     if found != Path.cwd():
         raise ProjectError(f"{noun}: its witness would run the code of {found}, not of {Path.cwd()}")
-    with tempfile.TemporaryDirectory() as folder:
-        np.savez(place, **run_witness(noun, Path(folder)))  # type: ignore[arg-type]
+    warnings.simplefilter("ignore")
+    made: Arrays = {}
+    run_it = getattr(witnesses, noun, None) or getattr(witnesses_of_results, noun)
+    for name, value in run_it(load_params(), folder):
+        if name in made:
+            raise ProjectError(f"{noun}: two witnesses are named {name}")
+        plain = isinstance(value, np.ndarray | str)
+        made[name] = np.asarray(value if plain else json.dumps(value, indent=1, sort_keys=True))
+    return made
 
 
 def differences(old: Arrays, new: Arrays) -> list[str]:
@@ -192,7 +203,7 @@ def verify(nouns: Sequence[str], versions: Versions, since: str | None) -> None:
                 unequal[noun] = differences(old, new)
     for noun, users in wanted.items():
         if not set(users) & set(unequal):
-            record(VERSIONS_FILE, noun, digest_of(noun), head or versions.code[noun][1])
+            record(VERSIONS_FILE, noun, digest_of(noun, Path.cwd()), head or versions.code[noun][1])
     if unequal:
         raise UnequalError(
             f"{', '.join(unequal)}: not what versions.yaml has. Undo what changed the results, or raise the numbers: "
@@ -226,8 +237,10 @@ def _tell(noun: str, old: Arrays, new: Arrays, commit: str, versions: Versions) 
     print("\n".join(f"  {line}" for line in found[:SHOWN]))
     if len(found) > SHOWN:
         print(f"  and {len(found) - SHOWN} more")
-    if git("diff", "--name-only", commit, "--", "params.yaml"):
-        print("  params.yaml changed as well. If that is why: --since a commit with these params and the old code")
+    if others := git("diff", "--name-only", commit, "--", "params.yaml", *WITNESSES):
+        print(
+            f"  {', '.join(others.split())} changed, too. If that is why: --since a commit with these and the old code"
+        )
 
 
 def bump(noun: str, versions: Versions) -> None:
@@ -240,7 +253,7 @@ def bump(noun: str, versions: Versions) -> None:
     if head is None:
         raise ProjectError(f"commit the code first: the next proof of {noun} starts from the commit that has it")
     number = versions.nouns[noun] + 1
-    record(VERSIONS_FILE, noun, digest_of(noun), head, number)
+    record(VERSIONS_FILE, noun, digest_of(noun, Path.cwd()), head, number)
     stages = tracking(noun)
     print(
         f"{noun}: version {number}; commit {VERSIONS_FILE}. `dvc repro` runs again: {', '.join(stages) or 'no stage'}"
@@ -270,14 +283,16 @@ def main() -> None:
     if other := [noun for noun in given.nouns if noun not in NOUNS]:
         parser.error(f"unknown noun {other[0]!r}. Choose from {', '.join(NOUNS)}.")
     if given.witness:
-        write_witness(given.witness[0], Path(given.witness[1]))
+        noun, place = given.witness
+        with tempfile.TemporaryDirectory() as folder:
+            np.savez(place, **run_witness(noun, Path(folder)))  # type: ignore[arg-type]
         return
     signal.signal(signal.SIGTERM, _stop)
     versions = load_versions()
     if given.bump:
         bump(given.bump, versions)
         return
-    changed = [noun for noun in NOUNS if digest_of(noun) != versions.code[noun][0]]
+    changed = [noun for noun in NOUNS if digest_of(noun, Path.cwd()) != versions.code[noun][0]]
     nouns = given.nouns or (list(NOUNS) if given.all else changed)
     if not nouns:
         print("the code of every noun is the recorded one; --all verifies it all the same")

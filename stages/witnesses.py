@@ -6,30 +6,30 @@ name. Names are what two commits are compared by: they say what was made, never 
 
 from __future__ import annotations
 
-import json
+import contextlib
+import io
 import os
 import shutil
 import sys
-import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import soundfile
+import yaml
 
 from beyond_spectrograms import audio
-from beyond_spectrograms.params import Encodec, Hear, Params, Windows, load_params, weights_of
-from stages import witnesses_of_results as of_results
+from beyond_spectrograms.params import PARAMS_FILE, Encodec, Hear, Params, Windows, weights_of
 
 if TYPE_CHECKING:
     from beyond_spectrograms.runs import Job
 
 Made = Iterator[tuple[str, Any]]  # name -> array, or what JSON can hold
-Witness = Callable[[Params, Path], Made]
 
 NOT_WITNESSED = "not witnessed"  # in place of a value: what it would take is not here
 MIRROR = "BEYOND_SPECTROGRAMS_MIRROR"  # the folder of real weights; `verify` sets it for both sides
@@ -110,6 +110,30 @@ def data(params: Params, folder: Path) -> Made:
     source = params.datasets["demo"].source.model_copy(update={"clips": None, "classes": None})
     (raw / "engine/engine_00.ogg").unlink()  # its bytes are drawn anew by the coder
     yield "manifest", check_sounds("made", raw, source.model_copy(update={"manifest_sha256": None}))
+    project = run_stages(folder, "split")
+    for name in ("windows", "parts"):
+        yield f"stages/{name}", (project / f"data/splits/demo/{name}.csv").read_text(encoding="utf-8")
+
+
+def run_stages(folder: Path, last: str) -> Path:
+    """Run the stages of a cell one after the other up to `last`, on a smaller demo; gives the folder they ran in."""
+    project = folder / "project"
+    project.mkdir()
+    params = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    source = {"synthetic": {"seed": 0, "clips_per_class": 4, "seconds": 2.5}, "clips": 24}
+    params["datasets"]["demo"]["source"] |= source
+    params["protocols"]["fair"] |= {"epochs": EPOCHS, "seeds": [0]}
+    params |= {"device": "cpu", "training_precision": "fp32"}
+    (project / PARAMS_FILE).write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    stages = {"download": ["demo"], "download_weights": ["mel"], "resample": ["demo"], "split": ["demo"]}
+    stages |= {"featurize": ["demo", "mel"], "train": ["demo", "mel", "fair"], "evaluate": ["demo", "mel", "fair"]}
+    given = sys.argv
+    with contextlib.chdir(project), contextlib.redirect_stdout(io.StringIO()):
+        for stage in list(stages)[: list(stages).index(last) + 1]:
+            sys.argv = [stage, *stages[stage]]
+            import_module(f"stages.{stage}").main()
+    sys.argv = given
+    return project
 
 
 def _as_other_files(raw: Path) -> None:
@@ -172,6 +196,7 @@ def representations(params: Params, folder: Path) -> Made:
             stored, lost = store(features, "float16", name)
             yield f"{name}/float16", stored
             yield f"{name}/float16/lost", asdict(lost)
+    yield "stages/features", np.load(run_stages(folder, "featurize") / "data/features/demo/mel/features.npy")
 
 
 def mirrored(url: str) -> Path:
@@ -354,34 +379,3 @@ def _trained(name: str, job: Job) -> Made:
         yield f"{name}/weights/{key}", value
     yield f"{name}/history", np.array([list(map(float, row.values())) for row in read_history(job)])
     yield f"{name}/diverged", read_outcome(job)[1]
-
-
-WITNESSES: dict[str, Witness] = {
-    "data": data,
-    "representations": representations,
-    "classifiers": classifiers,
-    "training": training,
-    "evaluation": of_results.evaluation,
-    "leakage": of_results.leakage,
-    "costs": of_results.costs,
-    "report": of_results.report,
-    "sonification": of_results.sonification,
-}
-
-
-def run_witness(noun: str, folder: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Run a noun's witness in an empty folder; what is not an array becomes the text of its JSON."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    made: dict[str, np.ndarray[Any, Any]] = {}
-    with threadpool_limits(1):
-        for name, value in WITNESSES[noun](load_params(), folder):
-            if name in made:
-                raise ValueError(f"{noun}: two witnesses are named {name}")
-            plain = isinstance(value, np.ndarray | str)
-            made[name] = np.asarray(value if plain else json.dumps(value, indent=1, sort_keys=True))
-    return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +10,13 @@ import numpy as np
 import pandas as pd
 
 from beyond_spectrograms.params import Params
+from stages.witnesses import CLASSES, NOT_WITNESSED, Made, mirrored, run_stages
 
 if TYPE_CHECKING:
     from beyond_spectrograms.costs import Costs
     from beyond_spectrograms.recordings import Recordings
     from beyond_spectrograms.results import Cell, Results
 
-Made = Iterator[tuple[str, Any]]
-CLASSES = ["bird", "engine", "rain"]
 CLIPS, WINDOWS, FOLDS = 36, 3, 3  # clips, windows of each, folds: as many sources as intervals need
 MEASURES = ("training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
 # Baselines, a codec whose size the last spectrogram shares, one with a bitrate, and a control.
@@ -80,6 +78,9 @@ def evaluation(params: Params, folder: Path) -> Made:
         assert table_made is not None
         yield f"tables/{table_made.title}", table_made.rows
     yield "curves", convergence.tidy_curves(results)
+    project = run_stages(folder, "evaluate")
+    for kind in ("predictions", "recordings", "history"):
+        yield f"stages/{kind}", (project / f"plots/{kind}/demo/mel-fair.csv").read_text(encoding="utf-8")
 
 
 def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> list[Any]:
@@ -152,7 +153,7 @@ def made_cell(params: Params, name: str, protocol: str, number: int) -> Cell:
     seeds = 2
     recordings = made_recordings(f"{name}-{protocol}", number, seeds)
     share = float(recordings.windows_right.sum() / (seeds * CLIPS * WINDOWS))
-    names = {"dataset": "made", "representation": name, "protocol": protocol, "device": "cpu"}
+    names: dict[str, Any] = {"dataset": "made", "representation": name, "protocol": protocol, "device": "cpu"}
     runs: list[dict[str, Any]] = [
         {"fold": fold, "seed": seed, "epoch": 8 + fold} for fold in range(1, FOLDS + 1) for seed in range(seeds)
     ]
@@ -178,9 +179,10 @@ def made_cell(params: Params, name: str, protocol: str, number: int) -> Cell:
 
 
 def made_results(params: Params) -> Results:
-    """Make the results of a data set under four rungs of the ladder, the ablations under `fair`."""
+    """Make the results of a data set under four rungs of the ladder, the ablations under `fair`; of few resamples."""
     from beyond_spectrograms.results import Features, Results, Splits
 
+    params = params.model_copy(update={"statistics": params.statistics.model_copy(update={"resamples": 999})})
     protocols, rows = ("paper", "best_checkpoint", "source_split", "fair"), NAMES
     cells = {(name, p): made_cell(params, name, p, n) for p in protocols for n, name in enumerate(NAMES)}
     cells |= {(name, "fair"): made_cell(params, name, "fair", 3 + n) for n, name in enumerate(ABLATIONS)}
@@ -208,12 +210,12 @@ def made_costs(name: str) -> Costs:
     from beyond_spectrograms.costs import TIMES, Costs
 
     def one(seconds: float) -> dict[str, Any]:
-        sizes = {f"{way}_{kind}_bytes": 1_000_000 for way in ("cached", "file") for kind in ("peak", "total")}
+        sizes: dict[str, Any] = {f"{way}_{kind}_bytes": 1_000_000 for way in ("cached", "file") for kind in ("peak", "total")}
         sizes |= {"cached_bytes_per_s": 1000.0, "raw_bytes_per_s": 88_200.0, "coded_bytes_per_s": 750.0}
         return {**{key: [seconds * turn for turn in range(1, 7)] for key in TIMES}, **sizes, "parameters": 10}
 
     measured = {"mel": one(0.002), "log_mel_2048": one(0.0031), name: one(0.0013 + len(name) / 1e5)}
-    costs = {"dataset": "made", "representation": name, "clips": 12, "seconds_of_sound": 36.0, "rounds": 6}
+    costs: dict[str, Any] = {"dataset": "made", "representation": name, "clips": 12, "seconds_of_sound": 36.0, "rounds": 6}
     return Costs.model_validate(costs | {"threads": 1, "processor": "any", "representations": measured})
 
 
@@ -256,7 +258,7 @@ def leakage(params: Params, folder: Path) -> Made:
     from beyond_spectrograms.synthesis import synthesise
 
     raw = folder / "audio"
-    synthesise(raw, seed=0, clips_per_class=3, seconds=4.0)
+    synthesise(raw, seed=0, clips_per_class=3, seconds=2.5)
     sound, rate = soundfile.read(raw / "rain/rain_00.wav")
     noise = np.random.default_rng(0).normal(0, 0.003, len(sound))
     soundfile.write(raw / "rain/noisy.wav", 0.5 * sound + noise, rate)
@@ -282,8 +284,9 @@ def leakage(params: Params, folder: Path) -> Made:
     measured = cues.measure_cues(folder / "clips", clips)
     yield "cues", measured.to_numpy(np.float64)
     by_clip = pd.DataFrame({column: [min(of, default="") for of in sets] for column, sets in places.items()})
+    few = params.audit.model_copy(update={"trees": 20})
     columns = [column for column in by_clip if column.startswith("source")]
-    scored = cues.score_cues(measured, clips["label"], clips["group"], by_clip[columns], params.audit)
+    scored = cues.score_cues(measured, clips["label"], clips["group"], by_clip[columns], few)
     yield "cues/scores", scored
     report = {
         "dataset": "made", "clips": len(clips), "groups": len(clips), "near_strength": params.audit.near_strength,
@@ -367,7 +370,6 @@ def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
     from beyond_spectrograms.prototypes.likeness import Ear
     from beyond_spectrograms.prototypes.model import layer_of
     from beyond_spectrograms.prototypes.sounds import match_level
-    from stages.witnesses import NOT_WITNESSED, mirrored
 
     table, rng = made_table(), np.random.default_rng(0)
     name = next(iter(params.prototypes.representations))
