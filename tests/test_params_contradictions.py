@@ -162,7 +162,8 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
         ({"datasets/esc10/source/name": "[a-z]"}, "datasets/esc10.yaml: source: name has no (?P<group>...)"),
         (
             {"datasets/esc10/source/name": "("},
-            "datasets/esc10.yaml: source: name is not a regular expression: missing ), unterminated subpattern at position 0",
+            "datasets/esc10.yaml: source: name is not a regular expression: missing ), "
+            "unterminated subpattern at position 0",
         ),
         ({"datasets/demo/source/folds": DELETED}, "datasets/demo.yaml: source: folds is missing: it deals the folds"),
         (
