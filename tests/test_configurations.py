@@ -16,19 +16,24 @@ from beyond_spectrograms.runs import Job, read_history
 from beyond_spectrograms.scores import predict
 from beyond_spectrograms.training import train
 
-PARAMS = load_params(REPOSITORY / "params.yaml")
+PLACES = sorted(REPOSITORY.glob("studies/*/params.yaml"))
+# Each study's representations and protocols are the root's and its own; together they are all there are.
+STUDIES_HERE = [load_params(path.parent.relative_to(REPOSITORY), REPOSITORY) for path in PLACES]
+REPRESENTATIONS = {name: record for params in STUDIES_HERE for name, record in params.representations.items()}
+PROTOCOLS = {name: record for params in STUDIES_HERE for name, record in params.protocols.items()}
+WEIGHTS = STUDIES_HERE[0].weights
 
 
 def takes_codes(protocol: str) -> bool:
-    return PARAMS.protocols[protocol].classifier in CLASSIFIERS
+    return PROTOCOLS[protocol].classifier in CLASSIFIERS
 
 
 # All of them would take minutes: what a protocol changes does not depend on which numbers, or which codes, come in.
 CASES = [
     (name, protocol)
-    for name in PARAMS.representations
-    for protocol in PARAMS.protocols
-    if (protocol == "prototypes" if name in PARAMS.prototypes.representations else protocol == "fair")
+    for name in REPRESENTATIONS
+    for protocol in PROTOCOLS
+    if (protocol == "prototypes" if name == "log_mel_16khz" else protocol == "fair")
     or name == "mel"
     or (name == "encodec_24khz_codes_6000bps" and takes_codes(protocol))
 ]
@@ -47,11 +52,11 @@ def random_state(model: str) -> dict[str, torch.Tensor]:
 def features(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """Twelve windows of noise as one representation. EnCodec's pretrained entries get a random checkpoint."""
     folder, name = tmp_path_factory.mktemp("features"), request.param
-    record = PARAMS.representations[name]
+    record = REPRESENTATIONS[name]
     weights = []
     if record.kind == "soundstream":
         mirror = request.getfixturevalue("mirror")
-        weights = [mirror / PARAMS.weights[weights].url.rsplit("/", 1)[1] for weights in weights_of(record)]
+        weights = [mirror / WEIGHTS[weights].url.rsplit("/", 1)[1] for weights in weights_of(record)]
     elif record.kind == "encodec" and record.weights != "untrained":
         weights = [folder / f"{name}.th"]
         torch.save(random_state(record.model), weights[0])
@@ -66,8 +71,8 @@ def features(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.parametrize(("features", "protocol"), CASES, indirect=["features"])
 def test_trains_an_epoch_and_predicts(protocol: str, features: tuple[str, Path], tmp_path: Path) -> None:
-    record, (name, folder) = PARAMS.protocols[protocol], features
-    codebook_size = PARAMS.representations[name].codebook_size
+    record, (name, folder) = PROTOCOLS[protocol], features
+    codebook_size = REPRESENTATIONS[name].codebook_size
     parts = np.array(["train"] * 6 + ["validation"] * 3 + ["test"] * 3)
     classes = ("a", "b", "c")
     job = Job(folder, np.arange(12) % 3, parts, classes, codebook_size, record, 1, 1, 0, "cpu", tmp_path)

@@ -1,63 +1,45 @@
 """The demo is run again from nothing and finds its committed scores, where they depend on no processor."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from clones import DEMO, clone, dvc
+from conftest import REPOSITORY
 
-from beyond_spectrograms.params import load_params
-
-ROOT = Path(__file__).parent.parent
+from beyond_spectrograms.study import load_study
 
 
 @pytest.mark.long
 def test_demo_finds_its_committed_scores_again(tmp_path: Path) -> None:
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, tracked.split("\0")):
-        if not name.startswith(("metrics/", "plots/")) and name != "dvc.lock":
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tmp_path / name)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(tmp_path)}
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    finished = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", "-q", "demo"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    params = load_params()
-    scores = {
-        (name, protocol): [
-            json.loads((folder / f"metrics/scores/demo/{name}-{protocol}.json").read_text())
-            for folder in (ROOT, tmp_path)
-        ]
-        for name in params.demo.representations
-        for protocol in params.demo.protocols
-    }
-    for committed, again in scores.values():
+    clone(tmp_path)
+    dvc(tmp_path, "repro", "-q", DEMO)
+    params = load_study("demo").params
+    committed, again = (
+        json.loads((folder / "studies/demo/metrics/demo/scores.json").read_text())["cells"]
+        for folder in (REPOSITORY, tmp_path)
+    )
+    assert list(committed) == list(again) == [f"{name}-{protocol}" for name, protocol in params.grid.cells()]
+    scores = {cell: (committed[cell], again[cell]) for cell in committed}
+    for was, now in scores.values():
         for same in ("windows", "silent_windows", "recordings", "folds", "seeds"):
-            assert again[same] == committed[same]
-        assert [(run["fold"], run["seed"]) for run in again["by_fold"]] == [
-            (run["fold"], run["seed"]) for run in committed["by_fold"]
+            assert now[same] == was[same]
+        assert [(run["fold"], run["seed"]) for run in now["by_fold"]] == [
+            (run["fold"], run["seed"]) for run in was["by_fold"]
         ]
-        assert 0 <= again["window_accuracy"] <= 1
+        assert 0 <= now["window_accuracy"] <= 1
     # Accuracies are compared where training is stable: Adam on standardised inputs. `paper` is plain SGD on inputs as
     # they are, in bf16 where the processor has it and stopped after 20 epochs; the last bits of a sum, which depend on
     # the processor, decide where it stands then: log_mel_2048 has 40 % as committed, and 31 % on an Xeon with AMX. The
     # metrics do not say which processor made them, so these cells are only asked to run, on the same windows and folds.
-    stable = [pair for (_, protocol), pair in scores.items() if params.protocols[protocol].standardize]
+    stable = {cell: pair for cell, pair in scores.items() if params.protocols[cell.split("-")[1]].standardize}
     assert stable
     for measure in ("window_accuracy", "recording_accuracy"):
-        allowed = apart_by_chance([committed for committed, _ in stable], measure)
-        for committed, again in stable:
-            cell = f"{committed['representation']}-{committed['protocol']}"
-            assert again[measure] == pytest.approx(committed[measure], abs=allowed), f"{cell}, {measure}"
+        allowed = apart_by_chance([was for was, _ in stable.values()], measure)
+        for cell, (was, now) in stable.items():
+            assert now[measure] == pytest.approx(was[measure], abs=allowed), f"{cell}, {measure}"
 
 
 def apart_by_chance(cells: list[dict[str, Any]], measure: str) -> float:

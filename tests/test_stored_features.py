@@ -194,9 +194,7 @@ def pets(project: Path, noise: Sound) -> Path:
     (project / "data/splits/pets").mkdir(parents=True)
     table = windows_of(*range(CLIPS), windows=SECONDS).assign(label="cat", group="g", fold=1, silent=0)
     table.to_csv(project / "data/splits/pets/windows.csv", index=False)
-    (project / "data/weights/mel").mkdir(parents=True)
-    (project / "data/weights/mel/record.json").write_text(json.dumps({"weights": None, "files": []}))
-    return project / "data/features/pets/mel"
+    return project / "data/features/paper/pets/mel"
 
 
 JOURNAL, LOCK = (
@@ -242,7 +240,7 @@ def test_when_dvc_alone_is_killed_the_next_meets_the_stage_that_lives_on_and_no_
     stage = {
         "cmd": f"{sys.executable} -m stages.featurize pets mel",
         "deps": ["data/clips/pets"],
-        "outs": [{f"data/features/pets/mel/{name}": {"persist": True}} for name in ("features.npy", "index.json")],
+        "outs": [{"data/features/paper/pets/mel": {"persist": True}}],
     }
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"featurize": stage}}))
     dvc, environment = [sys.executable, "-m", "dvc"], {**os.environ, "PYTHONPATH": str(repository)}
@@ -262,7 +260,7 @@ def test_when_dvc_alone_is_killed_the_next_meets_the_stage_that_lives_on_and_no_
     while LOCK.exists():
         time.sleep(0.01)
     whole = contents(pets)
-    assert sorted(whole) == ["features.npy", "index.json"]
+    assert sorted(whole) == ["features.json", "features.npy", "index.json"]
     third = repro()
     assert third.returncode == 0
     assert "computed 0 windows by " in third.stdout
