@@ -34,6 +34,7 @@ def write_pets(folder: Path, changed: dict[str, Callable[[], Waveform]], source:
             path = folder / "data/raw/pets/audio" / clip
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, sound, 16_000)
+    (folder / "data/raw/pets/source.json").write_text(json.dumps({"kind": "path"}))
     edit(folder / "params.yaml", lambda params: params["audit"].update(trees=20))
     edit(folder / "datasets/pets.yaml", lambda record: record["source"].update(source))
 

@@ -1,16 +1,16 @@
 """What is foretold before long work: the arithmetic, the calibrations, and that counts are what the stages then do."""
 
 import json
-import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from beyond_spectrograms.staleness import ways_of
+from cells import grid, study_in, write, write_params
 
 from beyond_spectrograms.clips import prepare_clips
 from beyond_spectrograms.foretelling.cells import STAGES, Cell, list_cells, recipe_of
@@ -38,9 +38,11 @@ from beyond_spectrograms.foretelling.grid import (
 from beyond_spectrograms.foretelling.pilot_resampling import foretell_resampling
 from beyond_spectrograms.foretelling.pilot_training import Pilot, curriculum_steps, foretell_training, pilot_training
 from beyond_spectrograms.learners import create_learner
-from beyond_spectrograms.params import Params, load_params
+from beyond_spectrograms.params import STUDIES, Params, load_params
 from beyond_spectrograms.prototypes.learning import PrototypeLearner
 from beyond_spectrograms.runs import Job
+from beyond_spectrograms.study import Study, load_study
+from beyond_spectrograms.training import train
 
 GIB = 2**30
 
@@ -96,7 +98,7 @@ def test_spending_counts_processor_time_and_memory() -> None:
 
 @pytest.fixture
 def params(repository: Path) -> Params:
-    return load_params(repository / "params.yaml")
+    return load_params(root=repository)
 
 
 def test_data_that_is_not_here_is_counted_from_params(params: Params, tmp_path: Path) -> None:
@@ -117,32 +119,62 @@ def test_a_folder_of_ones_own_is_not_counted_before_it_is_read(project: Path) ->
     assert count_dataset(load_params(), "pets", project) is None
 
 
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The paper's experiment, of which nothing was run yet."""
+    folder = tmp_path_factory.mktemp("study")
+    write_params(folder)
+    return study_in(folder)
+
+
 @pytest.fixture
-def cells(repository: Path, params: Params) -> list[Cell]:
-    return list_cells(params, repository / "dvc.yaml")
+def cells(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
+    monkeypatch.chdir(tmp_path)
+    return list(list_cells(study))
 
 
-def test_all_cells_that_dvc_knows_are_listed_once(repository: Path, cells: list[Cell]) -> None:
-    command = [sys.executable, "-m", "dvc", "stage", "list", "--name-only"]
-    listed = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout.split()
-    assert [cell.target for cell in cells] == [name for name in listed if re.split("[_@]", name)[0] in STAGES]
-    assert len({cell.target for cell in cells}) == len(cells)
-    assert Cell("split", "split_prototypes@fsdd_speakers", ("fsdd_speakers",)) in cells
-    axes = ("fsdd_speakers", "log_mel_16khz", "temporal_cnn")
-    assert Cell("train", f"train_baselines@{'-'.join(axes)}", axes) in cells
+@pytest.mark.parametrize("name", ["paper", "demo", "prototypes", "bitrates"])
+def test_all_cells_that_a_pipeline_runs_are_listed_once(
+    repository: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    known = load_study(name)
+    pipeline = [] if name == "paper" else [f"studies/{name}/dvc.yaml"]
+    command = [sys.executable, "-m", "dvc", "stage", "list", "--name-only", *pipeline]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    cells = list(list_cells(known))
+    assert len({(cell.stage, cell.axes) for cell in cells}) == len(cells)
+    named = dict.fromkeys(f"{cell.stage}@{'-'.join(cell.axes[:2])}" for cell in cells)  # protocols share a stage
+    run_here = [stage.rpartition(":")[2] for stage in listed]
+    sounds_are_here = [stage for stage in named if stage.split("@")[0] in ("featurize", "train") or stage in run_here]
+    assert sorted(sounds_are_here) == sorted(stage for stage in run_here if stage.split("@")[0] in STAGES)
 
 
-def test_staleness_knows_the_stages_of_every_cell(params: Params, cells: list[Cell]) -> None:
-    ways = ways_of(params)
-    targets = {cell.target for cell in cells}
-    assert {way[-1] for way in ways.values()} == {cell.target for cell in cells if cell.stage == "evaluate"}
-    foretold = {name for way in ways.values() for name in way if not name.startswith("download")}
-    assert foretold == targets
+def test_a_cell_is_done_where_its_output_is_of_the_params_that_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(tmp_path, grid=grid("demo", ["mel"], ["fair", "paper"]))
+    monkeypatch.chdir(tmp_path)
+    known = load_study()
+    for protocol in ("fair", "paper"):
+        decided = known.provenance("demo", "mel", "fair")  # of another protocol than paper
+        write(known.models("demo", "mel") / protocol / "provenance.json", json.dumps(decided))
+    write(known.features("demo", "mel") / "features.npy", "")
+    done = {(cell.stage, *cell.axes): cell.done for cell in list_cells(known)}
+    assert done == {
+        ("resample", "demo"): False,
+        ("split", "demo"): False,
+        ("featurize", "demo", "mel"): True,
+        ("train", "demo", "mel", "fair"): True,
+        ("train", "demo", "mel", "paper"): False,
+    }
 
 
-def test_what_takes_as_long_has_one_recipe(params: Params) -> None:
+def test_what_takes_as_long_has_one_recipe(repository: Path) -> None:
+    params = load_params(STUDIES / "prototypes", repository)
+
     def recipe(*axes: str) -> str:
-        return str(recipe_of(params, Cell("train", "", axes)))
+        return str(recipe_of(params, Cell("train", axes)))
 
     assert recipe("esc10", "mel", "fair") == recipe("demo", "mel", "paper") == "conv1d"
     assert recipe("fsdd_speakers", "log_mel_16khz", "apnet") == "apnet (6 classes)"
@@ -151,9 +183,9 @@ def test_what_takes_as_long_has_one_recipe(params: Params) -> None:
 
 
 def calibration(params: Params, cells: list[Cell]) -> Calibration:
-    """Every stage starts at once; a window takes 10 ms to encode, 1 ms to train on, 0.1 ms to test."""
+    """Every stage starts at once; a window takes 10 ms to encode, 1 ms to train on."""
     encoded = Encoded((128, 75), Rate(0.01, 0.01), GIB)
-    trained = Trained(Pilot(Rate(0.001, 0.001), 1_000_000), Rate(1e-4, 1e-4), GIB)
+    trained = Trained(Pilot(Rate(0.001, 0.001), 1_000_000), GIB)
     return Calibration(
         dict.fromkeys(STAGES, 0.0),
         Rate(0.01, 0.01),
@@ -170,24 +202,24 @@ def test_cells_are_foretold_by_arithmetic_and_what_is_done_is_left_out(params: P
     datasets = dict.fromkeys(cell.dataset for cell in cells)
     counts = {name: Counts(10, 50.0, 50, {"window": ((30, 10, 10),), "source": ((30, 10, 10),) * 5}, (1, 1), "here")
               for name in datasets}  # fmt: skip
-    finished = {"featurize@demo-mel", "train_ablation@demo-log_mel_150hz-fair"}
+    finished = {("featurize", "esc50", "mel"), ("train", "esc50", "log_mel_150hz", "fair")}
+    cells = [replace(cell, done=(cell.stage, *cell.axes) in finished) for cell in cells]
     measured = calibration(params, cells)
     foretold = {
-        (one.cell.stage, "-".join(one.cell.axes)): one
-        for one in foretell_grid(params, cells, counts, measured, finished)
+        (one.cell.stage, "-".join(one.cell.axes)): one for one in foretell_grid(params, cells, counts, measured)
     }
     assert len(foretold) == len(cells)
-    assert sum(one.cell.dataset == "esc50" for one in foretold.values()) == 2 + 26 + 2 * (8 * 8 + 18)
-    assert {key for key, one in foretold.items() if one.done} == {
-        ("featurize", "demo-mel"),
-        ("train", "demo-log_mel_150hz-fair"),
+    assert sum(one.cell.dataset == "esc50" for one in foretold.values()) == 2 + 11 + 8 * 8 + 3
+    assert {key for key, one in foretold.items() if one.cell.done} == {
+        ("featurize", "esc50-mel"),
+        ("train", "esc50-log_mel_150hz-fair"),
     }
     assert foretold["featurize", "esc10-mel"].forecast == Forecast(
         50, 50.0, Rate(0.01, 0.01).seconds(50), 50 * 38_400, GIB
     )
     half = params.model_copy(update={"features": params.features.model_copy(update={"dtype": "float16"})})
     mel = [one.cell for key, one in foretold.items() if key == ("featurize", "esc10-mel")]
-    (halved,) = foretell_grid(half, mel, counts, measured, set())
+    (halved,) = foretell_grid(half, mel, counts, measured)
     assert halved.forecast is not None
     assert halved.forecast.disk_bytes == 50 * 19_200
     # 2 seeds of 5 folds, capped at 50 epochs: 300 training windows an epoch, 5 runs on each of 2 cores
@@ -196,19 +228,16 @@ def test_cells_are_foretold_by_arithmetic_and_what_is_done_is_left_out(params: P
     assert train.seconds is not None
     assert (train.windows, train.disk_bytes, train.memory_bytes) == (15_000, 10_000_000, 2 * GIB)
     assert train.seconds.low == pytest.approx(7_500 * 0.001 / 1.25)
-    evaluate = foretold["evaluate", "esc10-mel-fair"].forecast
-    assert evaluate is not None
-    assert evaluate.windows == 100
-    both = [foretold["featurize", "demo-mel"], foretold["featurize", "demo-log_mel"]]
-    assert total(both) == foretold["featurize", "demo-log_mel"].forecast
+    both = [foretold["featurize", "esc50-mel"], foretold["featurize", "esc50-log_mel"]]
+    assert total(both) == foretold["featurize", "esc50-log_mel"].forecast
     table = estimate_table(foretold.values(), counts, each=False)
-    assert len(table.rows) == 5 * len(datasets) + 1
-    featurize = table.rows[2]
-    assert (featurize["stage"], featurize["of"], featurize["cells"], featurize["done"]) == ("featurize", "demo", 26, 1)
-    assert featurize["windows"] == "1,250"
+    assert len(table.rows) == 4 * len(datasets) + 1
+    [featurize] = [row for row in table.rows if (row["stage"], row["of"]) == ("featurize", "esc50")]
+    assert (featurize["cells"], featurize["done"], featurize["windows"]) == (11, 1, "500")
 
 
-def test_prototypes_train_for_no_more_epochs_than_their_curriculum_has(params: Params) -> None:
+def test_prototypes_train_for_no_more_epochs_than_their_curriculum_has(repository: Path) -> None:
+    params = load_params(STUDIES / "prototypes", repository)
     fair, raw = params.protocols["fair"], params.protocols["prototypes_raw"]
     assert (most_epochs(fair, 20), most_epochs(fair, None)) == (20, fair.epochs)
     assert raw.prototypes is not None
@@ -221,9 +250,9 @@ def test_prototypes_train_for_no_more_epochs_than_their_curriculum_has(params: P
 
 def test_what_cannot_be_told_is_said_and_not_added(params: Params, cells: list[Cell]) -> None:
     counts: dict[str, Any] = {cell.dataset: None for cell in cells}
-    foretold = foretell_grid(params, cells, counts, calibration(params, cells), set())
+    foretold = foretell_grid(params, cells, counts, calibration(params, cells))
     table = estimate_table(foretold, counts, each=False)
-    assert [row["time unknown of"] for row in table.rows[:3]] == [1, 1, 26]
+    assert [row["time unknown of"] for row in table.rows[:3]] == [1, 1, 11]
     assert table.rows[-1]["time"] == "-"
 
 
@@ -241,28 +270,25 @@ def test_a_pilot_trains_a_few_steps_and_leaves_the_job_alone(tmp_path: Path, par
     protocol = params.protocols["fair"].model_copy(update={"batch_size": 4})
     parts = np.array(["train"] * 24 + ["validation"] * 8 + ["test"] * 8)
     job = Job(tmp_path, np.arange(40) % 2, parts, ("a", "b"), None, protocol, 1000, 1, 0, "cpu", tmp_path / "work")
-    pilot = pilot_training(job, keep=tmp_path / "keep")
+    pilot = pilot_training(job)
     assert 0 < pilot.rate.quickest <= pilot.rate.slowest < 1
-    assert pilot.model_bytes == (tmp_path / "keep/fold_1-seed_0.safetensors").stat().st_size
     assert not job.work.exists()
-    history = json.loads((tmp_path / "keep/fold_1-seed_0.json").read_text())["history"]
-    assert len(history) == 1
+    train(replace(job, epochs=1))
+    assert pilot.model_bytes == job.result_files[0].stat().st_size
 
 
 @pytest.mark.parametrize("name", ["prototypes", "clusters_gain", "prototypes_raw"])
-def test_a_pilot_goes_through_all_steps_of_a_curriculum(name: str, tmp_path: Path, params: Params) -> None:
+def test_a_curriculum_has_as_many_steps_as_are_foretold(name: str, tmp_path: Path, repository: Path) -> None:
     np.save(tmp_path / "features.npy", np.random.default_rng(0).standard_normal((40, 8, 16)).astype(np.float32))
     (tmp_path / "index.json").write_text("{}")
-    protocol = params.protocols[name].model_copy(update={"batch_size": 4})
+    protocol = load_params(STUDIES / "prototypes", repository).protocols[name].model_copy(update={"batch_size": 4})
     parts = np.array(["train"] * 24 + ["validation"] * 16)
     job = Job(tmp_path, np.arange(40) % 2, parts, ("a", "b"), None, protocol, 1000, 1, 0, "cpu", tmp_path / "work")
-    pilot_training(job, keep=tmp_path / "keep")
-    history = json.loads((tmp_path / "keep/fold_1-seed_0.json").read_text())["history"]
+    assert pilot_training(job).rate.quickest > 0
     learner = create_learner(job, np.load(tmp_path / "features.npy"))
     assert isinstance(learner, PrototypeLearner)
     assert protocol.prototypes is not None
-    assert len(history) == curriculum_steps(protocol.prototypes) == len(learner.steps)
-    assert [row[-1] for row in history] == list(range(len(learner.steps)))
+    assert curriculum_steps(protocol.prototypes) == len(learner.steps)
 
 
 def test_resampling_is_foretold_by_a_few_files_and_empty_ones_do_no_harm(tmp_path: Path) -> None:

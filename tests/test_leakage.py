@@ -101,8 +101,8 @@ def test_a_split_that_promises_no_leak_fails_with_the_pairs(planted: tuple[pd.Da
         "  source_1: dog/a.wav and dog/b.wav, same samples\n"
         "  source_1: dog/a.wav and dog/c.wav, near of strength 1.00\n"
         "  source_1: dog/b.wav and dog/c.wav, near of strength 1.00\n"
-        "Give such clips one group (datasets.pets.source: name or known_repetitions), "
-        "or acknowledge a pair under audit.known_pairs.pets."
+        "Give such clips one group (datasets/pets.yaml: source.name or source.known_repetitions), "
+        "or acknowledge a pair there under known_pairs."
     )
 
 

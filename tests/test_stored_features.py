@@ -229,7 +229,7 @@ def test_the_second_of_two_featurizes_is_told_and_the_first_ends_whole(
     flip(pets / "features.npy", len(undisturbed["features.npy"]) - 1)
     output = start_stage("featurize", "pets", "mel").communicate()[0]
     assert f"pets as mel: rows of 1 clip were damaged and are computed anew: cat/{CLIPS - 1}.wav\n" in output
-    assert f"computed {SECONDS} windows by " in output
+    assert f"computed {SECONDS} of {CLIPS * SECONDS} windows by " in output
     assert contents(pets) == undisturbed
 
 
@@ -263,5 +263,5 @@ def test_when_dvc_alone_is_killed_the_next_meets_the_stage_that_lives_on_and_no_
     assert sorted(whole) == ["features.json", "features.npy", "index.json"]
     third = repro()
     assert third.returncode == 0
-    assert "computed 0 windows by " in third.stdout
+    assert f"computed 0 of {CLIPS * SECONDS} windows by " in third.stdout
     assert contents(pets) == whole
