@@ -217,6 +217,7 @@ def write_result(job: Job, course: Course, best: dict[str, torch.Tensor], mark: 
         "precision": job.precision,
         "seconds": course.seconds,
         "diverged_at_epoch": diverged,
+        "columns": history_columns(job.protocol),
         "history": course.history,
         "weights_sha256": job.weights_sha256(),
     }
