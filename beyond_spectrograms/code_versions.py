@@ -25,8 +25,8 @@ _PROTOTYPES = "beyond_spectrograms/prototypes"
 NOUNS: dict[str, tuple[str, ...]] = {
     "data": (
         *(f"beyond_spectrograms/{name}.py" for name in ("archives", "audio", "clips", "downloads", "splits")),
-        *(f"beyond_spectrograms/{name}.py" for name in ("synthesis", "windows")),
-        *(f"stages/{name}.py" for name in ("download", "download_decoder", "download_weights", "resample", "split")),
+        *(f"beyond_spectrograms/{name}.py" for name in ("synthesis", "weights", "windows")),
+        *(f"stages/{name}.py" for name in ("download", "resample", "split")),
     ),
     "representations": (
         "beyond_spectrograms/representations/**/*.py",
@@ -45,7 +45,7 @@ NOUNS: dict[str, tuple[str, ...]] = {
         "stages/train.py",
     ),
     "evaluation": (
-        *(f"beyond_spectrograms/{name}.py" for name in ("recordings", "results", "scores")),
+        *(f"beyond_spectrograms/{name}.py" for name in ("evaluating", "recordings", "results", "scores")),
         "beyond_spectrograms/evidence/[!f]*.py",
         "stages/evaluate.py",
     ),
@@ -56,7 +56,7 @@ NOUNS: dict[str, tuple[str, ...]] = {
         "beyond_spectrograms/tabular.py",
         "beyond_spectrograms/evidence/figures.py",
         "beyond_spectrograms/page/*.py",
-        *(f"stages/{name}.py" for name in ("ablate", "compare", "demo", "judge", "page", "report", "run")),
+        *(f"stages/{name}.py" for name in ("ablate", "compare", "illustrate", "page", "report", "run", "tables")),
     ),
     "sonification": (
         *(f"{_PROTOTYPES}/{name}.py" for name in ("decoders", "likeness", "listening", "page", "pictures", "playing")),
@@ -65,15 +65,17 @@ NOUNS: dict[str, tuple[str, ...]] = {
     ),
     SHARED: (
         *(f"beyond_spectrograms/{name}.py" for name in ("__init__", "checkpoints", "errors", "files", "memory")),
-        *(f"beyond_spectrograms/{name}.py" for name in ("processor", "progress")),
+        *(f"beyond_spectrograms/{name}.py" for name in ("processor", "progress", "study")),
         "beyond_spectrograms/params/*.py",
+        *(f"stages/{name}.py" for name in ("arguments", "resolve")),
     ),
 }
 # What decides no published result: programs for users, measurements of our own speed, estimates, and the proof itself.
 UNTRACKED = (
-    *(f"beyond_spectrograms/{name}.py" for name in ("__main__", "code_versions", "hear", "lock", "staleness")),
+    *(f"beyond_spectrograms/{name}.py" for name in ("__main__", "code_versions", "hear")),
     *(f"beyond_spectrograms/{name}/*.py" for name in ("bench", "cli", "foretelling", "model", "serving")),
-    *(f"stages/{name}.py" for name in ("bench", "estimate", "scale", "verify", "witnesses", "witnesses_of_results")),
+    *(f"stages/{name}.py" for name in ("bench", "estimate", "locks", "scale", "show")),
+    *(f"stages/{name}.py" for name in ("verify", "witnesses", "witnesses_of_results")),
 )
 
 

@@ -38,10 +38,10 @@ from beyond_spectrograms.code_versions import (
 )
 from beyond_spectrograms.errors import ProjectError, run
 from beyond_spectrograms.files import write_text
-from beyond_spectrograms.params import load_params
 
 MIRROR = "BEYOND_SPECTROGRAMS_MIRROR"  # the folder of real weights
-CODE = ("beyond_spectrograms", "stages", "params.yaml")  # what a witness's results come from, beside versions
+# What a witness's results come from, beside versions.
+CODE = ("beyond_spectrograms", "stages", "params.yaml", "datasets", "studies/*/params.yaml")
 WITNESSES = ("stages/witnesses.py", "stages/witnesses_of_results.py")
 SHOWN = 8  # differences of a noun that are printed
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -110,6 +110,7 @@ def _read(place: Path) -> Arrays:
 def run_witness(noun: str, folder: Path) -> Arrays:
     """Run a noun's witness with the code of the tree we are in; what is not an array becomes the text of its JSON."""
     from stages import witnesses, witnesses_of_results
+    from stages.witnesses import all_params
 
     found = Path(beyond_spectrograms.__file__).parents[1]
     if found != Path.cwd():
@@ -117,7 +118,7 @@ def run_witness(noun: str, folder: Path) -> Arrays:
     warnings.simplefilter("ignore")
     made: Arrays = {}
     run_it = getattr(witnesses, noun, None) or getattr(witnesses_of_results, noun)
-    for name, value in run_it(load_params(), folder):
+    for name, value in run_it(all_params(), folder):
         if name in made:
             raise ProjectError(f"{noun}: two witnesses are named {name}")
         plain = isinstance(value, np.ndarray | str)
