@@ -111,7 +111,7 @@ def _evaluated(project: Path) -> Made:
             named = cell | {"fold": int(fold), "seed": int(seed)}
             history += [named | dict(zip(record["columns"], row, strict=True)) for row in record["history"]]
     curves = pd.DataFrame(history).astype({"epoch": int})
-    yield "stages/history", curves.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    yield "stages/history", curves.to_csv(index=False, lineterminator="\n")
 
 
 def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> list[Any]:
