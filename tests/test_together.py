@@ -143,7 +143,6 @@ def test_codes_are_learnt_together_as_alone(jobs: list[Job], tmp_path: Path) -> 
     assert_the_same_is_learnt([replace(job, codebook_size=16) for job in jobs], tmp_path)
 
 
-@pytest.mark.numeric
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_with_dropout_they_come_to_the_same_accuracy(jobs: list[Job], tmp_path: Path, precision: str) -> None:
     seeds = [replace(jobs[0], seed=seed, epochs=12, precision=precision) for seed in range(4)]
