@@ -11,10 +11,9 @@ bit, windows of nothing but zeros in the whole array, and clips of one key.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from functools import cached_property
@@ -39,6 +38,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FEATURE_VERSIONS = (
+    "representations",
+)  # of versions.yaml: what decides features, beside a representation's own packages
 BLOCK = 64  # windows handed over at a time: bounds the memory a long clip takes
 DECODED = 2  # clips beside the one that is cut
 AHEAD = 4  # windows for each core that have begun beside a block, so that none waits for its last window
@@ -69,12 +71,19 @@ class Extraction:
 
 
 def fingerprint(
-    representation: Representation, record: dict[str, Any], weights: Sequence[Path], length_s: float
+    representation: Representation,
+    record: dict[str, Any],
+    weights: Sequence[Path],
+    length_s: float,
+    versions: Mapping[str, int | str],
 ) -> str:
-    """Digest all that decides a window's features besides its sound: params, weights, engine, code and versions."""
-    digest = hashlib.sha256(json.dumps([record, length_s, representation.engine], sort_keys=True).encode())
-    code = [*representation.sources, *(Path(file) for file in (audio.__file__, inspect.getfile(store), __file__))]
-    for path in [*code, *weights]:
+    """Digest all that decides a window's features besides its sound: params, weights, engine, packages and versions.
+
+    `versions` are those of FEATURE_VERSIONS, by name.
+    """
+    decided = [record, length_s, representation.engine, dict(versions)]
+    digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode())
+    for path in [*representation.files, *weights]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     digest.update(repr([(package, version(package)) for package in representation.packages]).encode())
     return digest.hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features
 
 CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
-# Files that decide a result; a family's own beside them.
-CODE = ("classifiers.py", "epochs.py", "learners.py", "runs.py", "stacked.py", "together.py", "training.py")
+RUN_VERSIONS = ("classifiers", "training", "numpy", "torch", "scikit-learn")  # of versions.yaml: what decides a result
 HISTORY_COLUMNS = ("epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
 
 
@@ -46,6 +45,7 @@ class Job:
         codebook_size: entries of a codebook where the features are a codec's codes, else None.
         precision: of the convolutions, fp32 or bf16; weights, optimizer and loss are always fp32.
         work: folder for this job's checkpoint and result.
+        versions: of RUN_VERSIONS, by name; none where nothing is kept.
     """
 
     features: Path
@@ -60,6 +60,7 @@ class Job:
     device: str
     work: Path
     precision: str = "fp32"
+    versions: Mapping[str, int | str] = field(kw_only=True)
 
     @property
     def name(self) -> str:
@@ -68,16 +69,11 @@ class Job:
 
     def mark(self) -> str:
         """Digest all that decides the result: what a killed run left is only continued under the same mark."""
-        import torch
-
-        family = family_of(self.protocol.classifier)
-        files = [*(Path(__file__).parent / name for name in CODE), *(family.code if family else ())]
-        code = [path.read_bytes() for path in files]
-        digest = hashlib.sha256(b"".join(code) + (self.features / "index.json").read_bytes())
+        digest = hashlib.sha256((self.features / "index.json").read_bytes())
         used = np.where(self.parts == "test", "", self.parts)
         digest.update(self.targets.tobytes() + "\n".join(used).encode())
-        run = (self.codebook_size, self.epochs, self.fold, self.seed, self.device, self.precision, torch.__version__)
-        digest.update(repr((self.protocol.model_dump(), run)).encode())
+        run = (self.codebook_size, self.epochs, self.fold, self.seed, self.device, self.precision)
+        digest.update(repr((self.protocol.model_dump(), run, sorted(self.versions.items()))).encode())
         return digest.hexdigest()
 
 
@@ -167,7 +163,7 @@ def write_result(job: Job, course: Course, best: dict[str, torch.Tensor], mark: 
 
 
 def is_finished(job: Job) -> bool:
-    """Say whether the job's result is there, made from the same data, params and code."""
+    """Say whether the job's result is there, made from the same data and params by the same versions."""
     record = job.work / f"{job.name}.json"
     return record.exists() and json.loads(record.read_text(encoding="utf-8"))["mark"] == job.mark()
 

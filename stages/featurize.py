@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from beyond_spectrograms.code_versions import load_versions
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.features import extract, fingerprint
+from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.files import write_json
 from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
 from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
@@ -40,7 +41,7 @@ def main() -> None:
     foretold = Forecast(len(table), len(table) * length_s, rate.seconds(len(table)), size, memory)
     print(f"{dataset} as {name}: {foretold}, if no window is kept from an earlier run", flush=True)
     place, work = Path("data/features", dataset, name), Path("data/partial/features", f"{dataset}-{name}")
-    mark = fingerprint(representation, record.model_dump(), weights, length_s)
+    mark = fingerprint(representation, record.model_dump(), weights, length_s, load_versions().of(*FEATURE_VERSIONS))
     with spending() as spent:
         extraction = extract(
             representation, table, clips,

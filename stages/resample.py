@@ -3,7 +3,15 @@
 import argparse
 from pathlib import Path
 
-from beyond_spectrograms.clips import check_clips, describe_clips, prepare_clips, publish_clips, raw_files
+from beyond_spectrograms.clips import (
+    CLIP_VERSIONS,
+    check_clips,
+    describe_clips,
+    prepare_clips,
+    publish_clips,
+    raw_files,
+)
+from beyond_spectrograms.code_versions import load_versions
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import write_json
 from beyond_spectrograms.foretelling.forecasts import amount, compare, spending
@@ -25,7 +33,7 @@ def main() -> None:
     print(f"{dataset}: {size} of sound files; {foretold}, if no clip is kept", flush=True)
     work = Path("data/partial/clips", dataset)
     with spending() as spent:
-        outcomes = prepare_clips(raw, work, source.seconds)
+        outcomes = prepare_clips(raw, work, source.seconds, load_versions().of(*CLIP_VERSIONS))
     print(compare(spent, foretold))
     for outcome in outcomes:
         if outcome.reason:

@@ -9,6 +9,7 @@ import pandas as pd
 from joblib import cpu_count
 
 from beyond_spectrograms.classifiers import build_network, choose_device
+from beyond_spectrograms.code_versions import load_versions
 from beyond_spectrograms.epochs import Network, choose_precision
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import replace_folder, write_json
@@ -16,7 +17,7 @@ from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spendin
 from beyond_spectrograms.foretelling.pilot_training import foretell_training, pilot_training
 from beyond_spectrograms.memory import memory_can_be_measured, peak_bytes
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.runs import Job, history_columns, read_history, read_outcome, shuffle_labels
+from beyond_spectrograms.runs import RUN_VERSIONS, Job, history_columns, read_history, read_outcome, shuffle_labels
 from beyond_spectrograms.training import train_all
 from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
 
@@ -44,7 +45,7 @@ def main() -> None:
     # Only layers in between compute in bf16; a classifier without any, as one of prototypes, is fp32 in any case.
     precision = wanted if len(Network.split(network, wanted).body) else "fp32"
     dealt = {column: parts[column].to_numpy(dtype=str) for column in columns_of(protocol.split, parts)}
-    targets = targets.astype(np.int64)
+    targets, versions = targets.astype(np.int64), load_versions().of(*RUN_VERSIONS)
     jobs = [
         Job(
             features=features,
@@ -59,6 +60,7 @@ def main() -> None:
             device=device,
             work=work,
             precision=precision,
+            versions=versions,
         )
         for seed in protocol.seeds
         for fold, column in enumerate(dealt, start=1)

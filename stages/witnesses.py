@@ -24,6 +24,7 @@ import soundfile
 import yaml
 
 from beyond_spectrograms import audio
+from beyond_spectrograms.code_versions import VERSIONS_FILE
 from beyond_spectrograms.params import PARAMS_FILE, Encodec, Hear, Params, Windows, weights_of
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def run_stages(folder: Path, last: str) -> Path:
     params["datasets"]["demo"]["source"] |= source
     params["protocols"]["fair"] |= {"epochs": EPOCHS, "seeds": [0]}
     params |= {"device": "cpu", "training_precision": "fp32"}
+    shutil.copy(VERSIONS_FILE, project)
     (project / PARAMS_FILE).write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     stages = {"download": ["demo"], "download_weights": ["mel"], "resample": ["demo"], "split": ["demo"]}
     stages |= {"featurize": ["demo", "mel"], "train": ["demo", "mel", "fair"], "evaluate": ["demo", "mel", "fair"]}
@@ -333,7 +335,7 @@ def _job(place: Path, targets: np.ndarray[Any, Any], protocol: Any, work: Path, 
     parts = np.array(["train", "train", "train", "validation", "test"] * 12)
     settings = {"codebook_size": None, "fold": 1, "seed": protocol.seeds[0], "device": "cpu", "work": work}
     settings |= {"features": place, "targets": targets, "parts": parts, "classes": tuple(CLASSES)}
-    return Job(**(settings | {"protocol": protocol, "epochs": epochs} | changes))
+    return Job(**(settings | {"protocol": protocol, "epochs": epochs, "versions": {}} | changes))
 
 
 def training(params: Params, folder: Path) -> Made:

@@ -100,19 +100,8 @@ def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> 
             torch.manual_seed(10 * fold + seed)
             network = build_network(protocol, 24, 50, len(CLASSES), None)
             parts = np.where(table["fold"] == fold, "test", "train")
-            job = Job(
-                folder,
-                np.zeros(len(table), np.int64),
-                parts,
-                tuple(CLASSES),
-                None,
-                protocol,
-                1,
-                fold,
-                seed,
-                "cpu",
-                folder,
-            )
+            settings = (tuple(CLASSES), None, protocol, 1, fold, seed, "cpu", folder)
+            job = Job(folder, np.zeros(len(table), np.int64), parts, *settings, versions={})
             weights = {key: value.contiguous() for key, value in network.state_dict().items()}
             write_result(job, Course(best_epoch=fold), weights, "")
             rows = np.flatnonzero(parts == "test")
@@ -210,12 +199,20 @@ def made_costs(name: str) -> Costs:
     from beyond_spectrograms.costs import TIMES, Costs
 
     def one(seconds: float) -> dict[str, Any]:
-        sizes: dict[str, Any] = {f"{way}_{kind}_bytes": 1_000_000 for way in ("cached", "file") for kind in ("peak", "total")}
+        sizes: dict[str, Any] = {
+            f"{way}_{kind}_bytes": 1_000_000 for way in ("cached", "file") for kind in ("peak", "total")
+        }
         sizes |= {"cached_bytes_per_s": 1000.0, "raw_bytes_per_s": 88_200.0, "coded_bytes_per_s": 750.0}
         return {**{key: [seconds * turn for turn in range(1, 7)] for key in TIMES}, **sizes, "parameters": 10}
 
     measured = {"mel": one(0.002), "log_mel_2048": one(0.0031), name: one(0.0013 + len(name) / 1e5)}
-    costs: dict[str, Any] = {"dataset": "made", "representation": name, "clips": 12, "seconds_of_sound": 36.0, "rounds": 6}
+    costs: dict[str, Any] = {
+        "dataset": "made",
+        "representation": name,
+        "clips": 12,
+        "seconds_of_sound": 36.0,
+        "rounds": 6,
+    }
     return Costs.model_validate(costs | {"threads": 1, "processor": "any", "representations": measured})
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from joblib import cpu_count
 
 from beyond_spectrograms.classifiers import choose_device
+from beyond_spectrograms.code_versions import load_versions
 from beyond_spectrograms.downloads import fetch, file_name
 from beyond_spectrograms.epochs import choose_precision
-from beyond_spectrograms.features import extract, fingerprint
+from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.files import replace_folder, write_json
 from beyond_spectrograms.foretelling.forecasts import Forecast, Seconds, compare, spending
 from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
@@ -25,7 +26,7 @@ from beyond_spectrograms.model.folder import WEIGHTS_FOLDER, read_weights_record
 from beyond_spectrograms.model.own_sounds import SPLIT, OwnSounds
 from beyond_spectrograms.params import Params, Windows, weights_of
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.runs import Job, history_columns, read_history, shuffle_labels
+from beyond_spectrograms.runs import RUN_VERSIONS, Job, history_columns, read_history, shuffle_labels
 from beyond_spectrograms.scores import Predictions, predict, score, tabulate_predictions, tabulate_recordings
 from beyond_spectrograms.training import train_all
 from beyond_spectrograms.windows import columns_of, open_features
@@ -128,7 +129,7 @@ def _featurize(plan: Plan, sounds: OwnSounds, weights: list[Path], work: Path) -
     size = count * representation.bands * frames * np.dtype(dtype).itemsize
     foretold = Forecast(count, count * length_s, rate.seconds(count), size, None)
     print(f"{plan.representation}: {foretold}, if no window is kept from an earlier run", flush=True)
-    mark = fingerprint(representation, record.model_dump(), weights, length_s)
+    mark = fingerprint(representation, record.model_dump(), weights, length_s, load_versions().of(*FEATURE_VERSIONS))
     with spending() as spent:
         extract(
             representation,
@@ -147,6 +148,7 @@ def make_jobs(plan: Plan, sounds: OwnSounds, work: Path) -> list[Job]:
     """Say what is to be trained: a classifier a fold."""
     classes, indices = np.unique(sounds.table["label"].to_numpy(dtype=str), return_inverse=True)
     targets, recipe, device = indices.astype(np.int64), plan.protocol.record, choose_device(plan.params.device)
+    versions = load_versions().of(*RUN_VERSIONS)
     dealt = {column: sounds.parts[column].to_numpy(dtype=str) for column in columns_of(SPLIT, sounds.parts)}
     return [
         Job(
@@ -162,6 +164,7 @@ def make_jobs(plan: Plan, sounds: OwnSounds, work: Path) -> list[Job]:
             device=device,
             work=work / "runs",
             precision=choose_precision(plan.params.training_precision, device),
+            versions=versions,
         )
         for fold, parts in enumerate(dealt.values(), start=1)
     ]
