@@ -47,6 +47,7 @@ class Job:
         codebook_size: entries of a codebook where the features are a codec's codes, else None.
         precision: of the convolutions, fp32 or bf16; weights, optimizer and loss are always fp32.
         work: folder for this job's checkpoint and result.
+        versions: of RUN_VERSIONS, by name; none where nothing is kept.
     """
 
     features: Path
@@ -61,7 +62,7 @@ class Job:
     device: str
     work: Path
     precision: str = "fp32"
-    versions: Mapping[str, int | str] = field(default_factory=dict)
+    versions: Mapping[str, int | str] = field(kw_only=True)
 
     @property
     def name(self) -> str:

@@ -146,8 +146,12 @@ def _difference(name: str, old: np.ndarray[Any, Any], new: np.ndarray[Any, Any])
     return f"{name}: largest difference {off:.2g} of values up to {np.nan_to_num(np.abs(values)).max():.3g}"
 
 
-def repackaged(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Say which packages differ."""
+def repackaged(then: Path, new: Mapping[str, str]) -> list[str]:
+    """Say which packages differ from those of an earlier versions.yaml; there may be none."""
+    if not then.exists():
+        return []
+    found = yaml.safe_load(then.read_text(encoding="utf-8"))
+    old = {name: version for name, version in found.items() if isinstance(version, str)}
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return [f"{name} {old.get(name, '(none)')} -> {new.get(name, '(none)')}" for name in names]
 
@@ -188,10 +192,10 @@ def verify(nouns: Sequence[str], versions: Versions, since: str | None) -> None:
     commits = {noun: since or versions.code[noun][1] for noun in todo}
     for commit in dict.fromkeys(commits.values()):
         _check_commit(commit, versions, since)
+    digests = {noun: digest_of(noun, Path.cwd()) for noun in NOUNS}
     head, unequal = head_if_it_has_this_code(versions), {}
     with checked_out(list(dict.fromkeys(commits.values()))) as trees:
-        changed = {commit: repackaged(load_versions(tree / VERSIONS_FILE).packages, versions.packages)
-                   if (tree / VERSIONS_FILE).exists() else [] for commit, tree in trees.items()}  # fmt: skip
+        changed = {commit: repackaged(tree / VERSIONS_FILE, versions.packages) for commit, tree in trees.items()}
         for noun in todo:
             commit = commits[noun]
             if changed[commit]:
@@ -202,9 +206,11 @@ def verify(nouns: Sequence[str], versions: Versions, since: str | None) -> None:
             _tell(noun, old, new, commit, versions)
             if differences(old, new):
                 unequal[noun] = differences(old, new)
+    if other := [noun for noun, digest in digests.items() if digest_of(noun, Path.cwd()) != digest]:
+        raise ProjectError(f"{', '.join(other)}: edited meanwhile, so nothing is proven. Verify again")
     for noun, users in wanted.items():
         if not set(users) & set(unequal):
-            record(VERSIONS_FILE, noun, digest_of(noun, Path.cwd()), head or versions.code[noun][1])
+            record(VERSIONS_FILE, noun, digests[noun], head or versions.code[noun][1])
     if unequal:
         raise UnequalError(
             f"{', '.join(unequal)}: not what versions.yaml has. Undo what changed the results, or raise the numbers: "
@@ -220,7 +226,7 @@ def _check_commit(commit: str, versions: Versions, since: str | None) -> None:
         raise ProjectError(f"{commit} is no commit of this repository; a shallow clone lacks it, too") from None
     if since is not None:
         then = yaml.safe_load(git("show", f"{commit}:./{VERSIONS_FILE}"))["code"]
-        if other := [noun for noun, (digest, _) in versions.code.items() if then[noun]["digest"] != digest]:
+        if other := [noun for noun, (digest, _) in versions.code.items() if then.get(noun, {}).get("digest") != digest]:
             raise ProjectError(f"--since {commit}: its {other[0]} is not the recorded code, so it proves nothing")
 
 

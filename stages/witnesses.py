@@ -359,7 +359,7 @@ def _job(place: Path, targets: np.ndarray[Any, Any], protocol: Any, work: Path, 
     parts = np.array(["train", "train", "train", "validation", "test"] * 12)
     settings = {"codebook_size": None, "fold": 1, "seed": protocol.seeds[0], "device": "cpu", "work": work}
     settings |= {"features": place, "targets": targets, "parts": parts, "classes": tuple(CLASSES)}
-    return Job(**(settings | {"protocol": protocol, "epochs": epochs} | changes))
+    return Job(**(settings | {"protocol": protocol, "epochs": epochs, "versions": {}} | changes))
 
 
 def training(params: Params, folder: Path) -> Made:

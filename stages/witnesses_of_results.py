@@ -131,19 +131,8 @@ def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> 
             torch.manual_seed(10 * fold + seed)
             network = build_network(protocol, 24, 50, len(CLASSES), None)
             parts = np.where(table["fold"] == fold, "test", "train")
-            job = Job(
-                folder,
-                np.zeros(len(table), np.int64),
-                parts,
-                tuple(CLASSES),
-                None,
-                protocol,
-                1,
-                fold,
-                seed,
-                "cpu",
-                folder,
-            )
+            settings = (tuple(CLASSES), None, protocol, 1, fold, seed, "cpu", folder)
+            job = Job(folder, np.zeros(len(table), np.int64), parts, *settings, versions={})
             weights = {key: value.contiguous() for key, value in network.state_dict().items()}
             write_result(job, Course(best_epoch=fold), weights, "")
             rows = np.flatnonzero(parts == "test")

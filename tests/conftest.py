@@ -89,7 +89,7 @@ def contents() -> Callable[[Path], dict[str, bytes]]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Go to a folder with the project's params.yaml, in which `pets` is a folder of the user's."""
+    """Go to a folder with the project's params.yaml and versions.yaml, in which `pets` is a folder of the user's."""
     params: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params["datasets"]["pets"] = {
         "source": {"path": "~/pets", "seconds": [1, 600], "folds": 3, "fold_seed": 0},
@@ -98,6 +98,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    shutil.copy(REPOSITORY / "versions.yaml", folder)
     monkeypatch.chdir(folder)
     return folder
 

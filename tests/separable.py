@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def write(folder: Path, epochs: int = 10) -> None:
         protocol |= {"batch_size": 16, "epochs": epochs, "seeds": [0]}
     params |= {"device": "cpu"}
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    shutil.copy(REPOSITORY / "versions.yaml", folder)
     rows: list[dict[str, Any]] = [
         {"clip": f"{label:02d}/{number}.wav", "label": f"{label:02d}", "start_s": float(start), "group": "", "fold": 1}
         for label in range(CLASSES)

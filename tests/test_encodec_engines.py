@@ -135,7 +135,6 @@ def test_bf16_is_near_and_not_equal(noise: Sound, model: str) -> None:
 def test_auto_is_openvino_where_it_is_installed_and_torch_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     found = encodec("24khz")
     assert (found.engine, found.packages) == ("openvino", ("encodec", "numpy", "torch", "openvino"))
-    assert [path.name for path in found.sources] == ["encodec.py", "base.py", "openvino_engine.py", "base.py"]
     monkeypatch.setattr(engines, "find_spec", {"openvino": None}.__getitem__)
     assert encodec("24khz").engine == "torch"
 

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import runpy
+import shutil
 import sys
 import tarfile
 from pathlib import Path
@@ -63,6 +64,7 @@ def split(dataset: str, content: bytes, monkeypatch: pytest.MonkeyPatch, **chang
         else:
             record["md5"] = hashlib.md5(content).hexdigest()
         Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+        shutil.copy(REPOSITORY / "versions.yaml", ".")
         for stage in ("download", "resample", "split"):
             monkeypatch.setattr(sys, "argv", [f"{stage}.py", dataset])
             runpy.run_path(str(REPOSITORY / "stages" / f"{stage}.py"), run_name="__main__")

@@ -19,7 +19,8 @@ from stopping import kill_stage_in
 
 from beyond_spectrograms import features, files
 from beyond_spectrograms.audio import Waveform
-from beyond_spectrograms.features import extract, fingerprint
+from beyond_spectrograms.code_versions import load_versions
+from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.representations import create_representation
 
@@ -155,7 +156,7 @@ def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(
     undisturbed = project / "undisturbed"
     record = load_params().representations["mel"]
     mel = create_representation("mel", record, [])
-    mark = fingerprint(mel, record.model_dump(), [], 1.0)
+    mark = fingerprint(mel, record.model_dump(), [], 1.0, load_versions().of(*FEATURE_VERSIONS))
     extract(mel, table, project / "data/clips/pets", length_s=1.0, mark=mark, place=undisturbed, work=project / "work")
     assert contents(project / "data/features/pets/mel") == contents(undisturbed)
     assert sorted(contents(undisturbed)) == ["features.npy", "index.json"]

@@ -51,7 +51,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(folder, sys.executable, "-m", "dvc", "init", "-q")
     for name in ("stages", "beyond_spectrograms", ".dvc/plots"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"):
+    for name in ("dvc.yaml", "params.yaml", "versions.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, folder)
     edit(
         folder,

@@ -58,7 +58,20 @@ def jobs(tmp_path: Path) -> list[Job]:
         parts = np.array(["train"] * train_windows + ["validation"] * validation_windows)
         parts = np.roll(np.pad(parts, (0, 90 - len(parts)), constant_values="test"), 10 * fold)
         runs.append(
-            Job(folder, targets, parts, ("a", "b"), None, PROTOCOL, 4, fold, fold % 2, "cpu", tmp_path / "work")
+            Job(
+                folder,
+                targets,
+                parts,
+                ("a", "b"),
+                None,
+                PROTOCOL,
+                4,
+                fold,
+                fold % 2,
+                "cpu",
+                tmp_path / "work",
+                versions={},
+            )
         )
     return runs
 

@@ -52,7 +52,7 @@ def job(tmp_path: Path) -> Job:
     np.save(folder / "features.npy", features)
     (folder / "index.json").write_text("{}")
     parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
-    return Job(folder, targets, parts, ("a", "b"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work")
+    return Job(folder, targets, parts, ("a", "b"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work", versions={})
 
 
 @pytest.mark.numeric
@@ -248,8 +248,8 @@ def test_a_result_of_another_training_is_refused(job: Job, monkeypatch: pytest.M
     with pytest.raises(TrainingError) as caught:
         train_all([job])
     assert str(caught.value) == (
-        f"{job.work}: fold_1-seed_0 belongs to other params or code than this run's: another training wrote there "
-        "meanwhile. Run the stage again."
+        f"{job.work}: fold_1-seed_0 belongs to other params or versions than this run's: another training wrote "
+        "there meanwhile. Run the stage again."
     )
 
 
@@ -444,3 +444,8 @@ def test_result_says_its_classes_and_marks_its_data(job: Job) -> None:
     with safe_open(job.work / f"{job.name}.safetensors", framework="pt") as stored:
         assert json.loads(stored.metadata()["notes"])["classes"] == ["a", "b"]
     assert json.loads((job.work / f"{job.name}.json").read_text())["mark"] == job.mark()
+
+
+def test_a_mark_follows_versions(job: Job) -> None:
+    marks = {replace(job, versions={"training": number, "torch": "2.11.0"}).mark() for number in (1, 2, 2)}
+    assert len({*marks, job.mark()}) == 3

@@ -11,7 +11,7 @@ import numpy as np
 
 from beyond_spectrograms.audio import Format, Waveform
 from beyond_spectrograms.checkpoints import UnreadableError, read_checkpoint
-from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, files_of
+from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
 from beyond_spectrograms.representations.engines import create_engine
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ class EncodecLatents(Representation):
         self._engine = create_engine(name, model.encoder.eval(), record.engine, record.precision)
         self.engine, self.spare_threads = self._engine.name, self._engine.spare_threads
         self.packages = ("encodec", "numpy", "torch", *self._engine.packages)
-        self.sources = (*self.sources, *files_of(self._engine))
         self._quantizer = model.quantizer.eval()
         self._codes = record.codes
         self._kbps = None if record.bitrate is None else record.bitrate / 1000
