@@ -3,17 +3,30 @@
 import contextlib
 import csv
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
 
-from beyond_spectrograms.params import Product, load_params
-from beyond_spectrograms.results import Results
-from stages.report import read_results
+from beyond_spectrograms.evaluating import (
+    CURVE_COLUMNS,
+    PREDICTION_COLUMNS,
+    Evaluation,
+    as_text,
+    intervals,
+    read_evaluation,
+    rows_to_recordings,
+    write_evaluation,
+)
+from beyond_spectrograms.results import Results, cell_name
+from beyond_spectrograms.study import PAPER, Study, load_study
+from stages.report import results_of
 
+ROOT = Path(__file__).parents[1]
 CLASSES = ["bird", "engine", "rain"]
 FOLDS = 3
 WINDOWS = 36
@@ -21,6 +34,8 @@ SHAPES = {"mel": (128, 173), "log_mel": (128, 173), "soundstream": (64, 50)}
 SILENT_ROW, LOUDEST_ROW = 5, 7  # row 5 would be the loudest if it were not marked silent
 # Recordings of which all three windows are right; of three more it is two. So mel has 18 of 36 windows right.
 WHOLLY_RIGHT = {"mel": 4, "log_mel": 5, "soundstream": 7, "encodec_24khz_untrained": 3}
+
+MakeCell = Callable[[Study, str, str, str], Evaluation]
 
 
 def write(path: Path, text: str) -> None:
@@ -36,31 +51,31 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def write_params(folder: Path, **changes: Any) -> None:
-    """Copy the project's params.yaml with some top-level sections changed."""
-    params = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8"))
-    write(folder / "params.yaml", yaml.safe_dump(params | changes, sort_keys=False))
+def write_params(folder: Path, study: str = PAPER, **changes: Any) -> None:
+    """Copy what decides the project's experiments, with some top-level sections of one study's file changed."""
+    shutil.copytree(ROOT / "datasets", folder / "datasets", dirs_exist_ok=True)
+    shutil.copy(ROOT / "versions.yaml", folder)
+    for name in dict.fromkeys((PAPER, study)):
+        file = Path("params.yaml") if name == PAPER else Path("studies", name, "params.yaml")
+        if name == study or not (folder / file).exists():
+            params = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+            params |= changes if name == study else {}
+            write(folder / file, yaml.safe_dump(params, sort_keys=False))
 
 
-def write_dataset(folder: Path, dataset: str, representations: Sequence[str], protocols: Sequence[str]) -> None:
-    """Write everything the report reads."""
-    rows = [recording | {"start_s": float(start), "silent": 0} for recording in list_recordings() for start in range(3)]
-    rows[SILENT_ROW]["silent"] = 1
-    write_rows(folder / f"data/splits/{dataset}/windows.csv", rows)
-    columns = {"window": {"window": 11}, "source": {f"source_{fold}": 0 for fold in range(1, FOLDS + 1)}}
-    splits = {
-        split: {column: {"recordings_in_two_parts": count} for column, count in folds.items()}
-        for split, folds in columns.items()
-    }
-    write(
-        folder / f"metrics/splits/{dataset}.json",
-        json.dumps({"dataset": dataset, "windows": WINDOWS, "recordings": 12, "splits": splits}),
-    )
-    for name in representations:
-        write_features(folder, dataset, name)
-        write_costs(folder, dataset, name)
-        for protocol in protocols:
-            write_cell(folder, dataset, name, protocol)
+def study_in(folder: Path, name: str = PAPER) -> Study:
+    """Load a study that is in `folder`."""
+    with contextlib.chdir(folder):
+        return load_study(name)
+
+
+def grid(dataset: str, representations: Sequence[str], protocols: Sequence[str], **more: Any) -> dict[str, Any]:
+    """Make the section `grid` of params.yaml."""
+    return {
+        "datasets": [dataset],
+        "representations": list(dict.fromkeys(representations)),
+        "protocols": list(protocols),
+    } | more
 
 
 def read(
@@ -72,17 +87,69 @@ def read(
     **changes: Any,
 ) -> Results:
     """Write results of those cells, the ablations' under `fair`, and read them back as the report does."""
-    write_params(folder, **changes)
+    few = {"only": {name: ["fair"] for name in ablations}}
+    write_params(folder, grid=grid(dataset, [*representations, *ablations], protocols, **few), **changes)
     write_dataset(folder, dataset, representations, protocols)
     for name in ablations:
         write_features(folder, dataset, name)
         write_cell(folder, dataset, name, "fair")
-    cells, further = (
-        Product(representations=list(names), protocols=list(under))
-        for names, under in ((representations, protocols), (ablations, ["fair"] if ablations else []))
-    )
+    return read_back(folder, dataset)
+
+
+def read_back(folder: Path, dataset: str, study: str = PAPER) -> Results:
+    """Read a data set's results as the report does: stages name their files from where they run."""
     with contextlib.chdir(folder):
-        return read_results(load_params(), dataset, cells, further)
+        return results_of(load_study(study), dataset)
+
+
+def write_dataset(
+    folder: Path,
+    dataset: str,
+    representations: Sequence[str],
+    protocols: Sequence[str],
+    *,
+    study: str = PAPER,
+    make: MakeCell | None = None,
+) -> None:
+    """Write all that the report reads; `make` makes a cell's results."""
+    rows = [recording | {"start_s": float(start), "silent": 0} for recording in list_recordings() for start in range(3)]
+    rows[SILENT_ROW]["silent"] = 1
+    write_rows(folder / f"data/splits/{dataset}/windows.csv", rows)
+    columns = {"window": {"window": 11}, "source": {f"source_{fold}": 0 for fold in range(1, FOLDS + 1)}}
+    splits = {
+        split: {column: {"recordings_in_two_parts": count} for column, count in folds.items()}
+        for split, folds in columns.items()
+    }
+    known = study_in(folder, study)
+    write(
+        folder / known.metrics(dataset) / "splits.json",
+        json.dumps({"dataset": dataset, "windows": WINDOWS, "recordings": 12, "splits": splits}),
+    )
+    found = Evaluation()
+    for name in representations:
+        write_features(folder, dataset, name, study)
+        for protocol in protocols:
+            found.add((make or make_cell)(known, dataset, name, protocol))
+    write_evaluation(folder / known.metrics(dataset), dataset, found, known.params.statistics)
+    write_costs(folder / known.metrics(dataset) / "costs.json", dataset, representations)
+
+
+def write_cell(
+    folder: Path, dataset: str, name: str, protocol: str, *, study: str = PAPER, make: MakeCell | None = None
+) -> None:
+    """Add a cell to a data set's results, or put it in place of one that is there."""
+    known = study_in(folder, study)
+    found = read_evaluation(folder / known.metrics(dataset), dataset)
+    found.add((make or make_cell)(known, dataset, name, protocol))
+    write_evaluation(folder / known.metrics(dataset), dataset, found, known.params.statistics)
+
+
+def change_scores(folder: Path, dataset: str, cell: str, **changes: Any) -> None:
+    """Put other values into a cell's scores."""
+    path = folder / f"metrics/{dataset}/scores.json"
+    told = json.loads(path.read_text(encoding="utf-8"))
+    told["cells"][cell] |= changes
+    write(path, json.dumps(told))
 
 
 def list_recordings() -> list[dict[str, Any]]:
@@ -94,23 +161,25 @@ def list_recordings() -> list[dict[str, Any]]:
     ]
 
 
-def write_features(folder: Path, dataset: str, name: str) -> None:
-    bands, frames = SHAPES.get(name, (128, 150 if "48" in name else 75))
-    generator = np.random.default_rng(len(name))
-    values = generator.normal(size=(WINDOWS, bands, frames)).astype(np.float32)
+def shape_of(name: str) -> tuple[int, int]:
+    """Give the bands and frames of a second."""
+    return SHAPES.get(name, (128, 150 if "48" in name else 75))
+
+
+def write_features(folder: Path, dataset: str, name: str, study: str = PAPER) -> None:
+    """Write the array that `illustrate` draws a second of."""
+    values = np.random.default_rng(len(name)).normal(size=(WINDOWS, *shape_of(name))).astype(np.float32)
     if name == "mel":
         values = np.abs(values)
         values[SILENT_ROW] *= 1000
         values[LOUDEST_ROW] *= 100
-    place = folder / f"data/features/{dataset}/{name}/features.npy"
+    place = folder / f"data/features/{study}/{dataset}/{name}/features.npy"
     place.parent.mkdir(parents=True, exist_ok=True)
     np.save(place, values)
-    record = {"representation": name, "windows": WINDOWS, "bands": bands, "frames": frames, "bytes": values.nbytes}
-    write(folder / f"metrics/features/{dataset}/{name}.json", json.dumps(record))
 
 
-def write_costs(folder: Path, dataset: str, name: str) -> None:
-    """Write what classifying costs in six rounds: as much as mel costs, half of it where the name is longer."""
+def write_costs(path: Path, dataset: str, names: Sequence[str]) -> None:
+    """Write what classifying costs in six rounds: as much as mel costs, half of it for all others."""
 
     def one(seconds: float) -> dict[str, Any]:
         times = ("cached_s_per_s", "file_s_per_s", "encoding_s_per_s", "training_s_per_window")
@@ -118,61 +187,77 @@ def write_costs(folder: Path, dataset: str, name: str) -> None:
         sizes |= {"cached_bytes_per_s": 1000.0, "raw_bytes_per_s": 88_200.0, "coded_bytes_per_s": None}
         return {**{key: [seconds * turn for turn in range(1, 7)] for key in times}, **sizes, "parameters": 10}
 
-    measured = {"mel": one(0.002), name: one(0.002 if name == "mel" else 0.001)}
-    costs = {"dataset": dataset, "representation": name, "clips": 12, "seconds_of_sound": 36.0, "rounds": 6}
-    costs |= {"threads": 1, "processor": "any", "representations": measured}
-    write(folder / f"metrics/costs/{dataset}/{name}.json", json.dumps(costs))
+    costs = {}
+    for name in names:
+        measured = {"mel": one(0.002), name: one(0.002 if name == "mel" else 0.001)}
+        told = {"mark": name, "dataset": dataset, "representation": name, "clips": 12, "seconds_of_sound": 36.0}
+        told |= {"rounds": 6, "threads": 1, "processor": "any", "representations": measured}
+        costs[name] = told
+    write(path, json.dumps({"representations": costs}))
 
 
-def write_cell(folder: Path, dataset: str, name: str, protocol: str) -> None:
-    """Write all that train and evaluate leave of a cell; under `fair` each fold stops at another epoch."""
+def make_cell(study: Study, dataset: str, name: str, protocol: str) -> Evaluation:
+    """Make what evaluate leaves of a cell; under `fair` each fold stops at another epoch."""
     folds, whole = (1 if protocol == "paper" else FOLDS), WHOLLY_RIGHT.get(name, 6)
-    accuracy, cell = (3 * whole + 6) / WINDOWS, f"{dataset}/{name}-{protocol}"
-    epochs = {fold: 12 + 2 * fold if protocol == "fair" else 20 for fold in range(1, folds + 1)}
-    names = {"representation": name, "protocol": protocol}
-    write_scores(folder / f"metrics/scores/{cell}.json", {"dataset": dataset, **names}, accuracy, epochs)
-    seconds = {f"fold_{fold}-seed_0": 0.5 * run for fold, run in epochs.items()}
-    training = {"dataset": dataset, **names, "device": "cpu", "seconds_by_run": seconds}
-    write(folder / f"metrics/training/{cell}.json", json.dumps(training))
-    history = [
-        names
-        | {"fold": fold, "seed": 0, "epoch": epoch}
-        | {"training_accuracy": min(1.0, accuracy * epoch / 10), "training_loss": 3.0 / epoch}
-        | {"validation_accuracy": accuracy * epoch / (epoch + 2), "validation_loss": 4.0 / epoch}
-        for fold, run in epochs.items()
-        for epoch in range(1, run + 1)
-    ]
-    write_rows(folder / f"plots/history/{cell}.csv", history)
-    tested = {"fold": 1, "seed": 0, "clip": "bird/0.wav", "start_s": 0.0, "silent": 0}
-    predictions = [
-        names | tested | {"label": label, "predicted": guess, "probability": 0.5, "label_probability": 0.4}
-        for label in CLASSES
-        for guess in CLASSES
-    ]
-    write_rows(folder / f"plots/predictions/{cell}.csv", predictions)
     recordings = []
     for place, recording in enumerate(list_recordings()):
         rank = place * 5 % 12  # so that what is right is spread over the classes
         right = 3 if rank < whole else 2 if rank < whole + 3 else 0
         label = recording["label"]
         guess = label if right else CLASSES[(CLASSES.index(label) + 1) % 3]
-        of_the_clip = {"clip": recording["clip"], "label": label, "windows": 3, "windows_right": right}
+        of_the_clip = {"clip": recording["clip"], "group": recording["group"], "label": label, "windows": 3}
         fold = {"fold": 1 if protocol == "paper" else recording["fold"], "seed": 0}
-        recordings.append(names | fold | of_the_clip | {"predicted": guess, "predicted_by_seeds": guess})
-    write_rows(folder / f"plots/recordings/{cell}.csv", recordings)
+        recordings.append(
+            fold | of_the_clip | {"windows_right": right, "predicted": guess, "predicted_by_seeds": guess}
+        )
+    accuracy = (3 * whole + 6) / WINDOWS
+    epochs = {fold: 12 + 2 * fold if protocol == "fair" else 20 for fold in range(1, folds + 1)}
+    history = [
+        {"fold": fold, "seed": 0, "epoch": epoch}
+        | {"training_accuracy": min(1.0, accuracy * epoch / 10), "training_loss": 3.0 / epoch}
+        | {"validation_accuracy": accuracy * epoch / (epoch + 2), "validation_loss": 4.0 / epoch}
+        for fold, run in epochs.items()
+        for epoch in range(1, run + 1)
+    ]
+    scores = make_scores(accuracy, epochs) | {"provenance": study.score_provenance(dataset, name, protocol)}
+    return gather(study, (name, protocol), scores, recordings, history)
 
 
-def write_scores(path: Path, names: dict[str, str], accuracy: float, epochs: dict[int, int]) -> None:
-    """Write the scores of a cell whose runs, one a fold, were tested at their last epoch."""
-    runs = [{"fold": fold, "seed": 0, "epoch": epoch, "diverged_at_epoch": None} for fold, epoch in epochs.items()]
-    counts = {"folds": len(epochs), "seeds": 1, "windows": WINDOWS, "silent_windows": 1, "recordings": 12}
+def gather(
+    study: Study,
+    cell: tuple[str, str],
+    scores: dict[str, Any],
+    recordings: Sequence[Mapping[str, Any]],
+    history: Sequence[Mapping[str, Any]],
+) -> Evaluation:
+    """Bring a cell into the form of result files, its intervals among the scores."""
+    name, (bands, frames) = cell_name(*cell), shape_of(cell[0])
+    rows = as_text(pd.DataFrame(recordings), *cell, PREDICTION_COLUMNS)
+    return Evaluation(
+        scores={name: scores | intervals(rows_to_recordings(name, rows), study.params.statistics)},
+        features={
+            cell[0]: {"representation": cell[0], "windows": WINDOWS, "bands": bands, "frames": frames}
+            | {"bytes": WINDOWS * bands * frames * 4, "variance": {}}
+        },
+        predictions={name: rows},
+        curves={name: as_text(pd.DataFrame(history), *cell, CURVE_COLUMNS)},
+    )
+
+
+def make_scores(accuracy: float, epochs: dict[int, int]) -> dict[str, Any]:
+    """Make the scores of a cell whose runs, one a fold, were tested at their last epoch."""
     both = {
         "window_accuracy": accuracy,
         "recording_accuracy": (WINDOWS * accuracy + 3) / WINDOWS,
         "class_accuracy": accuracy - 0.0625,
     }
-    without = {key: value + 0.03125 for key, value in both.items()}
-    scores = {**names, "device": "cpu", "diverged_runs": 0, "by_fold": runs} | counts | both
-    scores |= {"without_silent": without}
+    runs = [
+        {"fold": fold, "seed": 0, "epoch": epoch, "diverged_at_epoch": None, "weights_sha256": "0" * 64} | both
+        for fold, epoch in epochs.items()
+    ]
+    counts = {"folds": len(epochs), "seeds": 1, "windows": WINDOWS, "silent_windows": 1, "recordings": 12}
+    scores = {"diverged_runs": 0, "by_fold": runs} | counts | both
+    scores |= {"without_silent": {key: value + 0.03125 for key, value in both.items()}}
     scores |= {"confusion": {"classes": CLASSES, "counts": [[10, 2, 0], [3, 9, 0], [0, 0, 12]]}}
-    write(path, json.dumps(scores))
+    seconds = {f"fold_{fold}-seed_0": 0.5 * run for fold, run in epochs.items()}
+    return scores | {"training": {"device": "cpu", "precision": "fp32", "seconds_by_run": seconds}}

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import yaml
+from cells import write, write_params
 from page_files import results_of, write_project
 
 from beyond_spectrograms.audio import Format, Waveform
@@ -89,15 +90,16 @@ def contents() -> Callable[[Path], dict[str, bytes]]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Go to a folder with the project's params.yaml, in which `pets` is a folder of the user's."""
-    params: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    params["datasets"]["pets"] = {
+    """Go to a folder with all that decides the paper's experiment, in which `pets` is a folder of the user's."""
+    folder = tmp_path / "project"
+    write_params(folder)
+    pets = {
         "source": {"path": "~/pets", "seconds": [1, 600], "folds": 3, "fold_seed": 0},
         "max_epochs": None,
+        "notice": None,
+        "known_pairs": [],
     }
-    folder = tmp_path / "project"
-    folder.mkdir()
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    write(folder / "datasets/pets.yaml", yaml.safe_dump(pets, sort_keys=False))
     monkeypatch.chdir(folder)
     return folder
 

@@ -1,18 +1,32 @@
-"""A small project as the stages before the page leave it: cells.py's files, and sounds, recordings, times, verdicts."""
+"""A small project as the stages before the page leave it: cells.py's files, and sounds, excerpts, times, verdicts."""
 
 import json
-import os
 from collections.abc import Collection
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import soundfile
-from cells import CLASSES, FOLDS, write, write_dataset, write_params, write_rows
+from cells import (
+    CLASSES,
+    FOLDS,
+    gather,
+    grid,
+    make_cell,
+    read_back,
+    write,
+    write_cell,
+    write_dataset,
+    write_params,
+)
 
-from beyond_spectrograms.params import load_params
-from beyond_spectrograms.results import Curve, Results
-from stages.report import read_results
+from beyond_spectrograms.evaluating import Evaluation
+from beyond_spectrograms.page.excerpts import Excerpt, best_cell, confidently_wrong, cut_excerpts
+from beyond_spectrograms.results import Curve, Results, cell_name
+from beyond_spectrograms.study import Study
 
 REPRESENTATIONS = ["mel", "log_mel_2048", "soundstream", "encodec_24khz_untrained"]
 PROTOCOLS = ["paper", "fair"]
@@ -34,36 +48,47 @@ def clip_names() -> list[str]:
 
 
 def write_project(folder: Path, *datasets: str) -> None:
-    """Write all that `python -m stages.page` and, where `demo` is among them, `--demo` read."""
-    grid = {"datasets": [*datasets, "esc50"], "representations": REPRESENTATIONS, "protocols": PROTOCOLS}
-    demo = {"representations": REPRESENTATIONS, "protocols": PROTOCOLS}
-    write_params(folder, grid=grid, demo=demo, ablations={"representations": [], "protocols": []})
+    """Write all that `python -m stages.page` reads."""
+    asked_for = grid("esc50", REPRESENTATIONS, PROTOCOLS) | {"datasets": [*datasets, "esc50"]}
+    write_params(folder, grid=asked_for)
     for dataset in datasets:
-        write_dataset(folder, dataset, REPRESENTATIONS, PROTOCOLS)
-        for name in REPRESENTATIONS:
-            for protocol in PROTOCOLS:
-                complete_cell(folder, dataset, name, protocol)
-        write(folder / f"metrics/tables/{dataset}/results.md", TABLE.format(dataset=dataset))
-        write(folder / f"metrics/datasets/{dataset}.json", json.dumps({"files": 13, "clips": 12, "classes": 3}))
-        origin = {"kind": "archive", "licence": "CC BY 3.0", "manifest_sha256": "ab" * 32}
-        write(folder / f"data/raw/{dataset}/source.json", json.dumps(origin))
+        write_dataset(folder, dataset, REPRESENTATIONS, PROTOCOLS, make=complete)
+        metrics = folder / f"metrics/{dataset}"
+        write(metrics / "tables/results.md", TABLE.format(dataset=dataset))
+        write(metrics / "clips.json", json.dumps({"files": 13, "clips": 12, "classes": 3}))
+        write(metrics / "claims.json", json.dumps(claims(dataset)))
         for clip in clip_names():
             write_clip(folder / f"data/clips/{dataset}/mono_16000/{clip}.flac")
-    write(folder / "metrics/claims.json", json.dumps(claims(*datasets)))
-    if "demo" in datasets:
-        write(folder / "metrics/demo/claims.json", json.dumps(claims("demo")))
-        write(folder / "metrics/demo/results.md", TABLE.format(dataset="demo"))
+        write_excerpts(folder, dataset)
+
+
+def write_excerpts(folder: Path, dataset: str) -> list[Excerpt]:
+    """Write what `illustrate` leaves to be heard: what the best cell got wrong."""
+    results = read_back(folder, dataset)
+    best = best_cell(results)
+    assert best is not None
+    recordings = results.cell(best.representation, best.protocol).recordings
+    assert recordings is not None
+    excerpts = cut_excerpts(confidently_wrong(answers()), recordings, folder / f"data/clips/{dataset}", 1.0)
+    told = {"best": asdict(best), "excerpts": [asdict(excerpt) for excerpt in excerpts]}
+    write(folder / f"data/excerpts/paper/{dataset}/excerpts.json", json.dumps(told))
+    return excerpts
+
+
+def answers() -> pd.DataFrame:
+    """Answers to every window, a row each: every bird's second window is called rain."""
+    return pd.DataFrame(
+        {"fold": 1, "seed": 0, "clip": clip, "start_s": float(start), "silent": 0, "label": clip.split("/")[0]}
+        | {"predicted": "rain" if clip.startswith("bird") and start == 1 else clip.split("/")[0]}
+        | {"probability": 0.9 - index / 100}
+        for index, clip in enumerate(clip_names())
+        for start in range(3)
+    )
 
 
 def results_of(folder: Path, dataset: str) -> Results:
-    """Read a data set's results in `folder`: stages name their files from where they run."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        params = load_params()
-        return read_results(params, dataset, params.grid, params.ablations)
-    finally:
-        os.chdir(before)
+    """Read a data set's results in `folder`."""
+    return read_back(folder, dataset)
 
 
 def curve(*accuracies: float, fold: int = 1) -> Curve:
@@ -80,54 +105,51 @@ def write_clip(path: Path) -> None:
     soundfile.write(path, samples, 16_000, format="FLAC", subtype="PCM_24")
 
 
-def complete_cell(folder: Path, dataset: str, name: str, protocol: str, diverged: Collection[int] = ()) -> None:
-    """Add what evaluate and train write beside scores and history; every bird's second window is called rain.
+def complete(study: Study, dataset: str, name: str, protocol: str, diverged: Collection[int] = ()) -> Evaluation:
+    """Make a cell that called every bird's second window rain, each run trained for half a minute.
 
     The runs of the folds `diverged` ended in a loss that is not finite.
     """
-    cell = f"{dataset}/{name}-{protocol}"
-    scores_path = folder / f"metrics/scores/{cell}.json"
-    scores = json.loads(scores_path.read_text(encoding="utf-8"))
-    for run in scores["by_fold"]:
-        run.setdefault("epoch", 3)
-        run["diverged_at_epoch"] = 4 if run["fold"] in diverged else None
-    scores["diverged_runs"] = len(diverged)
-    write(scores_path, json.dumps(scores))
-    names: dict[str, Any] = {"representation": name, "protocol": protocol}
-    runs = {f"fold_{run['fold']}-seed_0": 30.0 for run in scores["by_fold"]}
-    training = names | {"dataset": dataset, "device": "cpu", "seconds_by_run": runs}
-    write(folder / f"metrics/training/{cell}.json", json.dumps(training))
-    folds = {clip: 1 if protocol == "paper" else index % 4 % FOLDS + 1 for index, clip in enumerate(clip_names())}
-    predictions, recordings = [], []
+    found = make_cell(study, dataset, name, protocol)
+    cell = cell_name(name, protocol)
+    scores = found.scores[cell]
+    runs = [
+        run | {"diverged_at_epoch": 4 if run["fold"] in diverged else run["diverged_at_epoch"]}
+        for run in scores["by_fold"]
+    ]
+    seconds = dict.fromkeys(scores["training"]["seconds_by_run"], 30.0)
+    scores |= {"by_fold": runs, "diverged_runs": len(diverged)}
+    scores["training"] = scores["training"] | {"seconds_by_run": seconds}
+    recordings = []
     for index, clip in enumerate(clip_names()):
-        label, run = clip.split("/")[0], {"fold": folds[clip], "seed": 0, "clip": clip}
-        for start in range(3):
-            wrong = label == "bird" and start == 1
-            guess = {"predicted": "rain" if wrong else label, "probability": 0.9 - index / 100}
-            window = {"start_s": float(start), "silent": 0, "label": label}
-            predictions.append(names | run | window | guess | {"label_probability": 0.05})
-        right = {"label": label, "windows": 3, "windows_right": 2 if label == "bird" else 3}
-        recordings.append(names | run | right | {"predicted": label, "predicted_by_seeds": label})
-    write_rows(folder / f"plots/predictions/{cell}.csv", predictions)
-    write_rows(folder / f"plots/recordings/{cell}.csv", recordings)
+        label = clip.split("/")[0]
+        told: dict[str, Any] = {"fold": 1 if protocol == "paper" else index % 4 % FOLDS + 1, "seed": 0, "clip": clip}
+        told |= {"group": clip, "label": label, "windows": 3, "windows_right": 2 if label == "bird" else 3}
+        recordings.append(told | {"predicted": label, "predicted_by_seeds": label})
+    history = found.curves[cell].drop(columns=["representation", "protocol"]).to_dict("records")
+    return gather(study, (name, protocol), scores, recordings, history)
 
 
-def claims(*datasets: str) -> dict[str, Any]:
+def complete_cell(folder: Path, dataset: str, name: str, protocol: str, diverged: Collection[int] = ()) -> None:
+    """Put such a cell in place of the one that is there."""
+    write_cell(folder, dataset, name, protocol, make=partial(complete, diverged=diverged))
+
+
+def claims(dataset: str) -> dict[str, Any]:
     """Make claims.json: SoundStream converges sooner, is undecided at equal epochs and slower to classify."""
     verdicts = []
-    for dataset in datasets:
-        for codec in ("encodec_24khz_untrained", "soundstream"):
-            for claim, verdict, value in zip(
-                CLAIMS, ("holds", "undecided", "does not hold"), (0.25, 0.021, 1.5), strict=True
-            ):
-                for protocol in ["any"] if claim == "speed_cached" else PROTOCOLS:
-                    told = {"dataset": dataset, "representation": codec, "protocol": protocol, "baseline": "mel"}
-                    reason = f"{codec} {protocol} {value} times <mel>."
-                    limits = {"value": value, "low": value / 2, "high": 2 * value}
-                    verdicts.append(
-                        told
-                        | {"claim": claim, "verdict": verdict, "reason": reason}
-                        | limits
-                        | {"control": "untrained" in told["representation"]}
-                    )
+    for codec in ("encodec_24khz_untrained", "soundstream"):
+        for claim, verdict, value in zip(
+            CLAIMS, ("holds", "undecided", "does not hold"), (0.25, 0.021, 1.5), strict=True
+        ):
+            for protocol in ["any"] if claim == "speed_cached" else PROTOCOLS:
+                told = {"dataset": dataset, "representation": codec, "protocol": protocol, "baseline": "mel"}
+                reason = f"{codec} {protocol} {value} times <mel>."
+                limits = {"value": value, "low": value / 2, "high": 2 * value}
+                verdicts.append(
+                    told
+                    | {"claim": claim, "verdict": verdict, "reason": reason}
+                    | limits
+                    | {"control": "untrained" in told["representation"]}
+                )
     return {"rules": {claim: f"The rule of {claim}." for claim in CLAIMS}, "verdicts": verdicts}
