@@ -254,7 +254,8 @@ def keep_finished(jobs: Sequence[Job], place: Path) -> None:
             job.work.mkdir(parents=True, exist_ok=True)
             for path, mine in zip(earlier.result_files, job.result_files, strict=True):
                 if path.exists():
-                    shutil.copy2(path, mine)
+                    mine.unlink(missing_ok=True)  # DVC's cached files are read-only
+                    shutil.copyfile(path, mine)
 
 
 def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:

@@ -99,7 +99,7 @@ def publish(study: Study, dataset: str, name: str, jobs: dict[str, list[Job]], w
         (finished / protocol).mkdir(parents=True)
         for job in of_protocol:
             for path in job.result_files:
-                shutil.copy2(path, finished / protocol)
+                shutil.copyfile(path, finished / protocol / path.name)
         write_json(finished / protocol / "provenance.json", study.provenance(dataset, name, protocol))
         recipe = study.params.protocols[protocol]
         if recipe.classifier in RECONSTRUCTING and recipe.split not in variance:
