@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def digest_of(noun: str, root: Path = Path()) -> str:
     """Digest a noun's code as Python reads it: names of files and syntax, without docstrings, comments and layout."""
     digest = hashlib.sha256()
     for path in modules_of(noun, root):
-        tree = ast.dump(_without_docstrings(_parse(root / path)))
+        tree = _shape(_without_docstrings(_parse(root / path)))
         digest.update(f"{path.as_posix()}\n{tree}\n".encode())
     return digest.hexdigest()[:16]
 
@@ -160,6 +161,23 @@ def _parse(path: Path) -> ast.Module:
         return ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise VersionsError(f"{path}, line {error.lineno}: {error.msg}") from None
+
+
+def _shape(node: object) -> str:
+    """Write a syntax tree down, the same under every version of Python: ast.dump is not, nor how f-strings are cut."""
+    if isinstance(node, ast.JoinedStr):
+        texts = groupby(node.values, lambda part: isinstance(part, ast.Constant))
+        parts = [
+            repr("".join(part.value for part in of_kind if isinstance(part, ast.Constant)))
+            if is_text
+            else ", ".join(map(_shape, of_kind))
+            for is_text, of_kind in texts
+        ]
+        return f"JoinedStr([{', '.join(part for part in parts if part != repr(''))}])"
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
+        return f"{type(node).__name__}({', '.join(f'{name}={_shape(value)}' for name, value in fields)})"
+    return f"[{', '.join(map(_shape, node))}]" if isinstance(node, list) else repr(node)
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
