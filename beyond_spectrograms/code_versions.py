@@ -168,7 +168,7 @@ def _shape(node: object) -> str:
     if isinstance(node, ast.JoinedStr):
         texts = groupby(node.values, lambda part: isinstance(part, ast.Constant))
         parts = [
-            repr("".join(part.value for part in of_kind if isinstance(part, ast.Constant)))
+            repr("".join(str(part.value) for part in of_kind if isinstance(part, ast.Constant)))
             if is_text
             else ", ".join(map(_shape, of_kind))
             for is_text, of_kind in texts
