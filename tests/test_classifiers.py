@@ -20,7 +20,7 @@ from beyond_spectrograms.classifiers import (
 )
 from beyond_spectrograms.params import load_params
 
-PROTOCOLS = load_params(REPOSITORY / "params.yaml").protocols
+PROTOCOLS = load_params(root=REPOSITORY).protocols
 
 
 @pytest.mark.parametrize(("bands", "frames"), [(128, 173), (128, 150), (128, 75), (64, 50)])

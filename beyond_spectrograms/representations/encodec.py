@@ -41,7 +41,9 @@ class EncodecLatents(Representation):
         model = untrained_model(record.model, record.seed or 0)
         if record.weights != "untrained":
             if not weights:
-                raise CheckpointError(f"{name}: its weights file is missing. Run `dvc repro download_weights@{name}`.")
+                raise CheckpointError(
+                    f"{name}: its weights file is missing. Run its featurize stage, which fetches it."
+                )
             load_checkpoint(model, weights[0])
         fold_weight_norm(model.encoder)
         self._engine = create_engine(name, model.encoder.eval(), record.engine, record.precision)
@@ -109,7 +111,7 @@ def load_checkpoint(model: EncodecModel, path: Path) -> None:
         CheckpointError: the file is missing, holds more than tensors, or its tensors are not the model's.
     """
     if not path.exists():
-        raise CheckpointError(f"{path}: no such file. Run `dvc repro` on its download_weights stage.")
+        raise CheckpointError(f"{path}: no such file. Run its featurize stage, which fetches it.")
     try:
         state = read_checkpoint(path)
     except UnreadableError as error:

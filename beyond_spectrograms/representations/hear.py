@@ -50,7 +50,7 @@ class HearEmbeddings(Representation):
     def __init__(self, name: str, record: Hear, weights: Sequence[Path]) -> None:
         self.name, self._record = name, record
         if record.weights is not None and not (weights and weights[0].is_file()):
-            raise CheckpointError(f"{name}: its weights file is missing. Run `dvc repro download_weights@{name}`.")
+            raise CheckpointError(f"{name}: its weights file is missing. Run its featurize stage, which fetches it.")
         self._module = _import(name, record.module)
         self._model = self._load(str(weights[0]) if record.weights is not None else record.model)
         self._rate: int = self._model.sample_rate
