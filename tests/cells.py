@@ -2,6 +2,8 @@
 
 import contextlib
 import csv
+import gzip
+import io
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +51,21 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def write_gzip(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(path, "wt", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def write_gzip_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV, compressed."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_gzip(path, text.getvalue())
 
 
 def write_params(folder: Path, study: str = PAPER, **changes: Any) -> None:

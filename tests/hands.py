@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from conftest import REPOSITORY
 
-from beyond_spectrograms.evidence.uncertainty import Interval, recording_interval, window_interval
+from beyond_spectrograms.evidence.uncertainty import recording_interval, window_interval
 from beyond_spectrograms.params import Statistics, load_params
 from beyond_spectrograms.recordings import Recordings
 from beyond_spectrograms.results import (
@@ -18,13 +19,16 @@ from beyond_spectrograms.results import (
     Cell,
     Confusion,
     Curve,
+    Interval,
+    Provenance,
     Results,
     Scores,
     SplitColumn,
     Splits,
+    Training,
 )
 
-PARAMS = load_params(REPOSITORY / "params.yaml")
+PARAMS = load_params(Path("studies/bitrates"), REPOSITORY)  # the root's representations, and codecs at bitrates
 QUICK = Statistics(confidence=0.95, resamples=999, seed=0, minimum_sources=5, minimum_runs=5)
 Cells = Mapping[tuple[str, str], Cell]
 
@@ -65,9 +69,8 @@ def scored(name: str, protocol: str, right: Sequence[int], seeds: int = 2) -> Ce
     known = recordings(name, protocol, right, seeds)
     shares = {"window_accuracy": float(known.windows_right.mean()) / 4, "class_accuracy": 0.5}
     shares["recording_accuracy"] = float(known.right.mean())
-    named: dict[str, Any] = {"dataset": "esc10", "representation": name, "protocol": protocol, "device": "cpu"}
+    windows, of_recordings = _intervals(tuple(right), seeds)
     scores = Scores(
-        **named,
         **shares,
         folds=5,
         seeds=seeds,
@@ -78,9 +81,12 @@ def scored(name: str, protocol: str, right: Sequence[int], seeds: int = 2) -> Ce
         without_silent=Accuracies(**shares),
         confusion=Confusion(classes=["bird", "rain"], counts=[[3, 1], [1, 3]]),
         by_fold=[],
+        window_interval=windows,
+        recording_interval=of_recordings,
+        training=Training(device="cpu", precision="fp32", seconds_by_run={}),
+        provenance=Provenance(params="", data="", versions={}),
     )
-    windows, of_recordings = _intervals(tuple(right), seeds)
-    return Cell(scores=scores, recordings=known, window_interval=windows, recording_interval=of_recordings)
+    return Cell(scores=scores, recordings=known)
 
 
 def trained(curves: Sequence[Sequence[float]]) -> Cell:

@@ -15,7 +15,7 @@ from beyond_spectrograms.model.card import FORMAT, VERSION, Card
 from beyond_spectrograms.model.folder import CLASSIFIER_FILE, describe_file, save_model
 from beyond_spectrograms.params import load_params
 
-PARAMS = load_params(REPOSITORY / "params.yaml")
+PARAMS = load_params(root=REPOSITORY)
 BANDS = 16  # of a mel spectrogram up to 11 kHz: the lower eight end near 2.5 kHz
 MEL: dict[str, Any] = {"kind": "mel", "weights": None, "sample_rate": 22050, "n_fft": 512, "hop_length": 128}
 MEL |= {"n_mels": BANDS, "window": "hann", "scale": "db", "pooled_frame_rate": None}

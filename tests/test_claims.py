@@ -54,7 +54,14 @@ def costs(codec: Sequence[float], mel: Sequence[float] | None, files: float = 1.
         )
 
     measured = {"soundstream": one(codec, files)} | ({"mel": one(mel, 1.0)} if mel else {})
-    named: dict[str, Any] = {"dataset": "esc10", "clips": 3, "seconds_of_sound": 9.0, "threads": 1, "processor": "any"}
+    named: dict[str, Any] = {
+        "mark": "",
+        "dataset": "esc10",
+        "clips": 3,
+        "seconds_of_sound": 9.0,
+        "threads": 1,
+        "processor": "any",
+    }
     named |= {"representation": "soundstream", "rounds": len(codec)}
     return {"soundstream": Costs(**named, representations=measured)}
 
@@ -141,8 +148,16 @@ def diverged(epochs: Sequence[int | None], codec: Curves, name: str = "soundstre
     here = known(codec) if name == "soundstream" else known([at(2)] * len(epochs), codec)
     cell, scores = here.cell(name, "fair"), scored(name, "fair", [1, 2, 3]).scores
     assert scores is not None
+    shares = dict.fromkeys(("window_accuracy", "recording_accuracy", "class_accuracy"))
     runs = [
-        RunScores(fold=fold, seed=0, epoch=max(0, (epoch or 9) - 1), diverged_at_epoch=epoch)
+        RunScores(
+            fold=fold,
+            seed=0,
+            epoch=max(0, (epoch or 9) - 1),
+            diverged_at_epoch=epoch,
+            weights_sha256=None,
+            **shares,
+        )
         for fold, epoch in enumerate(epochs, start=1)
     ]
     gone = scores.model_copy(update={"by_fold": runs, "diverged_runs": sum(epoch is not None for epoch in epochs)})

@@ -215,6 +215,16 @@ def test_a_clip_that_is_not_what_a_killed_run_wrote_is_written_anew(
     assert contents(tmp_path / "resumed") == contents(tmp_path / "fresh")
 
 
+def test_other_versions_write_every_clip_again(tmp_path: Path, pets: Path) -> None:
+    work = tmp_path / "work"
+    prepare_clips(pets, work, PLAUSIBLE, {"data": 1})
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
+    prepare_clips(pets, work, PLAUSIBLE, {"data": 1})
+    assert [path for path, written in before.items() if path.stat().st_mtime_ns != written] == []
+    prepare_clips(pets, work, PLAUSIBLE, {"data": 2})
+    assert [path for path, written in before.items() if path.stat().st_mtime_ns == written] == []
+
+
 def test_other_limits_of_length_are_applied_to_what_a_killed_run_left(tmp_path: Path, pets: Path) -> None:
     prepare_clips(pets, tmp_path / "work", PLAUSIBLE)
     outcomes = prepare_clips(pets, tmp_path / "work", (1.15, 600.0))

@@ -64,7 +64,7 @@ def test_a_codec_is_compared_with_the_spectrogram_of_its_own_size_as_well() -> N
     here = known()
     sizes = {"soundstream": (64, 50), "log_mel": (64, 50), "mel": (128, 173), "encodec_24khz_untrained": (128, 75)}
     features = {
-        name: Features(representation=name, windows=9, bands=bands, frames=frames, bytes=1)
+        name: Features(windows=9, bands=bands, frames=frames, bytes=1, variance={})
         for name, (bands, frames) in sizes.items()
     }
     here = replace(here, features=features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,9 +15,8 @@ from matplotlib.figure import Figure
 
 from beyond_spectrograms.evidence.bitrates import points
 from beyond_spectrograms.evidence.figures import figure_bitrates, figure_ladder
-from beyond_spectrograms.evidence.uncertainty import Interval
 from beyond_spectrograms.figures import save, styles
-from beyond_spectrograms.results import Results
+from beyond_spectrograms.results import Interval, Results
 
 RUNGS = ["paper", "eval_mode", "best_checkpoint", "source_split", "standardized", "fair"]
 RIGHT = {
@@ -140,9 +140,9 @@ def test_bitrates_are_in_kbit_per_second_with_latents_at_the_edge() -> None:
 def test_a_value_without_limits_is_drawn_without_bars() -> None:
     here = known()
     lone = here.cells["soundstream_9200bps", "fair"]
-    here.cells["soundstream_9200bps", "fair"] = lone.__class__(
-        scores=lone.scores, recordings=lone.recordings, window_interval=Interval(0.875, reason="few")
-    )
+    assert lone.scores is not None
+    few = lone.scores.model_copy(update={"window_interval": Interval(0.875, reason="few")})
+    here.cells["soundstream_9200bps", "fair"] = replace(lone, scores=few)
     figure = figure_bitrates(here, points(here, "fair"), STYLES, {"mel": Interval(0.3, reason="few")}, "")
     (drawn,) = [c for c in axes_of(figure).containers if c.get_label() == "soundstream: dequantised latents"]
     _, _, (bars,) = drawn

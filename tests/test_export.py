@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import models
 import pandas as pd
@@ -23,9 +24,9 @@ def cell(project: Path) -> Path:
     """Write what the pipeline leaves of demo, mel, paper: two classes, one split."""
     from safetensors.torch import save_file
 
-    for folder in ("data/splits/demo", "data/clips/demo", "data/weights/mel", "data/models/demo/mel-paper"):
+    for folder in ("data/splits/demo", "data/clips/demo", "data/weights/mel", "data/models/paper/demo/mel/paper"):
         (project / folder).mkdir(parents=True)
-    (project / "metrics/scores/demo").mkdir(parents=True)
+    (project / "metrics/demo").mkdir(parents=True)
     table = pd.DataFrame({"clip": CLIPS, "label": ["bird", "bird", "rain", "rain"], "start_s": 0.0, "group": CLIPS})
     table.assign(fold=1, silent=0).to_csv(project / "data/splits/demo/windows.csv", index=False)
     parts = pd.DataFrame({"window": ["train", "test", "train", "validation"]})
@@ -34,25 +35,31 @@ def cell(project: Path) -> Path:
     (project / "data/weights/mel/record.json").write_text('{"weights": null, "files": []}')
     network = build_network(models.PARAMS.protocols["paper"], 128, 173, 2, None)
     notes = {"epoch": 3, "diverged_at_epoch": 4, "classes": ["bird", "rain"]}
-    stored = project / "data/models/demo/mel-paper/fold_1-seed_0.safetensors"
+    stored = project / "data/models/paper/demo/mel/paper/fold_1-seed_0.safetensors"
     save_file(network.state_dict(), stored, metadata={"notes": json.dumps(notes)})
-    accuracies = {"window_accuracy": 0.5, "recording_accuracy": 0.75, "class_accuracy": 0.25}
-    scores = {"by_fold": [{"fold": 1, "seed": 0, "epoch": 3, "diverged_at_epoch": 4, **accuracies}]}
-    (project / "metrics/scores/demo/mel-paper.json").write_text(json.dumps(scores))
+    write_scores(project, hashlib.sha256(stored.read_bytes()).hexdigest())
     return project
+
+
+def write_scores(project: Path, weights: str | None) -> None:
+    """Write the scores of a run, of weights with that digest."""
+    accuracies = {"window_accuracy": 0.5, "recording_accuracy": 0.75, "class_accuracy": 0.25}
+    run = {"fold": 1, "seed": 0, "epoch": 3, "diverged_at_epoch": 4, "weights_sha256": weights, **accuracies}
+    scores = {"dataset": "demo", "cells": {"mel-paper": {"by_fold": [run]}}}
+    (project / "metrics/demo/scores.json").write_text(json.dumps(scores))
 
 
 def test_a_cell_becomes_a_model_with_all_it_has_to_say(cell: Path, capsys: Capture) -> None:
     assert main(["export", "demo", "mel", "paper", "--out", "model"]) == 0
     assert capsys.readouterr().out == (
-        "model: 2 classes, 75.0% of test recordings right (fold 1, seed 0; metrics/scores/demo/mel-paper.json)\n"
+        "model: 2 classes, 75.0% of test recordings right (fold 1, seed 0; metrics/demo/scores.json)\n"
     )
     card = load_model(cell / "model", device="cpu").card
     assert card.classes == ["bird", "rain"]
     assert card.training.clips == 2
     assert card.training.manifest_sha256 == hashlib.sha256(b"a  bird/1.wav\nc  rain/1.wav\n").hexdigest()
     assert (card.training.epoch, card.training.diverged_at_epoch) == (3, 4)
-    assert (card.scores.file, card.scores.commit) == ("metrics/scores/demo/mel-paper.json", None)
+    assert (card.scores.file, card.scores.commit) == ("metrics/demo/scores.json", None)
     assert card.scores.recording_accuracy == 0.75
     assert card.remarks == [
         "the scores were measured with dropout active, as the paper's code does; in use it is not",
@@ -66,13 +73,12 @@ def test_a_cell_becomes_a_model_with_all_it_has_to_say(cell: Path, capsys: Captu
         (["demos", "mel", "paper"], "'demos' is no data set of params.yaml. Choose from "),
         (
             ["demo", "mel", "paper", "--seed", "7"],
-            "data/models/demo/mel-paper/fold_1-seed_7.safetensors: no such file. There are fold 1 seed 0. Run "
-            "`dvc repro evaluate@demo-mel-paper`.\n",
+            "data/models/paper/demo/mel/paper/fold_1-seed_7.safetensors: no such file. There are fold 1 seed 0. Run "
+            "`dvc repro evaluate@demo`.\n",
         ),
         (
             ["demo", "mel", "fair"],
-            "data/models/demo/mel-fair/fold_1-seed_0.safetensors: no such file. "
-            "Run `dvc repro evaluate@demo-mel-fair`.\n",
+            "data/models/paper/demo/mel/fair/fold_1-seed_0.safetensors: no such file. Run `dvc repro evaluate@demo`.\n",
         ),
         (["demo", "soundstream", "fair", "--onnx", "a.onnx"], "kind soundstream has no ONNX graph: "),
         (
@@ -92,9 +98,42 @@ def test_what_cannot_be_exported_is_refused(arguments: list[str], message: str, 
     assert not Path("model").exists()
 
 
-def test_a_cell_without_scores_is_refused(cell: Path, capsys: Capture) -> None:
-    scores = cell / "metrics/scores/demo/mel-paper.json"
-    scores.unlink()
+@pytest.mark.parametrize("content", [None, {"cells": {}}, {"cells": {"mel-paper": {"by_fold": []}}}])
+def test_a_cell_without_scores_is_refused(cell: Path, capsys: Capture, content: dict[str, Any] | None) -> None:
+    scores = cell / "metrics/demo/scores.json"
+    if content is None:
+        scores.unlink()
+    else:
+        scores.write_text(json.dumps(content))
     assert main(["export", "demo", "mel", "paper", "--out", "model"]) == 1
-    told = "metrics/scores/demo/mel-paper.json: no such file. Run `dvc repro evaluate@demo-mel-paper`.\n"
+    missing = "no such file" if content is None else "no scores of mel-paper, fold 1, seed 0"
+    told = f"metrics/demo/scores.json: {missing}. Run `dvc repro evaluate@demo`.\n"
     assert capsys.readouterr().err == told
+
+
+def test_scores_of_other_weights_are_refused(cell: Path, capsys: Capture) -> None:
+    trained = "data/models/paper/demo/mel/paper/fold_1-seed_0.safetensors"
+    digest = hashlib.sha256((cell / trained).read_bytes()).hexdigest()
+    write_scores(cell, "f00d" * 16)
+    assert main(["export", "demo", "mel", "paper", "--out", "model"]) == 1
+    assert capsys.readouterr().err == (
+        "metrics/demo/scores.json: the scores of mel-paper, fold 1, seed 0, are of other weights (f00df00df00d) than "
+        f"{trained} ({digest[:12]}). Run `dvc repro evaluate@demo`.\n"
+    )
+    assert not Path("model").exists()
+
+
+def test_scores_of_unknown_weights_are_refused(cell: Path, capsys: Capture) -> None:
+    write_scores(cell, None)
+    assert main(["export", "demo", "mel", "paper", "--out", "model"]) == 1
+    assert capsys.readouterr().err == (
+        "metrics/demo/scores.json: the scores of mel-paper do not say of which weights they are. "
+        "Run `dvc repro evaluate@demo`.\n"
+    )
+    assert not Path("model").exists()
+
+
+@pytest.mark.usefixtures("cell")
+def test_a_study_that_is_not_there_is_refused(capsys: Capture) -> None:
+    assert main(["export", "demo", "mel", "paper", "--study", "other", "--out", "model"]) == 1
+    assert capsys.readouterr().err == "no study 'other' in studies. Choose from paper.\n"

@@ -29,7 +29,7 @@ def job(tmp_path: Path) -> Job:
     (folder / "index.json").write_text("{}")
     parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
     recipe = PROTOCOL.model_copy(update={"classifier": "kmeans", "epochs": 3, "standardize": False})
-    return Job(folder, targets, parts, ("a", "b", "c"), None, recipe, 3, 1, 0, "cpu", tmp_path / "work")
+    return Job(folder, targets, parts, ("a", "b", "c"), None, recipe, 3, 1, 0, "cpu", tmp_path / "work", versions={})
 
 
 def test_the_paper_s_classifiers_have_no_family() -> None:

@@ -269,7 +269,20 @@ def test_a_pilot_trains_a_few_steps_and_leaves_the_job_alone(tmp_path: Path, par
     (tmp_path / "index.json").write_text("{}")
     protocol = params.protocols["fair"].model_copy(update={"batch_size": 4})
     parts = np.array(["train"] * 24 + ["validation"] * 8 + ["test"] * 8)
-    job = Job(tmp_path, np.arange(40) % 2, parts, ("a", "b"), None, protocol, 1000, 1, 0, "cpu", tmp_path / "work")
+    job = Job(
+        tmp_path,
+        np.arange(40) % 2,
+        parts,
+        ("a", "b"),
+        None,
+        protocol,
+        1000,
+        1,
+        0,
+        "cpu",
+        tmp_path / "work",
+        versions={},
+    )
     pilot = pilot_training(job)
     assert 0 < pilot.rate.quickest <= pilot.rate.slowest < 1
     assert not job.work.exists()
@@ -283,7 +296,20 @@ def test_a_curriculum_has_as_many_steps_as_are_foretold(name: str, tmp_path: Pat
     (tmp_path / "index.json").write_text("{}")
     protocol = load_params(STUDIES / "prototypes", repository).protocols[name].model_copy(update={"batch_size": 4})
     parts = np.array(["train"] * 24 + ["validation"] * 16)
-    job = Job(tmp_path, np.arange(40) % 2, parts, ("a", "b"), None, protocol, 1000, 1, 0, "cpu", tmp_path / "work")
+    job = Job(
+        tmp_path,
+        np.arange(40) % 2,
+        parts,
+        ("a", "b"),
+        None,
+        protocol,
+        1000,
+        1,
+        0,
+        "cpu",
+        tmp_path / "work",
+        versions={},
+    )
     assert pilot_training(job).rate.quickest > 0
     learner = create_learner(job, np.load(tmp_path / "features.npy"))
     assert isinstance(learner, PrototypeLearner)

@@ -19,7 +19,7 @@ from stopping import kill_stage_in
 
 from beyond_spectrograms import features, files
 from beyond_spectrograms.audio import Waveform
-from beyond_spectrograms.features import FEATURIZED_BY, extract, fingerprint
+from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.representations import create_representation
 
@@ -155,7 +155,7 @@ def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(
     params = load_params()
     record = params.representations["mel"]
     mel = create_representation("mel", record, [])
-    mark = fingerprint(mel, record.model_dump(), [], 1.0, {noun: params.versions[noun] for noun in FEATURIZED_BY})
+    mark = fingerprint(mel, record.model_dump(), [], 1.0, {noun: params.versions[noun] for noun in FEATURE_VERSIONS})
     extract(mel, table, project / "data/clips/pets", length_s=1.0, mark=mark, place=undisturbed, work=project / "work")
     made = contents(project / "data/features/paper/pets/mel")
     assert json.loads(made.pop("features.json"))["windows"] == clips * seconds

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cells import write_params
 from conftest import REPOSITORY
 from hands import PARAMS, QUICK, results, scored
 from ruamel.yaml import YAML
@@ -73,9 +74,10 @@ def test_an_edit_of_paper_reaches_every_protocol_that_takes_it(tmp_path: Path) -
     text = before = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
     for where, value in (("protocols.paper.batch_size", 64), ("protocols.paper.seeds", [5])):
         text = edited(text, where, value)
+    write_params(tmp_path)
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
-    protocols = load_params(tmp_path / "params.yaml").protocols
-    names = PARAMS.grid.protocols  # those of the prototypes have a batch size and seeds of their own
+    params = load_params(root=tmp_path)
+    protocols, names = params.protocols, params.grid.protocols
     assert {(protocols[name].batch_size, tuple(protocols[name].seeds)) for name in names} == {(64, (5,))}
     assert protocols["paper"].learning_rate == protocols["standardized"].learning_rate == 0.01
     assert protocols["fair"].learning_rate == 0.001

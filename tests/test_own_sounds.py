@@ -206,7 +206,7 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
 def test_wrong_options_are_told_before_any_work(options: list[str], message: str, capsys: Capture) -> None:
     assert main(["train", "sounds", "--out", "mine", *options]) == 1
     assert capsys.readouterr().err.startswith(message)
-    assert sorted(path.name for path in Path().iterdir()) == ["params.yaml"]
+    assert sorted(path.name for path in Path().iterdir()) == ["params.yaml", "versions.yaml"]
 
 
 @pytest.mark.usefixtures("project")
@@ -215,7 +215,7 @@ def test_a_report_that_is_not_its_own_is_left_alone(sounds: Path, capsys: Captur
     Path("mine-report/thesis.txt").touch()
     assert main(["train", str(sounds), *TRAIN, "--out", "mine"]) == 1
     assert capsys.readouterr().err == "mine-report: exists already. Choose another name, or remove it.\n"
-    assert sorted(path.name for path in Path().iterdir()) == ["mine-report", "params.yaml"]
+    assert sorted(path.name for path in Path().iterdir()) == ["mine-report", "params.yaml", "versions.yaml"]
 
 
 def test_a_control_on_shuffled_labels_is_one(sounds: Path, tmp_path: Path) -> None:

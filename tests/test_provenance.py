@@ -49,9 +49,9 @@ def test_digests_of_data_are_those_of_the_lock(tmp_path: Path) -> None:
     write(tmp_path / "dvc.lock", f"schema: '2.0'\nstages:\n  download@esc10:\n    cmd: x\n    {outs}")
     digests = lock_digests(tmp_path / "dvc.lock")
     assert digests == {"data/raw/esc10": "md5 ab.dir, 41,494,148 bytes in 401 files"}
-    write(tmp_path / "source.json", json.dumps({"kind": "archive", "url": "https://a.org/b.zip", "bytes": None}))
-    write(tmp_path / "counts.json", json.dumps({"clips": 2000, "set_aside_count": 0}))
-    assert origin("esc10", tmp_path / "source.json", tmp_path / "counts.json", digests).facts == (
+    source = {"kind": "archive", "url": "https://a.org/b.zip", "bytes": None}
+    write(tmp_path / "clips.json", json.dumps({"clips": 2000, "set_aside_count": 0, "source": source}))
+    assert origin("esc10", tmp_path / "clips.json", digests).facts == (
         ("kind", "archive"),
         ("URL", "https://a.org/b.zip"),
         ("usable clips", "2,000"),
@@ -65,10 +65,11 @@ def test_durations_are_those_of_the_stages_last_runs_here(
     page_results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for run, seconds in (("download-esc10", 2.5), ("train-esc10-mel-fair", 60), ("train-esc10-mel-paper", 30)):
-        write(tmp_path / f"data/durations/{run}.json", json.dumps({"seconds": seconds}))
-    told = {duration.stage: (duration.seconds, duration.what) for duration in durations(page_results)}
+    for run, seconds in (("download-esc10", 2.5), ("train-esc10-mel", 60), ("train-esc10-soundstream", 30)):
+        write(tmp_path / f"data/durations/paper/{run}.json", json.dumps({"seconds": seconds}))
+    write(tmp_path / "data/durations/demo/featurize-esc10-mel.json", json.dumps({"seconds": 7}))  # another study's
+    told = {duration.stage: (duration.seconds, duration.what) for duration in durations(page_results, "paper")}
     assert told["download"] == (2.5, "1 of 1 runs; the others were not run here")
-    assert told["train"] == (90, "2 of 8 runs; the others were not run here")
+    assert told["train"] == (90, "2 of 4 runs; the others were not run here")
     assert told["featurize"] == (None, "not run here")
     assert told["training alone"][0] == pytest.approx(4 * 30 * (1 + 3))  # paper has one fold, fair three

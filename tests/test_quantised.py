@@ -18,6 +18,8 @@ from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, Representation
 from beyond_spectrograms.representations.encodec import untrained_model
 
+pytestmark = pytest.mark.numeric
+
 Sound = Callable[..., Waveform]
 RECORDS = load_params(STUDIES / "bitrates", REPOSITORY).representations
 QUANTIZED = {bitrate: f"soundstream_{bitrate}bps" for bitrate in (3200, 6000, 9200)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from cells import write, write_cell, write_dataset, write_features, write_params
+from cells import CLASSES, grid, write, write_dataset, write_params, write_rows
 
 from beyond_spectrograms.plots_page import page
 
@@ -19,23 +19,25 @@ def listed(names: str, *suffixes: str) -> list[str]:
     return [f"{name}.{suffix}" for name in names.split() for suffix in suffixes]
 
 
-TABLES = listed(
-    "advantage bitrates-fair comparisons convergence costs ladder leakage_gap results sizes table_1 table_2",
-    "csv",
-    "md",
-)
+TABLES = [
+    *listed("advantage", "csv", "md"),
+    *listed("claims", "md"),
+    *listed("comparisons convergence costs ladder leakage_gap results sizes table_1 table_2", "csv", "md"),
+]
 FIGURES = listed(
-    "bitrates-fair confusion-best_checkpoint confusion-fair confusion-source_split figure_2 figure_4-best_checkpoint "
-    "figure_4-fair figure_4-source_split ladder",
+    "confusion-best_checkpoint confusion-fair confusion-source_split figure_4-best_checkpoint figure_4-fair "
+    "figure_4-source_split ladder",
     "png",
     "svg",
 )
-DEMO_TABLES = [
-    *listed("advantage", "csv", "md"),
-    *listed("claims", "json", "md"),
+BITRATE_TABLES = [
+    *listed("advantage bitrates-fair", "csv", "md"),
+    *listed("claims", "md"),
     *listed("comparisons convergence costs ladder results sizes table_1 table_2", "csv", "md"),
 ]
+BITRATE_FIGURES = listed("bitrates-fair confusion-fair figure_4-fair", "png", "svg")
 PROTOCOLS = ["best_checkpoint", "source_split", "fair"]
+BITRATES = ["soundstream_3200bps", "encodec_24khz_3000bps"]
 
 
 def run(folder: Path, *command: str, expect: int = 0) -> str:
@@ -49,103 +51,142 @@ def stage(folder: Path, name: str, *arguments: str, expect: int = 0) -> str:
     return run(folder, sys.executable, "-m", f"stages.{name}", *arguments, expect=expect)
 
 
-def grid(*representations: str) -> dict[str, list[str]]:
-    needed = dict.fromkeys([*representations, "mel", "log_mel_2048"])  # what codecs are compared with
-    return {"datasets": ["esc10"], "representations": list(needed), "protocols": PROTOCOLS}
-
-
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Read all files but the times stages took, which no two runs share."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.parent.name != "durations")
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and "durations" not in path.parts)
     return {str(path): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of three representations, reported over two of them, two that were not run, and ablations."""
+    """A data set of three representations, reported over two of them, two that were not run, and codecs at bitrates."""
     folder = tmp_path_factory.mktemp("reported")
-    ablations = {"representations": ["soundstream_3200bps", "encodec_24khz_3000bps"], "protocols": ["fair"]}
-    demo = {"representations": ["mel"], "protocols": ["fair"]}
-    asked_for = grid("mel", "log_mel_2048", "soundstream", "encodec_24khz")
-    write_params(folder, grid=asked_for, ablations=ablations, demo=demo)
+    write_params(folder, grid=grid("esc10", ["mel", "log_mel_2048", "soundstream", "encodec_24khz"], PROTOCOLS))
     write_dataset(folder, "esc10", ["mel", "soundstream", "log_mel"], PROTOCOLS)
-    write_features(folder, "esc10", "soundstream_3200bps")
-    write_cell(folder, "esc10", "soundstream_3200bps", "fair")
-    stage(folder, "report", "esc10")
+    beside = ["mel", "log_mel_2048", "soundstream"]
+    write_params(folder, "bitrates", grid=grid("esc10", BITRATES, ["fair"], beside=beside))
+    write_dataset(folder, "esc10", ["soundstream_3200bps"], ["fair"], study="bitrates")
+    (folder / "studies/bitrates/metrics/esc10/splits.json").unlink()  # the sounds are the root's
+    for study in ("paper", "bitrates"):
+        stage(folder, "report", f"--study={study}", "esc10")
     return folder
 
 
+@pytest.fixture
+def copied(reported: Path, tmp_path: Path) -> Path:
+    """Copy that, to change it."""
+    shutil.copytree(reported, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
 def test_report_writes_every_table_and_figure(reported: Path) -> None:
-    assert names(reported / "metrics/tables/esc10") == TABLES
-    assert names(reported / "plots/figures/esc10") == FIGURES
-    curves = pd.read_csv(reported / "plots/convergence/esc10.csv")
+    assert names(reported / "metrics/esc10/tables") == TABLES
+    assert names(reported / "plots/esc10/figures") == FIGURES
+    curves = pd.read_csv(reported / "plots/esc10/convergence.csv")
     assert list(curves["representation"].unique()) == ["mel", "soundstream"]
     # Folds of 14, 16 and 18 epochs: the mean runs to the end of the longest.
     fair = curves[curves["protocol"] == "fair"]
     assert fair.groupby("representation")["epoch"].max().tolist() == [18, 18]
 
 
+def test_report_of_a_study_stands_in_its_own_folder(reported: Path) -> None:
+    folder = reported / "studies/bitrates"
+    assert names(folder / "metrics/esc10/tables") == BITRATE_TABLES
+    assert names(folder / "plots/esc10/figures") == BITRATE_FIGURES
+    curves = pd.read_csv(folder / "plots/esc10/convergence.csv")
+    assert list(curves["representation"].unique()) == ["mel", "soundstream"]
+
+
 def test_results_outside_the_grid_are_not_read(reported: Path) -> None:
-    table = pd.read_csv(reported / "metrics/tables/esc10/table_1.csv")
+    table = pd.read_csv(reported / "metrics/esc10/tables/table_1.csv")
     rows = [("mel", ""), ("log_mel_2048", "not run"), ("soundstream", "")]
     rows += [("encodec_24khz", "not run"), ("encodec_48khz", "not run")]
     few = "Only 12 sources were tested; 30 are needed for an interval."
     expected = [(name, protocol, note or few) for protocol in PROTOCOLS for name, note in rows]
-    expected += [("soundstream_3200bps", "fair", few), ("encodec_24khz_3000bps", "fair", "not run")]
     found = table[["representation", "protocol", "note"]].itertuples(index=False, name=None)
+    assert list(found) == expected
+    beside = pd.read_csv(reported / "studies/bitrates/metrics/esc10/tables/table_1.csv")
+    expected = [(name, "fair", note or few) for name, note in rows]
+    expected += [("soundstream_3200bps", "fair", few), ("encodec_24khz_3000bps", "fair", "not run")]
+    found = beside[["representation", "protocol", "note"]].itertuples(index=False, name=None)
     assert list(found) == expected
 
 
-def test_the_same_results_give_the_same_bytes_and_what_is_no_longer_run_goes(reported: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(reported, folder)
-    stray = folder / "plots/figures/esc10/figure_4-retired.png"
-    write(stray, "of a protocol that is no longer run")
-    stage(folder, "report", "esc10")
-    assert not stray.exists()
-    assert {path.removeprefix(str(folder)): content for path, content in contents(folder).items()} == {
+def test_the_same_results_give_the_same_bytes_and_what_is_no_longer_run_goes(reported: Path, copied: Path) -> None:
+    strays = [copied / "plots/esc10/figures/figure_4-retired.png", copied / "metrics/esc10/tables/retired.csv"]
+    for stray in strays:
+        write(stray, "of a protocol that is no longer run")
+    stage(copied, "report", "esc10")
+    assert not [stray for stray in strays if stray.exists()]
+    assert {path.removeprefix(str(copied)): content for path, content in contents(copied).items()} == {
         path.removeprefix(str(reported)): content for path, content in contents(reported).items()
     }
 
 
-def test_scores_without_their_history_stop_the_report_with_one_line(reported: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(reported, folder)
-    (folder / "plots/history/esc10/mel-fair.csv").unlink()
-    assert stage(folder, "report", "esc10", expect=1) == (
-        "plots/history/esc10/mel-fair.csv: missing, though its scores are there. Run its train stage again.\n"
+@pytest.mark.parametrize("name", ["curves.csv.gz", "predictions.csv.gz"])
+def test_scores_without_what_they_are_made_of_stop_the_report_with_one_line(copied: Path, name: str) -> None:
+    (copied / "metrics/esc10" / name).unlink()
+    assert stage(copied, "report", "esc10", expect=1) == (
+        f"metrics/esc10/{name}: missing. Run its evaluate stage again.\n"
     )
 
 
-def test_demo_shows_its_table_and_where_the_pictures_are(tmp_path: Path) -> None:
-    chosen = ["mel", "encodec_24khz_untrained"]
-    write_params(tmp_path, demo={"representations": chosen, "protocols": ["fair"]})
-    write_dataset(tmp_path, "demo", chosen, ["fair"])
-    stage(tmp_path, "demo")
-    assert names(tmp_path / "metrics/demo") == DEMO_TABLES
-    before = contents(tmp_path)
-    printed = stage(tmp_path, "demo", "--show")
+def test_every_table_verdict_and_figure_is_made_again_from_results_alone(reported: Path, copied: Path) -> None:
+    shutil.rmtree(copied / "data")
+    for study in (Path(), Path("studies/bitrates")):
+        shutil.rmtree(copied / study / "plots")
+        shutil.rmtree(copied / study / "metrics/esc10/tables")
+        (copied / study / "metrics/esc10/claims.json").unlink()
+    assert stage(copied, "tables") == (
+        "metrics/esc10/tables: 21 files\nstudies/bitrates/metrics/esc10/tables: 21 files\n"
+    )
+    made = {path.removeprefix(str(copied)): content for path, content in contents(copied).items()}
+    before = {path.removeprefix(str(reported)): content for path, content in contents(reported).items()}
+    assert made == {path: content for path, content in before.items() if not path.startswith("/data/")}
+
+
+def test_stale_results_are_named_with_what_changed(copied: Path) -> None:
+    lines = [f"metrics/esc10/scores.json: log_mel-{protocol}: not in the grid of params.yaml" for protocol in PROTOCOLS]
+    assert stage(copied, "tables", "--stale").splitlines() == [*lines, "3 of 10 results are stale"]
+    versions = copied / "versions.yaml"
+    write(versions, versions.read_text(encoding="utf-8").replace("\nevaluation: 1\n", "\nevaluation: 2\n"))
+    told = stage(copied, "tables", "--stale")
+    assert "metrics/esc10/scores.json: mel-fair: stale, changed: evaluation\n" in told
+    assert "studies/bitrates/metrics/esc10/scores.json: soundstream_3200bps-fair: stale, changed: evaluation\n" in told
+    assert told.endswith("10 of 10 results are stale\n")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's study, reported."""
+    folder, chosen = tmp_path_factory.mktemp("demo"), ["mel", "encodec_24khz_untrained"]
+    write_params(folder, "demo", grid=grid("demo", chosen, ["fair"]))
+    write_dataset(folder, "demo", chosen, ["fair"], study="demo")
+    stage(folder, "report", "--study=demo", "demo")
+    return folder
+
+
+def test_show_prints_the_demo_s_table_and_where_the_pictures_are(demo: Path) -> None:
+    before = contents(demo)
+    printed = stage(demo, "show", "--study=demo")
     assert re.search(r"\| mel +\| 50.0 +\|", printed)
     assert re.search(r"\| encodec_24khz +\| - +\| not run +\|", printed)
     assert re.search(r"encodec_24khz_untrained \| 41.7 +\| control: untrained encoder, not EnCodec's result", printed)
     shown = [line.strip() for line in printed.splitlines() if line.startswith("  ")]
-    assert "metrics/demo/results.md" in shown
-    assert "metrics/demo/claims.md" in shown
-    assert "plots/demo/figures/figure_4-fair.png" in shown
-    assert all((tmp_path / path).exists() for path in shown)
-    assert contents(tmp_path) == before
+    assert "studies/demo/metrics/demo/tables/results.md" in shown
+    assert "studies/demo/metrics/demo/tables/claims.md" in shown
+    assert "studies/demo/plots/demo/figures/figure_4-fair.png" in shown
+    assert all((demo / path).exists() for path in shown)
+    assert contents(demo) == before
 
 
-def test_the_demos_claims_are_those_of_its_cells(tmp_path: Path) -> None:
-    chosen = ["mel", "encodec_24khz_untrained"]
-    write_params(tmp_path, demo={"representations": chosen, "protocols": ["fair"]})
-    write_dataset(tmp_path, "demo", chosen, ["fair"])
-    stage(tmp_path, "demo")
-    judged = json.loads((tmp_path / "metrics/demo/claims.json").read_text(encoding="utf-8"))["verdicts"]
+def test_the_demos_claims_are_those_of_its_cells(demo: Path) -> None:
+    path = demo / "studies/demo/metrics/demo/claims.json"
+    judged = json.loads(path.read_text(encoding="utf-8"))["verdicts"]
     told = {verdict["claim"]: (verdict["verdict"], verdict["protocol"]) for verdict in judged}
     assert {(verdict["dataset"], verdict["representation"], verdict["baseline"]) for verdict in judged} == {
         ("demo", "encodec_24khz_untrained", "mel")
@@ -159,53 +200,17 @@ def test_the_demos_claims_are_those_of_its_cells(tmp_path: Path) -> None:
     }
 
 
-def test_judge_writes_every_verdict_with_its_rule_for_the_data_sets_that_are_there(
-    reported: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(reported, folder)
-    assert "metrics/claims.md: esc10\n" in stage(folder, "judge")
-    claims = json.loads((folder / "metrics/claims.json").read_text(encoding="utf-8"))
+def test_report_writes_every_verdict_with_its_rule(reported: Path) -> None:
+    claims = json.loads((reported / "metrics/esc10/claims.json").read_text(encoding="utf-8"))
     cells = {(v["representation"], v["protocol"]) for v in claims["verdicts"]}
-    trained = {("soundstream", protocol) for protocol in PROTOCOLS} | {("soundstream_3200bps", "fair")}
-    assert cells == trained | {("soundstream", "any")}
+    assert cells == {("soundstream", protocol) for protocol in (*PROTOCOLS, "any")}
     assert set(claims["rules"]) == {v["claim"] for v in claims["verdicts"]}
-    page_text = (folder / "metrics/claims.md").read_text(encoding="utf-8")
+    page_text = (reported / "metrics/esc10/tables/claims.md").read_text(encoding="utf-8")
     assert page_text.startswith("# The paper's claims, judged\n\nEach codec against each spectrogram; ")
     assert page_text.count("\n## esc10: (") == 5
     assert all(rule in page_text for rule in claims["rules"].values())
-    before = contents(folder)
-    stage(folder, "judge")
-    assert contents(folder) == before
-
-
-def test_recordings_that_are_gone_stop_the_report_with_one_line(reported: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(reported, folder)
-    (folder / "plots/recordings/esc10/mel-fair.csv").unlink()
-    assert stage(folder, "report", "esc10", expect=1) == (
-        "plots/recordings/esc10/mel-fair.csv: missing. Run its evaluate stage.\n"
-    )
-
-
-def test_demo_without_a_cell_it_promises_stops(tmp_path: Path) -> None:
-    write_params(tmp_path, demo={"representations": ["mel", "log_mel"], "protocols": ["fair"]})
-    write_dataset(tmp_path, "demo", ["mel"], ["fair"])
-    assert stage(tmp_path, "demo", expect=1) == (
-        "demo: no scores of log_mel under fair. List its files under the deps of stage demo in dvc.yaml.\n"
-    )
-
-
-def test_run_publishes_the_one_variant_under_fixed_names(tmp_path: Path) -> None:
-    write_params(tmp_path, run={"dataset": "esc10", "representation": "soundstream", "protocol": "fair"})
-    write_dataset(tmp_path, "esc10", ["mel", "soundstream"], ["fair"])
-    stage(tmp_path, "run")
-    for place, source in (
-        ("metrics/run.json", "metrics/scores/esc10/soundstream-fair.json"),
-        ("plots/run/history.csv", "plots/history/esc10/soundstream-fair.csv"),
-        ("plots/run/predictions.csv", "plots/predictions/esc10/soundstream-fair.csv"),
-    ):
-        assert (tmp_path / place).read_bytes() == (tmp_path / source).read_bytes()
+    beside = json.loads((reported / "studies/bitrates/metrics/esc10/claims.json").read_text(encoding="utf-8"))
+    assert ("soundstream_3200bps", "fair") in {(v["representation"], v["protocol"]) for v in beside["verdicts"]}
 
 
 def test_the_page_of_plots_loads_nothing_from_elsewhere() -> None:
@@ -233,12 +238,12 @@ def test_plots_are_drawn_by_a_browser_without_a_network(reported: Path, tmp_path
     shutil.copytree(ROOT / ".dvc/plots", tmp_path / ".dvc/plots")
     write(tmp_path / ".dvc/plots/page.html", page())
     write(tmp_path / "dvc.yaml", DVC_YAML)
-    for name, source in (
-        ("curves", "plots/convergence/esc10"),
-        ("history", "plots/history/esc10/mel-fair"),
-        ("predictions", "plots/predictions/esc10/mel-fair"),
-    ):
-        shutil.copy(reported / f"{source}.csv", tmp_path / f"{name}.csv")
+    shutil.copy(reported / "plots/esc10/convergence.csv", tmp_path / "curves.csv")
+    known = pd.read_csv(reported / "metrics/esc10/curves.csv.gz")
+    mel = known[(known["representation"] == "mel") & (known["protocol"] == "fair")]
+    mel.to_csv(tmp_path / "history.csv", index=False)
+    every = [{"label": label, "predicted": predicted} for label in CLASSES for predicted in CLASSES]
+    write_rows(tmp_path / "predictions.csv", every)
     run(tmp_path, *dvc, "plots", "show")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:

@@ -26,12 +26,13 @@ TABLE = pd.DataFrame(
         "label": ["dog", "dog", "dog", "rain", "rain", "rain"],
         "start_s": [0.0, 1.0, 0.0, 0.0, 1.0, 2.0],
         "silent": [0, 1, 0, 0, 0, 0],
+        "group": ["a", "a", "b", "c", "c", "c"],
     }
 )
 # dog/1: one window right by far, a silent one wrong by little: the recording is right. dog/2: wrong.
 # rain/1: two windows right by little, one wrong by far: the recording is wrong.
 DOG = np.array([0.9, 0.4, 0.2, 0.4, 0.45, 0.99], dtype=np.float32)
-RUN = Predictions(1, 0, 7, None, np.arange(6), np.stack([DOG, 1 - DOG], axis=1))
+RUN = Predictions(1, 0, 7, None, "", np.arange(6), np.stack([DOG, 1 - DOG], axis=1))
 
 
 def test_scores_are_those_worked_by_hand() -> None:
@@ -49,11 +50,13 @@ def test_scores_are_those_worked_by_hand() -> None:
 
 
 def test_every_fold_and_seed_counts_in_the_pool() -> None:
-    worse = Predictions(2, 0, 3, 2, np.arange(3), np.array([[0.1, 0.9]] * 3, dtype=np.float32))
+    worse = Predictions(2, 0, 3, 2, "f00d", np.arange(3), np.array([[0.1, 0.9]] * 3, dtype=np.float32))
     scores = score([RUN, worse], tabulate_predictions([RUN, worse], TABLE, CLASSES), CLASSES)
     assert scores["window_accuracy"] == pytest.approx(3 / 9)
     assert [fold["window_accuracy"] for fold in scores["by_fold"]] == pytest.approx([0.5, 0.0])
     assert (scores["folds"], scores["diverged_runs"]) == (2, 1)
+    told = [(fold["diverged_at_epoch"], fold["weights_sha256"]) for fold in scores["by_fold"]]
+    assert told == [(None, ""), (2, "f00d")]
 
 
 def test_predictions_keep_what_the_window_is_and_both_probabilities() -> None:
@@ -70,19 +73,19 @@ def recordings_of(*runs: Predictions) -> pd.DataFrame:
 def test_a_recording_has_a_row_with_its_windows_and_the_class_of_their_mean() -> None:
     table = recordings_of(RUN)
     assert table.columns.tolist() == [
-        "fold", "seed", "clip", "label", "windows", "windows_right", "predicted", "predicted_by_seeds",
+        "fold", "seed", "clip", "group", "label", "windows", "windows_right", "predicted", "predicted_by_seeds",
     ]  # fmt: skip
     assert table.to_numpy().tolist() == [
-        [1, 0, "dog/1", "dog", 2, 1, "dog", "dog"],
-        [1, 0, "dog/2", "dog", 1, 0, "rain", "rain"],
-        [1, 0, "rain/1", "rain", 3, 2, "dog", "dog"],
+        [1, 0, "dog/1", "a", "dog", 2, 1, "dog", "dog"],
+        [1, 0, "dog/2", "b", "dog", 1, 0, "rain", "rain"],
+        [1, 0, "rain/1", "c", "rain", 3, 2, "dog", "dog"],
     ]
 
 
 def test_where_seeds_disagree_the_mean_over_both_decides() -> None:
     # dog/1: 0.65 and 0.3 for dog, mean 0.475. dog/2: 0.2 and 0.9, mean 0.55. rain/1: 0.6133 and 0.3, mean 0.4567.
     dog = np.array([0.1, 0.5, 0.9, 0.3, 0.3, 0.3], dtype=np.float32)
-    table = recordings_of(RUN, Predictions(1, 1, 7, None, np.arange(6), np.stack([dog, 1 - dog], axis=1)))
+    table = recordings_of(RUN, Predictions(1, 1, 7, None, "", np.arange(6), np.stack([dog, 1 - dog], axis=1)))
     told = table.set_index(["clip", "seed"])[["predicted", "predicted_by_seeds"]]
     assert {clip_and_seed: tuple(row) for clip_and_seed, *row in told.itertuples(name=None)} == {
         ("dog/1", 0): ("dog", "rain"),
@@ -96,7 +99,7 @@ def test_where_seeds_disagree_the_mean_over_both_decides() -> None:
 
 
 def test_folds_that_test_the_same_clip_are_not_pooled() -> None:
-    other = Predictions(2, 0, 7, None, np.array([2]), np.array([[0.95, 0.05]], dtype=np.float32))
+    other = Predictions(2, 0, 7, None, "", np.array([2]), np.array([[0.95, 0.05]], dtype=np.float32))
     table = recordings_of(RUN, other)
     both = table[table["clip"] == "dog/2"]
     assert both[["fold", "predicted", "predicted_by_seeds"]].to_numpy().tolist() == [

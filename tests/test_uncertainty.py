@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cells import write_rows
+from cells import write_gzip_rows
 from scipy.stats import bootstrap, norm
 from tested import SETTINGS, cell, clustered
 
@@ -51,17 +51,21 @@ def test_takes_of_one_source_count_as_one_long_recording() -> None:
 def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
     counts = clustered(2, 60)
     rows = [
-        {"representation": "mel", "protocol": "fair", "fold": clip % 5, "seed": seed, "clip": clip, "label": "bird"}
-        | {"windows": 5, "windows_right": counts[seed, clip], "predicted": "bird" if counts[seed, clip] > 2 else "rain"}
+        {"representation": "mel", "protocol": "fair", "fold": clip % 5, "seed": seed, "clip": clip, "group": clip}
+        | {
+            "label": "bird",
+            "windows": 5,
+            "windows_right": counts[seed, clip],
+            "predicted": "bird" if counts[seed, clip] > 2 else "rain",
+        }
         | {"predicted_by_seeds": "bird" if counts[:, clip].sum() > 5 else "rain"}
         for seed in range(2)
         for clip in range(60)
     ]
-    write_rows(tmp_path / "in_order.csv", rows)
+    write_gzip_rows(tmp_path / "in_order.csv.gz", rows)
     random.Random(0).shuffle(rows)
-    write_rows(tmp_path / "shuffled.csv", rows)
-    sources = {str(clip): str(clip) for clip in range(60)}
-    first, second = (read_recordings(tmp_path / f"{name}.csv", sources) for name in ("in_order", "shuffled"))
+    write_gzip_rows(tmp_path / "shuffled.csv.gz", rows)
+    first, second = (read_recordings(tmp_path / f"{name}.csv.gz")["mel-fair"] for name in ("in_order", "shuffled"))
     assert window_interval(first, SETTINGS) == window_interval(second, SETTINGS)
     assert recording_interval(first, SETTINGS) == recording_interval(second, SETTINGS)
     other = cell(clustered(2, 60, seed=1))

@@ -9,9 +9,6 @@ from beyond_spectrograms.recordings import Recordings
 SETTINGS = Statistics(confidence=0.95, resamples=9999, seed=0, minimum_sources=30, minimum_runs=5)
 
 
-SOURCES = {"1.wav": "a", "2.wav": "b"}
-
-
 def cell(windows_right: ArrayLike, windows: int = 5, folds: int = 5, name: str = "mel-fair") -> Recordings:
     """Make a cell from its right windows [seeds, recordings]; a recording is right where most of its windows are."""
     counts = np.atleast_2d(np.asarray(windows_right))

@@ -246,7 +246,8 @@ def check_no_leak(dataset: str, described: Mapping[str, Any], pairs: Sequence[Pa
             lines.append(f"  and {len(leaking) - SHOWN} more pairs, all in metrics/{dataset}/audit.md")
     if lines:
         raise LeakageError(
-            "\n".join(lines) + f"\nGive such clips one group (datasets/{dataset}.yaml: source.name or source.known_repetitions), "
+            "\n".join(lines)
+            + f"\nGive such clips one group (datasets/{dataset}.yaml: source.name or source.known_repetitions), "
             "or acknowledge a pair there under known_pairs."
         )
 

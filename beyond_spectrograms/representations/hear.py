@@ -58,7 +58,7 @@ class HearEmbeddings(Representation):
         self.bands = self._model.timestamp_embedding_size
         self.engine = record.module
         self.packages = ("numpy", "torch", *packages_distributions().get(record.module.split(".")[0], []))
-        self.sources = (*self.sources, *_files(self._module))
+        self.files = _files(self._module)
         self._frames: dict[int, int] = {}
         self.hop_length = self._probe(round(PROBE_S * self.form.sample_rate))
 
