@@ -16,6 +16,9 @@ from typing import Any
 import yaml
 from conftest import REPOSITORY
 
+from beyond_spectrograms.study import PAPER
+
+STUDIES = [PAPER, *sorted(path.parent.name for path in REPOSITORY.glob("studies/*/params.yaml"))]
 RESULTS = ("metrics/", "plots/")  # of the root and, below studies/<name>/, of a study
 DEMO = "studies/demo/dvc.yaml"
 TINY = {"clips_per_class": 4, "seconds": 2.5, "seed": 0}  # of six classes: 24 clips of two windows

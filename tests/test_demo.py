@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cells import study_in
 from clones import DEMO, clone, dvc
 from conftest import REPOSITORY
-
-from beyond_spectrograms.study import load_study
 
 
 @pytest.mark.long
 def test_demo_finds_its_committed_scores_again(tmp_path: Path) -> None:
     clone(tmp_path)
     dvc(tmp_path, "repro", "-q", DEMO)
-    params = load_study("demo").params
+    params = study_in(REPOSITORY, "demo").params
     committed, again = (
         json.loads((folder / "studies/demo/metrics/demo/scores.json").read_text())["cells"]
         for folder in (REPOSITORY, tmp_path)

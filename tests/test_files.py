@@ -13,12 +13,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from cells import write_params
 from conftest import StartStage
 
 from beyond_spectrograms import files
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.files import locked, partial_beside, put_back, replace_folder, write_text, written_beside
-from beyond_spectrograms.params import load_params
+from beyond_spectrograms.study import load_study
 
 Contents = Callable[[Path], dict[str, bytes]]
 HOLD = """
@@ -328,15 +329,15 @@ def test_killed_between_two_renames_the_old_folder_is_put_back(
 
 @pytest.mark.usefixtures("project")
 def test_stages_that_keep_work_and_train_are_told_who_works_there(start_stage: StartStage, repository: Path) -> None:
-    cells = load_params().prototypes
-    heard, latent = [cells.datasets[0], cells.representations[0], cells.heard[0]], cells.latents[0]
+    write_params(Path(), study="prototypes")
+    played = load_study("prototypes").params.grid
+    heard = [played.datasets[0], played.representations[0]]
     stages = {
         "data/partial/raw/pets": ["download", "pets"],
         "data/partial/clips/pets": ["resample", "pets"],
-        "data/partial/weights/mel": ["download_weights", "mel"],
-        f"data/partial/decoders/{latent}": ["download_decoder", latent],
-        "data/partial/models/pets-mel-fair": ["train", "pets", "mel", "fair"],
-        f"plots/prototypes/{heard[0]}/{heard[1]}-{heard[2]}.partial": ["listen", *heard],
+        "data/partial/models/paper-pets-mel": ["train", "pets", "mel"],
+        f"data/partial/listen/prototypes-{'-'.join(heard)}": ["listen", "--study=prototypes", *heard],
+        "data/partial/run/paper-esc10-mel-fair": ["run"],
     }
     train = [sys.executable, "-m", "beyond_spectrograms", "train", "sounds", "--representation", "mel", "--out", "mine"]
     Path("sounds").mkdir()

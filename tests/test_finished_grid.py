@@ -1,14 +1,12 @@
 """Every pipeline with every cell of it finished (outputs made up): nothing is run again but what an edit touches."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from clones import clone, dvc, edit, ran, stage
+from cells import study_in
+from clones import STUDIES, clone, dvc, edit, ran, stage
 from dvc.repo import Repo
-
-from beyond_spectrograms.study import list_studies, load_study
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +19,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
         file = out if out.suffix else out / "content.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(str(out.relative_to(folder)))
-    for study in studies():
+    for study in STUDIES:
         stage(folder, "resolve", f"--study={study}")  # what stages depend on below data/params has to be there
     dvc(folder, "commit", "--force", "--quiet")
     return folder, len(stages)
-
-
-def studies() -> Sequence[str]:
-    return list_studies()
 
 
 @pytest.mark.long
@@ -43,10 +37,10 @@ def test_nothing_is_run_again_in_finished_pipelines(finished: tuple[Path, int]) 
 def test_an_edit_of_one_protocol_leaves_features_and_other_studies_cells_alone(finished: tuple[Path, int]) -> None:
     folder, _ = finished
     edit(folder, "params.yaml", {"protocols.mean_linear.learning_rate": 0.002})
-    for study in studies():
+    for study in STUDIES:
         stage(folder, "resolve", f"--study={study}")
     changed = set(re.findall(r"^(\S+):$", dvc(folder, "status"), re.MULTILINE))
-    params = load_study().params
+    params = study_in(folder).params
     trained = {
         f"train@{dataset}-{name}"
         for dataset in params.grid.datasets

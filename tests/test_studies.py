@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from clones import DEMO, clone, commit, contents, dvc, edit, environment, finished, ran, run, stage, tiny
+from clones import DEMO, STUDIES, clone, commit, contents, dvc, edit, environment, finished, ran, run, stage, tiny
 from conftest import REPOSITORY
 
 from beyond_spectrograms.code_versions import load_versions
-from beyond_spectrograms.study import FEATURES_BY, PAPER, WEIGHTS_BY, folder_of, list_studies
+from beyond_spectrograms.study import FEATURES_BY, PAPER, WEIGHTS_BY, folder_of
 
 TRAIN = [f"{DEMO}:train@demo-{name}" for name in ("mel", "log_mel_2048")]
 
@@ -98,7 +98,7 @@ def test_the_root_runs_no_study_and_all_pipelines_run_each(tmp_path: Path) -> No
     alone, together = (dvc(folder, "repro", "--dry", *which) for which in ((), ("--all-pipelines",)))
     assert len(ran(alone)) > 100
     assert "studies/" not in alone
-    studies = [name for name in list_studies() if name != PAPER]
+    studies = [name for name in STUDIES if name != PAPER]
     assert set(re.findall(r"Running stage 'studies/(\w+)/dvc.yaml:", together)) == set(studies)
 
 
@@ -123,7 +123,7 @@ class Stage:
 
 
 def list_stages() -> Iterator[Stage]:
-    for study in list_studies():
+    for study in STUDIES:
         text = (REPOSITORY / folder_of(study) / "dvc.yaml").read_text(encoding="utf-8")
         for name, entry in yaml.safe_load(text)["stages"].items():
             yield Stage(study, name, entry)
