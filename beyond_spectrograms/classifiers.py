@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -159,13 +158,11 @@ class Family:
         build: network for a protocol, bands, frames and classes: windows [windows, bands, frames] -> logits.
         learner: how a run of it learns.
         measure: what the network tells of each window [windows] beside its class; a number of a cluster is `cluster`.
-        code: files that decide its results.
     """
 
     build: Callable[[Protocol, int, int, int], nn.Sequential]
     learner: type[Learner]
     measure: Callable[[nn.Sequential, Tensor], dict[str, Tensor]]
-    code: tuple[Path, ...]
 
 
 def family_of(classifier: str) -> Family | None:

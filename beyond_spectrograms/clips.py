@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ from beyond_spectrograms import audio
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.files import read_sealed, replace_folder, sha256_of, write_sealed, written_beside
 from beyond_spectrograms.progress import track
+
+CLIP_VERSIONS = ("data", "soundfile", "soxr")  # of versions.yaml: what decides a clip
 
 
 class DatasetError(ProjectError):
@@ -43,13 +45,15 @@ def raw_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*/*") if path.is_file() and not path.name.startswith("."))
 
 
-def prepare_clips(raw: Path, work: Path, seconds: tuple[float, float]) -> list[Outcome]:
+def prepare_clips(
+    raw: Path, work: Path, seconds: tuple[float, float], versions: Mapping[str, int | str] | None = None
+) -> list[Outcome]:
     """Check every file of raw/<label>/ and write it as work/finished/<format>/<label>/<file name>.flac.
 
-    A run that is killed leaves `work` behind; the next one keeps each clip whose source bytes and code are the same
-    and whose stored bytes are those that were written.
+    A run that is killed leaves `work` behind; the next one keeps each clip whose source bytes and `versions`, those of
+    CLIP_VERSIONS, are the same and whose stored bytes are those that were written.
     """
-    fingerprint = _fingerprint(seconds)
+    fingerprint = _fingerprint(seconds, versions or {})
     files = raw_files(raw)
 
     def prepare(path: Path) -> Outcome:
@@ -117,14 +121,13 @@ def clip_path(folder: Path, form: audio.Format, clip: str) -> Path:
     return folder / form.name / f"{clip}.flac"
 
 
-def _fingerprint(seconds: tuple[float, float]) -> str:
-    """Digest of all that decides a clip's bytes besides its source: code, libraries and params."""
+def _fingerprint(seconds: tuple[float, float], versions: Mapping[str, int | str]) -> str:
+    """Digest of all that decides a clip's bytes besides its source: versions of code and libraries, and params."""
     import soundfile
     import soxr
 
-    code = Path(audio.__file__).read_bytes() + Path(__file__).read_bytes()
-    versions = (soundfile.__libsndfile_version__, soxr.__libsoxr_version__)
-    return hashlib.sha256(code + repr((versions, seconds)).encode()).hexdigest()
+    libraries = (soundfile.__libsndfile_version__, soxr.__libsoxr_version__)
+    return hashlib.sha256(repr((sorted(versions.items()), libraries, seconds)).encode()).hexdigest()
 
 
 def _write_table(path: Path, outcomes: list[Outcome]) -> None:

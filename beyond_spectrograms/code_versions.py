@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ _PROTOTYPES = "beyond_spectrograms/prototypes"
 NOUNS: dict[str, tuple[str, ...]] = {
     "data": (
         *(f"beyond_spectrograms/{name}.py" for name in ("archives", "audio", "clips", "downloads", "splits")),
-        *(f"beyond_spectrograms/{name}.py" for name in ("synthesis", "windows")),
-        *(f"stages/{name}.py" for name in ("download", "download_decoder", "download_weights", "resample", "split")),
+        *(f"beyond_spectrograms/{name}.py" for name in ("synthesis", "weights", "windows")),
+        *(f"stages/{name}.py" for name in ("download", "resample", "split")),
     ),
     "representations": (
         "beyond_spectrograms/representations/**/*.py",
@@ -45,7 +46,7 @@ NOUNS: dict[str, tuple[str, ...]] = {
         "stages/train.py",
     ),
     "evaluation": (
-        *(f"beyond_spectrograms/{name}.py" for name in ("recordings", "results", "scores")),
+        *(f"beyond_spectrograms/{name}.py" for name in ("evaluating", "recordings", "results", "scores")),
         "beyond_spectrograms/evidence/[!f]*.py",
         "stages/evaluate.py",
     ),
@@ -56,7 +57,7 @@ NOUNS: dict[str, tuple[str, ...]] = {
         "beyond_spectrograms/tabular.py",
         "beyond_spectrograms/evidence/figures.py",
         "beyond_spectrograms/page/*.py",
-        *(f"stages/{name}.py" for name in ("ablate", "compare", "demo", "judge", "page", "report", "run")),
+        *(f"stages/{name}.py" for name in ("ablate", "compare", "illustrate", "page", "report", "run", "tables")),
     ),
     "sonification": (
         *(f"{_PROTOTYPES}/{name}.py" for name in ("decoders", "likeness", "listening", "page", "pictures", "playing")),
@@ -65,15 +66,17 @@ NOUNS: dict[str, tuple[str, ...]] = {
     ),
     SHARED: (
         *(f"beyond_spectrograms/{name}.py" for name in ("__init__", "checkpoints", "errors", "files", "memory")),
-        *(f"beyond_spectrograms/{name}.py" for name in ("processor", "progress")),
+        *(f"beyond_spectrograms/{name}.py" for name in ("processor", "progress", "study")),
         "beyond_spectrograms/params/*.py",
+        *(f"stages/{name}.py" for name in ("arguments", "resolve")),
     ),
 }
 # What decides no published result: programs for users, measurements of our own speed, estimates, and the proof itself.
 UNTRACKED = (
-    *(f"beyond_spectrograms/{name}.py" for name in ("__main__", "code_versions", "hear", "lock", "staleness")),
+    *(f"beyond_spectrograms/{name}.py" for name in ("__main__", "code_versions", "hear")),
     *(f"beyond_spectrograms/{name}/*.py" for name in ("bench", "cli", "foretelling", "model", "serving")),
-    *(f"stages/{name}.py" for name in ("bench", "estimate", "scale", "verify", "witnesses", "witnesses_of_results")),
+    *(f"stages/{name}.py" for name in ("bench", "estimate", "locks", "scale", "show")),
+    *(f"stages/{name}.py" for name in ("verify", "witnesses", "witnesses_of_results")),
 )
 
 
@@ -148,7 +151,7 @@ def digest_of(noun: str, root: Path = Path()) -> str:
     """Digest a noun's code as Python reads it: names of files and syntax, without docstrings, comments and layout."""
     digest = hashlib.sha256()
     for path in modules_of(noun, root):
-        tree = ast.dump(_without_docstrings(_parse(root / path)))
+        tree = _shape(_without_docstrings(_parse(root / path)))
         digest.update(f"{path.as_posix()}\n{tree}\n".encode())
     return digest.hexdigest()[:16]
 
@@ -158,6 +161,23 @@ def _parse(path: Path) -> ast.Module:
         return ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise VersionsError(f"{path}, line {error.lineno}: {error.msg}") from None
+
+
+def _shape(node: object) -> str:
+    """Write a syntax tree down, the same under every version of Python: ast.dump is not, nor how f-strings are cut."""
+    if isinstance(node, ast.JoinedStr):
+        texts = groupby(node.values, lambda part: isinstance(part, ast.Constant))
+        parts = [
+            repr("".join(str(part.value) for part in of_kind if isinstance(part, ast.Constant)))
+            if is_text
+            else ", ".join(map(_shape, of_kind))
+            for is_text, of_kind in texts
+        ]
+        return f"JoinedStr([{', '.join(part for part in parts if part != repr(''))}])"
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
+        return f"{type(node).__name__}({', '.join(f'{name}={_shape(value)}' for name, value in fields)})"
+    return f"[{', '.join(map(_shape, node))}]" if isinstance(node, list) else repr(node)
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -26,7 +26,6 @@ from beyond_spectrograms.results import (
     read_gzip_csv,
     write_gzip_csv,
 )
-from beyond_spectrograms.runs import history_columns
 from beyond_spectrograms.scores import read_predictions, score, tabulate_predictions, tabulate_recordings
 from beyond_spectrograms.windows import columns_of
 
@@ -93,11 +92,11 @@ def evaluate_cell(
     classes = sorted(table["label"].unique().tolist())
     answers = tabulate_predictions(runs, table, classes)
     recordings = as_text(tabulate_recordings(answers, classes), representation, protocol, PREDICTION_COLUMNS)
+    first = next(iter(records.values()))
     history = pd.DataFrame(
         [[*names[run], *row] for run, record in records.items() for row in record["history"]],
-        columns=["fold", "seed", *history_columns(recipe)],
+        columns=["fold", "seed", *first["columns"]],
     ).astype({"epoch": int})
-    first = next(iter(records.values()))
     scores = {
         **score(runs, answers, classes),
         **intervals(rows_to_recordings(name, recordings), params.statistics),

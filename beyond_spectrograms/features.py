@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-FEATURIZED_BY = ("data", "representations")  # versions that rows hang on; a representation names its packages itself
+FEATURE_VERSIONS = ("data", "representations")  # of versions.yaml: what rows hang on, beside packages
 BLOCK = 64  # windows handed over at a time: bounds the memory a long clip takes
 DECODED = 2  # clips beside the one that is cut
 BROKEN = (ValueError, EOFError, SyntaxError, tokenize.TokenError)  # what numpy raises of a damaged .npy
@@ -81,12 +81,12 @@ def fingerprint(
 ) -> str:
     """Digest all that decides a window's features besides its sound: params, weights, engine and versions.
 
-    `versions` are those of FEATURIZED_BY; the versions of the representation's packages come beside them.
+    `versions` are those of FEATURE_VERSIONS; the versions of the representation's packages come beside them.
     """
     packages = {package: version(package) for package in representation.packages}
     decides = [record, length_s, representation.engine, dict(versions), packages]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode())
-    for path in weights:
+    for path in [*representation.files, *weights]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

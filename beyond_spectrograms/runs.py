@@ -47,6 +47,7 @@ class Job:
         codebook_size: entries of a codebook where the features are a codec's codes, else None.
         precision: of the convolutions, fp32 or bf16; weights, optimizer and loss are always fp32.
         work: folder for this job's checkpoint and result.
+        versions: of RUN_VERSIONS, by name; none where nothing is kept.
     """
 
     features: Path
@@ -61,7 +62,7 @@ class Job:
     device: str
     work: Path
     precision: str = "fp32"
-    versions: Mapping[str, int | str] = field(default_factory=dict)
+    versions: Mapping[str, int | str] = field(kw_only=True)
 
     @property
     def name(self) -> str:
@@ -217,6 +218,7 @@ def write_result(job: Job, course: Course, best: dict[str, torch.Tensor], mark: 
         "precision": job.precision,
         "seconds": course.seconds,
         "diverged_at_epoch": diverged,
+        "columns": history_columns(job.protocol),
         "history": course.history,
         "weights_sha256": job.weights_sha256(),
     }
@@ -252,7 +254,8 @@ def keep_finished(jobs: Sequence[Job], place: Path) -> None:
             job.work.mkdir(parents=True, exist_ok=True)
             for path, mine in zip(earlier.result_files, job.result_files, strict=True):
                 if path.exists():
-                    shutil.copy2(path, mine)
+                    mine.unlink(missing_ok=True)  # DVC's cached files are read-only
+                    shutil.copyfile(path, mine)
 
 
 def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from beyond_spectrograms.classifiers import build_network, family_of
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.files import written_beside
 from beyond_spectrograms.recordings import ERROR
@@ -76,6 +75,8 @@ def predict(
     """
     import torch
     from safetensors import safe_open
+
+    from beyond_spectrograms.classifiers import build_network, family_of
 
     with safe_open(model, framework="pt") as stored:
         notes = json.loads(stored.metadata()["notes"])

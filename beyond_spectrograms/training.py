@@ -90,8 +90,8 @@ def train_all(jobs: list[Job]) -> None:
                 future.result()
     if strange := [job.name for job in jobs if not is_finished(job)]:
         raise TrainingError(
-            f"{jobs[0].work}: {', '.join(strange)} belongs to other params or code than this run's: another training "
-            "wrote there meanwhile. Run the stage again."
+            f"{jobs[0].work}: {', '.join(strange)} belongs to other params or versions than this run's: another "
+            "training wrote there meanwhile. Run the stage again."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import mmap
 import re
@@ -64,6 +65,27 @@ def content_of(folder: Path) -> bytes:
         return told
     rows = [[first, count, index["sha256"][key]] for _, first, count, key, *_ in index["clips"]]
     return json.dumps(rows).encode()
+
+
+def check_content(folder: Path, called: str) -> None:
+    """See that the rows in <folder>/features.npy are what was written there.
+
+    Raises:
+        FeaturesError: some are not; they are computed again by the stage that made them.
+    """
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    array = np.load(folder / "features.npy", mmap_mode="r")
+    damaged = []
+    for clip, first, count, key, *_ in index.get("clips", []):
+        rows = np.ascontiguousarray(array[first : first + count])
+        if hashlib.sha256(rows.data).hexdigest() != index["sha256"][key]:
+            damaged.append(clip)
+        release(array)
+    if damaged:
+        raise FeaturesError(
+            f"{folder}: rows of {len(damaged)} clips of {called} are not what was written, {damaged[0]} first. Run its "
+            "featurize stage again (dvc repro -f)."
+        )
 
 
 def release(array: npt.NDArray[Any]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.features import FEATURIZED_BY, extract, fingerprint
+from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.files import write_json
 from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
 from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
@@ -39,7 +39,7 @@ def main() -> None:
             foretold.append(Forecast(windows, windows * length_s, rate.seconds(windows), size, memory))
             print(f"{dataset} as {name}: {foretold[0]}", flush=True)
 
-    versions = {noun: params.versions[noun] for noun in FEATURIZED_BY}
+    versions = {noun: params.versions[noun] for noun in FEATURE_VERSIONS}
     place = study.features(dataset, name)
     with spending() as spent:
         extraction = extract(

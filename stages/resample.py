@@ -4,7 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.clips import check_clips, describe_clips, prepare_clips, publish_clips, raw_files
+from beyond_spectrograms.clips import (
+    CLIP_VERSIONS,
+    check_clips,
+    describe_clips,
+    prepare_clips,
+    publish_clips,
+    raw_files,
+)
+from beyond_spectrograms.code_versions import load_versions
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import locked, write_json
 from beyond_spectrograms.foretelling.forecasts import amount, compare, spending
@@ -32,7 +40,7 @@ def resample(dataset: str, source: Source, work: Path) -> dict[str, Any]:
     size = amount(sum(path.stat().st_size for path in files))
     print(f"{dataset}: {size} of sound files; {foretold}, if no clip is kept", flush=True)
     with spending() as spent:
-        outcomes = prepare_clips(raw, work, source.seconds)
+        outcomes = prepare_clips(raw, work, source.seconds, load_versions().of(*CLIP_VERSIONS))
     print(compare(spent, foretold))
     for outcome in outcomes:
         if outcome.reason:

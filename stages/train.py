@@ -25,7 +25,7 @@ from beyond_spectrograms.runs import Job, TrainingError, is_finished, keep_finis
 from beyond_spectrograms.scores import answer_test_part, variance_of
 from beyond_spectrograms.study import SPLITS, WEIGHTS_BY, Study
 from beyond_spectrograms.training import train_all
-from beyond_spectrograms.windows import columns_of, open_features, read_parts, read_windows
+from beyond_spectrograms.windows import check_content, columns_of, open_features, read_parts, read_windows
 from stages.arguments import parse
 
 
@@ -62,6 +62,7 @@ def plan(study: Study, dataset: str, name: str, protocols: Sequence[str], work: 
     params, splits, features = study.params, SPLITS / dataset, study.features(dataset, name)
     table, parts = read_windows(splits), read_parts(splits)
     open_features(features, len(table))  # checks that rows are windows
+    check_content(features, f"{dataset} as {name}")
     described = json.loads((features / "features.json").read_text(encoding="utf-8"))
     if described["provenance"] != study.feature_provenance(name):
         raise TrainingError(
@@ -98,7 +99,7 @@ def publish(study: Study, dataset: str, name: str, jobs: dict[str, list[Job]], w
         (finished / protocol).mkdir(parents=True)
         for job in of_protocol:
             for path in job.result_files:
-                shutil.copy2(path, finished / protocol)
+                shutil.copyfile(path, finished / protocol / path.name)
         write_json(finished / protocol / "provenance.json", study.provenance(dataset, name, protocol))
         recipe = study.params.protocols[protocol]
         if recipe.classifier in RECONSTRUCTING and recipe.split not in variance:

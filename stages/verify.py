@@ -38,10 +38,10 @@ from beyond_spectrograms.code_versions import (
 )
 from beyond_spectrograms.errors import ProjectError, run
 from beyond_spectrograms.files import write_text
-from beyond_spectrograms.params import load_params
 
 MIRROR = "BEYOND_SPECTROGRAMS_MIRROR"  # the folder of real weights
-CODE = ("beyond_spectrograms", "stages", "params.yaml")  # what a witness's results come from, beside versions
+# What a witness's results come from, beside versions.
+CODE = ("beyond_spectrograms", "stages", "params.yaml", "datasets", "studies/*/params.yaml")
 WITNESSES = ("stages/witnesses.py", "stages/witnesses_of_results.py")
 SHOWN = 8  # differences of a noun that are printed
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -110,6 +110,7 @@ def _read(place: Path) -> Arrays:
 def run_witness(noun: str, folder: Path) -> Arrays:
     """Run a noun's witness with the code of the tree we are in; what is not an array becomes the text of its JSON."""
     from stages import witnesses, witnesses_of_results
+    from stages.witnesses import all_params
 
     found = Path(beyond_spectrograms.__file__).parents[1]
     if found != Path.cwd():
@@ -117,7 +118,7 @@ def run_witness(noun: str, folder: Path) -> Arrays:
     warnings.simplefilter("ignore")
     made: Arrays = {}
     run_it = getattr(witnesses, noun, None) or getattr(witnesses_of_results, noun)
-    for name, value in run_it(load_params(), folder):
+    for name, value in run_it(all_params(), folder):
         if name in made:
             raise ProjectError(f"{noun}: two witnesses are named {name}")
         plain = isinstance(value, np.ndarray | str)
@@ -145,8 +146,12 @@ def _difference(name: str, old: np.ndarray[Any, Any], new: np.ndarray[Any, Any])
     return f"{name}: largest difference {off:.2g} of values up to {np.nan_to_num(np.abs(values)).max():.3g}"
 
 
-def repackaged(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Say which packages differ."""
+def repackaged(then: Path, new: Mapping[str, str]) -> list[str]:
+    """Say which packages differ from those of an earlier versions.yaml; there may be none."""
+    if not then.exists():
+        return []
+    found = yaml.safe_load(then.read_text(encoding="utf-8"))
+    old = {name: version for name, version in found.items() if isinstance(version, str)}
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return [f"{name} {old.get(name, '(none)')} -> {new.get(name, '(none)')}" for name in names]
 
@@ -187,10 +192,10 @@ def verify(nouns: Sequence[str], versions: Versions, since: str | None) -> None:
     commits = {noun: since or versions.code[noun][1] for noun in todo}
     for commit in dict.fromkeys(commits.values()):
         _check_commit(commit, versions, since)
+    digests = {noun: digest_of(noun, Path.cwd()) for noun in NOUNS}
     head, unequal = head_if_it_has_this_code(versions), {}
     with checked_out(list(dict.fromkeys(commits.values()))) as trees:
-        changed = {commit: repackaged(load_versions(tree / VERSIONS_FILE).packages, versions.packages)
-                   if (tree / VERSIONS_FILE).exists() else [] for commit, tree in trees.items()}  # fmt: skip
+        changed = {commit: repackaged(tree / VERSIONS_FILE, versions.packages) for commit, tree in trees.items()}
         for noun in todo:
             commit = commits[noun]
             if changed[commit]:
@@ -201,9 +206,11 @@ def verify(nouns: Sequence[str], versions: Versions, since: str | None) -> None:
             _tell(noun, old, new, commit, versions)
             if differences(old, new):
                 unequal[noun] = differences(old, new)
+    if other := [noun for noun, digest in digests.items() if digest_of(noun, Path.cwd()) != digest]:
+        raise ProjectError(f"{', '.join(other)}: edited meanwhile, so nothing is proven. Verify again")
     for noun, users in wanted.items():
         if not set(users) & set(unequal):
-            record(VERSIONS_FILE, noun, digest_of(noun, Path.cwd()), head or versions.code[noun][1])
+            record(VERSIONS_FILE, noun, digests[noun], head or versions.code[noun][1])
     if unequal:
         raise UnequalError(
             f"{', '.join(unequal)}: not what versions.yaml has. Undo what changed the results, or raise the numbers: "
@@ -219,7 +226,7 @@ def _check_commit(commit: str, versions: Versions, since: str | None) -> None:
         raise ProjectError(f"{commit} is no commit of this repository; a shallow clone lacks it, too") from None
     if since is not None:
         then = yaml.safe_load(git("show", f"{commit}:./{VERSIONS_FILE}"))["code"]
-        if other := [noun for noun, (digest, _) in versions.code.items() if then[noun]["digest"] != digest]:
+        if other := [noun for noun, (digest, _) in versions.code.items() if then.get(noun, {}).get("digest") != digest]:
             raise ProjectError(f"--since {commit}: its {other[0]} is not the recorded code, so it proves nothing")
 
 

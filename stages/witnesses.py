@@ -24,7 +24,8 @@ import soundfile
 import yaml
 
 from beyond_spectrograms import audio
-from beyond_spectrograms.params import PARAMS_FILE, Encodec, Hear, Params, Windows, weights_of
+from beyond_spectrograms.code_versions import VERSIONS_FILE
+from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Encodec, Hear, Params, Windows, load_params, weights_of
 
 if TYPE_CHECKING:
     from beyond_spectrograms.runs import Job
@@ -36,6 +37,16 @@ MIRROR = "BEYOND_SPECTROGRAMS_MIRROR"  # the folder of real weights; `verify` se
 CLASSES = ["bird", "engine", "rain"]
 EPOCHS = 2
 SHAPE = (24, 50)  # bands and frames of made windows: conv1d takes no fewer than 49
+
+
+def all_params() -> Params:
+    """Read the root's params with the representations and protocols of every study beside its own."""
+    params = load_params()
+    for study in ("prototypes", "bitrates"):
+        own = load_params(STUDIES / study)
+        united = {key: getattr(params, key) | getattr(own, key) for key in ("representations", "protocols")}
+        params = params.model_copy(update=united)
+    return params
 
 
 def _sounds(folder: Path, seconds: float = 2.25) -> Path:
@@ -118,22 +129,37 @@ def data(params: Params, folder: Path) -> Made:
 def run_stages(folder: Path, last: str) -> Path:
     """Run the stages of a cell one after the other up to `last`, on a smaller demo; gives the folder they ran in."""
     project = folder / "project"
-    project.mkdir()
-    params = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
-    source = {"synthetic": {"seed": 0, "clips_per_class": 4, "seconds": 2.5}, "clips": 24}
-    params["datasets"]["demo"]["source"] |= source
-    params["protocols"]["fair"] |= {"epochs": EPOCHS, "seeds": [0]}
-    params |= {"device": "cpu", "training_precision": "fp32"}
-    (project / PARAMS_FILE).write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
-    stages = {"download": ["demo"], "download_weights": ["mel"], "resample": ["demo"], "split": ["demo"]}
-    stages |= {"featurize": ["demo", "mel"], "train": ["demo", "mel", "fair"], "evaluate": ["demo", "mel", "fair"]}
+    study, record = Path("studies/demo"), Path("datasets/demo.yaml")
+    for path in (PARAMS_FILE, VERSIONS_FILE, record, study / PARAMS_FILE):
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, project / path)
+    with contextlib.chdir(project):
+        params = _read(PARAMS_FILE) | {"device": "cpu", "training_precision": "fp32"}
+        params["protocols"]["fair"] |= {"epochs": EPOCHS, "seeds": [0]}
+        params["run"]["dataset"] = "demo"
+        params["grid"]["datasets"] = ["demo"]
+        _write(PARAMS_FILE, params)
+        demo = _read(record)
+        demo["source"] |= {"synthetic": {"seed": 0, "clips_per_class": 4, "seconds": 2.5}, "clips": 24}
+        _write(record, demo)
+        _write(study / PARAMS_FILE, {"grid": {"datasets": ["demo"], "representations": ["mel"], "protocols": ["fair"]}})
+    stages = {"resolve": [], "download": ["demo"], "resample": ["demo"], "split": ["demo"]}
+    stages |= {"featurize": ["demo", "mel"], "train": ["demo", "mel"], "evaluate": ["demo"]}
     given = sys.argv
     with contextlib.chdir(project), contextlib.redirect_stdout(io.StringIO()):
         for stage in list(stages)[: list(stages).index(last) + 1]:
-            sys.argv = [stage, *stages[stage]]
+            sys.argv = [stage, "--study=demo", *stages[stage]]
             import_module(f"stages.{stage}").main()
     sys.argv = given
     return project
+
+
+def _read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _write(path: Path, values: Any) -> None:
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
 def _as_other_files(raw: Path) -> None:
@@ -196,7 +222,7 @@ def representations(params: Params, folder: Path) -> Made:
             stored, lost = store(features, "float16", name)
             yield f"{name}/float16", stored
             yield f"{name}/float16/lost", asdict(lost)
-    yield "stages/features", np.load(run_stages(folder, "featurize") / "data/features/demo/mel/features.npy")
+    yield "stages/features", np.load(run_stages(folder, "featurize") / "data/features/demo/demo/mel/features.npy")
 
 
 def mirrored(url: str) -> Path:
@@ -333,7 +359,7 @@ def _job(place: Path, targets: np.ndarray[Any, Any], protocol: Any, work: Path, 
     parts = np.array(["train", "train", "train", "validation", "test"] * 12)
     settings = {"codebook_size": None, "fold": 1, "seed": protocol.seeds[0], "device": "cpu", "work": work}
     settings |= {"features": place, "targets": targets, "parts": parts, "classes": tuple(CLASSES)}
-    return Job(**(settings | {"protocol": protocol, "epochs": epochs} | changes))
+    return Job(**(settings | {"protocol": protocol, "epochs": epochs, "versions": {}} | changes))
 
 
 def training(params: Params, folder: Path) -> Made:

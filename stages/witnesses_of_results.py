@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from beyond_spectrograms.params import Params
+from beyond_spectrograms.params import Params, load_params
+from beyond_spectrograms.recordings import ERROR
 from stages.witnesses import CLASSES, NOT_WITNESSED, Made, mirrored, run_stages
 
 if TYPE_CHECKING:
@@ -45,9 +46,15 @@ def evaluation(params: Params, folder: Path) -> Made:
     for name in ("paper", "fair", "prototypes", "clusters", "kmeans", "temporal_cnn", "apnet", "autoencoder_kmeans"):
         runs = _predicted(params, name, table, folder)
         predictions = tabulate_predictions(runs, table, CLASSES)
-        yield f"predictions/{name}", predictions.to_csv(index=False)
-        yield f"recordings/{name}", tabulate_recordings(predictions, CLASSES).to_csv(index=False)
-        yield f"scores/{name}", score(runs, predictions, CLASSES)
+        yield f"predictions/{name}", predictions.drop(columns="group").to_csv(index=False)
+        recordings = tabulate_recordings(predictions, CLASSES)
+        yield f"recordings/{name}", recordings.drop(columns=["group", ERROR], errors="ignore").to_csv(index=False)
+        if ERROR in recordings:
+            yield f"recordings/{name}/errors", recordings[ERROR].to_numpy()
+        scores = score(runs, predictions, CLASSES)
+        for run in scores["by_fold"]:
+            del run["weights_sha256"]
+        yield f"scores/{name}", scores
     results = made_results(params)
     for (representation, protocol), cell in results.cells.items():
         for kind in ("window", "recording"):
@@ -78,9 +85,33 @@ def evaluation(params: Params, folder: Path) -> Made:
         assert table_made is not None
         yield f"tables/{table_made.title}", table_made.rows
     yield "curves", convergence.tidy_curves(results)
-    project = run_stages(folder, "evaluate")
-    for kind in ("predictions", "recordings", "history"):
-        yield f"stages/{kind}", (project / f"plots/{kind}/demo/mel-fair.csv").read_text(encoding="utf-8")
+    yield from _evaluated(run_stages(folder, "evaluate"))
+
+
+def _evaluated(project: Path) -> Made:
+    """Tell what a stage wrote of the demo's one cell: answers by window and by recording, and the learning curve."""
+    from beyond_spectrograms.files import read_sealed
+    from beyond_spectrograms.results import PREDICTIONS_FILE
+    from beyond_spectrograms.scores import read_predictions, tabulate_predictions
+    from beyond_spectrograms.windows import read_windows
+
+    table, models = read_windows(project / "data/splits/demo"), project / "data/models/demo/demo/mel/fair"
+    cell = {"representation": "mel", "protocol": "fair"}
+    answers = [read_predictions(path, len(table)) for path in sorted(models.glob("*.predictions.safetensors"))]
+    windows = tabulate_predictions(answers, table, sorted(table["label"].unique()))
+    windows = windows.drop(columns=["group", *(column for column in windows if column.startswith("p_"))])
+    rows = pd.DataFrame([cell] * len(windows)).join(windows)
+    yield "stages/predictions", rows.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    recordings = pd.read_csv(project / f"studies/demo/metrics/demo/{PREDICTIONS_FILE}", dtype=str)
+    yield "stages/recordings", recordings.drop(columns="group").to_csv(index=False, lineterminator="\n")
+    history = []
+    for path in sorted(models.glob("*.json")):
+        if (record := read_sealed(path)) is not None:
+            fold, seed = path.stem.removeprefix("fold_").split("-seed_")
+            named = cell | {"fold": int(fold), "seed": int(seed)}
+            history += [named | dict(zip(record["columns"], row, strict=True)) for row in record["history"]]
+    curves = pd.DataFrame(history).astype({"epoch": int})
+    yield "stages/history", curves.to_csv(index=False, lineterminator="\n")
 
 
 def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> list[Any]:
@@ -100,19 +131,8 @@ def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> 
             torch.manual_seed(10 * fold + seed)
             network = build_network(protocol, 24, 50, len(CLASSES), None)
             parts = np.where(table["fold"] == fold, "test", "train")
-            job = Job(
-                folder,
-                np.zeros(len(table), np.int64),
-                parts,
-                tuple(CLASSES),
-                None,
-                protocol,
-                1,
-                fold,
-                seed,
-                "cpu",
-                folder,
-            )
+            settings = (tuple(CLASSES), None, protocol, 1, fold, seed, "cpu", folder)
+            job = Job(folder, np.zeros(len(table), np.int64), parts, *settings, versions={})
             weights = {key: value.contiguous() for key, value in network.state_dict().items()}
             write_result(job, Course(best_epoch=fold), weights, "")
             rows = np.flatnonzero(parts == "test")
@@ -148,14 +168,16 @@ def made_recordings(name: str, number: int, seeds: int) -> Recordings:
 def made_cell(params: Params, name: str, protocol: str, number: int) -> Cell:
     """Make all that is known of a cell of three folds and two seeds; one run of `number` 3 under `paper` diverged."""
     from beyond_spectrograms.evidence.uncertainty import recording_interval, window_interval
-    from beyond_spectrograms.results import Cell, Curve, Scores, Training
+    from beyond_spectrograms.results import Cell, Curve, Scores
 
     seeds = 2
     recordings = made_recordings(f"{name}-{protocol}", number, seeds)
     share = float(recordings.windows_right.sum() / (seeds * CLIPS * WINDOWS))
-    names: dict[str, Any] = {"dataset": "made", "representation": name, "protocol": protocol, "device": "cpu"}
+    accuracies: dict[str, Any] = dict.fromkeys(("window_accuracy", "recording_accuracy", "class_accuracy"), share)
     runs: list[dict[str, Any]] = [
-        {"fold": fold, "seed": seed, "epoch": 8 + fold} for fold in range(1, FOLDS + 1) for seed in range(seeds)
+        {"fold": fold, "seed": seed, "epoch": 8 + fold, "weights_sha256": None, **accuracies}
+        for fold in range(1, FOLDS + 1)
+        for seed in range(seeds)
     ]
     for run in runs:
         run["diverged_at_epoch"] = 5 if (number, protocol, run["fold"], run["seed"]) == (3, "paper", 1, 1) else None
@@ -163,32 +185,37 @@ def made_cell(params: Params, name: str, protocol: str, number: int) -> Cell:
     counted: dict[str, Any] = {"folds": FOLDS, "seeds": seeds, "windows": seeds * CLIPS * WINDOWS, "silent_windows": 16}
     counted |= {"recordings": CLIPS, "diverged_runs": sum(run["diverged_at_epoch"] is not None for run in runs)}
     confusion = {"classes": CLASSES, "counts": [[30, 4, 2], [5, 28, 3], [0, 6, 30]]}
+    seconds = {f"fold_{run['fold']}-seed_{run['seed']}": 2.5 for run in runs}
+    made: dict[str, Any] = {
+        "window_interval": window_interval(recordings, params.statistics),
+        "recording_interval": recording_interval(recordings, params.statistics),
+        "training": {"device": "cpu", "precision": "fp32", "seconds_by_run": seconds},
+        "provenance": {"params": "made", "data": "made", "versions": {}},
+    }
     scores = Scores.model_validate(
-        names | both | counted | {"without_silent": both, "by_fold": runs, "confusion": confusion}
+        both | counted | made | {"without_silent": both, "by_fold": runs, "confusion": confusion}
     )
     epochs = np.arange(1, 13)
     curves = []
     for run in runs:
         rise = share * epochs / (epochs + 6 - number / 2 + run["fold"] / 10 + run["seed"] / 7)
         curves.append(Curve(run["fold"], run["seed"], rise, 3 / epochs, 0.9 * rise, 4 / epochs + number / 10))
-    training = Training.model_validate(
-        names | {"seconds_by_run": {f"fold_{r['fold']}-seed_{r['seed']}": 2.5 for r in runs}}
-    )
-    intervals = (window_interval(recordings, params.statistics), recording_interval(recordings, params.statistics))
-    return Cell(scores, tuple(curves), recordings, *intervals, training)
+    return Cell(scores, tuple(curves), recordings)
 
 
 def made_results(params: Params) -> Results:
     """Make the results of a data set under four rungs of the ladder, the ablations under `fair`; of few resamples."""
     from beyond_spectrograms.results import Features, Results, Splits
 
-    params = params.model_copy(update={"statistics": params.statistics.model_copy(update={"resamples": 999})})
+    few = {name: ["fair"] for name in (*ABLATIONS, "log_mel_75hz")}
+    changes = {"statistics": params.statistics.model_copy(update={"resamples": 999})}
+    params = params.model_copy(update={**changes, "grid": params.grid.model_copy(update={"only": few})})
     protocols, rows = ("paper", "best_checkpoint", "source_split", "fair"), NAMES
     cells = {(name, p): made_cell(params, name, p, n) for p in protocols for n, name in enumerate(NAMES)}
     cells |= {(name, "fair"): made_cell(params, name, "fair", 3 + n) for n, name in enumerate(ABLATIONS)}
     shapes = {"mel": (128, 173), "soundstream": (64, 50), "encodec_24khz": (128, 75), "log_mel_75hz": (128, 75)}
     features = {
-        name: Features(representation=name, windows=108, bands=bands, frames=frames, bytes=4 * 108 * bands * frames)
+        name: Features(windows=108, bands=bands, frames=frames, bytes=4 * 108 * bands * frames, variance={})
         for name, (bands, frames) in shapes.items()
     }
     columns = {"window": {"window": 11}, "source": {f"source_{fold}": 0 for fold in range(1, FOLDS + 1)}}
@@ -210,12 +237,21 @@ def made_costs(name: str) -> Costs:
     from beyond_spectrograms.costs import TIMES, Costs
 
     def one(seconds: float) -> dict[str, Any]:
-        sizes: dict[str, Any] = {f"{way}_{kind}_bytes": 1_000_000 for way in ("cached", "file") for kind in ("peak", "total")}
+        sizes: dict[str, Any] = {
+            f"{way}_{kind}_bytes": 1_000_000 for way in ("cached", "file") for kind in ("peak", "total")
+        }
         sizes |= {"cached_bytes_per_s": 1000.0, "raw_bytes_per_s": 88_200.0, "coded_bytes_per_s": 750.0}
         return {**{key: [seconds * turn for turn in range(1, 7)] for key in TIMES}, **sizes, "parameters": 10}
 
     measured = {"mel": one(0.002), "log_mel_2048": one(0.0031), name: one(0.0013 + len(name) / 1e5)}
-    costs: dict[str, Any] = {"dataset": "made", "representation": name, "clips": 12, "seconds_of_sound": 36.0, "rounds": 6}
+    costs: dict[str, Any] = {
+        "mark": "made",
+        "dataset": "made",
+        "representation": name,
+        "clips": 12,
+        "seconds_of_sound": 36.0,
+        "rounds": 6,
+    }
     return Costs.model_validate(costs | {"threads": 1, "processor": "any", "representations": measured})
 
 
@@ -302,6 +338,7 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
     from beyond_spectrograms import ablation, tables, tabular
     from beyond_spectrograms.evidence import bitrates, claims, comparisons, convergence, ladder
     from beyond_spectrograms.page import curves
+    from beyond_spectrograms.scores import variance_of
 
     results = made_results(params)
     pairs = comparisons.compare_with_baselines(results)
@@ -321,7 +358,7 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
         "bitrates": bitrates.bitrates_table(results, pairs, "fair"),
         **{f"claims/{claim}": claims.claims_table(results, verdicts, claim) for claim in claims.CLAIMS},
     }
-    names = [*params.prototypes.protocols, *params.prototypes.baselines]
+    names = load_params(Path("studies/prototypes")).grid.protocols
     protocols = {name: params.protocols[name] for name in names}
     cells = {name: _prototype_cell(name, number) for number, name in enumerate(names)}
     made["prototypes"] = ablation.tabulate_cells("made", "log_mel_16khz", cells, params.statistics)
@@ -336,7 +373,7 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
         yield f"{name}/csv", tabular.to_csv(table.rows, list(table.rows[0]))
     yield "page/curves", curves.drawn([results])
     rng = np.random.default_rng(0)
-    yield "variance", ablation.variance_of(rng.normal(size=(9, 4, 5)).astype(np.float32), np.arange(1, 8))
+    yield "variance", variance_of(rng.normal(size=(9, 4, 5)).astype(np.float32), np.arange(1, 8))
 
 
 def _prototype_cell(name: str, number: int) -> Any:
@@ -352,12 +389,14 @@ def _prototype_cell(name: str, number: int) -> Any:
             for _ in range(WINDOWS)
         ]
     )
+    added = windows.groupby(["seed", "clip"])["reconstruction_error"].sum().unstack()[list(recordings.clips)]
+    recordings = replace(recordings, errors=added.to_numpy())
     runs = [
         {"fold": fold, "seed": seed, "class_accuracy": 0.5 + fold / 10 + seed / 100, "adjusted_rand": 0.3 + seed / 10}
         for fold in range(1, FOLDS + 1)
         for seed in range(3)
     ]
-    return Cell(runs, count_recordings(recordings), sum_errors(recordings, windows, 2.5), 7.5)
+    return Cell(runs, count_recordings(recordings), sum_errors(recordings, 2.5), 7.5)
 
 
 def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
@@ -372,7 +411,7 @@ def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
     from beyond_spectrograms.prototypes.sounds import match_level
 
     table, rng = made_table(), np.random.default_rng(0)
-    name = next(iter(params.prototypes.representations))
+    name = "log_mel_16khz"
     record = params.representations[name]
     assert record.kind == "mel"
     bands = record.n_mels
@@ -401,11 +440,9 @@ def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
     yield "frequencies", np.asarray(player.frequencies)
     yield "level", match_level(played[:8000] * 3, player.form.sample_rate)
     yield "likeness", Ear(name, record).difference(played, np.roll(played, 40), player.form.sample_rate)
-    for latents in params.prototypes.latents:
-        decoder = mirrored(params.decoders[latents].url)
-        if not decoder.is_file():
-            yield f"played/{latents}", NOT_WITNESSED
-        else:
-            shape = (64, 20) if latents == "soundstream" else (128, 20)
-            sounding = create_player(latents, params.representations[latents], decoder, 0)
-            yield f"played/{latents}", sounding.play(rng.standard_normal(shape).astype(np.float32))
+    decoder = mirrored(params.weights["soundstream_decoder"].url)
+    if not decoder.is_file():
+        yield "played/soundstream", NOT_WITNESSED
+    else:
+        sounding = create_player("soundstream", params.representations["soundstream"], decoder, 0)
+        yield "played/soundstream", sounding.play(rng.standard_normal((64, 20)).astype(np.float32))

@@ -34,18 +34,18 @@ def write_pets(folder: Path, changed: dict[str, Callable[[], Waveform]], source:
             path = folder / "data/raw/pets/audio" / clip
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, sound, 16_000)
-    path = folder / "params.yaml"
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    params["datasets"]["pets"]["source"] |= source
-    params["audit"]["trees"] = 20
-    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    edit(folder / "params.yaml", lambda params: params["audit"].update(trees=20))
+    edit(folder / "datasets/pets.yaml", lambda record: record["source"].update(source))
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(values)
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
 def acknowledge(folder: Path, pairs: list[list[str]]) -> None:
-    path = folder / "params.yaml"
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    params["audit"]["known_pairs"]["pets"] = pairs
-    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    edit(folder / "datasets/pets.yaml", lambda record: record.update(known_pairs=pairs))
 
 
 def run(stage: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -59,8 +59,8 @@ def run(stage: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def read_audit(folder: Path) -> tuple[dict[str, Any], str]:
-    place = folder / "metrics/audit"
-    return json.loads((place / "pets.json").read_text("utf-8")), (place / "pets.md").read_text("utf-8")
+    place = folder / "metrics/pets"
+    return json.loads((place / "audit.json").read_text("utf-8")), (place / "audit.md").read_text("utf-8")
 
 
 def later_and_softer() -> Waveform:
@@ -99,8 +99,8 @@ def test_planted_copies_fail_the_split_once_they_stand_in_two_parts_and_pass_onc
         assert f"{first} and {second}, near of strength" in error
         assert f"| {first} " in page
     assert error.endswith(
-        "Give such clips one group (datasets.pets.source: name or known_repetitions), "
-        "or acknowledge a pair under audit.known_pairs.pets.\n"
+        "Give such clips one group (datasets/pets.yaml: source.name or source.known_repetitions), "
+        "or acknowledge a pair there under known_pairs.\n"
     )
 
     acknowledge(project, [list(pair) for pair in apart])
@@ -144,6 +144,6 @@ def test_an_acknowledgement_is_of_two_clips(project: Path, monkeypatch: pytest.M
     write_pets(project, {}, {})
     acknowledge(project, [["dog/0.wav"]])
     assert run("audit", monkeypatch) == (
-        "params.yaml: audit.known_pairs.pets.0: List should have at least 2 items after validation, not 1, "
+        "datasets/pets.yaml: known_pairs.0: List should have at least 2 items after validation, not 1, "
         "not ['dog/0.wav']"
     )

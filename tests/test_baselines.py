@@ -34,7 +34,7 @@ def job(tmp_path: Path) -> Job:
     np.save(folder / "features.npy", values.astype(np.float32))
     (folder / "index.json").write_text("{}")
     parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
-    return Job(folder, targets, parts, ("a", "b", "c"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work")
+    return Job(folder, targets, parts, ("a", "b", "c"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work", versions={})
 
 
 def of(job: Job, classifier: str, epochs: int = 6) -> Job:

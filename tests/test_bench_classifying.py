@@ -12,6 +12,7 @@ import models
 import numpy as np
 import pytest
 import soundfile
+from numeric import assert_rounded
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.bench.classifying import _begin_alone, classifying_table, summarise
@@ -52,6 +53,7 @@ def write_random(folder: Path, name: str, weights: list[Path]) -> Path:
     return folder
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("name", ["mel", "log_mel", "log_mel_2048_50hz", "soundstream", "encodec_24khz_untrained"])
 @pytest.mark.filterwarnings("ignore:.*is untrained:UserWarning")
 def test_both_ways_say_the_same(name: str, mirror: Path, tmp_path: Path) -> None:
@@ -63,7 +65,7 @@ def test_both_ways_say_the_same(name: str, mirror: Path, tmp_path: Path) -> None
     ours = load_model(folder, device="cpu").classify(decoded, rate)
     assert ours.windows == 2
     plain = PlainClassifier(folder).classify(tmp_path / "sound.wav")
-    assert plain == pytest.approx(ours.probabilities, abs=2e-3)
+    assert_rounded(plain, ours.probabilities, roundings=128 * 5)  # terms of conv1d's longest sum
 
 
 def test_figures_are_those_of_the_rounds() -> None:

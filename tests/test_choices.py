@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import separable
-from cells import CLASSES, read, write, write_rows
+from cells import CLASSES, MakeCell, make_cell, read, read_back, write_dataset
 
 from beyond_spectrograms import tables
+from beyond_spectrograms.evaluating import Evaluation, intervals, rows_to_recordings
 from beyond_spectrograms.page.excerpts import best_cell
-from beyond_spectrograms.params import Product
 from beyond_spectrograms.results import Results
-from stages import report
+from beyond_spectrograms.study import Study
 
 NAMES = ["mel", "log_mel", "soundstream", "encodec_24khz_untrained"]
 PROTOCOLS = ["paper", "source_split", "fair"]
 Contents = Callable[[Path], dict[str, bytes]]
+
+
+def trained(protocol: str, contents: Contents) -> tuple[bytes, object]:
+    """Read the weights that a training left, and their learning curve."""
+    found = contents(Path("data/models/paper/demo/mel", protocol))
+    assert sorted(found) == [
+        *(f"fold_1-seed_0.{suffix}" for suffix in ("json", "predictions.safetensors", "safetensors")),
+        "provenance.json",
+    ]
+    return found["fold_1-seed_0.safetensors"], json.loads(found["fold_1-seed_0.json"])["history"]
 
 
 @pytest.mark.parametrize("protocol", ["paper", "fair", "shuffled_labels"])
@@ -32,12 +40,10 @@ def test_train_writes_the_same_bytes_whatever_the_test_part_holds(
     separable.write(tmp_path, epochs=2)
     monkeypatch.chdir(tmp_path)
     separable.run_stage("train", protocol, monkeypatch)
-    models = Path(f"data/models/demo/mel-{protocol}")
-    honest = contents(models)
-    assert sorted(honest) == ["fold_1-seed_0.safetensors", "history.csv"]
+    honest = trained(protocol, contents)
 
     tested = (pd.read_csv("data/splits/demo/parts.csv")["source_1"] == "test").to_numpy()
-    place = Path("data/features/demo/mel/features.npy")
+    place = Path("data/features/paper/demo/mel/features.npy")
     features = np.load(place)
     features[tested] = np.nan
     np.save(place, features)
@@ -45,37 +51,44 @@ def test_train_writes_the_same_bytes_whatever_the_test_part_holds(
     windows.loc[tested, "label"] = windows.loc[tested, "label"].to_numpy()[::-1]
     windows.to_csv("data/splits/demo/windows.csv", index=False)
     separable.run_stage("train", protocol, monkeypatch)
-    assert contents(models) == honest
+    assert trained(protocol, contents) == honest
 
     features[np.flatnonzero(~tested)[0], 0] += 1  # what is trained on does count
     np.save(place, features)
     separable.run_stage("train", protocol, monkeypatch)
-    assert contents(models) != honest
+    assert trained(protocol, contents) != honest
 
 
-def upside_down(folder: Path) -> None:
-    """Turn every figure of the test part around: what was right is wrong, and the other way about."""
-    for path in folder.glob("metrics/scores/*/*.json"):
-        scores = json.loads(path.read_text(encoding="utf-8"))
-        for section in (scores, scores["without_silent"]):
-            for key in ("window_accuracy", "recording_accuracy", "class_accuracy"):
-                section[key] = 1 - section[key]
-        scores["confusion"]["counts"] = np.roll(scores["confusion"]["counts"], 1, axis=1).tolist()
-        write(path, json.dumps(scores))
-    for path in folder.glob("plots/recordings/*/*.csv"):
-        with path.open(encoding="utf-8", newline="") as file:
-            rows: list[dict[str, Any]] = list(csv.DictReader(file))
-        for row in rows:
-            right = row["predicted"] == row["label"]
-            other = CLASSES[(CLASSES.index(row["label"]) + 1) % 3] if right else row["label"]
-            row |= {"windows_right": 3 - int(row["windows_right"]), "predicted": other, "predicted_by_seeds": other}
-        write_rows(path, rows)
+def turned(study: Study, dataset: str, name: str, protocol: str) -> Evaluation:
+    """Make a cell in which every figure of the test part is turned around: what was right is wrong, and the reverse."""
+    made = make_cell(study, dataset, name, protocol)
+    [(cell, scores)], [rows] = made.scores.items(), made.predictions.values()
+    for section in (scores, scores["without_silent"], *scores["by_fold"]):
+        for key in ("window_accuracy", "recording_accuracy", "class_accuracy"):
+            section[key] = 1 - section[key]
+    scores["confusion"] = scores["confusion"] | {"counts": np.roll(scores["confusion"]["counts"], 1, 1).tolist()}
+    answers = []
+    for row in rows.to_dict("records"):
+        right = row["predicted"] == row["label"]
+        other = CLASSES[(CLASSES.index(row["label"]) + 1) % 3] if right else row["label"]
+        answers.append(other)
+    rows = rows.assign(predicted=answers, predicted_by_seeds=answers)
+    rows["windows_right"] = [str(3 - int(right)) for right in rows["windows_right"]]
+    scores |= intervals(rows_to_recordings(cell, rows), study.params.statistics)
+    return Evaluation(made.scores, made.features, {cell: rows}, made.curves)
 
 
-def read_again(folder: Path, known: Results, monkeypatch: pytest.MonkeyPatch) -> Results:
-    monkeypatch.chdir(folder)
-    cells = Product(representations=NAMES, protocols=PROTOCOLS)
-    return report.read_results(known.params, known.dataset, cells)
+def badly_validated(study: Study, dataset: str, name: str, protocol: str) -> Evaluation:
+    """Make a cell whose validation accuracies are turned around."""
+    made = make_cell(study, dataset, name, protocol)
+    for history in made.curves.values():
+        history["validation_accuracy"] = [str(1 - float(accuracy)) for accuracy in history["validation_accuracy"]]
+    return made
+
+
+def read_again(folder: Path, make: MakeCell) -> Results:
+    write_dataset(folder, "esc10", NAMES, PROTOCOLS, make=make)
+    return read_back(folder, "esc10")
 
 
 def choices(known: Results) -> dict[str, object]:
@@ -90,27 +103,18 @@ def choices(known: Results) -> dict[str, object]:
     }
 
 
-def test_turning_the_test_accuracies_upside_down_changes_no_choice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_turning_the_test_accuracies_upside_down_changes_no_choice(tmp_path: Path) -> None:
     known = read(tmp_path, "esc10", NAMES, PROTOCOLS)
     before, figures = choices(known), tables.table_2(known).rows
-    upside_down(tmp_path)
-    turned = read_again(tmp_path, known, monkeypatch)
-    assert choices(turned) == before
-    assert tables.table_2(turned).rows != figures  # what is told of the chosen did change
-    intervals = [each.cell("soundstream", "fair").window_interval for each in (known, turned)]
-    assert [interval and interval.value for interval in intervals] == [0.75, 0.25]
+    after = read_again(tmp_path, turned)
+    assert choices(after) == before
+    assert tables.table_2(after).rows != figures  # what is told of the chosen did change
+    told = [each.cell("soundstream", "fair").window_interval for each in (known, after)]
+    assert [interval and interval.value for interval in told] == [0.75, 0.25]
 
 
-def test_turning_the_validation_accuracies_upside_down_does_change_the_choices(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_turning_the_validation_accuracies_upside_down_does_change_the_choices(tmp_path: Path) -> None:
     known = read(tmp_path, "esc10", NAMES, PROTOCOLS)
     before = choices(known)
-    for path in tmp_path.glob("plots/history/*/*.csv"):
-        history = pd.read_csv(path)
-        history["validation_accuracy"] = 1 - history["validation_accuracy"]
-        history.to_csv(path, index=False)
-    after = choices(read_again(tmp_path, known, monkeypatch))
+    after = choices(read_again(tmp_path, badly_validated))
     assert [key for key in before if after[key] != before[key]] == ["page", "figures", "table 2"]

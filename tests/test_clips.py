@@ -215,6 +215,16 @@ def test_a_clip_that_is_not_what_a_killed_run_wrote_is_written_anew(
     assert contents(tmp_path / "resumed") == contents(tmp_path / "fresh")
 
 
+def test_other_versions_write_every_clip_again(tmp_path: Path, pets: Path) -> None:
+    work = tmp_path / "work"
+    prepare_clips(pets, work, PLAUSIBLE, {"data": 1})
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
+    prepare_clips(pets, work, PLAUSIBLE, {"data": 1})
+    assert [path for path, written in before.items() if path.stat().st_mtime_ns != written] == []
+    prepare_clips(pets, work, PLAUSIBLE, {"data": 2})
+    assert [path for path, written in before.items() if path.stat().st_mtime_ns == written] == []
+
+
 def test_other_limits_of_length_are_applied_to_what_a_killed_run_left(tmp_path: Path, pets: Path) -> None:
     prepare_clips(pets, tmp_path / "work", PLAUSIBLE)
     outcomes = prepare_clips(pets, tmp_path / "work", (1.15, 600.0))
@@ -224,7 +234,7 @@ def test_other_limits_of_length_are_applied_to_what_a_killed_run_left(tmp_path: 
 def kill_midway(project: Path, records: Path, done: int, files: int) -> list[str]:
     """Start the stage, which is killed (SIGKILL) once `done` of `files` clips are recorded; return those recorded."""
     recorded = f"len(list(Path({str(records)!r}).glob('*/*.json'))) >= {done}"
-    kill_stage_in("beyond_spectrograms.clips:write_json", recorded, "resample", "pets", folder=project)
+    kill_stage_in("beyond_spectrograms.clips:write_sealed", recorded, "resample", "pets", folder=project)
     finished = [path.relative_to(records).with_suffix("").as_posix() for path in sorted(records.glob("*/*.json"))]
     assert done <= len(finished) < files
     return finished
@@ -236,6 +246,7 @@ def test_a_killed_resample_goes_on_where_it_stopped_and_ends_with_the_same_bytes
     raw, work, clips = (project / "data" / part for part in ("raw/pets/audio", "partial/clips/pets", "clips/pets"))
     for number in range(20):
         write(raw / ("cat" if number % 2 else "dog") / f"{number}.wav", noise(6, seed=number))
+    (project / "data/raw/pets/source.json").write_text(json.dumps({"kind": "path"}))
     removed, *kept = kill_midway(project, work / "records", 4, 20)
     (raw / removed).unlink()
     written = {
@@ -249,7 +260,8 @@ def test_a_killed_resample_goes_on_where_it_stopped_and_ends_with_the_same_bytes
     assert contents(clips) == contents(tmp_path / "undisturbed")
     assert len(contents(clips)) == 19 * len(FORMATS) + 1
     assert not work.exists()
-    assert json.loads((project / "metrics/datasets/pets.json").read_text())["clips"] == 19
+    told = json.loads((project / "metrics/pets/clips.json").read_text())
+    assert (told["clips"], told["source"]) == (19, {"kind": "path"})
 
 
 def test_a_stage_that_stops_says_why_and_leaves_the_clips_of_before(

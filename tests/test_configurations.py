@@ -70,7 +70,7 @@ def test_trains_an_epoch_and_predicts(protocol: str, features: tuple[str, Path],
     codebook_size = PARAMS.representations[name].codebook_size
     parts = np.array(["train"] * 6 + ["validation"] * 3 + ["test"] * 3)
     classes = ("a", "b", "c")
-    job = Job(folder, np.arange(12) % 3, parts, classes, codebook_size, record, 1, 1, 0, "cpu", tmp_path)
+    job = Job(folder, np.arange(12) % 3, parts, classes, codebook_size, record, 1, 1, 0, "cpu", tmp_path, versions={})
     train(job)
     assert [row["epoch"] for row in read_history(job)] == [1]
     array = np.load(folder / "features.npy")

@@ -8,13 +8,17 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import cells
 import pytest
 import yaml
 from servers import Answer, dead_url, running_server
 
-from beyond_spectrograms.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.downloads import MIRROR_VARIABLE, DownloadError
+from beyond_spectrograms.params import load_params, weights_of
+from beyond_spectrograms.weights import fetch_weights
 
 REPOSITORY = Path(__file__).parents[1]
+SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
 LIST = b"cat/1.wav\ncat/2.wav\n"
 
 
@@ -32,13 +36,13 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def write_params(sources: dict[str, Any], weights: dict[str, Any] | None = None) -> None:
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+def write_params(sources: dict[str, Any]) -> None:
+    cells.write_params(Path())
     for name, source in sources.items():
         dealt = {} if "lists" in source or "(?P<fold>" in source.get("name", "") else {"folds": 5, "fold_seed": 0}
-        params["datasets"][name] = {"source": {"seconds": [1, 600], **dealt, **source}, "max_epochs": None}
-    params["weights"] |= weights or {}
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+        record = {"source": {"seconds": [1, 600], **dealt, **source}}
+        record |= {"max_epochs": None, "notice": None, "known_pairs": []}
+        cells.write(Path("datasets", f"{name}.yaml"), yaml.safe_dump(record))
 
 
 def run_stage(stage: str, name: str, monkeypatch: pytest.MonkeyPatch) -> str | int | None:
@@ -133,7 +137,7 @@ def test_a_data_set_params_do_not_define_is_an_error(
     write_params({"pets": {"path": "~/pets"}})
     assert run_stage("download", "pest", monkeypatch) == 2
     assert capsys.readouterr().err.endswith(
-        "download.py: error: argument dataset: invalid choice: 'pest' "
+        "download.py: error: argument DATASET: invalid choice: 'pest' "
         "(choose from 'demo', 'esc10', 'esc50', 'fsdd_digits', 'fsdd_speakers', 'gtzan_genres', 'gtzan_music_speech', "
         "'librispeech_chapters', 'librispeech_speakers', 'pets', 'tinysol')\n"
     )
@@ -205,59 +209,83 @@ def test_synthesis_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     assert record["files"] == len(contents("data/raw/made/audio")) == len(record["classes"])
 
 
-def test_weights_are_copied_under_their_own_name(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def fetched(representation: str, weights: dict[str, Any], **changes: Any) -> list[Path]:
+    """Fetch the weights of a shipped representation as featurize does, their records replaced."""
+    cells.write_params(Path(), **changes, weights=SHIPPED["weights"] | weights)
+    params = load_params()
+    wanted = [params.weights[name] for name in weights_of(params.representations[representation])]
+    place = Path("data/weights", representation)
+    return fetch_weights(representation, wanted, place, Path("data/downloads"), Path("data/partial/weights"))
+
+
+def test_weights_are_copied_under_their_own_name(mirror: Path) -> None:
     (mirror / "encoder-01.tflite").write_bytes(b"weights")
     sha256 = hashlib.sha256(b"weights").hexdigest()
     url = "https://example.org/encoder-01.tflite"
     weights = {"url": url, "bytes": 7, "sha256": sha256[:8], "licence": "Apache-2.0"}
-    write_params({}, {"soundstream_encoder": weights})
-    assert run_stage("download_weights", "soundstream", monkeypatch) is None
+    files = fetched("soundstream", {"soundstream_encoder": weights})
+    assert files == [Path("data/weights/soundstream/encoder-01.tflite")]
     found = contents("data/weights/soundstream")
     assert json.loads(found.pop("record.json")) == {
-        "weights": "soundstream_encoder",
         "files": [{"file": "encoder-01.tflite", "url": url, "bytes": 7, "sha256": sha256, "licence": "Apache-2.0"}],
     }
     assert found == {"encoder-01.tflite": b"weights"}
 
 
-@pytest.mark.parametrize(("representation", "weights"), [("mel", None), ("encodec_24khz_untrained", "untrained")])
-def test_a_representation_without_weights_has_the_record_alone(
-    monkeypatch: pytest.MonkeyPatch, representation: str, weights: str | None
-) -> None:
-    write_params({})
-    assert run_stage("download_weights", representation, monkeypatch) is None
+@pytest.mark.parametrize("representation", ["mel", "encodec_24khz_untrained"])
+def test_a_representation_without_weights_has_the_record_alone(representation: str) -> None:
+    assert fetched(representation, {}) == []
     found = contents(f"data/weights/{representation}")
     assert list(found) == ["record.json"]
-    assert json.loads(found["record.json"]) == {"weights": weights, "files": []}
+    assert json.loads(found["record.json"]) == {"files": []}
 
 
-def test_two_weights_files_are_listed_in_the_order_the_representation_names_them(
-    mirror: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def two_files(mirror: Path) -> dict[str, Any]:
+    """Put an encoder and a quantiser into the mirror folder; return their records."""
     records = {}
     for name, file in (("soundstream_encoder", "z_first.tflite"), ("soundstream_quantizer", "a_second.tflite")):
         (mirror / file).write_bytes(file.encode())
         sha256 = hashlib.sha256(file.encode()).hexdigest()
         url = f"https://example.org/{file}"
         records[name] = {"url": url, "bytes": len(file), "sha256": sha256, "licence": "Apache-2.0"}
-    write_params({}, records)
-    assert run_stage("download_weights", "soundstream_3200bps", monkeypatch) is None
-    found = contents("data/weights/soundstream_3200bps")
-    record = json.loads(found.pop("record.json"))
-    assert record["weights"] == ["soundstream_encoder", "soundstream_quantizer"]
-    assert record["files"] == [
+    return records
+
+
+QUANTISED = {"kind": "soundstream", "weights": ["soundstream_encoder", "soundstream_quantizer"], "bitrate": 3200}
+
+
+def test_two_weights_files_are_listed_in_the_order_the_representation_names_them(mirror: Path) -> None:
+    records = two_files(mirror)
+    files = fetched("quantised", records, representations=SHIPPED["representations"] | {"quantised": QUANTISED})
+    assert [path.name for path in files] == ["z_first.tflite", "a_second.tflite"]
+    found = contents("data/weights/quantised")
+    assert json.loads(found.pop("record.json"))["files"] == [
         {"file": "z_first.tflite", **records["soundstream_encoder"]},
         {"file": "a_second.tflite", **records["soundstream_quantizer"]},
     ]
     assert found == {"z_first.tflite": b"z_first.tflite", "a_second.tflite": b"a_second.tflite"}
 
 
-def test_missing_weights_are_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_lie_there_whole_are_not_fetched_again_and_damaged_ones_are(mirror: Path) -> None:
+    records = two_files(mirror)
+    representations = SHIPPED["representations"] | {"quantised": QUANTISED}
+    first, _ = fetched("quantised", records, representations=representations)
+    written = first.stat().st_mtime_ns
+    fetched("quantised", records, representations=representations)
+    assert first.stat().st_mtime_ns == written
+    first.write_bytes(b"a_first.tflite")
+    fetched("quantised", records, representations=representations)
+    assert first.read_bytes() == b"z_first.tflite"
+
+
+def test_missing_weights_are_an_error_that_says_what_to_do() -> None:
     url = dead_url("/v0/encoder-01.th")
-    write_params({}, {"encodec_24khz": {"url": url, "bytes": 7, "sha256": "0123abcd", "licence": "CC BY-NC 4.0"}})
     refused = f"[Errno {errno.ECONNREFUSED}] {os.strerror(errno.ECONNREFUSED)}"
-    assert run_stage("download_weights", "encodec_24khz", monkeypatch) == (
-        "weights encodec_24khz: no URL delivered the file.\n"
+    record = {"url": url, "bytes": 7, "sha256": "0123abcd", "licence": "CC BY-NC 4.0"}
+    with pytest.raises(DownloadError) as caught:
+        fetched("encodec_24khz", {"encodec_24khz": record})
+    assert str(caught.value) == (
+        "weights of encodec_24khz: no URL delivered the file.\n"
         f"  {url}\n"
         "    file: encoder-01.th, 7 bytes, sha256 beginning 0123abcd\n"
         f"    failed: no connection: {refused} (3 attempts)\n"

@@ -13,6 +13,6 @@ def test_a_stage_that_ends_well_leaves_its_duration_and_one_that_fails_does_not(
     failed.communicate()
     assert failed.returncode == 1
     assert not (project / "data/durations").exists()
-    assert start_stage("download_weights", "mel").wait() == 0
-    kept = json.loads((project / "data/durations/download_weights-mel.json").read_text(encoding="utf-8"))
+    assert start_stage("resolve").wait() == 0
+    kept = json.loads((project / "data/durations/paper/resolve.json").read_text(encoding="utf-8"))
     assert kept["seconds"] > 0

@@ -181,6 +181,7 @@ def test_with_class_weights_the_loss_is_the_mean_of_weighted_losses_however_wind
     assert plain[1] != pytest.approx(expected, rel=1e-2)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_plain_training_learns_what_ours_learns() -> None:
     features, targets = windows_and_targets(160)
     rows = {"train": np.arange(120), "validation": np.arange(120, 160)}

@@ -72,32 +72,29 @@ def test_other_params_or_other_windows_compute_everything_anew(folder: Path) -> 
     assert run(folder, windows_of(0, 1, windows=2), mark="other", bands=4).computed == 4
 
 
-def test_the_fingerprint_follows_params_weights_and_window_length(tmp_path: Path) -> None:
+def test_the_fingerprint_follows_params_weights_window_length_and_versions(tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
     for path in (a, b):
         path.write_text(path.name)
     made = [
-        fingerprint(Envelope(), record, weights, length_s)
+        fingerprint(Envelope(), record, weights, length_s, {"representations": 1})
         for record, weights, length_s in (
             ({"n": 1}, [], 1.0), ({"n": 2}, [], 1.0), ({"n": 1}, [], 2.0),
             ({"n": 1}, [a], 1.0), ({"n": 1}, [b], 1.0), ({"n": 1}, [a, b], 1.0), ({"n": 1}, [b, a], 1.0),
         )
     ]  # fmt: skip
     assert len(set(made)) == 7
-    assert made[0] == fingerprint(Envelope(), {"n": 1}, [], 1.0)
+    assert made[0] == fingerprint(Envelope(), {"n": 1}, [], 1.0, {"representations": 1})
+    assert fingerprint(Envelope(), {"n": 1}, [], 1.0, {"representations": 2}) not in made
 
 
-def test_the_fingerprint_follows_the_code_that_decides_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
-    original = Path.read_bytes
-
-    def watch(path: Path) -> bytes:
-        read.append(path.name)
-        return original(path)
-
-    monkeypatch.setattr(Path, "read_bytes", watch)
-    fingerprint(Envelope(), {}, [], 1.0)
-    assert sorted(read) == ["audio.py", "base.py", "envelope.py", "features.py", "precision.py"]
+def test_the_fingerprint_follows_code_of_others(tmp_path: Path) -> None:
+    theirs, found = Envelope(), []
+    theirs.files = (tmp_path / "module.py",)
+    for text in ("a = 1", "a = 2"):
+        theirs.files[0].write_text(text)
+        found.append(fingerprint(theirs, {}, [], 1.0, {}))
+    assert len({*found, fingerprint(Envelope(), {}, [], 1.0, {})}) == 3
 
 
 def test_two_equal_clips_each_get_their_rows(folder: Path, noise: Sound) -> None:

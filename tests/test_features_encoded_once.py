@@ -138,4 +138,4 @@ def test_a_killed_extraction_with_threads_ends_with_the_same_bytes(
 def test_the_fingerprint_follows_the_engine() -> None:
     one, other = Envelope(), Envelope()
     other.engine = "another"
-    assert fingerprint(one, {}, [], 1.0) != fingerprint(other, {}, [], 1.0)
+    assert fingerprint(one, {}, [], 1.0, {}) != fingerprint(other, {}, [], 1.0, {})

@@ -35,7 +35,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     run(folder, "dvc", "init", "-q")
     for name in ("stages", "beyond_spectrograms", ".dvc/plots"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", ".dvc/config"):
+    for name in ("dvc.yaml", "params.yaml", "versions.yaml", ".dvcignore", ".gitignore", ".dvc/config"):
         shutil.copy(ROOT / name, folder / name)
     with Repo(str(folder)) as repo:
         stages = list(repo.index.stages)

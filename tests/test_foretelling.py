@@ -240,7 +240,20 @@ def test_a_pilot_trains_a_few_steps_and_leaves_the_job_alone(tmp_path: Path, par
     (tmp_path / "index.json").write_text("{}")
     protocol = params.protocols["fair"].model_copy(update={"batch_size": 4})
     parts = np.array(["train"] * 24 + ["validation"] * 8 + ["test"] * 8)
-    job = Job(tmp_path, np.arange(40) % 2, parts, ("a", "b"), None, protocol, 1000, 1, 0, "cpu", tmp_path / "work")
+    job = Job(
+        tmp_path,
+        np.arange(40) % 2,
+        parts,
+        ("a", "b"),
+        None,
+        protocol,
+        1000,
+        1,
+        0,
+        "cpu",
+        tmp_path / "work",
+        versions={},
+    )
     pilot = pilot_training(job, keep=tmp_path / "keep")
     assert 0 < pilot.rate.quickest <= pilot.rate.slowest < 1
     assert pilot.model_bytes == (tmp_path / "keep/fold_1-seed_0.safetensors").stat().st_size
@@ -255,7 +268,20 @@ def test_a_pilot_goes_through_all_steps_of_a_curriculum(name: str, tmp_path: Pat
     (tmp_path / "index.json").write_text("{}")
     protocol = params.protocols[name].model_copy(update={"batch_size": 4})
     parts = np.array(["train"] * 24 + ["validation"] * 16)
-    job = Job(tmp_path, np.arange(40) % 2, parts, ("a", "b"), None, protocol, 1000, 1, 0, "cpu", tmp_path / "work")
+    job = Job(
+        tmp_path,
+        np.arange(40) % 2,
+        parts,
+        ("a", "b"),
+        None,
+        protocol,
+        1000,
+        1,
+        0,
+        "cpu",
+        tmp_path / "work",
+        versions={},
+    )
     pilot_training(job, keep=tmp_path / "keep")
     history = json.loads((tmp_path / "keep/fold_1-seed_0.json").read_text())["history"]
     learner = create_learner(job, np.load(tmp_path / "features.npy"))

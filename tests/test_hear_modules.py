@@ -93,7 +93,7 @@ def test_weights_and_code_are_what_features_depend_on(write_module: Any, tmp_pat
     assert make(module, model=str(tmp_path / "scale.txt")).encode(windows, 16_000).tolist() == (
         scaled.encode(windows, 16_000).tolist()
     )
-    assert tmp_path / f"{module}.py" in plain.sources
+    assert plain.files == (tmp_path / f"{module}.py",)
     with pytest.raises(CheckpointError) as caught:
         make(module, weights=tmp_path / "none.txt")
     assert str(caught.value) == "levels: its weights file is missing. Run `dvc repro download_weights@levels`."

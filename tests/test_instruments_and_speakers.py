@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import soundfile
 import yaml
+from cells import write_params
 from conftest import REPOSITORY
 from servers import Answer, running_server
 
@@ -52,8 +53,10 @@ def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 def split(dataset: str, content: bytes, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """Run download, resample and split with the shipped entry, whose archive is `content`."""
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    source = params["datasets"][dataset]["source"]
+    write_params(Path())
+    file = Path("datasets", f"{dataset}.yaml")
+    known = yaml.safe_load(file.read_text(encoding="utf-8"))
+    source = known["source"]
     source |= changes
     with running_server() as server:
         [record] = source["archives"]
@@ -62,7 +65,7 @@ def split(dataset: str, content: bytes, monkeypatch: pytest.MonkeyPatch, **chang
             record |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         else:
             record["md5"] = hashlib.md5(content).hexdigest()
-        Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+        file.write_text(yaml.safe_dump(known, sort_keys=False), encoding="utf-8")
         for stage in ("download", "resample", "split"):
             monkeypatch.setattr(sys, "argv", [f"{stage}.py", dataset])
             runpy.run_path(str(REPOSITORY / "stages" / f"{stage}.py"), run_name="__main__")

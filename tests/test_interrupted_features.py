@@ -19,7 +19,7 @@ from stopping import kill_stage_in
 
 from beyond_spectrograms import features, files
 from beyond_spectrograms.audio import Waveform
-from beyond_spectrograms.features import extract, fingerprint
+from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.representations import create_representation
 
@@ -138,9 +138,7 @@ def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(
     (project / "data/splits/pets").mkdir(parents=True)
     table = windows_of(*range(clips), windows=seconds).assign(label="cat", group="g", fold=1, silent=0)
     table.to_csv(project / "data/splits/pets/windows.csv", index=False)
-    (project / "data/weights/mel").mkdir(parents=True)
-    (project / "data/weights/mel/record.json").write_text(json.dumps({"weights": None, "files": []}))
-    journal = project / "data/partial/features/pets-mel/journal.jsonl"
+    journal = project / "data/partial/features/paper-pets-mel/journal.jsonl"
 
     # Killed while the eighth clip's rows are written, and its line of the journal is not.
     written = f"os.path.exists({str(journal)!r}) and Path({str(journal)!r}).read_text().count(chr(10)) == 7"
@@ -148,14 +146,18 @@ def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(
     done = journal.read_text().count("\n")
     assert done == 7
     output, error = start_stage("featurize", "pets", "mel").communicate()
-    figures = json.loads((project / "metrics/features/pets/mel.json").read_text())
-    assert (error, figures["computed_windows"]) == ("", (clips - done) * seconds)
-    assert f"pets as mel: {clips * seconds} windows, {clips * seconds} s of sound; foretold: " in output
-    assert f"computed {(clips - done) * seconds} windows by " in output
+    assert error == ""
+    assert (
+        f"pets as mel: {(clips - done) * seconds} windows, {(clips - done) * seconds} s of sound; foretold: " in output
+    )
+    assert f"computed {(clips - done) * seconds} of {clips * seconds} windows by " in output
     undisturbed = project / "undisturbed"
-    record = load_params().representations["mel"]
+    params = load_params()
+    record = params.representations["mel"]
     mel = create_representation("mel", record, [])
-    mark = fingerprint(mel, record.model_dump(), [], 1.0)
+    mark = fingerprint(mel, record.model_dump(), [], 1.0, {noun: params.versions[noun] for noun in FEATURE_VERSIONS})
     extract(mel, table, project / "data/clips/pets", length_s=1.0, mark=mark, place=undisturbed, work=project / "work")
-    assert contents(project / "data/features/pets/mel") == contents(undisturbed)
+    made = contents(project / "data/features/paper/pets/mel")
+    assert json.loads(made.pop("features.json"))["windows"] == clips * seconds
+    assert made == contents(undisturbed)
     assert sorted(contents(undisturbed)) == ["features.npy", "index.json"]

@@ -132,7 +132,7 @@ def test_only_the_first_pairs_stand_in_the_error() -> None:
     with pytest.raises(LeakageError) as caught:
         check_no_leak("pets", describe_splits(table, parts, SPLITS, [pair] * 8, {}), [pair] * 8)
     assert str(caught.value).count("a and b, near of strength 0.50") == 5
-    assert "\n  and 3 more pairs, all in metrics/audit/pets.md\n" in str(caught.value)
+    assert "\n  and 3 more pairs, all in metrics/pets/audit.md\n" in str(caught.value)
 
 
 def test_an_acknowledged_pair_names_clips_that_exist() -> None:
@@ -140,7 +140,7 @@ def test_an_acknowledged_pair_names_clips_that_exist() -> None:
     with pytest.raises(LeakageError) as caught:
         check_known_pairs("pets", list(GROUPS), [["dog/a.wav", "dog/x.wav"]])
     assert str(caught.value) == (
-        "audit.known_pairs.pets names dog/x.wav, which is not a clip of pets. "
+        "datasets/pets.yaml: known_pairs name dog/x.wav, which is not a clip of pets. "
         "Write <label>/<file name>, as in clips.csv."
     )
 

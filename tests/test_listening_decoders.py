@@ -111,7 +111,7 @@ def test_a_missing_decoder_is_an_error_that_says_what_to_do(tmp_path: Path) -> N
     with pytest.raises(PrototypesError) as caught:
         create_player("soundstream", PARAMS.representations["soundstream"], tmp_path / "lyragan.tflite", 0)
     assert str(caught.value) == (
-        f"soundstream: its decoder's weights are missing: {tmp_path}/lyragan.tflite. Its listen stage fetches them."
+        "soundstream: its decoder's weights are missing. Run its listen stage, which fetches them."
     )
 
 

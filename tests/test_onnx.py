@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from numeric import assert_rounded
 
 from beyond_spectrograms.classifiers import build_network
 from beyond_spectrograms.model import Model, ModelError
@@ -35,6 +36,7 @@ def random_model(folder: Path, protocol: str, record: dict[str, Any]) -> Model:
     return Model(card.model_copy(update={"representation": encoder}), representation, network, "cpu")
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     ("protocol", "changes"),
     [
@@ -56,7 +58,7 @@ def test_the_graph_says_what_the_model_says(protocol: str, changes: dict[str, An
     expected = model.judge(sound)
     assert found.shape == (5, 3)
     assert np.ptp(expected, axis=0).max() > 0.01  # windows differ, or the comparison would say nothing
-    assert np.abs(found - expected).max() < 1e-4
+    assert_rounded(found, expected, roundings=128 * 5)  # terms of conv1d's longest sum
     assert json.loads(session.get_modelmeta().custom_metadata_map["card"]) == model.card.model_dump(mode="json")
 
 

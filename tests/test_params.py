@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import tomllib
 import warnings
 from io import StringIO
@@ -7,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from conftest import REPOSITORY
 from ruamel.yaml import YAML
-from shipped_params import DELETED, SHIPPED, loads, refusal
+from shipped_params import DELETED, PROTOTYPES, SHIPPED, loads, refusal, told
 
 from beyond_spectrograms.audio import FORMATS
+from beyond_spectrograms.code_versions import VERSIONS_FILE, load_versions
 from beyond_spectrograms.params import (
     SAMPLE_RATES,
+    STUDIES,
     Encodec,
     Mel,
     ParamsError,
@@ -24,11 +26,17 @@ from beyond_spectrograms.params import (
 )
 from beyond_spectrograms.params.representations import BITRATES
 
+DVC_READS = [
+    *("params.yaml", "versions.yaml", "dvc.yaml"),
+    *sorted(path.relative_to(REPOSITORY).as_posix() for path in REPOSITORY.glob("datasets/*.yaml")),
+    *sorted(path.relative_to(REPOSITORY).as_posix() for path in REPOSITORY.glob("studies/*/*.yaml")),
+]
+
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 
 
 def test_the_shipped_params_load_and_hold_the_papers_numbers(repository: Path) -> None:
-    params = load_params(repository / "params.yaml")
+    params = load_params(root=repository)
     mel = params.representations["mel"].model_dump()
     assert (mel["sample_rate"], mel["n_fft"], mel["hop_length"], mel["n_mels"]) == (22050, 512, 128, 128)
     assert (mel["window"], mel["scale"]) == ("hamming", "power")
@@ -38,76 +46,124 @@ def test_the_shipped_params_load_and_hold_the_papers_numbers(repository: Path) -
     assert (paper.split, paper.select, paper.dropout_at_evaluation) == ("window", "last", True)
 
 
-def test_a_folder_of_your_own_is_one_short_record(repository: Path) -> None:
-    params = yaml.safe_load((repository / "params.yaml").read_text(encoding="utf-8"))
-    text = yaml.safe_dump(params).replace(
-        "datasets:\n  demo:",
-        "datasets:\n"
-        "  my_sounds: {source: {path: ~/x, seconds: [0.5, 60], folds: 5, fold_seed: 0}, max_epochs: null}\n"
-        "  demo:",
+def test_a_folder_of_your_own_is_one_short_file(repository: Path) -> None:
+    for name in ("params.yaml", "versions.yaml"):
+        shutil.copy(repository / name, name)
+    shutil.copytree(repository / "datasets", "datasets")
+    Path("datasets/my_sounds.yaml").write_text(
+        "source: {path: ~/x, seconds: [0.5, 60], folds: 5, fold_seed: 0}\nmax_epochs: null\nnotice: null\n"
+        "known_pairs: []\n",
+        encoding="utf-8",
     )
-    Path("params.yaml").write_text(text, encoding="utf-8")
     mine = load_params().datasets["my_sounds"]
     assert (mine.source.path, mine.source.folds, mine.max_epochs) == ("~/x", 5, None)
 
 
 @pytest.mark.parametrize(
-    ("where", "known"),
+    ("where", "file", "known"),
     [
-        ("windows/", "windows. Known keys: length_s, hop_s, tail."),
-        ("splits/window/", "splits.window. Known keys: kind, fractions, seed."),
-        ("datasets/demo/", "datasets.demo. Known keys: source, max_epochs."),
+        ("windows/", "params.yaml", "windows. Known keys: length_s, hop_s, tail."),
+        ("splits/window/", "params.yaml", "splits.window. Known keys: kind, fractions, seed."),
+        ("datasets/demo/", "datasets/demo.yaml", "the top level. Known keys: source, max_epochs, notice, known_pairs."),
         (
             "datasets/demo/source/synthetic/",
-            "datasets.demo.source.synthetic. Known keys: seed, clips_per_class, seconds.",
+            "datasets/demo.yaml",
+            "source.synthetic. Known keys: seed, clips_per_class, seconds.",
         ),
         (
             "datasets/esc10/source/archives/0/",
-            "datasets.esc10.source.archives.0. Known keys: url, bytes, sha256, md5, licence.",
+            "datasets/esc10.yaml",
+            "source.archives.0. Known keys: url, bytes, sha256, md5, licence.",
         ),
         (
             "datasets/gtzan_genres/source/lists/test/",
-            "datasets.gtzan_genres.source.lists.test. Known keys: url, bytes, sha256, md5, entries.",
+            "datasets/gtzan_genres.yaml",
+            "source.lists.test. Known keys: url, bytes, sha256, md5, entries.",
         ),
         (
             "representations/mel/",
+            "params.yaml",
             "representations.mel. Known keys: kind, weights, sample_rate, n_fft, hop_length, n_mels, window, scale, "
             "pooled_frame_rate.",
         ),
         (
             "representations/encodec_24khz/",
+            "params.yaml",
             "representations.encodec_24khz. Known keys: bitrate, codes, kind, weights, model, seed, engine, precision.",
         ),
         (
             "representations/soundstream/",
+            "params.yaml",
             "representations.soundstream. Known keys: bitrate, codes, kind, weights.",
         ),
-        ("ablations/", "ablations. Known keys: representations, protocols."),
+        ("grid/", "params.yaml", "grid. Known keys: datasets, representations, protocols, only, beside, heard."),
+        (
+            "studies/demo/params/grid/",
+            "studies/demo/params.yaml",
+            "grid. Known keys: datasets, representations, protocols, only, beside, heard.",
+        ),
+        (
+            "studies/prototypes/params/protocols/prototypes_pitch/prototypes/",
+            "studies/prototypes/params.yaml",
+            "protocols.prototypes_pitch.prototypes. Known keys: supervised, per_class, frames, offset, scale, "
+            "transformations, top_hz, cross_entropy, tau, tau_learning_rate, weight_decay, step_patience, step_epochs, "
+            "warm_up, restart_share.",
+        ),
         (
             "statistics/",
+            "params.yaml",
             "statistics. Known keys: confidence, resamples, seed, minimum_sources, minimum_runs.",
         ),
-        ("audit/", "audit. Known keys: near_strength, trees, seed, known_pairs."),
-        ("costs/", "costs. Known keys: clips, rounds, seed."),
-        ("claims/", "claims. Known keys: target, baselines, ladder."),
-        ("weights/encodec_24khz/", "weights.encodec_24khz. Known keys: url, bytes, sha256, md5, licence."),
+        ("audit/", "params.yaml", "audit. Known keys: near_strength, trees, seed."),
+        ("costs/", "params.yaml", "costs. Known keys: clips, rounds, seed."),
+        ("claims/", "params.yaml", "claims. Known keys: target, baselines, ladder."),
+        (
+            "weights/encodec_24khz/",
+            "params.yaml",
+            "weights.encodec_24khz. Known keys: url, bytes, sha256, md5, licence.",
+        ),
         (
             "protocols/fair/",
+            "params.yaml",
             "protocols.fair. Known keys: classifier, split, standardize, shuffle_labels, class_weights, optimizer, "
             "learning_rate, batch_size, shuffle_each_epoch, epochs, patience, dropout_at_evaluation, select, seeds, "
             "prototypes.",
         ),
     ],
 )
-def test_an_unknown_key_is_named_with_the_known_ones(where: str, known: str) -> None:
-    assert refusal({f"{where}colour": 1}) == f"changed.yaml: unknown key 'colour' in {known}"
+def test_an_unknown_key_is_named_with_the_known_ones(where: str, file: str, known: str) -> None:
+    assert refusal({f"{where}colour": 1}) == f"{file}: unknown key 'colour' in {known}"
 
 
 def test_an_unknown_section_is_named_with_those_the_shipped_file_has() -> None:
-    start = "changed.yaml: unknown key 'colour' in the top level. Known keys: "
+    start = "params.yaml: unknown key 'colour' in the top level. Known keys: "
     message = refusal({"colour": 1})
     assert message.startswith(start)
     assert sorted(message.removeprefix(start).removesuffix(".").split(", ")) == sorted(SHIPPED)
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "studies/demo/params.yaml"])
+def test_data_sets_in_params_are_sent_to_files_of_their_own(file: str) -> None:
+    changes = {f"{file.removesuffix('.yaml')}/datasets": {}}
+    assert refusal(changes) == (
+        f"{file}: unknown key 'datasets' in the top level. A data set is a file, datasets/<name>.yaml."
+    )
+
+
+def test_a_study_adds_under_names_of_its_own() -> None:
+    mel = SHIPPED["representations"]["mel"]
+    assert refusal({"studies/prototypes/params/representations/mel": mel}) == (
+        "studies/prototypes/params.yaml: representations.mel stands in the root's params.yaml too. Give it another "
+        "name."
+    )
+
+
+def test_a_study_has_what_is_the_roots_and_what_it_puts_over_it() -> None:
+    loaded = loads({"studies/prototypes/params/device": "cpu"})
+    assert loaded.device == "cpu"
+    assert loaded.statistics == loads({}).statistics
+    assert list(loaded.protocols) == [*SHIPPED["protocols"], *PROTOTYPES["protocols"]]
+    assert loaded.grid.datasets == PROTOTYPES["grid"]["datasets"]
 
 
 @pytest.mark.parametrize(
@@ -116,12 +172,12 @@ def test_an_unknown_section_is_named_with_those_the_shipped_file_has() -> None:
         ({"device": DELETED}, "device: Field required"),
         ({"windows/tail": DELETED}, "windows.tail: Field required"),
         ({"representations/mel/hop_length": DELETED}, "representations.mel.hop_length: Field required"),
-        ({"datasets/demo/max_epochs": DELETED}, "datasets.demo.max_epochs: Field required"),
+        ({"datasets/demo/max_epochs": DELETED}, "datasets/demo.yaml: max_epochs: Field required"),
         ({"weights/encodec_24khz/sha256": DELETED}, "weights.encodec_24khz.sha256: Field required"),
     ],
 )
 def test_a_missing_key_is_named(changes: dict[str, Any], message: str) -> None:
-    assert refusal(changes) == f"changed.yaml: {message}"
+    assert refusal(changes) == told(message)
 
 
 @pytest.mark.parametrize(
@@ -154,8 +210,9 @@ def test_a_missing_key_is_named(changes: dict[str, Any], message: str) -> None:
         ({"statistics/minimum_runs": 1}, "statistics.minimum_runs: Input should be greater than or equal to 2, not 1"),
         ({"audit/near_strength": 0}, "audit.near_strength: Input should be greater than 0, not 0"),
         (
-            {"audit/known_pairs": {"esc10": [["a/1.ogg"]]}},
-            "audit.known_pairs.esc10.0: List should have at least 2 items after validation, not 1, not ['a/1.ogg']",
+            {"datasets/esc10/known_pairs": [["a/1.ogg"]]},
+            "datasets/esc10.yaml: known_pairs.0: List should have at least 2 items after validation, not 1, "
+            "not ['a/1.ogg']",
         ),
         ({"costs/rounds": 0}, "costs.rounds: Input should be greater than 0, not 0"),
         ({"claims/target": 0}, "claims.target: Input should be greater than 0, not 0"),
@@ -179,35 +236,30 @@ def test_a_missing_key_is_named(changes: dict[str, Any], message: str) -> None:
         ),
         (
             {"datasets/demo/source/folds": 2},
-            "datasets.demo.source.folds: Input should be greater than or equal to 3, not 2",
+            "datasets/demo.yaml: source.folds: Input should be greater than or equal to 3, not 2",
         ),
         (
             {"datasets/esc10/source/archives/0/url": "http://example.org/a.zip"},
-            "datasets.esc10.source.archives.0.url: String should match pattern "
+            "datasets/esc10.yaml: source.archives.0.url: String should match pattern "
             r"'^https://|^http://127\.0\.0\.1[:/]', not 'http://example.org/a.zip'",
         ),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_named_with_its_place(changes: dict[str, Any], message: str) -> None:
-    assert refusal(changes) == f"changed.yaml: {message}"
+    assert refusal(changes) == told(message)
 
 
 def test_a_number_that_yaml_reads_as_text_is_refused_with_the_way_to_write_it(repository: Path) -> None:
+    shutil.copytree(repository / "datasets", "datasets")
+    shutil.copy(repository / "versions.yaml", "versions.yaml")
     text = (repository / "params.yaml").read_text(encoding="utf-8")
-    Path("changed.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 1e-3"), encoding="utf-8")
+    Path("params.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 1e-3"), encoding="utf-8")
     with pytest.raises(ParamsError) as caught:
-        load_params(Path("changed.yaml"))
+        load_params()
     assert str(caught.value) == "\n".join(
-        f"changed.yaml: protocols.{name}.learning_rate: Input should be a valid number, not '1e-3' "
+        f"params.yaml: protocols.{name}.learning_rate: Input should be a valid number, not '1e-3' "
         "(YAML reads that as text: write 0.001 or 1.0e-3)"
-        for name in (
-            "fair",
-            "mean_linear",
-            "shuffled_labels",
-            "kmeans",
-            "temporal_cnn",
-            "autoencoder_kmeans",
-        )  # take it from fair
+        for name in ("fair", "mean_linear", "shuffled_labels")  # take it from fair
     )
 
 
@@ -217,23 +269,38 @@ def test_an_integer_serves_where_a_real_number_is_meant() -> None:
 
 def test_other_versions_than_those_the_results_were_made_with_are_refused() -> None:
     assert refusal({"versions/torch": "1.0", "versions/nothing": "2.0"}) == (
-        "changed.yaml: versions.torch: 1.0 is wanted, 2.11.0 is installed. Install what pyproject.toml pins, or change "
-        "the version here and there: then what it computes is computed anew.\n"
-        "changed.yaml: versions.nothing: 2.0 is wanted, none is installed. Install what pyproject.toml pins."
+        "versions.yaml: torch: 1.0 is wanted, 2.11.0 is installed. Install what pyproject.toml pins, or change the "
+        "version here and there: then what it computes is computed anew.\n"
+        "versions.yaml: nothing: 2.0 is wanted, none is installed. Install what pyproject.toml pins."
     )
 
 
 def test_versions_are_the_pins(repository: Path) -> None:
     pins = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    tracked = {f"{name}=={wanted}" for name, wanted in load_params(repository / "params.yaml").versions.items()}
+    tracked = {f"{name}=={wanted}" for name, wanted in load_versions(repository / VERSIONS_FILE).packages.items()}
     assert tracked - set(pins) == set()
 
 
 def test_every_fault_has_its_own_line() -> None:
     assert refusal({"windows/tail": "pad", "device": "gpu"}) == (
-        "changed.yaml: windows.tail: Input should be 'drop' or 'reflect', not 'pad'\n"
-        "changed.yaml: device: Input should be 'auto', 'cpu' or 'cuda', not 'gpu'"
+        "params.yaml: windows.tail: Input should be 'drop' or 'reflect', not 'pad'\n"
+        "params.yaml: device: Input should be 'auto', 'cpu' or 'cuda', not 'gpu'"
     )
+
+
+def test_faults_of_several_files_are_told_together() -> None:
+    changes = {
+        "device": "gpu",
+        "datasets/demo/max_epochs": 0,
+        "studies/prototypes/params/protocols/kmeans/epochs": 0,
+        "protocols/fair/epochs": 0,
+    }
+    assert sorted(refusal(changes).splitlines()) == [
+        "datasets/demo.yaml: max_epochs: Input should be greater than 0, not 0",
+        "params.yaml: device: Input should be 'auto', 'cpu' or 'cuda', not 'gpu'",
+        "params.yaml: protocols.fair.epochs: Input should be greater than 0, not 0",
+        "studies/prototypes/params.yaml: protocols.kmeans.epochs: Input should be greater than 0, not 0",
+    ]
 
 
 def test_params_that_are_missing_or_not_yaml_are_an_error() -> None:
@@ -279,13 +346,13 @@ def test_the_bitrates_are_those_of_the_codecs_own_settings() -> None:
 def test_a_representation_knows_its_weights_files_and_its_codebooks(
     repository: Path, name: str, files: tuple[str, ...], codebook_size: int | None
 ) -> None:
-    record = load_params(repository / "params.yaml").representations[name]
+    record = load_params(STUDIES / "bitrates", repository).representations[name]
     assert isinstance(record, Mel | Encodec | SoundStream)
     assert weights_of(record) == files
     assert record.codebook_size == codebook_size
 
 
-@pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml"])
+@pytest.mark.parametrize("name", DVC_READS)
 def test_dvc_reads_these_files_in_c_and_as_python_would(name: str) -> None:
     text = (REPOSITORY / name).read_text(encoding="utf-8")
     reader = YAML(typ="safe")  # as DVC reads them

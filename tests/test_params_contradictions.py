@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from shipped_params import DELETED, KNOWN, refusal
+from shipped_params import BITRATES, DATASETS, DELETED, KNOWN, PROTOTYPES, SHIPPED, refusal, told
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 
@@ -19,34 +19,44 @@ pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
         ),
         (
             {"grid/datasets": ["esc10", "esc100"]},
-            "grid.datasets: 'esc100' is not defined. Choose from demo, esc10, esc50, fsdd_speakers, fsdd_digits, "
-            "tinysol, librispeech_speakers, librispeech_chapters, gtzan_music_speech, gtzan_genres.",
+            f"grid.datasets: 'esc100' is not defined. Choose from {DATASETS}.",
         ),
         (
             {"grid/representations": ["mell"]},
             f"grid.representations: 'mell' is not defined. {KNOWN['representations']}",
         ),
         (
-            {"ablations/representations": ["mell"]},
-            f"ablations.representations: 'mell' is not defined. {KNOWN['representations']}",
+            {"grid/only/mell": ["fair"]},
+            f"grid.only: 'mell' is not defined. Choose from {', '.join(SHIPPED['grid']['representations'])}.",
+        ),
+        ({"grid/only/log_mel": ["unfair"]}, f"grid.only.log_mel: 'unfair' is not defined. {KNOWN['protocols']}"),
+        (
+            {"studies/bitrates/params/grid/beside": ["mell"]},
+            "studies/bitrates/params.yaml: grid.beside: 'mell' is not defined. "
+            f"Choose from {', '.join([*SHIPPED['representations'], *BITRATES['representations']])}.",
         ),
         (
-            {"ablations/protocols": ["unfair"]},
-            f"ablations.protocols: 'unfair' is not defined. {KNOWN['protocols']}",
+            {"studies/prototypes/params/grid/heard": ["unheard"]},
+            "studies/prototypes/params.yaml: grid.heard: 'unheard' is not defined. "
+            f"Choose from {', '.join(PROTOTYPES['protocols'])}.",
         ),
         (
             {"claims/baselines": ["mel", "mell"]},
             f"claims.baselines: 'mell' is not defined. {KNOWN['representations']}",
         ),
         ({"claims/ladder": ["paper", "unfair"]}, f"claims.ladder: 'unfair' is not defined. {KNOWN['protocols']}"),
-        ({"demo/protocols": ["unfair"]}, f"demo.protocols: 'unfair' is not defined. {KNOWN['protocols']}"),
+        (
+            {"studies/demo/params/grid/protocols": ["unfair"]},
+            f"studies/demo/params.yaml: grid.protocols: 'unfair' is not defined. {KNOWN['protocols']}",
+        ),
         ({"run/protocol": "unfair"}, f"run.protocol: 'unfair' is not defined. {KNOWN['protocols']}"),
         (
             {"representations/encodec_24khz/weights": "best"},
             f"representations.encodec_24khz.weights: 'best' is not defined. {KNOWN['weights']}",
         ),
         (
-            {"representations/soundstream_3200bps/weights": ["soundstream_encoder", "best"]},
+            {"studies/bitrates/params/representations/soundstream_3200bps/weights": ["soundstream_encoder", "best"]},
+            "studies/bitrates/params.yaml: "
             f"representations.soundstream_3200bps.weights: 'best' is not defined. {KNOWN['weights']}",
         ),
         (
@@ -56,7 +66,7 @@ pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
     ],
 )
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str, Any], message: str) -> None:
-    assert refusal(changes) == f"changed.yaml: {message}"
+    assert refusal(changes) == told(message)
 
 
 @pytest.mark.parametrize(
@@ -84,15 +94,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
         ),
         ({"claims/baselines": ["mel", "mel"]}, "claims.baselines names one twice: mel, mel"),
         ({"claims/ladder": ["paper", "fair", "paper"]}, "claims.ladder names one twice: paper, fair, paper"),
-        (
-            {"ablations/representations": [], "claims/baselines": ["mel", "log_mel_75hz"]},
-            "claims.baselines: 'log_mel_75hz' is in neither grid.representations nor ablations.representations, and "
-            "codecs are compared with it",
-        ),
-        (
-            {"ablations/representations": ["log_mel_75hz", "mel"]},
-            "ablations.representations: 'mel' is in grid.representations as well",
-        ),
+        ({"grid/protocols": ["fair", "fair"]}, "grid.protocols names one twice: fair, fair"),
         (
             {"representations/log_mel_75hz/pooled_frame_rate": 80},
             "representations.log_mel_75hz: pooled_frame_rate 80 must divide sample_rate 22050 and be at most its "
@@ -121,7 +123,8 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
             "representations.encodec_48khz: bitrate is 1500 bits per second. Choose from 3000, 6000, 12000, 24000.",
         ),
         (
-            {"representations/soundstream_9200bps/bitrate": 9201},
+            {"studies/bitrates/params/representations/soundstream_9200bps/bitrate": 9201},
+            "studies/bitrates/params.yaml: "
             "representations.soundstream_9200bps: bitrate is 9201 bits per second. Choose from 3200, 6000, 9200.",
         ),
         (
@@ -130,7 +133,8 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
             "out",
         ),
         (
-            {"representations/soundstream_9200bps/weights": "soundstream_encoder"},
+            {"studies/bitrates/params/representations/soundstream_9200bps/weights": "soundstream_encoder"},
+            "studies/bitrates/params.yaml: "
             "representations.soundstream_9200bps: weights name 1 files, and with a bitrate there are 2: the encoder's "
             "and the quantiser's",
         ),
@@ -144,105 +148,90 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
         ),
         (
             {"datasets/demo/source/path": "~/x"},
-            "datasets.demo.source: needs exactly one of archives, synthetic, path; has synthetic, path",
+            "datasets/demo.yaml: source: needs exactly one of archives, synthetic, path; has synthetic, path",
         ),
         (
             {"datasets/demo/source/synthetic": DELETED},
-            "datasets.demo.source: needs exactly one of archives, synthetic, path; has none",
+            "datasets/demo.yaml: source: needs exactly one of archives, synthetic, path; has none",
         ),
-        ({"datasets/esc10/source/members": DELETED}, "datasets.esc10.source: archives and members go together"),
+        ({"datasets/esc10/source/members": DELETED}, "datasets/esc10.yaml: source: archives and members go together"),
         (
             {"datasets/esc10/source/members": "(?P<file>.*)"},
-            "datasets.esc10.source: members has no (?P<label>...), and there is no label_table",
+            "datasets/esc10.yaml: source: members has no (?P<label>...), and there is no label_table",
         ),
-        ({"datasets/esc10/source/name": "[a-z]"}, "datasets.esc10.source: name has no (?P<group>...)"),
+        ({"datasets/esc10/source/name": "[a-z]"}, "datasets/esc10.yaml: source: name has no (?P<group>...)"),
         (
             {"datasets/esc10/source/name": "("},
-            "datasets.esc10.source: name is not a regular expression: missing ), unterminated subpattern at position 0",
+            "datasets/esc10.yaml: source: name is not a regular expression: missing ), "
+            "unterminated subpattern at position 0",
         ),
-        ({"datasets/demo/source/folds": DELETED}, "datasets.demo.source: folds is missing: it deals the folds"),
-        ({"datasets/demo/source/fold_seed": DELETED}, "datasets.demo.source: fold_seed is missing: it deals the folds"),
+        ({"datasets/demo/source/folds": DELETED}, "datasets/demo.yaml: source: folds is missing: it deals the folds"),
+        (
+            {"datasets/demo/source/fold_seed": DELETED},
+            "datasets/demo.yaml: source: fold_seed is missing: it deals the folds",
+        ),
         (
             {"datasets/esc10/source/folds": 5},
-            "datasets.esc10.source: folds has no use: folds or lists are published",
+            "datasets/esc10.yaml: source: folds has no use: folds or lists are published",
         ),
         (
-            {"protocols/fair/classifier": "kmeans", "protocols/fair/standardize": False},
-            "grid.protocols: 'fair' has the classifier kmeans, on whose code only the stages of prototypes.protocols "
-            "and prototypes.latent_protocols depend. Put it there",
-        ),
-        (
-            {"ablations/protocols": ["fair", "prototypes"]},
-            "ablations.protocols: 'prototypes' has the classifier prototypes, on whose code only the stages of "
-            "prototypes.protocols and prototypes.latent_protocols depend. Put it there",
-        ),
-        (
-            {"protocols/kmeans/class_weights": "balanced"},
-            "protocols.kmeans: class_weights balanced is not for kmeans",
+            {"studies/prototypes/params/protocols/kmeans/class_weights": "balanced"},
+            "studies/prototypes/params.yaml: protocols.kmeans: class_weights balanced is not for kmeans",
         ),
         (
             {"protocols/fair/optimizer": "adamw"},
             "protocols.fair: optimizer adamw belongs to classifier: prototypes, and only there",
         ),
         (
-            {"protocols/prototypes/prototypes": DELETED},
+            {"studies/prototypes/params/protocols/prototypes/prototypes": DELETED},
+            "studies/prototypes/params.yaml: "
             "protocols.prototypes: prototypes belongs to classifier: prototypes, and only there",
         ),
         (
-            {"protocols/prototypes_pitch/prototypes/transformations": ["time"]},
+            {"studies/prototypes/params/protocols/prototypes_pitch/prototypes/transformations": ["time"]},
+            "studies/prototypes/params.yaml: "
             "protocols.prototypes_pitch.prototypes: time needs prototypes of several frames, got 1",
         ),
         (
-            {"protocols/latent_prototypes/prototypes/transformations": ["time", "pitch"]},
+            {"studies/prototypes/params/protocols/latent_prototypes/prototypes/transformations": ["time", "pitch"]},
+            "studies/prototypes/params.yaml: "
             "protocols.latent_prototypes.prototypes: time and pitch are not learned together: one is for latents, the "
             "other for spectra",
         ),
         (
-            {"prototypes/baselines": ["apnet", "kmeans"]},
-            "prototypes.baselines: 'kmeans' has the classifier kmeans, on whose code only the stages of "
-            "prototypes.protocols and prototypes.latent_protocols depend. Put it there",
+            {"studies/prototypes/params/grid/heard": ["kmeans"]},
+            "studies/prototypes/params.yaml: grid.heard: 'kmeans' has nothing to play: that takes classifier: "
+            "prototypes",
         ),
         (
-            {"prototypes/heard": ["kmeans"]},
-            "prototypes.heard: 'kmeans' has no spectra to play: that takes classifier: prototypes",
-        ),
-        (
-            {"protocols/latent_clusters/standardize": True},
+            {"studies/prototypes/params/protocols/latent_clusters/standardize": True},
+            "studies/prototypes/params.yaml: "
             "protocols.latent_clusters: standardize is not for prototypes, whose error is told in the features' own "
             "unit",
         ),
         (
-            {"prototypes/latents": ["encodec_24khz_untrained"]},
-            "prototypes.latents: 'encodec_24khz_untrained' has no latents that a decoder can play. Choose a trained "
-            "codec without codes, of those under decoders: soundstream, encodec_24khz, encodec_48khz",
+            {
+                "studies/prototypes/params/grid/representations": ["log_mel_16khz", "encodec_24khz_untrained"],
+                "studies/prototypes/params/grid/only": {"encodec_24khz_untrained": ["latent_prototypes"]},
+                "studies/prototypes/params/grid/heard": ["latent_prototypes"],
+            },
+            "studies/prototypes/params.yaml: grid.heard: 'latent_prototypes' runs on 'encodec_24khz_untrained', of "
+            "which no decoder can play the latents. Choose a trained codec without codes",
         ),
         (
-            {"protocols/apnet/standardize": True},
+            {"studies/prototypes/params/protocols/apnet/standardize": True},
+            "studies/prototypes/params.yaml: "
             "protocols.apnet: standardize is not for apnet, whose error is told in the features' own unit",
         ),
         (
-            {"prototypes/representations": ["log_mel"]},
-            "prototypes.representations: 'log_mel' is in grid.representations or ablations.representations as well, "
-            "and two stages would make its features",
+            {"studies/prototypes/params/representations/log_mel_16khz/sample_rate": 24000},
+            "studies/prototypes/params.yaml: protocols.prototypes.prototypes.top_hz: 8000, but 'log_mel_16khz' of "
+            "grid.representations reaches 12000 Hz: its pitch would be shifted wrongly",
         ),
         (
-            {"representations/log_mel_16khz/sample_rate": 24000},
-            "protocols.prototypes.prototypes.top_hz: 8000, but 'log_mel_16khz' of prototypes.representations reaches "
-            "12000 Hz: its pitch would be shifted wrongly",
-        ),
-        (
-            {"protocols/latent_prototypes/prototypes/transformations": ["level", "pitch"]},
-            "protocols.latent_prototypes.prototypes.top_hz: 8000, but 'soundstream' of prototypes.latents has no mel "
-            "bands: its pitch would be shifted wrongly",
-        ),
-        (
-            {"prototypes/latents": ["log_mel_75hz"], "prototypes/heard_latents": []},
-            "prototypes.latents: 'log_mel_75hz' is not in grid.representations, whose features it takes. Put it there, "
-            "or take it out here",
-        ),
-        (
-            {"prototypes/further_datasets": []},
-            "prototypes.further_datasets: none; of prototypes.datasets fsdd_speakers are not in grid.datasets",
+            {"studies/prototypes/params/protocols/latent_prototypes/prototypes/transformations": ["level", "pitch"]},
+            "studies/prototypes/params.yaml: protocols.latent_prototypes.prototypes.top_hz: 8000, but 'soundstream' of "
+            "grid.representations has no mel bands: its pitch would be shifted wrongly",
         ),
         (
             {"splits/window_2": {"kind": "source"}},
@@ -250,12 +239,12 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
         ),
         (
             {"datasets/esc10/source/manifest_sha256": DELETED, "datasets/esc10/source/clips": DELETED},
-            "datasets.esc10.source: an archive without sha256 needs clips and classes, or manifest_sha256",
+            "datasets/esc10.yaml: source: an archive without sha256 needs clips and classes, or manifest_sha256",
         ),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(changes: dict[str, Any], message: str) -> None:
-    assert refusal(changes) == f"changed.yaml: {message}"
+    assert refusal(changes) == told(message)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +269,7 @@ def test_values_that_contradict_each_other_are_refused(changes: dict[str, Any], 
         ),
         (
             {"datasets/demo/source/synthetic/seconds": 0.5},
-            "datasets.demo.source.synthetic.seconds: Input should be greater than or equal to 1, not 0.5",
+            "datasets/demo.yaml: source.synthetic.seconds: Input should be greater than or equal to 1, not 0.5",
         ),
         (
             {"protocols/fair/seeds": [0, -1]},
@@ -294,4 +283,4 @@ def test_values_that_contradict_each_other_are_refused(changes: dict[str, Any], 
     ],
 )
 def test_what_slipped_through(changes: dict[str, Any], message: str) -> None:
-    assert refusal(changes) == f"changed.yaml: {message}"
+    assert refusal(changes) == told(message)

@@ -88,6 +88,7 @@ PROTOCOL = Protocol(
 )  # fmt: skip
 
 
+@pytest.mark.numeric
 def test_training_and_testing_read_float16_as_the_same_numbers_in_float32(tmp_path: Path) -> None:
     rng, targets = np.random.default_rng(0), np.arange(60) % 2
     features = rng.standard_normal((60, 8, 49)).astype(np.float16)
@@ -98,7 +99,7 @@ def test_training_and_testing_read_float16_as_the_same_numbers_in_float32(tmp_pa
         folder.mkdir()
         np.save(folder / "features.npy", features.astype(dtype))
         (folder / "index.json").write_text("{}")
-        job = Job(folder, targets, parts, ("a", "b"), None, PROTOCOL, 2, 1, 0, "cpu", folder / "work")
+        job = Job(folder, targets, parts, ("a", "b"), None, PROTOCOL, 2, 1, 0, "cpu", folder / "work", versions={})
         threads = torch.get_num_threads()
         train(job)
         tested = predict(

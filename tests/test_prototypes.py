@@ -239,7 +239,9 @@ def made_sounds(folder: Path, **changes: object) -> tuple[Job, torch.Tensor]:
     (folder / "index.json").write_text("{}")
     parts = np.array(["train"] * 90 + ["validation"] * 15 + ["test"] * 15)
     recipe = protocol(**changes)  # type: ignore[arg-type]
-    job = Job(folder, targets, parts, ("a", "b", "c"), None, recipe, recipe.epochs, 1, 0, "cpu", folder / "work")
+    job = Job(
+        folder, targets, parts, ("a", "b", "c"), None, recipe, recipe.epochs, 1, 0, "cpu", folder / "work", versions={}
+    )
     return job, known
 
 

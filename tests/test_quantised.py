@@ -13,13 +13,15 @@ import torch
 from conftest import REPOSITORY, stack
 
 from beyond_spectrograms.audio import Format, Waveform
-from beyond_spectrograms.params import Encodec, load_params
+from beyond_spectrograms.params import STUDIES, Encodec, load_params
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, Representation
 from beyond_spectrograms.representations.encodec import untrained_model
 
+pytestmark = pytest.mark.numeric
+
 Sound = Callable[..., Waveform]
-RECORDS = load_params(REPOSITORY / "params.yaml").representations
+RECORDS = load_params(STUDIES / "bitrates", REPOSITORY).representations
 QUANTIZED = {bitrate: f"soundstream_{bitrate}bps" for bitrate in (3200, 6000, 9200)}
 
 
@@ -103,7 +105,7 @@ def test_a_quantiser_that_is_not_there_is_an_error(mirror: Path, tmp_path: Path)
     name, files = "soundstream_3200bps", [mirror / "soundstream_encoder.tflite", tmp_path / "quantizer.tflite"]
     with pytest.raises(CheckpointError) as caught:
         create_representation(name, RECORDS[name], files)
-    assert str(caught.value) == f"{name}: its weights file is missing. Run `dvc repro download_weights@{name}`."
+    assert str(caught.value) == f"{name}: its weights file is missing. Run its featurize stage, which fetches it."
 
 
 @pytest.fixture(scope="module", params=["24khz", "48khz"])

@@ -24,7 +24,7 @@ from beyond_spectrograms.representations.encodec import EncodecLatents, untraine
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
 
 Sound = Callable[..., Waveform]
-PARAMS = load_params(REPOSITORY / "params.yaml")
+PARAMS = load_params(root=REPOSITORY)
 RECORDS = PARAMS.representations
 MEL = ["mel", "log_mel", "log_mel_2048"]
 

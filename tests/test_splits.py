@@ -25,7 +25,7 @@ from beyond_spectrograms.splits import (
 from beyond_spectrograms.windows import columns_of, read_parts, read_windows
 
 Sound = Callable[..., Waveform]
-PARAMS = load_params(REPOSITORY / "params.yaml")
+PARAMS = load_params(root=REPOSITORY)
 SPLITS = {
     "window": Split(kind="window", fractions=(0.6, 0.2, 0.2), seed=0),
     "source": Split(kind="source"),
@@ -369,7 +369,7 @@ def test_the_stage_writes_tables_that_agree_row_by_row(pets: Path, start_stage: 
     table, parts = (read(project / "data/splits/pets") for read in (read_windows, read_parts))
     assert len(table) == len(parts) == 12
     assert (parts.filter(like="source") == "test").sum(axis=1).tolist() == [1] * 12
-    metrics = json.loads((project / "metrics/splits/pets.json").read_text())
+    metrics = json.loads((project / "metrics/pets/splits.json").read_text())
     assert (metrics["windows"], metrics["silent_windows"], metrics["recordings"], metrics["groups"]) == (12, 1, 6, 6)
     assert metrics["splits"]["window"]["window"]["recordings_in_two_parts"] > 0
     assert [metrics["splits"]["source"][f"source_{fold}"]["groups_in_two_parts"] for fold in (1, 2, 3)] == [0, 0, 0]

@@ -199,7 +199,10 @@ def pets(project: Path, noise: Sound) -> Path:
     return project / "data/features/pets/mel"
 
 
-JOURNAL, LOCK = Path("data/partial/features/pets-mel/journal.jsonl"), Path("data/partial/features/pets-mel.lock")
+JOURNAL, LOCK = (
+    Path("data/partial/features/paper-pets-mel/journal.jsonl"),
+    Path("data/partial/features/paper-pets-mel.lock"),
+)
 
 
 def stopped_midway(process: subprocess.Popen[str]) -> int:
@@ -212,7 +215,7 @@ def stopped_midway(process: subprocess.Popen[str]) -> int:
 
 
 def told_by(pid: int) -> str:
-    return f"data/partial/features/pets-mel: another run (pid {pid}) works here. Wait for it, or end it.\n"
+    return f"data/partial/features/paper-pets-mel: another run (pid {pid}) works here. Wait for it, or end it.\n"
 
 
 def test_the_second_of_two_featurizes_is_told_and_the_first_ends_whole(

@@ -58,7 +58,20 @@ def jobs(tmp_path: Path) -> list[Job]:
         parts = np.array(["train"] * train_windows + ["validation"] * validation_windows)
         parts = np.roll(np.pad(parts, (0, 90 - len(parts)), constant_values="test"), 10 * fold)
         runs.append(
-            Job(folder, targets, parts, ("a", "b"), None, PROTOCOL, 4, fold, fold % 2, "cpu", tmp_path / "work")
+            Job(
+                folder,
+                targets,
+                parts,
+                ("a", "b"),
+                None,
+                PROTOCOL,
+                4,
+                fold,
+                fold % 2,
+                "cpu",
+                tmp_path / "work",
+                versions={},
+            )
         )
     return runs
 
@@ -143,7 +156,6 @@ def test_codes_are_learnt_together_as_alone(jobs: list[Job], tmp_path: Path) -> 
     assert_the_same_is_learnt([replace(job, codebook_size=16) for job in jobs], tmp_path)
 
 
-@pytest.mark.numeric
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_with_dropout_they_come_to_the_same_accuracy(jobs: list[Job], tmp_path: Path, precision: str) -> None:
     seeds = [replace(jobs[0], seed=seed, epochs=12, precision=precision) for seed in range(4)]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numeric import assert_rounded
 from safetensors.torch import load_file
 from stopping import kill_training_in
 
@@ -51,9 +52,10 @@ def job(tmp_path: Path) -> Job:
     np.save(folder / "features.npy", features)
     (folder / "index.json").write_text("{}")
     parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
-    return Job(folder, targets, parts, ("a", "b"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work")
+    return Job(folder, targets, parts, ("a", "b"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work", versions={})
 
 
+@pytest.mark.numeric
 def test_balanced_class_weights_are_those_of_scikit_learn_for_the_training_part(job: Job) -> None:
     from sklearn.utils.class_weight import compute_class_weight
 
@@ -63,7 +65,7 @@ def test_balanced_class_weights_are_those_of_scikit_learn_for_the_training_part(
     weights = class_weights_of(replace(job, protocol=balanced), rows)
     expected = compute_class_weight("balanced", classes=np.arange(2), y=job.targets[rows])
     assert weights is not None
-    np.testing.assert_allclose(weights.numpy(), expected, rtol=1e-6)
+    assert_rounded(weights, expected, roundings=1)  # computed in float64
     third = replace(job, protocol=balanced, classes=("a", "b", "untrained"))
     assert class_weights_of(third, rows).tolist() == [*weights.tolist(), 0.0]
 
@@ -90,6 +92,7 @@ def result(job: Job) -> bytes:
     return (job.work / f"{job.name}.safetensors").read_bytes()
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_same_seed_gives_the_same_bytes_and_another_seed_others(job: Job, tmp_path: Path, precision: str) -> None:
     job = replace(job, precision=precision)
@@ -245,8 +248,8 @@ def test_a_result_of_another_training_is_refused(job: Job, monkeypatch: pytest.M
     with pytest.raises(TrainingError) as caught:
         train_all([job])
     assert str(caught.value) == (
-        f"{job.work}: fold_1-seed_0 belongs to other params or code than this run's: another training wrote there "
-        "meanwhile. Run the stage again."
+        f"{job.work}: fold_1-seed_0 belongs to other params or versions than this run's: another training wrote "
+        "there meanwhile. Run the stage again."
     )
 
 
@@ -441,3 +444,8 @@ def test_result_says_its_classes_and_marks_its_data(job: Job) -> None:
     with safe_open(job.work / f"{job.name}.safetensors", framework="pt") as stored:
         assert json.loads(stored.metadata()["notes"])["classes"] == ["a", "b"]
     assert json.loads((job.work / f"{job.name}.json").read_text())["mark"] == job.mark()
+
+
+def test_a_mark_follows_versions(job: Job) -> None:
+    marks = {replace(job, versions={"training": number, "torch": "2.11.0"}).mark() for number in (1, 2, 2)}
+    assert len({*marks, job.mark()}) == 3

@@ -321,12 +321,12 @@ def test_the_real_witnesses_of_a_rename_are_equal(real: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("edits", "nouns"),
     [
-        # Also what only a step of a curriculum comes to, a stage's own line, and the default of a function.
+        # The second is what only the last step of a curriculum comes to.
         ({"classifiers.py": ("nn.Dropout(0.5)", "nn.Dropout(0.4)")}, {"classifiers", "training", "evaluation"}),
         ({"prototypes/learning.py": ('0.1 if name == "fine"', '0.2 if name == "fine"')}, {"training"}),
         ({"leakage/cues.py": ("FRAME = 4096", "FRAME = 2048")}, {"leakage"}),
         ({"prototypes/sounds.py": ("ROUNDS = 32", "ROUNDS = 31")}, {"sonification"}),
-        ({"representations/mel.py": ("before // frames", "before // frames + n // 9")}, {"representations"}),
+        ({"representations/mel.py": ("[:, :, first:end].mean(", "[:, :, first:end].max(")}, {"representations"}),
     ],
 )  # fmt: skip
 def test_the_real_witnesses_of_an_edit(

@@ -194,6 +194,7 @@ class Training(Pairing):
                 "cpu",
                 work,
                 self._precision,
+                versions={},
             )
             for seed in SEEDS
         ]

@@ -52,7 +52,8 @@ class PrototypeTraining(Pairing):
         endless = recipe.prototypes.model_copy(update={"warm_up": 10**9})  # so that the last step does not end
         protocol = recipe.model_copy(update={"prototypes": endless})
         classes = tuple(str(number) for number in range(prototypes))
-        jobs = [Job(folder, targets, parts, classes, None, protocol, 1, 1, seed, "cpu", folder) for seed in SEEDS]
+        settings = (folder, targets, parts, classes, None, protocol, 1, 1)
+        jobs = [Job(*settings, seed, "cpu", folder, versions={}) for seed in SEEDS]
         spawn = get_context("spawn")
         self._workers = [ProcessPoolExecutor(1, spawn, _begin, (job,)) for job in jobs]
         networks = [plain_copy(layer_of(make_learner(job).network), SHAPE[0]) for job in jobs]

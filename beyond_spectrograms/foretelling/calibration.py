@@ -180,7 +180,9 @@ def _classify(
     parts = np.array(["train"] * WINDOWS + ["validation"] * (windows - WINDOWS))
     targets = np.arange(windows) % count
     with _peak() as memory:
-        job = Job(place, targets, parts, classes, codebook_size, protocol, 1, 1, 0, "cpu", place, precision)
+        job = Job(
+            place, targets, parts, classes, codebook_size, protocol, 1, 1, 0, "cpu", place, precision, versions={}
+        )
         pilot = pilot_training(job)
     return Trained(pilot, _sum(base, memory[0]))
 

@@ -243,16 +243,17 @@ def check_no_leak(dataset: str, described: Mapping[str, Any], pairs: Sequence[Pa
             columns = ", ".join(column for column in pair.across if column in split["columns"])
             lines.append(f"  {columns}: {pair.first} and {pair.second}, {pair.kind}{sure}")
         if len(leaking) > SHOWN:
-            lines.append(f"  and {len(leaking) - SHOWN} more pairs, all in metrics/audit/{dataset}.md")
+            lines.append(f"  and {len(leaking) - SHOWN} more pairs, all in metrics/{dataset}/audit.md")
     if lines:
         raise LeakageError(
-            "\n".join(lines) + f"\nGive such clips one group (datasets.{dataset}.source: name or known_repetitions), "
-            f"or acknowledge a pair under audit.known_pairs.{dataset}."
+            "\n".join(lines)
+            + f"\nGive such clips one group (datasets/{dataset}.yaml: source.name or source.known_repetitions), "
+            "or acknowledge a pair there under known_pairs."
         )
 
 
 def describe_pair(pair: Pair) -> dict[str, Any]:
-    """Lay out a pair as it stands in metrics/audit/<dataset>.json."""
+    """Lay out a pair as it stands in metrics/<dataset>/audit.json."""
     measures = ("similarity", "strength", "offset_s", "overlap_s")
     return {
         **{key: getattr(pair, key) for key in ("first", "second", "kind", "known")},

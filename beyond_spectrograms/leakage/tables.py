@@ -9,7 +9,7 @@ from beyond_spectrograms.tabular import Row, Table, Value, number, text, to_mark
 
 
 def print_audit(audit: Mapping[str, Any]) -> str:
-    """Lay out what metrics/audit/<dataset>.json holds."""
+    """Lay out what metrics/<dataset>/audit.json holds."""
     dataset = audit["dataset"]
     tables = [
         _splits(f"{dataset}: leakage audit", audit),

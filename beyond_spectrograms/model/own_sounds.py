@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from beyond_spectrograms.archives import copy_sounds
-from beyond_spectrograms.clips import DatasetError, check_clips, prepare_clips, publish_clips
+from beyond_spectrograms.clips import CLIP_VERSIONS, DatasetError, check_clips, prepare_clips, publish_clips
+from beyond_spectrograms.code_versions import load_versions
 from beyond_spectrograms.model.cutting import SHORTEST
 from beyond_spectrograms.model.formats import file_name
 from beyond_spectrograms.params import Source, Split, Windows
@@ -78,7 +79,7 @@ def prepare_sounds(sounds: Path, work: Path, windows: Windows, grouping: Groupin
     copy_sounds(str(sounds), raw)
     _check_utf8(sounds, raw)
     source = _source(sounds, windows, grouping)
-    outcomes = prepare_clips(raw, work / "clips.partial", source.seconds)
+    outcomes = prepare_clips(raw, work / "clips.partial", source.seconds, load_versions().of(*CLIP_VERSIONS))
     check_clips(dataset, outcomes, None, None, [])
     publish_clips(outcomes, work / "clips.partial", folder)
     clips = _read_table(folder / "clips.csv")

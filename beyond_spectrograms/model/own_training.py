@@ -13,7 +13,7 @@ from joblib import cpu_count
 
 from beyond_spectrograms.classifiers import choose_device
 from beyond_spectrograms.epochs import choose_precision
-from beyond_spectrograms.features import FEATURIZED_BY, extract, fingerprint
+from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.files import replace_folder, write_json
 from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
 from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
@@ -122,7 +122,7 @@ def _featurize(plan: Plan, sounds: OwnSounds, weights: list[Path], work: Path) -
     size = count * representation.bands * frames * np.dtype(dtype).itemsize
     foretold = Forecast(count, count * length_s, rate.seconds(count), size, None)
     print(f"{plan.representation}: {foretold}, if no window is kept from an earlier run", flush=True)
-    versions = {name: plan.params.versions[name] for name in FEATURIZED_BY}
+    versions = {name: plan.params.versions[name] for name in FEATURE_VERSIONS}
     mark = fingerprint(representation, record.model_dump(), weights, length_s, versions)
     with spending() as spent:
         extract(

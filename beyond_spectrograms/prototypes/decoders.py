@@ -127,5 +127,5 @@ def create_player(name: str, record: Representation, decoder: Path | None, seed:
             "of a trained codec, not its codes."
         )
     if decoder is None or not decoder.is_file():
-        raise PrototypesError(f"{name}: its decoder's weights are missing: {decoder}. Its listen stage fetches them.")
+        raise PrototypesError(f"{name}: its decoder's weights are missing. Run its listen stage, which fetches them.")
     return SoundStreamDecoder(decoder) if record.kind == "soundstream" else EncodecDecoder(record, decoder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,6 +43,7 @@ class Representation(ABC):
         chunk: windows a thread encodes at a time, where threads may run `_encode` side by side, each on one core;
             None where they may not.
         spare_threads: threads beyond one a core, where one that calls `_encode` also waits.
+        files: code of others that decides the result; for ours versions.yaml has a number.
     """
 
     name: str
@@ -54,12 +54,8 @@ class Representation(ABC):
     engine: str = "numpy"
     chunk: ClassVar[int | None] = None
     spare_threads: int = 0
+    files: tuple[Path, ...] = ()
     _proven = False
-
-    @cached_property
-    def sources(self) -> tuple[Path, ...]:
-        """Files of the code that decides the result."""
-        return files_of(self)
 
     @property
     def frame_rate(self) -> float:
@@ -135,9 +131,3 @@ class Representation(ABC):
             )
         if sample_rate != self.form.sample_rate:
             raise RepresentationError(f"{self.name}: takes {self.form.sample_rate} Hz, got {sample_rate} Hz")
-
-
-def files_of(thing: object) -> tuple[Path, ...]:
-    """List the files that define the classes of a representation or an engine, its own first."""
-    kinds = [kind for kind in type(thing).__mro__ if kind not in (ABC, object)]
-    return tuple(dict.fromkeys(Path(inspect.getfile(kind)) for kind in kinds))

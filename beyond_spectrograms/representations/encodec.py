@@ -11,7 +11,7 @@ import numpy as np
 
 from beyond_spectrograms.audio import Format, Waveform
 from beyond_spectrograms.checkpoints import UnreadableError, read_checkpoint
-from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, files_of
+from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
 from beyond_spectrograms.representations.engines import create_engine
 
 if TYPE_CHECKING:
@@ -41,13 +41,14 @@ class EncodecLatents(Representation):
         model = untrained_model(record.model, record.seed or 0)
         if record.weights != "untrained":
             if not weights:
-                raise CheckpointError(f"{name}: its weights file is missing. Run `dvc repro download_weights@{name}`.")
+                raise CheckpointError(
+                    f"{name}: its weights file is missing. Run its featurize stage, which fetches it."
+                )
             load_checkpoint(model, weights[0])
         fold_weight_norm(model.encoder)
         self._engine = create_engine(name, model.encoder.eval(), record.engine, record.precision)
         self.engine, self.spare_threads = self._engine.name, self._engine.spare_threads
         self.packages = ("encodec", "numpy", "torch", *self._engine.packages)
-        self.sources = (*self.sources, *files_of(self._engine))
         self._quantizer = model.quantizer.eval()
         self._codes = record.codes
         self._kbps = None if record.bitrate is None else record.bitrate / 1000
@@ -110,7 +111,7 @@ def load_checkpoint(model: EncodecModel, path: Path) -> None:
         CheckpointError: the file is missing, holds more than tensors, or its tensors are not the model's.
     """
     if not path.exists():
-        raise CheckpointError(f"{path}: no such file. Run `dvc repro` on its download_weights stage.")
+        raise CheckpointError(f"{path}: no such file. Run its featurize stage, which fetches it.")
     try:
         state = read_checkpoint(path)
     except UnreadableError as error:

@@ -50,7 +50,7 @@ class HearEmbeddings(Representation):
     def __init__(self, name: str, record: Hear, weights: Sequence[Path]) -> None:
         self.name, self._record = name, record
         if record.weights is not None and not (weights and weights[0].is_file()):
-            raise CheckpointError(f"{name}: its weights file is missing. Run `dvc repro download_weights@{name}`.")
+            raise CheckpointError(f"{name}: its weights file is missing. Run its featurize stage, which fetches it.")
         self._module = _import(name, record.module)
         self._model = self._load(str(weights[0]) if record.weights is not None else record.model)
         self._rate: int = self._model.sample_rate
@@ -58,7 +58,7 @@ class HearEmbeddings(Representation):
         self.bands = self._model.timestamp_embedding_size
         self.engine = record.module
         self.packages = ("numpy", "torch", *packages_distributions().get(record.module.split(".")[0], []))
-        self.sources = (*self.sources, *_files(self._module))
+        self.files = _files(self._module)
         self._frames: dict[int, int] = {}
         self.hop_length = self._probe(round(PROBE_S * self.form.sample_rate))
 

@@ -37,7 +37,7 @@ class SoundStreamLatents(Representation):
 
     def __init__(self, name: str, record: SoundStream, weights: Sequence[Path]) -> None:
         if not weights or not all(path.exists() for path in weights):
-            raise CheckpointError(f"{name}: its weights file is missing. Run `dvc repro download_weights@{name}`.")
+            raise CheckpointError(f"{name}: its weights file is missing. Run its featurize stage, which fetches it.")
         self.name = name
         self.form = Format(16_000, 1)
         self.hop_length = 320
