@@ -10,21 +10,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import yaml
-from conftest import REPOSITORY
+from cells import study_in, write_params
 from safetensors.torch import save_file
 
 from beyond_spectrograms.audio import Format, write_clip
 from beyond_spectrograms.classifiers import build_network
 from beyond_spectrograms.clips import clip_path
-from beyond_spectrograms.params import Params, load_params
+from beyond_spectrograms.params import Params
 from beyond_spectrograms.prototypes.model import layer_of
 from beyond_spectrograms.representations import create_representation
 
 RATE = 16_000
 TONES = {"high": 3000.0, "low": 300.0, "middle": 1000.0}  # Hz
 CLIPS = 4  # of each class: two train, two validate
-REPRESENTATION, PROTOCOL = "log_mel_16khz", "prototypes"
+STUDY, REPRESENTATION, PROTOCOL = "prototypes", "log_mel_16khz", "prototypes"
 GAIN, PITCH = 17.0, 12.0  # dB and semitones by which the layer changes the prototype `low`
 
 
@@ -34,13 +33,11 @@ def tone(hertz: float, seed: int, level: float = 0.1) -> np.ndarray:
     return (level * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE) + noise).astype(np.float32)
 
 
-def write(folder: Path, dataset: str = "esc10") -> Params:
-    """Write params, clips, splits, features and weights."""
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    further = [] if dataset in params["grid"]["datasets"] else [dataset]
-    params["prototypes"] |= {"datasets": [dataset], "further_datasets": further}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
-    loaded = load_params(folder / "params.yaml")
+def write(folder: Path, dataset: str = "esc10", cell: tuple[str, str] = (REPRESENTATION, PROTOCOL)) -> Params:
+    """Write the study `prototypes` of one cell, clips, splits, features and weights."""
+    asked_for = {"datasets": [dataset], "representations": [cell[0]], "protocols": [cell[1]], "heard": [cell[1]]}
+    write_params(folder, STUDY, grid=asked_for)
+    loaded = study_in(folder, STUDY).params
     names = [f"{label}/{number}.wav" for label in TONES for number in range(CLIPS)]
     sounds = np.stack([tone(TONES[name.split("/")[0]], seed) for seed, name in enumerate(names)])
     for name, sound in zip(names, sounds, strict=True):
@@ -57,10 +54,7 @@ def write(folder: Path, dataset: str = "esc10") -> Params:
     features = create_representation(REPRESENTATION, loaded.representations[REPRESENTATION], []).encode(
         sounds[:, None], RATE
     )
-    place = folder / "data/features" / dataset / REPRESENTATION
-    place.mkdir(parents=True)
-    np.save(place / "features.npy", features)
-    (place / "index.json").write_text("{}", encoding="utf-8")
+    write_features(folder, dataset, REPRESENTATION, features)
     write_model(folder, dataset, loaded, features.reshape(len(TONES), CLIPS, *features.shape[1:]).mean((1, 3)))
     return loaded
 
@@ -70,15 +64,26 @@ def write_latents(folder: Path, mirror: Path, dataset: str = "esc10") -> None:
     sounds = np.stack(
         [tone(TONES[label], CLIPS * place + n) for place, label in enumerate(TONES) for n in range(CLIPS)]
     )
-    record = load_params(folder / "params.yaml").representations["soundstream"]
-    encoder = create_representation("soundstream", record, [mirror / "soundstream_encoder.tflite"])
-    features, decoder = folder / "data/features" / dataset / "soundstream", folder / "data/decoders/soundstream"
-    for place in (features, decoder):
-        place.mkdir(parents=True)
-    np.save(features / "features.npy", encoder.encode(sounds[:, None], RATE))
-    (features / "index.json").write_text("{}", encoding="utf-8")
+    params = study_in(folder, STUDY).params
+    encoder = create_representation(
+        "soundstream", params.representations["soundstream"], [mirror / "soundstream_encoder.tflite"]
+    )
+    write_features(folder, dataset, "soundstream", encoder.encode(sounds[:, None], RATE))
+    decoder = folder / "data/decoders/soundstream"
+    decoder.mkdir(parents=True)
     shutil.copy(mirror / "lyragan.tflite", decoder)
-    (decoder / "record.json").write_text('{"file": "lyragan.tflite"}', encoding="utf-8")
+    (decoder / "record.json").write_text('{"files": [{"file": "lyragan.tflite"}]}', encoding="utf-8")
+
+
+def write_features(folder: Path, dataset: str, representation: str, features: np.ndarray) -> None:
+    """Write features as `featurize` leaves them."""
+    place = folder / "data/features" / STUDY / dataset / representation
+    place.mkdir(parents=True)
+    np.save(place / "features.npy", features)
+    (place / "index.json").write_text("{}", encoding="utf-8")
+    described = {"windows": len(features), "bands": features.shape[1], "frames": features.shape[2]}
+    described |= {"bytes": features.nbytes, "provenance": study_in(folder, STUDY).feature_provenance(representation)}
+    (place / "features.json").write_text(json.dumps(described), encoding="utf-8")
 
 
 def relabel(folder: Path, dataset: str = "esc10") -> None:
@@ -103,7 +108,7 @@ def write_model(folder: Path, dataset: str, params: Params, spectra: np.ndarray)
     assert layer.decoders is not None
     number = classes.index("low")
     layer.decoders.last_bias.data[number, 0, 0] = math.atanh(GAIN / 170 / 0.5)
-    models = folder / "data/models" / dataset / f"{REPRESENTATION}-{PROTOCOL}"
+    models = folder / "data/models" / STUDY / dataset / REPRESENTATION / PROTOCOL
     models.mkdir(parents=True)
     notes = {"epoch": 1, "diverged_at_epoch": None, "classes": classes}
     save_file(network.state_dict(), models / "fold_1-seed_0.safetensors", metadata={"notes": json.dumps(notes)})

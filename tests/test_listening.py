@@ -19,7 +19,7 @@ from conftest import REPOSITORY
 from heard import RATE, TONES, tone
 
 from beyond_spectrograms import figures
-from beyond_spectrograms.params import Params
+from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.prototypes.decoders import create_player
 from beyond_spectrograms.prototypes.likeness import Ear
 from beyond_spectrograms.prototypes.listening import Average, averages, choose_windows, read_layer, render_window
@@ -30,7 +30,8 @@ from beyond_spectrograms.windows import read_windows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = sorted(TONES)
-CELL = Path("plots/prototypes/esc10/log_mel_16khz-prototypes")
+PLAYED = Path("data/heard/prototypes/esc10/log_mel_16khz/prototypes")
+DRAWN = Path("studies/prototypes/plots/esc10/log_mel_16khz")
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +57,11 @@ def synthesizer_of(params: Params, seed: int) -> Synthesizer:
 
 
 def model_of(folder: Path) -> Path:
-    return folder / "data/models/esc10/log_mel_16khz-prototypes/fold_1-seed_0.safetensors"
+    return folder / "data/models/prototypes/esc10/log_mel_16khz/prototypes/fold_1-seed_0.safetensors"
 
 
 def features_of(folder: Path) -> np.ndarray:
-    features: np.ndarray = np.load(folder / "data/features/esc10/log_mel_16khz/features.npy")
+    features: np.ndarray = np.load(folder / "data/features/prototypes/esc10/log_mel_16khz/features.npy")
     return features
 
 
@@ -125,10 +126,11 @@ def test_a_click_is_turned_down_before_it_is_cut_and_silence_stays_silence() -> 
 
 @pytest.mark.parametrize("name", ["mel", "soundstream_codes_9200bps", "encodec_24khz_untrained"])
 def test_what_no_decibels_nor_latents_of_a_trained_codec_stand_for_is_refused(
-    project: tuple[Path, Params], name: str
+    name: str,
 ) -> None:
+    known = load_params(Path("studies/bitrates"), REPOSITORY).representations
     with pytest.raises(PrototypesError) as caught:
-        create_player(name, project[1].representations[name], None, 0)
+        create_player(name, known[name], None, 0)
     assert str(caught.value) == (
         f"{name}: its prototypes cannot be heard. Choose a representation of kind mel and scale db, or the latents "
         "of a trained codec, not its codes."
@@ -219,8 +221,14 @@ def test_weights_of_other_classes_or_none_are_refused(project: tuple[Path, Param
     assert str(caught.value) == f"{absent}: no such file. Run the cell's train stage."
 
 
-def listen(folder: Path, dataset: str = "esc10", cell: tuple[str, str] = ("log_mel_16khz", "prototypes")) -> str:
-    return run(folder, "listen", dataset, *cell)
+def listen(folder: Path, dataset: str = "esc10") -> str:
+    return run(folder, "listen", "--study=prototypes", dataset, "log_mel_16khz")
+
+
+def written_in(folder: Path) -> dict[str, bytes]:
+    """Read what the stage leaves of the cell."""
+    places = [folder / PLAYED, folder / DRAWN]
+    return {str(path.relative_to(place)): path.read_bytes() for place in places for path in place.rglob("*.*")}
 
 
 def run(folder: Path, stage: str, *arguments: str) -> str:
@@ -238,39 +246,41 @@ def test_the_stage_writes_figure_sounds_and_page_the_same_each_time(
 ) -> None:
     folder = project[0]
     printed = listen(folder)
-    written = {path.relative_to(folder / CELL): path.read_bytes() for path in (folder / CELL).rglob("*.*")}
+    written = written_in(folder)
     sounds = [
         f"sounds/{i}_{label}-{kind}.wav" for i, label in enumerate(CLASSES, 1) for kind in ("prototype", "transformed")
     ]
-    assert sorted(map(str, written)) == ["figure/prototypes.png", "figure/prototypes.svg", "page/index.html", *sounds]
-    found = json.loads((folder / "metrics/heard/esc10/log_mel_16khz-prototypes.json").read_text())
-    size = len(written[Path("page/index.html")]) / 1e6
+    assert sorted(written) == ["page/index.html", "prototypes.png", "prototypes.svg", *sounds]
+    near = json.loads((folder / "studies/prototypes/metrics/esc10/heard/log_mel_16khz.json").read_text())
+    assert list(near) == ["prototypes"]
+    found = near["prototypes"]
+    size = len(written["page/index.html"]) / 1e6
     assert printed.splitlines() == [
         "esc10, log_mel_16khz-prototypes, fold 1, seed 0",
         "30 sounds to make, about 3 s",
         "12 sounds to make, about 1 s",
-        f"{CELL}: 3 prototypes, 6 clips, a page of {size:.1f} MB",
+        f"log_mel_16khz-prototypes: 3 prototypes, 6 clips, a page of {size:.1f} MB",
         f"6 windows: rendered {found['rendered_db']:.1f} dB from the clip, the prototype itself "
         f"{found['prototype_db']:.1f} dB, round trip {found['round_trip_db']:.1f} dB",
     ]
-    told = {"dataset": "esc10", "cell": "log_mel_16khz-prototypes", "fold": 1, "seed": 0, "windows": 6}
+    told = {"fold": 1, "seed": 0, "windows": 6}
     assert {key: found[key] for key in told} == told
     assert found["windows_without_prototype"] == 0
     # The prototypes are means of such tones: nearly as near as the tones' own spectra.
     assert 0 < found["round_trip_db"] < found["rendered_db"] + 1 < 15
     for name in sounds:
-        samples, rate = soundfile.read(folder / CELL / name)
+        samples, rate = soundfile.read(folder / PLAYED / name)
         assert rate == RATE
         assert 0 < np.abs(samples).max() < 1
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     listen(folder)
-    assert {path.relative_to(folder / CELL): path.read_bytes() for path in (folder / CELL).rglob("*.*")} == written
+    assert written_in(folder) == written
 
 
 def test_no_excerpt_is_passed_on_that_its_licence_does_not_let_be(tmp_path: Path) -> None:
     heard.write(tmp_path, "gtzan_genres")
     assert "3 prototypes, 0 clips" in listen(tmp_path, "gtzan_genres")
-    page = (tmp_path / "plots/prototypes/gtzan_genres/log_mel_16khz-prototypes/page/index.html").read_text()
+    page = (tmp_path / "data/heard/prototypes/gtzan_genres/log_mel_16khz/prototypes/page/index.html").read_text()
     assert "none of those whose licence is known to let excerpts be passed on" in page
     assert ".wav" not in page
 

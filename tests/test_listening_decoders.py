@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,18 +13,20 @@ import pytest
 import soundfile
 import soxr
 import torch
-import yaml
 from conftest import REPOSITORY, stack
 
 from beyond_spectrograms.audio import Waveform
+from beyond_spectrograms.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.prototypes.decoders import create_player
 from beyond_spectrograms.prototypes.likeness import Ear
 from beyond_spectrograms.prototypes.sounds import LOUDNESS, PrototypesError, match_level
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
+from beyond_spectrograms.study import Study
+from stages.listen import fetch_decoder
 
-PARAMS = load_params(REPOSITORY / "params.yaml")
+PARAMS = load_params(Path("studies/prototypes"), REPOSITORY)
 ESC10 = "553c8f1743b9dba6b282e1323c3ca8fa76923448"
 CLIPS = (
     "005 - Clock tick/1-21934-A",
@@ -112,21 +111,19 @@ def test_a_missing_decoder_is_an_error_that_says_what_to_do(tmp_path: Path) -> N
     with pytest.raises(PrototypesError) as caught:
         create_player("soundstream", PARAMS.representations["soundstream"], tmp_path / "lyragan.tflite", 0)
     assert str(caught.value) == (
-        "soundstream: its decoder's weights are missing. Run `dvc repro download_decoder@soundstream`."
+        "soundstream: its decoder's weights are missing. Run its listen stage, which fetches them."
     )
 
 
-def test_the_decoder_is_downloaded_as_published_and_recorded(mirror: Path, tmp_path: Path) -> None:
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "BEYOND_SPECTROGRAMS_MIRROR": str(mirror)}
-    command = [sys.executable, "-m", "stages.download_decoder", "soundstream"]
-    finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    folder = tmp_path / "data/decoders/soundstream"
-    assert sorted(path.name for path in folder.iterdir()) == ["lyragan.tflite", "record.json"]
-    assert (folder / "lyragan.tflite").read_bytes() == (mirror / "lyragan.tflite").read_bytes()
-    assert (
-        json.loads((folder / "record.json").read_text())
-        == {"file": "lyragan.tflite"} | params["decoders"]["soundstream"]
-    )
+def test_the_decoder_is_fetched_as_published_and_recorded(
+    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(MIRROR_VARIABLE, str(mirror))
+    study, place = Study("prototypes", PARAMS), Path("data/decoders/soundstream")
+    assert fetch_decoder(study, "soundstream") == place / "lyragan.tflite"
+    assert sorted(path.name for path in place.iterdir()) == ["lyragan.tflite", "record.json"]
+    assert (place / "lyragan.tflite").read_bytes() == (mirror / "lyragan.tflite").read_bytes()
+    record = PARAMS.weights["soundstream_decoder"].model_dump(exclude={"md5"})
+    assert json.loads((place / "record.json").read_text()) == {"files": [{"file": "lyragan.tflite"} | record]}
+    assert fetch_decoder(study, "log_mel_16khz") is None

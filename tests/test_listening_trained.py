@@ -19,7 +19,7 @@ LATENTS, CLUSTERS = ("soundstream", "latent_prototypes"), ("log_mel_16khz", "clu
 
 def shorten(folder: Path, *protocols: str) -> None:
     """Let protocols be trained for six epochs, with one seed."""
-    path = folder / "params.yaml"
+    path = folder / "studies/prototypes/params.yaml"
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name in protocols:
         params["protocols"][name] |= {"epochs": 6, "seeds": [0]}
@@ -29,9 +29,9 @@ def shorten(folder: Path, *protocols: str) -> None:
 
 def written(folder: Path, cell: tuple[str, str]) -> tuple[str, dict[str, object]]:
     """Give the page and the measures of a cell."""
-    name = "-".join(cell)
-    page = (folder / f"plots/prototypes/esc10/{name}/page/index.html").read_text(encoding="utf-8")
-    return page, json.loads((folder / f"metrics/heard/esc10/{name}.json").read_text(encoding="utf-8"))
+    page = (folder / f"data/heard/prototypes/esc10/{'/'.join(cell)}/page/index.html").read_text(encoding="utf-8")
+    near = folder / f"studies/prototypes/metrics/esc10/heard/{cell[0]}.json"
+    return page, json.loads(near.read_text(encoding="utf-8"))[cell[1]]
 
 
 def data_of(page: str) -> dict[str, list[dict[str, object]]]:
@@ -43,13 +43,13 @@ def data_of(page: str) -> dict[str, list[dict[str, object]]]:
 
 @pytest.mark.long
 def test_trained_prototypes_of_latents_sound_as_their_classes(tmp_path: Path, mirror: Path) -> None:
-    heard.write(tmp_path)
+    heard.write(tmp_path, cell=LATENTS)
     heard.write_latents(tmp_path, mirror)
     shorten(tmp_path, LATENTS[1])
-    run(tmp_path, "train", "esc10", *LATENTS)
-    run(tmp_path, "listen", "esc10", *LATENTS)
+    run(tmp_path, "train", "--study=prototypes", "esc10", LATENTS[0])
+    run(tmp_path, "listen", "--study=prototypes", "esc10", LATENTS[0])
     for number, label in enumerate(sorted(TONES), 1):
-        sounds = tmp_path / "plots/prototypes/esc10/soundstream-latent_prototypes/sounds"
+        sounds = tmp_path / "data/heard/prototypes/esc10/soundstream/latent_prototypes/sounds"
         samples, rate = soundfile.read(sounds / f"{number}_{label}-prototype.wav")
         assert (rate, len(samples)) == (RATE, RATE)
         strongest = np.abs(np.fft.rfft(samples)).argmax() * rate / len(samples)
@@ -67,11 +67,11 @@ def test_trained_prototypes_of_latents_sound_as_their_classes(tmp_path: Path, mi
 
 @pytest.mark.long
 def test_clusters_of_one_class_and_a_class_without_any_are_heard(tmp_path: Path) -> None:
-    heard.write(tmp_path)
+    heard.write(tmp_path, cell=CLUSTERS)
     heard.relabel(tmp_path)
     shorten(tmp_path, CLUSTERS[1])
-    run(tmp_path, "train", "esc10", *CLUSTERS)
-    printed = run(tmp_path, "listen", "esc10", *CLUSTERS)
+    run(tmp_path, "train", "--study=prototypes", "esc10", CLUSTERS[0])
+    printed = run(tmp_path, "listen", "--study=prototypes", "esc10", CLUSTERS[0])
     page, measured = written(tmp_path, CLUSTERS)
     names = sorted(str(one["name"]).split(": ")[1] for one in data_of(page)["prototypes"])
     assert names == ["middle", "outer", "outer"]

@@ -206,7 +206,7 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
 def test_wrong_options_are_told_before_any_work(options: list[str], message: str, capsys: Capture) -> None:
     assert main(["train", "sounds", "--out", "mine", *options]) == 1
     assert capsys.readouterr().err.startswith(message)
-    assert sorted(path.name for path in Path().iterdir()) == ["params.yaml", "versions.yaml"]
+    assert sorted(path.name for path in Path().iterdir()) == ["datasets", "params.yaml", "versions.yaml"]
 
 
 @pytest.mark.usefixtures("project")
@@ -215,12 +215,15 @@ def test_a_report_that_is_not_its_own_is_left_alone(sounds: Path, capsys: Captur
     Path("mine-report/thesis.txt").touch()
     assert main(["train", str(sounds), *TRAIN, "--out", "mine"]) == 1
     assert capsys.readouterr().err == "mine-report: exists already. Choose another name, or remove it.\n"
-    assert sorted(path.name for path in Path().iterdir()) == ["mine-report", "params.yaml", "versions.yaml"]
+    names = sorted(path.name for path in Path().iterdir())
+    assert names == ["datasets", "mine-report", "params.yaml", "versions.yaml"]
 
 
 def test_a_control_on_shuffled_labels_is_one(sounds: Path, tmp_path: Path) -> None:
     prepared = prepare(sounds, tmp_path / "work")
     labels = (prepared.table["label"] == "low").to_numpy(dtype=np.int64)
+    (tmp_path / "work/features").mkdir()
+    np.save(tmp_path / "work/features/features.npy", np.zeros((len(labels), 64, 50), np.float32))
     for protocol, shuffled in (("fair", False), ("shuffled_labels", True)):
         plan = plan_training(PARAMS, "log_mel_2048_50hz", protocol, 1)
         jobs = make_jobs(plan, prepared, tmp_path / "work")
@@ -256,6 +259,6 @@ def test_weights_are_fetched_and_become_part_of_the_model(
     encoder = Path("mine/soundstream_encoder.tflite").read_bytes()
     assert len(encoder) == PARAMS.weights["soundstream_encoder"].bytes
     assert encoder == (mirror / "soundstream_encoder.tflite").read_bytes()
-    [kept] = read_weights_record(Path("data/weights/soundstream"))  # as the stage download_weights leaves them
+    [kept] = read_weights_record(Path("data/weights/soundstream"))  # as the stage featurize leaves them
     assert (kept.file, kept.licence, kept.included) == ("soundstream_encoder.tflite", "Apache-2.0", True)
     assert load_model("mine", device="cpu").classify(tone(1.5, 3000), 44_100).windows == 2
