@@ -59,7 +59,7 @@ test-long: .venv/installed
 	@pytest -m long
 
 # The tests that compare computed numbers, with the kernels of processors without AVX-512 (oneDNN's, torch's own, MKL's
-# and OpenBLAS's) and without AMX; `make test` runs them with those of the processor at hand.
+# and OpenBLAS's) and without AMX; `make test` runs them with those of the processor at hand. Two minutes each.
 test-numeric: .venv/installed
 	@echo "The kernels of AVX2"
 	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell \
