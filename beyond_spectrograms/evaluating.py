@@ -203,7 +203,9 @@ def write_evaluation(folder: Path, dataset: str, found: Evaluation, statistics: 
         (CURVES_FILE, found.curves, CURVE_COLUMNS),
     ):
         rows = pd.concat(tables.values(), ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
-        write_gzip_csv(folder / file, rows.dropna(axis=1, how="all").fillna(""))
+        rows = rows.fillna("")
+        further = [name for name in rows if name == ERROR or name not in columns]  # what some classifiers measure
+        write_gzip_csv(folder / file, rows.drop(columns=[name for name in further if (rows[name] == "").all()]))
     write_json(
         folder / ACCURACY_FILE,
         {name: {key: scores[key] for key in ACCURACIES} for name, scores in found.scores.items()},

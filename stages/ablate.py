@@ -20,7 +20,7 @@ from beyond_spectrograms.ablation import (
 )
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import replace_folder, write_text
-from beyond_spectrograms.results import Results
+from beyond_spectrograms.results import SCORES_FILE, ResultError, Results
 from beyond_spectrograms.study import Study
 from beyond_spectrograms.tabular import to_csv, to_markdown
 from stages.arguments import parse
@@ -42,6 +42,8 @@ def write_tables(study: Study, dataset: str) -> None:
         for name in study.params.grid.representations:
             if cells := cells_of(results, name):
                 write(results, name, cells, finished)
+        if not any(finished.iterdir()):
+            raise ResultError(f"{place.parent / SCORES_FILE}: no cell of the grid is there. Train and evaluate some.")
         replace_folder(finished, place)
 
 

@@ -55,20 +55,19 @@ def main() -> None:
     )
     if not memory_can_be_measured():
         print("memory is not measured: that takes Linux with the GNU C library")
-    costs = {}
+    costs, measured = {}, 0
     for name in params.grid.representations:
         if name in kept:
             costs[name] = kept[name]
         elif name in names:
             costs[name] = {"mark": marks[name]} | measure(study, dataset, name, baselines, sounds)
+            measured += 1
             write_json(place, {"representations": kept | costs})  # a killed run goes on from here
         elif name in known:
             costs[name] = known[name].model_dump()
             print(f"{dataset}, {name}: its features are not here; what was measured of it before is kept")
     write_json(place, {"representations": costs})
-    print(
-        f"{dataset}: measured {len(costs.keys() - kept.keys())} representations, kept {len(kept.keys() & costs.keys())}"
-    )
+    print(f"{dataset}: measured {measured} representations, kept {len(costs) - measured}")
 
 
 def _features(study: Study, dataset: str, name: str) -> Path:

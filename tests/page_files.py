@@ -17,6 +17,7 @@ from cells import (
     grid,
     make_cell,
     read_back,
+    study_in,
     write,
     write_cell,
     write_dataset,
@@ -26,7 +27,7 @@ from cells import (
 from beyond_spectrograms.evaluating import Evaluation
 from beyond_spectrograms.page.excerpts import Excerpt, best_cell, confidently_wrong, cut_excerpts
 from beyond_spectrograms.results import Curve, Results, cell_name
-from beyond_spectrograms.study import Study
+from beyond_spectrograms.study import PAPER, Study
 
 REPRESENTATIONS = ["mel", "log_mel_2048", "soundstream", "encodec_24khz_untrained"]
 PROTOCOLS = ["paper", "fair"]
@@ -47,32 +48,32 @@ def clip_names() -> list[str]:
     return [f"{label}/{number}.wav" for label in CLASSES for number in range(4)]
 
 
-def write_project(folder: Path, *datasets: str) -> None:
+def write_project(folder: Path, *datasets: str, study: str = PAPER) -> None:
     """Write all that `python -m stages.page` reads."""
     asked_for = grid("esc50", REPRESENTATIONS, PROTOCOLS) | {"datasets": [*datasets, "esc50"]}
-    write_params(folder, grid=asked_for)
+    write_params(folder, study, grid=asked_for)
     for dataset in datasets:
-        write_dataset(folder, dataset, REPRESENTATIONS, PROTOCOLS, make=complete)
-        metrics = folder / f"metrics/{dataset}"
+        write_dataset(folder, dataset, REPRESENTATIONS, PROTOCOLS, study=study, make=complete)
+        metrics = folder / study_in(folder, study).metrics(dataset)
         write(metrics / "tables/results.md", TABLE.format(dataset=dataset))
         origin = {"kind": "archive", "licence": "CC BY 3.0", "manifest_sha256": "ab" * 32}
         write(metrics / "clips.json", json.dumps({"files": 13, "clips": 12, "classes": 3, "source": origin}))
         write(metrics / "claims.json", json.dumps(claims(dataset)))
         for clip in clip_names():
             write_clip(folder / f"data/clips/{dataset}/mono_16000/{clip}.flac")
-        write_excerpts(folder, dataset)
+        write_excerpts(folder, dataset, study)
 
 
-def write_excerpts(folder: Path, dataset: str) -> list[Excerpt]:
+def write_excerpts(folder: Path, dataset: str, study: str = PAPER) -> list[Excerpt]:
     """Write what `illustrate` leaves to be heard: what the best cell got wrong."""
-    results = read_back(folder, dataset)
+    results = read_back(folder, dataset, study)
     best = best_cell(results)
     assert best is not None
     recordings = results.cell(best.representation, best.protocol).recordings
     assert recordings is not None
     excerpts = cut_excerpts(confidently_wrong(answers()), recordings, folder / f"data/clips/{dataset}", 1.0)
     told = {"best": asdict(best), "excerpts": [asdict(excerpt) for excerpt in excerpts]}
-    write(folder / f"data/excerpts/paper/{dataset}/excerpts.json", json.dumps(told))
+    write(folder / f"data/excerpts/{study}/{dataset}/excerpts.json", json.dumps(told))
     return excerpts
 
 

@@ -1,16 +1,15 @@
 """The tables of prototypes: intervals over sources, folds or recordings, what one change does, and what is missing."""
 
-import json
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from cells import write, write_rows
+from cells import gather, grid, make_cell, write, write_cell, write_dataset, write_params
 from conftest import REPOSITORY
 from tested import SETTINGS, cell, clustered
 
@@ -21,24 +20,20 @@ from beyond_spectrograms.ablation import (
     find_steps,
     judge,
     sum_errors,
-    variance_of,
 )
+from beyond_spectrograms.evaluating import Evaluation
 from beyond_spectrograms.evidence.uncertainty import fold_interval, gap, recording_interval, window_interval
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.recordings import Recordings
-from beyond_spectrograms.results import ResultError
+from beyond_spectrograms.results import MEASURES, ResultError, cell_name
+from beyond_spectrograms.scores import variance_of
+from beyond_spectrograms.study import Study
 from stages import ablate
 
 
-def windows_of(recordings: Recordings) -> pd.DataFrame:
+def with_errors(recordings: Recordings) -> Recordings:
     """Give every right window of a cell the error 1 and every wrong one 0."""
-    rows = [
-        {"seed": seed, "clip": clip, "reconstruction_error": float(window < recordings.windows_right[index, place])}
-        for index, seed in enumerate(recordings.seeds)
-        for place, clip in enumerate(recordings.clips)
-        for window in range(recordings.windows[place])
-    ]
-    return pd.DataFrame(rows).sample(frac=1, random_state=0)
+    return replace(recordings, errors=recordings.windows_right.astype(float))
 
 
 def of_few(recordings: Recordings, sources: int) -> Recordings:
@@ -48,10 +43,10 @@ def of_few(recordings: Recordings, sources: int) -> Recordings:
 
 def test_errors_have_the_interval_that_right_windows_would_have() -> None:
     tested = cell(clustered(3, 60))
-    errors = sum_errors(tested, windows_of(tested), unit=1.0)
+    errors = sum_errors(with_errors(tested), unit=1.0)
     assert errors is not None
     assert judge(errors, SETTINGS) == (window_interval(tested, SETTINGS), "sources")
-    scaled = sum_errors(tested, windows_of(tested), unit=4.0)
+    scaled = sum_errors(with_errors(tested), unit=4.0)
     assert scaled is not None
     assert judge(scaled, SETTINGS)[0].value == pytest.approx(4 * judge(errors, SETTINGS)[0].value)
 
@@ -96,19 +91,8 @@ def test_differences_are_taken_on_the_same_draws_over_what_intervals_are() -> No
     assert compare(leaky, of_few(second, 10), SETTINGS) == (gap(apart[0], apart[1], SETTINGS), "recordings")
 
 
-def test_errors_of_other_windows_are_refused() -> None:
-    tested = cell(clustered(2, 6))
-    for wrong in (windows_of(tested)[1:], windows_of(tested).replace({"clip": {"00000.wav": "00001.wav"}})):
-        with pytest.raises(ResultError) as refused:
-            sum_errors(tested, wrong, unit=1.0)
-        assert str(refused.value) == (
-            "mel-fair: plots/predictions and plots/recordings hold different windows. Run its evaluate stage again."
-        )
-
-
 def test_a_classifier_without_reconstruction_has_no_error() -> None:
-    tested = cell(clustered(2, 6))
-    assert sum_errors(tested, windows_of(tested)[["seed", "clip"]], unit=1.0) is None
+    assert sum_errors(cell(clustered(2, 6)), unit=1.0) is None
 
 
 def test_variance_is_about_each_bands_mean_over_the_rows_alone() -> None:
@@ -118,10 +102,9 @@ def test_variance_is_about_each_bands_mean_over_the_rows_alone() -> None:
     assert variance_of(features, rows) == pytest.approx(features[rows].astype(float).var(axis=(0, 2)).mean())
 
 
-def test_pairs_that_differ_in_one_thing_are_found_in_the_shipped_params(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(REPOSITORY)
-    params = load_params()
-    protocols = {name: params.protocols[name] for name in params.prototypes.protocols}
+def test_pairs_that_differ_in_one_thing_are_found_in_the_shipped_params() -> None:
+    params = load_params(Path("studies/prototypes"), REPOSITORY)
+    protocols = {name: params.protocols[name] for name in params.grid.protocols}
     assert find_leaks(protocols, params.splits) == [
         ("prototypes_utterance", "prototypes", "leakage"),
         ("clusters_utterance", "clusters", "leakage"),
@@ -140,50 +123,41 @@ def test_pairs_that_differ_in_one_thing_are_found_in_the_shipped_params(monkeypa
 RECORDINGS = [(f"{label}/{word}.wav", label, word, word % 3 + 1) for label in ("ann", "bob") for word in range(6)]
 
 
-def write_cell(place: str, protocol: str, *, folds: bool, error: float | None, wrong: int) -> None:
-    """Write one run of each fold: of every recording one window, the first `wrong` of them wrong."""
-    tested = RECORDINGS if folds else RECORDINGS[::2]
-    names = {"representation": place.split("/")[1], "protocol": protocol, "seed": 0}
-    recordings: list[dict[str, Any]] = []
-    predictions: list[dict[str, Any]] = []
-    for number, (clip, label, word, fold) in enumerate(tested):
-        found = {"fold": fold if folds else 1, "clip": clip, "label": label}
+def make(
+    study: Study, dataset: str, name: str, protocol: str, *, folds: bool, error: float | None, wrong: int
+) -> Evaluation:
+    """Make one run of each fold: of every recording one window, the first `wrong` of them wrong."""
+    found = make_cell(study, dataset, name, protocol)
+    rows: list[dict[str, Any]] = []
+    for number, (clip, label, word, fold) in enumerate(RECORDINGS if folds else RECORDINGS[::2]):
+        row = {"fold": fold if folds else 1, "seed": 0, "clip": clip, "group": word, "label": label, "windows": 1}
         predicted = "nobody" if number < wrong else label
-        recordings.append(names | found | {"windows": 1, "windows_right": int(number >= wrong), "predicted": predicted})
-        recordings[-1]["predicted_by_seeds"] = predicted
-        measured = {} if error is None else {"reconstruction_error": error * (1 + word % 3)}
-        predictions.append(names | found | {"start_s": 0.0, "predicted": predicted} | measured)
-    write_rows(Path(f"plots/recordings/{place}-{protocol}.csv"), recordings)
-    write_rows(Path(f"plots/predictions/{place}-{protocol}.csv"), predictions)
-    runs = [{"class_accuracy": 0.5 + fold / 10} for fold in range(3 if folds else 1)]
-    write(Path(f"metrics/scores/{place}-{protocol}.json"), json.dumps({"by_fold": runs}))
+        row |= {"windows_right": int(number >= wrong), "predicted": predicted, "predicted_by_seeds": predicted}
+        rows.append(row | ({} if error is None else {"reconstruction_error": error * (1 + word % 3)}))
+    scores = found.scores[cell_name(name, protocol)]
+    runs = [scores["by_fold"][0] | {"class_accuracy": 0.5 + fold / 10} for fold in range(3 if folds else 1)]
+    made = gather(study, (name, protocol), scores | {"by_fold": runs}, rows, HISTORY)
+    made.features[name] |= {"variance": {"window": 100.0, "source": 100.0}}
+    return made
+
+
+HISTORY = [{"fold": 1, "seed": 0, "epoch": 1} | dict.fromkeys(MEASURES, 0.5)]
+
+
+def write_one(place: Path, name: str, protocol: str, *, folds: bool, error: float | None, wrong: int) -> None:
+    made = partial(make, folds=folds, error=error, wrong=wrong)
+    write_cell(place, "fsdd_speakers", name, protocol, study="prototypes", make=made)
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a small data set of two speakers and six words, and params that name four cells of it."""
+    """A folder with a small data set of two speakers and six words, and a study of five cells of it."""
+    protocols = ["prototypes", "prototypes_utterance", "prototypes_filters", "temporal_cnn"]
+    few = {"only": {"soundstream": ["latent_prototypes"]}, "heard": ["prototypes"]}
+    asked_for = grid("fsdd_speakers", ["log_mel_16khz", "soundstream"], protocols, **few)
+    write_params(tmp_path, "prototypes", grid=asked_for)
+    write_dataset(tmp_path, "fsdd_speakers", [], [], study="prototypes")
     monkeypatch.chdir(tmp_path)
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    params["prototypes"] |= {"baselines": ["temporal_cnn"], "heard": ["prototypes"]}
-    params["prototypes"]["protocols"] = ["prototypes", "prototypes_utterance", "prototypes_filters"]
-    params["prototypes"] |= {"latent_protocols": ["latent_prototypes"], "heard_latents": []}
-    write(Path("params.yaml"), yaml.safe_dump(params, sort_keys=False))
-    table = [
-        {"clip": clip, "label": label, "start_s": 0.0, "group": word, "fold": fold, "silent": 0}
-        for clip, label, word, fold in RECORDINGS
-    ]
-    write_rows(Path("data/splits/fsdd_speakers/windows.csv"), table)
-    parts = [
-        {"window": "train" if place % 2 else "test"}
-        | {f"source_{fold}": "test" if row["fold"] == fold else "train" for fold in (1, 2, 3)}
-        for place, row in enumerate(table)
-    ]
-    write_rows(Path("data/splits/fsdd_speakers/parts.csv"), parts)
-    for name in ("log_mel_16khz", "soundstream"):
-        folder = Path("data/features/fsdd_speakers", name)
-        folder.mkdir(parents=True)
-        values = np.array([-10.0, 10.0] * 3)  # each band's variance is 100
-        np.save(folder / "features.npy", np.tile(values, (12, 2, 1)).astype(np.float32))
     return tmp_path
 
 
@@ -222,29 +196,33 @@ WRITTEN = """\
 """  # noqa: E501  a table's rows
 
 
-def run(representation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["ablate.py", "fsdd_speakers", representation])
+def run(monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys, "argv", ["ablate.py", "--study=prototypes", "fsdd_speakers"])
     ablate.main()
+    return Path("studies/prototypes/metrics/fsdd_speakers/tables")
 
 
 def test_stage_tabulates_the_cells_that_params_name_and_their_differences(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, unit = "fsdd_speakers/log_mel_16khz", 170**2  # params bring 170 dB to 1
-    write_cell(place, "prototypes", folds=True, error=20 / unit, wrong=4)
-    write_cell(place, "prototypes_utterance", folds=False, error=10 / unit, wrong=0)
-    write_cell(place, "prototypes_filters", folds=False, error=5 / unit, wrong=2)
-    write_cell(place, "temporal_cnn", folds=True, error=None, wrong=3)
-    run("log_mel_16khz", monkeypatch)
-    written = (project / "metrics/prototypes/fsdd_speakers/log_mel_16khz.md").read_text()
-    assert capsys.readouterr().out == written + "\n"
-    assert written == WRITTEN
+    name, unit = "log_mel_16khz", 170**2  # params bring 170 dB to 1
+    write_one(project, name, "prototypes", folds=True, error=20 / unit, wrong=4)
+    write_one(project, name, "prototypes_utterance", folds=False, error=10 / unit, wrong=0)
+    write_one(project, name, "prototypes_filters", folds=False, error=5 / unit, wrong=2)
+    write_one(project, name, "temporal_cnn", folds=True, error=None, wrong=3)
+    write(project / "studies/prototypes/metrics/fsdd_speakers/tables/retired.md", "no longer run")
+    folder = run(monkeypatch)
+    assert (folder / "log_mel_16khz.md").read_text() == WRITTEN
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "log_mel_16khz-differences.csv",
+        "log_mel_16khz.csv",
+        "log_mel_16khz.md",
+    ]
 
 
 def test_latents_have_a_table_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_cell("fsdd_speakers/soundstream", "latent_prototypes", folds=True, error=20 / 900, wrong=6)
-    run("soundstream", monkeypatch)
-    folder = project / "metrics/prototypes/fsdd_speakers"
+    write_one(project, "soundstream", "latent_prototypes", folds=True, error=20 / 900, wrong=6)
+    folder = run(monkeypatch)
     rows = pd.read_csv(folder / "soundstream.csv").to_dict("records")
     assert [(row["protocol"], row["interval_over"]) for row in rows] == [("latent_prototypes", "folds")]
     assert rows[0]["reconstruction_error"] == pytest.approx(40.0)
@@ -254,9 +232,9 @@ def test_latents_have_a_table_too(project: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("project")
-def test_a_cell_that_was_not_run_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_cell_was_run_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ResultError) as missing:
-        run("log_mel_16khz", monkeypatch)
+        run(monkeypatch)
     assert str(missing.value) == (
-        "plots/recordings/fsdd_speakers/log_mel_16khz-prototypes.csv: missing. Run its evaluate stage."
+        "studies/prototypes/metrics/fsdd_speakers/scores.json: no cell of the grid is there. Train and evaluate some."
     )

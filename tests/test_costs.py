@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import soundfile
 import yaml
-from cells import write, write_params
+from cells import study_in, write, write_params
 from numeric import assert_rounded
 
 from beyond_spectrograms.audio import Waveform, convert, cut_windows, read_recording
@@ -44,6 +44,7 @@ from beyond_spectrograms.params import Mel, SoundStream, load_params
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.results import ResultError
 from beyond_spectrograms.tabular import to_markdown
+from stages.measure import mark
 
 ROOT = Path(__file__).parent.parent
 Sound = Callable[..., Waveform]
@@ -61,7 +62,8 @@ MEL = Mel(
     scale="db",
 )
 LARGE_MEL = MEL.model_copy(update={"n_fft": 4096, "hop_length": 20})  # 16 times the frames
-STATISTICS = load_params(ROOT / "params.yaml").statistics.model_copy(update={"resamples": 999, "minimum_runs": 5})
+EARLIER = ["earlier, quick", "earlier, small", "earlier, odd"]  # machines
+STATISTICS = load_params(root=ROOT).statistics.model_copy(update={"resamples": 999, "minimum_runs": 5})
 INTERVAL = partial(median_interval, statistics=STATISTICS)
 
 
@@ -244,12 +246,13 @@ def costs_of(name: str, slower: float, baselines: tuple[str, ...] = ("mel",), **
 
     measured = {name: representation(slower), **{baseline: representation(1) for baseline in baselines}}
     settings = {"clips": 4, "seconds_of_sound": 20.0, "rounds": 5, "threads": 1, "processor": "Abacus 2"}
-    return {"dataset": "esc10", "representation": name, **settings, "representations": measured, **changes}
+    named = {"mark": "", "dataset": "esc10", "representation": name}
+    return {**named, **settings, "representations": measured, **changes}
 
 
 def read(folder: Path, record: dict[str, Any]) -> Costs:
-    write(folder / "costs.json", json.dumps(record))
-    return read_costs(folder / "costs.json")
+    write(folder / "costs.json", json.dumps({"representations": {"measured": record}}))
+    return read_costs(folder / "costs.json")["measured"]
 
 
 def test_ratios_are_paired_by_round_so_that_load_of_the_machine_cancels(tmp_path: Path) -> None:
@@ -303,10 +306,10 @@ def test_no_costs_are_no_table() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rounds": 6}, "representations.codec.cached_s_per_s has 5 values for 6 rounds"),
-        ({"representation": "other"}, "representations has no other, the one measured"),
-        ({"rounds": 0}, "rounds: Input should be greater than or equal to 1"),
-        ({"processor": None}, "processor: Input should be a valid string"),
+        ({"rounds": 6}, ": representations.codec.cached_s_per_s has 5 values for 6 rounds"),
+        ({"representation": "other"}, ": representations has no other, the one measured"),
+        ({"rounds": 0}, ".rounds: Input should be greater than or equal to 1"),
+        ({"processor": None}, ".processor: Input should be a valid string"),
     ],
 )
 def test_a_file_that_is_not_what_measure_writes_is_refused(
@@ -314,7 +317,7 @@ def test_a_file_that_is_not_what_measure_writes_is_refused(
 ) -> None:
     with pytest.raises(ResultError) as error:
         read(tmp_path, costs_of("codec", 2.0, **changes))
-    assert str(error.value) == f"{tmp_path / 'costs.json'}: {message}. Run its stage again."
+    assert str(error.value) == f"{tmp_path / 'costs.json'}: representations.measured{message}. Run its stage again."
 
 
 def test_a_time_of_zero_is_refused_for_no_ratio_can_be_made_of_it(tmp_path: Path) -> None:
@@ -324,51 +327,67 @@ def test_a_time_of_zero_is_refused_for_no_ratio_can_be_made_of_it(tmp_path: Path
         read(tmp_path, record)
 
 
-def test_missing_costs_are_named(tmp_path: Path) -> None:
+def test_where_nothing_was_measured_there_are_no_costs(tmp_path: Path) -> None:
+    assert read_costs(tmp_path / "none.json") == {}
+
+
+def test_costs_that_are_not_json_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "costs.json", "{")
     with pytest.raises(ResultError) as error:
-        read_costs(tmp_path / "none.json")
-    assert str(error.value) == f"{tmp_path / 'none.json'}: missing. Run its measure stage."
+        read_costs(tmp_path / "costs.json")
+    assert str(error.value) == (
+        f"{tmp_path / 'costs.json'}: Invalid JSON: EOF while parsing an object at line 1 column 1. Run its stage again."
+    )
 
 
 @pytest.fixture
 def project(tmp_path: Path, table: pd.DataFrame, raw: Path, sounds: Sounds) -> Path:
-    """A data set of three clips with features of `small` and of its one baseline."""
+    """A data set of three clips with features of `odd` and of its two baselines."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     source = {"path": "pets", "seconds": [1.0, 10.0], "folds": 3, "fold_seed": 0}
-    records = {name: MEL.model_dump(exclude_none=True) | {"weights": None} for name in ("small", "quick")}
+    records = {name: MEL.model_dump(exclude_none=True) | {"weights": None} for name in ("small", "quick", "odd")}
     write_params(
         tmp_path,
-        datasets=params["datasets"] | {"pets": {"source": source, "max_epochs": None}},
         representations=params["representations"] | records,
         claims=params["claims"] | {"baselines": ["quick", "small"]},
-        grid=params["grid"] | {"representations": ["quick", "small"]},
-        prototypes=params["prototypes"] | {"latents": []},
+        grid={"datasets": ["pets"], "representations": ["quick", "small", "odd"], "protocols": ["fair"]},
         costs={"clips": 2, "rounds": 2, "seed": 0},
     )
+    pets = {"source": source, "max_epochs": None, "notice": None, "known_pairs": []}
+    write(tmp_path / "datasets/pets.yaml", yaml.safe_dump(pets))
     (tmp_path / "data/raw/pets").mkdir(parents=True)
     (tmp_path / "data/raw/pets/audio").symlink_to(raw)
     write(tmp_path / "data/splits/pets/windows.csv", table.to_csv(index=False))
-    (tmp_path / "data/features/pets").mkdir(parents=True)
+    (tmp_path / "data/features/paper/pets").mkdir(parents=True)
     for name in records:
-        store(tmp_path / "data/features/pets", MEL, sounds, name)
-        write(tmp_path / f"data/weights/{name}/record.json", json.dumps({"weights": None, "files": []}))
+        store(tmp_path / "data/features/paper/pets", MEL, sounds, name)
     return tmp_path
 
 
-def measure(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "stages.measure", *arguments]
+def measure(folder: Path) -> str:
+    command = [sys.executable, "-W", "error", "-m", "stages.measure", "pets"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.long
-def test_measure_writes_the_whole_record(project: Path) -> None:
-    finished = measure(project, "pets", "small")
+    finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.startswith("pets, small beside quick: 2 clips, ")
-    place = project / "metrics/costs/pets/small.json"
-    assert [path.name for path in place.parent.iterdir()] == ["small.json"]
-    costs, written = read_costs(place), json.loads(place.read_text(encoding="utf-8"))
+    return finished.stdout
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    change(params)
+    write(folder / "params.yaml", yaml.safe_dump(params, sort_keys=False))
+
+
+def test_measure_writes_the_whole_record(project: Path) -> None:
+    place, earlier = project / "metrics/pets/costs.json", measured_before(project)
+    write(place, json.dumps({"representations": {name: earlier[name] for name in ("quick", "odd")}}))
+    printed = measure(project)
+    assert printed.startswith("pets, small beside quick: 2 clips, ")
+    assert printed.endswith("pets: measured 1 representations, kept 2\n")
+    assert list(read_costs(place)) == ["quick", "small", "odd"]
+    assert [path.name for path in place.parent.iterdir()] == ["costs.json"]
+    costs = read_costs(place)["small"]
+    written = json.loads(place.read_text(encoding="utf-8"))["representations"]["small"]
     assert (costs.dataset, costs.representation, costs.clips, costs.rounds, costs.threads) == ("pets", "small", 2, 2, 1)
     assert list(costs.representations) == ["small", "quick"]
     assert set(written["representations"]["small"]) == {*type(costs.representations["small"]).model_fields}
@@ -382,11 +401,46 @@ def test_measure_writes_the_whole_record(project: Path) -> None:
     assert costs.representations["quick"].cached_peak_bytes is None
 
 
-def test_missing_features_are_named_and_nothing_is_written(project: Path) -> None:
-    (project / "data/features/pets/quick/features.npy").unlink()
-    finished = measure(project, "pets", "small")
-    assert finished.returncode == 1
-    assert finished.stderr == (
-        "data/features/pets/quick/features.npy: missing, so quick cannot be measured. Run its featurize stage first.\n"
+def measured_before(project: Path) -> dict[str, Any]:
+    """Write costs of all as an earlier run left them, the machine's name a mark of their own."""
+    study, costs = study_in(project), {}
+    for name in ("quick", "small", "odd"):
+        told = costs_of(name, 1.0, ("quick",), dataset="pets", processor=f"earlier, {name}")
+        costs[name] = told | {"mark": mark(study, "pets", [name, "quick", "small"])}
+    write(project / "metrics/pets/costs.json", json.dumps({"representations": costs}))
+    return costs
+
+
+def processors(project: Path) -> list[str]:
+    return [costs.processor for costs in read_costs(project / "metrics/pets/costs.json").values()]
+
+
+def test_what_is_the_same_is_not_measured_again(project: Path) -> None:
+    measured_before(project)
+    edit(project, lambda params: params["protocols"]["paper"].update(epochs=7))  # decides no costs
+    before = processors(project)
+    assert measure(project) == "pets: measured 0 representations, kept 3\n"
+    assert processors(project) == before == EARLIER
+    written = (project / "metrics/pets/costs.json").read_bytes()
+    measure(project)
+    assert (project / "metrics/pets/costs.json").read_bytes() == written
+
+
+def test_what_changed_is_measured_alone(project: Path) -> None:
+    measured_before(project)
+    edit(project, lambda params: params["representations"]["odd"].update(n_mels=31))
+    assert measure(project).endswith("pets: measured 1 representations, kept 2\n")
+    found = processors(project)
+    assert found[:2] == ["earlier, quick", "earlier, small"]
+    assert found[2] != "earlier, odd"
+
+
+def test_a_representation_whose_features_are_not_here_keeps_what_was_measured(project: Path) -> None:
+    measured_before(project)
+    (project / "data/features/paper/pets/odd/features.npy").unlink()
+    edit(project, lambda params: params["representations"]["odd"].update(n_mels=31))
+    assert measure(project) == (
+        "pets, odd: its features are not here; what was measured of it before is kept\n"
+        "pets: measured 0 representations, kept 3\n"
     )
-    assert not (project / "metrics").exists()
+    assert processors(project) == EARLIER

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from page_files import write_project
 
 from beyond_spectrograms.page.excerpts import (
     BestCell,
@@ -113,16 +114,16 @@ def test_the_page_hears_only_what_its_licence_lets_it(page_results: Results, pag
     assert "CC BY 3.0" in page
     assert "K. J. Piczak" in page
     best = BestCell("mel", "fair", 0.5)
-    others = render("T", [part(replace(page_results, dataset="pets"), best=best)], None, MADE)
+    others = render("T", [part(replace(page_results, dataset="esc50"), best=best)], None, MADE)
     assert "<audio" not in others
-    assert "The licence of pets does not let excerpts be passed on: none are in this page." in others
+    assert "The licence of esc50 does not let excerpts be passed on: none are in this page." in others
 
 
 def test_what_is_not_there_is_named_and_not_guessed(page: str) -> None:
     absent = re.findall(r"<li><code>(.*?)</code></li>", page)
-    assert "metrics/tables/esc10/ladder.md" in absent
-    assert "metrics/audit/demo.md" in absent
-    assert "metrics/claims.json" not in absent
+    assert "metrics/esc10/tables/ladder.md" in absent
+    assert "metrics/demo/audit.md" in absent
+    assert "metrics/esc10/claims.json" not in absent
 
 
 def test_a_page_without_verdicts_says_so(page_results: Results) -> None:
@@ -131,19 +132,25 @@ def test_a_page_without_verdicts_says_so(page_results: Results) -> None:
     assert "c0ffee" in html
 
 
-def test_the_demo_s_page_holds_the_demo_alone_and_is_the_same_each_time(page_project: Path, tmp_path: Path) -> None:
+def test_a_study_s_page_holds_that_study_alone_and_is_the_same_each_time(page_project: Path, tmp_path: Path) -> None:
     pages = []
+    shutil.copytree(page_project, tmp_path / "both")
+    write_project(tmp_path / "both", "demo", study="demo")
     for turn in ("first", "second"):  # processes of their own: the order of sets differs from one to the next
-        shutil.copytree(page_project, tmp_path / turn)
-        assert re.fullmatch(r"plots/demo/report/index.html: [\d.]+ MB, demo\n", stage(tmp_path / turn, "--demo"))
-        pages.append((tmp_path / turn / "plots/demo/report/index.html").read_text(encoding="utf-8"))
+        shutil.copytree(tmp_path / "both", tmp_path / turn)
+        assert re.fullmatch(
+            r"studies/demo/plots/report/index.html: [\d.]+ MB, demo\n", stage(tmp_path / turn, "--study=demo")
+        )
+        pages.append((tmp_path / turn / "studies/demo/plots/report/index.html").read_text(encoding="utf-8"))
     assert pages[0] == pages[1]
     assert re.findall(r"<option>(\w+)</option>", pages[0])[0] == "demo"
     assert "esc10" not in frame(pages[0]).split("params.yaml")[0]
 
 
 def test_without_any_result_there_is_no_page(page_project: Path, tmp_path: Path) -> None:
-    shutil.copy(page_project / "params.yaml", tmp_path)
+    for name in ("params.yaml", "versions.yaml"):
+        shutil.copy(page_project / name, tmp_path)
+    shutil.copytree(page_project / "datasets", tmp_path / "datasets")
     assert stage(tmp_path, expect=1) == (
         "page: no data set of the grid has results. Run its report stage first: dvc repro report@<data set>.\n"
     )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from looks import COLOURS, PHONE, brightness, contrast, opened_offline
-from page_files import complete_cell, results_of, write_project
+from page_files import complete_cell, results_of, write_excerpts, write_project
 
-from beyond_spectrograms.page.excerpts import best_cell, confidently_wrong, cut_excerpts, read_predictions
+from beyond_spectrograms.page.excerpts import best_cell
 from beyond_spectrograms.page.provenance import Machine, Origin, durations
 from beyond_spectrograms.page.rendering import DatasetPart, Made, render
 from beyond_spectrograms.page.tables import read_tables
@@ -28,23 +28,19 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("browser")
     write_project(folder, "demo", "esc10")
     complete_cell(folder, "esc10", "mel", "fair", diverged=[2])
-    verdicts, parts = read_verdicts(folder / "metrics/claims.json"), []
+    verdicts, parts = read_verdicts([folder / f"metrics/{name}/claims.json" for name in ("esc10", "demo")]), []
     for dataset in ("esc10", "demo"):
         results = results_of(folder, dataset)
         best = best_cell(results)
         assert best is not None
-        recordings = results.cell(best.representation, best.protocol).recordings
-        assert recordings is not None
-        cell = f"{best.representation}-{best.protocol}.csv"
-        wrong = confidently_wrong(read_predictions(folder / f"plots/predictions/{dataset}/{cell}"))
         parts.append(
             DatasetPart(
                 results,
-                read_tables(folder / f"metrics/tables/{dataset}/results.md"),
+                read_tables(folder / f"metrics/{dataset}/tables/results.md"),
                 best,
-                cut_excerpts(wrong, recordings, folder / f"data/clips/{dataset}", 1.0),
+                write_excerpts(folder, dataset),
                 Origin(dataset, (("licence", "CC BY 3.0"),)),
-                durations(results),
+                durations(results, "paper"),
             )
         )
     machine = Machine("a processor", "2", "4 GiB", "a system", "3.11")

@@ -1,5 +1,8 @@
 import base64
 import io
+import json
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from cells import write
+import yaml
+from cells import CLASSES, FOLDS, WINDOWS, write
 from page_files import TONES, curve
 from PIL import Image
 
@@ -19,11 +23,12 @@ from beyond_spectrograms.page.excerpts import (
     describe_recording,
     log_mel,
     png,
-    read_predictions,
     wav,
 )
 from beyond_spectrograms.page.tables import PageError
 from beyond_spectrograms.results import Results
+from beyond_spectrograms.scores import Predictions, write_predictions
+from stages import illustrate
 
 
 def test_the_cell_to_listen_to_is_chosen_by_validation_and_never_by_test(page_results: Results) -> None:
@@ -122,13 +127,61 @@ def test_a_tested_clip_that_is_gone_stops_the_page(tmp_path: Path, page_results:
     assert str(raised.value) == f"{path}: no such clip, though it was tested. Run the resample stage again."
 
 
-def test_predictions_without_a_column_stop_the_page(tmp_path: Path) -> None:
-    write(tmp_path / "p.csv", "clip,label\na,b\n")
-    with pytest.raises(PageError) as raised:
-        read_predictions(tmp_path / "p.csv")
-    assert str(raised.value) == (
-        f"{tmp_path}/p.csv: no column fold, seed, start_s, silent, predicted, probability. It has clip, label."
+def write_answers(folder: Path, dataset: str) -> None:
+    """Write the answers of SoundStream's runs under fair, as train leaves them: every bird's second window is rain."""
+    rows = np.arange(WINDOWS)
+    labels = rows // (WINDOWS // len(CLASSES))
+    sure = np.full((WINDOWS, len(CLASSES)), 0.05, np.float32)
+    guesses = np.where((labels == 0) & (rows % 3 == 1), CLASSES.index("rain"), labels)
+    sure[rows, guesses] = 0.9 - rows / 100
+    for fold in range(1, FOLDS + 1):
+        mine = rows[rows // 3 % 4 % FOLDS + 1 == fold]
+        place = folder / f"data/models/paper/{dataset}/soundstream/fair/fold_{fold}-seed_0.predictions.safetensors"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_predictions(place, Predictions(fold, 0, 14, None, "", mine, sure[mine]))
+
+
+def test_illustrate_writes_figure_2_and_what_the_best_cell_got_wrong(
+    page_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(page_project, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setattr(sys, "argv", ["illustrate.py", "esc10"])
+    told = Path("data/excerpts/paper/esc10/excerpts.json")
+    told.unlink()
+    write_answers(Path(), "esc10")
+    illustrate.main()
+    assert capsys.readouterr().out == "esc10: plots/esc10/figure_2, 4 excerpts\n"
+    assert sorted(path.name for path in Path("plots/esc10/figure_2").iterdir()) == ["figure_2.png", "figure_2.svg"]
+    written = json.loads(told.read_text(encoding="utf-8"))
+    assert (written["best"]["representation"], written["best"]["protocol"]) == ("soundstream", "fair")
+    told_of = [(one["clip"], one["start_s"]) for one in written["excerpts"]]
+    assert told_of == [(f"bird/{number}.wav", 1.0) for number in range(4)]
+    first = written["excerpts"][0]
+    assert (first["predicted"], first["recording"]) == ("rain", "2 of 3 windows right, as a whole right")
+    assert first["probability"] == pytest.approx(0.89)
+    again = told.read_bytes()
+    illustrate.main()
+    assert told.read_bytes() == again
+
+
+def test_nothing_is_heard_without_weights_or_a_licence(
+    page_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(page_project, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setattr(sys, "argv", ["illustrate.py", "esc10"])
+    illustrate.main()
+    assert capsys.readouterr().out == (
+        "esc10: the weights of soundstream-fair are not here: nothing to hear\n"
+        "esc10: plots/esc10/figure_2, 0 excerpts\n"
     )
+    write_answers(Path(), "esc10")
+    record = yaml.safe_load(Path("datasets/esc10.yaml").read_text(encoding="utf-8"))
+    write(Path("datasets/esc10.yaml"), yaml.safe_dump(record | {"notice": None}))
+    illustrate.main()
+    assert capsys.readouterr().out == "esc10: plots/esc10/figure_2, 0 excerpts\n"
+    assert json.loads(Path("data/excerpts/paper/esc10/excerpts.json").read_text(encoding="utf-8"))["excerpts"] == []
 
 
 def test_sound_goes_through_wav_within_half_a_step() -> None:

@@ -64,7 +64,7 @@ def test_a_table_without_a_title_stops_the_page(tmp_path: Path) -> None:
 
 
 def test_matrices_keep_the_order_of_params_and_put_controls_last(page_project: Path, page_results: Results) -> None:
-    found = matrices(read_verdicts(page_project / "metrics/claims.json"), page_results)
+    found = matrices(read_verdicts([page_project / "metrics/esc10/claims.json"]), page_results)
     assert [(matrix.protocol, matrix.baseline) for matrix in found] == [("paper", "mel"), ("fair", "mel")]
     rows = found[1].rows
     assert [(row.label, row.control) for row in rows] == [
@@ -83,13 +83,13 @@ def test_a_claim_never_judged_of_a_codec_leaves_its_place_empty(tmp_path: Path, 
     told = claims("esc10")
     told["verdicts"] = [verdict for verdict in told["verdicts"] if verdict["claim"] != "equal_epochs"]
     write(tmp_path / "claims.json", json.dumps(told))
-    row = matrices(read_verdicts(tmp_path / "claims.json"), page_results)[0].rows[0]
+    row = matrices(read_verdicts([tmp_path / "claims.json"]), page_results)[0].rows[0]
     assert [verdict is None for verdict in row.verdicts] == [False, True, False]
 
 
 def test_controls_never_count_as_a_codec_s_result(page_project: Path, page_results: Results) -> None:
     convergence, epochs, speed = tallies(
-        read_verdicts(page_project / "metrics/claims.json"), page_results, "fair", "mel"
+        read_verdicts([page_project / "metrics/esc10/claims.json"]), page_results, "fair", "mel"
     )
     assert convergence.names == {"holds": ("soundstream",), "does not hold": (), "undecided": ()}
     assert epochs.names["undecided"] == ("soundstream",)
@@ -111,7 +111,7 @@ def test_figures_of_a_verdict(tmp_path: Path, claim: str, limits: tuple[float | 
     told = claims("esc10")
     changed = {**told["verdicts"][0], "claim": claim, **dict(zip(("value", "low", "high"), limits, strict=True))}
     write(tmp_path / "claims.json", json.dumps({**told, "verdicts": [changed]}))
-    assert show_figures(read_verdicts(tmp_path / "claims.json").verdicts[0]) == shown
+    assert show_figures(read_verdicts([tmp_path / "claims.json"]).verdicts[0]) == shown
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_claims_that_contradict_themselves_stop_the_page(tmp_path: Path, change:
     change(told)
     write(tmp_path / "claims.json", json.dumps(told))
     with pytest.raises(PageError) as raised:
-        read_verdicts(tmp_path / "claims.json")
+        read_verdicts([tmp_path / "claims.json"])
     assert str(raised.value).startswith(f"{tmp_path}/claims.json: {text}")
 
 
