@@ -41,7 +41,7 @@ from beyond_spectrograms.tabular import to_markdown
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return load_params(Path(__file__).parent.parent / "params.yaml")
+    return load_params(root=Path(__file__).parent.parent)
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def test_the_made_data_set_has_as_many_windows_as_asked(tmp_path: Path, reposito
     from beyond_spectrograms.splits import tabulate_windows
 
     make_project(tmp_path, 1000, repository / "params.yaml")
-    made = load_params(tmp_path / "params.yaml")
+    made = load_params(root=tmp_path)
     clips = pd.read_csv(tmp_path / "data/clips/scale/clips.csv").assign(group="", fold=1)
     table = tabulate_windows(clips, tmp_path / "data/clips/scale", made.windows)
     assert (len(table), table["label"].nunique(), table["silent"].sum()) == (1000, 10, 0)

@@ -22,7 +22,7 @@ BANDS, FRAMES, CLASSES = 128, 32, 3
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return load_params(Path(__file__).parent.parent / "params.yaml")
+    return load_params(Path("studies/prototypes"), Path(__file__).parent.parent)
 
 
 @pytest.mark.numeric

@@ -15,7 +15,7 @@ from beyond_spectrograms.classifiers import CLASSIFIERS, build_network
 from beyond_spectrograms.epochs import Network, Part, band_statistics, choose_precision, run_epoch
 from beyond_spectrograms.params import load_params
 
-FAIR = load_params(REPOSITORY / "params.yaml").protocols["fair"]
+FAIR = load_params(root=REPOSITORY).protocols["fair"]
 BANDS, FRAMES, CLASSES = 12, 75, 4
 LONGEST_SUM = 128 * 5  # terms of a value of conv1d's second convolution, the longest sum of the networks here
 BF16 = int(2.0**-9 / UNIT)  # roundings of fp32 in one of bf16

@@ -96,7 +96,7 @@ def test_spending_counts_processor_time_and_memory() -> None:
 
 @pytest.fixture
 def params(repository: Path) -> Params:
-    return load_params(repository / "params.yaml")
+    return load_params(root=repository)
 
 
 def test_data_that_is_not_here_is_counted_from_params(params: Params, tmp_path: Path) -> None:

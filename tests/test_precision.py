@@ -115,7 +115,7 @@ def test_training_and_testing_read_float16_as_the_same_numbers_in_float32(tmp_pa
 
 
 def test_params_say_how_features_are_stored(repository: Path) -> None:
-    assert load_params(repository / "params.yaml").features.dtype == "float32"
+    assert load_params(root=repository).features.dtype == "float32"
 
 
 def test_the_index_names_what_each_clip_lost(tmp_path: Path, noise: Sound) -> None:
