@@ -23,7 +23,6 @@ from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.figures import save
 from beyond_spectrograms.files import write_json, write_text
 from beyond_spectrograms.foretelling.forecasts import amount, roughly
-from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.tabular import to_markdown
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -45,7 +44,7 @@ def main() -> None:
     runs: list[Run] = []
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=work) as folder:
-            make_project(Path(folder), size, PARAMS_FILE)
+            make_project(Path(folder), size)
             for stage in STAGES:
                 runs.append(run_one(Path(folder), stage, size))
                 took = runs[-1].watched

@@ -1,5 +1,6 @@
 """The bench compares like with like, and its figures are what the rounds say."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -192,7 +193,7 @@ def test_the_made_data_set_has_as_many_windows_as_asked(tmp_path: Path, reposito
 
     from beyond_spectrograms.splits import tabulate_windows
 
-    make_project(tmp_path, 1000, repository / "params.yaml")
+    make_project(tmp_path, 1000, repository)
     made = load_params(root=tmp_path)
     clips = pd.read_csv(tmp_path / "data/clips/scale/clips.csv").assign(group="", fold=1)
     table = tabulate_windows(clips, tmp_path / "data/clips/scale", made.windows)
@@ -201,12 +202,13 @@ def test_the_made_data_set_has_as_many_windows_as_asked(tmp_path: Path, reposito
 
 @pytest.mark.long
 def test_the_real_stages_run_on_the_made_data_set(tmp_path: Path, repository: Path) -> None:
-    make_project(tmp_path, 1000, repository / "params.yaml")
+    make_project(tmp_path, 1000, repository)
     for stage in STAGES:
         run = run_stage(tmp_path, stage, 1000)
         assert (run.stage, run.windows, run.watched.status) == (stage, 1000, 0)
         assert run.watched.own_bytes > 10e6
-    assert (tmp_path / "metrics/scores/scale/scale_mel-scale_epoch.json").exists()
+    scores = json.loads((tmp_path / "metrics/scale/scores.json").read_text(encoding="utf-8"))
+    assert list(scores["cells"]) == ["scale_mel-scale_epoch"]
 
 
 def test_a_stage_that_fails_on_the_made_data_set_is_named_with_what_it_said(tmp_path: Path) -> None:

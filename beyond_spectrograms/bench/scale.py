@@ -6,6 +6,7 @@ table of windows, a mel spectrogram a window, one epoch of the paper's network.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +22,11 @@ import yaml
 from beyond_spectrograms import audio
 from beyond_spectrograms.bench.watching import Watched, watch
 from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.code_versions import VERSIONS_FILE
 from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.files import write_text
 from beyond_spectrograms.foretelling.forecasts import amount, roughly
+from beyond_spectrograms.params import DATASETS, PARAMS_FILE
 from beyond_spectrograms.tabular import Row, Table, text
 
 if TYPE_CHECKING:
@@ -51,19 +54,25 @@ class Run:
     watched: Watched
 
 
-def make_project(folder: Path, windows: int, params: Path) -> None:
-    """Write a project of its own into `folder`: params, clips of noise and their table; `windows` a multiple of 20."""
-    written = yaml.safe_load(params.read_text(encoding="utf-8"))
+def make_project(folder: Path, windows: int, root: Path = Path()) -> None:
+    """Write a project of its own into `folder`: params, clips of noise and their table; `windows` a multiple of 20.
+
+    What is not its own is as in the project in `root`.
+    """
+    written = yaml.safe_load((root / PARAMS_FILE).read_text(encoding="utf-8"))
     written["windows"] = {"length_s": WINDOW_S, "hop_s": WINDOW_S, "tail": "drop"}
     source = {"path": "unused", "seconds": [0.1, 600.0], "folds": 5, "fold_seed": 0}
-    written["datasets"][NAME] = {"source": source, "max_epochs": None}
+    record = {"source": source, "max_epochs": None, "notice": None, "known_pairs": []}
     written["representations"][REPRESENTATION] = {
         "kind": "mel", "weights": None, "sample_rate": FORM.sample_rate, "n_fft": 256, "hop_length": 19,
         "n_mels": SHAPE[0], "window": "hann", "scale": "db",
     }  # fmt: skip
     written["protocols"][PROTOCOL] = written["protocols"]["fair"] | {"split": "window", "epochs": 1, "seeds": [0]}
-    write_text(folder / "params.yaml", yaml.safe_dump(written, sort_keys=False))
-    write_text(folder / "data/weights" / REPRESENTATION / "record.json", '{"weights": null, "files": []}\n')
+    written["grid"] = {"datasets": [NAME], "representations": [REPRESENTATION], "protocols": [PROTOCOL]}
+    write_text(folder / PARAMS_FILE, yaml.safe_dump(written, sort_keys=False))
+    shutil.copytree(root / DATASETS, folder / DATASETS)  # params name some of them
+    write_text(folder / DATASETS / f"{NAME}.yaml", yaml.safe_dump(record, sort_keys=False))
+    shutil.copy(root / VERSIONS_FILE, folder)
     clips, samples = folder / "data/clips" / NAME, round(WINDOW_S * WINDOWS_PER_CLIP * FORM.sample_rate)
 
     def write(number: int) -> dict[str, object]:
@@ -88,7 +97,7 @@ def run_stage(folder: Path, stage: str, windows: int) -> Run:
     Raises:
         ScaleError: it failed.
     """
-    arguments = {"split": (), "featurize": (REPRESENTATION,)}.get(stage, (REPRESENTATION, PROTOCOL))
+    arguments = (REPRESENTATION,) if stage in ("featurize", "train") else ()
     command = [sys.executable, "-m", f"stages.{stage}", NAME, *arguments]
     log = folder / f"{stage}.log"
     watched = watch(command, log, folder, PYTHONPATH=str(CHECKOUT))
