@@ -28,6 +28,7 @@ FILES = ("versions.yaml", ".dvcignore", ".gitignore", ".dvc/config")
 
 
 def main() -> None:
+    """Print the table."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         counts = finish(folder)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
@@ -74,20 +75,18 @@ def evaluate_cell(
         provenance: what decides the cell's scores as things stand now.
 
     Raises:
-        ResultError: the weights were trained under other params or versions.
+        ResultError: a run's record or answers are not of this cell.
         ModelError: answers are missing or damaged.
     """
     (table, parts), (representation, protocol) = split, cell
     recipe, folder, name = params.protocols[protocol], models / protocol, cell_name(representation, protocol)
-    trained = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    versions = {noun: version for noun, version in provenance["versions"].items() if noun in trained["versions"]}
-    if trained != {"params": provenance["params"], "versions": versions}:
-        raise ResultError(
-            f"{folder}: trained under other params or versions than those that stand now. Run its train stage again."
-        )
     folds = range(1, 1 + len(columns_of(recipe.split, parts)))
     names = {f"fold_{fold}-seed_{seed}": (fold, seed) for seed in recipe.seeds for fold in folds}
     runs = [read_predictions(folder / f"{run}.predictions.safetensors", len(table)) for run in names]
+    columns = columns_of(recipe.split, parts)
+    for run in runs:
+        if not np.array_equal(run.rows, np.flatnonzero(parts[columns[run.fold - 1]] == "test")):
+            raise ResultError(f"{folder}: its answers are to other windows than the test part's. Run train again.")
     records = {run: _read_run(folder / f"{run}.json") for run in names}
     classes = sorted(table["label"].unique().tolist())
     answers = tabulate_predictions(runs, table, classes)

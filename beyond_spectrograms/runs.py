@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features
 
 CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
+RECORD = {
+    *("mark", "device", "precision", "seconds", "diverged_at_epoch", "columns", "history", "weights_sha256"),
+}  # what a finished run tells; one that tells less was written by earlier code, and is trained again
 HISTORY_COLUMNS = ("epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
 
 
@@ -41,7 +44,7 @@ class Job:
 
     Attributes:
         features: folder with features.npy [windows, bands, frames].
-        targets: class index of every window [windows].
+        targets: class index of every window [windows]; `list_jobs` gives -1 in place of the test part's.
         parts: part of every window [windows]: train, validation, test or empty. Test rows are never read here.
         classes: labels by class index.
         codebook_size: entries of a codebook where the features are a codec's codes, else None.
@@ -150,7 +153,7 @@ def list_jobs(
     return [
         Job(
             features=features,
-            targets=shuffle_labels(targets, of_fold, seed) if protocol.shuffle_labels else targets,
+            targets=np.where(of_fold == "test", -1, shuffle_labels(targets, of_fold, seed) if protocol.shuffle_labels else targets),
             parts=of_fold,
             classes=tuple(classes.tolist()),
             codebook_size=codebook_size,
@@ -241,7 +244,7 @@ def tell_damage(job: Job) -> None:
 def _read_whole(job: Job) -> dict[str, Any] | None:
     """Read the record of a result; None where it, or the weights, are not what was written."""
     record, weights = read_sealed(job.work / f"{job.name}.json"), job.result_files[0]
-    if record is None or not weights.exists() or sha256_of(weights) != record["weights_sha256"]:
+    if record is None or record.keys() != RECORD or not weights.exists() or sha256_of(weights) != record["weights_sha256"]:
         return None
     return record
 

@@ -19,13 +19,14 @@ from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Params, ParamsError
 PAPER = "paper"  # the name of the root's own
 RAW, CLIPS, SPLITS = Path("data/raw"), Path("data/clips"), Path("data/splits")
 DOWNLOADS, PARTIAL = Path("data/downloads"), Path("data/partial")
-# Versions that features hang on, and weights beside them: nouns of this project's code, and packages. dvc.yaml has the
-# same. Those of resampling and splitting are not among them: what they change shows in the sounds and parts themselves.
+# Versions that features hang on, weights beside them, and scores beside these: nouns of this project's code, and
+# packages. dvc.yaml has the same.
 FEATURES_BY = (
     *("data", "representations", "ai-edge-litert", "encodec", "librosa", "numpy", "openvino", "scipy", "soundfile"),
     "torch",
 )
 WEIGHTS_BY = ("classifiers", "training", "numpy", "scikit-learn", "torch")
+SCORES_BY = ("evaluation", "soxr")
 
 
 @dataclass(frozen=True)
@@ -76,21 +77,38 @@ class Study:
         return self._provenance(self._feature_params(representation), FEATURES_BY)
 
     def provenance(self, dataset: str, representation: str, protocol: str) -> dict[str, Any]:
-        """Name what decides a cell's weights beside sounds and parts: a digest of params, and versions."""
+        """Name what decides a cell's weights: a digest of params and of the windows' parts, and versions."""
+        recipe = self.params.protocols[protocol]
         decides = {
             **self._feature_params(representation),
-            "protocol": self.params.protocols[protocol].model_dump(),
+            "protocol": recipe.model_dump(),
             "max_epochs": self.params.datasets[dataset].max_epochs,
+            "device": self.params.device,
+            "training_precision": self.params.training_precision,
+            "parts": self.split_record(dataset)["sha256"].get(recipe.split),
         }
         return self._provenance(decides, dict.fromkeys((*FEATURES_BY, *WEIGHTS_BY)))
 
     def score_provenance(self, dataset: str, representation: str, protocol: str) -> dict[str, Any]:
         """Name what decides a cell's scores: what its weights hang on, where the data is from, and how it is scored."""
-        source = self.params.datasets[dataset].source.model_dump()
-        split = self.params.splits[self.params.protocols[protocol].split].model_dump()
         known = self.provenance(dataset, representation, protocol)
-        versions = known["versions"] | {"evaluation": self.params.versions["evaluation"]}
-        return known | {"versions": versions, "data": _digest({"source": source, "split": split})}
+        more = {noun: self.params.versions[noun] for noun in SCORES_BY}
+        source = self.params.datasets[dataset].source.model_dump()
+        data = _digest({"source": source, "clips": self.split_record(dataset)["clips_sha256"]})
+        return known | {"versions": known["versions"] | more, "data": data}
+
+    def split_record(self, dataset: str) -> dict[str, Any]:
+        """Read what `split` wrote of a data set: its splits.json, or that of the paper's experiment.
+
+        Raises:
+            ParamsError: there is neither.
+        """
+        own, root = self.metrics(dataset) / "splits.json", folder_of(PAPER) / "metrics" / dataset / "splits.json"
+        path = own if own.exists() else root
+        if not path.exists():
+            raise ParamsError(f"{path}: missing. Run the split stage of {dataset}.")
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return record
 
     def _feature_params(self, representation: str) -> dict[str, Any]:
         params = self.params

@@ -6,6 +6,7 @@ import hashlib
 import json
 import mmap
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +27,37 @@ class FeaturesError(ProjectError):
 
 
 def read_windows(folder: Path) -> pd.DataFrame:
-    """Read <folder>/windows.csv: clip, label, start_s, group, fold, silent; row i is row i of every feature array."""
-    return pd.read_csv(folder / "windows.csv", dtype={"clip": str, "label": str, "group": str}, keep_default_na=False)
+    """Read <folder>/windows.csv: clip, label, start_s, group, fold, silent; row i is row i of every feature array.
+
+    Raises:
+        FeaturesError: it is not there.
+    """
+    return _read(folder / "windows.csv", {"clip": str, "label": str, "group": str})
 
 
 def read_parts(folder: Path) -> pd.DataFrame:
-    """Read <folder>/parts.csv: a column a split and fold, values of PARTS or empty, rows as in windows.csv."""
-    return pd.read_csv(folder / "parts.csv", dtype=str, keep_default_na=False)
+    """Read <folder>/parts.csv: a column a split and fold, values of PARTS or empty, rows as in windows.csv.
+
+    Raises:
+        FeaturesError: it is not there.
+    """
+    return _read(folder / "parts.csv", str)
+
+
+def _read(path: Path, types: Any) -> pd.DataFrame:
+    if not path.exists():
+        raise FeaturesError(f"{path}: missing. Run the split stage of {path.parent.name}.")
+    return pd.read_csv(path, dtype=types, keep_default_na=False)
+
+
+def split_digests(table: pd.DataFrame, parts: pd.DataFrame, splits: Iterable[str]) -> dict[str, str]:
+    """Digest, for each split, every window and the part it is in: what scores of that split are scores of."""
+    windows = table[["clip", "start_s", "silent", "group", "label"]]
+    digests = {}
+    for split in splits:
+        dealt = windows.join(parts[columns_of(split, parts)])
+        digests[split] = hashlib.sha256(dealt.to_csv(index=False, lineterminator="\n").encode()).hexdigest()
+    return digests
 
 
 def columns_of(split: str, parts: pd.DataFrame) -> list[str]:

@@ -7,37 +7,56 @@ decides them is the same.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.evaluating import Evaluation, evaluate_cell, kept_cell, read_evaluation, write_evaluation
-from beyond_spectrograms.results import cell_name
-from beyond_spectrograms.study import SPLITS
-from beyond_spectrograms.windows import read_parts, read_windows
+from beyond_spectrograms.results import ResultError, cell_name
+from beyond_spectrograms.study import SPLITS, Study
+from beyond_spectrograms.windows import read_parts, read_windows, split_digests
 from stages.arguments import parse
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
-    table, parts = read_windows(SPLITS / dataset), read_parts(SPLITS / dataset)
-    earlier, found, told = read_evaluation(study.metrics(dataset), dataset), Evaluation(), []
-    for representation, protocol in study.params.grid.cells():
-        name, wanted = (
-            cell_name(representation, protocol),
-            study.score_provenance(dataset, representation, protocol),
-        )
-        models = study.models(dataset, representation)
-        if (models / protocol).is_dir():
-            found.add(evaluate_cell(study.params, (table, parts), models, (representation, protocol), wanted))
-        elif kept := kept_cell(study.params, earlier, representation, protocol, wanted):
-            found.add(kept)
-            told.append(name)
+    earlier, found, kept = read_evaluation(study.metrics(dataset), dataset), Evaluation(), []
+    cells = study.params.grid.cells()
+    trained = [cell for cell in cells if study.is_trained(dataset, *cell)]
+    split = read_split(study, dataset) if trained else None
+    for cell in cells:
+        name, wanted = cell_name(*cell), study.score_provenance(dataset, *cell)
+        models = study.models(dataset, cell[0])
+        if split is not None and cell in trained:
+            found.add(evaluate_cell(study.params, split, models, cell, wanted))
+            continue
+        if (models / cell[1]).is_dir():
+            print(f"{dataset}, {name}: its weights are of other params, versions or parts than those that stand now")
+        if known := kept_cell(study.params, earlier, *cell, wanted):
+            found.add(known)
+            kept.append(name)
         elif name in earlier.scores:
-            print(f"{dataset}, {name}: left out: its scores are of other params or versions, its weights are not here")
+            print(f"{dataset}, {name}: left out: its committed scores are of other params or versions, too")
     write_evaluation(study.metrics(dataset), dataset, found, study.params.statistics)
-    if told:
-        print(f"{dataset}: weights are not here, scores kept: {', '.join(told)}")
+    if kept:
+        print(f"{dataset}: committed scores kept of {len(kept)} cells whose weights are not here: {', '.join(kept)}")
     for name, scores in found.scores.items():
-        if name not in told:
+        if name not in kept:
             print(f"{dataset}, {name}: {scores['window_accuracy']:.1%} of {scores['windows']} windows right")
+
+
+def read_split(study: Study, dataset: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the table of windows and their parts, which must be those that `split` told of.
+
+    Raises:
+        ResultError: they are not.
+    """
+    table, parts = read_windows(SPLITS / dataset), read_parts(SPLITS / dataset)
+    if split_digests(table, parts, study.params.splits) != study.split_record(dataset)["sha256"]:
+        raise ResultError(f"{SPLITS / dataset}: other windows or parts than splits.json tells of. Run split again.")
+    return table, parts
 
 
 if __name__ == "__main__":

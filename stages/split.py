@@ -1,5 +1,7 @@
 """data/clips/<dataset> -> the table of windows and the part each is in, in data/splits/<dataset>."""
 
+import hashlib
+
 import pandas as pd
 
 from beyond_spectrograms.errors import run_stage
@@ -14,6 +16,7 @@ from beyond_spectrograms.splits import (
     tabulate_windows,
 )
 from beyond_spectrograms.study import CLIPS, RAW, SPLITS
+from beyond_spectrograms.windows import split_digests
 from stages.arguments import parse
 
 
@@ -35,6 +38,9 @@ def main() -> None:
         with written_beside(SPLITS / dataset / f"{name}.csv") as beside:
             frame.to_csv(beside, index=False, lineterminator="\n")
     metrics = describe_splits(dataset, table, parts, params.splits, straddling)
+    metrics["sha256"] = split_digests(table, parts, params.splits)  # of windows and parts, by split
+    manifest = clips[["clip", "sha256"]].to_csv(index=False, lineterminator="\n")
+    metrics["clips_sha256"] = hashlib.sha256(manifest.encode()).hexdigest()
     metrics["clips_without_a_window"] = len(clips) - metrics["recordings"]
     metrics["clips_that_copy_another"] = int(clips["sha256"].duplicated().sum())
     write_json(study.metrics(dataset) / "splits.json", metrics)

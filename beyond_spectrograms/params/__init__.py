@@ -15,7 +15,7 @@ from beyond_spectrograms.params.datasets import (
     WeightsRecord,
     Windows,
 )
-from beyond_spectrograms.params.loading import PARAMS_FILE, STUDIES, Grid, Params, Run, load_params
+from beyond_spectrograms.params.loading import DATASETS, PARAMS_FILE, STUDIES, Grid, Params, Run, load_params
 from beyond_spectrograms.params.protocols import Audit, Claims, CostSettings, Protocol, PrototypeSettings, Statistics
 from beyond_spectrograms.params.representations import (
     Codec,
@@ -30,6 +30,7 @@ from beyond_spectrograms.params.representations import (
 from beyond_spectrograms.params.sections import ParamsError
 
 __all__ = [
+    "DATASETS",
     "PARAMS_FILE",
     "SAMPLE_RATES",
     "STUDIES",

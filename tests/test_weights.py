@@ -1,0 +1,88 @@
+"""Weights that lie in place whole are kept; missing or damaged ones are fetched again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from beyond_spectrograms.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.params import WeightsRecord
+from beyond_spectrograms.weights import fetch_weights
+
+FILES = {"encoder.bin": b"an encoder" * 100, "quantizer.bin": b"a quantizer" * 50}
+RECORDS = [
+    WeightsRecord(
+        url=f"https://a.example/{name}",
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        licence="CC0",
+    )
+    for name, content in FILES.items()
+]
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of the network."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content)
+    monkeypatch.setenv(MIRROR_VARIABLE, str(folder))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def get(records: list[WeightsRecord] = RECORDS) -> list[Path]:
+    return fetch_weights("soundstream", records, Path("place"), Path("downloads"), Path("work"))
+
+
+def contents(paths: list[Path]) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def test_weights_are_fetched_with_a_record_of_what_they_are(published: Path) -> None:
+    assert published.is_dir()
+    assert contents(get()) == FILES
+    told = json.loads(Path("place/record.json").read_text(encoding="utf-8"))["files"]
+    assert told == [
+        {"file": name} | record.model_dump(exclude={"md5"}) for name, record in zip(FILES, RECORDS, strict=True)
+    ]
+    assert not Path("work").exists()
+
+
+@pytest.mark.usefixtures("published")
+def test_whole_files_are_not_fetched_again() -> None:
+    before = {path: path.stat().st_ino for path in get()}
+    assert {path: path.stat().st_ino for path in get()} == before
+
+
+@pytest.mark.parametrize("name", [*FILES, "record.json"])
+@pytest.mark.parametrize("content", [None, b"", b"\0" * 1000, b"\0" * 550])
+@pytest.mark.usefixtures("published")
+def test_a_missing_or_damaged_file_is_fetched_again(name: str, content: bytes | None) -> None:
+    get()
+    path, record = Path("place", name), Path("place/record.json").read_bytes()
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    assert contents(get()) == FILES
+    assert Path("place/record.json").read_bytes() == record
+
+
+@pytest.mark.usefixtures("published")
+def test_what_an_earlier_choice_of_weights_left_is_replaced() -> None:
+    get(RECORDS[:1])
+    assert contents(get()) == FILES
+    get(RECORDS[1:])
+    assert sorted(path.name for path in Path("place").iterdir()) == ["quantizer.bin", "record.json"]
+
+
+@pytest.mark.usefixtures("published")
+def test_a_representation_without_weights_has_an_empty_record() -> None:
+    assert get([]) == []
+    assert json.loads(Path("place/record.json").read_text(encoding="utf-8")) == {"files": []}
