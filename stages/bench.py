@@ -38,7 +38,7 @@ from beyond_spectrograms.files import write_json, write_text
 from beyond_spectrograms.foretelling.calibration import find_weights
 from beyond_spectrograms.foretelling.forecasts import roughly
 from beyond_spectrograms.memory import memory_can_be_measured
-from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params import STUDIES, load_params
 from beyond_spectrograms.processor import processor_name
 from beyond_spectrograms.progress import quiet
 from beyond_spectrograms.representations.engines.base import EngineError
@@ -50,7 +50,7 @@ QUIET_LOAD = 0.5  # processes waiting for a core over the last minute
 
 
 def main() -> None:
-    params = load_params()
+    params = load_params(STUDIES / "prototypes")  # which has the root's, too
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=PAIRINGS, nargs="+", default=list(PAIRINGS))

@@ -31,15 +31,15 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
 
 
-def run(folder: Path, *command: str, expect: int = 0) -> str:
-    """Run a command in a clone; return what it printed, errors last."""
+def run(folder: Path, *command: str, expect: int = 0, errors: bool = True) -> str:
+    """Run a command in a clone; return what it printed, and last what it said on stderr, unless `errors` is false."""
     finished = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
     assert finished.returncode == expect, finished.stdout + finished.stderr
-    return finished.stdout + finished.stderr
+    return finished.stdout + finished.stderr if errors else finished.stdout
 
 
-def dvc(folder: Path, *arguments: str, expect: int = 0) -> str:
-    return run(folder, sys.executable, "-m", "dvc", *arguments, expect=expect)
+def dvc(folder: Path, *arguments: str, expect: int = 0, errors: bool = True) -> str:
+    return run(folder, sys.executable, "-m", "dvc", *arguments, expect=expect, errors=errors)
 
 
 def stage(folder: Path, name: str, *arguments: str, expect: int = 0) -> str:

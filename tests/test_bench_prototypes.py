@@ -13,7 +13,7 @@ from beyond_spectrograms.bench.pairings import PAIRINGS, PROTOTYPES, make_pairin
 from beyond_spectrograms.bench.plain_prototypes import PlainPrototypes, PlainPrototypeTraining, plain_copy
 from beyond_spectrograms.bench.results import bench_table, merge
 from beyond_spectrograms.errors import ProjectError
-from beyond_spectrograms.params import Params, Protocol, load_params
+from beyond_spectrograms.params import STUDIES, Params, Protocol, load_params
 from beyond_spectrograms.prototypes.model import PrototypeLayer
 from beyond_spectrograms.tabular import to_markdown
 
@@ -22,7 +22,7 @@ BANDS, FRAMES, CLASSES = 128, 32, 3
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return load_params(root=Path(__file__).parent.parent)
+    return load_params(STUDIES / "prototypes", Path(__file__).parent.parent)
 
 
 @pytest.mark.numeric

@@ -8,6 +8,8 @@ from cells import study_in
 from clones import STUDIES, clone, dvc, edit, ran, stage
 from dvc.repo import Repo
 
+from beyond_spectrograms.study import PAPER
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
@@ -31,6 +33,21 @@ def test_nothing_is_run_again_in_finished_pipelines(finished: tuple[Path, int]) 
     said = dvc(folder, "repro", "--all-pipelines")
     assert len(re.findall("didn't change, skipping", said)) == stages
     assert ran(said) == []
+
+
+@pytest.mark.long
+def test_the_root_runs_no_study_and_all_pipelines_run_each(finished: tuple[Path, int]) -> None:
+    folder, _ = finished
+    known = (folder / "versions.yaml").read_text(encoding="utf-8")
+    edit(folder, "versions.yaml", {"training": 2, "costs": 2, "report": 2})
+    alone, together = (dvc(folder, "repro", "--dry", *which) for which in ((), ("--all-pipelines",)))
+    (folder / "versions.yaml").write_text(known, encoding="utf-8")
+    params = study_in(folder).params
+    trained = {f"train@{dataset}-{name}" for dataset in params.grid.datasets for name in params.grid.representations}
+    assert trained <= set(ran(alone))
+    assert re.findall(r"Running stage 'studies/", alone) == []
+    studies = set(re.findall(r"Running stage 'studies/(\w+)/dvc.yaml:", together))
+    assert studies == set(STUDIES) - {PAPER}
 
 
 @pytest.mark.long
