@@ -48,7 +48,7 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "evaluation": (
         *(f"beyond_spectrograms/{name}.py" for name in ("evaluating", "recordings", "results", "scores")),
         "beyond_spectrograms/evidence/[!f]*.py",
-        "stages/evaluate.py",
+        *(f"stages/{name}.py" for name in ("evaluate", "run")),
     ),
     "leakage": ("beyond_spectrograms/leakage/*.py", "stages/audit.py"),
     "costs": (*(f"beyond_spectrograms/{name}.py" for name in ("costs", "measuring")), "stages/measure.py"),
@@ -57,7 +57,7 @@ NOUNS: dict[str, tuple[str, ...]] = {
         "beyond_spectrograms/tabular.py",
         "beyond_spectrograms/evidence/figures.py",
         "beyond_spectrograms/page/*.py",
-        *(f"stages/{name}.py" for name in ("ablate", "compare", "illustrate", "page", "report", "run", "tables")),
+        *(f"stages/{name}.py" for name in ("ablate", "compare", "illustrate", "page", "report", "tables")),
     ),
     "sonification": (
         *(f"{_PROTOTYPES}/{name}.py" for name in ("decoders", "likeness", "listening", "page", "pictures", "playing")),

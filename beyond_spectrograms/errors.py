@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +32,8 @@ def run_stage(main: Callable[[], None]) -> None:
 
     began = time.perf_counter()
     run(main)
-    study = next((one.partition("=")[2] for one in sys.argv[1:] if one.startswith("--study=")), "paper")
-    names = [Path(main.__code__.co_filename).stem, *(one for one in sys.argv[1:] if not one.startswith("-"))]
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--study", default="paper")
+    given, arguments = parser.parse_known_args()
+    study, names = given.study, [Path(main.__code__.co_filename).stem, *arguments]
     write_json(DURATIONS / study / f"{'-'.join(names)}.json", {"seconds": time.perf_counter() - began})

@@ -150,10 +150,15 @@ def list_jobs(
     _, bands, frames = np.load(features / "features.npy", mmap_mode="r").shape
     network = build_network(protocol, bands, frames, len(classes), codebook_size)
     dealt = [parts[column].to_numpy(dtype=str) for column in columns_of(protocol.split, parts)]
+
+    def targets_of(part: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
+        known = shuffle_labels(targets, part, seed) if protocol.shuffle_labels else targets
+        return np.where(part == "test", -1, known)
+
     return [
         Job(
             features=features,
-            targets=np.where(of_fold == "test", -1, shuffle_labels(targets, of_fold, seed) if protocol.shuffle_labels else targets),
+            targets=targets_of(of_fold, seed),
             parts=of_fold,
             classes=tuple(classes.tolist()),
             codebook_size=codebook_size,
@@ -244,7 +249,12 @@ def tell_damage(job: Job) -> None:
 def _read_whole(job: Job) -> dict[str, Any] | None:
     """Read the record of a result; None where it, or the weights, are not what was written."""
     record, weights = read_sealed(job.work / f"{job.name}.json"), job.result_files[0]
-    if record is None or record.keys() != RECORD or not weights.exists() or sha256_of(weights) != record["weights_sha256"]:
+    if (
+        record is None
+        or record.keys() != RECORD
+        or not weights.exists()
+        or sha256_of(weights) != record["weights_sha256"]
+    ):
         return None
     return record
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.downloads import fetch, file_name
-from beyond_spectrograms.files import replace_folder, write_json
+from beyond_spectrograms.files import locked, replace_folder, write_json
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import WeightsRecord
@@ -30,17 +30,23 @@ def fetch_weights(what: str, records: Sequence[WeightsRecord], place: Path, down
         DownloadError: a file cannot be had.
     """
     if not _is_whole(place, records):
-        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-        work.mkdir(parents=True)
-        files = []
-        for record in records:
-            found = fetch(f"weights of {what}", [record], downloads)
-            shutil.copyfile(found.path, work / file_name(record.url))
-            told: dict[str, Any] = {"file": file_name(record.url), "url": record.url}
-            files.append({**told, "bytes": found.bytes, "sha256": found.sha256, "licence": record.licence})
-        write_json(work / "record.json", {"files": files})
-        replace_folder(work, place)
+        with locked(work):
+            if not _is_whole(place, records):  # another run may have been quicker
+                _fetch(what, records, place, downloads, work)
     return [place / file_name(record.url) for record in records]
+
+
+def _fetch(what: str, records: Sequence[WeightsRecord], place: Path, downloads: Path, work: Path) -> None:
+    shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+    work.mkdir(parents=True)
+    files = []
+    for record in records:
+        found = fetch(f"weights of {what}", [record], downloads)
+        shutil.copyfile(found.path, work / file_name(record.url))
+        told: dict[str, Any] = {"file": file_name(record.url), "url": record.url}
+        files.append({**told, "bytes": found.bytes, "sha256": found.sha256, "licence": record.licence})
+    write_json(work / "record.json", {"files": files})
+    replace_folder(work, place)
 
 
 def _is_whole(place: Path, records: Sequence[WeightsRecord]) -> bool:

@@ -6,7 +6,7 @@ the cross-entropy change.
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from pathlib import Path
 
 from beyond_spectrograms.ablation import (
@@ -19,7 +19,7 @@ from beyond_spectrograms.ablation import (
     tabulate_differences,
 )
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import replace_folder, write_text
+from beyond_spectrograms.files import locked, replace_folder, write_text
 from beyond_spectrograms.results import SCORES_FILE, ResultError, Results
 from beyond_spectrograms.study import Study
 from beyond_spectrograms.tabular import to_csv, to_markdown
@@ -34,17 +34,15 @@ def main() -> None:
 
 def write_tables(study: Study, dataset: str) -> None:
     """Write the tables of every representation that was run, anew."""
-    results, place = results_of(study, dataset), study.metrics(dataset) / "tables"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent) as beside:
-        finished = Path(beside) / "tables"
-        finished.mkdir()
+    results, place, work = results_of(study, dataset), study.metrics(dataset), study.work("ablate", dataset)
+    if not results.cells:
+        raise ResultError(f"{place / SCORES_FILE}: no cell of the grid is there. Train and evaluate some.")
+    with locked(work):
+        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
         for name in study.params.grid.representations:
             if cells := cells_of(results, name):
-                write(results, name, cells, finished)
-        if not any(finished.iterdir()):
-            raise ResultError(f"{place.parent / SCORES_FILE}: no cell of the grid is there. Train and evaluate some.")
-        replace_folder(finished, place)
+                write(results, name, cells, work)
+        replace_folder(work, place / "tables")
 
 
 def cells_of(results: Results, representation: str) -> dict[str, Cell]:

@@ -13,11 +13,11 @@ def parse(about: str | None, *names: str) -> tuple[Study, list[str]]:
     Returns:
         the study, read and checked, and the values.
     """
-    parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--study", default=PAPER, choices=list_studies(), help="default: %(default)s, the root's own")
-    study = load_study(parser.parse_known_args()[0].study) if names else None
+    first = argparse.ArgumentParser(description=about, add_help=False)
+    first.add_argument("--study", default=PAPER, choices=list_studies(), help="default: %(default)s, the root's own")
+    study = load_study(first.parse_known_args()[0].study)
+    parser = argparse.ArgumentParser(description=about, parents=[first])
     for name in names:
-        assert study is not None
         parser.add_argument(name, choices=getattr(study.params, f"{name}s"), metavar=name.upper())
     arguments = parser.parse_args()
-    return study or load_study(arguments.study), [getattr(arguments, name) for name in names]
+    return study, [getattr(arguments, name) for name in names]

@@ -6,20 +6,19 @@ the windows that the best cell got most confidently wrong, to be heard in the re
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beyond_spectrograms import figures, paper, tables
 from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import replace_folder, write_json
+from beyond_spectrograms.files import locked, replace_folder, write_json
 from beyond_spectrograms.page.excerpts import BestCell, Excerpt, best_cell, confidently_wrong, cut_excerpts
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.results import Results
 from beyond_spectrograms.scores import read_predictions, tabulate_predictions
 from beyond_spectrograms.study import CLIPS, SPLITS, Study
-from beyond_spectrograms.windows import open_features, read_windows
+from beyond_spectrograms.windows import FeaturesError, open_features, read_windows
 from stages.arguments import parse
 from stages.report import results_of
 
@@ -31,13 +30,11 @@ if TYPE_CHECKING:
 def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
     results, windows = results_of(study, dataset), read_windows(SPLITS / dataset)
-    place = study.plots(dataset) / "figure_2"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent) as beside:
-        finished = Path(beside) / "figure_2"
-        finished.mkdir()
-        figures.save(figure_2(study, results, windows), finished, "figure_2")
-        replace_folder(finished, place)
+    place, work = study.plots(dataset) / "figure_2", study.work("illustrate", dataset)
+    with locked(work):
+        work.mkdir(parents=True, exist_ok=True)
+        figures.save(figure_2(study, results, windows), work, "figure_2")
+        replace_folder(work, place)
     best = best_cell(results)
     excerpts = cut(study, results, windows, best) if best else []
     write_json(
@@ -52,6 +49,8 @@ def figure_2(study: Study, results: Results, windows: pd.DataFrame) -> Figure:
     params, dataset = results.params, results.dataset
     places = {name: study.features(dataset, name) for name in results.rows}
     here = [name for name, place in places.items() if (place / "features.npy").exists()]
+    if not here:
+        raise FeaturesError(f"{dataset}: no features are here to draw. Run a featurize stage of it.")
     arrays = {name: open_features(places[name], len(windows)) for name in here}
     scales = {
         name: known.scale if isinstance(known := params.representations[name], Mel) else "latent" for name in here

@@ -36,6 +36,9 @@ def main() -> None:
     with locked(work):
         shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
         near = {name: listen(study, dataset, representation, name, work) for name in heard}
+        write_json(work / "played/heard.json", heard)
+        (work / "figures").mkdir(parents=True, exist_ok=True)
+        write_json(work / "figures/heard.json", heard)
         replace_folder(work / "played", Path("data/heard", study.name, dataset, representation))
         replace_folder(work / "figures", study.plots(dataset) / representation)
         write_json(study.metrics(dataset) / "heard" / f"{representation}.json", near)

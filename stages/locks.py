@@ -25,6 +25,9 @@ def main() -> None:
 
 
 def keep_or_restore(path: Path, copy: Path) -> None:
+    if b"<<<<<<<" in path.read_bytes():
+        print(f"{path}: git's marks of a conflict stand in it; resolve them first")
+        return
     found, kept = path.read_bytes(), copy.read_bytes() if copy.is_file() else b""
     if found and found == kept:
         return

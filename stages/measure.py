@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.files import write_json
 from beyond_spectrograms.measuring import (
     Bench,
+    CostsError,
     Sounds,
     Subject,
     choose_sounds,
@@ -28,23 +29,23 @@ from beyond_spectrograms.memory import memory_can_be_measured
 from beyond_spectrograms.params import Codec, weights_of
 from beyond_spectrograms.processor import processor_name
 from beyond_spectrograms.progress import track
-from beyond_spectrograms.study import DOWNLOADS, PAPER, PARTIAL, RAW, SPLITS, Study
+from beyond_spectrograms.study import DOWNLOADS, FEATURES_BY, PAPER, PARTIAL, RAW, SPLITS, WEIGHTS_BY, Study
 from beyond_spectrograms.weights import fetch_weights
 from beyond_spectrograms.windows import read_windows
 from stages.arguments import parse
 
+COSTS_BY = ("costs", "soxr")  # versions beside those of features and weights
 START_S = 5.0  # seconds a process of its own takes to start, about
 
 
 def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
     params = study.params
-    names = [name for name in params.grid.representations if _features(study, dataset, name).exists()]
-    baselines = [name for name in params.claims.baselines if _features(study, dataset, name).exists()]
-    marks = {name: mark(study, dataset, [name, *baselines]) for name in names}
+    baselines = params.claims.baselines
+    marks = {name: mark(study, dataset, [name, *baselines]) for name in params.grid.representations}
     place = study.metrics(dataset) / "costs.json"
-    known = read_costs(place)
-    kept = {name: known[name].model_dump() for name in known if known[name].mark == marks.get(name)}
+    known = {name: costs for name, costs in read_costs(place).items() if name in marks}
+    kept = {name: known[name].model_dump() for name in known if known[name].mark == marks[name]}
     sounds = choose_sounds(
         read_windows(SPLITS / dataset),
         RAW / dataset / "audio",
@@ -55,18 +56,18 @@ def main() -> None:
     )
     if not memory_can_be_measured():
         print("memory is not measured: that takes Linux with the GNU C library")
-    costs, measured = {}, 0
+    costs: dict[str, Any] = {}
     for name in params.grid.representations:
         if name in kept:
             costs[name] = kept[name]
-        elif name in names:
+        elif _features(study, dataset, name).exists():
             costs[name] = {"mark": marks[name]} | measure(study, dataset, name, baselines, sounds)
-            measured += 1
-            write_json(place, {"representations": kept | costs})  # a killed run goes on from here
+            others = {other: known[other].model_dump() for other in known if other not in costs}
+            write_json(place, {"representations": others | costs})  # a killed run goes on from here
         elif name in known:
-            costs[name] = known[name].model_dump()
-            print(f"{dataset}, {name}: its features are not here; what was measured of it before is kept")
+            print(f"{dataset}, {name}: left out: measured under other params or versions, its features are not here")
     write_json(place, {"representations": costs})
+    measured = len(costs.keys() - kept.keys())
     print(f"{dataset}: measured {measured} representations, kept {len(costs) - measured}")
 
 
@@ -79,14 +80,14 @@ def _features(study: Study, dataset: str, name: str) -> Path:
 def mark(study: Study, dataset: str, names: Iterable[str]) -> str:
     """Digest all that decides the costs of the first of `names`, timed beside the others."""
     params = study.params
-    nouns = ("costs", "data", "representations", "classifiers", "training", "numpy", "torch")
     decides = {
         "source": params.datasets[dataset].source.model_dump(),
         "windows": params.windows.model_dump(),
         "costs": params.costs.model_dump(),
+        "features": params.features.model_dump(),
         "precision": params.training_precision,
         "representations": {name: params.representations[name].model_dump() for name in names},
-        "versions": {noun: params.versions[noun] for noun in nouns},
+        "versions": {noun: params.versions[noun] for noun in (*FEATURES_BY, *WEIGHTS_BY, *COSTS_BY)},
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
@@ -94,7 +95,7 @@ def mark(study: Study, dataset: str, names: Iterable[str]) -> str:
 def measure(study: Study, dataset: str, name: str, baselines: Iterable[str], sounds: Sounds) -> dict[str, Any]:
     """Measure one representation; baselines go through the same rounds, so that ratios are of times side by side."""
     settings, length_s = study.params.costs, study.params.windows.length_s
-    subjects = find_subjects(study, dataset, dict.fromkeys([name, *baselines]))
+    subjects = find_subjects(study, dataset, list(dict.fromkeys([name, *baselines])))
     print(
         f"{dataset}, {' beside '.join(one.name for one in subjects)}: {len(sounds.clips)} clips, "
         f"{sounds.seconds:.1f} s of sound, {settings.rounds} rounds after an untimed one, on one thread of the CPU "
@@ -140,11 +141,17 @@ def measure(study: Study, dataset: str, name: str, baselines: Iterable[str], sou
     }
 
 
-def find_subjects(study: Study, dataset: str, names: Iterable[str]) -> list[Subject]:
-    """Find the features and weights of each representation."""
+def find_subjects(study: Study, dataset: str, names: Collection[str]) -> list[Subject]:
+    """Find the features and weights of each representation.
+
+    Raises:
+        CostsError: one has no features.
+    """
     from beyond_spectrograms.epochs import choose_precision
 
     params, subjects = study.params, []
+    if missing := [name for name in names if not _features(study, dataset, name).exists()]:
+        raise CostsError(f"{_features(study, dataset, missing[0])}: missing. Costs are measured beside {missing[0]}'s.")
     precision = choose_precision(params.training_precision, "cpu")
     for name in names:
         record = params.representations[name]

@@ -5,7 +5,7 @@ Reads metrics/<dataset> alone, which is in git: on a bare clone `make tables` ma
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,8 +21,8 @@ from beyond_spectrograms.evidence.bitrates import bitrates_table, points
 from beyond_spectrograms.evidence.claims import CLAIMS, claims_table, judge, rules
 from beyond_spectrograms.evidence.comparisons import compare_with_baselines, comparisons_table
 from beyond_spectrograms.evidence.convergence import TIDY, convergence_table, mean_curve, tidy_curves
-from beyond_spectrograms.files import replace_folder, write_json, write_text
-from beyond_spectrograms.results import Results, read_results
+from beyond_spectrograms.files import locked, replace_folder, write_json, write_text
+from beyond_spectrograms.results import SCORES_FILE, ResultError, Results, read_results
 from beyond_spectrograms.study import PAPER, Study, folder_of
 from stages.arguments import parse
 
@@ -33,15 +33,26 @@ def main() -> None:
 
 
 def write_report(study: Study, dataset: str) -> None:
-    """Write all tables, verdicts and figures of a data set."""
+    """Write all tables, verdicts and figures of a data set.
+
+    Raises:
+        ResultError: no cell of the grid has scores.
+    """
     results, costs = results_of(study, dataset), read_costs(study.metrics(dataset) / "costs.json")
-    write_tables(results, costs, study.metrics(dataset))
-    with tempfile.TemporaryDirectory(dir=_made(study.plots(dataset))) as beside:
-        finished = Path(beside) / "figures"
-        finished.mkdir()
-        draw(results, finished)
-        replace_folder(finished, study.plots(dataset) / "figures")
-    write_text(study.plots(dataset) / "convergence.csv", tabular.to_csv(tidy_curves(results), TIDY))
+    if not results.cells:
+        raise ResultError(
+            f"{study.metrics(dataset) / SCORES_FILE}: no cell of the grid is there. Train and evaluate some."
+        )
+    work = study.work("report", dataset)
+    with locked(work):
+        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+        write_tables(results, costs, study.metrics(dataset), work)
+        drawn = work / "figures"
+        drawn.mkdir(parents=True)
+        draw(results, drawn)
+        replace_folder(drawn, study.plots(dataset) / "figures")
+        write_text(study.plots(dataset) / "convergence.csv", tabular.to_csv(tidy_curves(results), TIDY))
+        shutil.rmtree(work)
 
 
 def results_of(study: Study, dataset: str) -> Results:
@@ -49,8 +60,8 @@ def results_of(study: Study, dataset: str) -> Results:
     return read_results(study.params, dataset, study.metrics(dataset), folder_of(PAPER) / "metrics" / dataset)
 
 
-def write_tables(results: Results, costs: Mapping[str, Costs], place: Path) -> None:
-    """Write place/tables anew, and the verdicts: place/claims.json and tables/claims.md."""
+def write_tables(results: Results, costs: Mapping[str, Costs], place: Path, work: Path) -> None:
+    """Write place/tables anew, in `work` first, and the verdicts: place/claims.json and tables/claims.md."""
     pairs = compare_with_baselines(results)
     written = {
         "results": tables.summary(results, pairs),
@@ -68,22 +79,16 @@ def write_tables(results: Results, costs: Mapping[str, Costs], place: Path) -> N
         written[f"bitrates-{protocol}"] = bitrates_table(results, pairs, protocol)
     verdicts = judge(results, costs)
     judged = [claims_table(results, verdicts, claim) for claim in CLAIMS]
-    with tempfile.TemporaryDirectory(dir=_made(place)) as beside:
-        finished = Path(beside) / "tables"
-        for name, table in written.items():
-            if table is not None and table.rows:
-                write_text(finished / f"{name}.md", tabular.to_markdown(table))
-                write_text(finished / f"{name}.csv", tabular.to_csv(table.rows, list(table.rows[0])))
-        about = "Each codec against each spectrogram; a control is an untrained encoder."
-        shown = [f"#{tabular.to_markdown(table)}" for table in judged if table.rows]
-        write_text(finished / "claims.md", "\n".join([f"# The paper's claims, judged\n\n{about}\n", *shown]))
-        replace_folder(finished, place / "tables")
+    finished = work / "tables"
+    for name, table in written.items():
+        if table is not None and table.rows:
+            write_text(finished / f"{name}.md", tabular.to_markdown(table))
+            write_text(finished / f"{name}.csv", tabular.to_csv(table.rows, list(table.rows[0])))
+    about = "Each codec against each spectrogram; a control is an untrained encoder."
+    shown = [f"#{tabular.to_markdown(table)}" for table in judged if table.rows]
+    write_text(finished / "claims.md", "\n".join([f"# The paper's claims, judged\n\n{about}\n", *shown]))
+    replace_folder(finished, place / "tables")
     write_json(place / "claims.json", {"rules": rules(results), "verdicts": [asdict(verdict) for verdict in verdicts]})
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def draw(results: Results, folder: Path) -> None:

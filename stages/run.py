@@ -6,6 +6,7 @@ Two experiments with different `run` then show side by side in `dvc metrics diff
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from itertools import product
 from pathlib import Path
@@ -17,16 +18,16 @@ from beyond_spectrograms.evaluating import evaluate_cell
 from beyond_spectrograms.files import locked, write_json, written_beside
 from beyond_spectrograms.results import cell_name
 from beyond_spectrograms.runs import keep_finished
-from beyond_spectrograms.study import SPLITS, Study
+from beyond_spectrograms.study import SPLITS, Study, load_study
 from beyond_spectrograms.windows import read_parts, read_windows
-from stages.arguments import parse
 from stages.train import plan, publish, train
 
 PLACE = Path("run")
 
 
 def main() -> None:
-    study, _ = parse(__doc__)
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    study = load_study()
     variant = study.params.run
     dataset, representation, protocol = variant.dataset, variant.representation, variant.protocol
     work = study.work("run", dataset, representation, protocol)

@@ -49,6 +49,11 @@ def export_cell(
     trained = study.models(dataset, representation) / protocol / f"fold_{fold}-seed_{seed}.safetensors"
     if not trained.is_file():
         raise ModelError(f"{trained}: no such file.{_choices(trained)} {again}")
+    if not study.is_trained(dataset, representation, protocol):
+        raise ModelError(
+            f"{trained}: trained under other params, versions or parts than those that stand now. Run `dvc repro "
+            f"{study.stage('train', dataset, representation)}`."
+        )
     weights, recipe = WEIGHTS_FOLDER / representation, params.protocols[protocol]
     encoder_files = read_weights_record(weights)
     source = params.datasets[dataset].source

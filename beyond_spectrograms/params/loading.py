@@ -28,7 +28,7 @@ from beyond_spectrograms.params.sections import Name, ParamsError, Section
 PARAMS_FILE = Path("params.yaml")
 DATASETS, STUDIES = Path("datasets"), Path("studies")  # folders beside it
 OPTIONAL = ("openvino",)  # what it does can be done without; the features record which engine made them
-UNITED = ("representations", "protocols")  # sections to which a study adds; any other that it has replaces the root's
+UNITED = ("representations", "protocols")  # sections to which a study adds; beside them it has a grid
 
 
 class Grid(Section):
@@ -198,7 +198,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _unite(values: dict[str, Any], own: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Put a study's sections over the root's; to those of UNITED it adds, under names of its own."""
+    """Put a study's grid in place of the root's; to the sections of UNITED it adds, under names of its own."""
+    if other := [section for section in own if section not in ("grid", *UNITED)]:
+        known = ", ".join(("grid", *UNITED))
+        raise ParamsError(f"{path}: a study has no {other[0]!r} of its own; it is the root's. A study has {known}.")
     for section in UNITED:
         if both := [name for name in own.get(section, {}) if name in values[section]]:
             raise ParamsError(
