@@ -8,6 +8,7 @@ from pathlib import Path
 
 import heard
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import yaml
@@ -18,7 +19,11 @@ LATENTS, CLUSTERS = ("soundstream", "latent_prototypes"), ("log_mel_16khz", "clu
 
 
 def shorten(folder: Path, *protocols: str) -> None:
-    """Let protocols be trained for six epochs, with one seed."""
+    """Let protocols be trained for six epochs, with one seed, and a clip be tested."""
+    parts = folder / "data/splits/esc10/parts.csv"
+    table = pd.read_csv(parts, dtype=str)
+    table.iloc[0] = "test"  # training ends with answers to a test part
+    table.to_csv(parts, index=False)
     path = folder / "studies/prototypes/params.yaml"
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name in protocols:

@@ -81,7 +81,7 @@ def foretell_jobs(jobs: Sequence[Job], side_by_side: int, length_s: float) -> Fo
     seconds, windows, size = Seconds(0, 0), 0, 0
     for protocol, of_protocol in groupby(jobs, lambda job: job.protocol):
         mine = list(of_protocol)
-        key = (protocol.classifier, protocol.prototypes, protocol.optimizer, mine[0].precision)
+        key = (protocol.classifier, repr(protocol.prototypes), protocol.optimizer, mine[0].precision)
         if key not in pilots:
             pilots[key] = pilot_training(mine[0])
         of_runs = [int((job.parts == "train").sum()) for job in mine]
