@@ -184,7 +184,7 @@ def _reasons(outcomes: Iterator[Outcome]) -> Iterator[str]:
 
 
 def describe_clips(dataset: str, outcomes: list[Outcome]) -> dict[str, Any]:
-    """Figures of metrics/datasets/<dataset>.json: counts, seconds, what was set aside and why."""
+    """Figures of clips.json: counts, seconds, what was set aside and why."""
     usable = [outcome for outcome in outcomes if not outcome.reason]
     lengths = [outcome.seconds for outcome in usable]
     rates = sorted({outcome.source_sample_rate for outcome in usable})

@@ -50,7 +50,7 @@ class Job:
         codebook_size: entries of a codebook where the features are a codec's codes, else None.
         precision: of the convolutions, fp32 or bf16; weights, optimizer and loss are always fp32.
         work: folder for this job's checkpoint and result.
-        versions: of RUN_VERSIONS, by name; none where nothing is kept.
+        versions: of study.WEIGHTS_BY, by name; none where nothing is kept.
     """
 
     features: Path

@@ -111,10 +111,15 @@ def predict(
 def answer_test_part(jobs: Sequence[Job], features: Features) -> None:
     """Store the answers of finished runs of one protocol to the inputs of the test part, beside their weights.
 
-    Answers that are there already, of the same weights to the same features, are kept.
+    Answers that are there already, of the same weights to the same windows, are kept.
+
+    Raises:
+        ModelError: a fold tests no window.
     """
     for job in jobs:
         path, rows = job.work / f"{job.name}.predictions.safetensors", np.flatnonzero(job.parts == "test")
+        if not len(rows):
+            raise ModelError(f"{path.parent}: no window is in the test part of fold {job.fold}. Deal the split anew.")
         if path.exists():
             known = read_predictions(path, len(features))
             if known.weights_sha256 == job.weights_sha256() and np.array_equal(known.rows, rows):

@@ -197,7 +197,7 @@ def _shuffle(count: int, split: Split) -> np.ndarray[Any, np.dtype[np.str_]]:
 def describe_splits(
     dataset: str, table: pd.DataFrame, parts: pd.DataFrame, splits: Mapping[str, Split], straddling_groups: list[str]
 ) -> dict[str, Any]:
-    """Figures of metrics/splits/<dataset>.json: windows, silence, sizes of parts, and what stands in two parts."""
+    """Figures of splits.json: windows, silence, sizes of parts, and what stands in two parts."""
     described: dict[str, Any] = {
         "dataset": dataset,
         "windows": len(table),

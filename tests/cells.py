@@ -26,6 +26,7 @@ from beyond_spectrograms.evaluating import (
 )
 from beyond_spectrograms.results import Results, cell_name
 from beyond_spectrograms.study import PAPER, Study, load_study
+from beyond_spectrograms.windows import columns_of, read_parts, read_windows, split_digests
 from stages.report import results_of
 
 ROOT = Path(__file__).parents[1]
@@ -140,15 +141,34 @@ def write_dataset(
     known = study_in(folder, study)
     write(
         folder / known.metrics(dataset) / "splits.json",
-        json.dumps({"dataset": dataset, "windows": WINDOWS, "recordings": 12, "splits": splits}),
+        json.dumps(
+            {
+                "dataset": dataset,
+                "windows": WINDOWS,
+                "recordings": 12,
+                "splits": splits,
+                "sha256": dict.fromkeys(splits, "made"),
+                "clips_sha256": "made",
+            }
+        ),
     )
     found = Evaluation()
     for name in representations:
         write_features(folder, dataset, name, study)
         for protocol in protocols:
-            found.add((make or make_cell)(known, dataset, name, protocol))
+            with contextlib.chdir(folder):
+                found.add((make or make_cell)(known, dataset, name, protocol))
     write_evaluation(folder / known.metrics(dataset), dataset, found, known.params.statistics)
     write_costs(folder / known.metrics(dataset) / "costs.json", dataset, representations)
+
+
+def write_split_record(folder: Path, dataset: str, study: str = PAPER) -> None:
+    """Write what `split` tells of the table of windows and the parts that are in data/splits."""
+    known, splits = study_in(folder, study), folder / "data/splits" / dataset
+    table, parts = read_windows(splits), read_parts(splits)
+    names = [name for name in known.params.splits if columns_of(name, parts)]
+    record = {"sha256": split_digests(table, parts, names), "clips_sha256": "made"}
+    write(folder / known.metrics(dataset) / "splits.json", json.dumps(record))
 
 
 def write_cell(
@@ -157,7 +177,8 @@ def write_cell(
     """Add a cell to a data set's results, or put it in place of one that is there."""
     known = study_in(folder, study)
     found = read_evaluation(folder / known.metrics(dataset), dataset)
-    found.add((make or make_cell)(known, dataset, name, protocol))
+    with contextlib.chdir(folder):
+        found.add((make or make_cell)(known, dataset, name, protocol))
     write_evaluation(folder / known.metrics(dataset), dataset, found, known.params.statistics)
 
 

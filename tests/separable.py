@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from cells import grid, study_in, write_params
+from cells import grid, study_in, write_params, write_split_record
 from conftest import REPOSITORY
 
 CLASSES, RECORDINGS, WINDOWS, FRAMES = 20, 8, 3, 49
@@ -39,6 +39,7 @@ def write(folder: Path, epochs: int = 10) -> None:
     pd.DataFrame(rows).assign(silent=0).to_csv(splits / "windows.csv", index=False)
     parts = np.tile(np.repeat(PARTS, WINDOWS), CLASSES)
     pd.DataFrame({"window": parts, "source_1": parts}).to_csv(splits / "parts.csv", index=False)
+    write_split_record(folder, "demo")
     values = np.random.default_rng(0).standard_normal((len(rows), CLASSES, FRAMES)).astype(np.float32)
     for row, values_of_window in zip(rows, values, strict=True):
         values_of_window[int(row["label"])] += 4

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import separable
 import yaml
-from cells import grid
+from cells import grid, write_split_record
 
 from beyond_spectrograms.errors import ProjectError
 from stages import evaluate, train
@@ -40,7 +40,7 @@ def edit(change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 def results() -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in RESULTS.iterdir()}
+    return {path.name: path.read_bytes() for path in RESULTS.iterdir() if path.name != "splits.json"}
 
 
 def scores() -> dict[str, Any]:
@@ -61,6 +61,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         windows = Path("data/splits/demo/windows.csv")
         table = pd.read_csv(windows, dtype=str, keep_default_na=False)
         table.assign(group=table["clip"]).to_csv(windows, index=False)
+        write_split_record(folder, "demo")
         run(train.main, "demo", "mel")
         run(evaluate.main, "demo")
     return folder
@@ -93,11 +94,14 @@ def test_a_cell_whose_weights_are_not_here_keeps_its_scores_to_the_byte(capsys: 
     shutil.rmtree(MODELS / "shuffled_labels")
     run(evaluate.main, "demo")
     assert results() == before
-    assert "demo: weights are not here, scores kept: mel-shuffled_labels\n" in capsys.readouterr().out
+    told = "demo: committed scores kept of 1 cells whose weights are not here: mel-shuffled_labels\n"
+    assert told in capsys.readouterr().out
     shutil.rmtree(MODELS)
     run(evaluate.main, "demo")
     assert results() == before
-    assert capsys.readouterr().out == "demo: weights are not here, scores kept: mel-mean_linear, mel-shuffled_labels\n"
+    assert capsys.readouterr().out == (
+        "demo: committed scores kept of 2 cells whose weights are not here: mel-mean_linear, mel-shuffled_labels\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +123,7 @@ def test_a_cell_of_other_params_or_versions_whose_weights_are_not_here_is_left_o
     run(evaluate.main, "demo")
     assert list(scores()["cells"]) == ["mel-mean_linear"]
     assert capsys.readouterr().out.splitlines()[0] == (
-        "demo, mel-shuffled_labels: left out: its scores are of other params or versions, its weights are not here"
+        "demo, mel-shuffled_labels: left out: its committed scores are of other params or versions, too"
     )
 
 
@@ -135,16 +139,29 @@ def test_where_no_cell_is_left_the_result_files_are_empty_and_can_be_read() -> N
 
 
 @pytest.mark.usefixtures("project")
-def test_weights_trained_under_other_params_stop_evaluate_and_change_nothing() -> None:
-    before = results()
+def test_weights_trained_under_other_params_are_left_out_and_the_other_cells_stay(capsys: Capture) -> None:
     edit(lambda params: params["protocols"]["mean_linear"].update(learning_rate=0.5))
+    run(evaluate.main, "demo")
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "demo, mel-mean_linear: its weights are of other params, versions or parts than those that stand now",
+        "demo, mel-mean_linear: left out: its committed scores are of other params or versions, too",
+    ]
+    assert list(scores()["cells"]) == ["mel-shuffled_labels"]
+
+
+@pytest.mark.usefixtures("project")
+def test_answers_to_other_windows_than_those_tested_are_not_scored() -> None:
+    windows = Path("data/splits/demo/windows.csv")
+    table = pd.read_csv(windows, dtype=str, keep_default_na=False)
+    table.iloc[::-1].to_csv(windows, index=False)
     with pytest.raises(ProjectError) as stopped:
         run(evaluate.main, "demo")
     assert str(stopped.value) == (
-        "data/models/paper/demo/mel/mean_linear: trained under other params or versions than those that stand now. "
-        "Run its train stage again."
+        "data/splits/demo: other windows or parts than splits.json tells of. Run split again."
     )
-    assert results() == before
+    write_split_record(Path(), "demo")  # as a new split would leave it: now the weights are those of other parts
+    run(evaluate.main, "demo")
+    assert scores()["cells"] == {}
 
 
 @pytest.mark.usefixtures("project")

@@ -116,7 +116,7 @@ class Synthetic(Section):
 class Source(Section):
     """What a data set is and where it comes from: exactly one of `archives`, `synthetic`, `path`.
 
-    Whatever can change a result has no default here: DVC sees params.yaml, not this file. `tail` is for clips shorter
+    Whatever can change a result has no default here: a record says all that decides it. `tail` is for clips shorter
     than a window, in place of windows.tail.
     """
 

@@ -131,5 +131,5 @@ class Claims(Section):
     """The rules by which the paper's claims are judged, fixed before the run."""
 
     target: Annotated[Real, Field(gt=0, le=1)]
-    baselines: Annotated[list[Name], Field(min_length=2, max_length=2)]  # dvc.yaml names both
+    baselines: Annotated[list[Name], Field(min_length=2, max_length=2)]  # dvc.yaml names them by place
     ladder: Annotated[list[Name], Field(min_length=2)]
