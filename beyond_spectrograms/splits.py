@@ -88,7 +88,7 @@ def _deal_folds(dataset: str, clips: pd.DataFrame, source: Source) -> pd.DataFra
         if groups < source.folds:
             raise DatasetError(
                 f"{dataset}: class {label!r} has {groups} recordings or sources, too few for {source.folds} folds. "
-                f"Add recordings or lower source.folds in datasets/{dataset}.yaml (at least 3)."
+                "Add recordings, or deal fewer folds (source.folds, at least 3)."
             )
     dealer = StratifiedGroupKFold(source.folds, shuffle=True, random_state=source.fold_seed)
     clips["fold"] = 0

@@ -148,6 +148,6 @@ def test_a_speaker_of_one_chapter_cannot_be_split_by_chapter(monkeypatch: pytest
     with pytest.raises(SystemExit) as stopped:
         split("librispeech_speakers", archive(utterances(), 1.2, 16_000, "FLAC"), monkeypatch, **chapters)
     assert stopped.value.code == (
-        "librispeech_speakers: class '84' has 1 recordings or sources, too few for 3 folds. Add recordings or lower "
-        "datasets.librispeech_speakers.source.folds (at least 3)."
+        "librispeech_speakers: class '84' has 1 recordings or sources, too few for 3 folds. Add recordings, or deal "
+        "fewer folds (source.folds, at least 3)."
     )

@@ -175,8 +175,8 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
     assert refusal(sounds, work, table=table).startswith(f"{table}: not a CSV table: 'utf-8' codec can't decode")
     (sounds / "high/six.wav").unlink()
     assert refusal(sounds, work) == (
-        "my_sounds: class 'high' has 2 recordings or sources, too few for 3 folds. Add recordings or lower "
-        "datasets.my_sounds.source.folds (at least 3).\n"
+        "my_sounds: class 'high' has 2 recordings or sources, too few for 3 folds. Add recordings, or deal "
+        "fewer folds (source.folds, at least 3).\n"
         "`train` takes no fewer: one trains, one validates, one tests."
     )
     for path in (sounds / "high").iterdir():

@@ -267,7 +267,7 @@ def test_a_class_with_fewer_recordings_than_folds_stops() -> None:
         assign_groups("pets", clips_of(names), source)
     assert str(caught.value) == (
         "pets: class 'dog' has 4 recordings or sources, too few for 5 folds. "
-        "Add recordings or lower source.folds in datasets/pets.yaml (at least 3)."
+        "Add recordings, or deal fewer folds (source.folds, at least 3)."
     )
 
 
