@@ -435,12 +435,14 @@ def test_what_changed_is_measured_alone(project: Path) -> None:
     assert found[2] != "earlier, odd"
 
 
-def test_a_representation_whose_features_are_not_here_keeps_what_was_measured(project: Path) -> None:
+def test_a_representation_whose_features_are_not_here_keeps_what_was_measured_of_the_same(project: Path) -> None:
     measured_before(project)
     (project / "data/features/paper/pets/odd/features.npy").unlink()
+    assert measure(project) == "pets: measured 0 representations, kept 3\n"
+    assert processors(project) == EARLIER
     edit(project, lambda params: params["representations"]["odd"].update(n_mels=31))
     assert measure(project) == (
-        "pets, odd: its features are not here; what was measured of it before is kept\n"
-        "pets: measured 0 representations, kept 3\n"
+        "pets, odd: left out: measured under other params or versions, its features are not here\n"
+        "pets: measured 0 representations, kept 2\n"
     )
-    assert processors(project) == EARLIER
+    assert processors(project) == EARLIER[:2]

@@ -10,10 +10,12 @@ from typing import Any
 import models
 import pandas as pd
 import pytest
+from cells import write_split_record
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.classifiers import build_network
 from beyond_spectrograms.cli import main
+from beyond_spectrograms.study import load_study
 
 CLIPS = ("bird/1.wav", "bird/2.wav", "rain/1.wav", "rain/2.wav")
 Capture = pytest.CaptureFixture[str]
@@ -38,6 +40,9 @@ def cell(project: Path) -> Path:
     stored = project / "data/models/paper/demo/mel/paper/fold_1-seed_0.safetensors"
     save_file(network.state_dict(), stored, metadata={"notes": json.dumps(notes)})
     write_scores(project, hashlib.sha256(stored.read_bytes()).hexdigest())
+    write_split_record(project, "demo")
+    decided = load_study().provenance("demo", "mel", "paper")
+    (stored.parent / "provenance.json").write_text(json.dumps(decided))
     return project
 
 
@@ -119,6 +124,18 @@ def test_scores_of_other_weights_are_refused(cell: Path, capsys: Capture) -> Non
     assert capsys.readouterr().err == (
         "metrics/demo/scores.json: the scores of mel-paper, fold 1, seed 0, are of other weights (f00df00df00d) than "
         f"{trained} ({digest[:12]}). Run `dvc repro evaluate@demo`.\n"
+    )
+    assert not Path("model").exists()
+
+
+@pytest.mark.usefixtures("cell")
+def test_weights_of_other_params_are_refused(capsys: Capture) -> None:
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("hop_length: 128", "hop_length: 100"))
+    assert main(["export", "demo", "mel", "paper", "--out", "model"]) == 1
+    assert capsys.readouterr().err == (
+        "data/models/paper/demo/mel/paper/fold_1-seed_0.safetensors: trained under other params, versions or parts than "
+        "those that stand now. Run `dvc repro train@demo-mel`.\n"
     )
     assert not Path("model").exists()
 

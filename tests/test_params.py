@@ -142,11 +142,17 @@ def test_an_unknown_section_is_named_with_those_the_shipped_file_has() -> None:
     assert sorted(message.removeprefix(start).removesuffix(".").split(", ")) == sorted(SHIPPED)
 
 
-@pytest.mark.parametrize("file", ["params.yaml", "studies/demo/params.yaml"])
-def test_data_sets_in_params_are_sent_to_files_of_their_own(file: str) -> None:
-    changes = {f"{file.removesuffix('.yaml')}/datasets": {}}
-    assert refusal(changes) == (
-        f"{file}: unknown key 'datasets' in the top level. A data set is a file, datasets/<name>.yaml."
+def test_data_sets_in_params_are_sent_to_files_of_their_own() -> None:
+    assert refusal({"params/datasets": {}}) == (
+        "params.yaml: unknown key 'datasets' in the top level. A data set is a file, datasets/<name>.yaml."
+    )
+
+
+@pytest.mark.parametrize("section", ["windows", "device", "statistics", "datasets"])
+def test_a_study_has_no_sections_that_its_stages_do_not_track(section: str) -> None:
+    assert refusal({f"studies/demo/params/{section}": {}}) == (
+        f"studies/demo/params.yaml: a study has no {section!r} of its own; it is the root's. A study has grid, "
+        "representations, protocols."
     )
 
 
@@ -158,9 +164,9 @@ def test_a_study_adds_under_names_of_its_own() -> None:
     )
 
 
-def test_a_study_has_what_is_the_roots_and_what_it_puts_over_it() -> None:
-    loaded = loads({"studies/prototypes/params/device": "cpu"})
-    assert loaded.device == "cpu"
+def test_a_study_has_what_is_the_roots_and_what_it_adds() -> None:
+    loaded = loads({"studies/prototypes/params/grid/heard": []})
+    assert loaded.grid.heard == []
     assert loaded.statistics == loads({}).statistics
     assert list(loaded.protocols) == [*SHIPPED["protocols"], *PROTOTYPES["protocols"]]
     assert loaded.grid.datasets == PROTOTYPES["grid"]["datasets"]
