@@ -134,8 +134,8 @@ def test_weights_of_other_params_are_refused(capsys: Capture) -> None:
     params.write_text(params.read_text().replace("hop_length: 128", "hop_length: 100"))
     assert main(["export", "demo", "mel", "paper", "--out", "model"]) == 1
     assert capsys.readouterr().err == (
-        "data/models/paper/demo/mel/paper/fold_1-seed_0.safetensors: trained under other params, versions or parts than "
-        "those that stand now. Run `dvc repro train@demo-mel`.\n"
+        "data/models/paper/demo/mel/paper/fold_1-seed_0.safetensors: trained under other params, versions or parts "
+        "than those that stand now. Run `dvc repro train@demo-mel`.\n"
     )
     assert not Path("model").exists()
 
