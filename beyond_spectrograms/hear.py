@@ -91,10 +91,10 @@ def _load(name: str) -> Representation:
         model = load_folder(name, device="cpu")
         _refuse_codes(name, model.card.representation.record.codebook_size)
         return model.representation
-    from beyond_spectrograms.params import load_params, weights_of
+    from beyond_spectrograms.params import load_all_params, weights_of
     from beyond_spectrograms.representations import create_representation
 
-    params = load_params()
+    params = load_all_params()
     if name not in params.representations:
         raise HearError(
             f"{name!r} is neither a model's folder nor a representation of params.yaml. Choose from "

@@ -60,7 +60,9 @@ class Study:
     def is_trained(self, dataset: str, representation: str, protocol: str) -> bool:
         """Say whether a cell's weights are here, of the params and versions that stand now."""
         path = self.models(dataset, representation) / protocol / "provenance.json"
-        decided = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if not path.exists():
+            return False
+        decided = json.loads(path.read_text(encoding="utf-8"))
         return bool(decided == self.provenance(dataset, representation, protocol))
 
     def stage(self, verb: str, *names: str) -> str:

@@ -156,6 +156,7 @@ def test_a_cell_is_done_where_its_output_is_of_the_params_that_stand(
     write_params(tmp_path, grid=grid("demo", ["mel"], ["fair", "paper"]))
     monkeypatch.chdir(tmp_path)
     known = load_study()
+    write(known.metrics("demo") / "splits.json", json.dumps({"sha256": {}, "clips_sha256": "made"}))
     for protocol in ("fair", "paper"):
         decided = known.provenance("demo", "mel", "fair")  # of another protocol than paper
         write(known.models("demo", "mel") / protocol / "provenance.json", json.dumps(decided))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from cells import write_params
 from models import BANDS, write_model
 from numeric import assert_rounded
 
@@ -69,7 +70,9 @@ def test_a_scene_is_the_mean_of_its_frames_and_times_are_their_centres(tmp_path:
 
 
 def test_what_the_api_cannot_serve_is_refused(project: Path) -> None:
-    names = ", ".join(yaml.safe_load((project / "params.yaml").read_text())["representations"])
+    write_params(project, "bitrates")
+    files = (project / "params.yaml", project / "studies/bitrates/params.yaml")
+    names = ", ".join(name for file in files for name in yaml.safe_load(file.read_text())["representations"])
     with pytest.raises(hear.HearError) as error:
         hear.load_model("mels")
     assert str(error.value) == (

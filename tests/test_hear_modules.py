@@ -96,7 +96,7 @@ def test_weights_and_code_are_what_features_depend_on(write_module: Any, tmp_pat
     assert plain.files == (tmp_path / f"{module}.py",)
     with pytest.raises(CheckpointError) as caught:
         make(module, weights=tmp_path / "none.txt")
-    assert str(caught.value) == "levels: its weights file is missing. Run `dvc repro download_weights@levels`."
+    assert str(caught.value) == "levels: its weights file is missing. Run its featurize stage, which fetches it."
 
 
 @pytest.mark.usefixtures("project")

@@ -174,13 +174,13 @@ def test_a_pretrained_encoder_never_falls_back_to_untrained_weights() -> None:
     with pytest.raises(CheckpointError) as caught:
         create_representation("encodec_24khz", PRETRAINED, [])
     assert str(caught.value) == (
-        "encodec_24khz: its weights file is missing. Run `dvc repro download_weights@encodec_24khz`."
+        "encodec_24khz: its weights file is missing. Run its featurize stage, which fetches it."
     )
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / "encodec.th"
-    assert refusal(path) == f"{path}: no such file. Run `dvc repro` on its download_weights stage."
+    assert refusal(path) == f"{path}: no such file. Run its featurize stage, which fetches it."
 
 
 def test_soundstream_windows_are_those_of_a_direct_interpreter(mirror: Path, noise: Sound) -> None:
@@ -249,9 +249,7 @@ def test_a_pooled_spectrogram_has_the_frames_and_the_classifier_of_its_codec(
 def test_soundstream_without_its_weights_is_an_error(weights: list[Path]) -> None:
     with pytest.raises(CheckpointError) as caught:
         create_representation("soundstream", RECORDS["soundstream"], weights)
-    assert str(caught.value) == (
-        "soundstream: its weights file is missing. Run `dvc repro download_weights@soundstream`."
-    )
+    assert str(caught.value) == ("soundstream: its weights file is missing. Run its featurize stage, which fetches it.")
 
 
 class Probe(Representation):

@@ -151,7 +151,9 @@ def test_a_stage_writes_where_its_study_keeps_what(one: Stage) -> None:
 @EACH
 def test_what_a_stage_depends_on_is_of_its_study_or_beside_it_and_no_code(one: Stage) -> None:
     for dep in one.entry.get("deps", []):
-        assert not dep.startswith(OF_A_STUDY) or dep.split("/")[2] == (PAPER if "grid.beside" in dep else one.study)
+        assert not dep.startswith(OF_A_STUDY) or dep.split("/")[2] == (
+            PAPER if "claims.baselines" in dep else one.study
+        )
         assert not dep.endswith(".py")
 
 

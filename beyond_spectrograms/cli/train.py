@@ -52,9 +52,9 @@ def run(options: argparse.Namespace) -> int:
     from beyond_spectrograms.model.formats import printable
     from beyond_spectrograms.model.own_sounds import prepare_sounds, warn_of_few
     from beyond_spectrograms.model.own_training import plan_training, train_model
-    from beyond_spectrograms.params import load_params
+    from beyond_spectrograms.params import load_all_params
 
-    params = load_params()
+    params = load_all_params()
     check_known("representation", options.representation, params.representations)
     check_known("protocol", options.protocol, params.protocols)
     for option, value, least in (("--folds", options.folds, 3), ("--epochs", options.epochs, 1)):

@@ -15,7 +15,16 @@ from beyond_spectrograms.params.datasets import (
     WeightsRecord,
     Windows,
 )
-from beyond_spectrograms.params.loading import DATASETS, PARAMS_FILE, STUDIES, Grid, Params, Run, load_params
+from beyond_spectrograms.params.loading import (
+    DATASETS,
+    PARAMS_FILE,
+    STUDIES,
+    Grid,
+    Params,
+    Run,
+    load_all_params,
+    load_params,
+)
 from beyond_spectrograms.params.protocols import Audit, Claims, CostSettings, Protocol, PrototypeSettings, Statistics
 from beyond_spectrograms.params.representations import (
     Codec,
@@ -63,6 +72,7 @@ __all__ = [
     "WeightsRecord",
     "Windows",
     "decoder_of",
+    "load_all_params",
     "load_params",
     "weights_of",
 ]

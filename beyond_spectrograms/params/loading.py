@@ -184,6 +184,22 @@ def load_params(study: Path = Path(), root: Path = Path()) -> Params:
     return params
 
 
+def load_all_params(root: Path = Path()) -> Params:
+    """Read the root's params with the representations and protocols of every study beside its own.
+
+    For what is no study's: models of one's own sounds, and the HEAR API.
+
+    Raises:
+        ParamsError: as load_params.
+    """
+    params = load_params(root=root)
+    for path in sorted((root / STUDIES).glob(f"*/{PARAMS_FILE}")):
+        own = load_params(path.parent.relative_to(root), root)
+        united = {key: getattr(params, key) | getattr(own, key) for key in UNITED}
+        params = params.model_copy(update=united)
+    return params
+
+
 def _read(path: Path) -> dict[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
     try:
