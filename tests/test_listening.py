@@ -250,7 +250,7 @@ def test_the_stage_writes_figure_sounds_and_page_the_same_each_time(
     sounds = [
         f"sounds/{i}_{label}-{kind}.wav" for i, label in enumerate(CLASSES, 1) for kind in ("prototype", "transformed")
     ]
-    assert sorted(written) == ["page/index.html", "prototypes.png", "prototypes.svg", *sounds]
+    assert sorted(written) == ["heard.json", "page/index.html", "prototypes.png", "prototypes.svg", *sounds]
     near = json.loads((folder / "studies/prototypes/metrics/esc10/heard/log_mel_16khz.json").read_text())
     assert list(near) == ["prototypes"]
     found = near["prototypes"]

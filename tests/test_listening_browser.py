@@ -19,7 +19,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("heard")
     heard.write(folder)
     listen(folder)
-    return (folder / "plots/prototypes/esc10/log_mel_16khz-prototypes/page/index.html").as_uri()
+    return (folder / "data/heard/prototypes/esc10/log_mel_16khz/prototypes/page/index.html").as_uri()
 
 
 @pytest.fixture

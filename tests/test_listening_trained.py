@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import soundfile
 import yaml
+from cells import write_split_record
 from heard import RATE, TONES
 from test_listening import run
 
@@ -24,6 +25,7 @@ def shorten(folder: Path, *protocols: str) -> None:
     table = pd.read_csv(parts, dtype=str)
     table.iloc[0] = "test"  # training ends with answers to a test part
     table.to_csv(parts, index=False)
+    write_split_record(folder, "esc10", heard.STUDY)
     path = folder / "studies/prototypes/params.yaml"
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name in protocols:
