@@ -25,6 +25,8 @@ NUMBERED = [noun for noun in NOUNS if noun != "shared"]
 SMALL = """
 import numpy as np
 
+from beyond_spectrograms.params import load_params as all_params
+
 
 def leakage(params, folder):
     from beyond_spectrograms.leakage import fingerprints
@@ -68,7 +70,7 @@ def commit(folder: Path) -> str:
 
 def lay_out(folder: Path, small: bool) -> Path:
     """Make a repository of the present code, whose versions.yaml names its first commit."""
-    for name in ("beyond_spectrograms", "stages"):
+    for name in ("beyond_spectrograms", "datasets", "stages", "studies"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("params.yaml", "dvc.yaml", "versions.yaml", ".gitignore"):
         shutil.copy(REPOSITORY / name, folder)
@@ -244,7 +246,8 @@ def test_a_number_is_raised_for_code_that_is_committed(tree: Path) -> None:
     )
     head = commit(tree)
     done = verify(tree, "--bump", "leakage")
-    assert done.stdout == "leakage: version 2; commit versions.yaml. `dvc repro` runs again: audit\n"
+    stages = "audit, studies/demo:audit, studies/prototypes:audit"
+    assert done.stdout == f"leakage: version 2; commit versions.yaml. `dvc repro` runs again: {stages}\n"
     versions = load_versions(tree / "versions.yaml")
     assert (versions.nouns["leakage"], versions.code["leakage"]) == (2, (digest_of("leakage", tree), head))
     shipped = (REPOSITORY / "versions.yaml").read_text().splitlines()
