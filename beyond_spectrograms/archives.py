@@ -22,8 +22,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, NoReturn, cast
 
-from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.params import LabelTable, Source
+from beyond_spectrograms.util.errors import ProjectError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".au", ".aiff")
 # Bounds what an archive made to fill the disk can do. Sounds shrink to a half or so, digital silence to a thousandth.

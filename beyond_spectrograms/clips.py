@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms import audio
-from beyond_spectrograms.errors import ProjectError
-from beyond_spectrograms.files import read_sealed, replace_folder, sha256_of, write_sealed, written_beside
-from beyond_spectrograms.progress import track
+from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import read_sealed, replace_folder, sha256_of, write_sealed, written_beside
+from beyond_spectrograms.util.progress import track
 
 CLIP_VERSIONS = ("data", "soundfile", "soxr")  # of versions.yaml: what decides a clip
 

@@ -18,8 +18,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pooch
 import requests
 
-from beyond_spectrograms.errors import ProjectError
-from beyond_spectrograms.files import written_beside
+from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import written_beside
 
 MIRROR_VARIABLE = "BEYOND_SPECTROGRAMS_MIRROR"
 ATTEMPTS = 3

@@ -14,7 +14,6 @@ import pandas as pd
 from pydantic import ValidationError
 
 from beyond_spectrograms.evidence.uncertainty import recording_interval, window_interval
-from beyond_spectrograms.files import read_sealed, write_json
 from beyond_spectrograms.recordings import COLUMNS, ERROR, Recordings, recordings_of
 from beyond_spectrograms.results import (
     CURVES_FILE,
@@ -28,6 +27,7 @@ from beyond_spectrograms.results import (
     write_gzip_csv,
 )
 from beyond_spectrograms.scores import read_predictions, score, tabulate_predictions, tabulate_recordings
+from beyond_spectrograms.util.files import read_sealed, write_json
 from beyond_spectrograms.windows import columns_of
 
 if TYPE_CHECKING:

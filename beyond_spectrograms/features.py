@@ -30,10 +30,10 @@ from joblib import cpu_count
 from beyond_spectrograms import audio
 from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.clips import clip_path
-from beyond_spectrograms.files import locked, put_back, replace_folder, write_json, write_text
 from beyond_spectrograms.precision import DType, Rounding, Stored, store
-from beyond_spectrograms.progress import track
 from beyond_spectrograms.representations.base import Features, Representation
+from beyond_spectrograms.util.files import locked, put_back, replace_folder, write_json, write_text
+from beyond_spectrograms.util.progress import track
 from beyond_spectrograms.windows import release
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from beyond_spectrograms import audio
 from beyond_spectrograms.costs import TIMES
-from beyond_spectrograms.errors import ProjectError
-from beyond_spectrograms.memory import forget_peak, peak_bytes
+from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.memory import forget_peak, peak_bytes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from beyond_spectrograms.files import write_text
+from beyond_spectrograms.util.files import write_text
 
 PAGE = Path(".dvc/plots/page.html")
 VEGA_LITE = "5.21"  # DVC 3.67 and the templates in .dvc/plots write Vega-Lite 5

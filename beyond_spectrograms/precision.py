@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.util.errors import ProjectError
 
 DType = Literal["float32", "float16"]
 Stored = npt.NDArray[Any]

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from beyond_spectrograms import paper
-from beyond_spectrograms.errors import ProjectError
-from beyond_spectrograms.files import written_beside
 from beyond_spectrograms.params import Params
+from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import written_beside
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ import pandas as pd
 
 from beyond_spectrograms import audio
 from beyond_spectrograms.clips import DatasetError, clip_path, stem
-from beyond_spectrograms.progress import track
+from beyond_spectrograms.util.progress import track
 from beyond_spectrograms.windows import PARTS, columns_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import signal
 
-from beyond_spectrograms.files import written_beside
+from beyond_spectrograms.util.files import written_beside
 
 Sound = NDArray[np.float64]
 

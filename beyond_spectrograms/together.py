@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from beyond_spectrograms.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.runs import (
     CHECKPOINT_SECONDS,
     Course,
@@ -28,6 +27,7 @@ from beyond_spectrograms.runs import (
     write_result,
 )
 from beyond_spectrograms.stacked import Stack
+from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized

@@ -19,10 +19,8 @@ from typing import TYPE_CHECKING
 import joblib
 import numpy as np
 
-from beyond_spectrograms.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.classifiers import family_of
 from beyond_spectrograms.learners import Learner, create_learner
-from beyond_spectrograms.progress import counting
 from beyond_spectrograms.runs import (
     CHECKPOINT_SECONDS,
     Course,
@@ -33,6 +31,8 @@ from beyond_spectrograms.runs import (
     write_result,
 )
 from beyond_spectrograms.together import train_together
+from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
+from beyond_spectrograms.util.progress import counting
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized

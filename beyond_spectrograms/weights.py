@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.downloads import fetch, file_name
-from beyond_spectrograms.files import locked, replace_folder, write_json
+from beyond_spectrograms.util.files import locked, replace_folder, write_json
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import WeightsRecord

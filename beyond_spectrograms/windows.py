@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features

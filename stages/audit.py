@@ -4,8 +4,6 @@ import json
 
 import pandas as pd
 
-from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import write_json, write_text
 from beyond_spectrograms.leakage.audit import (
     check_known_pairs,
     check_no_leak,
@@ -20,6 +18,8 @@ from beyond_spectrograms.leakage.cues import measure_cues, score_cues
 from beyond_spectrograms.leakage.fingerprints import evidence
 from beyond_spectrograms.leakage.tables import print_audit
 from beyond_spectrograms.study import CLIPS, SPLITS
+from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.files import write_json, write_text
 from beyond_spectrograms.windows import columns_of, read_parts, read_windows
 from stages.arguments import parse
 

@@ -7,8 +7,6 @@ import argparse
 import time
 from pathlib import Path
 
-from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import write_text
 from beyond_spectrograms.foretelling.calibration import CLIP_S, CLIPS_PER_CLASS, WINDOWS, calibrate_grid
 from beyond_spectrograms.foretelling.cells import list_cells
 from beyond_spectrograms.foretelling.counts import count_dataset
@@ -16,6 +14,8 @@ from beyond_spectrograms.foretelling.forecasts import MARGIN, Rate
 from beyond_spectrograms.foretelling.grid import estimate_table, foretell_grid
 from beyond_spectrograms.study import PAPER, list_studies, load_study
 from beyond_spectrograms.tabular import to_csv, to_markdown
+from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.files import write_text
 
 EVERY_CELL = Path("data/estimate.csv")
 

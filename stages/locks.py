@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from beyond_spectrograms.errors import run
-from beyond_spectrograms.files import write_text
+from beyond_spectrograms.util.errors import run
+from beyond_spectrograms.util.files import write_text
 
 TEMPORARY = Path(".dvc/tmp")
 

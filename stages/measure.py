@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.costs import TIMES, cached_bytes_per_second, coded_bytes_per_second, read_costs
-from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import write_json
 from beyond_spectrograms.measuring import (
     Bench,
     CostsError,
@@ -25,11 +23,13 @@ from beyond_spectrograms.measuring import (
     peak_memory,
     time_rounds,
 )
-from beyond_spectrograms.memory import memory_can_be_measured
 from beyond_spectrograms.params import Codec, weights_of
-from beyond_spectrograms.processor import processor_name
-from beyond_spectrograms.progress import track
 from beyond_spectrograms.study import DOWNLOADS, FEATURES_BY, PAPER, PARTIAL, RAW, SPLITS, WEIGHTS_BY, Study
+from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.files import write_json
+from beyond_spectrograms.util.memory import memory_can_be_measured
+from beyond_spectrograms.util.processor import processor_name
+from beyond_spectrograms.util.progress import track
 from beyond_spectrograms.weights import fetch_weights
 from beyond_spectrograms.windows import read_windows
 from stages.arguments import parse

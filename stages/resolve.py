@@ -11,10 +11,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import replace_folder, write_json
 from beyond_spectrograms.params import weights_of
 from beyond_spectrograms.study import Study
+from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.files import replace_folder, write_json
 from stages.arguments import parse
 
 

@@ -19,11 +19,11 @@ from beyond_spectrograms.bench.scale import (
     scale_table,
 )
 from beyond_spectrograms.bench.scale import run_stage as run_one
-from beyond_spectrograms.errors import run_stage
 from beyond_spectrograms.figures import save
-from beyond_spectrograms.files import write_json, write_text
 from beyond_spectrograms.foretelling.forecasts import amount, roughly
 from beyond_spectrograms.tabular import to_markdown
+from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.files import write_json, write_text
 
 SIZES = (10_000, 100_000, 1_000_000)
 BYTES_PER_WINDOW = 4 * SHAPE[0] * SHAPE[1] + 1100  # features; clips, tables and what stages write besides

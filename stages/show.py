@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beyond_spectrograms.errors import run
+from beyond_spectrograms.util.errors import run
 from stages.arguments import parse
 
 

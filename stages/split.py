@@ -4,8 +4,6 @@ import hashlib
 
 import pandas as pd
 
-from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import write_json, written_beside
 from beyond_spectrograms.splits import (
     assign_groups,
     assign_parts,
@@ -16,6 +14,8 @@ from beyond_spectrograms.splits import (
     tabulate_windows,
 )
 from beyond_spectrograms.study import CLIPS, RAW, SPLITS
+from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.files import write_json, written_beside
 from beyond_spectrograms.windows import split_digests
 from stages.arguments import parse
 

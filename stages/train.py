@@ -16,8 +16,6 @@ from joblib import cpu_count
 
 from beyond_spectrograms.classifiers import choose_device
 from beyond_spectrograms.epochs import choose_precision
-from beyond_spectrograms.errors import run_stage
-from beyond_spectrograms.files import locked, replace_folder, write_json
 from beyond_spectrograms.foretelling.forecasts import compare, spending
 from beyond_spectrograms.foretelling.pilot_training import foretell_jobs
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
@@ -25,6 +23,8 @@ from beyond_spectrograms.runs import Job, TrainingError, is_finished, keep_finis
 from beyond_spectrograms.scores import answer_test_part, variance_of
 from beyond_spectrograms.study import SPLITS, WEIGHTS_BY, Study
 from beyond_spectrograms.training import train_all
+from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.files import locked, replace_folder, write_json
 from beyond_spectrograms.windows import check_content, columns_of, open_features, read_parts, read_windows
 from stages.arguments import parse
 

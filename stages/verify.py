@@ -26,7 +26,7 @@ import numpy as np
 import yaml
 
 import beyond_spectrograms
-from beyond_spectrograms.code_versions import (
+from beyond_spectrograms.util.code_versions import (
     NOUNS,
     SHARED,
     VERSIONS_FILE,
@@ -36,8 +36,8 @@ from beyond_spectrograms.code_versions import (
     load_versions,
     users_of,
 )
-from beyond_spectrograms.errors import ProjectError, run
-from beyond_spectrograms.files import write_text
+from beyond_spectrograms.util.errors import ProjectError, run
+from beyond_spectrograms.util.files import write_text
 
 MIRROR = "BEYOND_SPECTROGRAMS_MIRROR"  # the folder of real weights
 # What a witness's results come from, beside versions.

@@ -24,8 +24,8 @@ import soundfile
 import yaml
 
 from beyond_spectrograms import audio
-from beyond_spectrograms.code_versions import VERSIONS_FILE
 from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Encodec, Hear, Params, Windows, load_params, weights_of
+from beyond_spectrograms.util.code_versions import VERSIONS_FILE
 
 if TYPE_CHECKING:
     from beyond_spectrograms.runs import Job

@@ -90,9 +90,9 @@ def evaluation(params: Params, folder: Path) -> Made:
 
 def _evaluated(project: Path) -> Made:
     """Tell what a stage wrote of the demo's one cell: answers by window and by recording, and the learning curve."""
-    from beyond_spectrograms.files import read_sealed
     from beyond_spectrograms.results import PREDICTIONS_FILE
     from beyond_spectrograms.scores import read_predictions, tabulate_predictions
+    from beyond_spectrograms.util.files import read_sealed
     from beyond_spectrograms.windows import read_windows
 
     table, models = read_windows(project / "data/splits/demo"), project / "data/models/demo/demo/mel/fair"

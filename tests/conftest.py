@@ -140,7 +140,7 @@ def mirror() -> Path:
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Let torch compute on one thread: the last bits of a convolution depend on how many share it."""
-    from beyond_spectrograms.representations import threads
+    from beyond_spectrograms.util import threads
 
     with threads.one_thread():
         yield

@@ -20,7 +20,7 @@ from test_leakage import scene
 
 from beyond_spectrograms.audio import FORMATS, Waveform, write_clip
 from beyond_spectrograms.clips import clip_path
-from beyond_spectrograms.errors import run_stage
+from beyond_spectrograms.util.errors import run_stage
 
 CLASSES = ("dog", "rain", "sneeze")
 

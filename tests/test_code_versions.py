@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from beyond_spectrograms.code_versions import (
+from beyond_spectrograms.util.code_versions import (
     NOUNS,
     UNTRACKED,
     VersionsError,

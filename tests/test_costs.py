@@ -39,11 +39,11 @@ from beyond_spectrograms.measuring import (
     peak_memory,
     time_rounds,
 )
-from beyond_spectrograms.memory import memory_can_be_measured
 from beyond_spectrograms.params import Mel, SoundStream, load_params
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.results import ResultError
 from beyond_spectrograms.tabular import to_markdown
+from beyond_spectrograms.util.memory import memory_can_be_measured
 from stages.measure import mark
 
 ROOT = Path(__file__).parent.parent

@@ -15,7 +15,7 @@ import separable
 import yaml
 from cells import grid, write_split_record
 
-from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.util.errors import ProjectError
 from stages import evaluate, train
 
 PROTOCOLS = ["mean_linear", "shuffled_labels"]

@@ -16,10 +16,10 @@ import pytest
 from cells import write_params
 from conftest import StartStage
 
-from beyond_spectrograms import files
-from beyond_spectrograms.errors import ProjectError
-from beyond_spectrograms.files import locked, partial_beside, put_back, replace_folder, write_text, written_beside
 from beyond_spectrograms.study import load_study
+from beyond_spectrograms.util import files
+from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import locked, partial_beside, put_back, replace_folder, write_text, written_beside
 
 Contents = Callable[[Path], dict[str, bytes]]
 HOLD = """

@@ -17,11 +17,12 @@ from conftest import StartStage
 from envelope import add_clips, run, status_of_child, windows_of
 from stopping import kill_stage_in
 
-from beyond_spectrograms import features, files
+from beyond_spectrograms import features
 from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.util import files
 
 Sound = Callable[..., Waveform]
 Contents = Callable[[Path], dict[str, bytes]]

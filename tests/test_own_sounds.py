@@ -22,11 +22,11 @@ from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.clips import DatasetError
 from beyond_spectrograms.downloads import MIRROR_VARIABLE
-from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.model.folder import read_weights_record
 from beyond_spectrograms.model.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
 from beyond_spectrograms.model.own_training import make_jobs, plan_training
 from beyond_spectrograms.params import Windows
+from beyond_spectrograms.util.errors import ProjectError
 
 Capture = pytest.CaptureFixture[str]
 WINDOWS = Windows(length_s=1.0, hop_s=1.0, tail="reflect")

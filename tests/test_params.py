@@ -13,7 +13,6 @@ from ruamel.yaml import YAML
 from shipped_params import DELETED, PROTOTYPES, SHIPPED, loads, refusal, told
 
 from beyond_spectrograms.audio import FORMATS
-from beyond_spectrograms.code_versions import VERSIONS_FILE, load_versions
 from beyond_spectrograms.params import (
     SAMPLE_RATES,
     STUDIES,
@@ -25,6 +24,7 @@ from beyond_spectrograms.params import (
     weights_of,
 )
 from beyond_spectrograms.params.representations import BITRATES
+from beyond_spectrograms.util.code_versions import VERSIONS_FILE, load_versions
 
 DVC_READS = [
     *("params.yaml", "versions.yaml", "dvc.yaml"),

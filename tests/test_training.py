@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 from stopping import kill_training_in
 
 from beyond_spectrograms import training
-from beyond_spectrograms.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.runs import Job, TrainingError, class_weights_of, is_finished, read_history, read_outcome
 from beyond_spectrograms.training import train, train_all
+from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 
 PROTOCOL = Protocol(
     classifier="conv1d",

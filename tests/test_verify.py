@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from beyond_spectrograms.code_versions import NOUNS, digest_of, load_versions
+from beyond_spectrograms.util.code_versions import NOUNS, digest_of, load_versions
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 FINGERPRINTS, RECORDS = "beyond_spectrograms/leakage/fingerprints.py", "beyond_spectrograms/params/representations.py"

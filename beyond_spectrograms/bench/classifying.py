@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.measuring import order_of_round
 from beyond_spectrograms.tabular import Table, number, text
+from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
     from beyond_spectrograms.bench.plain_classifying import PlainClassifier

@@ -28,12 +28,12 @@ from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.features import extract
 from beyond_spectrograms.measuring import order_of_round
 from beyond_spectrograms.params import Encodec, Mel, Params, SoundStream
-from beyond_spectrograms.progress import quiet
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.runs import Job
 from beyond_spectrograms.splits import tabulate_windows
 from beyond_spectrograms.synthesis import synthesise
 from beyond_spectrograms.training import train_all
+from beyond_spectrograms.util.progress import quiet
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Representation

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from beyond_spectrograms.bench import plain_extraction
 from beyond_spectrograms.bench.plain_training import plain_network
-from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from beyond_spectrograms.errors import ProjectError
 from beyond_spectrograms.tabular import Row, Table, number, text
+from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

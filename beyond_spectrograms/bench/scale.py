@@ -21,12 +21,12 @@ import yaml
 from beyond_spectrograms import audio
 from beyond_spectrograms.bench.watching import Watched, watch
 from beyond_spectrograms.clips import clip_path
-from beyond_spectrograms.code_versions import VERSIONS_FILE
-from beyond_spectrograms.errors import ProjectError
-from beyond_spectrograms.files import write_text
 from beyond_spectrograms.foretelling.forecasts import amount, roughly
 from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.tabular import Row, Table, text
+from beyond_spectrograms.util.code_versions import VERSIONS_FILE
+from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ import os
 import sys
 
 from beyond_spectrograms.cli import bench, bench_ecdc, classify, export, segment, serve, train
-from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.util.errors import ProjectError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -39,10 +39,10 @@ def run(options: argparse.Namespace) -> int:
         run_rounds,
         summarise,
     )
-    from beyond_spectrograms.files import write_json
-    from beyond_spectrograms.processor import processor_name
-    from beyond_spectrograms.progress import track
     from beyond_spectrograms.tabular import to_markdown
+    from beyond_spectrograms.util.files import write_json
+    from beyond_spectrograms.util.processor import processor_name
+    from beyond_spectrograms.util.progress import track
 
     if options.out:
         check_writable(options.out)

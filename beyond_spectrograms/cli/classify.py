@@ -36,7 +36,7 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Classify; give the exit status."""
     from beyond_spectrograms.model.many import classify_files, find_files
-    from beyond_spectrograms.progress import track
+    from beyond_spectrograms.util.progress import track
 
     model = load(options)
     paths = list(find_files(options.files))

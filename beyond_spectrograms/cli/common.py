@@ -44,8 +44,8 @@ def check_writable(path: Path) -> None:
     Raises:
         ModelError: it is a folder, or its folder cannot be made or written to.
     """
-    from beyond_spectrograms.files import partial_beside
     from beyond_spectrograms.model import ModelError
+    from beyond_spectrograms.util.files import partial_beside
 
     beside = partial_beside(path)
     try:

@@ -42,12 +42,12 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Segment; give the exit status."""
     from beyond_spectrograms.audio import BadAudioError
-    from beyond_spectrograms.files import write_text
     from beyond_spectrograms.model.ahead import ahead
     from beyond_spectrograms.model.cutting import CutSound
     from beyond_spectrograms.model.many import DEPTH, cut_file
     from beyond_spectrograms.model.timeline import Spectrogram, draw_timeline
-    from beyond_spectrograms.progress import counting
+    from beyond_spectrograms.util.files import write_text
+    from beyond_spectrograms.util.progress import counting
 
     _check_places(options.file, options.out, options.plot)
     model = load(options)

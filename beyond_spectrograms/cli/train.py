@@ -47,12 +47,12 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
-    from beyond_spectrograms.files import locked
     from beyond_spectrograms.model import ModelError
     from beyond_spectrograms.model.formats import printable
     from beyond_spectrograms.model.own_sounds import prepare_sounds, warn_of_few
     from beyond_spectrograms.model.own_training import plan_training, train_model
     from beyond_spectrograms.params import load_all_params
+    from beyond_spectrograms.util.files import locked
 
     params = load_all_params()
     check_known("representation", options.representation, params.representations)

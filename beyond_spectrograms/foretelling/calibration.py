@@ -30,14 +30,14 @@ from beyond_spectrograms.foretelling.forecasts import Rate
 from beyond_spectrograms.foretelling.grid import Calibration, Encoded, Trained
 from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
 from beyond_spectrograms.foretelling.pilot_training import pilot_training
-from beyond_spectrograms.memory import forget_peak, memory_can_be_measured, peak_bytes
 from beyond_spectrograms.params import Encodec, weights_of
-from beyond_spectrograms.progress import quiet
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.runs import Job
 from beyond_spectrograms.scores import BATCH
 from beyond_spectrograms.splits import tabulate_windows
 from beyond_spectrograms.synthesis import synthesise
+from beyond_spectrograms.util.memory import forget_peak, memory_can_be_measured, peak_bytes
+from beyond_spectrograms.util.progress import quiet
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params, Protocol, Representation

@@ -13,7 +13,7 @@ import numpy as np
 
 from beyond_spectrograms.features import extract
 from beyond_spectrograms.foretelling.forecasts import Rate, calibrate
-from beyond_spectrograms.progress import quiet
+from beyond_spectrograms.util.progress import quiet
 
 if TYPE_CHECKING:
     import pandas as pd

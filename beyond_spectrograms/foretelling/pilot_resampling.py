@@ -10,8 +10,8 @@ from joblib import cpu_count
 
 from beyond_spectrograms.clips import prepare_clips
 from beyond_spectrograms.foretelling.forecasts import Forecast, calibrate
-from beyond_spectrograms.memory import memory_can_be_measured, peak_bytes
-from beyond_spectrograms.progress import quiet
+from beyond_spectrograms.util.memory import memory_can_be_measured, peak_bytes
+from beyond_spectrograms.util.progress import quiet
 
 PIECES = 3
 FILES_A_CORE = 2  # of a piece; files go through side by side

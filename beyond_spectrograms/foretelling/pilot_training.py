@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.foretelling.forecasts import MARGIN, Forecast, Rate, Seconds
-from beyond_spectrograms.memory import memory_can_be_measured, peak_bytes
-from beyond_spectrograms.progress import quiet
 from beyond_spectrograms.runs import Job, read_history, read_outcome
 from beyond_spectrograms.training import train_all
+from beyond_spectrograms.util.memory import memory_can_be_measured, peak_bytes
+from beyond_spectrograms.util.progress import quiet
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import PrototypeSettings

@@ -16,7 +16,7 @@ from joblib import cpu_count
 
 from beyond_spectrograms.audio import FORMATS, SILENCE_PEAK, Waveform, read_clip
 from beyond_spectrograms.clips import clip_path
-from beyond_spectrograms.progress import track
+from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Audit

@@ -29,7 +29,7 @@ from joblib import cpu_count
 from threadpoolctl import threadpool_limits
 
 from beyond_spectrograms.audio import FORMATS, SILENCE_PEAK, Waveform
-from beyond_spectrograms.progress import track
+from beyond_spectrograms.util.progress import track
 
 Cells = npt.NDArray[np.int8]
 Reals = npt.NDArray[np.float32]

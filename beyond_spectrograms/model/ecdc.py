@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.audio import BadAudioError
-from beyond_spectrograms.checkpoints import UnreadableError, read_checkpoint
 from beyond_spectrograms.model.card import ModelError
+from beyond_spectrograms.util.checkpoints import UnreadableError, read_checkpoint
 
 if TYPE_CHECKING:
     from encodec.model import LMModel

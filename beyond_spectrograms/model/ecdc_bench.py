@@ -15,8 +15,8 @@ from beyond_spectrograms.model.card import ModelError
 from beyond_spectrograms.model.coded import CutCodes, Dequantise
 from beyond_spectrograms.model.ecdc import SAMPLE_RATE, load_lm, read_ecdc, read_header
 from beyond_spectrograms.model.using import Model
-from beyond_spectrograms.progress import track
 from beyond_spectrograms.representations.encodec import fold_weight_norm, load_checkpoint, untrained_model
+from beyond_spectrograms.util.progress import track
 
 Value = TypeVar("Value")
 WAYS = {

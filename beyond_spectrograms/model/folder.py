@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.files import partial_beside, replace_folder, write_json
 from beyond_spectrograms.model.card import CARD_FILE, Card, EncoderFile, ModelError, StoredFile, read_card
 from beyond_spectrograms.model.using import Model
+from beyond_spectrograms.util.files import partial_beside, replace_folder, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

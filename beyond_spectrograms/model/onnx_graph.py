@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from beyond_spectrograms.files import written_beside
 from beyond_spectrograms.model.card import ModelError
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.representations.mel import POWER_FLOOR
+from beyond_spectrograms.util.files import written_beside
 
 if TYPE_CHECKING:
     from beyond_spectrograms import params

@@ -14,7 +14,6 @@ from joblib import cpu_count
 from beyond_spectrograms.classifiers import choose_device
 from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
-from beyond_spectrograms.files import replace_folder, write_json
 from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
 from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
 from beyond_spectrograms.foretelling.pilot_training import foretell_jobs
@@ -34,6 +33,7 @@ from beyond_spectrograms.scores import (
 )
 from beyond_spectrograms.study import WEIGHTS_BY
 from beyond_spectrograms.training import train_all
+from beyond_spectrograms.util.files import replace_folder, write_json
 from beyond_spectrograms.weights import fetch_weights
 from beyond_spectrograms.windows import open_features
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.figures import BLUE, DPI, FURTHER, GREEN, ORANGE, drawing
-from beyond_spectrograms.files import written_beside
 from beyond_spectrograms.model.cutting import Batch
 from beyond_spectrograms.model.results import Segmentation
+from beyond_spectrograms.util.files import written_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,7 +15,7 @@ from beyond_spectrograms.model.card import Card
 from beyond_spectrograms.model.cutting import Batch, CutSound
 from beyond_spectrograms.model.results import Classification, Probabilities, Segmentation
 from beyond_spectrograms.model.smoothing import SMOOTHINGS, find_segments
-from beyond_spectrograms.representations.threads import one_thread
+from beyond_spectrograms.util.threads import one_thread
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
-from beyond_spectrograms.errors import DURATIONS
 from beyond_spectrograms.params import Params
-from beyond_spectrograms.processor import processor_name
 from beyond_spectrograms.results import Results
+from beyond_spectrograms.util.errors import DURATIONS
+from beyond_spectrograms.util.processor import processor_name
 
 UNKNOWN = "not known"
 

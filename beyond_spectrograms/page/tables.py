@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.util.errors import ProjectError
 
 # A cell of figures: 71.2 [66.0, 76.1] *, 44.6 / 45.8, < 0.0001, 20-28, 5 x 1, 4.5 (4 to 9), 12 never, or "-".
 _FIGURE = re.compile(r"-|[<>+\-]?\s*[\d.,]+(?:[\d\s.,:+\-/()\[\]<>*†‡§%x±]|to|never|inf)*")

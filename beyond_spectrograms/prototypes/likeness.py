@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from beyond_spectrograms.page.excerpts import RANGE_DB
-from beyond_spectrograms.progress import track
 from beyond_spectrograms.prototypes.playing import cut_clip, say_cost
 from beyond_spectrograms.representations.mel import MelSpectrogram
+from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:
     from beyond_spectrograms.audio import Waveform

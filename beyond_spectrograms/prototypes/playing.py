@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from beyond_spectrograms.audio import Format, Waveform, cut_windows, read_clip
 from beyond_spectrograms.clips import clip_path
-from beyond_spectrograms.progress import track
 from beyond_spectrograms.prototypes.sounds import match_level
+from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:
     from beyond_spectrograms.prototypes.decoders import Player

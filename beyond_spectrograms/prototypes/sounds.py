@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.audio import Format
-from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
     from beyond_spectrograms.audio import Waveform

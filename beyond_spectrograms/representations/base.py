@@ -14,7 +14,7 @@ import numpy.typing as npt
 from joblib import cpu_count
 
 from beyond_spectrograms.audio import Format, Waveform
-from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.util.errors import ProjectError
 
 Features = npt.NDArray[np.float32]
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from beyond_spectrograms.audio import Format, Waveform
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, RepresentationError
-from beyond_spectrograms.representations.threads import one_thread
+from beyond_spectrograms.util.threads import one_thread
 
 if TYPE_CHECKING:
     import numpy.typing as npt

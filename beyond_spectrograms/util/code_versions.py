@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.util.errors import ProjectError
 
 VERSIONS_FILE = Path("versions.yaml")
 SHARED = "shared"  # what all nouns use: without a number of its own

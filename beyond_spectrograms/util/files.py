@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.errors import ProjectError
+from beyond_spectrograms.util.errors import ProjectError
 
 if sys.platform != "win32":
     import fcntl

@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.files import written_beside
+from beyond_spectrograms.util.files import written_beside
 
 DIGITS = 64  # of a SHA-256
 

@@ -28,7 +28,7 @@ def run_stage(main: Callable[[], None]) -> None:
 
     How many seconds it took is kept in data/durations/<study>/<stage>-<arguments>.json, for the report page.
     """
-    from beyond_spectrograms.files import write_json  # it raises the error of this module
+    from beyond_spectrograms.util.files import write_json  # it raises the error of this module
 
     began = time.perf_counter()
     run(main)

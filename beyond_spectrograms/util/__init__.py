@@ -1,0 +1,1 @@
+"""What every other package uses: errors, files, checkpoints, progress, memory, threads, versions of code."""
