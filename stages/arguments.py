@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from beyond_spectrograms.study import PAPER, Study, list_studies, load_study
+from beyond_spectrograms.params.study import PAPER, Study, list_studies, load_study
 
 
 def parse(about: str | None, *names: str) -> tuple[Study, list[str]]:

@@ -17,7 +17,7 @@ from beyond_spectrograms.leakage.audit import (
 from beyond_spectrograms.leakage.cues import measure_cues, score_cues
 from beyond_spectrograms.leakage.fingerprints import evidence
 from beyond_spectrograms.leakage.tables import print_audit
-from beyond_spectrograms.study import CLIPS, SPLITS
+from beyond_spectrograms.params.study import CLIPS, SPLITS
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import write_json, write_text
 from beyond_spectrograms.windows import columns_of, read_parts, read_windows

@@ -9,6 +9,7 @@ import torch
 
 from beyond_spectrograms import figures
 from beyond_spectrograms.params import decoder_of
+from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, SPLITS, Study
 from beyond_spectrograms.prototypes.decoders import create_player
 from beyond_spectrograms.prototypes.likeness import MEASURED, Ear, measure_likeness
 from beyond_spectrograms.prototypes.listening import averages, choose_windows, read_layer, render_window
@@ -16,7 +17,6 @@ from beyond_spectrograms.prototypes.page import render_page
 from beyond_spectrograms.prototypes.pictures import figure_prototypes
 from beyond_spectrograms.prototypes.playing import play_all, write_prototypes
 from beyond_spectrograms.results import cell_name
-from beyond_spectrograms.study import CLIPS, DOWNLOADS, PARTIAL, SPLITS, Study
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json, write_text
 from beyond_spectrograms.weights import fetch_weights

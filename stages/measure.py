@@ -24,7 +24,7 @@ from beyond_spectrograms.measuring import (
     time_rounds,
 )
 from beyond_spectrograms.params import Codec, weights_of
-from beyond_spectrograms.study import DOWNLOADS, FEATURES_BY, PAPER, PARTIAL, RAW, SPLITS, WEIGHTS_BY, Study
+from beyond_spectrograms.params.study import DOWNLOADS, FEATURES_BY, PAPER, PARTIAL, RAW, SPLITS, WEIGHTS_BY, Study
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import write_json
 from beyond_spectrograms.util.memory import memory_can_be_measured

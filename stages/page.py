@@ -11,8 +11,8 @@ from beyond_spectrograms.page.rendering import DatasetPart, Made, render
 from beyond_spectrograms.page.tables import PageTable, read_tables
 from beyond_spectrograms.page.verdicts import read_verdicts
 from beyond_spectrograms.params import PARAMS_FILE
+from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.results import SCORES_FILE, Results
-from beyond_spectrograms.study import Study
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import write_text
 from stages.arguments import parse

@@ -15,7 +15,7 @@ from beyond_spectrograms.clips import (
 from beyond_spectrograms.foretelling.forecasts import amount, compare, spending
 from beyond_spectrograms.foretelling.pilot_resampling import foretell_resampling
 from beyond_spectrograms.params import Source
-from beyond_spectrograms.study import CLIPS, PARTIAL, RAW
+from beyond_spectrograms.params.study import CLIPS, PARTIAL, RAW
 from beyond_spectrograms.util.code_versions import load_versions
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, write_json

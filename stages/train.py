@@ -19,9 +19,9 @@ from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.foretelling.forecasts import compare, spending
 from beyond_spectrograms.foretelling.pilot_training import foretell_jobs
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
+from beyond_spectrograms.params.study import SPLITS, WEIGHTS_BY, Study
 from beyond_spectrograms.runs import Job, TrainingError, is_finished, keep_finished, list_jobs
 from beyond_spectrograms.scores import answer_test_part, variance_of
-from beyond_spectrograms.study import SPLITS, WEIGHTS_BY, Study
 from beyond_spectrograms.training import train_all
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json

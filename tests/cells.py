@@ -24,8 +24,8 @@ from beyond_spectrograms.evaluating import (
     rows_to_recordings,
     write_evaluation,
 )
+from beyond_spectrograms.params.study import PAPER, Study, load_study
 from beyond_spectrograms.results import Results, cell_name
-from beyond_spectrograms.study import PAPER, Study, load_study
 from beyond_spectrograms.windows import columns_of, read_parts, read_windows, split_digests
 from stages.report import results_of
 

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from conftest import REPOSITORY
 
-from beyond_spectrograms.study import PAPER
+from beyond_spectrograms.params.study import PAPER
 
 STUDIES = [PAPER, *sorted(path.parent.name for path in REPOSITORY.glob("studies/*/params.yaml"))]
 RESULTS = ("metrics/", "plots/")  # of the root and, below studies/<name>/, of a study

@@ -24,10 +24,10 @@ from beyond_spectrograms.ablation import (
 from beyond_spectrograms.evaluating import Evaluation
 from beyond_spectrograms.evidence.uncertainty import fold_interval, gap, recording_interval, window_interval
 from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.recordings import Recordings
 from beyond_spectrograms.results import MEASURES, ResultError, cell_name
 from beyond_spectrograms.scores import variance_of
-from beyond_spectrograms.study import Study
 from stages import ablate
 
 

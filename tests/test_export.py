@@ -15,7 +15,7 @@ from cells import write_split_record
 from beyond_spectrograms import load_model
 from beyond_spectrograms.classifiers import build_network
 from beyond_spectrograms.cli import main
-from beyond_spectrograms.study import load_study
+from beyond_spectrograms.params.study import load_study
 
 CLIPS = ("bird/1.wav", "bird/2.wav", "rain/1.wav", "rain/2.wav")
 Capture = pytest.CaptureFixture[str]

@@ -16,7 +16,7 @@ import pytest
 from cells import write_params
 from conftest import StartStage
 
-from beyond_spectrograms.study import load_study
+from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.util import files
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import locked, partial_beside, put_back, replace_folder, write_text, written_beside

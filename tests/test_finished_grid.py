@@ -8,7 +8,7 @@ from cells import study_in
 from clones import STUDIES, clone, dvc, edit, ran, stage
 from dvc.repo import Repo
 
-from beyond_spectrograms.study import PAPER
+from beyond_spectrograms.params.study import PAPER
 
 
 @pytest.fixture(scope="module")

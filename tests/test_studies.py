@@ -19,7 +19,7 @@ import yaml
 from clones import DEMO, STUDIES, commit, contents, dvc, edit, environment, finished, ran, run, stage, tiny
 from conftest import REPOSITORY
 
-from beyond_spectrograms.study import FEATURES_BY, PAPER, WEIGHTS_BY, folder_of
+from beyond_spectrograms.params.study import FEATURES_BY, PAPER, WEIGHTS_BY, folder_of
 from beyond_spectrograms.util.code_versions import load_versions
 
 TRAIN = [f"{DEMO}:train@demo-{name}" for name in ("mel", "log_mel_2048")]

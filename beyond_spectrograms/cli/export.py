@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """Export; give the exit status."""
     from beyond_spectrograms.model import ModelError
     from beyond_spectrograms.model.exporting import export_cell
-    from beyond_spectrograms.study import load_study
+    from beyond_spectrograms.params.study import load_study
 
     study = load_study(options.study)
     params = study.params

@@ -10,7 +10,7 @@ from beyond_spectrograms.params.protocols import RECONSTRUCTING
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params
-    from beyond_spectrograms.study import Study
+    from beyond_spectrograms.params.study import Study
 
 STAGES = ("resample", "split", "featurize", "train")  # those that are foretold; the others take seconds
 DEFAULT_CLASSES = 10  # of a data set whose params do not tell
@@ -38,7 +38,7 @@ class Cell:
 
 def list_cells(study: Study) -> Iterator[Cell]:
     """List STAGES for every cell of the study, by data set."""
-    from beyond_spectrograms.study import CLIPS, SPLITS
+    from beyond_spectrograms.params.study import CLIPS, SPLITS
 
     for dataset in study.params.grid.datasets:
         yield Cell("resample", (dataset,), (CLIPS / dataset / "clips.csv").exists())

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from beyond_spectrograms.params import Protocol, Representation, Windows
-from beyond_spectrograms.params.sections import Name, Positive, Real, Section, Seed
+from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed
 from beyond_spectrograms.util.errors import ProjectError
 
 FORMAT = "beyond-spectrograms model"

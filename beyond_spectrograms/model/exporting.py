@@ -20,8 +20,8 @@ from beyond_spectrograms.model.folder import (
     save_model,
 )
 from beyond_spectrograms.params import Representation, Windows
+from beyond_spectrograms.params.study import CLIPS, SPLITS, Study
 from beyond_spectrograms.results import SCORES_FILE, cell_name
-from beyond_spectrograms.study import CLIPS, SPLITS, Study
 from beyond_spectrograms.windows import columns_of, read_parts, read_windows
 
 if TYPE_CHECKING:

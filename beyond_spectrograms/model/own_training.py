@@ -22,6 +22,7 @@ from beyond_spectrograms.model.exporting import describe_training, write_model
 from beyond_spectrograms.model.folder import WEIGHTS_FOLDER, read_weights_record
 from beyond_spectrograms.model.own_sounds import SPLIT, OwnSounds
 from beyond_spectrograms.params import Params, Windows, weights_of
+from beyond_spectrograms.params.study import WEIGHTS_BY
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.runs import Job, history_columns, list_jobs, read_history
 from beyond_spectrograms.scores import (
@@ -31,7 +32,6 @@ from beyond_spectrograms.scores import (
     tabulate_predictions,
     tabulate_recordings,
 )
-from beyond_spectrograms.study import WEIGHTS_BY
 from beyond_spectrograms.training import train_all
 from beyond_spectrograms.util.files import replace_folder, write_json
 from beyond_spectrograms.weights import fetch_weights

@@ -1,5 +1,6 @@
 """Typed, validated view of params.yaml: every key known, every value checked, before any work starts."""
 
+from beyond_spectrograms.params.base import ParamsError
 from beyond_spectrograms.params.datasets import (
     SAMPLE_RATES,
     Archive,
@@ -36,7 +37,6 @@ from beyond_spectrograms.params.representations import (
     decoder_of,
     weights_of,
 )
-from beyond_spectrograms.params.sections import ParamsError
 
 __all__ = [
     "DATASETS",

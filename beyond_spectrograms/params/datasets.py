@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.sections import Name, Pair, Positive, Real, Section, Seed, Triple
+from beyond_spectrograms.params.base import Name, Pair, Positive, Real, Section, Seed, Triple
 
 SAMPLE_RATES = (16_000, 22_050, 24_000, 48_000)  # Hz, of the formats in which clips are stored
 

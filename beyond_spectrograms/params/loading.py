@@ -11,6 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from beyond_spectrograms.params.base import Name, ParamsError, Section
 from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, WeightsRecord, Windows
 from beyond_spectrograms.params.protocols import Audit, Claims, CostSettings, Protocol, Statistics
 from beyond_spectrograms.params.representations import (
@@ -22,7 +23,6 @@ from beyond_spectrograms.params.representations import (
     decoder_of,
     weights_of,
 )
-from beyond_spectrograms.params.sections import Name, ParamsError, Section
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE, load_versions
 
 PARAMS_FILE = Path("params.yaml")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.sections import Name, Positive, Real, Section, Seed
+from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed
 
 # Classifiers that are not trained by cross-entropy on inputs as the others take them (classifiers.family_of).
 RECONSTRUCTING = ("kmeans", "prototypes", "apnet", "apnet_kmeans", "autoencoder_kmeans")

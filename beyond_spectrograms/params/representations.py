@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.sections import Positive, Section, Seed
+from beyond_spectrograms.params.base import Positive, Section, Seed
 
 # Bits per second at which the quantisers run: encodec's target_bandwidths, and 64, 120 and 184 bits for each of 50
 # frames a second (lyra_config.cc of Lyra 1.3.2).
