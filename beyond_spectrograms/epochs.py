@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from beyond_spectrograms.windows import release
+from beyond_spectrograms.data.windows import release
 
 if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from beyond_spectrograms.data.windows import columns_of
 from beyond_spectrograms.evidence.uncertainty import recording_interval, window_interval
 from beyond_spectrograms.recordings import COLUMNS, ERROR, Recordings, recordings_of
 from beyond_spectrograms.results import (
@@ -28,7 +29,6 @@ from beyond_spectrograms.results import (
 )
 from beyond_spectrograms.scores import read_predictions, score, tabulate_predictions, tabulate_recordings
 from beyond_spectrograms.util.files import read_sealed, write_json
-from beyond_spectrograms.windows import columns_of
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params, Statistics

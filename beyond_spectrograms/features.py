@@ -27,14 +27,14 @@ import numpy as np
 import numpy.typing as npt
 from joblib import cpu_count
 
-from beyond_spectrograms import audio
-from beyond_spectrograms.audio import Waveform
-from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.data import audio
+from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.data.clips import clip_path
+from beyond_spectrograms.data.windows import release
 from beyond_spectrograms.precision import DType, Rounding, Stored, store
 from beyond_spectrograms.representations.base import Features, Representation
 from beyond_spectrograms.util.files import locked, put_back, replace_folder, write_json, write_text
 from beyond_spectrograms.util.progress import track
-from beyond_spectrograms.windows import release
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.audio import Waveform
+    from beyond_spectrograms.data.audio import Waveform
     from beyond_spectrograms.representations.base import Features, Representation
 
 SAMPLE_RATES = (16_000, 22_050, 44_100, 48_000)  # Hz: what the API allows

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from beyond_spectrograms.data.windows import release
 from beyond_spectrograms.recordings import ERROR
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import written_beside
-from beyond_spectrograms.windows import release
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol

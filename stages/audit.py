@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 
+from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
 from beyond_spectrograms.leakage.audit import (
     check_known_pairs,
     check_no_leak,
@@ -20,7 +21,6 @@ from beyond_spectrograms.leakage.tables import print_audit
 from beyond_spectrograms.params.study import CLIPS, SPLITS
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import write_json, write_text
-from beyond_spectrograms.windows import columns_of, read_parts, read_windows
 from stages.arguments import parse
 
 

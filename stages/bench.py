@@ -31,7 +31,7 @@ from beyond_spectrograms.bench.pairings import (
 from beyond_spectrograms.bench.profiles import layers_table, our_profile, plain_profile, steps_table
 from beyond_spectrograms.bench.results import bench_figure, bench_table, merge, summarise
 from beyond_spectrograms.bench.watching import watch
-from beyond_spectrograms.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.figures import save
 from beyond_spectrograms.foretelling.calibration import find_weights
 from beyond_spectrograms.foretelling.forecasts import roughly

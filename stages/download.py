@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.archives import check_list, check_sounds, copy_sounds, unpack
-from beyond_spectrograms.downloads import fetch
+from beyond_spectrograms.data.archives import check_list, check_sounds, copy_sounds, unpack
+from beyond_spectrograms.data.downloads import fetch
 from beyond_spectrograms.params import Source, SplitLists
 from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, RAW
 from beyond_spectrograms.util.errors import run_stage
@@ -40,7 +40,7 @@ def take_sounds(dataset: str, source: Source, audio: Path) -> dict[str, Any]:
         print(f"{dataset}: copying {source.path}")
         return {"kind": "path", "path": source.path, "left_out": copy_sounds(source.path, audio)}
     if source.synthetic is not None:
-        from beyond_spectrograms.synthesis import synthesise
+        from beyond_spectrograms.data.synthesis import synthesise
 
         print(f"{dataset}: synthesising")
         synthesise(audio, **source.synthetic.model_dump())

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from beyond_spectrograms.data.windows import read_parts, read_windows, split_digests
 from beyond_spectrograms.evaluating import Evaluation, evaluate_cell, kept_cell, read_evaluation, write_evaluation
 from beyond_spectrograms.params.study import SPLITS, Study
 from beyond_spectrograms.results import ResultError, cell_name
 from beyond_spectrograms.util.errors import run_stage
-from beyond_spectrograms.windows import read_parts, read_windows, split_digests
 from stages.arguments import parse
 
 if TYPE_CHECKING:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from beyond_spectrograms.data.weights import fetch_weights
+from beyond_spectrograms.data.windows import read_windows
 from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
 from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
@@ -13,8 +15,6 @@ from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import write_json
 from beyond_spectrograms.util.memory import memory_can_be_measured, peak_bytes
-from beyond_spectrograms.weights import fetch_weights
-from beyond_spectrograms.windows import read_windows
 from stages.arguments import parse
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.costs import TIMES, cached_bytes_per_second, coded_bytes_per_second, read_costs
+from beyond_spectrograms.data.weights import fetch_weights
+from beyond_spectrograms.data.windows import read_windows
 from beyond_spectrograms.measuring import (
     Bench,
     CostsError,
@@ -30,8 +32,6 @@ from beyond_spectrograms.util.files import write_json
 from beyond_spectrograms.util.memory import memory_can_be_measured
 from beyond_spectrograms.util.processor import processor_name
 from beyond_spectrograms.util.progress import track
-from beyond_spectrograms.weights import fetch_weights
-from beyond_spectrograms.windows import read_windows
 from stages.arguments import parse
 
 COSTS_BY = ("costs", "soxr")  # versions beside those of features and weights

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.clips import (
+from beyond_spectrograms.data.clips import (
     CLIP_VERSIONS,
     check_clips,
     describe_clips,

@@ -4,8 +4,7 @@ import hashlib
 
 import pandas as pd
 
-from beyond_spectrograms.params.study import CLIPS, RAW, SPLITS
-from beyond_spectrograms.splits import (
+from beyond_spectrograms.data.splits import (
     assign_groups,
     assign_parts,
     check_lists,
@@ -14,9 +13,10 @@ from beyond_spectrograms.splits import (
     read_lists,
     tabulate_windows,
 )
+from beyond_spectrograms.data.windows import split_digests
+from beyond_spectrograms.params.study import CLIPS, RAW, SPLITS
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import write_json, written_beside
-from beyond_spectrograms.windows import split_digests
 from stages.arguments import parse
 
 

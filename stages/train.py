@@ -15,6 +15,7 @@ import numpy as np
 from joblib import cpu_count
 
 from beyond_spectrograms.classifiers import choose_device
+from beyond_spectrograms.data.windows import check_content, columns_of, open_features, read_parts, read_windows
 from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.foretelling.forecasts import compare, spending
 from beyond_spectrograms.foretelling.pilot_training import foretell_jobs
@@ -25,7 +26,6 @@ from beyond_spectrograms.scores import answer_test_part, variance_of
 from beyond_spectrograms.training import train_all
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
-from beyond_spectrograms.windows import check_content, columns_of, open_features, read_parts, read_windows
 from stages.arguments import parse
 
 

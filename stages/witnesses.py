@@ -23,7 +23,7 @@ import pandas as pd
 import soundfile
 import yaml
 
-from beyond_spectrograms import audio
+from beyond_spectrograms.data import audio
 from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Encodec, Hear, Params, Windows, load_params, weights_of
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE
 
@@ -51,7 +51,7 @@ def all_params() -> Params:
 
 def _sounds(folder: Path, seconds: float = 2.25) -> Path:
     """Synthesise a sound of each of the six classes as <folder>/audio/<label>/<label>_00.wav."""
-    from beyond_spectrograms.synthesis import synthesise
+    from beyond_spectrograms.data.synthesis import synthesise
 
     synthesise(folder / "audio", seed=0, clips_per_class=1, seconds=seconds)
     return folder / "audio"
@@ -59,7 +59,7 @@ def _sounds(folder: Path, seconds: float = 2.25) -> Path:
 
 def _clips(folder: Path, raw: Path) -> pd.DataFrame:
     """Resample raw/<label>/<file> to folder/clips; gives the table of clips, each a group, in folds 1 to 3."""
-    from beyond_spectrograms.clips import prepare_clips, publish_clips
+    from beyond_spectrograms.data.clips import prepare_clips, publish_clips
 
     outcomes = prepare_clips(raw, folder / "work", (0.5, 600.0))
     publish_clips(outcomes, folder / "work", folder / "clips")
@@ -69,9 +69,9 @@ def _clips(folder: Path, raw: Path) -> pd.DataFrame:
 
 def data(params: Params, folder: Path) -> Made:
     """Unpack, copy and check sounds of every container; clips of every format, windows with both tails, all splits."""
-    from beyond_spectrograms.archives import check_sounds, copy_sounds, unpack
-    from beyond_spectrograms.clips import check_clips, describe_clips, prepare_clips
-    from beyond_spectrograms.splits import (
+    from beyond_spectrograms.data.archives import check_sounds, copy_sounds, unpack
+    from beyond_spectrograms.data.clips import check_clips, describe_clips, prepare_clips
+    from beyond_spectrograms.data.splits import (
         assign_groups,
         assign_parts,
         check_sources_apart,
@@ -177,7 +177,7 @@ def _as_other_files(raw: Path) -> None:
 
 def _cut(table: pd.DataFrame, clips: Path, length_s: float) -> np.ndarray[Any, Any]:
     """Cut all windows of a table out of the smallest format: [windows, channels, samples]."""
-    from beyond_spectrograms.clips import clip_path
+    from beyond_spectrograms.data.clips import clip_path
 
     form, cut = audio.FORMATS[0], []
     for clip, rows in table.groupby("clip", sort=False):
@@ -200,10 +200,10 @@ def _named_clips(dataset: str) -> pd.DataFrame:
 
 def representations(params: Params, folder: Path) -> Made:
     """Every kind of representation on twelve windows of six sounds; codecs with the weights that are here."""
+    from beyond_spectrograms.data.splits import tabulate_windows
     from beyond_spectrograms.features import extract
     from beyond_spectrograms.precision import store
     from beyond_spectrograms.representations import create_representation
-    from beyond_spectrograms.splits import tabulate_windows
 
     clips, length_s = _clips(folder, _sounds(folder)), params.windows.length_s
     table = tabulate_windows(clips, folder / "clips", Windows(length_s=length_s, hop_s=length_s, tail="drop"))[:12]

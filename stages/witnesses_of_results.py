@@ -90,10 +90,10 @@ def evaluation(params: Params, folder: Path) -> Made:
 
 def _evaluated(project: Path) -> Made:
     """Tell what a stage wrote of the demo's one cell: answers by window and by recording, and the learning curve."""
+    from beyond_spectrograms.data.windows import read_windows
     from beyond_spectrograms.results import PREDICTIONS_FILE
     from beyond_spectrograms.scores import read_predictions, tabulate_predictions
     from beyond_spectrograms.util.files import read_sealed
-    from beyond_spectrograms.windows import read_windows
 
     table, models = read_windows(project / "data/splits/demo"), project / "data/models/demo/demo/mel/fair"
     cell = {"representation": "mel", "protocol": "fair"}
@@ -258,8 +258,8 @@ def made_costs(name: str) -> Costs:
 def costs(params: Params, folder: Path) -> Made:
     """Work out sizes, ratios and the table of costs; which clips are drawn, and the networks that are timed."""
     from beyond_spectrograms.costs import cached_bytes_per_second, coded_bytes_per_second, paired_ratios
+    from beyond_spectrograms.data.synthesis import synthesise
     from beyond_spectrograms.measuring import choose_sounds, paper_network
-    from beyond_spectrograms.synthesis import synthesise
     from beyond_spectrograms.tables import costs_table
 
     yield "bytes", [cached_bytes_per_second(128, 75, 1.0), cached_bytes_per_second(64, 50, 0.5, 2)]
@@ -288,10 +288,10 @@ def leakage(params: Params, folder: Path) -> Made:
     """Audit six sounds and three copies of them: fingerprints, pairs, what stands in two parts, cues and the report."""
     import soundfile
 
-    from beyond_spectrograms.clips import prepare_clips, publish_clips
+    from beyond_spectrograms.data.clips import prepare_clips, publish_clips
+    from beyond_spectrograms.data.splits import assign_parts
+    from beyond_spectrograms.data.synthesis import synthesise
     from beyond_spectrograms.leakage import audit, cues, fingerprints, tables
-    from beyond_spectrograms.splits import assign_parts
-    from beyond_spectrograms.synthesis import synthesise
 
     raw = folder / "audio"
     synthesise(raw, seed=0, clips_per_class=3, seconds=2.5)

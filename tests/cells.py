@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows, split_digests
 from beyond_spectrograms.evaluating import (
     CURVE_COLUMNS,
     PREDICTION_COLUMNS,
@@ -26,7 +27,6 @@ from beyond_spectrograms.evaluating import (
 )
 from beyond_spectrograms.params.study import PAPER, Study, load_study
 from beyond_spectrograms.results import Results, cell_name
-from beyond_spectrograms.windows import columns_of, read_parts, read_windows, split_digests
 from stages.report import results_of
 
 ROOT = Path(__file__).parents[1]

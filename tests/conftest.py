@@ -16,8 +16,8 @@ import yaml
 from cells import write, write_params
 from page_files import results_of, write_project
 
-from beyond_spectrograms.audio import Format, Waveform
-from beyond_spectrograms.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.data.audio import Format, Waveform
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.results import Results
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from beyond_spectrograms.audio import Format, Waveform, write_clip
-from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.data.audio import Format, Waveform, write_clip
+from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.features import Extraction, extract
 from beyond_spectrograms.representations.base import Features, Representation
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from conftest import REPOSITORY
 
-from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.model.card import FORMAT, VERSION, Card
 from beyond_spectrograms.model.folder import CLASSIFIER_FILE, describe_file, save_model
 from beyond_spectrograms.params import load_params

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from beyond_spectrograms.audio import FORMATS, Waveform, write_clip
-from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.data.audio import FORMATS, Waveform, write_clip
+from beyond_spectrograms.data.clips import clip_path
 
 RATE = 16_000
 

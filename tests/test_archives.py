@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from beyond_spectrograms.archives import (
-    RawDataError,
-    check_list,
-    check_sounds,
-    manifest_digest,
-    unpack,
-)
+from beyond_spectrograms.data.archives import RawDataError, check_list, check_sounds, manifest_digest, unpack
 from beyond_spectrograms.params import LabelTable, Source
 
 Pack = Callable[[Path, dict[str, bytes]], Path]

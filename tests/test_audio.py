@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from beyond_spectrograms.audio import (
+from beyond_spectrograms.data.audio import (
     FORMATS,
     BadAudioError,
     Format,

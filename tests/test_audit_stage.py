@@ -18,8 +18,8 @@ import yaml
 from conftest import StartStage
 from test_leakage import scene
 
-from beyond_spectrograms.audio import FORMATS, Waveform, write_clip
-from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.data.audio import FORMATS, Waveform, write_clip
+from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.util.errors import run_stage
 
 CLASSES = ("dog", "rain", "sneeze")

@@ -190,7 +190,7 @@ def test_time_is_linear_where_a_further_window_takes_the_same_at_all_sizes() -> 
 def test_the_made_data_set_has_as_many_windows_as_asked(tmp_path: Path, repository: Path) -> None:
     import pandas as pd
 
-    from beyond_spectrograms.splits import tabulate_windows
+    from beyond_spectrograms.data.splits import tabulate_windows
 
     make_project(tmp_path, 1000, repository)
     made = load_params(root=tmp_path)

@@ -18,8 +18,8 @@ import pytest
 import soundfile
 from models import REPOSITORY, tone, write_model
 
-from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.cli import main
+from beyond_spectrograms.data.audio import Waveform
 
 Capture = pytest.CaptureFixture[str]
 Run = Callable[..., tuple[int, str, str]]

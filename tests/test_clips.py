@@ -12,8 +12,8 @@ import soundfile
 from conftest import StartStage
 from stopping import kill_stage_in
 
-from beyond_spectrograms.audio import FORMATS, Waveform, read_clip
-from beyond_spectrograms.clips import (
+from beyond_spectrograms.data.audio import FORMATS, Waveform, read_clip
+from beyond_spectrograms.data.clips import (
     DatasetError,
     Outcome,
     check_clips,
@@ -234,7 +234,7 @@ def test_other_limits_of_length_are_applied_to_what_a_killed_run_left(tmp_path: 
 def kill_midway(project: Path, records: Path, done: int, files: int) -> list[str]:
     """Start the stage, which is killed (SIGKILL) once `done` of `files` clips are recorded; return those recorded."""
     recorded = f"len(list(Path({str(records)!r}).glob('*/*.json'))) >= {done}"
-    kill_stage_in("beyond_spectrograms.clips:write_sealed", recorded, "resample", "pets", folder=project)
+    kill_stage_in("beyond_spectrograms.data.clips:write_sealed", recorded, "resample", "pets", folder=project)
     finished = [path.relative_to(records).with_suffix("").as_posix() for path in sorted(records.glob("*/*.json"))]
     assert done <= len(finished) < files
     return finished

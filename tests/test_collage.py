@@ -17,9 +17,9 @@ import torch
 from serving import give, serving, shown_segments
 
 from beyond_spectrograms import load_model
-from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.classifiers import build_network
 from beyond_spectrograms.cli import main
+from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.model.cutting import CutSound
 from beyond_spectrograms.model.folder import CLASSIFIER_FILE, describe_file, save_model
 from beyond_spectrograms.params import weights_of

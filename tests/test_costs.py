@@ -15,7 +15,6 @@ import yaml
 from cells import study_in, write, write_params
 from numeric import assert_rounded
 
-from beyond_spectrograms.audio import Waveform, convert, cut_windows, read_recording
 from beyond_spectrograms.costs import (
     TIMES,
     Costs,
@@ -25,6 +24,7 @@ from beyond_spectrograms.costs import (
     paired_ratios,
     read_costs,
 )
+from beyond_spectrograms.data.audio import Waveform, convert, cut_windows, read_recording
 from beyond_spectrograms.evidence.uncertainty import median_interval
 from beyond_spectrograms.measuring import (
     Bench,

@@ -13,7 +13,7 @@ import pytest
 import soxr
 from scenes import write_clips
 
-from beyond_spectrograms.audio import Waveform
+from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.leakage.cues import CUES, measure_cues, measure_sound, score_cues, wilson_interval
 
 AUDIT: Any = SimpleNamespace(trees=50, seed=0)

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from servers import Answer, dead_url, running_server
 
-from beyond_spectrograms.downloads import MIRROR_VARIABLE, DownloadError
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, DownloadError
+from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.params import load_params, weights_of
-from beyond_spectrograms.weights import fetch_weights
 
 REPOSITORY = Path(__file__).parents[1]
 SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
@@ -32,7 +32,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(MIRROR_VARIABLE, "~/mirror")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("beyond_spectrograms.downloads.PAUSE_S", 0)
+    monkeypatch.setattr("beyond_spectrograms.data.downloads.PAUSE_S", 0)
     return folder
 
 

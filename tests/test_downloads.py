@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from servers import Answer, Server, dead_url, running_server
 
-from beyond_spectrograms import downloads
-from beyond_spectrograms.downloads import MIRROR_VARIABLE, DownloadError, fetch
+from beyond_spectrograms.data import downloads
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, DownloadError, fetch
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

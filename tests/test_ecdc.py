@@ -17,8 +17,8 @@ from numeric import assert_rounded
 from PIL import Image
 
 from beyond_spectrograms import load_model
-from beyond_spectrograms.audio import BadAudioError, Waveform
 from beyond_spectrograms.cli import main
+from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.model import Model, ModelError
 from beyond_spectrograms.model.ecdc import read_ecdc
 from beyond_spectrograms.model.ecdc_bench import bench_ecdc

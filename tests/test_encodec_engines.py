@@ -16,7 +16,7 @@ import torch
 from conftest import REPOSITORY, stack
 from numeric import UNIT, assert_rounded, distance, likely, shake
 
-from beyond_spectrograms.audio import Format, Waveform
+from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import Encodec
 from beyond_spectrograms.representations import engines
 from beyond_spectrograms.representations.encodec import EncodecLatents, untrained_model

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from envelope import FORM, Envelope, add_clips, run, status_of_child, windows_of
 
-from beyond_spectrograms.audio import Waveform, cut_windows, read_clip, write_clip
-from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.data.audio import Waveform, cut_windows, read_clip, write_clip
+from beyond_spectrograms.data.clips import clip_path
+from beyond_spectrograms.data.windows import FeaturesError, open_features, release
 from beyond_spectrograms.features import fingerprint
 from beyond_spectrograms.util.memory import forget_peak, memory_can_be_measured, peak_bytes
-from beyond_spectrograms.windows import FeaturesError, open_features, release
 
 Sound = Callable[..., Waveform]
 Contents = Callable[[Path], dict[str, bytes]]

@@ -15,12 +15,12 @@ import pytest
 from envelope import FORM, Envelope, status_of_child
 
 from beyond_spectrograms import features
-from beyond_spectrograms.audio import Waveform, cut_windows, read_clip, write_clip
-from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.data.audio import Waveform, cut_windows, read_clip, write_clip
+from beyond_spectrograms.data.clips import clip_path
+from beyond_spectrograms.data.windows import open_features
 from beyond_spectrograms.features import Extraction, extract, fingerprint
 from beyond_spectrograms.precision import Rounding
 from beyond_spectrograms.representations.base import Features, Representation
-from beyond_spectrograms.windows import open_features
 
 Sound = Callable[..., Waveform]
 RATE = FORM.sample_rate

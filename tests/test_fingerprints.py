@@ -11,7 +11,7 @@ import soundfile
 import soxr
 from scenes import RATE, scene
 
-from beyond_spectrograms.audio import Waveform
+from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.leakage.audit import (
     digest_samples,
 )

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from cells import grid, study_in, write, write_params
 
-from beyond_spectrograms.clips import prepare_clips
+from beyond_spectrograms.data.clips import prepare_clips
 from beyond_spectrograms.foretelling.cells import STAGES, Cell, list_cells, recipe_of
 from beyond_spectrograms.foretelling.counts import Counts, count_dataset
 from beyond_spectrograms.foretelling.forecasts import (

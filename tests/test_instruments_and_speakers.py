@@ -18,7 +18,7 @@ from cells import write_params
 from conftest import REPOSITORY
 from servers import Answer, running_server
 
-from beyond_spectrograms.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 
 PITCHES = ("C3", "C#3", "D3", "A#3", "C4", "F#4")
 SPEAKERS = {"174": 3, "1272": 3, "84": 1}  # chapters

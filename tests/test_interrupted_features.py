@@ -18,7 +18,7 @@ from envelope import add_clips, run, status_of_child, windows_of
 from stopping import kill_stage_in
 
 from beyond_spectrograms import features
-from beyond_spectrograms.audio import Waveform
+from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.representations import create_representation

@@ -19,6 +19,7 @@ from conftest import REPOSITORY
 from heard import RATE, TONES, tone
 
 from beyond_spectrograms import figures
+from beyond_spectrograms.data.windows import read_windows
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.prototypes.decoders import create_player
 from beyond_spectrograms.prototypes.likeness import Ear
@@ -26,7 +27,6 @@ from beyond_spectrograms.prototypes.listening import Average, averages, choose_w
 from beyond_spectrograms.prototypes.model import PrototypeLayer
 from beyond_spectrograms.prototypes.pictures import figure_prototypes
 from beyond_spectrograms.prototypes.sounds import LOUDNESS, PEAK, PrototypesError, Synthesizer, match_level
-from beyond_spectrograms.windows import read_windows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = sorted(TONES)

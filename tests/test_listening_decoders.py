@@ -15,8 +15,8 @@ import soxr
 import torch
 from conftest import REPOSITORY, stack
 
-from beyond_spectrograms.audio import Waveform
-from beyond_spectrograms.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.prototypes.decoders import create_player

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beyond_spectrograms import audio
-from beyond_spectrograms.audio import BadAudioError, Format, Waveform
+from beyond_spectrograms.data import audio
+from beyond_spectrograms.data.audio import BadAudioError, Format, Waveform
 from beyond_spectrograms.model.cutting import BATCH, Batch, CutSound
 
 MONO = Format(16_000, 1)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from beyond_spectrograms.audio import BadAudioError, Waveform
+from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.model.sounds import open_sound
 
 Noise = Callable[..., Waveform]

@@ -15,7 +15,7 @@ import pytest
 from models import tone, write_model
 
 from beyond_spectrograms import load_model
-from beyond_spectrograms.audio import BadAudioError, Waveform
+from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.model import Model, Segment, folder, using
 
 Noise = Callable[..., Waveform]

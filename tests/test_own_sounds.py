@@ -17,11 +17,11 @@ import soundfile
 from models import PARAMS, REPOSITORY, tone
 
 from beyond_spectrograms import load_model
-from beyond_spectrograms.archives import RawDataError
-from beyond_spectrograms.audio import Waveform
 from beyond_spectrograms.cli import main
-from beyond_spectrograms.clips import DatasetError
-from beyond_spectrograms.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.data.archives import RawDataError
+from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.data.clips import DatasetError
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.model.folder import read_weights_record
 from beyond_spectrograms.model.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
 from beyond_spectrograms.model.own_training import make_jobs, plan_training

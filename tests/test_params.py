@@ -12,7 +12,7 @@ from conftest import REPOSITORY
 from ruamel.yaml import YAML
 from shipped_params import DELETED, PROTOTYPES, SHIPPED, loads, refusal, told
 
-from beyond_spectrograms.audio import FORMATS
+from beyond_spectrograms.data.audio import FORMATS
 from beyond_spectrograms.params import (
     SAMPLE_RATES,
     STUDIES,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from envelope import Envelope, add_clips, windows_of
 
-from beyond_spectrograms.audio import Waveform
+from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.features import Extraction, extract
 from beyond_spectrograms.params import Protocol, load_params
 from beyond_spectrograms.precision import DType, PrecisionError, Rounding, store

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import REPOSITORY, stack
 
-from beyond_spectrograms.audio import Format, Waveform
+from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import STUDIES, Encodec, load_params
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, Representation

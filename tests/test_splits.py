@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY, StartStage
 
-from beyond_spectrograms.audio import FORMATS, Waveform, write_clip
-from beyond_spectrograms.clips import DatasetError, clip_path
-from beyond_spectrograms.params import Source, Split, Windows, load_params
-from beyond_spectrograms.splits import (
+from beyond_spectrograms.data.audio import FORMATS, Waveform, write_clip
+from beyond_spectrograms.data.clips import DatasetError, clip_path
+from beyond_spectrograms.data.splits import (
     assign_groups,
     assign_parts,
     check_lists,
@@ -22,7 +21,8 @@ from beyond_spectrograms.splits import (
     read_lists,
     tabulate_windows,
 )
-from beyond_spectrograms.windows import columns_of, read_parts, read_windows
+from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
+from beyond_spectrograms.params import Source, Split, Windows, load_params
 
 Sound = Callable[..., Waveform]
 PARAMS = load_params(root=REPOSITORY)

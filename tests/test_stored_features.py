@@ -19,7 +19,7 @@ import yaml
 from conftest import StartStage
 from envelope import add_clips, run, windows_of
 
-from beyond_spectrograms.audio import Waveform
+from beyond_spectrograms.data.audio import Waveform
 
 Sound = Callable[..., Waveform]
 Contents = Callable[[Path], dict[str, bytes]]

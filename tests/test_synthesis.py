@@ -11,7 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy import signal
 
-from beyond_spectrograms.synthesis import CLASSES, RATE, VOWELS, _through_formants, synthesise
+from beyond_spectrograms.data.synthesis import CLASSES, RATE, VOWELS, _through_formants, synthesise
 
 Sound = NDArray[np.float64]
 SECONDS = 1.5

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from beyond_spectrograms.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.params import WeightsRecord
-from beyond_spectrograms.weights import fetch_weights
 
 FILES = {"encoder.bin": b"an encoder" * 100, "quantizer.bin": b"a quantizer" * 50}
 RECORDS = [

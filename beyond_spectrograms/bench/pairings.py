@@ -20,18 +20,18 @@ import numpy as np
 import pandas as pd
 from joblib import cpu_count
 
-from beyond_spectrograms.audio import cut_windows, read_clip
 from beyond_spectrograms.bench import plain_extraction
 from beyond_spectrograms.bench.plain_training import PlainTraining
-from beyond_spectrograms.clips import clip_path, prepare_clips, publish_clips
+from beyond_spectrograms.data.audio import cut_windows, read_clip
+from beyond_spectrograms.data.clips import clip_path, prepare_clips, publish_clips
+from beyond_spectrograms.data.splits import tabulate_windows
+from beyond_spectrograms.data.synthesis import synthesise
 from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.features import extract
 from beyond_spectrograms.measuring import order_of_round
 from beyond_spectrograms.params import Encodec, Mel, Params, SoundStream
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.runs import Job
-from beyond_spectrograms.splits import tabulate_windows
-from beyond_spectrograms.synthesis import synthesise
 from beyond_spectrograms.training import train_all
 from beyond_spectrograms.util.progress import quiet
 

@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from beyond_spectrograms import audio
 from beyond_spectrograms.bench.watching import Watched, watch
-from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.data import audio
+from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.foretelling.forecasts import amount, roughly
 from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.tabular import Row, Table, text

@@ -26,7 +26,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure; give the exit status."""
-    from beyond_spectrograms.audio import BadAudioError
+    from beyond_spectrograms.data.audio import BadAudioError
     from beyond_spectrograms.model import load_model
     from beyond_spectrograms.model.ecdc_bench import bench_ecdc
 

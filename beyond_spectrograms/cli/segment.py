@@ -41,7 +41,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Segment; give the exit status."""
-    from beyond_spectrograms.audio import BadAudioError
+    from beyond_spectrograms.data.audio import BadAudioError
     from beyond_spectrograms.model.ahead import ahead
     from beyond_spectrograms.model.cutting import CutSound
     from beyond_spectrograms.model.many import DEPTH, cut_file

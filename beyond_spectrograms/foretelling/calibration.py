@@ -22,8 +22,10 @@ import numpy as np
 import pandas as pd
 from joblib import cpu_count
 
-from beyond_spectrograms.clips import prepare_clips, publish_clips
-from beyond_spectrograms.downloads import MIRROR_VARIABLE, file_name
+from beyond_spectrograms.data.clips import prepare_clips, publish_clips
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, file_name
+from beyond_spectrograms.data.splits import tabulate_windows
+from beyond_spectrograms.data.synthesis import synthesise
 from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.foretelling.cells import DEFAULT_CLASSES, STAGES, Cell, Recipe, recipe_of
 from beyond_spectrograms.foretelling.forecasts import Rate
@@ -34,8 +36,6 @@ from beyond_spectrograms.params import Encodec, weights_of
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.runs import Job
 from beyond_spectrograms.scores import BATCH
-from beyond_spectrograms.splits import tabulate_windows
-from beyond_spectrograms.synthesis import synthesise
 from beyond_spectrograms.util.memory import forget_peak, memory_can_be_measured, peak_bytes
 from beyond_spectrograms.util.progress import quiet
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from beyond_spectrograms.audio import window_starts
-from beyond_spectrograms.windows import PARTS, columns_of, read_parts
+from beyond_spectrograms.data.audio import window_starts
+from beyond_spectrograms.data.windows import PARTS, columns_of, read_parts
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params, Source, Split

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 from joblib import cpu_count
 
-from beyond_spectrograms.audio import Waveform, read_clip
-from beyond_spectrograms.clips import clip_path, stem
+from beyond_spectrograms.data.audio import Waveform, read_clip
+from beyond_spectrograms.data.clips import clip_path, stem
+from beyond_spectrograms.data.splits import count_straddling
+from beyond_spectrograms.data.windows import columns_of
 from beyond_spectrograms.leakage.fingerprints import FORMAT, Cells, Match, find_matches, fingerprint
-from beyond_spectrograms.splits import count_straddling
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.progress import track
-from beyond_spectrograms.windows import columns_of
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Split

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from joblib import cpu_count
 
-from beyond_spectrograms.audio import FORMATS, SILENCE_PEAK, Waveform, read_clip
-from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.data.audio import FORMATS, SILENCE_PEAK, Waveform, read_clip
+from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from joblib import cpu_count
 from threadpoolctl import threadpool_limits
 
-from beyond_spectrograms.audio import FORMATS, SILENCE_PEAK, Waveform
+from beyond_spectrograms.data.audio import FORMATS, SILENCE_PEAK, Waveform
 from beyond_spectrograms.util.progress import track
 
 Cells = npt.NDArray[np.int8]

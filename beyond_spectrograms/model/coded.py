@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.audio import BadAudioError, window_starts
+from beyond_spectrograms.data.audio import BadAudioError, window_starts
 from beyond_spectrograms.model.cutting import BATCH, check_length, remark_on_length
 from beyond_spectrograms.model.ecdc import DECODE, FRAME_RATE, Coded, Codes, load_lm, read_ecdc
 from beyond_spectrograms.params import Encodec

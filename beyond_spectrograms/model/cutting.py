@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.audio import SAMPLE_RATES, SILENCE_PEAK, BadAudioError, Format, Waveform, window_starts
+from beyond_spectrograms.data.audio import SAMPLE_RATES, SILENCE_PEAK, BadAudioError, Format, Waveform, window_starts
 
 BATCH = 32  # windows encoded and classified at a time
 BLOCK = 1 << 18  # samples resampled at a time: bounds what a long block takes

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.audio import BadAudioError
+from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.model.card import ModelError
 from beyond_spectrograms.util.checkpoints import UnreadableError, read_checkpoint
 

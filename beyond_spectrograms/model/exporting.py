@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
 from beyond_spectrograms.model.card import Card, Encoder, EncoderFile, ModelError, Recipe, Scores, Training
 from beyond_spectrograms.model.folder import (
     CLASSIFIER_FILE,
@@ -22,7 +23,6 @@ from beyond_spectrograms.model.folder import (
 from beyond_spectrograms.params import Representation, Windows
 from beyond_spectrograms.params.study import CLIPS, SPLITS, Study
 from beyond_spectrograms.results import SCORES_FILE, cell_name
-from beyond_spectrograms.windows import columns_of, read_parts, read_windows
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from beyond_spectrograms.audio import BadAudioError
+from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.model.ahead import ahead
 from beyond_spectrograms.model.card import ModelError
 from beyond_spectrograms.model.coded import CodedBatch, CutCodes

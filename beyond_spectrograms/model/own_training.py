@@ -12,6 +12,8 @@ import numpy as np
 from joblib import cpu_count
 
 from beyond_spectrograms.classifiers import choose_device
+from beyond_spectrograms.data.weights import fetch_weights
+from beyond_spectrograms.data.windows import open_features
 from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
@@ -34,8 +36,6 @@ from beyond_spectrograms.scores import (
 )
 from beyond_spectrograms.training import train_all
 from beyond_spectrograms.util.files import replace_folder, write_json
-from beyond_spectrograms.weights import fetch_weights
-from beyond_spectrograms.windows import open_features
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from beyond_spectrograms import audio
-from beyond_spectrograms.audio import BadAudioError, Waveform
+from beyond_spectrograms.data import audio
+from beyond_spectrograms.data.audio import BadAudioError, Waveform
 
 if TYPE_CHECKING:
     import soundfile

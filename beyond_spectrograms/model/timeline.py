@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.audio import Waveform
+from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.figures import BLUE, DPI, FURTHER, GREEN, ORANGE, drawing
 from beyond_spectrograms.model.cutting import Batch
 from beyond_spectrograms.model.results import Segmentation

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from beyond_spectrograms.audio import BadAudioError, Waveform
+from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.model.card import Card
 from beyond_spectrograms.model.cutting import Batch, CutSound
 from beyond_spectrograms.model.results import Classification, Probabilities, Segmentation

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from beyond_spectrograms.audio import Format, Waveform, cut_windows, read_clip
-from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.data.audio import Format, Waveform, cut_windows, read_clip
+from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.page.curves import last_rung, names_run
 from beyond_spectrograms.page.tables import PageError
 from beyond_spectrograms.recordings import Recordings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.audio import Format, Waveform
+from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import decoder_of
 from beyond_spectrograms.prototypes.sounds import PrototypesError, Synthesizer, match_level
 from beyond_spectrograms.util.threads import one_thread

@@ -15,7 +15,7 @@ from beyond_spectrograms.representations.mel import MelSpectrogram
 from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.audio import Waveform
+    from beyond_spectrograms.data.audio import Waveform
     from beyond_spectrograms.params import Mel
     from beyond_spectrograms.prototypes.decoders import Player
     from beyond_spectrograms.prototypes.listening import Window

@@ -21,7 +21,7 @@ from beyond_spectrograms.prototypes.pictures import over_time
 from beyond_spectrograms.prototypes.sounds import PrototypesError
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.audio import Waveform
+    from beyond_spectrograms.data.audio import Waveform
     from beyond_spectrograms.prototypes.listening import Average, Window
     from beyond_spectrograms.prototypes.playing import Sounds
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.audio import Format, Waveform, cut_windows, read_clip
-from beyond_spectrograms.clips import clip_path
+from beyond_spectrograms.data.audio import Format, Waveform, cut_windows, read_clip
+from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.prototypes.sounds import match_level
 from beyond_spectrograms.util.progress import track
 

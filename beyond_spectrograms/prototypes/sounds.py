@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.audio import Format
+from beyond_spectrograms.data.audio import Format
 from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.audio import Waveform
+    from beyond_spectrograms.data.audio import Waveform
     from beyond_spectrograms.params import Mel
 
 FINDING = 50  # updates of the linear bins: then the median of their mel bands is right to 0.001 dB

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from joblib import cpu_count
 
-from beyond_spectrograms.audio import Format, Waveform
+from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.util.errors import ProjectError
 
 Features = npt.NDArray[np.float32]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 
-from beyond_spectrograms.audio import Format, Waveform
+from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
 from beyond_spectrograms.representations.engines import create_engine
 from beyond_spectrograms.util.checkpoints import UnreadableError, read_checkpoint

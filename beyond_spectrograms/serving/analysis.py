@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from beyond_spectrograms.audio import BadAudioError, Waveform
+from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.model import Model
 from beyond_spectrograms.model.cutting import Batch
 from beyond_spectrograms.model.formats import describe_segmentation

@@ -24,7 +24,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.requests import ClientDisconnect
 
-from beyond_spectrograms.audio import BadAudioError
+from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.figures import BLUE, FURTHER, GREEN, ORANGE
 from beyond_spectrograms.model import Model
 from beyond_spectrograms.serving.analysis import MAX_SECONDS, analyse

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.audio import Waveform
+    from beyond_spectrograms.data.audio import Waveform
     from beyond_spectrograms.representations.base import Features
 
 

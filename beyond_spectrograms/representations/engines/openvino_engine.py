@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from encodec.modules.seanet import SEANetEncoder
     from torch import nn
 
-    from beyond_spectrograms.audio import Waveform
+    from beyond_spectrograms.data.audio import Waveform
     from beyond_spectrograms.representations.base import Features
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}

@@ -11,7 +11,7 @@ from beyond_spectrograms.representations.engines.base import Engine
 if TYPE_CHECKING:
     from encodec.modules.seanet import SEANetEncoder
 
-    from beyond_spectrograms.audio import Waveform
+    from beyond_spectrograms.data.audio import Waveform
     from beyond_spectrograms.representations.base import Features
 
 

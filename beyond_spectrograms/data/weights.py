@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beyond_spectrograms.downloads import fetch, file_name
+from beyond_spectrograms.data.downloads import fetch, file_name
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
 
 if TYPE_CHECKING:

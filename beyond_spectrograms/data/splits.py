@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from beyond_spectrograms import audio
-from beyond_spectrograms.clips import DatasetError, clip_path, stem
+from beyond_spectrograms.data import audio
+from beyond_spectrograms.data.clips import DatasetError, clip_path, stem
+from beyond_spectrograms.data.windows import PARTS, columns_of
 from beyond_spectrograms.util.progress import track
-from beyond_spectrograms.windows import PARTS, columns_of
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Source, Split, Windows

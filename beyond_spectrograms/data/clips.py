@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms import audio
+from beyond_spectrograms.data import audio
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import read_sealed, replace_folder, sha256_of, write_sealed, written_beside
 from beyond_spectrograms.util.progress import track
