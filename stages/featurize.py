@@ -6,12 +6,12 @@ import numpy as np
 
 from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.data.windows import read_windows
-from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
 from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
 from beyond_spectrograms.params import weights_of
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, SPLITS
 from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import write_json
 from beyond_spectrograms.util.memory import memory_can_be_measured, peak_bytes

@@ -201,9 +201,9 @@ def _named_clips(dataset: str) -> pd.DataFrame:
 def representations(params: Params, folder: Path) -> Made:
     """Every kind of representation on twelve windows of six sounds; codecs with the weights that are here."""
     from beyond_spectrograms.data.splits import tabulate_windows
-    from beyond_spectrograms.features import extract
-    from beyond_spectrograms.precision import store
     from beyond_spectrograms.representations import create_representation
+    from beyond_spectrograms.representations.feature_cache import extract
+    from beyond_spectrograms.representations.storage import store
 
     clips, length_s = _clips(folder, _sounds(folder)), params.windows.length_s
     table = tabulate_windows(clips, folder / "clips", Windows(length_s=length_s, hop_s=length_s, tail="drop"))[:12]

@@ -13,8 +13,8 @@ import pandas as pd
 
 from beyond_spectrograms.data.audio import Format, Waveform, write_clip
 from beyond_spectrograms.data.clips import clip_path
-from beyond_spectrograms.features import Extraction, extract
 from beyond_spectrograms.representations.base import Features, Representation
+from beyond_spectrograms.representations.feature_cache import Extraction, extract
 
 FORM = Format(22_050, 1)
 

@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 from envelope import FORM, Envelope, status_of_child
 
-from beyond_spectrograms import features
 from beyond_spectrograms.data.audio import Waveform, cut_windows, read_clip, write_clip
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.data.windows import open_features
-from beyond_spectrograms.features import Extraction, extract, fingerprint
-from beyond_spectrograms.precision import Rounding
+from beyond_spectrograms.representations import feature_cache
 from beyond_spectrograms.representations.base import Features, Representation
+from beyond_spectrograms.representations.feature_cache import Extraction, extract, fingerprint
+from beyond_spectrograms.representations.storage import Rounding
 
 Sound = Callable[..., Waveform]
 RATE = FORM.sample_rate
@@ -91,7 +91,7 @@ def test_windows_that_differ_in_one_sample_are_two(tmp_path: Path, noise: Sound)
 def test_rows_are_in_order_when_many_clips_are_under_way_and_a_clip_has_many_blocks(
     tmp_path: Path, noise: Sound, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "BLOCK", 3)
+    monkeypatch.setattr(feature_cache, "BLOCK", 3)
     lengths = {"x/1.wav": 7, "x/2.wav": 1, "x/3.wav": 3, "x/4.wav": 2, "x/5.wav": 1}
     sounds = {
         name: [noise(1, RATE, 10 * n + k) for k in range(count)] for n, (name, count) in enumerate(lengths.items())
@@ -115,7 +115,7 @@ def test_an_error_in_a_thread_ends_the_extraction(tmp_path: Path, noise: Sound) 
 def test_a_killed_extraction_with_threads_ends_with_the_same_bytes(
     tmp_path: Path, noise: Sound, contents: Callable[[Path], dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "cpu_count", lambda: 2)  # with many cores all clips would be under way at once
+    monkeypatch.setattr(feature_cache, "cpu_count", lambda: 2)  # with many cores all clips would be under way at once
     table = store(tmp_path, {f"x/{n}.wav": [noise(1, RATE, 20 * n + k) for k in range(9)] for n in range(6)})
     run(tmp_path, table, SideBySide())
     undisturbed = contents(tmp_path / "place")

@@ -17,11 +17,10 @@ from conftest import StartStage
 from envelope import add_clips, run, status_of_child, windows_of
 from stopping import kill_stage_in
 
-from beyond_spectrograms import features
 from beyond_spectrograms.data.audio import Waveform
-from beyond_spectrograms.features import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.representations import create_representation, feature_cache
+from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.util import files
 
 Sound = Callable[..., Waveform]
@@ -79,7 +78,7 @@ def test_an_unusable_array_is_begun_anew(folder: Path, contents: Contents, left:
 
 def killed_at(line: int, folder: Path, table: pd.DataFrame) -> bool:
     """Extract in a child process that kills itself at the `line`-th line that handles files; say if it came so far."""
-    watched, executed = {features.__file__, files.__file__, shutil.__file__}, 0
+    watched, executed = {feature_cache.__file__, files.__file__, shutil.__file__}, 0
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal executed
@@ -143,7 +142,9 @@ def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(
 
     # Killed while the eighth clip's rows are written, and its line of the journal is not.
     written = f"os.path.exists({str(journal)!r}) and Path({str(journal)!r}).read_text().count(chr(10)) == 7"
-    kill_stage_in("beyond_spectrograms.features:astuple", written, "featurize", "pets", "mel", folder=project)
+    kill_stage_in(
+        "beyond_spectrograms.representations.feature_cache:astuple", written, "featurize", "pets", "mel", folder=project
+    )
     done = journal.read_text().count("\n")
     assert done == 7
     output, error = start_stage("featurize", "pets", "mel").communicate()

@@ -107,9 +107,9 @@ def test_damaged_rows_of_a_clip_that_is_no_longer_wanted_cost_nothing(
 def test_rows_damaged_while_they_are_copied_are_found_by_the_next_run(
     folder: Path, again: Again, contents: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from beyond_spectrograms import features
+    from beyond_spectrograms.representations import feature_cache
 
-    whole, check = contents(folder / "place"), features._tell_damaged
+    whole, check = contents(folder / "place"), feature_cache._tell_damaged
 
     def damage(clips: list[str], called: str) -> None:
         check(clips, called)
@@ -117,7 +117,7 @@ def test_rows_damaged_while_they_are_copied_are_found_by_the_next_run(
             file.seek(offset_of(folder, 4))
             file.write(b"damaged")
 
-    monkeypatch.setattr(features, "_tell_damaged", damage)
+    monkeypatch.setattr(feature_cache, "_tell_damaged", damage)
     assert again() == (0, "")
     monkeypatch.undo()
     told = f"{folder / 'place'}: rows of 1 clip were damaged and are computed anew: cat/01.wav\n"

@@ -31,8 +31,8 @@ from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.data.windows import release
-from beyond_spectrograms.precision import DType, Rounding, Stored, store
 from beyond_spectrograms.representations.base import Features, Representation
+from beyond_spectrograms.representations.storage import DType, Rounding, Stored, store
 from beyond_spectrograms.util.files import locked, put_back, replace_folder, write_json, write_text
 from beyond_spectrograms.util.progress import track
 
