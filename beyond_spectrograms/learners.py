@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from beyond_spectrograms.classifiers import family_of
+from beyond_spectrograms.classifiers.base import family_of
 from beyond_spectrograms.epochs import Network, Part, run_epoch
 from beyond_spectrograms.runs import Job, class_weights_of, rows_of, seeded_network
 

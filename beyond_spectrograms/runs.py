@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.classifiers import build_network, family_of
+from beyond_spectrograms.classifiers.base import build_network, family_of
 from beyond_spectrograms.data.windows import columns_of, content_of
 from beyond_spectrograms.epochs import Network, band_statistics
 from beyond_spectrograms.util.errors import ProjectError

@@ -76,7 +76,7 @@ def predict(
     import torch
     from safetensors import safe_open
 
-    from beyond_spectrograms.classifiers import build_network, family_of
+    from beyond_spectrograms.classifiers.base import build_network, family_of
 
     with safe_open(model, framework="pt") as stored:
         notes = json.loads(stored.metadata()["notes"])

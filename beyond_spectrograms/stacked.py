@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
-from beyond_spectrograms.classifiers import EmbedCodes, TimeConvolution
+from beyond_spectrograms.classifiers.base import EmbedCodes, TimeConvolution
 from beyond_spectrograms.epochs import Network
 
 if TYPE_CHECKING:

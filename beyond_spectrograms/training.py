@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import joblib
 import numpy as np
 
-from beyond_spectrograms.classifiers import family_of
+from beyond_spectrograms.classifiers.base import family_of
 from beyond_spectrograms.learners import Learner, create_learner
 from beyond_spectrograms.runs import (
     CHECKPOINT_SECONDS,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from joblib import cpu_count
 
-from beyond_spectrograms.classifiers import choose_device
+from beyond_spectrograms.classifiers.base import choose_device
 from beyond_spectrograms.data.windows import check_content, columns_of, open_features, read_parts, read_windows
 from beyond_spectrograms.epochs import choose_precision
 from beyond_spectrograms.foretelling.forecasts import compare, spending

@@ -326,7 +326,7 @@ def classifiers(params: Params, folder: Path) -> Made:
     """Build every classifier with seeded weights: the weights, its logits with dropout and without, what it tells."""
     import torch
 
-    from beyond_spectrograms.classifiers import build_network, family_of
+    from beyond_spectrograms.classifiers.base import build_network, family_of
 
     for kind, codebook_size in (("", None), ("_codes", 16)):
         place, _ = _windows(folder, codes=codebook_size is not None)

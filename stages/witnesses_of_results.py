@@ -118,7 +118,7 @@ def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> 
     """Classify made windows by seeded, untrained networks of three folds and two seeds."""
     import torch
 
-    from beyond_spectrograms.classifiers import build_network
+    from beyond_spectrograms.classifiers.base import build_network
     from beyond_spectrograms.runs import Course, Job, write_result
     from beyond_spectrograms.scores import predict
 
@@ -403,11 +403,11 @@ def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
     """Play prototypes of spectra, and of latents where Lyra's decoder is here; what prototypes do to windows."""
     import torch
 
-    from beyond_spectrograms.classifiers import build_network
+    from beyond_spectrograms.classifiers.base import build_network
+    from beyond_spectrograms.classifiers.prototypes.model import layer_of
     from beyond_spectrograms.prototypes import listening
     from beyond_spectrograms.prototypes.decoders import create_player
     from beyond_spectrograms.prototypes.likeness import Ear
-    from beyond_spectrograms.prototypes.model import layer_of
     from beyond_spectrograms.prototypes.sounds import match_level
 
     table, rng = made_table(), np.random.default_rng(0)

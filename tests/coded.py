@@ -13,7 +13,7 @@ from encodec.compress import compress_to_file
 from encodec.model import EncodecModel, LMModel
 from models import PARAMS, card, tone
 
-from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.model.folder import CLASSIFIER_FILE, describe_file, save_model
 from beyond_spectrograms.representations.encodec import untrained_model

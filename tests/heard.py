@@ -13,11 +13,11 @@ import torch
 from cells import study_in, write_params
 from safetensors.torch import save_file
 
-from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.classifiers.base import build_network
+from beyond_spectrograms.classifiers.prototypes.model import layer_of
 from beyond_spectrograms.data.audio import Format, write_clip
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.params import Params
-from beyond_spectrograms.prototypes.model import layer_of
 from beyond_spectrograms.representations import create_representation
 
 RATE = 16_000

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from conftest import REPOSITORY
 
-from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.model.card import FORMAT, VERSION, Card
 from beyond_spectrograms.model.folder import CLASSIFIER_FILE, describe_file, save_model

@@ -10,10 +10,10 @@ from numeric import assert_rounded, assert_same, by_default_float64
 from stopping import results_of, train_in_two
 from test_training import PROTOCOL
 
-from beyond_spectrograms.classifiers import ClassifierError, build_network, family_of
+from beyond_spectrograms.classifiers.apnet import APNetLayer, _distances, _pool, _unpool
+from beyond_spectrograms.classifiers.base import ClassifierError, build_network, family_of
+from beyond_spectrograms.classifiers.reconstruction import ReconstructingLearner, layer_of
 from beyond_spectrograms.learners import create_learner
-from beyond_spectrograms.prototypes.apnet import APNetLayer, _distances, _pool, _unpool
-from beyond_spectrograms.prototypes.reconstructing import ReconstructingLearner, layer_of
 from beyond_spectrograms.runs import Job, read_history
 from beyond_spectrograms.training import train
 

@@ -17,7 +17,7 @@ from numeric import assert_rounded
 from beyond_spectrograms import load_model
 from beyond_spectrograms.bench.classifying import _begin_alone, classifying_table, summarise
 from beyond_spectrograms.bench.plain_classifying import PlainClassifier
-from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.model.folder import save_model
 from beyond_spectrograms.params import weights_of

@@ -6,7 +6,7 @@ from conftest import REPOSITORY
 from numeric import assert_same, by_default_float64
 from torch import nn
 
-from beyond_spectrograms.classifiers import (
+from beyond_spectrograms.classifiers.base import (
     CLASSIFIERS,
     TOKEN_SIZE,
     ClassifierError,

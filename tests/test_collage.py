@@ -17,7 +17,7 @@ import torch
 from serving import give, serving, shown_segments
 
 from beyond_spectrograms import load_model
-from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.model.cutting import CutSound

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import REPOSITORY
 
-from beyond_spectrograms.classifiers import CLASSIFIERS
+from beyond_spectrograms.classifiers.base import CLASSIFIERS
 from beyond_spectrograms.params import load_params, weights_of
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model

@@ -11,7 +11,7 @@ from torch import nn
 
 from beyond_spectrograms import epochs
 from beyond_spectrograms.bench.plain_training import PlainTraining, plain_network
-from beyond_spectrograms.classifiers import CLASSIFIERS, build_network
+from beyond_spectrograms.classifiers.base import CLASSIFIERS, build_network
 from beyond_spectrograms.epochs import Network, Part, band_statistics, choose_precision, run_epoch
 from beyond_spectrograms.params import load_params
 

@@ -13,7 +13,7 @@ import pytest
 from cells import write_split_record
 
 from beyond_spectrograms import load_model
-from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.params.study import load_study
 

@@ -12,8 +12,8 @@ from separable import run_stage
 from stopping import results_of, train_in_two
 from test_training import PROTOCOL
 
-from beyond_spectrograms.classifiers import CLASSIFIERS, family_of
-from beyond_spectrograms.prototypes.clusters import best_by_class, name_clusters
+from beyond_spectrograms.classifiers.base import CLASSIFIERS, family_of
+from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters
 from beyond_spectrograms.runs import Job, history_columns, read_history
 from beyond_spectrograms.training import train
 

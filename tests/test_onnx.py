@@ -13,7 +13,7 @@ import pytest
 import torch
 from numeric import assert_rounded
 
-from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.model import Model, ModelError
 from beyond_spectrograms.model.cutting import Batch
 from beyond_spectrograms.model.onnx_graph import check_exportable, export_onnx

@@ -13,13 +13,18 @@ from numeric import assert_rounded, assert_same, by_default_float64
 from stopping import results_of, train_in_two
 from test_training import PROTOCOL
 
-from beyond_spectrograms.classifiers import ClassifierError, build_network
+from beyond_spectrograms.classifiers.base import ClassifierError, build_network
+from beyond_spectrograms.classifiers.prototypes.kmeans_plus_plus import choose_starts
+from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer, layer_of, measure
+from beyond_spectrograms.classifiers.prototypes.transformations import (
+    filter_bands,
+    read_frames,
+    shift_pitch,
+    shift_positions,
+)
 from beyond_spectrograms.learners import create_learner
 from beyond_spectrograms.params import Protocol, PrototypeSettings
 from beyond_spectrograms.prototypes.learning import PrototypeLearner
-from beyond_spectrograms.prototypes.model import PrototypeLayer, layer_of, measure
-from beyond_spectrograms.prototypes.starting import choose_starts
-from beyond_spectrograms.prototypes.transformations import filter_bands, read_frames, shift_pitch, shift_positions
 from beyond_spectrograms.runs import Job, history_columns, read_history
 from beyond_spectrograms.scores import predict
 from beyond_spectrograms.training import train

@@ -14,7 +14,7 @@ import torch
 from conftest import REPOSITORY, stack
 from numeric import assert_rounded, distance
 
-from beyond_spectrograms.classifiers import build_network
+from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import Encodec, load_params
 from beyond_spectrograms.representations import create_representation

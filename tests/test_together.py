@@ -14,7 +14,7 @@ from stopping import kill_training_in
 from torch import nn
 
 from beyond_spectrograms import together
-from beyond_spectrograms.classifiers import CLASSIFIERS, EmbedCodes, TimeConvolution
+from beyond_spectrograms.classifiers.base import CLASSIFIERS, EmbedCodes, TimeConvolution
 from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.runs import Job, is_finished, read_history, read_outcome
 from beyond_spectrograms.stacked import ConvolutionAsProduct, EmbedByLookup

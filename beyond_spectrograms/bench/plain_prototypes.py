@@ -13,11 +13,11 @@ import librosa
 import torch
 from torch import Tensor, nn
 
-from beyond_spectrograms.prototypes.networks import HIDDEN, MAPS, WIDTHS
+from beyond_spectrograms.classifiers.prototypes.networks import HIDDEN, MAPS, WIDTHS
 
 if TYPE_CHECKING:
+    from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
     from beyond_spectrograms.params import Protocol, PrototypeSettings
-    from beyond_spectrograms.prototypes.model import PrototypeLayer
 
 NUMBERS = {"pitch": 1, "gain": 1, "filters": 4}  # that a decoder gives a frame, in the order in which they are applied
 BOUNDS = {"pitch": 1.0, "gain": 0.5, "filters": 0.25}

@@ -36,7 +36,7 @@ class PrototypeTraining(Pairing):
         import torch
 
         from beyond_spectrograms.bench.plain_prototypes import PlainPrototypeTraining, plain_copy
-        from beyond_spectrograms.prototypes.model import layer_of
+        from beyond_spectrograms.classifiers.prototypes.model import layer_of
 
         self.units = float(TRAINING * len(SEEDS))
         windows = TRAINING + VALIDATION

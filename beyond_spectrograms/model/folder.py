@@ -74,7 +74,7 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
     >>> model.representation.encode(window, 22_050).shape
     (1, 16, 173)
     """
-    from beyond_spectrograms.classifiers import ClassifierError, build_network, choose_device
+    from beyond_spectrograms.classifiers.base import ClassifierError, build_network, choose_device
     from beyond_spectrograms.representations import create_representation
 
     folder = Path(folder)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from joblib import cpu_count
 
-from beyond_spectrograms.classifiers import choose_device
+from beyond_spectrograms.classifiers.base import choose_device
 from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.data.windows import open_features
 from beyond_spectrograms.epochs import choose_precision

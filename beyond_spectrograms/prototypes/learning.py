@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters, refuse_codes
+from beyond_spectrograms.classifiers.prototypes.kmeans_plus_plus import choose_starts
+from beyond_spectrograms.classifiers.prototypes.model import layer_of
 from beyond_spectrograms.learners import Learner, Outcome
-from beyond_spectrograms.prototypes.clusters import best_by_class, name_clusters, refuse_codes
-from beyond_spectrograms.prototypes.model import layer_of
-from beyond_spectrograms.prototypes.starting import choose_starts
 
 if TYPE_CHECKING:
     from beyond_spectrograms.epochs import Part

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from beyond_spectrograms.classifiers import build_network
-from beyond_spectrograms.prototypes.model import PrototypeLayer, layer_of
+from beyond_spectrograms.classifiers.base import build_network
+from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer, layer_of
+from beyond_spectrograms.classifiers.prototypes.transformations import filter_bands
 from beyond_spectrograms.prototypes.sounds import PrototypesError
-from beyond_spectrograms.prototypes.transformations import filter_bands
 
 if TYPE_CHECKING:
     from pathlib import Path

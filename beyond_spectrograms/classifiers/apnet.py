@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers import ClassifierError
-from beyond_spectrograms.prototypes.reconstructing import ReconstructingLayer
+from beyond_spectrograms.classifiers.base import ClassifierError
+from beyond_spectrograms.classifiers.reconstruction import ReconstructingLayer
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol

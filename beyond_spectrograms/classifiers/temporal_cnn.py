@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers import TimeConvolution
+from beyond_spectrograms.classifiers.base import TimeConvolution
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from beyond_spectrograms.classifiers import ClassifierError
+from beyond_spectrograms.classifiers.base import ClassifierError
 
 if TYPE_CHECKING:
     from beyond_spectrograms.runs import Job

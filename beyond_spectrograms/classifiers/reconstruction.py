@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters, refuse_codes
 from beyond_spectrograms.learners import Learner, Outcome
-from beyond_spectrograms.prototypes.clusters import best_by_class, name_clusters, refuse_codes
 
 if TYPE_CHECKING:
     from beyond_spectrograms.epochs import Part

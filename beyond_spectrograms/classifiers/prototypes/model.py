@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers import ClassifierError
-from beyond_spectrograms.prototypes.clusters import best_by_class
-from beyond_spectrograms.prototypes.networks import Decoders, Encoder
-from beyond_spectrograms.prototypes.transformations import BOUNDS, filter_bands, read_frames, shift_pitch
+from beyond_spectrograms.classifiers.base import ClassifierError
+from beyond_spectrograms.classifiers.clusters import best_by_class
+from beyond_spectrograms.classifiers.prototypes.networks import Decoders, Encoder
+from beyond_spectrograms.classifiers.prototypes.transformations import BOUNDS, filter_bands, read_frames, shift_pitch
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol, PrototypeSettings

@@ -1,0 +1,1 @@
+"""Networks that take windows and give a class, one file each."""
