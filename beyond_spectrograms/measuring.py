@@ -166,7 +166,7 @@ class FromCache:
         """Take one training step as `train` does, on a full batch that was made ready; gives seconds per window."""
         import torch
 
-        from beyond_spectrograms.epochs import Network, Part, run_epoch
+        from beyond_spectrograms.training.epoch import Network, Part, run_epoch
 
         network = paper_network(*self.shape).train()  # always the same weights: none drift to infinity over rounds
         optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, fused=True)

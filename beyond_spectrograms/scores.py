@@ -25,7 +25,7 @@ from beyond_spectrograms.util.files import written_beside
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol
     from beyond_spectrograms.representations.base import Features
-    from beyond_spectrograms.runs import Job
+    from beyond_spectrograms.training.run import Job
 
 BATCH = 256  # windows a forward pass; does not change any result
 NOTES = ("fold", "seed", "epoch", "diverged_at_epoch", "weights_sha256")  # stored beside the arrays

@@ -147,7 +147,7 @@ def find_subjects(study: Study, dataset: str, names: Collection[str]) -> list[Su
     Raises:
         CostsError: one has no features.
     """
-    from beyond_spectrograms.epochs import choose_precision
+    from beyond_spectrograms.training.epoch import choose_precision
 
     params, subjects = study.params, []
     if missing := [name for name in names if not _features(study, dataset, name).exists()]:

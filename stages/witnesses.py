@@ -28,7 +28,7 @@ from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Encodec, Hear, Para
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.runs import Job
+    from beyond_spectrograms.training.run import Job
 
 Made = Iterator[tuple[str, Any]]  # name -> array, or what JSON can hold
 
@@ -349,7 +349,7 @@ def classifiers(params: Params, folder: Path) -> Made:
 
 def _job(place: Path, targets: np.ndarray[Any, Any], protocol: Any, work: Path, **changes: Any) -> Job:
     """Describe a run of EPOCHS epochs, of more where each step of a curriculum needs one."""
-    from beyond_spectrograms.runs import Job
+    from beyond_spectrograms.training.run import Job
 
     epochs = EPOCHS
     if protocol.prototypes:
@@ -364,9 +364,9 @@ def _job(place: Path, targets: np.ndarray[Any, Any], protocol: Any, work: Path, 
 
 def training(params: Params, folder: Path) -> Made:
     """Train every classifier by its shipped protocol for two epochs: kept weights and learning curves."""
-    from beyond_spectrograms.runs import history_columns, shuffle_labels
-    from beyond_spectrograms.together import train_together
-    from beyond_spectrograms.training import train
+    from beyond_spectrograms.training.loop import train
+    from beyond_spectrograms.training.multi_run import train_together
+    from beyond_spectrograms.training.run import history_columns, shuffle_labels
 
     place, targets = _windows(folder)
     jobs = {}
@@ -399,7 +399,7 @@ def _trained(name: str, job: Job) -> Made:
     """Give what a finished run left, but for how long it took."""
     from safetensors.numpy import load_file
 
-    from beyond_spectrograms.runs import read_history, read_outcome
+    from beyond_spectrograms.training.run import read_history, read_outcome
 
     for key, value in load_file(job.work / f"{job.name}.safetensors").items():
         yield f"{name}/weights/{key}", value

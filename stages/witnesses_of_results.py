@@ -119,8 +119,8 @@ def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> 
     import torch
 
     from beyond_spectrograms.classifiers.base import build_network
-    from beyond_spectrograms.runs import Course, Job, write_result
     from beyond_spectrograms.scores import predict
+    from beyond_spectrograms.training.run import Course, Job, write_result
 
     protocol, rng = params.protocols[name], np.random.default_rng(0)
     values = (10 * rng.standard_normal((len(table), 24, 50)) - 50).astype(np.float32)

@@ -26,7 +26,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from beyond_spectrograms import epochs, learners, runs
+from beyond_spectrograms.training import epoch, run
+from beyond_spectrograms.training.trainers import base
 
 UNIT = 2.0**-24  # fp32 rounds a number by this share of it at most
 SAME = 1e-10  # of the largest value: 10^5 roundings of float64, 10^-3 of one of fp32
@@ -121,7 +122,7 @@ def in_float64(shaken: int = 0) -> Iterator[None]:
     how far a shaken training ends from the other is what fp32 may lose, kinks and near ties of this very training
     included; and being computed in float64 that figure is the same on every processor.
     """
-    build, weights_of = runs.build_network, runs.class_weights_of
+    build, weights_of = run.build_network, run.class_weights_of
 
     def build_double(*arguments: Any) -> torch.nn.Sequential:
         torch.set_default_dtype(torch.float32)  # as in fp32: the generator draws other numbers for float64
@@ -134,8 +135,8 @@ def in_float64(shaken: int = 0) -> Iterator[None]:
         return None if weights is None else weights.double()
 
     with pytest.MonkeyPatch.context() as patch, by_default_float64():
-        patch.setattr(epochs, "torch", _Float64Torch())
+        patch.setattr(epoch, "torch", _Float64Torch())
         patch.setattr(torch.Tensor, "float", torch.Tensor.double)
-        patch.setattr(runs, "build_network", build_double)
-        patch.setattr(learners, "class_weights_of", weights_double)
+        patch.setattr(run, "build_network", build_double)
+        patch.setattr(base, "class_weights_of", weights_double)
         yield

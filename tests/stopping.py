@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from conftest import REPOSITORY
 
-from beyond_spectrograms import training
-from beyond_spectrograms.runs import Job
+from beyond_spectrograms.training import loop
+from beyond_spectrograms.training.run import Job
 
 
 def kill_in(function: str, when: str, program: str, *arguments: str, folder: Path | None = None) -> None:
@@ -67,19 +67,19 @@ def kill_training_in(function: str, call: int, train: str, work: Any, folder: Pa
 
 def train_in_two(job: Job, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stop the run right after its checkpoint of `epochs`, then let it go on to its end."""
-    save = training._save_checkpoint
+    save = loop._save_checkpoint
 
-    def stop(mine: Job, state: training.State, mark: str) -> None:
+    def stop(mine: Job, state: loop.State, mark: str) -> None:
         save(mine, state, mark)
         if len(state.course.history) == epochs:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    monkeypatch.setattr(training, "_save_checkpoint", stop)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(loop, "_save_checkpoint", stop)
     with pytest.raises(KeyboardInterrupt):
-        training.train(job)
-    monkeypatch.setattr(training, "_save_checkpoint", save)
-    training.train(job)
+        loop.train(job)
+    monkeypatch.setattr(loop, "_save_checkpoint", save)
+    loop.train(job)
 
 
 def results_of(*jobs: Job) -> list[bytes]:

@@ -13,9 +13,9 @@ from test_training import PROTOCOL
 from beyond_spectrograms.classifiers.apnet import APNetLayer, _distances, _pool, _unpool
 from beyond_spectrograms.classifiers.base import ClassifierError, build_network, family_of
 from beyond_spectrograms.classifiers.reconstruction import ReconstructingLearner, layer_of
-from beyond_spectrograms.learners import create_learner
-from beyond_spectrograms.runs import Job, read_history
-from beyond_spectrograms.training import train
+from beyond_spectrograms.training.loop import train
+from beyond_spectrograms.training.run import Job, read_history
+from beyond_spectrograms.training.trainers.base import create_learner
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]
 BASELINES = ("apnet", "apnet_kmeans", "autoencoder_kmeans", "temporal_cnn")

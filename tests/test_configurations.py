@@ -12,9 +12,9 @@ from beyond_spectrograms.classifiers.base import CLASSIFIERS
 from beyond_spectrograms.params import load_params, weights_of
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
-from beyond_spectrograms.runs import Job, read_history
 from beyond_spectrograms.scores import predict
-from beyond_spectrograms.training import train
+from beyond_spectrograms.training.loop import train
+from beyond_spectrograms.training.run import Job, read_history
 
 PLACES = sorted(REPOSITORY.glob("studies/*/params.yaml"))
 # Each study's representations and protocols are the root's and its own; together they are all there are.

@@ -11,7 +11,7 @@ import pytest
 import separable
 from scipy.stats import binomtest
 
-from beyond_spectrograms.runs import shuffle_labels
+from beyond_spectrograms.training.run import shuffle_labels
 
 
 def scored(protocol: str, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], pd.DataFrame]:

@@ -9,11 +9,11 @@ from conftest import REPOSITORY
 from numeric import UNIT, assert_rounded, assert_same, distance, in_float64, shake
 from torch import nn
 
-from beyond_spectrograms import epochs
 from beyond_spectrograms.bench.plain_training import PlainTraining, plain_network
 from beyond_spectrograms.classifiers.base import CLASSIFIERS, build_network
-from beyond_spectrograms.epochs import Network, Part, band_statistics, choose_precision, run_epoch
 from beyond_spectrograms.params import load_params
+from beyond_spectrograms.training import epoch
+from beyond_spectrograms.training.epoch import Network, Part, band_statistics, choose_precision, run_epoch
 
 FAIR = load_params(root=REPOSITORY).protocols["fair"]
 BANDS, FRAMES, CLASSES = 12, 75, 4
@@ -123,7 +123,7 @@ def test_windows_read_batch_by_batch_give_the_same_bits_as_those_held_in_memory(
     network = Network.split(network_for(classifier, features).eval(), precision)
     rows, order = np.random.default_rng(1).permutation(40)[:30], torch.randperm(30)
     held = Part(network, features, targets, rows).batch(order[:16])
-    monkeypatch.setattr(epochs, "HELD_BYTES", 0)
+    monkeypatch.setattr(epoch, "HELD_BYTES", 0)
     streamed = Part(network, features, targets, rows).batch(order[:16])
     assert all(torch.equal(a, b) for a, b in zip(held, streamed, strict=True))
     assert torch.equal(network.logits(held[0]), network.logits(streamed[0]))
@@ -134,7 +134,7 @@ def test_held_windows_are_read_once_and_streamed_ones_each_time(monkeypatch: pyt
     network = Network.split(network_for("mean_linear", features), "fp32")
     places = torch.arange(5)
     held = Part(network, features, targets, np.arange(40))
-    monkeypatch.setattr(epochs, "HELD_BYTES", 0)
+    monkeypatch.setattr(epoch, "HELD_BYTES", 0)
     streamed = Part(network, features, targets, np.arange(40))
     before = [part.batch(places)[0] for part in (held, streamed)]
     features += 1

@@ -14,8 +14,8 @@ from test_training import PROTOCOL
 
 from beyond_spectrograms.classifiers.base import CLASSIFIERS, family_of
 from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters
-from beyond_spectrograms.runs import Job, history_columns, read_history
-from beyond_spectrograms.training import train
+from beyond_spectrograms.training.loop import train
+from beyond_spectrograms.training.run import Job, history_columns, read_history
 
 
 @pytest.fixture

@@ -37,12 +37,12 @@ from beyond_spectrograms.foretelling.grid import (
 )
 from beyond_spectrograms.foretelling.pilot_resampling import foretell_resampling
 from beyond_spectrograms.foretelling.pilot_training import Pilot, curriculum_steps, foretell_training, pilot_training
-from beyond_spectrograms.learners import create_learner
 from beyond_spectrograms.params import STUDIES, Params, load_params
 from beyond_spectrograms.params.study import Study, load_study
-from beyond_spectrograms.prototypes.learning import PrototypeLearner
-from beyond_spectrograms.runs import Job
-from beyond_spectrograms.training import train
+from beyond_spectrograms.training.loop import train
+from beyond_spectrograms.training.run import Job
+from beyond_spectrograms.training.trainers.base import create_learner
+from beyond_spectrograms.training.trainers.prototypes import PrototypeLearner
 
 GIB = 2**30
 

@@ -22,12 +22,12 @@ from beyond_spectrograms.classifiers.prototypes.transformations import (
     shift_pitch,
     shift_positions,
 )
-from beyond_spectrograms.learners import create_learner
 from beyond_spectrograms.params import Protocol, PrototypeSettings
-from beyond_spectrograms.prototypes.learning import PrototypeLearner
-from beyond_spectrograms.runs import Job, history_columns, read_history
 from beyond_spectrograms.scores import predict
-from beyond_spectrograms.training import train
+from beyond_spectrograms.training.loop import train
+from beyond_spectrograms.training.run import Job, history_columns, read_history
+from beyond_spectrograms.training.trainers.base import create_learner
+from beyond_spectrograms.training.trainers.prototypes import PrototypeLearner
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]
 SETTINGS = PrototypeSettings(

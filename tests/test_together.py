@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 from stopping import kill_training_in
 from torch import nn
 
-from beyond_spectrograms import together
 from beyond_spectrograms.classifiers.base import CLASSIFIERS, EmbedCodes, TimeConvolution
 from beyond_spectrograms.params import Protocol
-from beyond_spectrograms.runs import Job, is_finished, read_history, read_outcome
-from beyond_spectrograms.stacked import ConvolutionAsProduct, EmbedByLookup
-from beyond_spectrograms.together import train_together
-from beyond_spectrograms.training import train
+from beyond_spectrograms.training import multi_run
+from beyond_spectrograms.training.loop import train
+from beyond_spectrograms.training.multi_run import train_together
+from beyond_spectrograms.training.run import Job, is_finished, read_history, read_outcome
+from beyond_spectrograms.training.stacked_weights import ConvolutionAsProduct, EmbedByLookup
 
 PROTOCOL = Protocol(
     classifier="conv1d",
@@ -84,11 +84,11 @@ def without_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def alone_and_together(jobs: list[Job], work: Path) -> list[tuple[Job, Job]]:
     """Train both ways; pairs of a run alone and the same together with the others."""
-    alone, together = ([replace(job, work=work / way) for job in jobs] for way in ("alone", "together"))
+    alone, multi_run = ([replace(job, work=work / way) for job in jobs] for way in ("alone", "together"))
     for job in alone:
         train(job)
-    train_together(together)
-    return list(zip(alone, together, strict=True))
+    train_together(multi_run)
+    return list(zip(alone, multi_run, strict=True))
 
 
 def weights(job: Job) -> dict[str, torch.Tensor]:
@@ -223,8 +223,8 @@ def test_features_too_large_for_the_device_are_read_batch_by_batch_with_the_same
     jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train_together(jobs)
-    monkeypatch.setattr(together, "SHARE_OF_MEMORY", 0.0)
-    monkeypatch.setattr(together, "free_bytes", lambda _: 1.0)
+    monkeypatch.setattr(multi_run, "SHARE_OF_MEMORY", 0.0)
+    monkeypatch.setattr(multi_run, "free_bytes", lambda _: 1.0)
     streamed = [replace(job, work=tmp_path / "streamed") for job in jobs]
     train_together(streamed)
     assert capsys.readouterr().out == f"{jobs[0].features}: 211680 bytes do not fit on cpu; read batch by batch\n"
@@ -237,7 +237,9 @@ def test_killed_training_continues_and_ends_with_the_same_bytes(jobs: list[Job],
     train_together(undisturbed)
     killed = [replace(job, epochs=8) for job in jobs]
     # Killed in the fourth epoch, when the first of three runs has it noted.
-    kill_training_in("beyond_spectrograms.together:Course.note", 10, "together.train_together", killed, tmp_path)
+    kill_training_in(
+        "beyond_spectrograms.training.multi_run:Course.note", 10, "training.multi_run.train_together", killed, tmp_path
+    )
     checkpoint = killed[0].work / "together.checkpoint.pt"
     assert len(torch.load(checkpoint, weights_only=True)["courses"][0]["history"]) == 3
     assert not any(is_finished(job) for job in killed)

@@ -18,10 +18,17 @@ from numeric import assert_rounded
 from safetensors.torch import load_file
 from stopping import kill_training_in
 
-from beyond_spectrograms import training
 from beyond_spectrograms.params import Protocol
-from beyond_spectrograms.runs import Job, TrainingError, class_weights_of, is_finished, read_history, read_outcome
-from beyond_spectrograms.training import train, train_all
+from beyond_spectrograms.training import loop
+from beyond_spectrograms.training.loop import train, train_all
+from beyond_spectrograms.training.run import (
+    Job,
+    TrainingError,
+    class_weights_of,
+    is_finished,
+    read_history,
+    read_outcome,
+)
 from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 
 PROTOCOL = Protocol(
@@ -182,8 +189,8 @@ def test_killed_run_continues_and_ends_with_the_same_bytes(
     train(undisturbed)
     killed = replace(job, epochs=40)
     # Killed after one more epoch, which no checkpoint holds.
-    note = "beyond_spectrograms.training:Course.note"
-    kill_training_in(note, epochs_before_the_kill + 1, "training.train", killed, tmp_path)
+    note = "beyond_spectrograms.training.loop:Course.note"
+    kill_training_in(note, epochs_before_the_kill + 1, "training.loop.train", killed, tmp_path)
     checkpoint = killed.work / f"{killed.name}.checkpoint.pt"
     done = len(torch.load(checkpoint, weights_only=True)["course"]["history"])
     assert done == epochs_before_the_kill
@@ -238,13 +245,13 @@ def is_running(pid: int) -> bool:
 
 def test_a_result_of_another_training_is_refused(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(job, epochs=2)
-    original = training.train
+    original = loop.train
 
     def meddle(mine: Job, counter: Any) -> None:
         original(mine, counter)
         original(replace(other, work=mine.work), None)
 
-    monkeypatch.setattr(training, "train", meddle)
+    monkeypatch.setattr(loop, "train", meddle)
     with pytest.raises(TrainingError) as caught:
         train_all([job])
     assert str(caught.value) == (
@@ -272,15 +279,15 @@ def test_what_is_no_checkpoint_is_not_taken_up_and_not_run(
 def interrupted_after(epochs: int, job: Job, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stop a training right after a checkpoint; give that checkpoint."""
     with monkeypatch.context() as patch:
-        save = training._save_checkpoint
+        save = loop._save_checkpoint
 
-        def stop(mine: Job, state: training.State, mark: str) -> None:
+        def stop(mine: Job, state: loop.State, mark: str) -> None:
             save(mine, state, mark)
             if len(state.course.history) == epochs:
                 raise KeyboardInterrupt
 
-        patch.setattr(training, "CHECKPOINT_SECONDS", 0)
-        patch.setattr(training, "_save_checkpoint", stop)
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0)
+        patch.setattr(loop, "_save_checkpoint", stop)
         with pytest.raises(KeyboardInterrupt):
             train(job)
     return job.work / f"{job.name}.checkpoint.pt"

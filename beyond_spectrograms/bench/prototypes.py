@@ -12,12 +12,12 @@ import numpy as np
 from joblib import cpu_count
 
 from beyond_spectrograms.bench.pairings import SEEDS, Pairing, Spent, Whose, now
-from beyond_spectrograms.learners import create_learner
-from beyond_spectrograms.runs import Job
+from beyond_spectrograms.training.run import Job
+from beyond_spectrograms.training.trainers.base import create_learner
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params
-    from beyond_spectrograms.prototypes.learning import PrototypeLearner
+    from beyond_spectrograms.training.trainers.prototypes import PrototypeLearner
 
 SHAPE = (128, 32)  # bands, frames of log_mel_16khz
 TRAINING, VALIDATION = 256, 64  # windows: two batches, and what a run validates beside them
@@ -82,7 +82,7 @@ class PrototypeTraining(Pairing):
 
 def make_learner(job: Job) -> PrototypeLearner:
     """Make a run ready that stands in the last step of the curriculum, where all is learned."""
-    from beyond_spectrograms.prototypes.learning import PrototypeLearner
+    from beyond_spectrograms.training.trainers.prototypes import PrototypeLearner
 
     learner = create_learner(job, np.load(job.features / "features.npy"))
     assert isinstance(learner, PrototypeLearner)

@@ -14,8 +14,8 @@ from beyond_spectrograms.util.errors import ProjectError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from beyond_spectrograms.learners import Learner
     from beyond_spectrograms.params import Protocol
+    from beyond_spectrograms.training.trainers.base import Learner
 
 
 class ClassifierError(ProjectError):
@@ -107,7 +107,7 @@ CLASSIFIERS: dict[str, Callable[[int, int, int], nn.Sequential]] = {
     "conv2d": conv2d,
     "mean_linear": mean_linear,
 }
-FAMILIES = "beyond_spectrograms.prototypes"  # imported by name: of all cells, only their own depend on its code
+FAMILIES = "beyond_spectrograms.training.trainers.registry"  # imported by name, until the registry needs no trainers
 TOKEN_SIZE = 128  # channels a codec's code is embedded in: the height of the paper's inputs
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from beyond_spectrograms.classifiers.base import ClassifierError
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.runs import Job
+    from beyond_spectrograms.training.run import Job
 
 
 def refuse_codes(job: Job) -> None:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters, refuse_codes
-from beyond_spectrograms.learners import Learner, Outcome
+from beyond_spectrograms.training.trainers.base import Learner, Outcome
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.epochs import Part
     from beyond_spectrograms.representations.base import Features
-    from beyond_spectrograms.runs import Job
+    from beyond_spectrograms.training.epoch import Part
+    from beyond_spectrograms.training.run import Job
 
 STARTS = 10  # of K-means, from other centres each; the best is kept
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.foretelling.forecasts import MARGIN, Forecast, Rate, Seconds
-from beyond_spectrograms.runs import Job, read_history, read_outcome
-from beyond_spectrograms.training import train_all
+from beyond_spectrograms.training.loop import train_all
+from beyond_spectrograms.training.run import Job, read_history, read_outcome
 from beyond_spectrograms.util.memory import memory_can_be_measured, peak_bytes
 from beyond_spectrograms.util.progress import quiet
 

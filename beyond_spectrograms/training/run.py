@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from beyond_spectrograms.classifiers.base import build_network, family_of
 from beyond_spectrograms.data.windows import columns_of, content_of
-from beyond_spectrograms.epochs import Network, band_statistics
+from beyond_spectrograms.training.epoch import Network, band_statistics
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import read_sealed, sha256_of, write_sealed, written_beside
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from beyond_spectrograms.classifiers.base import family_of
-from beyond_spectrograms.epochs import Network, Part, run_epoch
-from beyond_spectrograms.runs import Job, class_weights_of, rows_of, seeded_network
+from beyond_spectrograms.training.epoch import Network, Part, run_epoch
+from beyond_spectrograms.training.run import Job, class_weights_of, rows_of, seeded_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from beyond_spectrograms.runs import (
+from beyond_spectrograms.training.run import (
     CHECKPOINT_SECONDS,
     Course,
     Job,
@@ -26,7 +26,7 @@ from beyond_spectrograms.runs import (
     seeded_network,
     write_result,
 )
-from beyond_spectrograms.stacked import Stack
+from beyond_spectrograms.training.stacked_weights import Stack
 from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 
 if TYPE_CHECKING:

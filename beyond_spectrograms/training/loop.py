@@ -20,8 +20,8 @@ import joblib
 import numpy as np
 
 from beyond_spectrograms.classifiers.base import family_of
-from beyond_spectrograms.learners import Learner, create_learner
-from beyond_spectrograms.runs import (
+from beyond_spectrograms.training.multi_run import train_together
+from beyond_spectrograms.training.run import (
     CHECKPOINT_SECONDS,
     Course,
     Job,
@@ -30,7 +30,7 @@ from beyond_spectrograms.runs import (
     tell_damage,
     write_result,
 )
-from beyond_spectrograms.together import train_together
+from beyond_spectrograms.training.trainers.base import Learner, create_learner
 from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.util.progress import counting
 

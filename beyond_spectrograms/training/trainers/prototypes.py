@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters, refuse_codes
 from beyond_spectrograms.classifiers.prototypes.kmeans_plus_plus import choose_starts
 from beyond_spectrograms.classifiers.prototypes.model import layer_of
-from beyond_spectrograms.learners import Learner, Outcome
+from beyond_spectrograms.training.trainers.base import Learner, Outcome
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.epochs import Part
     from beyond_spectrograms.representations.base import Features
-    from beyond_spectrograms.runs import Job
+    from beyond_spectrograms.training.epoch import Part
+    from beyond_spectrograms.training.run import Job
 
 PROPOSALS = 2000  # training windows among which the prototypes start
 CHUNK = 16  # windows reconstructed at a time: what they take stays in a core's cache

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from beyond_spectrograms.classifiers.base import EmbedCodes, TimeConvolution
-from beyond_spectrograms.epochs import Network
+from beyond_spectrograms.training.epoch import Network
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol

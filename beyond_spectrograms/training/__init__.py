@@ -1,0 +1,1 @@
+"""From feature files to weights: a run, its epochs, its loop."""

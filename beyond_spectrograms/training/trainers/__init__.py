@@ -1,0 +1,1 @@
+"""How a classifier learns in an epoch: the usual way, and those with ways of their own."""
