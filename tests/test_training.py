@@ -207,14 +207,14 @@ def test_training_ends_with_the_process_that_started_it(job: Job, tmp_path: Path
     script = tmp_path / "script.py"
     script.write_text(
         "import multiprocessing, pickle, sys, threading, time\n"
-        "from beyond_spectrograms import training\n"
+        "from beyond_spectrograms.training import loop\n"
         "def tell():\n"
         "    while len(multiprocessing.active_children()) < 2:\n"
         "        time.sleep(0.01)\n"
         "    print(*[child.pid for child in multiprocessing.active_children()], flush=True)\n"
         "if __name__ == '__main__':\n"
         "    threading.Thread(target=tell).start()\n"
-        "    training.train_all(pickle.load(open(sys.argv[1], 'rb')))\n"
+        "    loop.train_all(pickle.load(open(sys.argv[1], 'rb')))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, str(script), str(tmp_path / "jobs.pickle")]
