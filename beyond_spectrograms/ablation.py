@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from beyond_spectrograms.evidence.uncertainty import MINIMUM_FOLDS, fold_interval, gap, window_interval
-from beyond_spectrograms.results import Interval
+from beyond_spectrograms.evaluation.results import Interval
+from beyond_spectrograms.evaluation.uncertainty import MINIMUM_FOLDS, fold_interval, gap, window_interval
 from beyond_spectrograms.tabular import Row, Show, Table, number, text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from beyond_spectrograms.evaluation.clip_results import Recordings
     from beyond_spectrograms.params import Protocol, PrototypeSettings, Split, Statistics
-    from beyond_spectrograms.recordings import Recordings
 
 SPREAD = {  # measures of whole runs: column, title, factor, decimals
     "class_accuracy": ("class_accuracy_percent", "mean over classes %", 100, 1),

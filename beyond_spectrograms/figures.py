@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beyond_spectrograms import paper
-from beyond_spectrograms.evidence.convergence import MeanCurve, smooth
+from beyond_spectrograms.evaluation.convergence import MeanCurve, smooth
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from beyond_spectrograms import paper
-from beyond_spectrograms.costs import Costs, cost_table
-from beyond_spectrograms.evidence.comparisons import (
+from beyond_spectrograms.evaluation.comparisons import (
     Pair,
     explain_intervals,
     explain_marks,
@@ -15,9 +14,10 @@ from beyond_spectrograms.evidence.comparisons import (
     mark,
     show_interval,
 )
-from beyond_spectrograms.evidence.uncertainty import median_interval
+from beyond_spectrograms.evaluation.costs import Costs, cost_table
+from beyond_spectrograms.evaluation.results import Results, Scores
+from beyond_spectrograms.evaluation.uncertainty import median_interval
 from beyond_spectrograms.params import Mel
-from beyond_spectrograms.results import Results, Scores
 from beyond_spectrograms.tabular import Row, Show, Table, number, signed, text
 
 NOT_RUN = "not run"

@@ -18,8 +18,8 @@ from beyond_spectrograms.ablation import (
     tabulate_cells,
     tabulate_differences,
 )
+from beyond_spectrograms.evaluation.results import SCORES_FILE, ResultError, Results
 from beyond_spectrograms.params.study import Study
-from beyond_spectrograms.results import SCORES_FILE, ResultError, Results
 from beyond_spectrograms.tabular import to_csv, to_markdown
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_text

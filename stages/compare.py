@@ -6,11 +6,11 @@ For people, after `dvc exp run` say: keep metrics/<dataset>/predictions.csv.gz, 
 import argparse
 from pathlib import Path
 
-from beyond_spectrograms.evidence.comparisons import interval_row, show_interval
-from beyond_spectrograms.evidence.uncertainty import compare, window_interval
+from beyond_spectrograms.evaluation.clip_results import Recordings, read_recordings
+from beyond_spectrograms.evaluation.comparisons import interval_row, show_interval
+from beyond_spectrograms.evaluation.results import Interval, ResultError
+from beyond_spectrograms.evaluation.uncertainty import compare, window_interval
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.recordings import Recordings, read_recordings
-from beyond_spectrograms.results import Interval, ResultError
 from beyond_spectrograms.util.errors import run
 
 

@@ -10,9 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from beyond_spectrograms.data.windows import read_parts, read_windows, split_digests
-from beyond_spectrograms.evaluating import Evaluation, evaluate_cell, kept_cell, read_evaluation, write_evaluation
+from beyond_spectrograms.evaluation.result_files import (
+    Evaluation,
+    evaluate_cell,
+    kept_cell,
+    read_evaluation,
+    write_evaluation,
+)
+from beyond_spectrograms.evaluation.results import ResultError, cell_name
 from beyond_spectrograms.params.study import SPLITS, Study
-from beyond_spectrograms.results import ResultError, cell_name
 from beyond_spectrograms.util.errors import run_stage
 from stages.arguments import parse
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from beyond_spectrograms import figures, paper, tables
 from beyond_spectrograms.data.windows import FeaturesError, open_features, read_windows
+from beyond_spectrograms.evaluation.metrics import read_predictions, tabulate_predictions
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.page.excerpts import BestCell, Excerpt, best_cell, confidently_wrong, cut_excerpts
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.params.study import CLIPS, SPLITS, Study
-from beyond_spectrograms.results import Results
-from beyond_spectrograms.scores import read_predictions, tabulate_predictions
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
 from stages.arguments import parse

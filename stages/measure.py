@@ -12,10 +12,9 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.costs import TIMES, cached_bytes_per_second, coded_bytes_per_second, read_costs
 from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.data.windows import read_windows
-from beyond_spectrograms.measuring import (
+from beyond_spectrograms.evaluation.cost_measurement import (
     Bench,
     CostsError,
     Sounds,
@@ -25,6 +24,7 @@ from beyond_spectrograms.measuring import (
     peak_memory,
     time_rounds,
 )
+from beyond_spectrograms.evaluation.costs import TIMES, cached_bytes_per_second, coded_bytes_per_second, read_costs
 from beyond_spectrograms.params import Codec, weights_of
 from beyond_spectrograms.params.study import DOWNLOADS, FEATURES_BY, PAPER, PARTIAL, RAW, SPLITS, WEIGHTS_BY, Study
 from beyond_spectrograms.util.errors import run_stage

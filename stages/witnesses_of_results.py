@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from beyond_spectrograms.evaluation.clip_results import ERROR
 from beyond_spectrograms.params import Params, load_params
-from beyond_spectrograms.recordings import ERROR
 from stages.witnesses import CLASSES, NOT_WITNESSED, Made, mirrored, run_stages
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.costs import Costs
-    from beyond_spectrograms.recordings import Recordings
-    from beyond_spectrograms.results import Cell, Results
+    from beyond_spectrograms.evaluation.clip_results import Recordings
+    from beyond_spectrograms.evaluation.costs import Costs
+    from beyond_spectrograms.evaluation.results import Cell, Results
 
 CLIPS, WINDOWS, FOLDS = 36, 3, 3  # clips, windows of each, folds: as many sources as intervals need
 MEASURES = ("training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
@@ -38,9 +38,9 @@ def made_table() -> pd.DataFrame:
 
 def evaluation(params: Params, folder: Path) -> Made:
     """Predictions, scores and recordings of stored weights; intervals, tests, claims and convergence of made cells."""
-    from beyond_spectrograms.evidence import bitrates, claims, comparisons, convergence, ladder
-    from beyond_spectrograms.evidence.uncertainty import fold_interval, gap, holm, median_interval
-    from beyond_spectrograms.scores import score, tabulate_predictions, tabulate_recordings
+    from beyond_spectrograms.evaluation import bitrates, claims, comparisons, convergence, ladder
+    from beyond_spectrograms.evaluation.metrics import score, tabulate_predictions, tabulate_recordings
+    from beyond_spectrograms.evaluation.uncertainty import fold_interval, gap, holm, median_interval
 
     table = made_table()
     for name in ("paper", "fair", "prototypes", "clusters", "kmeans", "temporal_cnn", "apnet", "autoencoder_kmeans"):
@@ -91,8 +91,8 @@ def evaluation(params: Params, folder: Path) -> Made:
 def _evaluated(project: Path) -> Made:
     """Tell what a stage wrote of the demo's one cell: answers by window and by recording, and the learning curve."""
     from beyond_spectrograms.data.windows import read_windows
-    from beyond_spectrograms.results import PREDICTIONS_FILE
-    from beyond_spectrograms.scores import read_predictions, tabulate_predictions
+    from beyond_spectrograms.evaluation.metrics import read_predictions, tabulate_predictions
+    from beyond_spectrograms.evaluation.results import PREDICTIONS_FILE
     from beyond_spectrograms.util.files import read_sealed
 
     table, models = read_windows(project / "data/splits/demo"), project / "data/models/demo/demo/mel/fair"
@@ -119,7 +119,7 @@ def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> 
     import torch
 
     from beyond_spectrograms.classifiers.base import build_network
-    from beyond_spectrograms.scores import predict
+    from beyond_spectrograms.evaluation.metrics import predict
     from beyond_spectrograms.training.run import Course, Job, write_result
 
     protocol, rng = params.protocols[name], np.random.default_rng(0)
@@ -147,7 +147,7 @@ def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> 
 
 def made_recordings(name: str, number: int, seeds: int) -> Recordings:
     """Draw how a cell did on the clips; the higher its number, the better."""
-    from beyond_spectrograms.recordings import Recordings
+    from beyond_spectrograms.evaluation.clip_results import Recordings
 
     rng, table = np.random.default_rng(number), made_table().drop_duplicates("clip")
     right = rng.binomial(WINDOWS, 0.5 + 0.05 * number, size=(seeds, CLIPS))
@@ -167,8 +167,8 @@ def made_recordings(name: str, number: int, seeds: int) -> Recordings:
 
 def made_cell(params: Params, name: str, protocol: str, number: int) -> Cell:
     """Make all that is known of a cell of three folds and two seeds; one run of `number` 3 under `paper` diverged."""
-    from beyond_spectrograms.evidence.uncertainty import recording_interval, window_interval
-    from beyond_spectrograms.results import Cell, Curve, Scores
+    from beyond_spectrograms.evaluation.results import Cell, Curve, Scores
+    from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 
     seeds = 2
     recordings = made_recordings(f"{name}-{protocol}", number, seeds)
@@ -205,7 +205,7 @@ def made_cell(params: Params, name: str, protocol: str, number: int) -> Cell:
 
 def made_results(params: Params) -> Results:
     """Make the results of a data set under four rungs of the ladder, the ablations under `fair`; of few resamples."""
-    from beyond_spectrograms.results import Features, Results, Splits
+    from beyond_spectrograms.evaluation.results import Features, Results, Splits
 
     few = {name: ["fair"] for name in (*ABLATIONS, "log_mel_75hz")}
     changes = {"statistics": params.statistics.model_copy(update={"resamples": 999})}
@@ -234,7 +234,7 @@ def made_results(params: Params) -> Results:
 
 def made_costs(name: str) -> Costs:
     """Make costs of a representation and the baselines in six rounds."""
-    from beyond_spectrograms.costs import TIMES, Costs
+    from beyond_spectrograms.evaluation.costs import TIMES, Costs
 
     def one(seconds: float) -> dict[str, Any]:
         sizes: dict[str, Any] = {
@@ -257,9 +257,9 @@ def made_costs(name: str) -> Costs:
 
 def costs(params: Params, folder: Path) -> Made:
     """Work out sizes, ratios and the table of costs; which clips are drawn, and the networks that are timed."""
-    from beyond_spectrograms.costs import cached_bytes_per_second, coded_bytes_per_second, paired_ratios
     from beyond_spectrograms.data.synthesis import synthesise
-    from beyond_spectrograms.measuring import choose_sounds, paper_network
+    from beyond_spectrograms.evaluation.cost_measurement import choose_sounds, paper_network
+    from beyond_spectrograms.evaluation.costs import cached_bytes_per_second, coded_bytes_per_second, paired_ratios
     from beyond_spectrograms.tables import costs_table
 
     yield "bytes", [cached_bytes_per_second(128, 75, 1.0), cached_bytes_per_second(64, 50, 0.5, 2)]
@@ -336,9 +336,9 @@ def leakage(params: Params, folder: Path) -> Made:
 def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
     """Print the tables of made results as Markdown, and what figures and page are drawn from."""
     from beyond_spectrograms import ablation, tables, tabular
-    from beyond_spectrograms.evidence import bitrates, claims, comparisons, convergence, ladder
+    from beyond_spectrograms.evaluation import bitrates, claims, comparisons, convergence, ladder
+    from beyond_spectrograms.evaluation.metrics import variance_of
     from beyond_spectrograms.page import curves
-    from beyond_spectrograms.scores import variance_of
 
     results = made_results(params)
     pairs = comparisons.compare_with_baselines(results)

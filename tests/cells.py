@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows, split_digests
-from beyond_spectrograms.evaluating import (
+from beyond_spectrograms.evaluation.result_files import (
     CURVE_COLUMNS,
     PREDICTION_COLUMNS,
     Evaluation,
@@ -25,8 +25,8 @@ from beyond_spectrograms.evaluating import (
     rows_to_recordings,
     write_evaluation,
 )
+from beyond_spectrograms.evaluation.results import Results, cell_name
 from beyond_spectrograms.params.study import PAPER, Study, load_study
-from beyond_spectrograms.results import Results, cell_name
 from stages.report import results_of
 
 ROOT = Path(__file__).parents[1]

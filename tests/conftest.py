@@ -18,7 +18,7 @@ from page_files import results_of, write_project
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
-from beyond_spectrograms.results import Results
+from beyond_spectrograms.evaluation.results import Results
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

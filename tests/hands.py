@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 from conftest import REPOSITORY
 
-from beyond_spectrograms.evidence.uncertainty import recording_interval, window_interval
-from beyond_spectrograms.params import Statistics, load_params
-from beyond_spectrograms.recordings import Recordings
-from beyond_spectrograms.results import (
+from beyond_spectrograms.evaluation.clip_results import Recordings
+from beyond_spectrograms.evaluation.results import (
     Accuracies,
     Cell,
     Confusion,
@@ -27,6 +25,8 @@ from beyond_spectrograms.results import (
     Splits,
     Training,
 )
+from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
+from beyond_spectrograms.params import Statistics, load_params
 
 PARAMS = load_params(Path("studies/bitrates"), REPOSITORY)  # the root's representations, and codecs at bitrates
 QUICK = Statistics(confidence=0.95, resamples=999, seed=0, minimum_sources=5, minimum_runs=5)

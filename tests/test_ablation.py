@@ -21,13 +21,13 @@ from beyond_spectrograms.ablation import (
     judge,
     sum_errors,
 )
-from beyond_spectrograms.evaluating import Evaluation
-from beyond_spectrograms.evidence.uncertainty import fold_interval, gap, recording_interval, window_interval
+from beyond_spectrograms.evaluation.clip_results import Recordings
+from beyond_spectrograms.evaluation.metrics import variance_of
+from beyond_spectrograms.evaluation.result_files import Evaluation
+from beyond_spectrograms.evaluation.results import MEASURES, ResultError, cell_name
+from beyond_spectrograms.evaluation.uncertainty import fold_interval, gap, recording_interval, window_interval
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.params.study import Study
-from beyond_spectrograms.recordings import Recordings
-from beyond_spectrograms.results import MEASURES, ResultError, cell_name
-from beyond_spectrograms.scores import variance_of
 from stages import ablate
 
 

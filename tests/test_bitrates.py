@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hands import results, scored
 
-from beyond_spectrograms.evidence.bitrates import CODES, DEQUANTIZED, LATENTS, bitrates_table, points
-from beyond_spectrograms.evidence.comparisons import compare_with_baselines
-from beyond_spectrograms.results import Results
+from beyond_spectrograms.evaluation.bitrates import CODES, DEQUANTIZED, LATENTS, bitrates_table, points
+from beyond_spectrograms.evaluation.comparisons import compare_with_baselines
+from beyond_spectrograms.evaluation.results import Results
 
 RIGHT = {
     "mel": [1, 2] * 10,

@@ -12,9 +12,9 @@ import pytest
 import scipy.stats
 from hands import PARAMS, curve, results, scored, trained, with_statistics
 
-from beyond_spectrograms.costs import Costs, RepresentationCosts
-from beyond_spectrograms.evidence.claims import CLAIMS, Verdict, claims_table, judge, rules
-from beyond_spectrograms.results import Cell, Results, RunScores
+from beyond_spectrograms.evaluation.claims import CLAIMS, Verdict, claims_table, judge, rules
+from beyond_spectrograms.evaluation.costs import Costs, RepresentationCosts
+from beyond_spectrograms.evaluation.results import Cell, Results, RunScores
 from beyond_spectrograms.tabular import to_markdown
 
 Curves = Sequence[Sequence[float]]

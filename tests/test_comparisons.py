@@ -8,7 +8,7 @@ import pytest
 from hands import QUICK, results, scored, with_statistics
 from statsmodels.stats.multitest import multipletests
 
-from beyond_spectrograms.evidence.comparisons import (
+from beyond_spectrograms.evaluation.comparisons import (
     compare_with_baselines,
     comparisons_table,
     explain_intervals,
@@ -18,8 +18,8 @@ from beyond_spectrograms.evidence.comparisons import (
     matched,
     show_interval,
 )
-from beyond_spectrograms.evidence.uncertainty import Interval, compare
-from beyond_spectrograms.results import Features, Results
+from beyond_spectrograms.evaluation.results import Features, Results
+from beyond_spectrograms.evaluation.uncertainty import Interval, compare
 
 # Windows right of 4, for 20 recordings.
 LOW = [1, 2] * 10

@@ -9,10 +9,10 @@ import torch
 from conftest import REPOSITORY
 
 from beyond_spectrograms.classifiers.base import CLASSIFIERS
+from beyond_spectrograms.evaluation.metrics import predict
 from beyond_spectrograms.params import load_params, weights_of
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
-from beyond_spectrograms.scores import predict
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import Job, read_history
 

@@ -15,18 +15,8 @@ import yaml
 from cells import study_in, write, write_params
 from numeric import assert_rounded
 
-from beyond_spectrograms.costs import (
-    TIMES,
-    Costs,
-    cached_bytes_per_second,
-    coded_bytes_per_second,
-    cost_table,
-    paired_ratios,
-    read_costs,
-)
 from beyond_spectrograms.data.audio import Waveform, convert, cut_windows, read_recording
-from beyond_spectrograms.evidence.uncertainty import median_interval
-from beyond_spectrograms.measuring import (
+from beyond_spectrograms.evaluation.cost_measurement import (
     Bench,
     CostsError,
     FromCache,
@@ -39,9 +29,19 @@ from beyond_spectrograms.measuring import (
     peak_memory,
     time_rounds,
 )
+from beyond_spectrograms.evaluation.costs import (
+    TIMES,
+    Costs,
+    cached_bytes_per_second,
+    coded_bytes_per_second,
+    cost_table,
+    paired_ratios,
+    read_costs,
+)
+from beyond_spectrograms.evaluation.results import ResultError
+from beyond_spectrograms.evaluation.uncertainty import median_interval
 from beyond_spectrograms.params import Mel, SoundStream, load_params
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.results import ResultError
 from beyond_spectrograms.tabular import to_markdown
 from beyond_spectrograms.util.memory import memory_can_be_measured
 from stages.measure import mark

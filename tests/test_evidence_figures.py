@@ -13,10 +13,10 @@ from hands import QUICK, results, scored
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from beyond_spectrograms.evidence.bitrates import points
+from beyond_spectrograms.evaluation.bitrates import points
+from beyond_spectrograms.evaluation.results import Interval, Results
 from beyond_spectrograms.evidence.figures import figure_bitrates, figure_ladder
 from beyond_spectrograms.figures import save, styles
-from beyond_spectrograms.results import Interval, Results
 
 RUNGS = ["paper", "eval_mode", "best_checkpoint", "source_split", "standardized", "fair"]
 RIGHT = {

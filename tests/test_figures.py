@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from beyond_spectrograms.evidence.convergence import MeanCurve, smooth
+from beyond_spectrograms.evaluation.convergence import MeanCurve, smooth
 from beyond_spectrograms.figures import Panel, choose_window, confusion, figure_2, figure_4, save, styles
 from beyond_spectrograms.params import load_params
 

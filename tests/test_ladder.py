@@ -16,8 +16,8 @@ from conftest import REPOSITORY
 from hands import PARAMS, QUICK, results, scored
 from ruamel.yaml import YAML
 
-from beyond_spectrograms.evidence.comparisons import compare_with_baselines
-from beyond_spectrograms.evidence.ladder import (
+from beyond_spectrograms.evaluation.comparisons import compare_with_baselines
+from beyond_spectrograms.evaluation.ladder import (
     advantage_table,
     describe_step,
     ladder_table,
@@ -25,7 +25,7 @@ from beyond_spectrograms.evidence.ladder import (
     rungs,
     step_notes,
 )
-from beyond_spectrograms.evidence.uncertainty import gap
+from beyond_spectrograms.evaluation.uncertainty import gap
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.tabular import Row, Table
 

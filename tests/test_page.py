@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from page_files import write_project
 
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.page.excerpts import (
     BestCell,
     confidently_wrong,
@@ -23,7 +24,6 @@ from beyond_spectrograms.page.excerpts import (
 from beyond_spectrograms.page.provenance import Machine, Origin
 from beyond_spectrograms.page.rendering import DatasetPart, Made, embedded, render
 from beyond_spectrograms.page.tables import PageError
-from beyond_spectrograms.results import Results
 
 ROOT = Path(__file__).parent.parent
 MADE = Made(

@@ -15,6 +15,8 @@ from cells import CLASSES, FOLDS, WINDOWS, write
 from page_files import TONES, curve
 from PIL import Image
 
+from beyond_spectrograms.evaluation.metrics import Predictions, write_predictions
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.page.excerpts import (
     BestCell,
     best_cell,
@@ -26,8 +28,6 @@ from beyond_spectrograms.page.excerpts import (
     wav,
 )
 from beyond_spectrograms.page.tables import PageError
-from beyond_spectrograms.results import Results
-from beyond_spectrograms.scores import Predictions, write_predictions
 from stages import illustrate
 
 

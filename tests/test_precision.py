@@ -11,10 +11,10 @@ import torch
 from envelope import Envelope, add_clips, windows_of
 
 from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.evaluation.metrics import predict
 from beyond_spectrograms.params import Protocol, load_params
 from beyond_spectrograms.representations.feature_cache import Extraction, extract
 from beyond_spectrograms.representations.storage import DType, PrecisionError, Rounding, store
-from beyond_spectrograms.scores import predict
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import Job, read_history
 

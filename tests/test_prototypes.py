@@ -22,8 +22,8 @@ from beyond_spectrograms.classifiers.prototypes.transformations import (
     shift_pitch,
     shift_positions,
 )
+from beyond_spectrograms.evaluation.metrics import predict
 from beyond_spectrograms.params import Protocol, PrototypeSettings
-from beyond_spectrograms.scores import predict
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import Job, history_columns, read_history
 from beyond_spectrograms.training.trainers.base import create_learner

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from cells import write
 
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.page.provenance import clock, commit, durations, lock_digests, origin
-from beyond_spectrograms.results import Results
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,9 @@ import pytest
 from cells import write_gzip, write_gzip_rows
 from tested import SETTINGS
 
-from beyond_spectrograms.evidence.uncertainty import (
-    recording_interval,
-    window_interval,
-)
-from beyond_spectrograms.recordings import read_recordings
-from beyond_spectrograms.results import ResultError
+from beyond_spectrograms.evaluation.clip_results import read_recordings
+from beyond_spectrograms.evaluation.results import ResultError
+from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 
 
 def rows_of(seeds: int = 2) -> list[dict[str, Any]]:

@@ -9,8 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from beyond_spectrograms.classifiers.base import build_network
-from beyond_spectrograms.params import load_params
-from beyond_spectrograms.scores import (
+from beyond_spectrograms.evaluation.metrics import (
     ModelError,
     Predictions,
     predict,
@@ -18,6 +17,7 @@ from beyond_spectrograms.scores import (
     tabulate_predictions,
     tabulate_recordings,
 )
+from beyond_spectrograms.params import load_params
 
 CLASSES = ["dog", "rain"]
 TABLE = pd.DataFrame(

@@ -9,9 +9,9 @@ import pytest
 from cells import change_scores, grid, read, read_back, write_dataset, write_gzip, write_params
 
 from beyond_spectrograms import tables
-from beyond_spectrograms.evidence.convergence import convergence_table, mean_curve, smooth, tidy_curves
-from beyond_spectrograms.evidence.uncertainty import recording_interval, window_interval
-from beyond_spectrograms.results import Cell, Curve, ResultError, Results, read_curves, read_scores
+from beyond_spectrograms.evaluation.convergence import convergence_table, mean_curve, smooth, tidy_curves
+from beyond_spectrograms.evaluation.results import Cell, Curve, ResultError, Results, read_curves, read_scores
+from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 from beyond_spectrograms.tabular import Row, Table, to_csv, to_markdown
 
 PROTOCOLS = ("paper", "source_split", "fair")

@@ -11,7 +11,9 @@ from cells import write_gzip_rows
 from scipy.stats import bootstrap, norm
 from tested import SETTINGS, cell, clustered
 
-from beyond_spectrograms.evidence.uncertainty import (
+from beyond_spectrograms.evaluation.clip_results import Recordings, read_recordings
+from beyond_spectrograms.evaluation.results import ResultError
+from beyond_spectrograms.evaluation.uncertainty import (
     Interval,
     bca_limits,
     compare,
@@ -22,8 +24,6 @@ from beyond_spectrograms.evidence.uncertainty import (
     recording_interval,
     window_interval,
 )
-from beyond_spectrograms.recordings import Recordings, read_recordings
-from beyond_spectrograms.results import ResultError
 
 ONE_SEED = "One seed: the interval leaves out how much training runs differ."
 

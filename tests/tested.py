@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from beyond_spectrograms.evaluation.clip_results import Recordings
 from beyond_spectrograms.params import Statistics
-from beyond_spectrograms.recordings import Recordings
 
 SETTINGS = Statistics(confidence=0.95, resamples=9999, seed=0, minimum_sources=30, minimum_runs=5)
 

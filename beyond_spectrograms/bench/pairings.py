@@ -26,7 +26,7 @@ from beyond_spectrograms.data.audio import cut_windows, read_clip
 from beyond_spectrograms.data.clips import clip_path, prepare_clips, publish_clips
 from beyond_spectrograms.data.splits import tabulate_windows
 from beyond_spectrograms.data.synthesis import synthesise
-from beyond_spectrograms.measuring import order_of_round
+from beyond_spectrograms.evaluation.cost_measurement import order_of_round
 from beyond_spectrograms.params import Encodec, Mel, Params, SoundStream
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.feature_cache import extract

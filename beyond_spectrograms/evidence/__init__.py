@@ -1,1 +1,1 @@
-"""How sure the results are, what causes them, and whether the paper's claims hold."""
+"""Figures of evidence."""

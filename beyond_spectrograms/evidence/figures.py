@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from beyond_spectrograms.evidence.bitrates import CODES, DEQUANTIZED, LATENTS, Point
-from beyond_spectrograms.evidence.ladder import describe_step, rungs
+from beyond_spectrograms.evaluation.bitrates import CODES, DEQUANTIZED, LATENTS, Point
+from beyond_spectrograms.evaluation.ladder import describe_step, rungs
+from beyond_spectrograms.evaluation.results import Interval, Results
 from beyond_spectrograms.figures import Style, drawing
-from beyond_spectrograms.results import Interval, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,6 +26,7 @@ from beyond_spectrograms.data.clips import prepare_clips, publish_clips
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, file_name
 from beyond_spectrograms.data.splits import tabulate_windows
 from beyond_spectrograms.data.synthesis import synthesise
+from beyond_spectrograms.evaluation.metrics import BATCH
 from beyond_spectrograms.foretelling.cells import DEFAULT_CLASSES, STAGES, Cell, Recipe, recipe_of
 from beyond_spectrograms.foretelling.forecasts import Rate
 from beyond_spectrograms.foretelling.grid import Calibration, Encoded, Trained
@@ -33,7 +34,6 @@ from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
 from beyond_spectrograms.foretelling.pilot_training import pilot_training
 from beyond_spectrograms.params import Encodec, weights_of
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.scores import BATCH
 from beyond_spectrograms.training.epoch import choose_precision
 from beyond_spectrograms.training.run import Job
 from beyond_spectrograms.util.memory import forget_peak, memory_can_be_measured, peak_bytes

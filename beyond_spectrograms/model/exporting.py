@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
+from beyond_spectrograms.evaluation.results import SCORES_FILE, cell_name
 from beyond_spectrograms.model.card import Card, Encoder, EncoderFile, ModelError, Recipe, Scores, Training
 from beyond_spectrograms.model.folder import (
     CLASSIFIER_FILE,
@@ -22,7 +23,6 @@ from beyond_spectrograms.model.folder import (
 )
 from beyond_spectrograms.params import Representation, Windows
 from beyond_spectrograms.params.study import CLIPS, SPLITS, Study
-from beyond_spectrograms.results import SCORES_FILE, cell_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,6 +14,13 @@ from joblib import cpu_count
 from beyond_spectrograms.classifiers.base import choose_device
 from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.data.windows import open_features
+from beyond_spectrograms.evaluation.metrics import (
+    answer_test_part,
+    read_predictions,
+    score,
+    tabulate_predictions,
+    tabulate_recordings,
+)
 from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
 from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
 from beyond_spectrograms.foretelling.pilot_training import foretell_jobs
@@ -25,13 +32,6 @@ from beyond_spectrograms.params import Params, Windows, weights_of
 from beyond_spectrograms.params.study import WEIGHTS_BY
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, extract, fingerprint
-from beyond_spectrograms.scores import (
-    answer_test_part,
-    read_predictions,
-    score,
-    tabulate_predictions,
-    tabulate_recordings,
-)
 from beyond_spectrograms.training.epoch import choose_precision
 from beyond_spectrograms.training.loop import train_all
 from beyond_spectrograms.training.run import Job, history_columns, list_jobs, read_history

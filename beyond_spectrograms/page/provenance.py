@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import Params
-from beyond_spectrograms.results import Results
 from beyond_spectrograms.util.errors import DURATIONS
 from beyond_spectrograms.util.processor import processor_name
 

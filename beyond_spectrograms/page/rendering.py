@@ -15,12 +15,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.page.curves import drawn, last_rung, names_run, protocols_run
 from beyond_spectrograms.page.excerpts import BestCell, Excerpt
 from beyond_spectrograms.page.provenance import Duration, Machine, Origin, clock, training_seconds
 from beyond_spectrograms.page.tables import PageError, PageTable
 from beyond_spectrograms.page.verdicts import SIGNS, TITLES, Verdicts, matrices, show_figures, tallies
-from beyond_spectrograms.results import Results
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beyond_spectrograms.evidence.claims import ANY_PROTOCOL, CLAIMS, MEASURED, Outcome, Verdict
+from beyond_spectrograms.evaluation.claims import ANY_PROTOCOL, CLAIMS, MEASURED, Outcome, Verdict
+from beyond_spectrograms.evaluation.results import Record, Results, read_record
 from beyond_spectrograms.page.tables import PageError
-from beyond_spectrograms.results import Record, Results, read_record
 
 # Heads of columns; what each means in full is its rule.
 TITLES = {

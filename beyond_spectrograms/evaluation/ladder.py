@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from beyond_spectrograms.evidence.comparisons import (
+from beyond_spectrograms.evaluation.comparisons import (
     Pair,
     explain_intervals,
     explain_marks,
@@ -13,9 +13,9 @@ from beyond_spectrograms.evidence.comparisons import (
     mark,
     show_interval,
 )
-from beyond_spectrograms.evidence.uncertainty import gap
+from beyond_spectrograms.evaluation.results import Results
+from beyond_spectrograms.evaluation.uncertainty import gap
 from beyond_spectrograms.params import Protocol
-from beyond_spectrograms.results import Results
 from beyond_spectrograms.tables import note_of
 from beyond_spectrograms.tabular import Row, Show, Table, text
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_spectrograms.results import Interval, ResultError
+from beyond_spectrograms.evaluation.results import Interval, ResultError
 
 if TYPE_CHECKING:
+    from beyond_spectrograms.evaluation.clip_results import Recordings
     from beyond_spectrograms.params import Statistics
-    from beyond_spectrograms.recordings import Recordings
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -15,10 +15,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_spectrograms.costs import Costs, paired_ratios
-from beyond_spectrograms.evidence.convergence import first_epoch
-from beyond_spectrograms.evidence.uncertainty import fold_interval, median_interval
-from beyond_spectrograms.results import Cell, Interval, Results
+from beyond_spectrograms.evaluation.convergence import first_epoch
+from beyond_spectrograms.evaluation.costs import Costs, paired_ratios
+from beyond_spectrograms.evaluation.results import Cell, Interval, Results
+from beyond_spectrograms.evaluation.uncertainty import fold_interval, median_interval
 from beyond_spectrograms.tabular import Row, Show, Table, text
 
 Outcome = Literal["holds", "does not hold", "undecided"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beyond_spectrograms.evidence.uncertainty import Comparison, compare, holm
-from beyond_spectrograms.results import Interval, Results
+from beyond_spectrograms.evaluation.results import Interval, Results
+from beyond_spectrograms.evaluation.uncertainty import Comparison, compare, holm
 from beyond_spectrograms.tabular import Row, Show, Table, text
 
 MARKS = ("*", "†", "‡", "§")  # one a baseline, in the order of params.claims.baselines

@@ -14,9 +14,9 @@ import pandas as pd
 from pydantic import ValidationError
 
 from beyond_spectrograms.data.windows import columns_of
-from beyond_spectrograms.evidence.uncertainty import recording_interval, window_interval
-from beyond_spectrograms.recordings import COLUMNS, ERROR, Recordings, recordings_of
-from beyond_spectrograms.results import (
+from beyond_spectrograms.evaluation.clip_results import COLUMNS, ERROR, Recordings, recordings_of
+from beyond_spectrograms.evaluation.metrics import read_predictions, score, tabulate_predictions, tabulate_recordings
+from beyond_spectrograms.evaluation.results import (
     CURVES_FILE,
     MEASURES,
     PREDICTIONS_FILE,
@@ -27,7 +27,7 @@ from beyond_spectrograms.results import (
     read_gzip_csv,
     write_gzip_csv,
 )
-from beyond_spectrograms.scores import read_predictions, score, tabulate_predictions, tabulate_recordings
+from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 from beyond_spectrograms.util.files import read_sealed, write_json
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from beyond_spectrograms.util.files import written_beside
 if TYPE_CHECKING:
     import pandas as pd
 
-    from beyond_spectrograms.recordings import Recordings
+    from beyond_spectrograms.evaluation.clip_results import Recordings
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 SCORES_FILE, PREDICTIONS_FILE, CURVES_FILE = "scores.json", "predictions.csv.gz", "curves.csv.gz"
@@ -278,7 +278,7 @@ def read_results(params: Params, dataset: str, folder: Path, root: Path) -> Resu
     Raises:
         ResultError: a file is missing or damaged.
     """
-    from beyond_spectrograms.recordings import read_recordings
+    from beyond_spectrograms.evaluation.clip_results import read_recordings
 
     protocols = list(dict.fromkeys(protocol for _, protocol in params.grid.cells()))
     beside = [(name, protocol) for name in params.grid.beside for protocol in protocols]

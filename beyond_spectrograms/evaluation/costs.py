@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from beyond_spectrograms.results import Record, ResultError
+from beyond_spectrograms.evaluation.results import Record, ResultError
 from beyond_spectrograms.tabular import Row, Show, Table, number, text
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.results import Interval
+    from beyond_spectrograms.evaluation.results import Interval
 
 FLOAT32 = 4  # bytes of a cached value
 TIMES = ("cached_s_per_s", "file_s_per_s", "encoding_s_per_s", "training_s_per_window")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_spectrograms.results import ResultError, cell_name, read_gzip_csv
+from beyond_spectrograms.evaluation.results import ResultError, cell_name, read_gzip_csv
 
 OF_THE_CLIP = ("fold", "group", "label", "windows", "predicted_by_seeds")  # the same under every seed
 COLUMNS = ("representation", "protocol", "seed", "clip", "windows_right", "predicted", *OF_THE_CLIP)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beyond_spectrograms.evidence.comparisons import (
+from beyond_spectrograms.evaluation.comparisons import (
     Pair,
     explain_intervals,
     explain_marks,
@@ -13,8 +13,8 @@ from beyond_spectrograms.evidence.comparisons import (
     mark,
     show_interval,
 )
+from beyond_spectrograms.evaluation.results import Interval, Results
 from beyond_spectrograms.params import Codec
-from beyond_spectrograms.results import Interval, Results
 from beyond_spectrograms.tables import note_of
 from beyond_spectrograms.tabular import Row, Show, Table, text
 

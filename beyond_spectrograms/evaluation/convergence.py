@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beyond_spectrograms import paper
-from beyond_spectrograms.results import MEASURES, Curve, Results
+from beyond_spectrograms.evaluation.results import MEASURES, Curve, Results
 from beyond_spectrograms.tables import NOT_RUN, note_of
 from beyond_spectrograms.tabular import Row, Show, Table, text
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from beyond_spectrograms.data.windows import release
-from beyond_spectrograms.recordings import ERROR
+from beyond_spectrograms.evaluation.clip_results import ERROR
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import written_beside
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.costs import TIMES
 from beyond_spectrograms.data import audio
+from beyond_spectrograms.evaluation.costs import TIMES
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.memory import forget_peak, peak_bytes
 
@@ -148,7 +148,7 @@ class FromCache:
 
     def __init__(self, subject: Subject, sounds: Sounds) -> None:
         from beyond_spectrograms.data.windows import open_features
-        from beyond_spectrograms.scores import BATCH
+        from beyond_spectrograms.evaluation.metrics import BATCH
 
         self.features = open_features(subject.features, sounds.windows)
         self.shape = (*self.features.shape[1:], sounds.classes, subject.record.codebook_size)
