@@ -1,1 +1,1 @@
-"""From answers of trained classifiers to results, and what they are worth: metrics, intervals, tests, verdicts, costs."""
+"""From answers of trained classifiers to results: metrics, intervals, tests, verdicts, costs."""
