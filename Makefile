@@ -76,5 +76,5 @@ lint: .venv/installed
 	@$(PYTHON) -m venv .venv
 	@echo "Installing pinned packages into .venv (about 6 GB, most of it torch)"
 	@pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
-	@python -m beyond_spectrograms.plots_page
+	@python -m beyond_spectrograms.report.dvc_plots_page
 	@touch $@

@@ -20,7 +20,7 @@ from typing import Any
 from dvc.repo import Repo
 
 from beyond_spectrograms.params.study import folder_of, list_studies
-from beyond_spectrograms.tabular import Row, Table, text, to_markdown
+from beyond_spectrograms.report.table import Row, Table, text, to_markdown
 
 ROUNDS = 3
 TRACKED = ("stages", "beyond_spectrograms", "datasets", ".dvc/plots")

@@ -9,7 +9,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from beyond_spectrograms.ablation import (
+from beyond_spectrograms.evaluation.results import SCORES_FILE, ResultError, Results
+from beyond_spectrograms.params.study import Study
+from beyond_spectrograms.report.prototypes import (
     Cell,
     count_recordings,
     find_leaks,
@@ -18,9 +20,7 @@ from beyond_spectrograms.ablation import (
     tabulate_cells,
     tabulate_differences,
 )
-from beyond_spectrograms.evaluation.results import SCORES_FILE, ResultError, Results
-from beyond_spectrograms.params.study import Study
-from beyond_spectrograms.tabular import to_csv, to_markdown
+from beyond_spectrograms.report.table import to_csv, to_markdown
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_text
 from stages.arguments import parse

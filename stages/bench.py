@@ -32,12 +32,12 @@ from beyond_spectrograms.bench.profiles import layers_table, our_profile, plain_
 from beyond_spectrograms.bench.results import bench_figure, bench_table, merge, summarise
 from beyond_spectrograms.bench.watching import watch
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
-from beyond_spectrograms.figures import save
 from beyond_spectrograms.foretelling.calibration import find_weights
 from beyond_spectrograms.foretelling.forecasts import roughly
 from beyond_spectrograms.params import STUDIES, load_params
+from beyond_spectrograms.report.figures import save
+from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations.engines.base import EngineError
-from beyond_spectrograms.tabular import to_markdown
 from beyond_spectrograms.util.errors import ProjectError, run_stage
 from beyond_spectrograms.util.files import write_json, write_text
 from beyond_spectrograms.util.memory import memory_can_be_measured

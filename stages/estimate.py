@@ -13,7 +13,7 @@ from beyond_spectrograms.foretelling.counts import count_dataset
 from beyond_spectrograms.foretelling.forecasts import MARGIN, Rate
 from beyond_spectrograms.foretelling.grid import estimate_table, foretell_grid
 from beyond_spectrograms.params.study import PAPER, list_studies, load_study
-from beyond_spectrograms.tabular import to_csv, to_markdown
+from beyond_spectrograms.report.table import to_csv, to_markdown
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import write_text
 

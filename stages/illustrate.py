@@ -10,13 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms import figures, paper, tables
 from beyond_spectrograms.data.windows import FeaturesError, open_features, read_windows
 from beyond_spectrograms.evaluation.metrics import read_predictions, tabulate_predictions
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.page.excerpts import BestCell, Excerpt, best_cell, confidently_wrong, cut_excerpts
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.params.study import CLIPS, SPLITS, Study
+from beyond_spectrograms.report import figures, published, tables
+from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt, best_cell, confidently_wrong, cut_excerpts
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
 from stages.arguments import parse
@@ -60,7 +60,7 @@ def figure_2(study: Study, results: Results, windows: pd.DataFrame) -> Figure:
     row, why = figures.choose_window(arrays[mel] if mel else None, scales[mel] if mel else "", silent)
     clip, start = windows["clip"][row], windows["start_s"][row]
     caption = f"{dataset}: {clip}, {start:g} s to {start + params.windows.length_s:g} s ({why})"
-    if missing := [name for name in paper.INPUTS if name not in arrays]:
+    if missing := [name for name in published.INPUTS if name not in arrays]:
         caption += f"\n{tables.NOT_RUN}: {', '.join(missing)}"
     panels = [
         figures.Panel(results.label(name), array[row], scales[name])

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from beyond_spectrograms import figures
 from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.data.windows import columns_of, open_features, read_parts, read_windows
 from beyond_spectrograms.evaluation.results import cell_name
@@ -19,6 +18,7 @@ from beyond_spectrograms.prototypes.listening import averages, choose_windows, r
 from beyond_spectrograms.prototypes.page import render_page
 from beyond_spectrograms.prototypes.pictures import figure_prototypes
 from beyond_spectrograms.prototypes.playing import play_all, write_prototypes
+from beyond_spectrograms.report import figures
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json, write_text
 from stages.arguments import parse

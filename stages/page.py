@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 from beyond_spectrograms.evaluation.results import SCORES_FILE, Results
-from beyond_spectrograms.page.excerpts import BestCell, Excerpt
-from beyond_spectrograms.page.provenance import commit, durations, lock_digests, machine, origin, versions
-from beyond_spectrograms.page.rendering import DatasetPart, Made, render
-from beyond_spectrograms.page.tables import PageTable, read_tables
-from beyond_spectrograms.page.verdicts import read_verdicts
 from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.params.study import Study
+from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt
+from beyond_spectrograms.report.page.provenance import commit, durations, lock_digests, machine, origin, versions
+from beyond_spectrograms.report.page.rendering import DatasetPart, Made, render
+from beyond_spectrograms.report.page.tables import PageTable, read_tables
+from beyond_spectrograms.report.page.verdicts import read_verdicts
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import write_text
 from stages.arguments import parse

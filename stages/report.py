@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from beyond_spectrograms import figures, tables, tabular
 from beyond_spectrograms.evaluation import ladder
 from beyond_spectrograms.evaluation.bitrates import bitrates_table, points
 from beyond_spectrograms.evaluation.claims import CLAIMS, claims_table, judge, rules
@@ -20,8 +19,10 @@ from beyond_spectrograms.evaluation.comparisons import compare_with_baselines, c
 from beyond_spectrograms.evaluation.convergence import TIDY, convergence_table, mean_curve, tidy_curves
 from beyond_spectrograms.evaluation.costs import Costs, read_costs
 from beyond_spectrograms.evaluation.results import SCORES_FILE, ResultError, Results, read_results
-from beyond_spectrograms.evidence import figures as evidence_figures
 from beyond_spectrograms.params.study import PAPER, Study, folder_of
+from beyond_spectrograms.report import evidence_figures
+from beyond_spectrograms.report import figures, tables
+from beyond_spectrograms.report import table as tabular
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json, write_text
 from stages.arguments import parse

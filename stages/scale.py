@@ -19,9 +19,9 @@ from beyond_spectrograms.bench.scale import (
     scale_table,
 )
 from beyond_spectrograms.bench.scale import run_stage as run_one
-from beyond_spectrograms.figures import save
 from beyond_spectrograms.foretelling.forecasts import amount, roughly
-from beyond_spectrograms.tabular import to_markdown
+from beyond_spectrograms.report.figures import save
+from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import write_json, write_text
 

@@ -260,7 +260,7 @@ def costs(params: Params, folder: Path) -> Made:
     from beyond_spectrograms.data.synthesis import synthesise
     from beyond_spectrograms.evaluation.cost_measurement import choose_sounds, paper_network
     from beyond_spectrograms.evaluation.costs import cached_bytes_per_second, coded_bytes_per_second, paired_ratios
-    from beyond_spectrograms.tables import costs_table
+    from beyond_spectrograms.report.tables import costs_table
 
     yield "bytes", [cached_bytes_per_second(128, 75, 1.0), cached_bytes_per_second(64, 50, 0.5, 2)]
     yield "coded_bytes", [coded_bytes_per_second(None), coded_bytes_per_second(6000)]
@@ -335,10 +335,11 @@ def leakage(params: Params, folder: Path) -> Made:
 
 def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
     """Print the tables of made results as Markdown, and what figures and page are drawn from."""
-    from beyond_spectrograms import ablation, tables, tabular
     from beyond_spectrograms.evaluation import bitrates, claims, comparisons, convergence, ladder
     from beyond_spectrograms.evaluation.metrics import variance_of
-    from beyond_spectrograms.page import curves
+    from beyond_spectrograms.report import prototypes, tables
+    from beyond_spectrograms.report import table as tabular
+    from beyond_spectrograms.report.page import curves
 
     results = made_results(params)
     pairs = comparisons.compare_with_baselines(results)
@@ -361,12 +362,12 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
     names = load_params(Path("studies/prototypes")).grid.protocols
     protocols = {name: params.protocols[name] for name in names}
     cells = {name: _prototype_cell(name, number) for number, name in enumerate(names)}
-    made["prototypes"] = ablation.tabulate_cells("made", "log_mel_16khz", cells, params.statistics)
+    made["prototypes"] = prototypes.tabulate_cells("made", "log_mel_16khz", cells, params.statistics)
     for what, steps in (
-        ("leaks", ablation.find_leaks(protocols, params.splits)),
-        ("steps", ablation.find_steps(protocols)),
+        ("leaks", prototypes.find_leaks(protocols, params.splits)),
+        ("steps", prototypes.find_steps(protocols)),
     ):
-        made[what] = ablation.tabulate_differences(what, cells, steps, params.statistics)
+        made[what] = prototypes.tabulate_differences(what, cells, steps, params.statistics)
     for name, table in made.items():
         assert table is not None
         yield name, tabular.to_markdown(table)
@@ -377,7 +378,7 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
 
 
 def _prototype_cell(name: str, number: int) -> Any:
-    from beyond_spectrograms.ablation import Cell, count_recordings, sum_errors
+    from beyond_spectrograms.report.prototypes import Cell, count_recordings, sum_errors
 
     recordings = made_recordings(name, number % 6, 3)
     rng = np.random.default_rng(number)

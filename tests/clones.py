@@ -113,7 +113,7 @@ def tiny(folder: Path) -> Path:
 def _finished() -> tempfile.TemporaryDirectory[str]:
     kept = tempfile.TemporaryDirectory(prefix="finished-")  # removed when this process ends
     folder = tiny(Path(kept.name))
-    run(folder, sys.executable, "-m", "beyond_spectrograms.plots_page")
+    run(folder, sys.executable, "-m", "beyond_spectrograms.report.dvc_plots_page")
     dvc(folder, "repro", "-q", DEMO)
     commit(folder, "results")
     return kept

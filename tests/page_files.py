@@ -26,8 +26,8 @@ from cells import (
 
 from beyond_spectrograms.evaluation.result_files import Evaluation
 from beyond_spectrograms.evaluation.results import Curve, Results, cell_name
-from beyond_spectrograms.page.excerpts import Excerpt, best_cell, confidently_wrong, cut_excerpts
 from beyond_spectrograms.params.study import PAPER, Study
+from beyond_spectrograms.report.page.excerpts import Excerpt, best_cell, confidently_wrong, cut_excerpts
 
 REPRESENTATIONS = ["mel", "log_mel_2048", "soundstream", "encodec_24khz_untrained"]
 PROTOCOLS = ["paper", "fair"]

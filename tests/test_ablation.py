@@ -13,14 +13,6 @@ from cells import gather, grid, make_cell, write, write_cell, write_dataset, wri
 from conftest import REPOSITORY
 from tested import SETTINGS, cell, clustered
 
-from beyond_spectrograms.ablation import (
-    compare,
-    count_recordings,
-    find_leaks,
-    find_steps,
-    judge,
-    sum_errors,
-)
 from beyond_spectrograms.evaluation.clip_results import Recordings
 from beyond_spectrograms.evaluation.metrics import variance_of
 from beyond_spectrograms.evaluation.result_files import Evaluation
@@ -28,6 +20,7 @@ from beyond_spectrograms.evaluation.results import MEASURES, ResultError, cell_n
 from beyond_spectrograms.evaluation.uncertainty import fold_interval, gap, recording_interval, window_interval
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.params.study import Study
+from beyond_spectrograms.report.prototypes import compare, count_recordings, find_leaks, find_steps, judge, sum_errors
 from stages import ablate
 
 

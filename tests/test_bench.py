@@ -36,7 +36,7 @@ from beyond_spectrograms.bench.scale import (
 )
 from beyond_spectrograms.bench.watching import Watched, watch
 from beyond_spectrograms.params import Params, load_params
-from beyond_spectrograms.tabular import to_markdown
+from beyond_spectrograms.report.table import to_markdown
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.model.folder import save_model
 from beyond_spectrograms.params import weights_of
+from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.tabular import to_markdown
 
 # Of librosa.load, on first use: modules it tries are to go from Python 3.13.
 pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal in Python 3.13:DeprecationWarning")

@@ -14,7 +14,7 @@ from beyond_spectrograms.bench.plain_prototypes import PlainPrototypes, PlainPro
 from beyond_spectrograms.bench.results import bench_table, merge
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.params import STUDIES, Params, Protocol, load_params
-from beyond_spectrograms.tabular import to_markdown
+from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.util.errors import ProjectError
 
 BANDS, FRAMES, CLASSES = 128, 32, 3

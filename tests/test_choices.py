@@ -14,11 +14,11 @@ import pytest
 import separable
 from cells import CLASSES, MakeCell, make_cell, read, read_back, write_dataset
 
-from beyond_spectrograms import tables
 from beyond_spectrograms.evaluation.result_files import Evaluation, intervals, rows_to_recordings
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.page.excerpts import best_cell
 from beyond_spectrograms.params.study import Study
+from beyond_spectrograms.report import tables
+from beyond_spectrograms.report.page.excerpts import best_cell
 
 NAMES = ["mel", "log_mel", "soundstream", "encodec_24khz_untrained"]
 PROTOCOLS = ["paper", "source_split", "fair"]

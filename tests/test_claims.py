@@ -15,7 +15,7 @@ from hands import PARAMS, curve, results, scored, trained, with_statistics
 from beyond_spectrograms.evaluation.claims import CLAIMS, Verdict, claims_table, judge, rules
 from beyond_spectrograms.evaluation.costs import Costs, RepresentationCosts
 from beyond_spectrograms.evaluation.results import Cell, Results, RunScores
-from beyond_spectrograms.tabular import to_markdown
+from beyond_spectrograms.report.table import to_markdown
 
 Curves = Sequence[Sequence[float]]
 

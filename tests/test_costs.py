@@ -41,8 +41,8 @@ from beyond_spectrograms.evaluation.costs import (
 from beyond_spectrograms.evaluation.results import ResultError
 from beyond_spectrograms.evaluation.uncertainty import median_interval
 from beyond_spectrograms.params import Mel, SoundStream, load_params
+from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.tabular import to_markdown
 from beyond_spectrograms.util.memory import memory_can_be_measured
 from stages.measure import mark
 

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from beyond_spectrograms.evaluation.bitrates import points
 from beyond_spectrograms.evaluation.results import Interval, Results
-from beyond_spectrograms.evidence.figures import figure_bitrates, figure_ladder
-from beyond_spectrograms.figures import save, styles
+from beyond_spectrograms.report.evidence_figures import figure_bitrates, figure_ladder
+from beyond_spectrograms.report.figures import save, styles
 
 RUNGS = ["paper", "eval_mode", "best_checkpoint", "source_split", "standardized", "fair"]
 RIGHT = {

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from beyond_spectrograms.evaluation.convergence import MeanCurve, smooth
-from beyond_spectrograms.figures import Panel, choose_window, confusion, figure_2, figure_4, save, styles
 from beyond_spectrograms.params import load_params
+from beyond_spectrograms.report.figures import Panel, choose_window, confusion, figure_2, figure_4, save, styles
 
 NAMES = ["mel", "log_mel", "soundstream", "encodec_24khz", "encodec_48khz", "encodec_24khz_untrained"]
 

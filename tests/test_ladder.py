@@ -27,7 +27,7 @@ from beyond_spectrograms.evaluation.ladder import (
 )
 from beyond_spectrograms.evaluation.uncertainty import gap
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.tabular import Row, Table
+from beyond_spectrograms.report.table import Row, Table
 
 LADDER = PARAMS.claims.ladder
 # Windows right of 4, for 20 recordings.

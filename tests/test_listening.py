@@ -18,7 +18,6 @@ import torch
 from conftest import REPOSITORY
 from heard import RATE, TONES, tone
 
-from beyond_spectrograms import figures
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.data.windows import read_windows
 from beyond_spectrograms.params import Params, load_params
@@ -27,6 +26,7 @@ from beyond_spectrograms.prototypes.likeness import Ear
 from beyond_spectrograms.prototypes.listening import Average, averages, choose_windows, read_layer, render_window
 from beyond_spectrograms.prototypes.pictures import figure_prototypes
 from beyond_spectrograms.prototypes.sounds import LOUDNESS, PEAK, PrototypesError, Synthesizer, match_level
+from beyond_spectrograms.report import figures
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = sorted(TONES)

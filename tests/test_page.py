@@ -16,14 +16,10 @@ import pytest
 from page_files import write_project
 
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.page.excerpts import (
-    BestCell,
-    confidently_wrong,
-    cut_excerpts,
-)
-from beyond_spectrograms.page.provenance import Machine, Origin
-from beyond_spectrograms.page.rendering import DatasetPart, Made, embedded, render
-from beyond_spectrograms.page.tables import PageError
+from beyond_spectrograms.report.page.excerpts import BestCell, confidently_wrong, cut_excerpts
+from beyond_spectrograms.report.page.provenance import Machine, Origin
+from beyond_spectrograms.report.page.rendering import DatasetPart, Made, embedded, render
+from beyond_spectrograms.report.page.tables import PageError
 
 ROOT = Path(__file__).parent.parent
 MADE = Made(

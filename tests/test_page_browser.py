@@ -10,11 +10,11 @@ import pytest
 from looks import COLOURS, PHONE, brightness, contrast, opened_offline
 from page_files import complete_cell, results_of, write_excerpts, write_project
 
-from beyond_spectrograms.page.excerpts import best_cell
-from beyond_spectrograms.page.provenance import Machine, Origin, durations
-from beyond_spectrograms.page.rendering import DatasetPart, Made, render
-from beyond_spectrograms.page.tables import read_tables
-from beyond_spectrograms.page.verdicts import read_verdicts
+from beyond_spectrograms.report.page.excerpts import best_cell
+from beyond_spectrograms.report.page.provenance import Machine, Origin, durations
+from beyond_spectrograms.report.page.rendering import DatasetPart, Made, render
+from beyond_spectrograms.report.page.tables import read_tables
+from beyond_spectrograms.report.page.verdicts import read_verdicts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

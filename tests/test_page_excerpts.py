@@ -17,7 +17,7 @@ from PIL import Image
 
 from beyond_spectrograms.evaluation.metrics import Predictions, write_predictions
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.page.excerpts import (
+from beyond_spectrograms.report.page.excerpts import (
     BestCell,
     best_cell,
     confidently_wrong,
@@ -27,7 +27,7 @@ from beyond_spectrograms.page.excerpts import (
     png,
     wav,
 )
-from beyond_spectrograms.page.tables import PageError
+from beyond_spectrograms.report.page.tables import PageError
 from stages import illustrate
 
 

@@ -7,11 +7,11 @@ import pytest
 from cells import write
 from page_files import REPRESENTATIONS, claims, curve
 
-from beyond_spectrograms import tabular
 from beyond_spectrograms.evaluation.results import Cell, Results
-from beyond_spectrograms.page.curves import cell_of, curve_of, drawn, points_for, thinned
-from beyond_spectrograms.page.tables import PageError, read_tables
-from beyond_spectrograms.page.verdicts import matrices, read_verdicts, show_figures, tallies
+from beyond_spectrograms.report import table as tabular
+from beyond_spectrograms.report.page.curves import cell_of, curve_of, drawn, points_for, thinned
+from beyond_spectrograms.report.page.tables import PageError, read_tables
+from beyond_spectrograms.report.page.verdicts import matrices, read_verdicts, show_figures, tallies
 
 
 def test_what_tabular_wrote_is_read_back_cell_by_cell(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from cells import write
 
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.page.provenance import clock, commit, durations, lock_digests, origin
+from beyond_spectrograms.report.page.provenance import clock, commit, durations, lock_digests, origin
 
 
 @pytest.mark.parametrize(

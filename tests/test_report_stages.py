@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from cells import CLASSES, grid, write, write_dataset, write_params, write_rows
 
-from beyond_spectrograms.plots_page import page
+from beyond_spectrograms.report.dvc_plots_page import page
 
 ROOT = Path(__file__).parent.parent
 

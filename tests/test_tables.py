@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from cells import change_scores, grid, read, read_back, write_dataset, write_gzip, write_params
 
-from beyond_spectrograms import tables
 from beyond_spectrograms.evaluation.convergence import convergence_table, mean_curve, smooth, tidy_curves
 from beyond_spectrograms.evaluation.results import Cell, Curve, ResultError, Results, read_curves, read_scores
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
-from beyond_spectrograms.tabular import Row, Table, to_csv, to_markdown
+from beyond_spectrograms.report import tables
+from beyond_spectrograms.report.table import Row, Table, to_csv, to_markdown
 
 PROTOCOLS = ("paper", "source_split", "fair")
 FEW = {"confidence": 0.95, "resamples": 999, "seed": 0, "minimum_sources": 5, "minimum_runs": 3}

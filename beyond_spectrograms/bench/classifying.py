@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from beyond_spectrograms.evaluation.cost_measurement import order_of_round
-from beyond_spectrograms.tabular import Table, number, text
+from beyond_spectrograms.report.table import Table, number, text
 from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from beyond_spectrograms.tabular import Row, Table, number, text
+from beyond_spectrograms.report.table import Row, Table, number, text
 
 if TYPE_CHECKING:
     from beyond_spectrograms.representations.engines import Precision

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from beyond_spectrograms.tabular import Row, Table, number, text
+from beyond_spectrograms.report.table import Row, Table, number, text
 from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _range(ratio: Mapping[str, float]) -> str:
 
 def bench_figure(results: Mapping[str, Any]) -> Figure:
     """Draw the ratio of wall times of every path, with the range over rounds."""
-    from beyond_spectrograms.figures import BLUE, drawing
+    from beyond_spectrograms.report.figures import BLUE, drawing
 
     names = list(results["pairings"])[::-1]
     ratios = [results["pairings"][name]["ratio"]["wall"] for name in names]

@@ -23,7 +23,7 @@ from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.foretelling.forecasts import amount, roughly
 from beyond_spectrograms.params import PARAMS_FILE
-from beyond_spectrograms.tabular import Row, Table, text
+from beyond_spectrograms.report.table import Row, Table, text
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_text
@@ -154,7 +154,7 @@ def scale_table(runs: Sequence[Run]) -> Table:
 
 def scale_figure(runs: Sequence[Run]) -> Figure:
     """Draw processor time and memory against the number of windows, a line a stage."""
-    from beyond_spectrograms.figures import drawing, styles
+    from beyond_spectrograms.report.figures import drawing, styles
 
     with drawing(10, 4) as figure:
         time_axes, memory_axes = figure.subplots(1, 2)

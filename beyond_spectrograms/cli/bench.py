@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         run_rounds,
         summarise,
     )
-    from beyond_spectrograms.tabular import to_markdown
+    from beyond_spectrograms.report.table import to_markdown
     from beyond_spectrograms.util.files import write_json
     from beyond_spectrograms.util.processor import processor_name
     from beyond_spectrograms.util.progress import track

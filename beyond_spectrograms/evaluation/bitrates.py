@@ -15,8 +15,8 @@ from beyond_spectrograms.evaluation.comparisons import (
 )
 from beyond_spectrograms.evaluation.results import Interval, Results
 from beyond_spectrograms.params import Codec
-from beyond_spectrograms.tables import note_of
-from beyond_spectrograms.tabular import Row, Show, Table, text
+from beyond_spectrograms.report.table import Row, Show, Table, text
+from beyond_spectrograms.report.tables import note_of
 
 LATENTS, DEQUANTIZED, CODES = "latents before the quantiser", "dequantised latents", "codes as tokens"
 

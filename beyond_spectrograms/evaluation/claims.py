@@ -19,7 +19,7 @@ from beyond_spectrograms.evaluation.convergence import first_epoch
 from beyond_spectrograms.evaluation.costs import Costs, paired_ratios
 from beyond_spectrograms.evaluation.results import Cell, Interval, Results
 from beyond_spectrograms.evaluation.uncertainty import fold_interval, median_interval
-from beyond_spectrograms.tabular import Row, Show, Table, text
+from beyond_spectrograms.report.table import Row, Show, Table, text
 
 Outcome = Literal["holds", "does not hold", "undecided"]
 MEASURED = "conv1d"  # the classifier whose time is measured

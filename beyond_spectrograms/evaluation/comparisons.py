@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from beyond_spectrograms.evaluation.results import Interval, Results
 from beyond_spectrograms.evaluation.uncertainty import Comparison, compare, holm
-from beyond_spectrograms.tabular import Row, Show, Table, text
+from beyond_spectrograms.report.table import Row, Show, Table, text
 
 MARKS = ("*", "†", "‡", "§")  # one a baseline, in the order of params.claims.baselines
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_spectrograms import paper
 from beyond_spectrograms.evaluation.results import MEASURES, Curve, Results
-from beyond_spectrograms.tables import NOT_RUN, note_of
-from beyond_spectrograms.tabular import Row, Show, Table, text
+from beyond_spectrograms.report import published as paper
+from beyond_spectrograms.report.table import Row, Show, Table, text
+from beyond_spectrograms.report.tables import NOT_RUN, note_of
 
 NEAR = 0.99  # "within 1 % of the best", taken as relative: 99 % of the run's own highest validation accuracy
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, ValidationError, model_validator
 
 from beyond_spectrograms.evaluation.results import Record, ResultError
-from beyond_spectrograms.tabular import Row, Show, Table, number, text
+from beyond_spectrograms.report.table import Row, Show, Table, number, text
 
 if TYPE_CHECKING:
     from beyond_spectrograms.evaluation.results import Interval

@@ -16,8 +16,8 @@ from beyond_spectrograms.evaluation.comparisons import (
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.evaluation.uncertainty import gap
 from beyond_spectrograms.params import Protocol
-from beyond_spectrograms.tables import note_of
-from beyond_spectrograms.tabular import Row, Show, Table, text
+from beyond_spectrograms.report.table import Row, Show, Table, text
+from beyond_spectrograms.report.tables import note_of
 
 
 def rungs(results: Results) -> list[str]:

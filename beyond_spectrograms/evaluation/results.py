@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from beyond_spectrograms import paper
 from beyond_spectrograms.params import Params
+from beyond_spectrograms.report import published
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import written_beside
 
@@ -243,8 +243,8 @@ class Results:
 
 def rows_of(representations: Iterable[str], params: Params) -> tuple[str, ...]:
     """List the representations asked for and the paper's own, in the order of params.yaml."""
-    wanted = {*representations, *paper.INPUTS}
-    return tuple(name for name in dict.fromkeys([*params.representations, *paper.INPUTS]) if name in wanted)
+    wanted = {*representations, *published.INPUTS}
+    return tuple(name for name in dict.fromkeys([*params.representations, *published.INPUTS]) if name in wanted)
 
 
 def cell_name(representation: str, protocol: str) -> str:

@@ -13,7 +13,7 @@ from beyond_spectrograms.foretelling.cells import STAGES, Cell, Recipe, recipe_o
 from beyond_spectrograms.foretelling.counts import Counts
 from beyond_spectrograms.foretelling.forecasts import Forecast, Rate, Seconds, amount
 from beyond_spectrograms.foretelling.pilot_training import Pilot, curriculum_steps, foretell_training
-from beyond_spectrograms.tabular import Row, Table, text
+from beyond_spectrograms.report.table import Row, Table, text
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params, Protocol

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from beyond_spectrograms.tabular import Row, Table, Value, number, text, to_markdown
+from beyond_spectrograms.report.table import Row, Table, Value, number, text, to_markdown
 
 
 def print_audit(audit: Mapping[str, Any]) -> str:

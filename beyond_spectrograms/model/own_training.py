@@ -195,7 +195,7 @@ def _evaluate(plan: Plan, sounds: OwnSounds, jobs: list[Job], work: Path, report
 def _write_report(report: Path, scores: dict[str, Any], recordings: pd.DataFrame, history: pd.DataFrame) -> None:
     import matplotlib as mpl
 
-    from beyond_spectrograms import figures
+    from beyond_spectrograms.report import figures
 
     beside = report.with_name(f"{report.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)  # left by a run that was stopped

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from beyond_spectrograms.page.excerpts import RANGE_DB
 from beyond_spectrograms.prototypes.playing import cut_clip, say_cost
+from beyond_spectrograms.report.page.excerpts import RANGE_DB
 from beyond_spectrograms.representations.mel import MelSpectrogram
 from beyond_spectrograms.util.progress import track
 

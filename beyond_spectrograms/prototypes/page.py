@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.page.excerpts import RANGE_DB, png
-from beyond_spectrograms.page.rendering import TEMPLATES as REPORT_TEMPLATES
-from beyond_spectrograms.page.rendering import embedded, policy
 from beyond_spectrograms.params import Notice
 from beyond_spectrograms.prototypes.listening import DISTANCE, UNCHANGED
 from beyond_spectrograms.prototypes.pictures import over_time
 from beyond_spectrograms.prototypes.sounds import PrototypesError
+from beyond_spectrograms.report.page.excerpts import RANGE_DB, png
+from beyond_spectrograms.report.page.rendering import TEMPLATES as REPORT_TEMPLATES
+from beyond_spectrograms.report.page.rendering import embedded, policy
 
 if TYPE_CHECKING:
     from beyond_spectrograms.data.audio import Waveform

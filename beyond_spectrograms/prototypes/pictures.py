@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.figures import BLUE, DASHES, ORANGE, drawing
+from beyond_spectrograms.report.figures import BLUE, DASHES, ORANGE, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

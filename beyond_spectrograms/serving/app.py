@@ -25,8 +25,8 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.requests import ClientDisconnect
 
 from beyond_spectrograms.data.audio import BadAudioError
-from beyond_spectrograms.figures import BLUE, FURTHER, GREEN, ORANGE
 from beyond_spectrograms.model import Model
+from beyond_spectrograms.report.figures import BLUE, FURTHER, GREEN, ORANGE
 from beyond_spectrograms.serving.analysis import MAX_SECONDS, analyse
 
 MAX_BYTES = 100_000_000
@@ -36,7 +36,7 @@ TOO_LARGE = (
 )
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("timeline.js", "recorder.js", "page.js")
-REPORT_STYLE = Path(__file__).parents[1] / "page/templates/report.css"  # one look for all pages of the project
+REPORT_STYLE = Path(__file__).parents[1] / "report/page/templates/report.css"  # one look for all pages of the project
 
 
 class RefusedError(Exception):

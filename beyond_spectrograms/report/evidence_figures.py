@@ -11,7 +11,7 @@ import numpy as np
 from beyond_spectrograms.evaluation.bitrates import CODES, DEQUANTIZED, LATENTS, Point
 from beyond_spectrograms.evaluation.ladder import describe_step, rungs
 from beyond_spectrograms.evaluation.results import Interval, Results
-from beyond_spectrograms.figures import Style, drawing
+from beyond_spectrograms.report.figures import Style, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

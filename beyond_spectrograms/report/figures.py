@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_spectrograms import paper
 from beyond_spectrograms.evaluation.convergence import MeanCurve, smooth
+from beyond_spectrograms.report import published
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,8 +44,10 @@ class Style:
 
 def styles(names: Sequence[str]) -> dict[str, Style]:
     """Choose a style for every name, no two alike: the paper's inputs solid in its colours, the others in order."""
-    fixed = dict(zip(paper.INPUTS, (BLUE, ORANGE, GREEN), strict=True))
-    chosen = {name: Style(fixed[name], DASHES[0], MARKERS[i]) for i, name in enumerate(paper.INPUTS) if name in names}
+    fixed = dict(zip(published.INPUTS, (BLUE, ORANGE, GREEN), strict=True))
+    chosen = {
+        name: Style(fixed[name], DASHES[0], MARKERS[i]) for i, name in enumerate(published.INPUTS) if name in names
+    }
     for count, name in enumerate(name for name in names if name not in fixed):
         # 3 dashes and 8 markers repeat together only after 24 names, whatever the colours do.
         dash, marker = DASHES[1 + count % 3], MARKERS[(3 + count) % 8]

@@ -15,8 +15,8 @@ from beyond_spectrograms.data.audio import Format, Waveform, cut_windows, read_c
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.evaluation.clip_results import Recordings
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.page.curves import last_rung, names_run
-from beyond_spectrograms.page.tables import PageError
+from beyond_spectrograms.report.page.curves import last_rung, names_run
+from beyond_spectrograms.report.page.tables import PageError
 
 EXCERPTS = 12
 HEARD = Format(16_000, 1)  # 32 kB a second as 16-bit WAV, which every browser plays

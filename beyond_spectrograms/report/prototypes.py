@@ -16,7 +16,7 @@ import numpy as np
 
 from beyond_spectrograms.evaluation.results import Interval
 from beyond_spectrograms.evaluation.uncertainty import MINIMUM_FOLDS, fold_interval, gap, window_interval
-from beyond_spectrograms.tabular import Row, Show, Table, number, text
+from beyond_spectrograms.report.table import Row, Show, Table, number, text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from beyond_spectrograms.evaluation.claims import ANY_PROTOCOL, CLAIMS, MEASURED, Outcome, Verdict
 from beyond_spectrograms.evaluation.results import Record, Results, read_record
-from beyond_spectrograms.page.tables import PageError
+from beyond_spectrograms.report.page.tables import PageError
 
 # Heads of columns; what each means in full is its rule.
 TITLES = {

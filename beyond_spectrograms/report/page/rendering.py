@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.page.curves import drawn, last_rung, names_run, protocols_run
-from beyond_spectrograms.page.excerpts import BestCell, Excerpt
-from beyond_spectrograms.page.provenance import Duration, Machine, Origin, clock, training_seconds
-from beyond_spectrograms.page.tables import PageError, PageTable
-from beyond_spectrograms.page.verdicts import SIGNS, TITLES, Verdicts, matrices, show_figures, tallies
+from beyond_spectrograms.report.page.curves import drawn, last_rung, names_run, protocols_run
+from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt
+from beyond_spectrograms.report.page.provenance import Duration, Machine, Origin, clock, training_seconds
+from beyond_spectrograms.report.page.tables import PageError, PageTable
+from beyond_spectrograms.report.page.verdicts import SIGNS, TITLES, Verdicts, matrices, show_figures, tallies
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beyond_spectrograms.evaluation.results import MEASURES, Cell, Curve, Results
-from beyond_spectrograms.figures import LOSS_SHOWN, styles
+from beyond_spectrograms.report.figures import LOSS_SHOWN, styles
 
 POINTS = 200  # no screen shows more of a line
 NUMBERS = 250_000  # of all curves together, about 1.5 MB as text; more cells get fewer points each

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from beyond_spectrograms import paper
 from beyond_spectrograms.evaluation.comparisons import (
     Pair,
     explain_intervals,
@@ -18,7 +17,8 @@ from beyond_spectrograms.evaluation.costs import Costs, cost_table
 from beyond_spectrograms.evaluation.results import Results, Scores
 from beyond_spectrograms.evaluation.uncertainty import median_interval
 from beyond_spectrograms.params import Mel
-from beyond_spectrograms.tabular import Row, Show, Table, number, signed, text
+from beyond_spectrograms.report import published as paper
+from beyond_spectrograms.report.table import Row, Show, Table, number, signed, text
 
 NOT_RUN = "not run"
 CONTROL = "control: untrained encoder, not EnCodec's result"

@@ -1,0 +1,1 @@
+"""The report page: everything about a data set in one HTML file."""
