@@ -12,13 +12,13 @@ from beyond_spectrograms.data.windows import columns_of, open_features, read_par
 from beyond_spectrograms.evaluation.results import cell_name
 from beyond_spectrograms.params import decoder_of
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, SPLITS, Study
-from beyond_spectrograms.prototypes.decoders import create_player
-from beyond_spectrograms.prototypes.likeness import MEASURED, Ear, measure_likeness
-from beyond_spectrograms.prototypes.listening import averages, choose_windows, read_layer, render_window
-from beyond_spectrograms.prototypes.page import render_page
-from beyond_spectrograms.prototypes.pictures import figure_prototypes
-from beyond_spectrograms.prototypes.playing import play_all, write_prototypes
 from beyond_spectrograms.report import figures
+from beyond_spectrograms.sonification.decoders import create_player
+from beyond_spectrograms.sonification.distance import MEASURED, Ear, measure_likeness
+from beyond_spectrograms.sonification.figures import figure_prototypes
+from beyond_spectrograms.sonification.page import render_page
+from beyond_spectrograms.sonification.play import play_all, write_prototypes
+from beyond_spectrograms.sonification.trained import averages, choose_windows, read_layer, render_window
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json, write_text
 from stages.arguments import parse

@@ -20,8 +20,7 @@ from beyond_spectrograms.evaluation.convergence import TIDY, convergence_table, 
 from beyond_spectrograms.evaluation.costs import Costs, read_costs
 from beyond_spectrograms.evaluation.results import SCORES_FILE, ResultError, Results, read_results
 from beyond_spectrograms.params.study import PAPER, Study, folder_of
-from beyond_spectrograms.report import evidence_figures
-from beyond_spectrograms.report import figures, tables
+from beyond_spectrograms.report import evidence_figures, figures, tables
 from beyond_spectrograms.report import table as tabular
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json, write_text

@@ -406,10 +406,10 @@ def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
 
     from beyond_spectrograms.classifiers.base import build_network
     from beyond_spectrograms.classifiers.prototypes.model import layer_of
-    from beyond_spectrograms.prototypes import listening
-    from beyond_spectrograms.prototypes.decoders import create_player
-    from beyond_spectrograms.prototypes.likeness import Ear
-    from beyond_spectrograms.prototypes.sounds import match_level
+    from beyond_spectrograms.sonification import trained
+    from beyond_spectrograms.sonification.decoders import create_player
+    from beyond_spectrograms.sonification.distance import Ear
+    from beyond_spectrograms.sonification.griffin_lim import match_level
 
     table, rng = made_table(), np.random.default_rng(0)
     name = "log_mel_16khz"
@@ -424,13 +424,13 @@ def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
         with torch.no_grad():
             for parameter in layer.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape))
-        rows = listening.choose_windows(table, np.arange(len(table)), 2, 0)
+        rows = trained.choose_windows(table, np.arange(len(table)), 2, 0)
         yield f"{protocol}/chosen", rows
-        for number, average in enumerate(listening.averages(layer, values, np.arange(20), targets[:20])):
+        for number, average in enumerate(trained.averages(layer, values, np.arange(20), targets[:20])):
             yield f"{protocol}/{number}/plain", average.plain
             if average.transformed is not None:
                 yield f"{protocol}/{number}/transformed", average.transformed
-        window = listening.render_window(layer, values, table, rows[0], CLASSES, seconds=1.0)
+        window = trained.render_window(layer, values, table, rows[0], CLASSES, seconds=1.0)
         for made in window.reconstructions:
             yield f"{protocol}/{made.label}/rendered", made.features
             yield f"{protocol}/{made.label}/curves", {title: v.tolist() for title, v in made.curves.items()}

@@ -21,12 +21,12 @@ from heard import RATE, TONES, tone
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.data.windows import read_windows
 from beyond_spectrograms.params import Params, load_params
-from beyond_spectrograms.prototypes.decoders import create_player
-from beyond_spectrograms.prototypes.likeness import Ear
-from beyond_spectrograms.prototypes.listening import Average, averages, choose_windows, read_layer, render_window
-from beyond_spectrograms.prototypes.pictures import figure_prototypes
-from beyond_spectrograms.prototypes.sounds import LOUDNESS, PEAK, PrototypesError, Synthesizer, match_level
 from beyond_spectrograms.report import figures
+from beyond_spectrograms.sonification.decoders import create_player
+from beyond_spectrograms.sonification.distance import Ear
+from beyond_spectrograms.sonification.figures import figure_prototypes
+from beyond_spectrograms.sonification.griffin_lim import LOUDNESS, PEAK, PrototypesError, Synthesizer, match_level
+from beyond_spectrograms.sonification.trained import Average, averages, choose_windows, read_layer, render_window
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = sorted(TONES)

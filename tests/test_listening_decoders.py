@@ -19,11 +19,11 @@ from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.params.study import Study
-from beyond_spectrograms.prototypes.decoders import create_player
-from beyond_spectrograms.prototypes.likeness import Ear
-from beyond_spectrograms.prototypes.sounds import LOUDNESS, PrototypesError, match_level
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
+from beyond_spectrograms.sonification.decoders import create_player
+from beyond_spectrograms.sonification.distance import Ear
+from beyond_spectrograms.sonification.griffin_lim import LOUDNESS, PrototypesError, match_level
 from stages.listen import fetch_decoder
 
 PARAMS = load_params(Path("studies/prototypes"), REPOSITORY)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from beyond_spectrograms.data.audio import Format, Waveform, cut_windows, read_clip
 from beyond_spectrograms.data.clips import clip_path
-from beyond_spectrograms.prototypes.sounds import match_level
+from beyond_spectrograms.sonification.griffin_lim import match_level
 from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.prototypes.decoders import Player
-    from beyond_spectrograms.prototypes.listening import Average, Window
+    from beyond_spectrograms.sonification.decoders import Player
+    from beyond_spectrograms.sonification.trained import Average, Window
 
 
 @dataclass(frozen=True)

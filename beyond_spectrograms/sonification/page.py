@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.params import Notice
-from beyond_spectrograms.prototypes.listening import DISTANCE, UNCHANGED
-from beyond_spectrograms.prototypes.pictures import over_time
-from beyond_spectrograms.prototypes.sounds import PrototypesError
 from beyond_spectrograms.report.page.excerpts import RANGE_DB, png
 from beyond_spectrograms.report.page.rendering import TEMPLATES as REPORT_TEMPLATES
 from beyond_spectrograms.report.page.rendering import embedded, policy
+from beyond_spectrograms.sonification.figures import over_time
+from beyond_spectrograms.sonification.griffin_lim import PrototypesError
+from beyond_spectrograms.sonification.trained import DISTANCE, UNCHANGED
 
 if TYPE_CHECKING:
     from beyond_spectrograms.data.audio import Waveform
-    from beyond_spectrograms.prototypes.listening import Average, Window
-    from beyond_spectrograms.prototypes.playing import Sounds
+    from beyond_spectrograms.sonification.play import Sounds
+    from beyond_spectrograms.sonification.trained import Average, Window
 
 TEMPLATES = Path(__file__).parent / "templates"
 LARGEST = 5_000_000  # bytes, as the report page

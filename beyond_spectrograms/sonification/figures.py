@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from beyond_spectrograms.prototypes.listening import Average
+    from beyond_spectrograms.sonification.trained import Average
 
 COLUMNS = 4
 TICKS_HZ = (250, 1000, 3000, 7000)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import decoder_of
-from beyond_spectrograms.prototypes.sounds import PrototypesError, Synthesizer, match_level
+from beyond_spectrograms.sonification.griffin_lim import PrototypesError, Synthesizer, match_level
 from beyond_spectrograms.util.threads import one_thread
 
 if TYPE_CHECKING:

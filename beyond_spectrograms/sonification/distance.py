@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from beyond_spectrograms.prototypes.playing import cut_clip, say_cost
 from beyond_spectrograms.report.page.excerpts import RANGE_DB
 from beyond_spectrograms.representations.mel import MelSpectrogram
+from beyond_spectrograms.sonification.play import cut_clip, say_cost
 from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:
     from beyond_spectrograms.data.audio import Waveform
     from beyond_spectrograms.params import Mel
-    from beyond_spectrograms.prototypes.decoders import Player
-    from beyond_spectrograms.prototypes.listening import Window
-    from beyond_spectrograms.prototypes.playing import Sounds
+    from beyond_spectrograms.sonification.decoders import Player
+    from beyond_spectrograms.sonification.play import Sounds
+    from beyond_spectrograms.sonification.trained import Window
 
 MEASURED = 96  # windows at most, evenly of all classes
 

@@ -1,1 +1,0 @@
-"""Prototypes that are heard."""
