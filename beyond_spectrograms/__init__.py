@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.model import load_model
+    from beyond_spectrograms.inference import load_model
 
 __all__ = ["load_model"]
 
@@ -12,5 +12,5 @@ __all__ = ["load_model"]
 def __getattr__(name: str) -> Any:
     """Import what `__all__` names when it is first used: the stages import this package, and need none of it."""
     if name in __all__:
-        return getattr(import_module("beyond_spectrograms.model"), name)
+        return getattr(import_module("beyond_spectrograms.inference"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,7 @@ from models import PARAMS, card, tone
 
 from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.data.audio import Waveform
-from beyond_spectrograms.model.folder import CLASSIFIER_FILE, describe_file, save_model
+from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, save_model
 from beyond_spectrograms.representations.encodec import untrained_model
 
 CHECKPOINT = "encodec_24khz-d7cc33bc.th"

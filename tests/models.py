@@ -11,8 +11,8 @@ from conftest import REPOSITORY
 
 from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.data.audio import Waveform
-from beyond_spectrograms.model.card import FORMAT, VERSION, Card
-from beyond_spectrograms.model.folder import CLASSIFIER_FILE, describe_file, save_model
+from beyond_spectrograms.inference.card import FORMAT, VERSION, Card
+from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, save_model
 from beyond_spectrograms.params import load_params
 
 PARAMS = load_params(root=REPOSITORY)

@@ -19,7 +19,7 @@ from beyond_spectrograms.bench.classifying import _begin_alone, classifying_tabl
 from beyond_spectrograms.bench.plain_classifying import PlainClassifier
 from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.cli import main
-from beyond_spectrograms.model.folder import save_model
+from beyond_spectrograms.inference.folder import save_model
 from beyond_spectrograms.params import weights_of
 from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations import create_representation

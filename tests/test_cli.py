@@ -251,7 +251,7 @@ def test_labels_of_any_signs_are_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hop_s", [0.5, 0.01, 0.03])
 def test_columns_of_the_spectrogram_are_where_their_sound_is(hop_s: float, model: Path) -> None:
     from beyond_spectrograms import load_model
-    from beyond_spectrograms.model.timeline import Spectrogram
+    from beyond_spectrograms.inference.timeline import Spectrogram
 
     spectrogram = Spectrogram(22_050, hop_s)
     sound = load_model(model, device="cpu").cut([np.concatenate([tone(57, 400), tone(3, 6000)])], 44_100, hop_s)

@@ -20,8 +20,8 @@ from beyond_spectrograms import load_model
 from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.data.audio import Waveform
-from beyond_spectrograms.model.cutting import CutSound
-from beyond_spectrograms.model.folder import CLASSIFIER_FILE, describe_file, save_model
+from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, save_model
+from beyond_spectrograms.inference.stream_windows import CutSound
 from beyond_spectrograms.params import weights_of
 from beyond_spectrograms.representations import create_representation
 

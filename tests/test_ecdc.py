@@ -19,8 +19,8 @@ from PIL import Image
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
-from beyond_spectrograms.model import Model, ModelError
-from beyond_spectrograms.model.ecdc import read_ecdc
+from beyond_spectrograms.inference import Model, ModelError
+from beyond_spectrograms.inference.ecdc_file import read_ecdc
 from beyond_spectrograms.model.ecdc_bench import bench_ecdc
 from beyond_spectrograms.representations.base import Features
 

@@ -14,7 +14,7 @@ from cells import write_params
 from models import BANDS, write_model
 from numeric import assert_rounded
 
-from beyond_spectrograms import hear
+from beyond_spectrograms.inference import hear
 
 VALID_RATES = [16_000, 22_050, 44_100, 48_000]
 

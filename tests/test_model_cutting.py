@@ -10,7 +10,7 @@ import pytest
 
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.audio import BadAudioError, Format, Waveform
-from beyond_spectrograms.model.cutting import BATCH, Batch, CutSound
+from beyond_spectrograms.inference.stream_windows import BATCH, Batch, CutSound
 
 MONO = Format(16_000, 1)
 Noise = Callable[..., Waveform]

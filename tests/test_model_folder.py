@@ -12,8 +12,8 @@ import models
 import pytest
 
 from beyond_spectrograms import load_model
-from beyond_spectrograms.model import ModelError
-from beyond_spectrograms.model.folder import save_model
+from beyond_spectrograms.inference import ModelError
+from beyond_spectrograms.inference.folder import save_model
 
 AGAIN = "Copy the whole folder, or export the model again."
 

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
-from beyond_spectrograms.model.sounds import open_sound
+from beyond_spectrograms.inference.streams import open_sound
 
 Noise = Callable[..., Waveform]
 

@@ -16,7 +16,8 @@ from models import tone, write_model
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
-from beyond_spectrograms.model import Model, Segment, folder, using
+from beyond_spectrograms.inference import Model, Segment, folder
+from beyond_spectrograms.inference import model as using
 
 Noise = Callable[..., Waveform]
 

@@ -14,9 +14,9 @@ import torch
 from numeric import assert_rounded
 
 from beyond_spectrograms.classifiers.base import build_network
-from beyond_spectrograms.model import Model, ModelError
-from beyond_spectrograms.model.cutting import Batch
-from beyond_spectrograms.model.onnx_graph import check_exportable, export_onnx
+from beyond_spectrograms.inference import Model, ModelError
+from beyond_spectrograms.inference.onnx import check_exportable, export_onnx
+from beyond_spectrograms.inference.stream_windows import Batch
 from beyond_spectrograms.params import Hear, Mel
 from beyond_spectrograms.representations import create_representation
 

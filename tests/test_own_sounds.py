@@ -22,9 +22,9 @@ from beyond_spectrograms.data.archives import RawDataError
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
-from beyond_spectrograms.model.folder import read_weights_record
-from beyond_spectrograms.model.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
-from beyond_spectrograms.model.own_training import make_jobs, plan_training
+from beyond_spectrograms.inference.folder import read_weights_record
+from beyond_spectrograms.inference.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
+from beyond_spectrograms.inference.train_own import make_jobs, plan_training
 from beyond_spectrograms.params import Windows
 from beyond_spectrograms.util.errors import ProjectError
 

@@ -23,7 +23,7 @@ from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
     from beyond_spectrograms.bench.plain_classifying import PlainClassifier
-    from beyond_spectrograms.model import Model
+    from beyond_spectrograms.inference import Model
 
 WHOSE = ("ours", "plain")
 ONE_S, EACH_S, LONG_S = 10.0, 5.0, 60.0  # length of the one file, of each of the many and of the one core's
@@ -63,14 +63,14 @@ class BothWays:
 
     def __init__(self, folder: Path) -> None:
         from beyond_spectrograms.bench.plain_classifying import PlainClassifier
-        from beyond_spectrograms.model import load_model
+        from beyond_spectrograms.inference import load_model
 
         self.ours: Model = load_model(folder, device="cpu")
         self.plain: PlainClassifier = PlainClassifier(folder)
 
     def time(self, whose: str, paths: Sequence[Path]) -> float:
         """Classify files one way; give the wall seconds."""
-        from beyond_spectrograms.model.many import classify_files
+        from beyond_spectrograms.inference.batch import classify_files
 
         began = time.perf_counter()
         if whose == "ours":

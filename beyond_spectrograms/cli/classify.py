@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from beyond_spectrograms.cli.common import Commands, add_model_options, count, load, told_name
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.model.many import Named
+    from beyond_spectrograms.inference.batch import Named
 
 DESCRIPTION = """
 Classify sounds: the most probable classes of each file, by the mean of the probabilities of its windows. A bad file is
@@ -35,7 +35,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Classify; give the exit status."""
-    from beyond_spectrograms.model.many import classify_files, find_files
+    from beyond_spectrograms.inference.batch import classify_files, find_files
     from beyond_spectrograms.util.progress import track
 
     model = load(options)
@@ -57,7 +57,7 @@ def _write_each(results: Iterator[Named], form: str, top: int) -> Iterator[Named
     """Write those formats that need not wait for the last file."""
     import json
 
-    from beyond_spectrograms.model.formats import CLASSIFY_COLUMNS, classify_rows, csv_text, describe
+    from beyond_spectrograms.inference.formats import CLASSIFY_COLUMNS, classify_rows, csv_text, describe
 
     if form == "csv":
         print(csv_text(CLASSIFY_COLUMNS, [], header=True), end="", flush=True)
@@ -70,7 +70,7 @@ def _write_each(results: Iterator[Named], form: str, top: int) -> Iterator[Named
 
 
 def _write_all(results: list[Named], form: str, top: int) -> None:
-    from beyond_spectrograms.model.formats import classify_table, describe, json_text
+    from beyond_spectrograms.inference.formats import classify_table, describe, json_text
 
     if form == "table":
         print(classify_table(results, top), end="")

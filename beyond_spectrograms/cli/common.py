@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.model import Model
+    from beyond_spectrograms.inference import Model
 
 Commands = Any  # argparse's own type for it is private
 
@@ -33,7 +33,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def told_name(path: Path) -> str:
     """Name a sound in a message."""
-    from beyond_spectrograms.model.formats import printable
+    from beyond_spectrograms.inference.formats import printable
 
     return "standard input" if str(path) == "-" else printable(path)
 
@@ -44,7 +44,7 @@ def check_writable(path: Path) -> None:
     Raises:
         ModelError: it is a folder, or its folder cannot be made or written to.
     """
-    from beyond_spectrograms.model import ModelError
+    from beyond_spectrograms.inference import ModelError
     from beyond_spectrograms.util.files import partial_beside
 
     beside = partial_beside(path)
@@ -65,7 +65,7 @@ def check_known(what: str, name: str, known: Iterable[str]) -> None:
     Raises:
         ModelError: so it is.
     """
-    from beyond_spectrograms.model import ModelError
+    from beyond_spectrograms.inference import ModelError
 
     if name not in known:
         raise ModelError(f"{name!r} is no {what} of params.yaml. Choose from {', '.join(known)}.")
@@ -80,7 +80,7 @@ def count(text: str) -> int:
 
 def load(options: argparse.Namespace) -> Model:
     """Load the model that the options name; what its user must know is said on stderr, in one line."""
-    from beyond_spectrograms.model import load_model
+    from beyond_spectrograms.inference import load_model
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

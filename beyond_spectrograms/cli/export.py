@@ -32,8 +32,8 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export; give the exit status."""
-    from beyond_spectrograms.model import ModelError
-    from beyond_spectrograms.model.exporting import export_cell
+    from beyond_spectrograms.inference import ModelError
+    from beyond_spectrograms.inference.export import export_cell
     from beyond_spectrograms.params.study import load_study
 
     study = load_study(options.study)
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     check_known("representation", options.representation, params.representations)
     check_known("protocol", options.protocol, params.protocols)
     if options.onnx:
-        from beyond_spectrograms.model.onnx_graph import check_exportable
+        from beyond_spectrograms.inference.onnx import check_exportable
 
         check_exportable(params.representations[options.representation])
         if options.onnx.resolve().is_relative_to(options.out.resolve()):
@@ -62,8 +62,8 @@ def run(options: argparse.Namespace) -> int:
     told = f"{options.out}: {len(card.classes)} classes, {card.scores.recording_accuracy:.1%} of test recordings right"
     print(f"{told} (fold {options.fold}, seed {options.seed}; {card.scores.file})")
     if options.onnx:
-        from beyond_spectrograms.model import load_model
-        from beyond_spectrograms.model.onnx_graph import export_onnx
+        from beyond_spectrograms.inference import load_model
+        from beyond_spectrograms.inference.onnx import export_onnx
 
         export_onnx(load_model(options.out, device="cpu"), options.onnx)
         print(options.onnx)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from beyond_spectrograms.cli.common import Commands, add_model_options, check_writable, load, told_name
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.model import Segmentation
-    from beyond_spectrograms.model.coded import CodedBatch
-    from beyond_spectrograms.model.cutting import Batch
+    from beyond_spectrograms.inference import Segmentation
+    from beyond_spectrograms.inference.ecdc_windows import CodedBatch
+    from beyond_spectrograms.inference.stream_windows import Batch
 
 DESCRIPTION = """
 Find what is where in a sound: windows slide over it, what the classifier says of them is smoothed (viterbi: a hidden
@@ -42,10 +42,10 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Segment; give the exit status."""
     from beyond_spectrograms.data.audio import BadAudioError
-    from beyond_spectrograms.model.ahead import ahead
-    from beyond_spectrograms.model.cutting import CutSound
-    from beyond_spectrograms.model.many import DEPTH, cut_file
-    from beyond_spectrograms.model.timeline import Spectrogram, draw_timeline
+    from beyond_spectrograms.inference.batch import DEPTH, cut_file
+    from beyond_spectrograms.inference.prefetch import ahead
+    from beyond_spectrograms.inference.stream_windows import CutSound
+    from beyond_spectrograms.inference.timeline import Spectrogram, draw_timeline
     from beyond_spectrograms.util.files import write_text
     from beyond_spectrograms.util.progress import counting
 
@@ -87,7 +87,7 @@ def _check_places(file: Path, out: Path | None, plot: Path | None) -> None:
     Raises:
         ModelError: so it is, or a place cannot be written.
     """
-    from beyond_spectrograms.model import ModelError
+    from beyond_spectrograms.inference import ModelError
 
     if plot and plot.suffix.lower() != ".png":
         raise ModelError(f"--plot is {plot}; a timeline is a PNG. Choose a name that ends in .png.")
@@ -99,7 +99,7 @@ def _check_places(file: Path, out: Path | None, plot: Path | None) -> None:
 
 
 def _writer(form: str, file: Path) -> Callable[[Segmentation], str]:
-    from beyond_spectrograms.model import formats
+    from beyond_spectrograms.inference import formats
 
     return {
         "table": formats.segment_table,

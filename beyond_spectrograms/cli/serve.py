@@ -36,7 +36,7 @@ def port(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until interrupted; give the exit status."""
-    from beyond_spectrograms.model import ModelError
+    from beyond_spectrograms.inference import ModelError
 
     if missing := [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]:
         raise ModelError(f"{', '.join(missing)} is not installed. Run: pip install 'beyond-spectrograms[serve]'.")
@@ -56,7 +56,7 @@ def listen(host: str, number: int) -> socket.socket:
     Raises:
         ModelError: it is taken, not allowed or not of this machine.
     """
-    from beyond_spectrograms.model import ModelError
+    from beyond_spectrograms.inference import ModelError
 
     try:
         family, *_, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]

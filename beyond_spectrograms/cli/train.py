@@ -47,10 +47,10 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
-    from beyond_spectrograms.model import ModelError
-    from beyond_spectrograms.model.formats import printable
-    from beyond_spectrograms.model.own_sounds import prepare_sounds, warn_of_few
-    from beyond_spectrograms.model.own_training import plan_training, train_model
+    from beyond_spectrograms.inference import ModelError
+    from beyond_spectrograms.inference.formats import printable
+    from beyond_spectrograms.inference.own_sounds import prepare_sounds, warn_of_few
+    from beyond_spectrograms.inference.train_own import plan_training, train_model
     from beyond_spectrograms.params import load_all_params
     from beyond_spectrograms.util.files import locked
 
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _grouping(options: argparse.Namespace) -> Any:
-    from beyond_spectrograms.model.own_sounds import BY_FOLDER, Grouping
+    from beyond_spectrograms.inference.own_sounds import BY_FOLDER, Grouping
 
     if options.group_table:
         path, column = options.group_table

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from beyond_spectrograms.model.card import ModelError
-from beyond_spectrograms.model.coded import CutCodes, Dequantise
-from beyond_spectrograms.model.ecdc import SAMPLE_RATE, load_lm, read_ecdc, read_header
-from beyond_spectrograms.model.using import Model
+from beyond_spectrograms.inference.card import ModelError
+from beyond_spectrograms.inference.ecdc_file import SAMPLE_RATE, load_lm, read_ecdc, read_header
+from beyond_spectrograms.inference.ecdc_windows import CutCodes, Dequantise
+from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.representations.encodec import fold_weight_norm, load_checkpoint, untrained_model
 from beyond_spectrograms.util.progress import track
 

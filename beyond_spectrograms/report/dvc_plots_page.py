@@ -1,6 +1,6 @@
 """The page `dvc plots show` fills, with Vega inside: DVC's own loads it from a network at every opening.
 
-`python -m beyond_spectrograms.report.dvc_plots_page` writes .dvc/plots/page.html, which .dvc/config names and git ignores.
+`python -m beyond_spectrograms.report.dvc_plots_page` writes .dvc/plots/page.html; .dvc/config names it, git ignores it.
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
-from beyond_spectrograms.model import Model
-from beyond_spectrograms.model.cutting import Batch
-from beyond_spectrograms.model.formats import describe_segmentation
-from beyond_spectrograms.model.results import Probabilities
-from beyond_spectrograms.model.sounds import OpenSound, decode_sound
-from beyond_spectrograms.model.timeline import LOWEST_HZ, Spectrogram
+from beyond_spectrograms.inference import Model
+from beyond_spectrograms.inference.formats import describe_segmentation
+from beyond_spectrograms.inference.results import Probabilities
+from beyond_spectrograms.inference.stream_windows import Batch
+from beyond_spectrograms.inference.streams import OpenSound, decode_sound
+from beyond_spectrograms.inference.timeline import LOWEST_HZ, Spectrogram
 from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.representations.mel import pool
 

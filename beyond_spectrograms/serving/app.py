@@ -25,7 +25,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.requests import ClientDisconnect
 
 from beyond_spectrograms.data.audio import BadAudioError
-from beyond_spectrograms.model import Model
+from beyond_spectrograms.inference import Model
 from beyond_spectrograms.report.figures import BLUE, FURTHER, GREEN, ORANGE
 from beyond_spectrograms.serving.analysis import MAX_SECONDS, analyse
 

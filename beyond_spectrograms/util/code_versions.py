@@ -110,6 +110,7 @@ _AFTER: dict[str, tuple[str, ...]] = {
 # What decides no published result: programs for users, measurements of our own speed, estimates, and the proof itself.
 _UNTRACKED_AFTER = (
     "beyond_spectrograms/__main__.py",
+    "beyond_spectrograms/hear.py",
     "beyond_spectrograms/util/code_versions.py",
     *(f"beyond_spectrograms/{name}/*.py" for name in ("cli", "estimates", "inference", "serving")),
     *(f"stages/{name}.py" for name in ("locks", "show")),

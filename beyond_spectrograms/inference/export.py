@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
 from beyond_spectrograms.evaluation.results import SCORES_FILE, cell_name
-from beyond_spectrograms.model.card import Card, Encoder, EncoderFile, ModelError, Recipe, Scores, Training
-from beyond_spectrograms.model.folder import (
+from beyond_spectrograms.inference.card import Card, Encoder, EncoderFile, ModelError, Recipe, Scores, Training
+from beyond_spectrograms.inference.folder import (
     CLASSIFIER_FILE,
     WEIGHTS_FOLDER,
     describe_file,

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.model.card import CARD_FILE, Card, EncoderFile, ModelError, StoredFile, read_card
-from beyond_spectrograms.model.using import Model
+from beyond_spectrograms.inference.card import CARD_FILE, Card, EncoderFile, ModelError, StoredFile, read_card
+from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.util.files import partial_beside, replace_folder, write_json
 
 if TYPE_CHECKING:

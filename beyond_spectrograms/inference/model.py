@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
-from beyond_spectrograms.model.card import Card
-from beyond_spectrograms.model.cutting import Batch, CutSound
-from beyond_spectrograms.model.results import Classification, Probabilities, Segmentation
-from beyond_spectrograms.model.smoothing import SMOOTHINGS, find_segments
+from beyond_spectrograms.inference.card import Card
+from beyond_spectrograms.inference.results import Classification, Probabilities, Segmentation
+from beyond_spectrograms.inference.segmentation import SMOOTHINGS, find_segments
+from beyond_spectrograms.inference.stream_windows import Batch, CutSound
 from beyond_spectrograms.util.threads import one_thread
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from beyond_spectrograms.model.coded import CodedBatch, CutCodes, EcdcReader
+    from beyond_spectrograms.inference.ecdc_windows import CodedBatch, CutCodes, EcdcReader
     from beyond_spectrograms.representations.base import Features, Representation
 
 
@@ -87,7 +87,7 @@ class Model:
         Raises:
             BadAudioError: the model takes no codes.
         """
-        from beyond_spectrograms.model.coded import EcdcReader
+        from beyond_spectrograms.inference.ecdc_windows import EcdcReader
 
         folder = self.encoder_files[0].parent if self.encoder_files else Path()
         return EcdcReader(self.card, self.representation, folder)

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from beyond_spectrograms.model.card import ModelError
+from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.representations.mel import POWER_FLOOR
 from beyond_spectrograms.util.files import written_beside
 
 if TYPE_CHECKING:
     from beyond_spectrograms import params
-    from beyond_spectrograms.model.using import Model
+    from beyond_spectrograms.inference.model import Model
 
 OPSET = 18  # ONNX 1.13 (2022) and later
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.data.audio import BadAudioError
-from beyond_spectrograms.model.card import ModelError
+from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.util.checkpoints import UnreadableError, read_checkpoint
 
 if TYPE_CHECKING:

@@ -25,14 +25,14 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.data.audio import BadAudioError, window_starts
-from beyond_spectrograms.model.cutting import BATCH, check_length, remark_on_length
-from beyond_spectrograms.model.ecdc import DECODE, FRAME_RATE, Coded, Codes, load_lm, read_ecdc
+from beyond_spectrograms.inference.ecdc_file import DECODE, FRAME_RATE, Coded, Codes, load_lm, read_ecdc
+from beyond_spectrograms.inference.stream_windows import BATCH, check_length, remark_on_length
 from beyond_spectrograms.params import Encodec
 
 if TYPE_CHECKING:
     from encodec.model import LMModel
 
-    from beyond_spectrograms.model.card import Card
+    from beyond_spectrograms.inference.card import Card
     from beyond_spectrograms.representations.base import Features, Representation
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.model.results import Probabilities, Segment
+from beyond_spectrograms.inference.results import Probabilities, Segment
 
 SMOOTHINGS = ("viterbi", "median", "none")
 MEDIAN_S = 2.5  # seconds of sound a median is taken over

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.data.audio import Waveform
-from beyond_spectrograms.model.cutting import Batch
-from beyond_spectrograms.model.results import Segmentation
+from beyond_spectrograms.inference.results import Segmentation
+from beyond_spectrograms.inference.stream_windows import Batch
 from beyond_spectrograms.report.figures import BLUE, DPI, FURTHER, GREEN, ORANGE, drawing
 from beyond_spectrograms.util.files import written_beside
 

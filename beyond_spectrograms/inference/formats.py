@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.model.many import Named
-from beyond_spectrograms.model.results import Segmentation
+from beyond_spectrograms.inference.batch import Named
+from beyond_spectrograms.inference.results import Segmentation
 
 CLASSIFY_COLUMNS = ("file", "rank", "label", "probability", "seconds", "windows", "remarks", "error")
 SEGMENT_COLUMNS = ("start_s", "end_s", "label", "probability")

@@ -24,10 +24,10 @@ from beyond_spectrograms.evaluation.metrics import (
 from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
 from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
 from beyond_spectrograms.foretelling.pilot_training import foretell_jobs
-from beyond_spectrograms.model.card import EncoderFile, Recipe, Scores
-from beyond_spectrograms.model.exporting import describe_training, write_model
-from beyond_spectrograms.model.folder import WEIGHTS_FOLDER, read_weights_record
-from beyond_spectrograms.model.own_sounds import SPLIT, OwnSounds
+from beyond_spectrograms.inference.card import EncoderFile, Recipe, Scores
+from beyond_spectrograms.inference.export import describe_training, write_model
+from beyond_spectrograms.inference.folder import WEIGHTS_FOLDER, read_weights_record
+from beyond_spectrograms.inference.own_sounds import SPLIT, OwnSounds
 from beyond_spectrograms.params import Params, Windows, weights_of
 from beyond_spectrograms.params.study import WEIGHTS_BY
 from beyond_spectrograms.representations import create_representation

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from beyond_spectrograms.data.archives import copy_sounds
 from beyond_spectrograms.data.clips import CLIP_VERSIONS, DatasetError, check_clips, prepare_clips, publish_clips
 from beyond_spectrograms.data.splits import assign_groups, assign_parts, check_sources_apart, tabulate_windows
-from beyond_spectrograms.model.cutting import SHORTEST
-from beyond_spectrograms.model.formats import file_name
+from beyond_spectrograms.inference.formats import file_name
+from beyond_spectrograms.inference.stream_windows import SHORTEST
 from beyond_spectrograms.params import Source, Split, Windows
 from beyond_spectrograms.util.code_versions import load_versions
 

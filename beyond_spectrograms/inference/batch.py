@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beyond_spectrograms.data.audio import BadAudioError
-from beyond_spectrograms.model.ahead import ahead
-from beyond_spectrograms.model.card import ModelError
-from beyond_spectrograms.model.coded import CodedBatch, CutCodes
-from beyond_spectrograms.model.cutting import Batch, CutSound
-from beyond_spectrograms.model.ecdc import SUFFIX as ECDC
-from beyond_spectrograms.model.results import Classification
-from beyond_spectrograms.model.sounds import STDIN, open_sound
-from beyond_spectrograms.model.using import Model, Tally
+from beyond_spectrograms.inference.card import ModelError
+from beyond_spectrograms.inference.ecdc_file import SUFFIX as ECDC
+from beyond_spectrograms.inference.ecdc_windows import CodedBatch, CutCodes
+from beyond_spectrograms.inference.model import Model, Tally
+from beyond_spectrograms.inference.prefetch import ahead
+from beyond_spectrograms.inference.results import Classification
+from beyond_spectrograms.inference.stream_windows import Batch, CutSound
+from beyond_spectrograms.inference.streams import STDIN, open_sound
 
 DEPTH = 2  # batches decoded ahead: 32 windows each, at most 12 MB
 # Of the formats libsndfile reads; what else lies in a folder is left alone. A file named outright is always tried.
