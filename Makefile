@@ -39,14 +39,14 @@ bump: .venv/installed
 
 # Our paths beside the plain ways they replace, and one million windows through the stages; on an idle machine.
 bench: .venv/installed
-	@python -m stages.bench
+	@python -m benchmarks.run_bench
 
 bench-scale: .venv/installed
-	@python -m stages.scale
+	@python -m benchmarks.run_scale
 
 # What `make repro` would take, by a calibration of three minutes; runs nothing of it.
 estimate: .venv/installed
-	@python -m stages.estimate
+	@python -m benchmarks.run_estimate
 
 # Fails where a split promises no leak and has one; metrics/<data set>/audit.md says which, also then.
 audit: .venv/installed

@@ -6,8 +6,8 @@ import numpy as np
 
 from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.data.windows import read_windows
-from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
-from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
+from beyond_spectrograms.estimates.forecasts import Forecast, compare, spending
+from beyond_spectrograms.estimates.pilot_extraction import pilot_extraction
 from beyond_spectrograms.params import weights_of
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, SPLITS
 from beyond_spectrograms.representations import create_representation

@@ -12,8 +12,8 @@ from beyond_spectrograms.data.clips import (
     publish_clips,
     raw_files,
 )
-from beyond_spectrograms.foretelling.forecasts import amount, compare, spending
-from beyond_spectrograms.foretelling.pilot_resampling import foretell_resampling
+from beyond_spectrograms.estimates.forecasts import amount, compare, spending
+from beyond_spectrograms.estimates.pilot_resampling import foretell_resampling
 from beyond_spectrograms.params import Source
 from beyond_spectrograms.params.study import CLIPS, PARTIAL, RAW
 from beyond_spectrograms.util.code_versions import load_versions

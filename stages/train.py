@@ -16,9 +16,9 @@ from joblib import cpu_count
 
 from beyond_spectrograms.classifiers.base import choose_device
 from beyond_spectrograms.data.windows import check_content, columns_of, open_features, read_parts, read_windows
+from beyond_spectrograms.estimates.forecasts import compare, spending
+from beyond_spectrograms.estimates.pilot_training import foretell_jobs
 from beyond_spectrograms.evaluation.metrics import answer_test_part, variance_of
-from beyond_spectrograms.foretelling.forecasts import compare, spending
-from beyond_spectrograms.foretelling.pilot_training import foretell_jobs
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
 from beyond_spectrograms.params.study import SPLITS, WEIGHTS_BY, Study
 from beyond_spectrograms.training.epoch import choose_precision

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from numeric import assert_rounded, likely
 
-from beyond_spectrograms.bench import pairings, plain_extraction, watching
-from beyond_spectrograms.bench.pairings import (
+from benchmarks import pairings, plain_extraction, watching
+from benchmarks.pairings import (
     Extraction,
     Pairing,
     Round,
@@ -20,10 +20,10 @@ from beyond_spectrograms.bench.pairings import (
     make_sounds,
     run_rounds,
 )
-from beyond_spectrograms.bench.plain_training import plain_network
-from beyond_spectrograms.bench.profiles import KINDS, layers_table, our_profile, plain_profile, steps_table
-from beyond_spectrograms.bench.results import bench_figure, bench_table, summarise
-from beyond_spectrograms.bench.scale import (
+from benchmarks.plain_training import plain_network
+from benchmarks.profiles import KINDS, layers_table, our_profile, plain_profile, steps_table
+from benchmarks.results import bench_figure, bench_table, summarise
+from benchmarks.scale import (
     STAGES,
     Run,
     ScaleError,
@@ -34,7 +34,7 @@ from beyond_spectrograms.bench.scale import (
     scale_figure,
     scale_table,
 )
-from beyond_spectrograms.bench.watching import Watched, watch
+from benchmarks.watching import Watched, watch
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.report.table import to_markdown
 

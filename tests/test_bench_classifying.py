@@ -14,9 +14,9 @@ import pytest
 import soundfile
 from numeric import assert_rounded
 
+from benchmarks.classifying import _begin_alone, classifying_table, summarise
+from benchmarks.plain_classifying import PlainClassifier
 from beyond_spectrograms import load_model
-from beyond_spectrograms.bench.classifying import _begin_alone, classifying_table, summarise
-from beyond_spectrograms.bench.plain_classifying import PlainClassifier
 from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.inference.folder import save_model

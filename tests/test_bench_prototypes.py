@@ -9,9 +9,9 @@ import pytest
 import torch
 from numeric import assert_rounded, assert_same, by_default_float64, distance
 
-from beyond_spectrograms.bench.pairings import PAIRINGS, PROTOTYPES, make_pairing, now
-from beyond_spectrograms.bench.plain_prototypes import PlainPrototypes, PlainPrototypeTraining, plain_copy
-from beyond_spectrograms.bench.results import bench_table, merge
+from benchmarks.pairings import PAIRINGS, PROTOTYPES, make_pairing, now
+from benchmarks.plain_prototypes import PlainPrototypes, PlainPrototypeTraining, plain_copy
+from benchmarks.results import bench_table, merge
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.params import STUDIES, Params, Protocol, load_params
 from beyond_spectrograms.report.table import to_markdown

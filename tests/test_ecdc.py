@@ -16,12 +16,12 @@ from encodec.model import EncodecModel
 from numeric import assert_rounded
 from PIL import Image
 
+from benchmarks.ecdc import bench_ecdc
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.inference import Model, ModelError
 from beyond_spectrograms.inference.ecdc_file import read_ecdc
-from beyond_spectrograms.model.ecdc_bench import bench_ecdc
 from beyond_spectrograms.representations.base import Features
 
 Capture = pytest.CaptureFixture[str]

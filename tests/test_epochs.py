@@ -9,7 +9,7 @@ from conftest import REPOSITORY
 from numeric import UNIT, assert_rounded, assert_same, distance, in_float64, shake
 from torch import nn
 
-from beyond_spectrograms.bench.plain_training import PlainTraining, plain_network
+from benchmarks.plain_training import PlainTraining, plain_network
 from beyond_spectrograms.classifiers.base import CLASSIFIERS, build_network
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.training import epoch

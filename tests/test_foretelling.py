@@ -12,20 +12,9 @@ import pytest
 import soundfile
 from cells import grid, study_in, write, write_params
 
-from beyond_spectrograms.data.clips import prepare_clips
-from beyond_spectrograms.foretelling.cells import STAGES, Cell, list_cells, recipe_of
-from beyond_spectrograms.foretelling.counts import Counts, count_dataset
-from beyond_spectrograms.foretelling.forecasts import (
-    Forecast,
-    Rate,
-    Seconds,
-    amount,
-    calibrate,
-    compare,
-    roughly,
-    spending,
-)
-from beyond_spectrograms.foretelling.grid import (
+from benchmarks.estimate.cells import STAGES, Cell, list_cells, recipe_of
+from benchmarks.estimate.counts import Counts, count_dataset
+from benchmarks.estimate.grid import (
     Calibration,
     Encoded,
     Trained,
@@ -35,8 +24,19 @@ from beyond_spectrograms.foretelling.grid import (
     most_epochs,
     total,
 )
-from beyond_spectrograms.foretelling.pilot_resampling import foretell_resampling
-from beyond_spectrograms.foretelling.pilot_training import Pilot, curriculum_steps, foretell_training, pilot_training
+from beyond_spectrograms.data.clips import prepare_clips
+from beyond_spectrograms.estimates.forecasts import (
+    Forecast,
+    Rate,
+    Seconds,
+    amount,
+    calibrate,
+    compare,
+    roughly,
+    spending,
+)
+from beyond_spectrograms.estimates.pilot_resampling import foretell_resampling
+from beyond_spectrograms.estimates.pilot_training import Pilot, curriculum_steps, foretell_training, pilot_training
 from beyond_spectrograms.params import STUDIES, Params, load_params
 from beyond_spectrograms.params.study import Study, load_study
 from beyond_spectrograms.training.loop import train

@@ -9,8 +9,8 @@ import yaml
 from cells import grid, write_params
 from conftest import StartStage
 
-from beyond_spectrograms.foretelling.counts import count_dataset
-from beyond_spectrograms.foretelling.grid import feature_bytes
+from benchmarks.estimate.counts import count_dataset
+from benchmarks.estimate.grid import feature_bytes
 from beyond_spectrograms.params import load_params
 
 DEMO = {"synthetic": {"seed": 0, "clips_per_class": 3, "seconds": 2.5}, "clips": 18, "classes": 6}

@@ -31,14 +31,7 @@ def run(options: argparse.Namespace) -> int:
 
     from joblib import cpu_count
 
-    from beyond_spectrograms.bench.classifying import (
-        EACH_S,
-        classifying_table,
-        make_sounds,
-        make_tasks,
-        run_rounds,
-        summarise,
-    )
+    from benchmarks.classifying import EACH_S, classifying_table, make_sounds, make_tasks, run_rounds, summarise
     from beyond_spectrograms.report.table import to_markdown
     from beyond_spectrograms.util.files import write_json
     from beyond_spectrograms.util.processor import processor_name

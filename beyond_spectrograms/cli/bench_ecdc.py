@@ -26,9 +26,9 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure; give the exit status."""
+    from benchmarks.ecdc import bench_ecdc
     from beyond_spectrograms.data.audio import BadAudioError
     from beyond_spectrograms.inference import load_model
-    from beyond_spectrograms.model.ecdc_bench import bench_ecdc
 
     model, mel = load(options), load_model(options.against, device=options.device)
     for path in options.files:

@@ -14,6 +14,9 @@ from joblib import cpu_count
 from beyond_spectrograms.classifiers.base import choose_device
 from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.data.windows import open_features
+from beyond_spectrograms.estimates.forecasts import Forecast, compare, spending
+from beyond_spectrograms.estimates.pilot_extraction import pilot_extraction
+from beyond_spectrograms.estimates.pilot_training import foretell_jobs
 from beyond_spectrograms.evaluation.metrics import (
     answer_test_part,
     read_predictions,
@@ -21,9 +24,6 @@ from beyond_spectrograms.evaluation.metrics import (
     tabulate_predictions,
     tabulate_recordings,
 )
-from beyond_spectrograms.foretelling.forecasts import Forecast, compare, spending
-from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
-from beyond_spectrograms.foretelling.pilot_training import foretell_jobs
 from beyond_spectrograms.inference.card import EncoderFile, Recipe, Scores
 from beyond_spectrograms.inference.export import describe_training, write_model
 from beyond_spectrograms.inference.folder import WEIGHTS_FOLDER, read_weights_record

@@ -12,7 +12,7 @@ from beyond_spectrograms.util.errors import ProjectError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from beyond_spectrograms.bench.pairings import Pairing, Round
+    from benchmarks.pairings import Pairing, Round
 
 LATER = "Measured in a later run than the others:"
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from beyond_spectrograms.foretelling.cells import STAGES, Cell, Recipe, recipe_of
-from beyond_spectrograms.foretelling.counts import Counts
-from beyond_spectrograms.foretelling.forecasts import Forecast, Rate, Seconds, amount
-from beyond_spectrograms.foretelling.pilot_training import Pilot, curriculum_steps, foretell_training
+from benchmarks.estimate.cells import STAGES, Cell, Recipe, recipe_of
+from benchmarks.estimate.counts import Counts
+from beyond_spectrograms.estimates.forecasts import Forecast, Rate, Seconds, amount
+from beyond_spectrograms.estimates.pilot_training import Pilot, curriculum_steps, foretell_training
 from beyond_spectrograms.report.table import Row, Table, text
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from beyond_spectrograms.foretelling.forecasts import Rate, calibrate
+from beyond_spectrograms.estimates.forecasts import Rate, calibrate
 from beyond_spectrograms.representations.feature_cache import extract
 from beyond_spectrograms.util.progress import quiet
 

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from beyond_spectrograms.bench.watching import Watched, watch
+from benchmarks.watching import Watched, watch
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.clips import clip_path
-from beyond_spectrograms.foretelling.forecasts import amount, roughly
+from beyond_spectrograms.estimates.forecasts import amount, roughly
 from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.report.table import Row, Table, text
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE
@@ -37,7 +37,7 @@ LIMIT_BYTES = 4_000_000_000  # what a million windows may take of memory
 WINDOW_S, WINDOWS_PER_CLIP, CLASSES = 0.06, 20, 10
 SHAPE = (32, 51)  # bands, frames: 6.5 kB a window, so that a million fill more than 4 GB
 FORM = audio.FORMATS[0]
-CHECKOUT = Path(__file__).parents[2]  # where stages/ lies
+CHECKOUT = Path(__file__).parents[1]  # where stages/ lies
 
 
 class ScaleError(ProjectError):

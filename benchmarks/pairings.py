@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 from joblib import cpu_count
 
-from beyond_spectrograms.bench import plain_extraction
-from beyond_spectrograms.bench.plain_training import PlainTraining
+from benchmarks import plain_extraction
+from benchmarks.plain_training import PlainTraining
 from beyond_spectrograms.data.audio import cut_windows, read_clip
 from beyond_spectrograms.data.clips import clip_path, prepare_clips, publish_clips
 from beyond_spectrograms.data.splits import tabulate_windows
@@ -237,7 +237,7 @@ def make_pairing(name: str, params: Params, folder: Path, soundstream: Path | No
     if name in TRAININGS:
         return Training(*TRAININGS[name], params, folder)
     if name in PROTOTYPES:
-        from beyond_spectrograms.bench.prototypes import PrototypeTraining
+        from benchmarks.prototypes import PrototypeTraining
 
         return PrototypeTraining(PROTOTYPES[name], params, folder)
     record = params.representations[name.removesuffix("_bf16")]

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from beyond_spectrograms.bench import plain_extraction
-from beyond_spectrograms.bench.plain_training import plain_network
+from benchmarks import plain_extraction
+from benchmarks.plain_training import plain_network
 from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:

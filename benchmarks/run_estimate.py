@@ -7,11 +7,11 @@ import argparse
 import time
 from pathlib import Path
 
-from beyond_spectrograms.foretelling.calibration import CLIP_S, CLIPS_PER_CLASS, WINDOWS, calibrate_grid
-from beyond_spectrograms.foretelling.cells import list_cells
-from beyond_spectrograms.foretelling.counts import count_dataset
-from beyond_spectrograms.foretelling.forecasts import MARGIN, Rate
-from beyond_spectrograms.foretelling.grid import estimate_table, foretell_grid
+from benchmarks.estimate.calibration import CLIP_S, CLIPS_PER_CLASS, WINDOWS, calibrate_grid
+from benchmarks.estimate.cells import list_cells
+from benchmarks.estimate.counts import count_dataset
+from benchmarks.estimate.grid import estimate_table, foretell_grid
+from beyond_spectrograms.estimates.forecasts import MARGIN, Rate
 from beyond_spectrograms.params.study import PAPER, list_studies, load_study
 from beyond_spectrograms.report.table import to_csv, to_markdown
 from beyond_spectrograms.util.errors import run_stage

@@ -22,16 +22,16 @@ import numpy as np
 import pandas as pd
 from joblib import cpu_count
 
+from benchmarks.estimate.cells import DEFAULT_CLASSES, STAGES, Cell, Recipe, recipe_of
+from benchmarks.estimate.grid import Calibration, Encoded, Trained
 from beyond_spectrograms.data.clips import prepare_clips, publish_clips
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, file_name
 from beyond_spectrograms.data.splits import tabulate_windows
 from beyond_spectrograms.data.synthesis import synthesise
+from beyond_spectrograms.estimates.forecasts import Rate
+from beyond_spectrograms.estimates.pilot_extraction import pilot_extraction
+from beyond_spectrograms.estimates.pilot_training import pilot_training
 from beyond_spectrograms.evaluation.metrics import BATCH
-from beyond_spectrograms.foretelling.cells import DEFAULT_CLASSES, STAGES, Cell, Recipe, recipe_of
-from beyond_spectrograms.foretelling.forecasts import Rate
-from beyond_spectrograms.foretelling.grid import Calibration, Encoded, Trained
-from beyond_spectrograms.foretelling.pilot_extraction import pilot_extraction
-from beyond_spectrograms.foretelling.pilot_training import pilot_training
 from beyond_spectrograms.params import Encodec, weights_of
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.training.epoch import choose_precision

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from joblib import cpu_count
 
-from beyond_spectrograms.bench.pairings import SEEDS, Pairing, Spent, Whose, now
+from benchmarks.pairings import SEEDS, Pairing, Spent, Whose, now
 from beyond_spectrograms.training.run import Job
 from beyond_spectrograms.training.trainers.base import create_learner
 
@@ -35,7 +35,7 @@ class PrototypeTraining(Pairing):
         """Make both ways ready, of `prototypes` classes with a prototype each."""
         import torch
 
-        from beyond_spectrograms.bench.plain_prototypes import PlainPrototypeTraining, plain_copy
+        from benchmarks.plain_prototypes import PlainPrototypeTraining, plain_copy
         from beyond_spectrograms.classifiers.prototypes.model import layer_of
 
         self.units = float(TRAINING * len(SEEDS))

@@ -22,7 +22,7 @@ from beyond_spectrograms.report.table import Table, number, text
 from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.bench.plain_classifying import PlainClassifier
+    from benchmarks.plain_classifying import PlainClassifier
     from beyond_spectrograms.inference import Model
 
 WHOSE = ("ours", "plain")
@@ -62,7 +62,7 @@ class BothWays:
     """A model loaded by `load_model`, and by hand."""
 
     def __init__(self, folder: Path) -> None:
-        from beyond_spectrograms.bench.plain_classifying import PlainClassifier
+        from benchmarks.plain_classifying import PlainClassifier
         from beyond_spectrograms.inference import load_model
 
         self.ours: Model = load_model(folder, device="cpu")
@@ -103,7 +103,7 @@ def _time_alone(whose: str, path: Path) -> float:
 def _time_cold(whose: str, folder: Path, path: Path) -> float:
     """Classify a file in a new process, imports and loading included."""
     ours = ["beyond_spectrograms", "classify", "--model", str(folder), "--device", "cpu", str(path)]
-    plain = ["beyond_spectrograms.bench.plain_classifying", str(folder), str(path)]
+    plain = ["benchmarks.plain_classifying", str(folder), str(path)]
     began = time.perf_counter()
     finished = subprocess.run(  # noqa: S603  our own arguments
         [sys.executable, "-m", *(ours if whose == "ours" else plain)], capture_output=True, text=True, check=False

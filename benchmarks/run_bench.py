@@ -15,7 +15,8 @@ from pathlib import Path
 
 from joblib import cpu_count
 
-from beyond_spectrograms.bench.pairings import (
+from benchmarks.estimate.calibration import find_weights
+from benchmarks.pairings import (
     CLIP_S,
     CLIPS_PER_CLASS,
     MEL_CLIPS_PER_CLASS,
@@ -28,12 +29,11 @@ from beyond_spectrograms.bench.pairings import (
     run_once,
     run_rounds,
 )
-from beyond_spectrograms.bench.profiles import layers_table, our_profile, plain_profile, steps_table
-from beyond_spectrograms.bench.results import bench_figure, bench_table, merge, summarise
-from beyond_spectrograms.bench.watching import watch
+from benchmarks.profiles import layers_table, our_profile, plain_profile, steps_table
+from benchmarks.results import bench_figure, bench_table, merge, summarise
+from benchmarks.watching import watch
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
-from beyond_spectrograms.foretelling.calibration import find_weights
-from beyond_spectrograms.foretelling.forecasts import roughly
+from beyond_spectrograms.estimates.forecasts import roughly
 from beyond_spectrograms.params import STUDIES, load_params
 from beyond_spectrograms.report.figures import save
 from beyond_spectrograms.report.table import to_markdown
@@ -137,7 +137,7 @@ def measure_memory(name: str, folder: Path) -> dict[str, int]:
     memory: dict[str, int] = {}
     for whose in WHOSE:
         log = folder / f"{name}-{whose}.log"
-        watched = watch([sys.executable, "-m", "stages.bench", "--only", name, "--once", whose], log)
+        watched = watch([sys.executable, "-m", "benchmarks.run_bench", "--only", name, "--once", whose], log)
         if watched.status:
             raise ProjectError(f"{name}, {whose}: failed alone:\n{log.read_text(encoding='utf-8')[-2000:]}")
         memory[whose] = watched.own_bytes

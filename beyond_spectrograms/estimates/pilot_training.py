@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.foretelling.forecasts import MARGIN, Forecast, Rate, Seconds
+from beyond_spectrograms.estimates.forecasts import MARGIN, Forecast, Rate, Seconds
 from beyond_spectrograms.training.loop import train_all
 from beyond_spectrograms.training.run import Job, read_history, read_outcome
 from beyond_spectrograms.util.memory import memory_can_be_measured, peak_bytes

@@ -9,7 +9,7 @@ from pathlib import Path
 from joblib import cpu_count
 
 from beyond_spectrograms.data.clips import prepare_clips
-from beyond_spectrograms.foretelling.forecasts import Forecast, calibrate
+from beyond_spectrograms.estimates.forecasts import Forecast, calibrate
 from beyond_spectrograms.util.memory import memory_can_be_measured, peak_bytes
 from beyond_spectrograms.util.progress import quiet
 

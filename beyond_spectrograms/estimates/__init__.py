@@ -1,0 +1,1 @@
+"""What work will cost, foretold: rates of earlier runs and short pilots."""
