@@ -31,11 +31,11 @@ stale: .venv/installed
 
 # Proves that code which changed gives the results it gave, NOUN=training of one noun; versions.yaml says what of.
 verify: .venv/installed
-	@python -m stages.verify $(NOUN)
+	@python -m verification.verify $(NOUN)
 
 # Raises the number of a noun whose results changed: NOUN=training.
 bump: .venv/installed
-	@python -m stages.verify --bump $(NOUN)
+	@python -m verification.verify --bump $(NOUN)
 
 # Our paths beside the plain ways they replace, and one million windows through the stages; on an idle machine.
 bench: .venv/installed

@@ -70,13 +70,13 @@ def commit(folder: Path) -> str:
 
 def lay_out(folder: Path, small: bool) -> Path:
     """Make a repository of the present code, whose versions.yaml names its first commit."""
-    for name in ("beyond_spectrograms", "datasets", "stages", "studies"):
+    for name in ("beyond_spectrograms", "datasets", "stages", "studies", "verification"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("params.yaml", "dvc.yaml", "versions.yaml", ".gitignore"):
         shutil.copy(REPOSITORY / name, folder)
     if small:
-        (folder / "stages/witnesses.py").write_text(SMALL)
-        (folder / "stages/witnesses_of_results.py").write_text("")
+        (folder / "verification/witnesses.py").write_text(SMALL)
+        (folder / "verification/witnesses_of_results.py").write_text("")
         with (folder / FINGERPRINTS).open("a") as file:
             file.write(LEVEL)
     git(folder, "init", "--quiet")
@@ -105,7 +105,7 @@ def verify(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     place = folder.parent / "temporary"
     place.mkdir(exist_ok=True)
     env = {**os.environ, "PYTHONPATH": str(folder), "TMPDIR": str(place)}
-    command = [sys.executable, "-m", "stages.verify", *arguments]
+    command = [sys.executable, "-m", "verification.verify", *arguments]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert not list(place.glob("verify-*"))
     assert len(git(folder, "worktree", "list").splitlines()) == 1
@@ -153,7 +153,7 @@ def test_a_moved_module_is_equal(tree: Path) -> None:
     (tree / FINGERPRINTS).rename(tree / "beyond_spectrograms/leakage/marks.py")
     for path in (*(tree / "beyond_spectrograms/leakage").glob("*.py"), *(tree / "stages").glob("*.py")):
         path.write_text(path.read_text().replace("leakage.fingerprints", "leakage.marks"))
-    edit(tree, "stages/witnesses.py", "import fingerprints", "import marks as fingerprints")
+    edit(tree, "verification/witnesses.py", "import fingerprints", "import marks as fingerprints")
     done = verify(tree)
     assert (done.stdout, done.stderr, done.returncode) == ("leakage: equal (3 witnesses), version stays 1\n", "", 0)
 
@@ -210,13 +210,13 @@ def test_another_version_of_a_package_is_named(tree: Path) -> None:
 
 def test_what_is_new_is_listed_and_what_is_gone_is_unequal(tree: Path) -> None:
     first = load_versions(tree / "versions.yaml").code["leakage"][1]
-    edit(tree, "stages/witnesses.py", '"evidence"', '"weight"')
+    edit(tree, "verification/witnesses.py", '"evidence"', '"weight"')
     done = verify(tree, "leakage")
     assert done.stdout == (
         "leakage: weight is new and was not compared\n"
         f"leakage: 1 of 3 witnesses differ from those of {first}\n"
         "  evidence: gone\n"
-        "  stages/witnesses.py changed, too. If that is why: --since a commit with these and the old code\n"
+        "  verification/witnesses.py changed, too. If that is why: --since a commit with these and the old code\n"
     )
     assert done.returncode == 1
     head = commit(tree)
@@ -284,11 +284,11 @@ def test_interrupted_it_leaves_nothing(how: signal.Signals, tree: Path, tmp_path
     waiting = (
         f"def leakage(params, folder):\n    import os, time\n    open({str(begun)!r}, 'w').write(str(os.getpid()))\n"
     )
-    edit(tree, "stages/witnesses.py", "def leakage(params, folder):\n", f"{waiting}    time.sleep(600)\n")
+    edit(tree, "verification/witnesses.py", "def leakage(params, folder):\n", f"{waiting}    time.sleep(600)\n")
     place = tmp_path / "temporary"
     place.mkdir()
     env = {**os.environ, "PYTHONPATH": str(tree), "TMPDIR": str(place)}
-    command = [sys.executable, "-m", "stages.verify", "leakage"]
+    command = [sys.executable, "-m", "verification.verify", "leakage"]
     with subprocess.Popen(command, cwd=tree, env=env, stderr=subprocess.PIPE, text=True) as running:
         while not (begun.exists() and begun.read_text()):
             assert running.poll() is None

@@ -1,7 +1,7 @@
 """The nouns of versions.yaml: the code that is each, its digest, and the numbers and packages that results depend on.
 
-A number is raised when results of a noun change, and DVC runs again what tracks it. `stages/verify.py` proves whether
-they do; until then the digest of a noun's code differs from the one recorded, and a test fails.
+A number is raised when results of a noun change, and DVC runs again what tracks it. `verification/verify.py` proves
+whether they do; until then the digest of a noun's code differs from the one recorded, and a test fails.
 """
 
 from __future__ import annotations
@@ -22,65 +22,8 @@ from beyond_spectrograms.util.errors import ProjectError
 VERSIONS_FILE = Path("versions.yaml")
 SHARED = "shared"  # what all nouns use: without a number of its own
 
-_PROTOTYPES = "beyond_spectrograms/prototypes"
-_BEFORE: dict[str, tuple[str, ...]] = {
-    "data": (
-        *(f"beyond_spectrograms/{name}.py" for name in ("archives", "audio", "clips", "downloads", "splits")),
-        *(f"beyond_spectrograms/{name}.py" for name in ("synthesis", "weights", "windows")),
-        *(f"stages/{name}.py" for name in ("download", "resample", "split")),
-    ),
-    "representations": (
-        "beyond_spectrograms/representations/**/*.py",
-        *(f"beyond_spectrograms/{name}.py" for name in ("features", "precision")),
-        "stages/featurize.py",
-    ),
-    "classifiers": (
-        "beyond_spectrograms/classifiers.py",
-        *(f"{_PROTOTYPES}/{name}.py" for name in ("__init__", "apnet", "autoencoder", "clusters", "kmeans", "model")),
-        *(f"{_PROTOTYPES}/{name}.py" for name in ("networks", "starting", "temporal", "transformations")),
-    ),
-    "training": (
-        *(f"beyond_spectrograms/{name}.py" for name in ("epochs", "learners", "runs", "stacked", "together")),
-        "beyond_spectrograms/training.py",
-        *(f"{_PROTOTYPES}/{name}.py" for name in ("learning", "reconstructing")),
-        "stages/train.py",
-    ),
-    "evaluation": (
-        *(f"beyond_spectrograms/{name}.py" for name in ("evaluating", "recordings", "results", "scores")),
-        "beyond_spectrograms/evidence/[!f]*.py",
-        *(f"stages/{name}.py" for name in ("evaluate", "run")),
-    ),
-    "leakage": ("beyond_spectrograms/leakage/*.py", "stages/audit.py"),
-    "costs": (*(f"beyond_spectrograms/{name}.py" for name in ("costs", "measuring")), "stages/measure.py"),
-    "report": (
-        *(f"beyond_spectrograms/{name}.py" for name in ("ablation", "figures", "paper", "plots_page", "tables")),
-        "beyond_spectrograms/tabular.py",
-        "beyond_spectrograms/evidence/figures.py",
-        "beyond_spectrograms/page/*.py",
-        *(f"stages/{name}.py" for name in ("ablate", "compare", "illustrate", "page", "report", "tables")),
-    ),
-    "sonification": (
-        *(f"{_PROTOTYPES}/{name}.py" for name in ("decoders", "likeness", "listening", "page", "pictures", "playing")),
-        f"{_PROTOTYPES}/sounds.py",
-        "stages/listen.py",
-    ),
-    SHARED: (
-        *(f"beyond_spectrograms/{name}.py" for name in ("__init__", "checkpoints", "errors", "files", "memory")),
-        *(f"beyond_spectrograms/{name}.py" for name in ("processor", "progress", "study")),
-        "beyond_spectrograms/params/*.py",
-        *(f"stages/{name}.py" for name in ("arguments", "resolve")),
-    ),
-}
-# What decides no published result: programs for users, measurements of our own speed, estimates, and the proof itself.
-_UNTRACKED_BEFORE = (
-    *(f"beyond_spectrograms/{name}.py" for name in ("__main__", "code_versions", "hear")),
-    *(f"beyond_spectrograms/{name}/*.py" for name in ("bench", "cli", "foretelling", "model", "serving")),
-    *(f"stages/{name}.py" for name in ("bench", "estimate", "locks", "scale", "show")),
-    *(f"stages/{name}.py" for name in ("verify", "witnesses", "witnesses_of_results")),
-)
-
 _EVALUATION = "bitrates claims clip_results comparisons convergence ladder metrics result_files results uncertainty"
-_AFTER: dict[str, tuple[str, ...]] = {
+NOUNS: dict[str, tuple[str, ...]] = {
     "data": ("beyond_spectrograms/data/*.py", *(f"stages/{name}.py" for name in ("download", "resample", "split"))),
     "representations": ("beyond_spectrograms/representations/**/*.py", "stages/featurize.py"),
     "classifiers": ("beyond_spectrograms/classifiers/**/*.py",),
@@ -108,16 +51,13 @@ _AFTER: dict[str, tuple[str, ...]] = {
     ),
 }
 # What decides no published result: programs for users, measurements of our own speed, estimates, and the proof itself.
-_UNTRACKED_AFTER = (
+UNTRACKED = (
     "beyond_spectrograms/__main__.py",
     "beyond_spectrograms/hear.py",
     "beyond_spectrograms/util/code_versions.py",
     *(f"beyond_spectrograms/{name}/*.py" for name in ("cli", "estimates", "inference", "serving")),
     *(f"stages/{name}.py" for name in ("locks", "show")),
 )
-# While packages move, a file is where it was or where it will be.
-NOUNS = {noun: (*_BEFORE[noun], *_AFTER[noun]) for noun in _AFTER}
-UNTRACKED = (*_UNTRACKED_BEFORE, *_UNTRACKED_AFTER)
 
 
 class VersionsError(ProjectError):

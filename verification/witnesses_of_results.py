@@ -1,4 +1,4 @@
-"""What the nouns from evaluation on make of small made results; those before and the rules: stages/witnesses.py."""
+"""What the nouns from evaluation on make of small made results; the others and the rules: verification/witnesses.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from beyond_spectrograms.evaluation.clip_results import ERROR
 from beyond_spectrograms.params import Params, load_params
-from stages.witnesses import CLASSES, NOT_WITNESSED, Made, mirrored, run_stages
+from verification.witnesses import CLASSES, NOT_WITNESSED, Made, mirrored, run_stages
 
 if TYPE_CHECKING:
     from beyond_spectrograms.evaluation.clip_results import Recordings

@@ -41,8 +41,8 @@ from beyond_spectrograms.util.files import write_text
 
 MIRROR = "BEYOND_SPECTROGRAMS_MIRROR"  # the folder of real weights
 # What a witness's results come from, beside versions.
-CODE = ("beyond_spectrograms", "stages", "params.yaml", "datasets", "studies/*/params.yaml")
-WITNESSES = ("stages/witnesses.py", "stages/witnesses_of_results.py")
+CODE = ("beyond_spectrograms", "stages", "verification", "params.yaml", "datasets", "studies/*/params.yaml")
+WITNESSES = ("verification/witnesses.py", "verification/witnesses_of_results.py")
 SHOWN = 8  # differences of a noun that are printed
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -87,7 +87,8 @@ def witnesses(noun: str, trees: Sequence[Path]) -> list[Arrays]:
         made = [Path(folder, f"{number}.npz") for number in range(len(trees))]
         try:
             for tree, place in zip(trees, made, strict=True):
-                command = [sys.executable, "-m", "stages.verify", "--witness", noun, str(place)]
+                folder_of_proof = "verification" if (tree / "verification").is_dir() else "stages"  # before it moved
+                command = [sys.executable, "-m", f"{folder_of_proof}.verify", "--witness", noun, str(place)]
                 with place.with_suffix(".txt").open("wb") as said:
                     env = {**settings, "PYTHONPATH": str(tree), "TMPDIR": folder}
                     running.append(subprocess.Popen(command, cwd=tree, env=env, stdout=said, stderr=said))  # noqa: S603
@@ -109,8 +110,8 @@ def _read(place: Path) -> Arrays:
 
 def run_witness(noun: str, folder: Path) -> Arrays:
     """Run a noun's witness with the code of the tree we are in; what is not an array becomes the text of its JSON."""
-    from stages import witnesses, witnesses_of_results
-    from stages.witnesses import all_params
+    from verification import witnesses, witnesses_of_results
+    from verification.witnesses import all_params
 
     found = Path(beyond_spectrograms.__file__).parents[1]
     if found != Path.cwd():
