@@ -13,25 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import yaml
-from cells import write, write_params
-from page_files import results_of, write_project
 
-from beyond_spectrograms.data.audio import Format, Waveform
+from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.evaluation.results import Results
+from support.cells import write, write_params
+from support.page_files import results_of, write_project
+from support.repository import REPOSITORY, StartStage
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-REPOSITORY = Path(__file__).parents[1]
-
-StartStage = Callable[..., subprocess.Popen[str]]
-
-
-def stack(noise: Callable[..., Waveform], count: int, form: Format, seconds: float = 1.0) -> Waveform:
-    """Make windows [count, channels, samples] of noise, each of another loudness; both channels are the same."""
-    windows = [noise(seconds, form.sample_rate, seed) * 10.0**-seed for seed in range(count)]
-    return np.repeat(np.stack(windows).astype(np.float32)[:, None], form.channels, axis=1)
 
 
 @pytest.fixture(scope="session")

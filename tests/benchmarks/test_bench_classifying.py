@@ -1,0 +1,122 @@
+"""`bench` compares two ways that say the same of a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmarks.classifying import _begin_alone, classifying_table, summarise
+from benchmarks.plain_classifying import PlainClassifier
+from beyond_spectrograms import load_model
+from beyond_spectrograms.classifiers.base import build_network
+from beyond_spectrograms.cli import main
+from beyond_spectrograms.inference.folder import save_model
+from beyond_spectrograms.params import weights_of
+from beyond_spectrograms.report.table import to_markdown
+from beyond_spectrograms.representations import create_representation
+from support import models
+from support.numeric import assert_rounded
+
+# Of librosa.load, on first use: modules it tries are to go from Python 3.13.
+pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal in Python 3.13:DeprecationWarning")
+
+
+def write_random(folder: Path, name: str, weights: list[Path]) -> Path:
+    """Write a model on a representation of params.yaml, its classifier conv1d, standardised and untrained."""
+    import torch
+    from safetensors.torch import save_file
+
+    record, recipe = models.PARAMS.representations[name], models.PARAMS.protocols["fair"]
+    made = create_representation(name, record, weights)
+    bands, frames = made.bands, made.frames(made.form.sample_rate)
+    torch.manual_seed(0)
+    network = build_network(recipe, bands, frames, 2, None)
+    network[0].mean, network[0].deviation = torch.rand(bands), 1 + torch.rand(bands)
+    stored = folder.with_name("stored.safetensors")
+    save_file(network.state_dict(), stored)
+    encoder = {"name": name, "record": record.model_dump(), "bands": bands, "frames": frames, "packages": {}}
+    encoder |= {"sample_rate": made.form.sample_rate, "channels": made.form.channels}
+    files = [
+        models.describe_file(path).model_dump() | {"url": "https://there", "licence": "Apache-2.0", "included": True}
+        for path in weights
+    ]
+    changes = {"representation": encoder, "encoder_files": files, "untrained_encoder": record.weights == "untrained"}
+    changes["protocol"] = {"name": "fair", "record": recipe.model_dump()}
+    save_model(folder, models.card(stored, **changes), stored, weights)
+    return folder
+
+
+QUICK = [
+    pytest.param(name, marks=pytest.mark.numeric) for name in ("mel", "log_mel", "log_mel_2048_50hz", "soundstream")
+]
+
+
+@pytest.mark.parametrize("name", [*QUICK, "encodec_24khz_untrained"])
+@pytest.mark.filterwarnings("ignore:.*is untrained:UserWarning")
+def test_both_ways_say_the_same(name: str, mirror: Path, tmp_path: Path) -> None:
+    weights = [mirror / f"{file}.tflite" for file in weights_of(models.PARAMS.representations[name])]
+    folder = write_random(tmp_path / "model", name, weights)
+    sound = np.random.default_rng(0).normal(0, 0.1, (88_200, 2))
+    soundfile.write(tmp_path / "sound.wav", sound, 44_100)
+    decoded, rate = soundfile.read(tmp_path / "sound.wav", dtype="float32")
+    ours = load_model(folder, device="cpu").classify(decoded, rate)
+    assert ours.windows == 2
+    plain = PlainClassifier(folder).classify(tmp_path / "sound.wav")
+    assert_rounded(plain, ours.probabilities, roundings=128 * 5)  # terms of conv1d's longest sum
+
+
+def test_figures_are_those_of_the_rounds() -> None:
+    rounds = [{"ours": 1.0, "plain": 2.0}, {"ours": 2.0, "plain": 3.0}, {"ours": 1.0, "plain": 8.0}]
+    told = summarise(10.0, rounds)
+    assert told["ratio"] == {"median": 2.0, "lowest": 1.5, "highest": 8.0}
+    assert told["real_time_factor"] == {"ours": 0.1, "plain": 0.3}
+    results = {"model": "m", "processor": "p", "cores": 2, "tasks": {"one file, warm": told}, "notes": ["n"]}
+    assert to_markdown(classifying_table(results)).splitlines()[2:5:2] == [
+        "| classify       | sound, s | plain, s | ours, s | times as fast     | real-time factor, plain | ours    |",
+        "| one file, warm | 10       | 3.000    | 1.000   | 2.00 [1.50, 8.00] | 0.30000                 | 0.10000 |",
+    ]
+
+
+def cores_and_threads() -> tuple[set[int], set[int]]:
+    """Say on which cores this process's threads may run, and how many each numerical library uses."""
+    from threadpoolctl import threadpool_info
+
+    tasks = [int(task.name) for task in Path("/proc/self/task").iterdir()]
+    cores = set().union(*(os.sched_getaffinity(task) for task in tasks))
+    return cores, {library["num_threads"] for library in threadpool_info()}
+
+
+def test_one_core_is_one_core(tmp_path: Path) -> None:
+    folder = write_random(tmp_path / "model", "log_mel", [])
+    core = min(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(1, get_context("spawn"), _begin_alone, (core, folder)) as alone:
+        assert alone.submit(cores_and_threads).result() == ({core}, {1})
+
+
+@pytest.mark.long
+def test_every_task_is_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_random(tmp_path / "model", "log_mel", [])
+    out = tmp_path / "bench.json"
+    assert main(["bench", "--model", str(folder), "--files", "2", "--rounds", "1", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    tasks = json.loads(out.read_text())["tasks"]
+    assert list(tasks) == ["one file, cold", "one file, warm", "2 files", "one core"]
+    assert all(len(task["seconds"]["ours"]) == len(task["seconds"]["plain"]) == 1 for task in tasks.values())
+    assert all(min(task["seconds"]["ours"] + task["seconds"]["plain"]) > 0 for task in tasks.values())
+    assert printed.splitlines()[2].startswith("| classify")
+
+
+def test_a_model_without_a_plain_way_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = models.write_model(tmp_path / "model")
+    assert main(["bench", "--model", str(folder), "--files", "1"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"{folder}: the plain way is written for conv1d on mel spectrograms, SoundStream's latents before the "
+        "quantiser and EnCodec's untrained encoder. Choose such a model."
+    )

@@ -1,0 +1,372 @@
+"""Transformations by hand-worked cases, gradients, and prototypes recovered from sounds made of them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from beyond_spectrograms.classifiers.base import ClassifierError, build_network
+from beyond_spectrograms.classifiers.prototypes.kmeans_plus_plus import choose_starts
+from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer, layer_of, measure
+from beyond_spectrograms.classifiers.prototypes.transformations import (
+    filter_bands,
+    read_frames,
+    shift_pitch,
+    shift_positions,
+)
+from beyond_spectrograms.evaluation.metrics import predict
+from beyond_spectrograms.params import Protocol, PrototypeSettings
+from beyond_spectrograms.training.loop import train
+from beyond_spectrograms.training.run import Job, history_columns, read_history
+from beyond_spectrograms.training.trainers.base import create_learner
+from beyond_spectrograms.training.trainers.prototypes import PrototypeLearner
+from support.numeric import assert_rounded, assert_same, by_default_float64
+from support.protocol import PROTOCOL
+from support.stopping import results_of, train_in_two
+
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]
+SETTINGS = PrototypeSettings(
+    supervised=True,
+    per_class=1,
+    frames=1,
+    offset=0.0,
+    scale=1.0,
+    transformations=["gain", "pitch", "filters"],
+    top_hz=8000.0,
+    cross_entropy=0.01,
+    tau=100.0,
+    tau_learning_rate=0.1,
+    weight_decay=1e-6,
+    step_patience=2,
+    step_epochs=None,
+    warm_up=0,
+    restart_share=0.02,
+)
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Compute in float64: what a formula says is then met to ten digits, on every processor."""
+    with by_default_float64():
+        yield
+
+
+def protocol(epochs: int = 8, learning_rate: float = 0.01, **settings: object) -> Protocol:
+    mine = PrototypeSettings.model_validate(SETTINGS.model_dump() | settings)
+    recipe = {"classifier": "prototypes", "optimizer": "adamw", "standardize": False, "prototypes": mine}
+    return PROTOCOL.model_copy(update={**recipe, "epochs": epochs, "learning_rate": learning_rate})
+
+
+def peak(band: int, bands: int = 128) -> torch.Tensor:
+    """One spectrum [1 prototype, 1 frame, bands] with a triangle of three bands' width."""
+    return (1 - (torch.arange(bands) - band).abs() / 3).clamp(min=0)[None, None]
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_shift_of_nothing_is_the_identity() -> None:
+    spectra = torch.rand(3, 1, 128)
+    shifted = shift_pitch(spectra, torch.zeros(2, 3, 5), 8000.0)
+    assert_same(shifted, spectra.expand(2, 3, 5, 128))
+
+
+BANDS_HZ = librosa.mel_frequencies(130, fmin=0.0, fmax=8000.0)[1:-1]  # centres
+
+
+@pytest.mark.parametrize(("band", "octaves", "landed"), [(60, 1, 89), (60, -1, 32), (20, 1, 41), (100, -1, 71)])
+def test_a_peak_shifted_by_an_octave_lands_in_the_band_of_twice_or_half_its_frequency(
+    band: int, octaves: int, landed: int
+) -> None:
+    shifted = shift_pitch(peak(band), torch.full((1, 1, 1), octaves * float(np.log(2))), 8000.0)
+    assert int(shifted.argmax()) == landed
+    assert landed == int(np.abs(BANDS_HZ - BANDS_HZ[band] * 2.0**octaves).argmin())
+
+
+def test_bands_are_read_at_the_scaled_frequency_on_librosas_mel_scale() -> None:
+    shift = torch.tensor([-0.4, 0.0, 0.3], dtype=torch.float64)
+    positions, _ = shift_positions(shift, 128, 8000.0)
+    for read, amount in zip(positions.numpy(), shift.tolist(), strict=True):
+        expected = np.interp(librosa.hz_to_mel(BANDS_HZ * np.exp(-amount)), librosa.hz_to_mel(BANDS_HZ), np.arange(128))
+        np.testing.assert_allclose(read, expected, atol=1e-9)
+
+
+def test_beyond_the_ends_the_outermost_band_is_held() -> None:
+    spectra = torch.linspace(0, 1, 128)[None, None]
+    assert (shift_pitch(spectra, torch.full((1, 1, 1), -1.0), 8000.0)[..., 97:] == 1.0).all()
+    assert (shift_pitch(spectra, torch.full((1, 1, 1), 1.0), 8000.0)[..., :2] == 0.0).all()
+
+
+def test_frames_are_shifted_each_by_its_own_amount_and_prototypes_of_many_frames_frame_by_frame() -> None:
+    spectra = torch.cat([peak(60), peak(20)], 1)  # two frames of one prototype
+    shifted = shift_pitch(spectra, torch.tensor([[[float(np.log(2)), 0.0]]]), 8000.0)
+    assert shifted.argmax(3).tolist() == [[[89, 20]]]
+
+
+@pytest.mark.usefixtures("float64")
+def test_time_reads_a_prototype_earlier_or_later_and_holds_its_ends() -> None:
+    prototypes = torch.arange(5.0)[None, :, None] * torch.tensor([1.0, 10.0])  # [1, 5 frames, 2 bands]
+    straight = read_frames(prototypes, torch.zeros(1, 1, 9))
+    assert_same(straight[0, 0, :, 0], torch.arange(9.0) / 2)
+    later = read_frames(prototypes, torch.full((1, 1, 9), 0.25))
+    assert_same(later[0, 0, :, 1], 10 * (torch.arange(9.0) / 2 + 1).clamp(max=4))
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_level_moves_a_prototype_towards_rest_and_away() -> None:
+    layer = layer_with(LATENT)
+    assert layer.rest is not None
+    torch.nn.init.uniform_(layer.rest)
+    spectra = layer.transform({}, 8)
+    for level in (-1.0, 0.0, 0.5):
+        changed = layer.transform({"level": torch.full((1, 2, 8), level)}, 8)
+        assert_same(changed, layer.rest + (1 + level) * (spectra - layer.rest))
+
+
+@pytest.mark.usefixtures("float64")
+def test_filters_add_nothing_without_a_slope_and_a_line_beyond_the_cut_off() -> None:
+    assert (filter_bands(torch.tensor([0.0, 0.2, 0.0, -0.2]), 128) == 0).all()
+    high = filter_bands(torch.tensor([0.1, 0.0, 0.0, 0.0]), 129)
+    # softplus of sharpness 10 at 2 (1 - 0.5) = 1 is 1 to 5e-6, at 0 ln(2) / 10, at -1 5e-6
+    torch.testing.assert_close(
+        high[[0, 64, 128]], torch.tensor([0.0, 0.1 * float(np.log(2)) / 10, 0.1]), atol=1e-5, rtol=0
+    )
+    low = filter_bands(torch.tensor([0.0, 0.0, 0.1, 0.0]), 129)
+    assert_same(low, high.flip(0))
+    moved = filter_bands(torch.tensor([0.1, 0.25, 0.0, 0.0]), 129)
+    assert_same(moved[:97], high[32:])
+
+
+LATENT = PrototypeSettings.model_validate(SETTINGS.model_dump() | {"transformations": ["level", "time"], "frames": 4})
+
+
+def layer_with(settings: PrototypeSettings, bands: int = 16) -> PrototypeLayer:
+    torch.manual_seed(0)
+    layer = PrototypeLayer(settings, bands, 2)
+    torch.nn.init.uniform_(layer.prototypes)
+    return layer
+
+
+@pytest.mark.usefixtures("float64")
+def test_untrained_decoders_change_nothing() -> None:
+    layer = layer_with(SETTINGS)
+    spectra = layer.prototypes.transpose(1, 2)[None].expand(3, 2, 8, 16)
+    assert_same(layer.reconstruct(torch.rand(3, 16, 8)), spectra)
+    latent = layer_with(LATENT)
+    changed = latent.reconstruct(torch.rand(3, 16, 8))
+    assert_same(changed, latent.transform({}, 8).expand(3, 2, 8, 16))
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_gain_adds_exactly_and_before_or_after_the_shift_is_the_same() -> None:
+    layer = layer_with(PrototypeSettings.model_validate(SETTINGS.model_dump() | {"transformations": ["gain", "pitch"]}))
+    assert layer.decoders is not None
+    with torch.no_grad():
+        layer.decoders.last_bias[1, 1, 0] = 0.3  # a pitch for the second prototype
+        plain = layer.reconstruct(torch.rand(3, 16, 8))
+        layer.decoders.last_bias[:, 0, 0] = torch.tensor([0.2, -0.1])
+        changed = layer.reconstruct(torch.rand(3, 16, 8))
+        gains = 0.5 * torch.tanh(torch.tensor([0.2, -0.1]))
+        assert_same(changed - plain, gains.view(1, 2, 1, 1).expand_as(changed))
+        shift = torch.full((1, 2, 1), 0.3)
+        spectra = layer.prototypes.transpose(1, 2)
+        first = shift_pitch(spectra + gains.view(2, 1, 1), shift, 8000.0)
+        assert_same(first, shift_pitch(spectra, shift, 8000.0) + gains.view(1, 2, 1, 1))
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    torch.manual_seed(0)
+    spectra = torch.rand(2, 3, 8, dtype=torch.float64, requires_grad=True)
+    shift = (0.6 * torch.rand(2, 2, 3, dtype=torch.float64) + 0.1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda *given: shift_pitch(*given, 8000.0), (spectra, shift))
+    assert torch.autograd.gradcheck(lambda *given: shift_pitch(*given, 8000.0), (spectra[:, :1], -shift.detach() / 2))
+    moved = (0.1 * torch.rand(2, 2, 6, dtype=torch.float64) - 0.05).requires_grad_()
+    assert torch.autograd.gradcheck(read_frames, (spectra, moved))
+    settings = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda given: filter_bands(given, 8), (settings,))
+    for given in (SETTINGS, LATENT):
+        layer = layer_with(given).double()
+        assert layer.decoders is not None
+        torch.nn.init.normal_(layer.decoders.last, std=0.3)
+        windows = torch.rand(2, 16, 6, dtype=torch.float64)
+        weights = (layer.prototypes, layer.decoders.last, layer.decoders.ups[0], layer.tau)
+        assert torch.autograd.gradcheck(partial(_entropy, layer, windows), weights, fast_mode=True)
+
+
+def _entropy(layer: PrototypeLayer, windows: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.cross_entropy(layer(windows), torch.tensor([0, 1]))
+
+
+@pytest.mark.usefixtures("float64")
+def test_all_prototypes_at_once_give_what_each_gives_alone() -> None:
+    layer = layer_with(PrototypeSettings.model_validate(SETTINGS.model_dump() | {"per_class": 2, "frames": 3}))
+    assert layer.decoders is not None
+    torch.nn.init.normal_(layer.decoders.last, std=0.3)
+    windows = torch.rand(5, 16, 8)
+    together = layer.reconstruct(windows)
+    assert together.shape == (5, 4, 8, 16)
+    for index in range(4):
+        alone = PrototypeLayer(layer.settings.model_copy(update={"per_class": 1}), 16, 1)
+        alone.load_state_dict(
+            {
+                name: value[[index]] if name.startswith(("prototypes", "decoders", "class_of")) else value
+                for name, value in layer.state_dict().items()
+            }
+        )
+        assert_same(alone.reconstruct(windows)[:, 0], together[:, index])
+
+
+def test_k_means_plus_plus_starts_far_apart_and_within_the_class() -> None:
+    torch.manual_seed(0)
+    proposals = torch.tensor([0.0, 0.0, 0.0, 9.0, 9.0])[:, None, None]
+    chosen = choose_starts(proposals, torch.tensor([0, 0, 0, 0, 1]), 2, None)
+    assert sorted(chosen.flatten().tolist()) == [0, 9]
+    of_class = choose_starts(proposals, torch.tensor([0, 0, 0, 1, 1]), 2, torch.tensor([1, 0]))
+    assert of_class.flatten().tolist() == [9, 0]
+
+
+def made_sounds(folder: Path, **changes: object) -> tuple[Job, torch.Tensor]:
+    """Sounds made from three known prototypes by gains and pitches that move over time: [120, 24 bands, 16 frames]."""
+    torch.manual_seed(1)
+    bands, frames = 24, 16
+    known = torch.stack([peak(band, bands)[0, 0] + 0.2 * peak(2 * band, bands)[0, 0] for band in (5, 8, 11)])
+    targets = np.arange(120) % 3
+    time = torch.linspace(0, 6.28, frames)
+    phases, depths = 6.28 * torch.rand(120, 1), torch.rand(2, 120, 1)
+    shift = 0.15 * depths[0] * torch.sin(time + phases)
+    gain = 0.2 * depths[1] * torch.cos(time + phases)
+    sounds = shift_pitch(known[targets][:, None], shift[None], 8000.0)[0] + gain[..., None]
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "features.npy", sounds.transpose(1, 2).numpy())
+    (folder / "index.json").write_text("{}")
+    parts = np.array(["train"] * 90 + ["validation"] * 15 + ["test"] * 15)
+    recipe = protocol(**changes)  # type: ignore[arg-type]
+    job = Job(
+        folder, targets, parts, ("a", "b", "c"), None, recipe, recipe.epochs, 1, 0, "cpu", folder / "work", versions={}
+    )
+    return job, known
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_sounds_made_of_known_prototypes_and_transformations_give_these_back(tmp_path: Path, supervised: bool) -> None:
+    entropy = 0.01 if supervised else 0.0
+    job, known = made_sounds(
+        tmp_path, epochs=60, supervised=supervised, cross_entropy=entropy, transformations=["gain", "pitch"]
+    )
+    features = np.load(job.features / "features.npy")
+    torch.manual_seed(0)
+    learner = create_learner(job, features)
+    assert isinstance(learner, PrototypeLearner)
+    raw = learner.epoch()
+    for _ in range(59):
+        last = learner.epoch()
+    assert last[0][0] > 0.97
+    assert last[2][1] < 0.15 * raw[2][1]  # the error on sounds never trained on
+    # Gain and pitch are known up to a constant: prototypes are compared after the best of either.
+    found = learner.layer.prototypes.detach().transpose(1, 2)
+    shifts = torch.linspace(-0.3, 0.3, 121)
+    for place, name in enumerate(learner.layer.class_of.tolist()):
+        moved = shift_pitch(found[[place]], shifts[:, None, None], 8000.0)[:, 0, 0]
+        deviation = (moved - moved.mean(1, keepdim=True)) - (known[name] - known[name].mean())
+        assert deviation.square().mean(1).amin().sqrt() < 0.06
+
+
+def test_history_tells_error_and_step_and_the_run_ends_with_the_curriculum(tmp_path: Path) -> None:
+    job, _ = made_sounds(tmp_path, epochs=400, learning_rate=1e-12, tau_learning_rate=0.0, step_patience=1)
+    train(job)
+    history = read_history(job)
+    assert list(history[0])[-3:] == ["training_reconstruction_error", "validation_reconstruction_error", "step"]
+    assert list(history[0]) == ["fold", "seed", *history_columns(job.protocol)]
+    steps = [row["step"] for row in history]
+    assert sorted(set(steps)) == [0, 1, 2, 3, 4, 5]  # raw, three transformations, temperature, fine
+    assert steps == sorted(steps)
+    assert len(history) < 400
+
+
+def test_a_stopped_run_continues_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, _ = made_sounds(tmp_path, epochs=10, supervised=False, cross_entropy=0.0, step_patience=1, restart_share=0.9)
+    stopped = replace(job, work=tmp_path / "stopped")
+    train(job)
+    train_in_two(stopped, 6, monkeypatch)
+    assert read_history(job) == read_history(stopped)
+    results = results_of(job, stopped)
+    assert results[0] == results[1]
+
+
+def test_an_idle_prototype_restarts_as_a_copy_of_a_busy_one(tmp_path: Path) -> None:
+    job, _ = made_sounds(tmp_path, supervised=False, cross_entropy=0.0)
+    learner = create_learner(job, np.load(job.features / "features.npy"))
+    assert isinstance(learner, PrototypeLearner)
+    learner.epoch()
+    layer = learner.layer
+    assert layer.decoders is not None
+    with torch.no_grad():
+        layer.decoders.last[1] = 1.0
+        layer.prototypes[0] = 50.0
+    learner._restart_idle(torch.tensor([0, 90, 0]))
+    assert (layer.prototypes[0] - layer.prototypes[1]).abs().max() < 0.1
+    assert (layer.decoders.last[0] == 1.0).all()
+    moments = [learner.optimizer.state[layer.prototypes][name] for name in ("exp_avg", "exp_avg_sq")]  # type: ignore[union-attr]
+    assert all((moment[[0, 2]] == 0).all() for moment in moments)
+    assert all((moment[1] != 0).any() for moment in moments)
+
+
+def test_the_weights_kept_are_those_that_were_validated(tmp_path: Path) -> None:
+    recipe = {"per_class": 2, "restart_share": 0.9, "supervised": False, "cross_entropy": 0.0}
+    job, _ = made_sounds(tmp_path, epochs=4, **recipe)
+    learner = create_learner(job, np.load(job.features / "features.npy"))
+    assert isinstance(learner, PrototypeLearner)
+    for _ in range(4):
+        _, validated, (_, error, _) = learner.epoch()
+        windows, targets = learner._validation.batch(torch.arange(15))
+        with torch.no_grad():
+            told = measure(learner.network, windows)
+        right = learner.layer.class_of[told["cluster"]] == targets
+        assert float(right.double().mean()) == pytest.approx(validated[0])
+        # Both in fp32, of batches of other sizes; each error is a mean over bands and frames.
+        found = float(told["reconstruction_error"].double().mean())
+        assert_rounded(error, found, roundings=windows.shape[1] * windows.shape[2])
+
+
+def test_shifts_that_are_no_numbers_give_none() -> None:
+    nothing = torch.full((1, 2, 3), torch.nan)
+    assert shift_pitch(torch.rand(2, 1, 8), nothing, 8000.0).isnan().all()
+    assert read_frames(torch.rand(2, 4, 8), nothing).isnan().all()
+
+
+def test_what_is_measured_is_the_best_prototypes_error_and_unsupervised_its_number() -> None:
+    for supervised in (True, False):
+        network = build_network(protocol(supervised=supervised, cross_entropy=0.0), 16, 8, 2, None)
+        torch.nn.init.uniform_(layer_of(network).prototypes)
+        windows = torch.rand(4, 16, 8)
+        errors = layer_of(network).errors(windows)
+        told = measure(network, windows)
+        assert torch.equal(told["reconstruction_error"], errors.amin(1))
+        assert ("cluster" in told) == (not supervised)
+        assert network(windows).argmax(1).tolist() == errors.argmin(1).tolist()
+
+
+def test_a_trained_file_predicts_as_its_network(tmp_path: Path) -> None:
+    job, _ = made_sounds(tmp_path, epochs=4)
+    train(job)
+    features, rows = np.load(job.features / "features.npy"), np.arange(105, 120)
+    told = predict(
+        job.work / f"{job.name}.safetensors", job.protocol, features,
+        rows=rows, classes=["a", "b", "c"], codebook_size=None, fold=1, seed=0, device="cpu",
+    )  # fmt: skip
+    assert told.measures["reconstruction_error"].shape == (15,)
+    assert (told.probabilities.argmax(1) == job.targets[rows]).mean() > 0.9
+
+
+@pytest.mark.parametrize("classifier", ["prototypes", "kmeans"])
+def test_codes_are_refused(tmp_path: Path, classifier: str) -> None:
+    job, _ = made_sounds(tmp_path)
+    coded = replace(job, codebook_size=16, protocol=job.protocol.model_copy(update={"classifier": classifier}))
+    with pytest.raises(ClassifierError) as caught:
+        create_learner(coded, np.load(job.features / "features.npy"))
+    assert str(caught.value) == (
+        f"{classifier} needs spectra or latents: between the numbers of codes there is no distance"
+    )

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from beyond_spectrograms.data.audio import FORMATS, Waveform, read_clip
+from beyond_spectrograms.data.clips import (
+    DatasetError,
+    Outcome,
+    check_clips,
+    clip_path,
+    describe_clips,
+    prepare_clips,
+    publish_clips,
+)
+from support.repository import StartStage
+from support.stopping import kill_stage_in
+
+Sound = Callable[..., Waveform]
+Contents = Callable[[Path], dict[str, bytes]]
+PLAUSIBLE = (1.0, 600.0)
+NOT_AUDIO = "not decodable as audio: Format not recognised."
+
+
+def write(path: Path, sound: Waveform, sample_rate: int = 44_100, subtype: str | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, sound, sample_rate, subtype=subtype)
+
+
+def store(raw: Path, work: Path, clips: Path) -> list[Outcome]:
+    outcomes = prepare_clips(raw, work, PLAUSIBLE)
+    publish_clips(outcomes, work, clips)
+    return outcomes
+
+
+@pytest.fixture
+def pets(tmp_path: Path, noise: Sound) -> Path:
+    """A data set of two classes with three clips each; one is 8-bit, one of another rate."""
+    raw = tmp_path / "raw"
+    for number in range(6):
+        label, form = ("cat", "wav") if number < 3 else ("dog", "flac")
+        rate = 22_050 if number == 5 else 44_100
+        write(
+            raw / label / f"{number}.{form}",
+            noise(1 + number / 10, rate, number),
+            rate,
+            "PCM_U8" if number == 0 else None,
+        )
+    return raw
+
+
+def usable(label: str, count: int) -> list[Outcome]:
+    return [Outcome(f"{label}/{number}.wav", "", seconds=1.0) for number in range(count)]
+
+
+def test_every_usable_file_is_stored_in_every_format_and_in_the_table(tmp_path: Path, pets: Path) -> None:
+    store(pets, tmp_path / "work", tmp_path / "clips")
+    names = [f"{'cat' if n < 3 else 'dog'}/{n}.{'wav' if n < 3 else 'flac'}" for n in range(6)]
+    table = pd.read_csv(tmp_path / "clips" / "clips.csv")
+    assert list(table.columns) == ["clip", "label", "seconds", "source_sample_rate", "sha256"]
+    assert list(table["clip"]) == names
+    assert list(table["label"]) == ["cat"] * 3 + ["dog"] * 3
+    assert list(table["seconds"]) == [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]
+    assert list(table["source_sample_rate"]) == [44_100] * 5 + [22_050]
+    for form in FORMATS:
+        for name, seconds in zip(names, table["seconds"], strict=True):
+            clip = read_clip(clip_path(tmp_path / "clips", form, name), form)
+            assert clip.shape == (form.channels, round(seconds * form.sample_rate))
+    assert sum(path.is_file() for path in (tmp_path / "clips").rglob("*")) == 6 * len(FORMATS) + 1
+    assert not (tmp_path / "work").exists()
+
+
+def test_bad_files_are_set_aside_with_their_reasons_and_counted(tmp_path: Path, pets: Path, noise: Sound) -> None:
+    (pets / "cat" / "empty.wav").touch()
+    (pets / "cat" / "text.wav").write_text("miaow")
+    write(pets / "dog" / "short.wav", noise(0.2))
+    write(pets / "dog" / "silent.wav", np.zeros(44_100, np.float32))
+    outcomes = store(pets, tmp_path / "work", tmp_path / "clips")
+    figures = describe_clips("pets", outcomes)
+    assert figures == {
+        "dataset": "pets",
+        "files": 10,
+        "clips": 6,
+        "classes": 2,
+        "seconds": 7.5,
+        "shortest_seconds": 1.0,
+        "longest_seconds": 1.5,
+        "limited_samples": 0,
+        "clips_by_sample_rate": {"22050": 1, "44100": 5},
+        "clips_by_class": {"cat": 3, "dog": 3},
+        "set_aside_count": 4,
+        "set_aside": {
+            "cat/empty.wav": "empty file (0 bytes)",
+            "cat/text.wav": NOT_AUDIO,
+            "dog/short.wav": "0.200 s long; plausible is 1 to 600 s",
+            "dog/silent.wav": "silent: its peak is 0, silence is 0.0001 or less",
+        },
+        "remarks": {"cat/0.wav": ["8-bit samples: quantisation noise at about -50 dBFS is part of the sound"]},
+    }
+    stored = {path.name for path in (tmp_path / "clips" / FORMATS[0].name).rglob("*.flac")}
+    assert stored == {"0.wav.flac", "1.wav.flac", "2.wav.flac", "3.flac.flac", "4.flac.flac", "5.flac.flac"}
+
+
+def test_a_class_without_a_usable_file_stops() -> None:
+    bad = [Outcome("dog/a.wav", "", "empty file (0 bytes)"), Outcome("dog/b.wav", "", NOT_AUDIO)]
+    with pytest.raises(DatasetError) as caught:
+        check_clips("pets", [*usable("cat", 3), *bad], None, None, [])
+    assert str(caught.value) == (
+        "pets: class 'dog' has no usable file:\n"
+        "  dog/a.wav: empty file (0 bytes)\n"
+        "  dog/b.wav: not decodable as audio: Format not recognised."
+    )
+
+
+def test_a_wrong_count_stops_with_expected_and_found_and_why() -> None:
+    bad = Outcome("cat/x.wav", "", "empty file (0 bytes)")
+    with pytest.raises(DatasetError) as caught:
+        check_clips("pets", [*usable("cat", 3), bad], 4, 1, [])
+    assert str(caught.value) == "pets: expected 4 usable clips, found 3\n  cat/x.wav: empty file (0 bytes)"
+
+
+@pytest.mark.parametrize("clip", ["jazz/jazz.00054.wav", "jazz/jazz.00054.au"])
+def test_the_file_known_to_be_bad_is_expected_whatever_form_the_archive_has_it_in(clip: str) -> None:
+    bad = Outcome(clip, "", NOT_AUDIO)
+    check_clips("gtzan", [*usable("jazz", 3), bad], 4, 1, ["jazz/jazz.00054.wav"])
+
+
+@pytest.mark.parametrize(("expected", "found"), [(4, 3), (2, 3)])
+def test_a_wrong_number_of_files_stops(expected: int, found: int) -> None:
+    with pytest.raises(DatasetError) as caught:
+        check_clips("pets", usable("cat", found), expected, 1, [])
+    assert str(caught.value) == f"pets: expected {expected} usable clips, found {found}"
+
+
+def test_a_wrong_number_of_classes_stops() -> None:
+    with pytest.raises(DatasetError) as caught:
+        check_clips("pets", [*usable("cat", 2), *usable("dog", 2)], 4, 3, [])
+    assert str(caught.value) == "pets: expected 3 classes, found 2: cat, dog"
+
+
+def test_a_data_set_without_a_file_stops() -> None:
+    with pytest.raises(DatasetError) as caught:
+        check_clips("pets", [], None, None, [])
+    assert str(caught.value) == "pets: no audio file found"
+
+
+def test_a_file_known_to_be_bad_may_be_bad_or_good_but_not_missing() -> None:
+    known = ["cat/9.wav"]
+    check_clips("pets", [*usable("cat", 9), Outcome("cat/9.wav", "", "empty file (0 bytes)")], 10, 1, known)
+    check_clips("pets", usable("cat", 10), 10, 1, known)
+    with pytest.raises(DatasetError, match=r"^pets: expected 10 usable clips, found 9$"):
+        check_clips("pets", usable("cat", 9), 10, 1, known)
+
+
+def test_a_folder_of_good_files_passes_without_expectations() -> None:
+    check_clips("pets", [*usable("cat", 3), Outcome("cat/x.wav", "", NOT_AUDIO)], None, None, [])
+
+
+def test_a_source_file_changed_after_a_kill_is_redone(
+    tmp_path: Path, pets: Path, noise: Sound, contents: Contents
+) -> None:
+    prepare_clips(pets, tmp_path / "work", PLAUSIBLE)
+    write(pets / "cat" / "1.wav", noise(2, seed=99))
+    (pets / "cat" / "2.wav").write_text("miaow")
+    resumed = store(pets, tmp_path / "work", tmp_path / "resumed")
+    assert {outcome.clip: outcome.reason for outcome in resumed if outcome.reason} == {"cat/2.wav": NOT_AUDIO}
+    assert resumed == store(pets, tmp_path / "fresh_work", tmp_path / "fresh")
+    assert contents(tmp_path / "resumed") == contents(tmp_path / "fresh")
+
+
+def test_a_clip_half_written_by_a_killed_run_is_not_published(tmp_path: Path, pets: Path, contents: Contents) -> None:
+    prepare_clips(pets, tmp_path / "work", PLAUSIBLE)
+    half = clip_path(tmp_path / "work" / "finished", FORMATS[0], "cat/removed.wav")
+    half.with_name(f"{half.name}.partial").write_bytes(b"fLaC")
+    store(pets, tmp_path / "work", tmp_path / "resumed")
+    store(pets, tmp_path / "fresh_work", tmp_path / "fresh")
+    assert contents(tmp_path / "resumed").keys() == contents(tmp_path / "fresh").keys()
+
+
+def test_only_what_changed_is_written_again(tmp_path: Path, pets: Path, noise: Sound) -> None:
+    work = tmp_path / "work"
+    prepare_clips(pets, work, PLAUSIBLE)
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
+    write(pets / "cat" / "1.wav", noise(2, seed=99))
+    prepare_clips(pets, work, PLAUSIBLE)
+    changed = {path for path, written in before.items() if path.stat().st_mtime_ns != written}
+    expected = {clip_path(work / "finished", form, "cat/1.wav") for form in FORMATS}
+    assert changed == {*expected, work / "records" / "cat" / "1.wav.json"}
+
+
+@pytest.mark.parametrize("damage", ["a flipped byte", "a cut clip", "a missing clip", "an emptied record"])
+def test_a_clip_that_is_not_what_a_killed_run_wrote_is_written_anew(
+    tmp_path: Path, pets: Path, contents: Contents, damage: str
+) -> None:
+    work = tmp_path / "work"
+    prepare_clips(pets, work, PLAUSIBLE)
+    clip = clip_path(work / "finished", FORMATS[1], "cat/1.wav")
+    content = bytearray(clip.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "an emptied record":  # as a power cut may leave it
+        (work / "records/cat/1.wav.json").write_bytes(b"")
+    elif damage == "a missing clip":
+        clip.unlink()
+    else:
+        clip.write_bytes(content if damage == "a flipped byte" else content[: len(content) // 2])
+    store(pets, work, tmp_path / "resumed")
+    store(pets, tmp_path / "fresh_work", tmp_path / "fresh")
+    assert contents(tmp_path / "resumed") == contents(tmp_path / "fresh")
+
+
+def test_other_versions_write_every_clip_again(tmp_path: Path, pets: Path) -> None:
+    work = tmp_path / "work"
+    prepare_clips(pets, work, PLAUSIBLE, {"data": 1})
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
+    prepare_clips(pets, work, PLAUSIBLE, {"data": 1})
+    assert [path for path, written in before.items() if path.stat().st_mtime_ns != written] == []
+    prepare_clips(pets, work, PLAUSIBLE, {"data": 2})
+    assert [path for path, written in before.items() if path.stat().st_mtime_ns == written] == []
+
+
+def test_other_limits_of_length_are_applied_to_what_a_killed_run_left(tmp_path: Path, pets: Path) -> None:
+    prepare_clips(pets, tmp_path / "work", PLAUSIBLE)
+    outcomes = prepare_clips(pets, tmp_path / "work", (1.15, 600.0))
+    assert [outcome.clip for outcome in outcomes if outcome.reason] == ["cat/0.wav", "cat/1.wav"]
+
+
+def kill_midway(project: Path, records: Path, done: int, files: int) -> list[str]:
+    """Start the stage, which is killed (SIGKILL) once `done` of `files` clips are recorded; return those recorded."""
+    recorded = f"len(list(Path({str(records)!r}).glob('*/*.json'))) >= {done}"
+    kill_stage_in("beyond_spectrograms.data.clips:write_sealed", recorded, "resample", "pets", folder=project)
+    finished = [path.relative_to(records).with_suffix("").as_posix() for path in sorted(records.glob("*/*.json"))]
+    assert done <= len(finished) < files
+    return finished
+
+
+def test_a_killed_resample_goes_on_where_it_stopped_and_ends_with_the_same_bytes(
+    project: Path, start_stage: StartStage, noise: Sound, contents: Contents, tmp_path: Path
+) -> None:
+    raw, work, clips = (project / "data" / part for part in ("raw/pets/audio", "partial/clips/pets", "clips/pets"))
+    for number in range(20):
+        write(raw / ("cat" if number % 2 else "dog") / f"{number}.wav", noise(6, seed=number))
+    (project / "data/raw/pets/source.json").write_text(json.dumps({"kind": "path"}))
+    removed, *kept = kill_midway(project, work / "records", 4, 20)
+    (raw / removed).unlink()
+    written = {
+        (form, clip): clip_path(work / "finished", form, clip).stat().st_mtime_ns for form in FORMATS for clip in kept
+    }
+    restarted = start_stage("resample", "pets")
+    assert (restarted.communicate()[1], restarted.returncode) == ("", 0)
+    for (form, clip), time_ns in written.items():
+        assert clip_path(clips, form, clip).stat().st_mtime_ns == time_ns, "a finished clip was written again"
+    store(raw, tmp_path / "work", tmp_path / "undisturbed")
+    assert contents(clips) == contents(tmp_path / "undisturbed")
+    assert len(contents(clips)) == 19 * len(FORMATS) + 1
+    assert not work.exists()
+    told = json.loads((project / "metrics/pets/clips.json").read_text())
+    assert (told["clips"], told["source"]) == (19, {"kind": "path"})
+
+
+def test_a_stage_that_stops_says_why_and_leaves_the_clips_of_before(
+    project: Path, start_stage: StartStage, noise: Sound, contents: Contents
+) -> None:
+    raw = project / "data/raw/pets/audio"
+    write(raw / "cat" / "a.wav", noise(1))
+    (raw / "dog").mkdir()
+    (raw / "dog" / "b.wav").write_text("woof")
+    (project / "data/clips/pets").mkdir(parents=True)
+    (project / "data/clips/pets/clips.csv").write_text("of before")
+    process = start_stage("resample", "pets")
+    output, error = process.communicate()
+    assert (process.returncode, error) == (1, f"pets: class 'dog' has no usable file:\n  dog/b.wav: {NOT_AUDIO}\n")
+    begin, foretold, took, last = output.splitlines()
+    assert begin == "pets: checking and resampling 2 files; calibrating on a few"
+    assert re.fullmatch(r"pets: 89 kB of sound files; foretold: .* s, 296 kB of disk.*, if no clip is kept", foretold)
+    assert took.startswith("took ")
+    assert last == f"set aside dog/b.wav: {NOT_AUDIO}"
+    assert contents(project / "data/clips/pets") == {"clips.csv": b"of before"}
+    assert not (project / "metrics").exists()

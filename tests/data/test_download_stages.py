@@ -1,0 +1,295 @@
+import errno
+import hashlib
+import json
+import os
+import runpy
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, DownloadError
+from beyond_spectrograms.data.weights import fetch_weights
+from beyond_spectrograms.params import load_params, weights_of
+from support import cells
+from support.repository import REPOSITORY
+from support.servers import Answer, dead_url, running_server
+
+SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+LIST = b"cat/1.wav\ncat/2.wav\n"
+
+
+@pytest.fixture(autouse=True)
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in an empty folder, with a mirror folder beside it."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv(MIRROR_VARIABLE, "~/mirror")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("beyond_spectrograms.data.downloads.PAUSE_S", 0)
+    return folder
+
+
+def write_params(sources: dict[str, Any]) -> None:
+    cells.write_params(Path())
+    for name, source in sources.items():
+        dealt = {} if "lists" in source or "(?P<fold>" in source.get("name", "") else {"folds": 5, "fold_seed": 0}
+        record = {"source": {"seconds": [1, 600], **dealt, **source}}
+        record |= {"max_epochs": None, "notice": None, "known_pairs": []}
+        cells.write(Path("datasets", f"{name}.yaml"), yaml.safe_dump(record))
+
+
+def run_stage(stage: str, name: str, monkeypatch: pytest.MonkeyPatch) -> str | int | None:
+    """Run a stage here; return None or what it says on its way out."""
+    monkeypatch.setattr(sys, "argv", [f"{stage}.py", name])
+    try:
+        runpy.run_path(str(REPOSITORY / "stages" / f"{stage}.py"), run_name="__main__")
+    except SystemExit as error:
+        return error.code
+    return None
+
+
+def pets(folder: Path, clips: int = 2) -> dict[str, Any]:
+    """Put an archive of two cats and a list into the mirror folder; return the source that describes them."""
+    with zipfile.ZipFile(folder / "pets.zip", "w") as archive:
+        archive.writestr("top/readme.txt", "pets")
+        for number in (1, 2):
+            archive.writestr(f"top/Cat/{number}.wav", f"meow {number}")
+    (folder / "list.txt").write_bytes(LIST)
+    published = {"url": dead_url("/list.txt"), "bytes": len(LIST), "sha256": hashlib.sha256(LIST).hexdigest()}
+    return {
+        "archives": [{"url": dead_url("/pets.zip"), "licence": "CC0"}],
+        "members": r"top/(?P<label>[^/]+)/(?P<file>[^/]+\.wav)",
+        "clips": clips,
+        "classes": 1,
+        "lists": {part: {**published, "entries": 2} for part in ("train", "validation", "test")},
+    }
+
+
+def contents(folder: str) -> dict[str, bytes]:
+    root = Path(folder)
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_an_archive_becomes_audio_lists_and_a_record(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = pets(mirror)
+    write_params({"pets": source})
+    assert run_stage("download", "pets", monkeypatch) is None
+    found = contents("data/raw/pets")
+    record = json.loads(found.pop("source.json"))
+    lists = dict.fromkeys(("lists/train.txt", "lists/validation.txt", "lists/test.txt"), LIST)
+    assert found == {"audio/cat/1.wav": b"meow 1", "audio/cat/2.wav": b"meow 2", **lists}
+    lines = [f"{hashlib.sha256(b'meow %d' % number).hexdigest()}  cat/{number}.wav\n" for number in (1, 2)]
+    assert record == {
+        "kind": "archive",
+        "url": source["archives"][0]["url"],
+        "licence": "CC0",
+        "bytes": None,
+        "sha256": None,
+        "left_out": {".txt": 1},
+        "manifest_sha256": hashlib.sha256("".join(sorted(lines)).encode()).hexdigest(),
+        "files": 2,
+        "classes": {"cat": 2},
+    }
+
+
+def test_the_bytes_of_an_archive_that_params_fix_are_recorded(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = pets(mirror)
+    sha256 = hashlib.sha256((mirror / "pets.zip").read_bytes()).hexdigest()
+    source["archives"][0]["sha256"] = sha256[:8]
+    write_params({"pets": source})
+    assert run_stage("download", "pets", monkeypatch) is None
+    record = json.loads(Path("data/raw/pets/source.json").read_text())
+    assert (record["bytes"], record["sha256"]) == ((mirror / "pets.zip").stat().st_size, sha256)
+
+
+def test_a_wrong_count_leaves_what_was_there(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_params({"pets": pets(mirror, clips=2)})
+    assert run_stage("download", "pets", monkeypatch) is None
+    before = contents("data/raw/pets")
+    write_params({"pets": pets(mirror, clips=3)})
+    assert run_stage("download", "pets", monkeypatch) == (
+        "pets: expected 3 files in 1 classes, found 2 in 1.\n  Found by class: cat 2"
+    )
+    assert contents("data/raw/pets") == before
+
+
+def test_a_second_run_fetches_nothing(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = pets(mirror)
+    with running_server() as server:
+        source["archives"][0]["url"] = server.serves("/pets.zip", Answer((mirror / "pets.zip").read_bytes()))
+        (mirror / "pets.zip").unlink()
+        write_params({"pets": source})
+        for _ in range(2):
+            assert run_stage("download", "pets", monkeypatch) is None
+        assert server.requests == {"/pets.zip": 1}
+
+
+def test_a_data_set_params_do_not_define_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params({"pets": {"path": "~/pets"}})
+    assert run_stage("download", "pest", monkeypatch) == 2
+    assert capsys.readouterr().err.endswith(
+        "download.py: error: argument DATASET: invalid choice: 'pest' "
+        "(choose from 'demo', 'esc10', 'esc50', 'fsdd_digits', 'fsdd_speakers', 'gtzan_genres', 'gtzan_music_speech', "
+        "'librispeech_chapters', 'librispeech_speakers', 'pets', 'tinysol')\n"
+    )
+
+
+def sounds(home: Path, *names: str) -> None:
+    for name in names:
+        path = home / "pets" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+
+
+def test_a_folder_of_folders_becomes_audio_and_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named_like_sounds = ["Big dog/a.WAV", "Big dog/old/a.wav", "Big dog/old/er/b.mp3", "cat/text.wav"]
+    others = ["notes.txt", ".DS_Store", ".git/config", "cat/more.TXT", "cat/.c.wav", "cat/LICENCE"]
+    sounds(tmp_path, *named_like_sounds, *others)
+    (tmp_path / "pets/cat/elsewhere").symlink_to(tmp_path / "pets/Big dog")
+    (tmp_path / "pets/cat/gone.wav").symlink_to(tmp_path / "nowhere")
+    write_params({"pets": {"path": "~/pets"}})
+    assert run_stage("download", "pets", monkeypatch) is None
+    assert contents("data/raw/pets/audio") == {
+        "Big dog/a.WAV": b"Big dog/a.WAV",
+        "Big dog/old__a.wav": b"Big dog/old/a.wav",
+        "Big dog/old__er__b.mp3": b"Big dog/old/er/b.mp3",
+        "cat/text.wav": b"cat/text.wav",
+    }
+    record = json.loads(Path("data/raw/pets/source.json").read_text())
+    assert len(record.pop("manifest_sha256")) == 64
+    assert record == {
+        "kind": "path",
+        "path": "~/pets",
+        "left_out": {".txt": 2, ".wav": 1, "dot-files": 3, "linked folders": 1, "no suffix": 1},
+        "files": 4,
+        "classes": {"Big dog": 3, "cat": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "~/pets: no such folder. A data set's path has one sub-folder a class."),
+        (["a.wav"], "~/pets: no class folder. Put the sounds of each class into a sub-folder of its name."),
+        (
+            ["dog/a.wav", "cat/.b.wav", "cat/notes.txt"],
+            "~/pets/cat: no sound in this class folder. Sounds end in .wav, .flac, .ogg, .mp3, .au, .aiff.",
+        ),
+        (["cat/a/b.wav", "cat/a__b.wav"], "~/pets/cat: a__b.wav and a/b.wav are both a__b.wav. Rename one."),
+    ],
+)
+def test_a_folder_that_is_no_data_set_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], message: str
+) -> None:
+    sounds(tmp_path, *names)
+    write_params({"pets": {"path": "~/pets"}})
+    assert run_stage("download", "pets", monkeypatch) == message
+    assert not Path("data/raw").exists()
+
+
+def test_synthesis_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_params({"made": {"synthetic": {"seed": 3, "clips_per_class": 1, "seconds": 1}}})
+    assert run_stage("download", "made", monkeypatch) is None
+    record = json.loads(Path("data/raw/made/source.json").read_text())
+    assert {key: record[key] for key in ("kind", "seed", "clips_per_class", "seconds")} == {
+        "kind": "synthetic",
+        "seed": 3,
+        "clips_per_class": 1,
+        "seconds": 1.0,
+    }
+    assert record["files"] == len(contents("data/raw/made/audio")) == len(record["classes"])
+
+
+def fetched(representation: str, weights: dict[str, Any], **changes: Any) -> list[Path]:
+    """Fetch the weights of a shipped representation as featurize does, their records replaced."""
+    cells.write_params(Path(), **changes, weights=SHIPPED["weights"] | weights)
+    params = load_params()
+    wanted = [params.weights[name] for name in weights_of(params.representations[representation])]
+    place = Path("data/weights", representation)
+    return fetch_weights(representation, wanted, place, Path("data/downloads"), Path("data/partial/weights"))
+
+
+def test_weights_are_copied_under_their_own_name(mirror: Path) -> None:
+    (mirror / "encoder-01.tflite").write_bytes(b"weights")
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    url = "https://example.org/encoder-01.tflite"
+    weights = {"url": url, "bytes": 7, "sha256": sha256[:8], "licence": "Apache-2.0"}
+    files = fetched("soundstream", {"soundstream_encoder": weights})
+    assert files == [Path("data/weights/soundstream/encoder-01.tflite")]
+    found = contents("data/weights/soundstream")
+    assert json.loads(found.pop("record.json")) == {
+        "files": [{"file": "encoder-01.tflite", "url": url, "bytes": 7, "sha256": sha256, "licence": "Apache-2.0"}],
+    }
+    assert found == {"encoder-01.tflite": b"weights"}
+
+
+@pytest.mark.parametrize("representation", ["mel", "encodec_24khz_untrained"])
+def test_a_representation_without_weights_has_the_record_alone(representation: str) -> None:
+    assert fetched(representation, {}) == []
+    found = contents(f"data/weights/{representation}")
+    assert list(found) == ["record.json"]
+    assert json.loads(found["record.json"]) == {"files": []}
+
+
+def two_files(mirror: Path) -> dict[str, Any]:
+    """Put an encoder and a quantiser into the mirror folder; return their records."""
+    records = {}
+    for name, file in (("soundstream_encoder", "z_first.tflite"), ("soundstream_quantizer", "a_second.tflite")):
+        (mirror / file).write_bytes(file.encode())
+        sha256 = hashlib.sha256(file.encode()).hexdigest()
+        url = f"https://example.org/{file}"
+        records[name] = {"url": url, "bytes": len(file), "sha256": sha256, "licence": "Apache-2.0"}
+    return records
+
+
+QUANTISED = {"kind": "soundstream", "weights": ["soundstream_encoder", "soundstream_quantizer"], "bitrate": 3200}
+
+
+def test_two_weights_files_are_listed_in_the_order_the_representation_names_them(mirror: Path) -> None:
+    records = two_files(mirror)
+    files = fetched("quantised", records, representations=SHIPPED["representations"] | {"quantised": QUANTISED})
+    assert [path.name for path in files] == ["z_first.tflite", "a_second.tflite"]
+    found = contents("data/weights/quantised")
+    assert json.loads(found.pop("record.json"))["files"] == [
+        {"file": "z_first.tflite", **records["soundstream_encoder"]},
+        {"file": "a_second.tflite", **records["soundstream_quantizer"]},
+    ]
+    assert found == {"z_first.tflite": b"z_first.tflite", "a_second.tflite": b"a_second.tflite"}
+
+
+def test_weights_that_lie_there_whole_are_not_fetched_again_and_damaged_ones_are(mirror: Path) -> None:
+    records = two_files(mirror)
+    representations = SHIPPED["representations"] | {"quantised": QUANTISED}
+    first, _ = fetched("quantised", records, representations=representations)
+    written = first.stat().st_mtime_ns
+    fetched("quantised", records, representations=representations)
+    assert first.stat().st_mtime_ns == written
+    first.write_bytes(b"a_first.tflite")
+    fetched("quantised", records, representations=representations)
+    assert first.read_bytes() == b"z_first.tflite"
+
+
+def test_missing_weights_are_an_error_that_says_what_to_do() -> None:
+    url = dead_url("/v0/encoder-01.th")
+    refused = f"[Errno {errno.ECONNREFUSED}] {os.strerror(errno.ECONNREFUSED)}"
+    record = {"url": url, "bytes": 7, "sha256": "0123abcd", "licence": "CC BY-NC 4.0"}
+    with pytest.raises(DownloadError) as caught:
+        fetched("encodec_24khz", {"encodec_24khz": record})
+    assert str(caught.value) == (
+        "weights of encodec_24khz: no URL delivered the file.\n"
+        f"  {url}\n"
+        "    file: encoder-01.th, 7 bytes, sha256 beginning 0123abcd\n"
+        f"    failed: no connection: {refused} (3 attempts)\n"
+        "If you have the file, put it under that name into a folder of your own, set the environment variable\n"
+        "BEYOND_SPECTROGRAMS_MIRROR to that folder, and run again."
+    )
+    assert not Path("data/weights").exists()

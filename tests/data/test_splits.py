@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from beyond_spectrograms.data.audio import FORMATS, Waveform, write_clip
+from beyond_spectrograms.data.clips import DatasetError, clip_path
+from beyond_spectrograms.data.splits import (
+    assign_groups,
+    assign_parts,
+    check_lists,
+    check_sources_apart,
+    describe_splits,
+    read_lists,
+    tabulate_windows,
+)
+from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
+from beyond_spectrograms.params import Source, Split, Windows, load_params
+from support.repository import REPOSITORY, StartStage
+
+Sound = Callable[..., Waveform]
+PARAMS = load_params(root=REPOSITORY)
+SPLITS = {
+    "window": Split(kind="window", fractions=(0.6, 0.2, 0.2), seed=0),
+    "source": Split(kind="source"),
+}
+STRADDLING = ["131943", "134049", "209698", "234879"]  # the four sources of ESC-50 that stand in two folds
+
+
+def esc10() -> list[str]:
+    """Name fold-source-take.ogg: every source gives two takes, all in one fold."""
+    return [
+        f"{label}/{fold}-{1000 * fold + 10 * source + number}-{take}.ogg"
+        for number, label in enumerate(("dog", "rain", "sneeze"))
+        for fold in range(1, 6)
+        for source in range(4)
+        for take in "AB"
+    ]
+
+
+def esc50() -> list[str]:
+    """Name fold-source-take-target.wav, with the four sources that stand in two folds and two classes."""
+    clips = [f"{clip[:-4]}-{'drs'.index(clip[0])}.wav" for clip in esc10()]
+    for fold, source in enumerate(STRADDLING, start=1):
+        clips += [
+            f"dog/{fold}-{source}-A-0.wav",
+            f"rain/{fold + 1}-{source}-A-1.wav",
+            f"rain/{fold + 1}-{source}-B-1.wav",
+        ]
+    return clips
+
+
+def gtzan_music_speech() -> list[str]:
+    """Number the takes of a source after its name: classical, classical1, classical2."""
+    stems = {
+        "music": "classical jazz rock bagpipe ballad gravity guitar",
+        "speech": "teachers voices news conv relig sleep",
+    }
+    return [
+        f"{label}/{stem}{number}.wav" for label in stems for stem in stems[label].split() for number in ("", 1, 2, 13)
+    ]
+
+
+def gtzan_genres() -> list[str]:
+    """Name genre.number; the official archive holds .au files."""
+    return [f"{genre}/{genre}.{number:05d}.au" for genre in ("blues", "jazz", "pop") for number in range(50, 70)]
+
+
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+
+
+def fsdd_speakers() -> list[str]:
+    """Name digit_speaker_take, sorted by speaker."""
+    return [f"{speaker}/{digit}_{speaker}_{take}.wav" for speaker in SPEAKERS for digit in range(10) for take in (0, 1)]
+
+
+def fsdd_digits() -> list[str]:
+    return [f"{digit}/{digit}_{speaker}_{take}.wav" for digit in range(10) for speaker in SPEAKERS for take in (0, 1)]
+
+
+def tinysol() -> list[str]:
+    """Name instrument-technique-pitch-dynamics-string-tuning: takes of one pitch."""
+    pitches = [f"{note}{octave}" for note in ("A", "A#", "C#", "F") for octave in (3, 4, 5)]
+    return [
+        f"{folder}/{short}-ord-{pitch}-{take}.wav"
+        for folder, short in (("Violin", "Vn"), ("Flute", "Fl"))
+        for pitch in pitches
+        for take in ("pp-4c-N", "ff-3c-T17d")
+    ]
+
+
+def librispeech_speakers() -> list[str]:
+    """Name speaker-chapter-utterance."""
+    return [
+        f"{speaker}/{speaker}-{chapter}-{utterance:04d}.flac"
+        for speaker in (174, 8842)
+        for chapter in range(speaker * 10, speaker * 10 + 4)
+        for utterance in range(5)
+    ]
+
+
+librispeech_chapters = librispeech_speakers
+
+
+def demo() -> list[str]:
+    return [f"{label}/{label}_{number:02d}.wav" for label in ("rain", "bird") for number in range(12)]
+
+
+def origin(dataset: str, clip: str) -> str:
+    """Say where a clip comes from, told from its name by other means than the project's."""
+    name = clip.split("/")[1]
+    if dataset == "gtzan_music_speech":
+        return name.removesuffix(".wav").rstrip("0123456789")
+    separator, places = {
+        "esc10": ("-", [1]),
+        "esc50": ("-", [1]),
+        "fsdd_speakers": ("_", [0]),  # the word
+        "fsdd_digits": ("_", [1]),  # the speaker
+        "tinysol": ("-", [2]),  # the pitch
+        "librispeech_chapters": ("-", [0, 1]),
+    }.get(dataset, ("/", [0]))
+    return "-".join(name.split(separator)[place] for place in places)
+
+
+def lists_of_genres(folder: Path) -> dict[str, str] | None:
+    """Write the three lists as they are published: of .wav files, without all clips, with one that is not usable."""
+    folder.mkdir()
+    for part, numbers in (("train", range(49, 62)), ("validation", range(62, 65)), ("test", range(65, 68))):
+        lines = [f"{genre}/{genre}.{number:05d}.wav\n" for genre in ("blues", "jazz", "pop") for number in numbers]
+        (folder / f"{part}.txt").write_text("".join(lines))
+    return read_lists(folder)
+
+
+def clips_of(names: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"clip": names, "label": [name.split("/")[0] for name in names], "seconds": 5.0, "sha256": names}
+    )
+
+
+def windows_of(clips: pd.DataFrame, windows: int = 5) -> pd.DataFrame:
+    """Make the table of `windows` windows a clip."""
+    table = clips.loc[clips.index.repeat(windows)].reset_index(drop=True)
+    return table.assign(start_s=list(range(windows)) * len(clips), silent=0)
+
+
+def grouped(dataset: str, names: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    return assign_groups(dataset, clips_of(names), PARAMS.datasets[dataset].source)
+
+
+@pytest.mark.parametrize("dataset", PARAMS.datasets)
+def test_no_source_is_in_two_parts_under_source_and_most_recordings_are_under_window(
+    dataset: str, tmp_path: Path
+) -> None:
+    names = globals()[dataset]()
+    lists = lists_of_genres(tmp_path / "lists") if PARAMS.datasets[dataset].source.lists else None
+    clips, straddling = grouped(dataset, names)
+    table = windows_of(clips)
+    parts = assign_parts(table, PARAMS.splits, lists)
+    check_sources_apart(dataset, table, parts, PARAMS.splits)
+    described = describe_splits(dataset, table, parts, PARAMS.splits, straddling)["splits"]
+    origins = table["clip"].map(lambda clip: origin(dataset, clip))
+    columns = columns_of("source", parts)
+    assert len(columns) == (1 if lists else PARAMS.datasets[dataset].source.folds or 5)
+    for column in columns:
+        used = parts[column] != ""
+        assert set(parts[column][used]) == {"train", "validation", "test"}
+        assert parts[column][used].groupby(origins[used]).nunique().max() == 1
+        assert described["source"][column]["recordings_in_two_parts"] == 0
+        assert described["source"][column]["groups_in_two_parts"] == 0
+    if not lists:
+        assert ((parts[columns] == "test").sum(axis=1) == 1).all(), "every window is tested once"
+        assert ((parts[columns] == "validation").sum(axis=1) == 1).all()
+        assert ((parts[columns] == "train").sum(axis=1) == len(columns) - 2).all()
+    straddlers = int((parts["window"].groupby(table["clip"]).nunique() > 1).sum())
+    assert described["window"]["window"]["recordings_in_two_parts"] == straddlers > len(clips) / 2
+
+
+def test_the_published_folds_of_esc_are_the_folds() -> None:
+    clips, straddling = grouped("esc10", esc10())
+    assert straddling == []
+    assert list(clips["fold"]) == [int(clip.split("/")[1][0]) for clip in clips["clip"]]
+    parts = assign_parts(windows_of(clips), SPLITS)
+    fold = windows_of(clips)["fold"]
+    assert set(fold[parts["source_5"] == "test"]) == {5}
+    assert set(fold[parts["source_5"] == "validation"]) == {1}
+    assert set(fold[parts["source_5"] == "train"]) == {2, 3, 4}
+
+
+def test_esc_50_sources_in_two_folds_move_to_the_fold_that_holds_most_of_their_clips() -> None:
+    clips, straddling = grouped("esc50", esc50())
+    assert straddling == STRADDLING
+    moved = clips[clips["group"].isin(STRADDLING)]
+    assert moved.groupby("group")["fold"].unique().map(list).to_dict() == dict(
+        zip(STRADDLING, [[2], [3], [4], [5]], strict=True)
+    )
+    tied, _ = grouped("esc50", ["dog/4-7-A-0.wav", "rain/2-7-A-1.wav"])
+    assert list(tied["fold"]) == [2, 2]
+
+
+def test_music_speech_takes_of_one_source_are_one_group() -> None:
+    clips, _ = grouped("gtzan_music_speech", gtzan_music_speech())
+    assert list(clips["group"][:5]) == ["classical", "classical", "classical", "classical", "jazz"]
+    assert clips["group"].nunique() == 13
+
+
+def test_lists_that_name_clips_which_are_not_there_stop(tmp_path: Path) -> None:
+    lists = lists_of_genres(tmp_path / "lists")
+    assert lists is not None
+    clips = clips_of(gtzan_genres())
+    bad = ["blues/blues.00049.wav", "jazz/jazz.00049.wav", "pop/pop.00049.wav"]
+    check_lists("g", clips, lists, bad)
+    with pytest.raises(DatasetError) as caught:
+        check_lists("g", clips, lists, bad[:2])
+    assert str(caught.value) == "g: its lists name 55 usable clips, found 54; missing: pop/pop.00049"
+    with pytest.raises(DatasetError) as caught:
+        check_lists("g", clips[clips["label"] != "pop"], lists, bad)
+    assert str(caught.value) == (
+        "g: its lists name 54 usable clips, found 36; "
+        "missing: pop/pop.00050, pop/pop.00051, pop/pop.00052, pop/pop.00053, pop/pop.00054, ..."
+    )
+
+
+def test_published_lists_decide_the_parts_and_leave_the_rest_out(tmp_path: Path) -> None:
+    assert read_lists(tmp_path / "lists") is None
+    table = windows_of(grouped("gtzan_genres", gtzan_genres())[0], 2)
+    parts = assign_parts(table, SPLITS, lists_of_genres(tmp_path / "lists"))
+    assert list(parts.columns) == ["window", "source_1"]
+    by_clip = dict(zip(table["clip"], parts["source_1"], strict=True))
+    assert [by_clip[f"jazz/jazz.000{n}.au"] for n in (50, 61, 62, 64, 65, 67, 68)] == [
+        "train", "train", "validation", "validation", "test", "test", "",
+    ]  # fmt: skip
+    figures = describe_splits("g", table, parts, SPLITS, [])["splits"]["source"]["source_1"]
+    assert figures == {
+        "train": 72, "validation": 18, "test": 18, "unused": 12, "recordings_in_two_parts": 0, "groups_in_two_parts": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(2000, (1200, 400, 400)), (100, (60, 20, 20)), (7, (4, 2, 1))])
+def test_window_split_is_60_20_20_seeded_and_shuffled(count: int, sizes: tuple[int, int, int]) -> None:
+    table = windows_of(clips_of([f"a/{n}.wav" for n in range(count)]).assign(group="", fold=1), 1)
+    only_window = {"window": SPLITS["window"]}
+    parts = assign_parts(table, only_window)["window"]
+    assert tuple((parts == part).sum() for part in ("train", "validation", "test")) == sizes
+    assert list(parts) == list(assign_parts(table, only_window)["window"])
+    other = Split(kind="window", fractions=(0.6, 0.2, 0.2), seed=1)
+    assert list(parts) != list(assign_parts(table, {"window": other})["window"])
+    assert list(parts) != sorted(parts)
+
+
+def test_dealt_folds_keep_classes_balanced_and_repeat() -> None:
+    clips, _ = grouped("demo", demo())
+    assert clips.groupby(["label", "fold"]).size().unique().tolist() == [3]
+    assert list(clips["fold"]) == list(grouped("demo", demo())[0]["fold"])
+    assert list(clips["group"]) == list(clips["clip"])
+
+
+def test_a_class_with_fewer_recordings_than_folds_stops() -> None:
+    source = Source(path="~/pets", seconds=(1, 600), folds=5, fold_seed=0)
+    names = [f"cat/{n}.wav" for n in range(5)] + [f"dog/{n}.wav" for n in range(4)]
+    with pytest.raises(DatasetError) as caught:
+        assign_groups("pets", clips_of(names), source)
+    assert str(caught.value) == (
+        "pets: class 'dog' has 4 recordings or sources, too few for 5 folds. "
+        "Add recordings, or deal fewer folds (source.folds, at least 3)."
+    )
+
+
+def test_files_of_the_same_bytes_are_one_group_with_all_that_shares_theirs() -> None:
+    clips = clips_of([f"{label}/{number}.wav" for label in ("cat", "dog") for number in range(6)])
+    clips.loc[clips["clip"].isin(["cat/4.wav", "cat/5.wav", "dog/0.wav"]), "sha256"] = "twin"
+    pets, _ = assign_groups("pets", clips, Source(path="~/pets", seconds=(1, 600), folds=4, fold_seed=0))
+    twins = pets[pets["sha256"] == "twin"]
+    assert twins["group"].unique().tolist() == ["cat/4.wav"]
+    assert twins["fold"].nunique() == 1
+    assert pets["group"].nunique() == 10
+    # Copies chain sources: 1 and 2 share a file, 2 and 3 another.
+    names = ["dog/1-1-A.ogg", "dog/1-2-A.ogg", "dog/2-2-B.ogg", "dog/2-3-A.ogg", "dog/3-4-A.ogg"]
+    chained = clips_of(names).assign(sha256=["x", "x", "y", "y", "z"])
+    esc, straddling = assign_groups("esc10", chained, PARAMS.datasets["esc10"].source)
+    assert esc["group"].tolist() == ["1", "1", "1", "1", "4"]
+    assert straddling == ["1"]
+    assert esc["fold"].tolist() == [1, 1, 1, 1, 3]
+
+
+def test_a_file_listed_twice_stops(tmp_path: Path) -> None:
+    for part, clip in (("train", "jazz/1.wav"), ("validation", "jazz/2.wav"), ("test", "jazz/1.wav")):
+        (tmp_path / f"{part}.txt").write_text(f"{clip}\n")
+    with pytest.raises(DatasetError) as caught:
+        read_lists(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: jazz/1.wav is listed for train and again for test"
+
+
+def test_a_name_that_does_not_match_stops() -> None:
+    with pytest.raises(DatasetError) as caught:
+        grouped("esc10", ["dog/1-100032-A.ogg", "dog/bark.ogg"])
+    assert str(caught.value) == (
+        r"esc10: the name of dog/bark.ogg does not match source.name, '(?P<fold>\\d)-(?P<group>\\d+)-[A-Z]'"
+    )
+
+
+def test_a_split_that_cannot_be_trained_or_leaks_stops() -> None:
+    table = windows_of(clips_of(["cat/a.wav", "dog/b.wav"]).assign(group=["x", "y"], fold=[1, 2]), 3)
+    only_source = {"source": SPLITS["source"]}
+    for parts, problem in (
+        (["train", "validation", "test", "", "", ""], "has no train window of dog"),
+        (["train", "test", "test", "train", "test", "test"], "has no validation window"),
+        (["train", "validation", "test", "train", "train", "train"], "has a source in two parts"),
+    ):
+        with pytest.raises(DatasetError, match=rf"^pets: split source_1 {re.escape(problem)}$"):
+            check_sources_apart("pets", table, pd.DataFrame({"source_1": parts}), only_source)
+
+
+@pytest.fixture
+def pets(noise: Sound, project: Path) -> Path:
+    """data/clips/pets: three clips of each of two classes, 2.4 s; the second second of dog/0.wav is silent."""
+    folder = project / "data/clips/pets"
+    names = [f"{label}/{number}.wav" for label in ("cat", "dog") for number in range(3)]
+    for number, name in enumerate(names):
+        sound = noise(2.4, 16_000, number)
+        if name == "dog/0.wav":
+            sound[16_000:32_000] = np.linspace(-1e-4, 1e-4, 16_000) * 0.99
+        path = clip_path(folder, FORMATS[0], name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_clip(path, sound[:, None], 16_000)
+    clips_of(names).assign(seconds=2.4).to_csv(folder / "clips.csv", index=False)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("windows", "starts", "silent"),
+    [
+        (Windows(length_s=1, hop_s=1, tail="drop"), [0, 1], [0, 1]),
+        (Windows(length_s=1, hop_s=1, tail="reflect"), [0, 1, 2], [0, 1, 0]),
+        (Windows(length_s=2, hop_s=1, tail="drop"), [0], [0]),
+        (Windows(length_s=2, hop_s=1, tail="reflect"), [0, 1], [0, 0]),
+    ],
+)
+def test_windows_are_tabulated_and_silent_ones_found(
+    pets: Path, windows: Windows, starts: list[float], silent: list[int]
+) -> None:
+    clips = pd.read_csv(pets / "clips.csv").assign(group="g", fold=1)
+    table = tabulate_windows(clips, pets, windows)
+    assert list(table.columns) == ["clip", "label", "start_s", "group", "fold", "silent"]
+    assert list(table["clip"]) == [clip for clip in clips["clip"] for _ in starts]
+    assert list(table["start_s"]) == starts * 6
+    assert list(table["silent"][table["clip"] == "dog/0.wav"]) == silent
+    assert table["silent"].sum() == sum(silent)
+
+
+def test_windows_longer_than_every_clip_stop(pets: Path) -> None:
+    clips = pd.read_csv(pets / "clips.csv").assign(group="g", fold=1)
+    with pytest.raises(DatasetError) as caught:
+        tabulate_windows(clips, pets, Windows(length_s=3, hop_s=1, tail="drop"))
+    assert str(caught.value) == (
+        f"{pets}: no clip is as long as a window, 3 s. Lower windows.length_s or set windows.tail to reflect."
+    )
+
+
+def test_the_stage_writes_tables_that_agree_row_by_row(pets: Path, start_stage: StartStage) -> None:
+    output, error = start_stage("split", "pets").communicate()
+    assert (output, error) == ("pets: 12 windows, 1 silent; splits window, source_1, source_2, source_3\n", "")
+    project = pets.parents[2]
+    table, parts = (read(project / "data/splits/pets") for read in (read_windows, read_parts))
+    assert len(table) == len(parts) == 12
+    assert (parts.filter(like="source") == "test").sum(axis=1).tolist() == [1] * 12
+    metrics = json.loads((project / "metrics/pets/splits.json").read_text())
+    assert (metrics["windows"], metrics["silent_windows"], metrics["recordings"], metrics["groups"]) == (12, 1, 6, 6)
+    assert metrics["splits"]["window"]["window"]["recordings_in_two_parts"] > 0
+    assert [metrics["splits"]["source"][f"source_{fold}"]["groups_in_two_parts"] for fold in (1, 2, 3)] == [0, 0, 0]
+
+
+def test_a_class_may_be_called_what_pandas_takes_for_a_missing_value(pets: Path, start_stage: StartStage) -> None:
+    (pets / FORMATS[0].name / "cat").rename(pets / FORMATS[0].name / "NA")
+    table = pets / "clips.csv"
+    table.write_text(table.read_text().replace("cat", "NA"))
+    assert start_stage("split", "pets").communicate()[1] == ""

@@ -1,0 +1,95 @@
+"""The latent ladder: which points there are, in which order, and the table of accuracy against bitrate."""
+
+from __future__ import annotations
+
+import pytest
+
+from beyond_spectrograms.evaluation.bitrates import CODES, DEQUANTIZED, LATENTS, bitrates_table, points
+from beyond_spectrograms.evaluation.comparisons import compare_with_baselines
+from beyond_spectrograms.evaluation.results import Results
+from support.hands import results, scored
+
+RIGHT = {
+    "mel": [1, 2] * 10,
+    "soundstream": [4, 3] * 10,
+    "soundstream_3200bps": [2, 3] * 10,
+    "soundstream_9200bps": [3, 4] * 10,
+    "soundstream_codes_9200bps": [3, 2] * 10,
+    "log_mel_75hz": [1, 2] * 10,
+}
+ABLATIONS = ["soundstream_3200bps", "log_mel_75hz", "soundstream_codes_9200bps", "soundstream_9200bps"]
+
+
+def known(*without: str) -> Results:
+    names = [name for name in RIGHT if name not in without]
+    ablations = [name for name in ABLATIONS if name not in without]
+    return results({(name, "fair"): scored(name, "fair", RIGHT[name]) for name in names}, ablations=ablations)
+
+
+def test_points_go_from_latents_over_falling_bitrates_to_codes() -> None:
+    assert [(point.codec, point.representation, point.form, point.bitrate) for point in points(known(), "fair")] == [
+        ("soundstream", "soundstream", LATENTS, None),
+        ("soundstream", "soundstream_9200bps", DEQUANTIZED, 9200),
+        ("soundstream", "soundstream_3200bps", DEQUANTIZED, 3200),
+        ("soundstream", "soundstream_codes_9200bps", CODES, 9200),
+    ]
+
+
+def test_a_codec_without_any_bitrate_has_no_point() -> None:
+    here = results({("encodec_24khz", "fair"): scored("encodec_24khz", "fair", RIGHT["mel"])})
+    assert points(here, "fair") == []
+
+
+def test_untrained_encoders_have_no_points() -> None:
+    here = known()
+    here.cells["encodec_24khz_untrained", "fair"] = scored("encodec_24khz_untrained", "fair", RIGHT["mel"])
+    here = results(here.cells, ablations=ABLATIONS)
+    assert "encodec_24khz_untrained" in here.rows
+    assert {point.codec for point in points(here, "fair")} == {"soundstream"}
+
+
+def test_the_forms_of_encodec_belong_to_the_encoder_of_their_rate() -> None:
+    names = ["encodec_48khz_6000bps", "encodec_24khz_6000bps", "encodec_24khz_codes_6000bps"]
+    rows = ["encodec_24khz", "encodec_48khz"]
+    here = results({(name, "fair"): scored(name, "fair", RIGHT["mel"]) for name in (*rows, *names)}, ablations=names)
+    codecs = {point.representation: point.codec for point in points(here, "fair")}
+    assert codecs == {
+        "encodec_24khz": "encodec_24khz",
+        "encodec_24khz_6000bps": "encodec_24khz",
+        "encodec_24khz_codes_6000bps": "encodec_24khz",
+        "encodec_48khz": "encodec_48khz",
+        "encodec_48khz_6000bps": "encodec_48khz",
+    }
+
+
+def test_the_table_says_what_is_classified_at_which_rate() -> None:
+    here = known()
+    table = bitrates_table(here, compare_with_baselines(here), "fair")
+    shown = [[show(row) for show in table.columns.values()] for row in table.rows]
+    assert [line[:3] for line in shown] == [
+        ["soundstream", "latents before the quantiser", "-"],
+        ["soundstream", "dequantised latents", "9.2"],
+        ["soundstream", "dequantised latents", "3.2"],
+        ["soundstream", "codes as tokens", "9.2"],
+    ]
+    # Windows right of 80: 70, 70, 50, 50; mel has 30.
+    assert [row["windows_percent"] for row in table.rows] == [87.5, 87.5, 62.5, 62.5]
+    assert all(line[3].endswith("] *") for line in shown)
+    assert [line[4] for line in shown] == [row["representation"] for row in table.rows]
+    assert table.title == "Bitrates: esc10, fair, window accuracy"
+
+
+def test_a_rate_that_was_not_run_says_so() -> None:
+    here = known()
+    del here.cells["soundstream_3200bps", "fair"]
+    (row,) = [r for r in bitrates_table(here, [], "fair").rows if r["representation"] == "soundstream_3200bps"]
+    assert (row["windows_percent"], row["note"]) == (None, "not run")
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_rates_of_a_codec_whose_latents_are_not_asked_for_can_be_tabulated(asked_for: bool) -> None:
+    here = known() if asked_for else known("soundstream")
+    names = [row["representation"] for row in bitrates_table(here, [], "fair").rows]
+    assert names == ["soundstream"] * asked_for + [
+        "soundstream_9200bps", "soundstream_3200bps", "soundstream_codes_9200bps",
+    ]  # fmt: skip

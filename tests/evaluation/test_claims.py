@@ -1,0 +1,343 @@
+"""The rules of the three claims on curves and costs made by hand: holds, does not hold, undecided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from beyond_spectrograms.evaluation.claims import CLAIMS, Verdict, claims_table, judge, rules
+from beyond_spectrograms.evaluation.costs import Costs, RepresentationCosts
+from beyond_spectrograms.evaluation.results import Cell, Results, RunScores
+from beyond_spectrograms.report.table import to_markdown
+from support.hands import PARAMS, curve, results, scored, trained, with_statistics
+
+Curves = Sequence[Sequence[float]]
+
+
+def at(epoch: int | None) -> list[float]:
+    """Make a curve of eight epochs that reaches 0.5 at one of them, None: never."""
+    return [0.5 if epoch and number >= epoch else 0.1 for number in range(1, 9)]
+
+
+MEL = [at(4)] * 6
+
+
+def known(codec: Curves, baseline: Curves = MEL) -> Results:
+    """Make soundstream's and mel's training under fair."""
+    return results({("mel", "fair"): trained(baseline), ("soundstream", "fair"): trained(codec)})
+
+
+def costs(codec: Sequence[float], mel: Sequence[float] | None, files: float = 1.0) -> dict[str, Costs]:
+    """Make soundstream's costs: seconds from the cache a round, from the file `files` times them."""
+    sizes: dict[str, Any] = {
+        "parameters": 1,
+        "coded_bytes_per_s": None,
+        "raw_bytes_per_s": 1.0,
+        "cached_bytes_per_s": 1.0,
+    }
+    sizes |= {f"{way}_{kind}_bytes": 1 for way in ("cached", "file") for kind in ("peak", "total")}
+
+    def one(seconds: Sequence[float], times: float) -> RepresentationCosts:
+        filed = [times * each for each in seconds]
+        return RepresentationCosts(
+            cached_s_per_s=list(seconds),
+            file_s_per_s=filed,
+            encoding_s_per_s=filed,
+            training_s_per_window=list(seconds),
+            **sizes,
+        )
+
+    measured = {"soundstream": one(codec, files)} | ({"mel": one(mel, 1.0)} if mel else {})
+    named: dict[str, Any] = {
+        "mark": "",
+        "dataset": "esc10",
+        "clips": 3,
+        "seconds_of_sound": 9.0,
+        "threads": 1,
+        "processor": "any",
+    }
+    named |= {"representation": "soundstream", "rounds": len(codec)}
+    return {"soundstream": Costs(**named, representations=measured)}
+
+
+def verdict(claim: str, codec: Curves | Results, baseline: Curves = MEL, step: float | None = None) -> Verdict:
+    """Judge one claim; `step`: how many times mel's seconds a training step takes."""
+    here = codec if isinstance(codec, Results) else known(codec, baseline)
+    measured = {} if step is None else costs([step] * 6, [1.0] * 6)
+    (found,) = [each for each in judge(here, measured) if each.claim == claim]
+    return found
+
+
+def student(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and 95 % limits of one value a fold."""
+    limits = scipy.stats.t.interval(0.95, len(values) - 1, np.mean(values), scipy.stats.sem(values))
+    return float(np.mean(values)), *map(float, limits)
+
+
+@pytest.mark.parametrize(
+    ("codec", "outcome", "ratio"),
+    [
+        ([at(2)] * 6, "holds", 0.5),
+        ([at(4)] * 6, "holds", 1.0),  # the same epochs are enough
+        ([at(8)] * 6, "does not hold", 2.0),
+        ([at(None)] * 6, "does not hold", 9 / 4),  # at least
+        ([at(2), at(8)] * 3, "undecided", 1.0),
+        ([*[at(2)] * 5, at(None)], "undecided", (0.5**5 * 9 / 4) ** (1 / 6)),
+    ],
+)
+def test_epochs_to_the_baselines_level(codec: Curves, outcome: str, ratio: float) -> None:
+    found = verdict("convergence", codec)
+    assert (found.verdict, found.value) == (outcome, pytest.approx(ratio))
+    assert (found.dataset, found.representation, found.protocol, found.baseline, found.control) == (
+        "esc10", "soundstream", "fair", "mel", False,
+    )  # fmt: skip
+
+
+def test_the_limits_of_the_ratio_are_students_over_folds_of_its_logarithm() -> None:
+    found = verdict("convergence", [at(1), at(2), at(2), at(4), at(3), at(2)])
+    expected = np.exp(student(np.log([1 / 4, 2 / 4, 2 / 4, 4 / 4, 3 / 4, 2 / 4]).tolist()))
+    assert (found.value, found.low, found.high) == pytest.approx(tuple(expected))
+    assert found.verdict == "holds"
+
+
+def test_seeds_of_a_fold_are_averaged_and_count_once() -> None:
+    epochs = {1: (1, 4), 2: (2, 2), 3: (4, 1)}  # by fold, of two seeds
+    curves = [
+        replace(curve(at(epoch), fold), seed=seed) for fold, both in epochs.items() for seed, epoch in enumerate(both)
+    ]
+    mel = [replace(each, validation_accuracy=np.array(at(4))) for each in curves]
+    cells = {("mel", "fair"): Cell(curves=tuple(mel)), ("soundstream", "fair"): Cell(curves=tuple(curves))}
+    found = verdict("convergence", results(cells))
+    # The mean logarithm of every fold is log(1/2): no spread between folds, whatever there is between seeds.
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
+    assert "mean of 6 runs" in found.reason
+
+
+def test_the_level_is_the_baselines_best_in_its_run_of_the_same_fold() -> None:
+    # 0.5 is reached at epoch 1 where mel takes 4, and 0.8 at epoch 2 where mel takes 1.
+    ours, theirs = [[0.5, 0.1], [0.7, 0.8]] * 3, [[0.1, 0.2, 0.3, 0.5], [0.8, 0.1]] * 3
+    assert verdict("convergence", ours, theirs).value == pytest.approx((1 / 4 * 2) ** 0.5)
+    assert "6 of 6 runs never reach its level" in verdict("convergence", [[0.499] * 8] * 6).reason
+    share = PARAMS.claims.model_copy(update={"target": 0.9})
+    here = known([[0.45] * 8] * 6)
+    lower = replace(here, params=here.params.model_copy(update={"claims": share}))
+    assert verdict("convergence", lower).value == pytest.approx(1 / 4)
+
+
+def test_a_run_that_never_gets_there_takes_part_and_keeps_the_claim_from_holding() -> None:
+    codec = [*[at(2)] * 11, at(None)]
+    found = verdict("convergence", codec, [at(4)] * 12)
+    expected = np.exp(student([*[math.log(1 / 2)] * 11, math.log(9 / 4)]))
+    assert (found.value, found.low, found.high) == pytest.approx(tuple(expected))
+    assert found.high is not None
+    assert found.high < 1
+    assert found.verdict == "undecided"
+    assert found.reason == (
+        "0.57 [0.43, 0.75] times the epochs of mel, mean of 12 runs, at least: 1 of 12 runs never reach its level."
+    )
+
+
+def diverged(epochs: Sequence[int | None], codec: Curves, name: str = "soundstream") -> Results:
+    """Make the runs of one of the two end in a loss that is not finite at those epochs, None: not at all."""
+    here = known(codec) if name == "soundstream" else known([at(2)] * len(epochs), codec)
+    cell, scores = here.cell(name, "fair"), scored(name, "fair", [1, 2, 3]).scores
+    assert scores is not None
+    shares = dict.fromkeys(("window_accuracy", "recording_accuracy", "class_accuracy"))
+    runs = [
+        RunScores(
+            fold=fold,
+            seed=0,
+            epoch=max(0, (epoch or 9) - 1),
+            diverged_at_epoch=epoch,
+            weights_sha256=None,
+            **shares,
+        )
+        for fold, epoch in enumerate(epochs, start=1)
+    ]
+    gone = scores.model_copy(update={"by_fold": runs, "diverged_runs": sum(epoch is not None for epoch in epochs)})
+    cut = [
+        replace(each, validation_accuracy=each.validation_accuracy[: (epoch or 9) - 1])
+        for each, epoch in zip(cell.curves, epochs, strict=True)
+    ]
+    kept = tuple(each for each in cut if len(each.validation_accuracy))
+    return replace(here, cells={**here.cells, (name, "fair"): replace(cell, scores=gone, curves=kept)})
+
+
+def test_a_run_that_diverges_before_it_reaches_the_level_never_does() -> None:
+    found = verdict("convergence", diverged([3] * 6, [at(4)] * 6))
+    assert (found.verdict, found.value) == ("does not hold", pytest.approx(9 / 4))
+    found = verdict("convergence", diverged([3] * 6, [at(2)] * 6))
+    assert (found.verdict, found.value) == ("holds", pytest.approx(1 / 2))  # it was there before
+
+
+def test_a_run_that_diverges_in_its_first_epoch_is_not_left_out() -> None:
+    here = diverged([1, None, None, None, None, None], [at(2)] * 6)
+    found = verdict("convergence", here)
+    assert found.value == pytest.approx((0.5**5 * 9 / 4) ** (1 / 6))
+    assert "mean of 6 runs, at least: 1 of 6 runs never reach its level" in found.reason
+    # From there on it guesses one of two classes, where mel has 0.1 three times and 0.5 five times.
+    ahead = [*[2 * 0.4 / 8] * 5, 3 * 0.4 / 8]  # the others lead in epochs 2 and 3
+    assert verdict("equal_epochs", here).value == pytest.approx(np.mean(ahead))
+
+
+def test_a_baseline_that_diverged_sets_no_level() -> None:
+    found = verdict("convergence", diverged([5, None, None, None, None, None], MEL, "mel"))
+    assert "mean of 5 runs" in found.reason
+    every = verdict("convergence", diverged([5] * 6, MEL, "mel"))
+    assert (every.verdict, every.value, every.low, every.high) == ("undecided", None, None, None)
+    assert every.reason == "No run of mel and soundstream of one fold and seed can be compared."
+    assert verdict("equal_epochs", diverged([5] * 6, MEL, "mel")).reason == every.reason
+
+
+@pytest.mark.parametrize("claim", ["convergence", "convergence_seconds", "equal_epochs"])
+@pytest.mark.parametrize("codec", [at(2), at(None)])
+def test_too_few_folds_leave_a_claim_undecided_and_say_so(claim: str, codec: Sequence[float]) -> None:
+    found = verdict(claim, [codec] * 2, MEL[:2], step=1.0)
+    assert (found.verdict, found.low, found.high) == ("undecided", None, None)
+    assert found.reason.endswith(". Only 2 folds were run; 3 are needed for an interval.")
+
+
+@pytest.mark.parametrize(
+    ("codec", "step", "outcome", "ratio"),
+    [
+        ([at(2)] * 6, 1.0, "holds", 0.5),
+        ([at(2)] * 6, 2.0, "holds", 1.0),
+        ([at(2)] * 6, 4.0, "does not hold", 2.0),
+        ([at(8)] * 6, 0.25, "holds", 0.5),
+        ([at(None)] * 6, 0.1, "undecided", 0.225),  # at least
+        ([at(None)] * 6, 1.0, "does not hold", 2.25),
+    ],
+)
+def test_seconds_are_epochs_times_what_a_training_step_takes(
+    codec: Curves, step: float, outcome: str, ratio: float
+) -> None:
+    found = verdict("convergence_seconds", codec, step=step)
+    assert (found.verdict, found.value) == (outcome, pytest.approx(ratio))
+
+
+def test_seconds_are_not_judged_for_another_network_than_was_measured() -> None:
+    cells = {(name, "mean_linear"): trained([at(2)] * 6) for name in ("mel", "soundstream")}
+    claims = {each.claim for each in judge(results(cells), costs([1.0] * 6, [1.0] * 6)) if each.protocol != "any"}
+    assert claims == {"convergence", "equal_epochs"}
+
+
+@pytest.mark.parametrize(
+    ("codec", "outcome", "difference"),
+    [
+        ([[0.2, 0.3, 0.4, 0.6]] * 6, "holds", 0.1),
+        ([[0.0, 0.1, 0.2, 0.4]] * 6, "does not hold", -0.1),
+        ([[0.1, 0.2, 0.3, 0.5]] * 6, "does not hold", 0.0),  # equal is not more
+        ([[0.2, 0.3, 0.4, 0.6], [0.0, 0.1, 0.2, 0.4]] * 3, "undecided", 0.0),
+        ([[0.9, 0.0, 0.1, 0.3]] * 6, "holds", 0.05),  # over the whole curve, not at its end
+        ([[0.2, 0.3]] * 6, "holds", 0.1),  # the epochs both have
+    ],
+)
+def test_accuracy_at_equal_epochs_is_averaged_over_the_whole_curve(
+    codec: Curves, outcome: str, difference: float
+) -> None:
+    found = verdict("equal_epochs", codec, [[0.1, 0.2, 0.3, 0.5]] * 6)
+    assert found.value == pytest.approx(difference)
+    assert found.verdict == outcome
+
+
+def test_the_limits_of_the_difference_are_students_over_folds() -> None:
+    gains = [0.1, 0.2, 0.0, 0.1, 0.3, 0.1]
+    found = verdict("equal_epochs", [[0.2 + gain] * 4 for gain in gains], [[0.2] * 4] * 6)
+    assert (found.value, found.low, found.high) == pytest.approx(student(gains))
+    assert found.reason == "+13.3 [+2.5, +24.2] points over mel, mean of 6 runs; ahead in 100% of the epochs."
+
+
+def test_the_reason_of_equal_epochs_counts_the_epochs_ahead() -> None:
+    found = verdict("equal_epochs", [[0.2, 0.3, 0.2, 0.4]] * 6, [[0.1, 0.2, 0.3, 0.5]] * 6)
+    assert found.reason.endswith(" points over mel, mean of 6 runs; ahead in 50% of the epochs.")
+
+
+def test_runs_are_compared_with_the_run_of_the_same_fold_and_seed() -> None:
+    more = trained([at(number) for number in (1, 2, 3, 4, 5, 6, 7, 8)])  # two folds more than mel
+    both = results({("mel", "fair"): trained(MEL), ("soundstream", "fair"): more})
+    found = verdict("convergence", both)
+    assert "mean of 6 runs" in found.reason
+    assert found.value == pytest.approx(np.exp(np.log(np.arange(1, 7) / 4).mean()))
+    in_another_order = results({**both.cells, ("soundstream", "fair"): Cell(curves=more.curves[::-1])})
+    assert verdict("convergence", in_another_order) == found
+
+
+def test_only_codecs_are_judged_and_shuffled_labels_never() -> None:
+    cells = {
+        (name, protocol): trained([at(2)] * 6)
+        for name in ("mel", "log_mel", "log_mel_2048", "soundstream", "encodec_24khz_untrained")
+        for protocol in ("paper", "fair", "shuffled_labels")
+    }
+    found = {(each.representation, each.protocol, each.baseline) for each in judge(results(cells), {})}
+    assert found == {
+        (codec, protocol, baseline)
+        for codec in ("soundstream", "encodec_24khz_untrained")
+        for protocol in ("paper", "fair")
+        for baseline in PARAMS.claims.baselines
+    }
+
+
+@pytest.mark.parametrize(
+    ("codec", "outcome", "ratio"),
+    [
+        ([0.5] * 6, "holds", 0.5),
+        ([2.0] * 6, "does not hold", 2.0),
+        ([1.0] * 6, "does not hold", 1.0),  # as fast is not faster
+        ([0.5, 0.5, 0.5, 2.0, 2.0, 2.0], "undecided", 1.25),
+        ([0.5] * 3, "undecided", 0.5),  # too few rounds
+    ],
+)
+def test_speed_is_a_ratio_within_a_round(codec: Sequence[float], outcome: str, ratio: float) -> None:
+    found = judge(known([at(2)] * 6), costs(codec, [1.0] * len(codec)))
+    speed = {each.claim: each for each in found if each.claim.startswith("speed")}
+    assert set(speed) == {"speed_cached", "speed_file"}
+    for each in speed.values():
+        assert (each.verdict, each.value, each.protocol) == (outcome, ratio, "any")
+
+
+def test_rounds_are_paired() -> None:
+    # Each round half of the baseline's time, though the machine slowed down tenfold meanwhile.
+    slower = costs([1, 1, 1, 10, 10, 10], [2, 2, 2, 20, 20, 20])
+    (cached,) = [each for each in judge(known([at(2)] * 6), slower) if each.claim == "speed_cached"]
+    assert (cached.value, cached.low, cached.high, cached.verdict) == (0.5, 0.5, 0.5, "holds")
+
+
+def test_from_the_cache_and_from_the_file_are_judged_apart() -> None:
+    found = judge(known([at(2)] * 6), costs([0.5] * 6, [1.0] * 6, files=10))
+    assert {each.claim: (each.verdict, each.value) for each in found if each.claim.startswith("speed")} == {
+        "speed_cached": ("holds", 0.5),
+        "speed_file": ("does not hold", 5.0),
+    }
+
+
+def test_a_baseline_that_was_not_measured_gives_no_verdict() -> None:
+    assert not [each for each in judge(known([at(2)] * 6), costs([0.5] * 6, None)) if each.claim.startswith("speed")]
+
+
+def test_the_rules_are_stated_from_params() -> None:
+    stated = rules(with_statistics(results({}), confidence=0.9))
+    assert set(stated) == set(CLAIMS)
+    assert stated["convergence"].startswith("Epochs until the baseline's best validation accuracy in its run of")
+    for claim in ("convergence", "equal_epochs", "speed_cached"):
+        assert "the 90% interval" in stated[claim]
+
+
+def test_the_table_has_a_verdict_and_its_reason_for_each_baseline() -> None:
+    here = known([at(2)] * 6)
+    found = judge(here, {})
+    table = claims_table(here, found, "convergence")
+    (row,) = table.rows
+    assert (row["mel_verdict"], row["log_mel_2048_verdict"]) == ("holds", None)
+    line = next(line for line in to_markdown(table).splitlines() if line.startswith("| soundstream"))
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    assert cells[:2] == ["soundstream", "fair"]
+    assert cells[2].startswith("**holds**: 0.50 [0.50, 0.50] times the epochs of mel, mean of 6 runs.")
+    assert cells[3] == "-"
+    assert table.notes == [rules(here)["convergence"]]
+    assert claims_table(here, found, "speed_cached").rows == []

@@ -1,0 +1,448 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+
+from beyond_spectrograms.data.audio import Waveform, convert, cut_windows, read_recording
+from beyond_spectrograms.evaluation.cost_measurement import (
+    Bench,
+    CostsError,
+    FromCache,
+    FromFile,
+    Sounds,
+    Subject,
+    choose_sounds,
+    one_thread,
+    order_of_round,
+    peak_memory,
+    time_rounds,
+)
+from beyond_spectrograms.evaluation.costs import (
+    TIMES,
+    Costs,
+    cached_bytes_per_second,
+    coded_bytes_per_second,
+    cost_table,
+    paired_ratios,
+    read_costs,
+)
+from beyond_spectrograms.evaluation.results import ResultError
+from beyond_spectrograms.evaluation.uncertainty import median_interval
+from beyond_spectrograms.params import Mel, SoundStream, load_params
+from beyond_spectrograms.report.table import to_markdown
+from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.util.memory import memory_can_be_measured
+from stages.measure import mark
+from support.cells import study_in, write, write_params
+from support.numeric import assert_rounded
+from support.repository import REPOSITORY
+
+Sound = Callable[..., Waveform]
+
+RAW_RATE = 44_100
+CLIPS = {"cat/0.wav": 3.0, "cat/1.wav": 2.5, "dog/0.wav": 3.0}  # seconds
+MEL = Mel(
+    kind="mel",
+    weights=None,
+    sample_rate=16000,
+    n_fft=512,
+    hop_length=320,
+    n_mels=32,
+    window="hann",
+    scale="db",
+)
+LARGE_MEL = MEL.model_copy(update={"n_fft": 4096, "hop_length": 20})  # 16 times the frames
+EARLIER = ["earlier, quick", "earlier, small", "earlier, odd"]  # machines
+STATISTICS = load_params(root=REPOSITORY).statistics.model_copy(update={"resamples": 999, "minimum_runs": 5})
+INTERVAL = partial(median_interval, statistics=STATISTICS)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    starts = [(clip, float(start)) for clip, seconds in CLIPS.items() for start in range(int(seconds))]
+    rows = [{"clip": clip, "label": clip[:3], "start_s": start, "silent": 0} for clip, start in starts]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory, noise: Sound) -> Path:
+    folder = tmp_path_factory.mktemp("raw")
+    for seed, (clip, seconds) in enumerate(CLIPS.items()):
+        (folder / clip).parent.mkdir(exist_ok=True)
+        soundfile.write(folder / clip, noise(seconds, RAW_RATE, seed), RAW_RATE, subtype="PCM_16")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sounds(table: pd.DataFrame, raw: Path) -> Sounds:
+    return choose_sounds(table, raw, count=3, seed=0, length_s=1.0, plausible=(1.0, 10.0))
+
+
+def store(folder: Path, record: Mel, sounds: Sounds, name: str = "small") -> Subject:
+    """Store the features of all windows, in the order of the table."""
+    representation = create_representation(name, record, ())
+    rate = representation.form.sample_rate
+    encoded = []
+    for clip in sounds.clips:
+        samples, _ = convert(read_recording(clip.path, sounds.plausible), representation.form)
+        windows = cut_windows(np.ascontiguousarray(samples.T), clip.starts, 1.0, rate)
+        encoded.append(representation.encode(windows, rate))
+    (folder / name).mkdir()
+    np.save(folder / name / "features.npy", np.concatenate(encoded))
+    return Subject(name, record, (), folder / name)
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory: pytest.TempPathFactory, sounds: Sounds) -> Subject:
+    return store(tmp_path_factory.mktemp("features"), MEL, sounds)
+
+
+def test_the_drawn_clips_have_their_own_rows_starts_and_lengths(table: pd.DataFrame, raw: Path) -> None:
+    all_of_them = choose_sounds(table, raw, count=10, seed=0, length_s=1.0, plausible=(1.0, 10.0))
+    assert [clip.path.relative_to(raw).as_posix() for clip in all_of_them.clips] == list(CLIPS)
+    assert [clip.rows.tolist() for clip in all_of_them.clips] == [[0, 1, 2], [3, 4], [5, 6, 7]]
+    assert [clip.starts for clip in all_of_them.clips] == [[0.0, 1.0, 2.0], [0.0, 1.0], [0.0, 1.0, 2.0]]
+    assert (all_of_them.seconds, all_of_them.windows, all_of_them.classes) == (8.5, 8, 2)
+    drawn = {
+        tuple(
+            clip.path.name for clip in choose_sounds(table, raw, count=2, seed=seed, length_s=1, plausible=(1, 9)).clips
+        )
+        for seed in (0, 0, 1, 2, 3, 4)
+    }
+    assert len(drawn) > 1
+    assert all(len(clips) == 2 for clips in drawn)
+
+
+def test_a_missing_raw_file_is_named(table: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(CostsError) as error:
+        choose_sounds(table, tmp_path, count=3, seed=0, length_s=1.0, plausible=(1.0, 10.0))
+    assert str(error.value) == (
+        f"{tmp_path / 'cat/0.wav'}: missing, though the table of windows names it. Run its download stage again."
+    )
+
+
+@pytest.mark.numeric
+def test_both_ways_classify_the_same_windows_alike(subject: Subject, sounds: Sounds) -> None:
+    cached, from_file = FromCache(subject, sounds).run(), FromFile(subject, sounds).run()
+    assert cached.shape == from_file.shape == (8, 2)
+    assert_rounded(cached.sum(axis=1), np.ones(8), roundings=3)  # two quotients and their sum
+    assert_rounded(from_file, cached, roundings=128 * 5)  # terms of conv1d's longest sum
+    assert np.ptp(cached[:, 0]) > 1e-3  # windows in another order would not agree
+
+
+def test_codes_are_classified_through_a_table_of_embeddings(tmp_path: Path, sounds: Sounds) -> None:
+    record = SoundStream(kind="soundstream", weights=["encoder", "quantizer"], bitrate=3200, codes=True)
+    codes = np.random.default_rng(0).integers(0, 16, size=(8, 16, 50)).astype(np.float32)
+    np.save(tmp_path / "features.npy", codes)
+    bench = FromCache(Subject("codes", record, (), tmp_path), sounds)
+    assert bench.run().shape == (8, 2)
+    assert bench.network[0].table.weight.shape == (16 * 16, 128)
+    assert bench.train() > 0
+
+
+def test_time_is_counted_by_second_of_sound_and_encoding_is_a_part_of_it(subject: Subject, sounds: Sounds) -> None:
+    bench = Bench(subject, sounds)
+    with one_thread():
+        times = bench.time()
+    assert tuple(times) == TIMES
+    assert all(value > 0 for value in times.values())
+    assert times["encoding_s_per_s"] <= times["file_s_per_s"]  # measured within it
+    assert times["encoding_s_per_s"] == bench.file.encoding_s / 8.5
+    # conv1d 32 -> 128 -> 256 with kernels of 5 and biases; 51 frames shrink to 47, 9, 5, 1; two classes.
+    assert bench.parameters == 32 * 128 * 5 + 128 + 128 * 256 * 5 + 256 + 256 * 2 + 2
+
+
+class Counted(Bench):
+    """Notes its name whenever it is timed."""
+
+    def __init__(self, name: str, subject: Subject, sounds: Sounds, timed: list[str]) -> None:
+        super().__init__(subject, sounds)
+        self._name, self._timed = name, timed
+
+    def time(self) -> dict[str, float]:
+        self._timed.append(self._name)
+        return super().time()
+
+
+def test_every_round_times_each_representation_once_in_an_order_of_its_own(
+    tmp_path: Path, subject: Subject, sounds: Sounds
+) -> None:
+    timed: list[str] = []
+    subjects = {"large": store(tmp_path, LARGE_MEL, sounds), "small": subject}
+    benches = {name: Counted(name, one, sounds, timed) for name, one in subjects.items()}
+    with one_thread():
+        rounds = list(time_rounds(benches, 3, 0))
+    assert timed == [name for number in (1, 2, 3) for name in order_of_round(benches, number, 0)]
+    assert [sorted(one) for one in rounds] == [["large", "small"]] * 3
+    assert all(tuple(times) == TIMES and min(times.values()) > 0 for one in rounds for times in one.values())
+    # What the times are of: 801 frames a second against 51, all of them encoded and classified.
+    assert [bench.file.representation.frames(16_000) for bench in benches.values()] == [801, 51]
+    assert [bench.cache.run().shape for bench in benches.values()] == [(8, 2)] * 2
+
+
+def test_the_order_of_a_round_is_drawn_from_the_seed_and_the_round() -> None:
+    orders = [["".join(order_of_round("abcdef", number, seed)) for number in (1, 2, 3)] for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    assert len({*orders[0]}) == 3
+    assert {"".join(sorted(order)) for order in orders[0]} == {"abcdef"}
+
+
+def test_one_thread_holds_torch_and_lets_it_go() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.skipif(not memory_can_be_measured(), reason="memory is measured on Linux with the GNU C library alone")
+def test_peak_memory_is_that_of_the_work_not_of_imports(tmp_path: Path, noise: Sound) -> None:
+    soundfile.write(tmp_path / "long.wav", noise(20.0, 8_000), 8_000)
+    long = choose_sounds(
+        pd.DataFrame({"clip": ["long.wav"] * 20, "label": "cat", "start_s": np.arange(20.0)}),
+        tmp_path,
+        count=1,
+        seed=0,
+        length_s=1.0,
+        plausible=(1.0, 100.0),
+    )
+    # 20 s at 24 kHz as float32 are 1.9 MB, held at least twice: resampled and cut. Imports hold hundreds.
+    record = MEL.model_copy(update={"sample_rate": 24000})
+    above, total = peak_memory("file", Subject("mel", record, (), tmp_path), long)
+    assert 3e6 < above < 60e6
+    assert total > above + 100e6
+
+
+def test_bytes_per_second_of_sound() -> None:
+    assert cached_bytes_per_second(128, 173, 1.0) == 88_576
+    assert cached_bytes_per_second(64, 100, 2.0) == 12_800
+    assert coded_bytes_per_second(6_000) == 750
+    assert coded_bytes_per_second(None) is None
+
+
+def costs_of(name: str, slower: float, baselines: tuple[str, ...] = ("mel",), **changes: Any) -> dict[str, Any]:
+    """What measure writes: five rounds in which the machine gets slower, the ratio to mel 0.1 apart from the middle."""
+    load = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+
+    def representation(factor: float) -> dict[str, Any]:
+        ratios = factor + (np.array([-0.1, 0.0, 0.1, 0.0, 0.0]) if factor != 1 else 0)
+        times = {key: (1e-3 * load * ratios).tolist() for key in TIMES}
+        times["encoding_s_per_s"] = [0.25 * value for value in times["file_s_per_s"]]
+        memory = {"cached_peak_bytes": 1_500_000, "file_peak_bytes": 25_000_000}
+        totals = {"cached_total_bytes": None, "file_total_bytes": None}
+        sizes = {"cached_bytes_per_s": 88_576.0, "raw_bytes_per_s": 88_214.7, "coded_bytes_per_s": None}
+        return times | memory | totals | sizes | {"parameters": 4_242}
+
+    measured = {name: representation(slower), **{baseline: representation(1) for baseline in baselines}}
+    settings = {"clips": 4, "seconds_of_sound": 20.0, "rounds": 5, "threads": 1, "processor": "Abacus 2"}
+    named = {"mark": "", "dataset": "esc10", "representation": name}
+    return {**named, **settings, "representations": measured, **changes}
+
+
+def read(folder: Path, record: dict[str, Any]) -> Costs:
+    write(folder / "costs.json", json.dumps({"representations": {"measured": record}}))
+    return read_costs(folder / "costs.json")["measured"]
+
+
+def test_ratios_are_paired_by_round_so_that_load_of_the_machine_cancels(tmp_path: Path) -> None:
+    costs = read(tmp_path, costs_of("codec", 2.0))
+    np.testing.assert_allclose(paired_ratios(costs, "mel", "cached_s_per_s"), [1.9, 2.0, 2.1, 2.0, 2.0])
+
+
+def test_the_table_has_medians_and_the_ratio_to_the_baseline_with_its_interval(tmp_path: Path) -> None:
+    measured = [read(tmp_path, costs_of(name, slower)) for name, slower in (("mel", 1.0), ("codec", 2.0))]
+    table = cost_table(measured, "mel", INTERVAL, {"codec": "control"})
+    mel, codec = table.rows
+    assert (mel["cached_s_per_s"], mel["cached_s_per_s_ratio"], mel["note"]) == (3e-3, None, "")
+    assert codec["cached_s_per_s"] == pytest.approx(6.3e-3)
+    assert codec["cached_s_per_s_ratio"] == pytest.approx(2.0)
+    assert codec["cached_s_per_s_ratio_low"] == pytest.approx(1.9)
+    assert codec["cached_s_per_s_ratio_high"] == pytest.approx(2.1)
+    lines = to_markdown(table).splitlines()
+    cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines[2:6]}
+    times = ["3.00", "-", "3.00", "-", "25", "3.00", "-"]
+    assert cells["mel"] == [*times, "1.5", "25.0", "88576", "-", "4242", ""]
+    times = ["6.30", "2.00 [1.90, 2.10]", "6.30", "2.00 [1.90, 2.10]", "25", "6.30", "2.00 [1.90, 2.10]"]
+    assert cells["codec"] == [*times, "1.5", "25.0", "88576", "-", "4242", "control"]
+    assert lines[0] == "# Costs: esc10, to classify one second of sound"
+    assert table.notes[0] == (
+        "Processor time on one thread of a CPU (Abacus 2); median of 5 rounds over 4 clips, 20.0 s of sound. "
+        "No GPU is measured."
+    )
+    assert table.notes[-1] == "The audio files have 88215 bytes per second."
+
+
+def test_too_few_rounds_give_a_ratio_without_an_interval_and_say_so(tmp_path: Path) -> None:
+    statistics = STATISTICS.model_copy(update={"minimum_runs": 6})
+    table = cost_table(
+        [read(tmp_path, costs_of("codec", 2.0))], "mel", partial(median_interval, statistics=statistics), {}
+    )
+    assert "| 2.00 " in to_markdown(table)
+    assert "[" not in to_markdown(table)
+    assert table.notes[-1] == INTERVAL.func([1.0] * 5, statistics).reason
+
+
+def test_a_baseline_that_was_not_measured_leaves_the_ratios_out(tmp_path: Path) -> None:
+    row = cost_table([read(tmp_path, costs_of("codec", 2.0, ()))], "mel", INTERVAL, {}).rows[0]
+    assert [value for key, value in row.items() if "ratio" in key] == [None] * 12
+
+
+def test_no_costs_are_no_table() -> None:
+    with pytest.raises(ResultError, match=r"^no costs to tabulate. Run the measure stages first\.$"):
+        cost_table([], "mel", INTERVAL, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rounds": 6}, ": representations.codec.cached_s_per_s has 5 values for 6 rounds"),
+        ({"representation": "other"}, ": representations has no other, the one measured"),
+        ({"rounds": 0}, ".rounds: Input should be greater than or equal to 1"),
+        ({"processor": None}, ".processor: Input should be a valid string"),
+    ],
+)
+def test_a_file_that_is_not_what_measure_writes_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ResultError) as error:
+        read(tmp_path, costs_of("codec", 2.0, **changes))
+    assert str(error.value) == f"{tmp_path / 'costs.json'}: representations.measured{message}. Run its stage again."
+
+
+def test_a_time_of_zero_is_refused_for_no_ratio_can_be_made_of_it(tmp_path: Path) -> None:
+    record = costs_of("codec", 2.0)
+    record["representations"]["mel"]["file_s_per_s"][2] = 0.0
+    with pytest.raises(ResultError, match=r"representations.mel.file_s_per_s.2: Input should be greater than 0"):
+        read(tmp_path, record)
+
+
+def test_where_nothing_was_measured_there_are_no_costs(tmp_path: Path) -> None:
+    assert read_costs(tmp_path / "none.json") == {}
+
+
+def test_costs_that_are_not_json_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "costs.json", "{")
+    with pytest.raises(ResultError) as error:
+        read_costs(tmp_path / "costs.json")
+    assert str(error.value) == (
+        f"{tmp_path / 'costs.json'}: Invalid JSON: EOF while parsing an object at line 1 column 1. Run its stage again."
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path, table: pd.DataFrame, raw: Path, sounds: Sounds) -> Path:
+    """A data set of three clips with features of `odd` and of its two baselines."""
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    source = {"path": "pets", "seconds": [1.0, 10.0], "folds": 3, "fold_seed": 0}
+    records = {name: MEL.model_dump(exclude_none=True) | {"weights": None} for name in ("small", "quick", "odd")}
+    write_params(
+        tmp_path,
+        representations=params["representations"] | records,
+        claims=params["claims"] | {"baselines": ["quick", "small"]},
+        grid={"datasets": ["pets"], "representations": ["quick", "small", "odd"], "protocols": ["fair"]},
+        costs={"clips": 2, "rounds": 2, "seed": 0},
+    )
+    pets = {"source": source, "max_epochs": None, "notice": None, "known_pairs": []}
+    write(tmp_path / "datasets/pets.yaml", yaml.safe_dump(pets))
+    (tmp_path / "data/raw/pets").mkdir(parents=True)
+    (tmp_path / "data/raw/pets/audio").symlink_to(raw)
+    write(tmp_path / "data/splits/pets/windows.csv", table.to_csv(index=False))
+    (tmp_path / "data/features/paper/pets").mkdir(parents=True)
+    for name in records:
+        store(tmp_path / "data/features/paper/pets", MEL, sounds, name)
+    return tmp_path
+
+
+def measure(folder: Path) -> str:
+    command = [sys.executable, "-W", "error", "-m", "stages.measure", "pets"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    change(params)
+    write(folder / "params.yaml", yaml.safe_dump(params, sort_keys=False))
+
+
+def test_measure_writes_the_whole_record(project: Path) -> None:
+    place, earlier = project / "metrics/pets/costs.json", measured_before(project)
+    write(place, json.dumps({"representations": {name: earlier[name] for name in ("quick", "odd")}}))
+    printed = measure(project)
+    assert printed.startswith("pets, small beside quick: 2 clips, ")
+    assert printed.endswith("pets: measured 1 representations, kept 2\n")
+    assert list(read_costs(place)) == ["quick", "small", "odd"]
+    assert [path.name for path in place.parent.iterdir()] == ["costs.json"]
+    costs = read_costs(place)["small"]
+    written = json.loads(place.read_text(encoding="utf-8"))["representations"]["small"]
+    assert (costs.dataset, costs.representation, costs.clips, costs.rounds, costs.threads) == ("pets", "small", 2, 2, 1)
+    assert list(costs.representations) == ["small", "quick"]
+    assert set(written["representations"]["small"]) == {*type(costs.representations["small"]).model_fields}
+    small = costs.representations["small"]
+    assert [len(getattr(small, key)) for key in TIMES] == [2] * 4
+    assert small.cached_bytes_per_s == 32 * 51 * 4
+    # 16 bits a sample and a header of 44 bytes in each of the two files.
+    assert small.raw_bytes_per_s == pytest.approx(2 * RAW_RATE + 2 * 44 / costs.seconds_of_sound)
+    assert small.coded_bytes_per_s is None
+    assert (small.cached_peak_bytes is None) != memory_can_be_measured()
+    assert costs.representations["quick"].cached_peak_bytes is None
+
+
+def measured_before(project: Path) -> dict[str, Any]:
+    """Write costs of all as an earlier run left them, the machine's name a mark of their own."""
+    study, costs = study_in(project), {}
+    for name in ("quick", "small", "odd"):
+        told = costs_of(name, 1.0, ("quick",), dataset="pets", processor=f"earlier, {name}")
+        costs[name] = told | {"mark": mark(study, "pets", [name, "quick", "small"])}
+    write(project / "metrics/pets/costs.json", json.dumps({"representations": costs}))
+    return costs
+
+
+def processors(project: Path) -> list[str]:
+    return [costs.processor for costs in read_costs(project / "metrics/pets/costs.json").values()]
+
+
+def test_what_is_the_same_is_not_measured_again(project: Path) -> None:
+    measured_before(project)
+    edit(project, lambda params: params["protocols"]["paper"].update(epochs=7))  # decides no costs
+    before = processors(project)
+    assert measure(project) == "pets: measured 0 representations, kept 3\n"
+    assert processors(project) == before == EARLIER
+    written = (project / "metrics/pets/costs.json").read_bytes()
+    measure(project)
+    assert (project / "metrics/pets/costs.json").read_bytes() == written
+
+
+def test_what_changed_is_measured_alone(project: Path) -> None:
+    measured_before(project)
+    edit(project, lambda params: params["representations"]["odd"].update(n_mels=31))
+    assert measure(project).endswith("pets: measured 1 representations, kept 2\n")
+    found = processors(project)
+    assert found[:2] == ["earlier, quick", "earlier, small"]
+    assert found[2] != "earlier, odd"
+
+
+def test_a_representation_whose_features_are_not_here_keeps_what_was_measured_of_the_same(project: Path) -> None:
+    measured_before(project)
+    (project / "data/features/paper/pets/odd/features.npy").unlink()
+    assert measure(project) == "pets: measured 0 representations, kept 3\n"
+    assert processors(project) == EARLIER
+    edit(project, lambda params: params["representations"]["odd"].update(n_mels=31))
+    assert measure(project) == (
+        "pets, odd: left out: measured under other params or versions, its features are not here\n"
+        "pets: measured 0 representations, kept 2\n"
+    )
+    assert processors(project) == EARLIER[:2]

@@ -1,0 +1,220 @@
+"""The ladder of protocols: one change a rung, whole by merge keys, and the tables that walk along it."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from beyond_spectrograms.evaluation.comparisons import compare_with_baselines
+from beyond_spectrograms.evaluation.ladder import (
+    advantage_table,
+    describe_step,
+    ladder_table,
+    leakage_table,
+    rungs,
+    step_notes,
+)
+from beyond_spectrograms.evaluation.uncertainty import gap
+from beyond_spectrograms.params import load_params
+from beyond_spectrograms.report.table import Row, Table
+from support.cells import write_params
+from support.hands import PARAMS, QUICK, results, scored
+from support.repository import REPOSITORY
+
+LADDER = PARAMS.claims.ladder
+# Windows right of 4, for 20 recordings.
+LOW, MIDDLE, HIGH = [1, 2] * 10, [2, 1, 3, 2] * 5, [4, 3] * 10
+STEPS = {
+    "eval_mode": {"dropout_at_evaluation": False},
+    "best_checkpoint": {"select": "best_validation_loss"},
+    "source_split": {"split": "source"},
+    "standardized": {"standardize": True},
+    "fair": {"optimizer": "adam", "learning_rate": 0.001},  # one change: a rate belongs to its optimiser
+}
+
+
+def differences(before: str, after: str) -> dict[str, Any]:
+    old, new = (PARAMS.protocols[name].model_dump() for name in (before, after))
+    return {key: new[key] for key in new if new[key] != old[key]}
+
+
+def test_each_rung_of_the_ladder_changes_one_thing() -> None:
+    assert ["paper", *STEPS] == LADDER
+    assert {after: differences(before, after) for before, after in pairwise(LADDER)} == STEPS
+
+
+def test_what_stands_beside_the_ladder_changes_one_thing_of_fair() -> None:
+    assert differences("fair", "mean_linear") == {"classifier": "mean_linear"}
+    assert differences("fair", "shuffled_labels") == {"shuffle_labels": True, "epochs": 10}
+
+
+def edited(text: str, where: str, value: object) -> str:
+    """Set one entry as `dvc exp run -S` does: by ruamel.yaml, everything else left as it stands."""
+    yaml, output = YAML(), io.StringIO()
+    yaml.width = 1000
+    params = yaml.load(text)
+    *parents, key = where.split(".")
+    section = params
+    for parent in parents:
+        section = section[parent]
+    section[key] = value
+    yaml.dump(params, output)
+    return output.getvalue()
+
+
+def test_an_edit_of_paper_reaches_every_protocol_that_takes_it(tmp_path: Path) -> None:
+    text = before = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    for where, value in (("protocols.paper.batch_size", 64), ("protocols.paper.seeds", [5])):
+        text = edited(text, where, value)
+    write_params(tmp_path)
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    params = load_params(root=tmp_path)
+    protocols, names = params.protocols, params.grid.protocols
+    assert {(protocols[name].batch_size, tuple(protocols[name].seeds)) for name in names} == {(64, (5,))}
+    assert protocols["paper"].learning_rate == protocols["standardized"].learning_rate == 0.01
+    assert protocols["fair"].learning_rate == 0.001
+    assert text.count("<<: *") == before.count("<<: *")  # the merges outlive the edit
+
+
+def test_dvc_sees_in_fair_what_was_edited_in_paper(tmp_path: Path) -> None:
+    def dvc(*arguments: str) -> str:
+        command = [sys.executable, "-m", "dvc", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    for command in (["init", "-q"], ["config", "user.email", "test@example.com"], ["config", "user.name", "test"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    dvc("init", "-q")
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    stage = "stages:\n  train: {cmd: echo, params: [protocols.fair]}\n"
+    (tmp_path / "dvc.yaml").write_text(stage, encoding="utf-8")
+    subprocess.run(["git", "add", "-A"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "commit", "-qm", "first"], cwd=tmp_path, check=True)
+    assert dvc("params", "diff") == ""
+    params = tmp_path / "params.yaml"
+    params.write_text(edited(params.read_text(encoding="utf-8"), "protocols.paper.batch_size", 64), encoding="utf-8")
+    changed = [line.split() for line in dvc("params", "diff").splitlines()[1:]]
+    assert ["params.yaml", "protocols.fair.batch_size", "256", "64"] in changed
+
+
+def find(table: Table, **wanted: str) -> tuple[Row, dict[str, str]]:
+    """Find one row, and how Markdown shows it."""
+    (row,) = [row for row in table.rows if wanted.items() <= row.items()]
+    return row, {heading: show(row) for heading, show in table.columns.items()}
+
+
+def known() -> Any:
+    """Make cells under three rungs: soundstream leads by far under the window split and nowhere else."""
+    right = {"mel": LOW, "log_mel_2048": MIDDLE, "soundstream": HIGH, "encodec_24khz_untrained": LOW}
+    cells = {}
+    for protocol in ("best_checkpoint", "source_split", "fair"):
+        for name, counts in right.items():
+            clean = LOW[::-1] if name == "soundstream" and protocol != "best_checkpoint" else counts
+            cells[name, protocol] = scored(name, protocol, clean)
+    return results(cells)
+
+
+def test_the_rungs_are_the_ladders_of_those_that_were_asked_for() -> None:
+    assert rungs(results({}, ["mean_linear", "fair", "paper"])) == ["paper", "fair"]
+
+
+def test_a_step_is_told_by_what_it_changes() -> None:
+    protocols = PARAMS.protocols
+    assert describe_step(protocols["paper"], protocols["eval_mode"]) == "dropout_at_evaluation: false"
+    assert describe_step(protocols["standardized"], protocols["fair"]) == "optimizer: adam, learning_rate: 0.001"
+    assert step_notes(known()) == [
+        "source_split: best_checkpoint, with split: source.",
+        "fair: source_split, with standardize: true, optimizer: adam, learning_rate: 0.001.",
+    ]
+
+
+def test_the_ladder_table_has_every_representation_at_every_rung() -> None:
+    here = known()
+    table = ladder_table(here, compare_with_baselines(here))
+    assert [row["representation"] for row in table.rows] == list(here.rows)
+    assert list(table.columns) == ["representation", "best_checkpoint %", "source_split %", "fair %", "note"]
+    row, shown = find(table, representation="soundstream")
+    # 70 of 80 windows under the window split, 30 of 80 under the source split.
+    assert (row["best_checkpoint_percent"], row["source_split_percent"]) == (87.5, 37.5)
+    assert shown["best_checkpoint %"].endswith("] *†")
+    assert shown["source_split %"].endswith("] †")  # it differs from log_mel_2048, which is better
+    control, _ = find(table, representation="encodec_24khz_untrained")
+    assert control["note"] == "control: untrained encoder, not EnCodec's result"
+
+
+def test_a_rung_that_was_not_run_is_a_dash() -> None:
+    here = known()
+    del here.cells["soundstream", "fair"]
+    table = ladder_table(here, compare_with_baselines(here))
+    assert find(table, representation="soundstream")[1]["fair %"] == "-"
+    for name in ("best_checkpoint", "source_split"):
+        del here.cells["soundstream", name]
+    assert find(ladder_table(here, []), representation="soundstream")[0]["note"] == "not run"
+
+
+def test_the_advantage_is_codec_minus_spectrogram_at_every_rung() -> None:
+    here = known()
+    table = advantage_table(here, compare_with_baselines(here))
+    assert [(row["representation"], row["baseline"]) for row in table.rows] == [
+        (codec, baseline)
+        for codec in ("soundstream", "encodec_24khz_untrained")
+        for baseline in ("mel", "log_mel_2048")
+    ]
+    row, shown = find(table, representation="soundstream", baseline="mel")
+    assert [row[f"{rung}_percent"] for rung in rungs(here)] == [50, 0, 0]
+    assert shown["best_checkpoint"].startswith("+50.0 [+")
+    assert shown["best_checkpoint"].endswith("] *")  # the mark of this baseline alone
+    other, shown = find(table, representation="soundstream", baseline="log_mel_2048")
+    assert [other[f"{rung}_percent"] for rung in rungs(here)] == [37.5, -12.5, -12.5]
+    assert shown["best_checkpoint"].endswith("] †")
+
+
+def test_a_baseline_no_codec_was_compared_with_has_no_row() -> None:
+    here = known()
+    for protocol in here.protocols:
+        del here.cells["log_mel_2048", protocol]
+    table = advantage_table(here, compare_with_baselines(here))
+    assert {row["baseline"] for row in table.rows} == {"mel"}
+
+
+def test_the_leakage_gap_is_window_minus_source_split_on_the_recordings_both_test() -> None:
+    here = known()
+    # The window split tests 15 of the 20 recordings.
+    leaky = scored("soundstream", "best_checkpoint", HIGH[:15])
+    here.cells["soundstream", "best_checkpoint"] = leaky
+    table = leakage_table(here)
+    assert table is not None
+    assert list(table.columns)[1:3] == ["window split (best_checkpoint) %", "source split (source_split) %"]
+    row, shown = find(table, representation="soundstream")
+    clean = here.cell("soundstream", "source_split").recordings
+    assert leaky.recordings is not None
+    assert clean is not None
+    expected = gap(leaky.recordings, clean, QUICK)
+    # Of 60 windows 53 right under the one and, LOW[::-1] being 2, 1, 2, ..., 23 under the other.
+    assert expected.value == pytest.approx((53 - 23) / 60)
+    assert row["gap_percent"] == 100 * expected.value
+    assert shown["gap, points"].startswith("+50.0 [+")
+    assert find(table, representation="mel")[0]["gap_percent"] == 0
+
+
+def test_without_both_splits_of_a_representation_there_is_no_gap() -> None:
+    here = known()
+    del here.cells["soundstream", "source_split"]
+    table = leakage_table(here)
+    assert table is not None
+    row, shown = find(table, representation="soundstream")
+    assert (row["gap_percent"], shown["gap, points"], row["note"]) == (None, "-", "not run")
+
+
+def test_a_ladder_without_the_step_between_the_splits_has_no_leakage_table() -> None:
+    cells = {
+        (name, rung): scored(name, rung, LOW) for name in ("mel", "soundstream") for rung in ("paper", "eval_mode")
+    }
+    assert leakage_table(results(cells)) is None

@@ -1,0 +1,154 @@
+"""Tested recordings are read by seed and name, and files that contradict themselves are refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beyond_spectrograms.evaluation.clip_results import read_recordings
+from beyond_spectrograms.evaluation.results import ResultError
+from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
+from support.cells import write_gzip, write_gzip_rows
+from support.tested import SETTINGS
+
+
+def rows_of(seeds: int = 2) -> list[dict[str, Any]]:
+    """Two recordings: 1.wav a bird taken for rain under seed 1 alone, 2.wav rain and always right."""
+    wrong = {"windows_right": 1, "predicted": "rain"}
+    return [
+        {"representation": "mel", "protocol": "fair", "fold": fold, "seed": seed, "clip": f"{fold}.wav"}
+        | {
+            "group": "ab"[fold - 1],
+            "label": label,
+            "windows": 2 * fold,
+            "windows_right": 2,
+            "predicted": label,
+            "predicted_by_seeds": label,
+        }
+        | (wrong if seed == 1 and fold == 1 else {})
+        for seed in range(seeds)
+        for fold, label in ((1, "bird"), (2, "rain"))
+    ]
+
+
+def test_recordings_are_read_by_seed_and_name(tmp_path: Path) -> None:
+    write_gzip_rows(tmp_path / "predictions.csv.gz", rows_of())
+    (found,) = read_recordings(tmp_path / "predictions.csv.gz").values()
+    assert (found.cell, found.clips, found.labels) == ("mel-fair", ("1.wav", "2.wav"), ("bird", "rain"))
+    assert found.sources == ("a", "b")
+    assert (found.seeds, found.folds.tolist(), found.windows.tolist()) == ((0, 1), [1, 2], [2, 4])
+    assert found.windows_right.tolist() == [[2, 2], [1, 2]]
+    assert found.right.tolist() == [[True, True], [False, True]]
+    assert found.right_by_seeds.tolist() == [True, True]
+    assert window_interval(found, SETTINGS).value == 7 / 12
+    assert recording_interval(found, SETTINGS).value == 3 / 4
+
+
+@pytest.mark.parametrize(
+    ("row", "change", "message"),
+    [
+        (0, {"windows_right": 3}, ", line 2: 3 of 2 windows right is impossible."),
+        (0, {"windows": 0, "windows_right": 0}, ", line 2: 0 of 0 windows right is impossible."),
+        (1, {"windows": "x"}, ", line 3: invalid literal for int() with base 10: 'x'."),
+        (1, {"protocol": "paper"}, ": mel-fair: 2.wav was not tested under seed 0. Run its evaluate stage again."),
+        (2, {"seed": 0}, ", line 4: 1.wav a second time under seed 0."),
+        (2, {"seed": 2}, ": mel-fair: 1.wav was not tested under seed 1. Run its evaluate stage again."),
+        (2, {"label": "rain"}, ": mel-fair: 1.wav has label bird and rain under different seeds."),
+        (3, {"windows": 5}, ": mel-fair: 2.wav has windows 4 and 5 under different seeds."),
+        (3, {"group": "a"}, ": mel-fair: 2.wav has group a and b under different seeds."),
+        (3, {"fold": 1}, ": mel-fair: 2.wav has fold 1 and 2 under different seeds."),
+        (
+            3,
+            {"predicted_by_seeds": "bird"},
+            ": mel-fair: 2.wav has predicted_by_seeds bird and rain under different seeds.",
+        ),
+    ],
+)
+def test_recordings_that_contradict_themselves_are_refused(
+    tmp_path: Path, row: int, change: dict[str, Any], message: str
+) -> None:
+    rows, path = rows_of(), tmp_path / "predictions.csv.gz"
+    rows[row] |= change
+    write_gzip_rows(path, rows)
+    with pytest.raises(ResultError) as error:
+        read_recordings(path)
+    assert str(error.value) == f"{path}{message}"
+
+
+def test_a_file_holds_any_number_of_cells(tmp_path: Path) -> None:
+    path, second = tmp_path / "predictions.csv.gz", [row | {"protocol": "paper"} for row in rows_of(seeds=1)]
+    write_gzip_rows(path, [*rows_of(), *second])
+    found = read_recordings(path)
+    assert {cell: known.seeds for cell, known in found.items()} == {"mel-fair": (0, 1), "mel-paper": (0,)}
+
+
+@pytest.mark.parametrize(
+    ("errors", "read"),
+    [(("1.5", "2", "0.5", "4"), [[1.5, 2.0], [0.5, 4.0]]), (("1.5", "2", "", "4"), None), (("",) * 4, None)],
+)
+def test_errors_of_reconstruction_are_read_where_every_row_of_a_cell_has_one(
+    tmp_path: Path, errors: tuple[str, ...], read: list[list[float]] | None
+) -> None:
+    path = tmp_path / "predictions.csv.gz"
+    write_gzip_rows(path, [row | {"reconstruction_error": error} for row, error in zip(rows_of(), errors, strict=True)])
+    found = read_recordings(path)["mel-fair"].errors
+    assert (None if found is None else found.tolist()) == read
+
+
+def test_an_error_of_reconstruction_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv.gz"
+    write_gzip_rows(path, [row | {"reconstruction_error": "much"} for row in rows_of()])
+    with pytest.raises(ResultError) as error:
+        read_recordings(path)
+    assert str(error.value) == f"{path}, line 2: could not convert string to float: 'much'."
+
+
+HEADER = "representation,protocol,seed,clip,windows_right,predicted,fold,group,label,windows,predicted_by_seeds"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, ": missing. Run its evaluate stage again."),
+        ("", f": no column {HEADER.replace(',', ', ')}. It has none."),
+        (
+            "fold,seed\n",
+            f": no column {HEADER.replace('seed,', '').replace('fold,', '').replace(',', ', ')}. It has fold, seed.",
+        ),
+        (f"{HEADER}\nmel,fair,0\n", ", line 2: the row does not have the header's 11 values."),
+    ],
+)
+def test_a_file_that_is_no_table_of_recordings_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "predictions.csv.gz"
+    if text is not None:
+        write_gzip(path, text)
+    with pytest.raises(ResultError) as error:
+        read_recordings(path)
+    assert str(error.value) == f"{path}{message}"
+
+
+def test_a_header_alone_holds_no_cells(tmp_path: Path) -> None:
+    write_gzip(tmp_path / "predictions.csv.gz", f"{HEADER}\n")
+    assert read_recordings(tmp_path / "predictions.csv.gz") == {}
+
+
+def test_a_file_that_was_cut_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv.gz"
+    write_gzip_rows(path, rows_of())
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(ResultError) as error:
+        read_recordings(path)
+    assert str(error.value) == (
+        f"{path}: not a gzip file of CSV: Compressed file ended before the end-of-stream marker was reached. Run its "
+        "evaluate stage again."
+    )
+
+
+def test_a_file_that_is_not_compressed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv.gz"
+    path.write_text(HEADER, encoding="utf-8")
+    with pytest.raises(ResultError) as error:
+        read_recordings(path)
+    assert str(error.value) == (
+        f"{path}: not a gzip file of CSV: Not a gzipped file (b're'). Run its evaluate stage again."
+    )

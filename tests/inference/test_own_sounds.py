@@ -1,0 +1,267 @@
+"""beyond-spectrograms train: a folder of one's own becomes a model with honest scores, or the reason why not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from beyond_spectrograms import load_model
+from beyond_spectrograms.cli import main
+from beyond_spectrograms.data.archives import RawDataError
+from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.data.clips import DatasetError
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.inference.folder import read_weights_record
+from beyond_spectrograms.inference.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
+from beyond_spectrograms.inference.train_own import make_jobs, plan_training
+from beyond_spectrograms.params import Windows
+from beyond_spectrograms.util.errors import ProjectError
+from support.models import PARAMS, REPOSITORY, tone
+
+Capture = pytest.CaptureFixture[str]
+WINDOWS = Windows(length_s=1.0, hop_s=1.0, tail="reflect")
+TRAIN = ["--representation", "log_mel_2048_50hz", "--epochs", "20"]
+
+
+def cloud(low: bool, seconds: float, sample_rate: int, seed: int) -> Waveform:
+    """Make thirty sines, of 100 to 800 Hz or of 2.5 to 8 kHz."""
+    rng = np.random.default_rng(seed)
+    hertz = rng.uniform(*((100, 800) if low else (2500, 8000)), 30)
+    return np.sum([tone(seconds, each, sample_rate) for each in hertz], axis=0) / 30
+
+
+def write(path: Path, seconds: float = 1.0, sample_rate: int = 22_050, channels: int = 1, seed: int = 0) -> None:
+    """Write a sound of the class that the path names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sound = cloud("/low/" in str(path), seconds, sample_rate, seed)
+    soundfile.write(path, np.stack([sound] * channels, axis=1), sample_rate)
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Path:
+    """Write nine low sounds and three high ones; of these one is short, one of six channels at 96 kHz."""
+    folder = tmp_path / "my sounds"
+    for number in range(9):
+        write(folder / f"low/{number}.wav", 2.0, seed=number)
+    write(folder / "high/short.wav", 0.4, seed=10)
+    write(folder / "high/six.wav", 2.0, 96_000, 6, seed=11)
+    write(folder / "high/plain.flac", 2.5, 44_100, seed=12)
+    (folder / "low/broken.wav").write_text("no sound")
+    (folder / "notes.txt").write_text("left alone")
+    return folder
+
+
+def prepare(sounds: Path, work: Path, folds: int = 5, **grouping: object) -> OwnSounds:
+    return prepare_sounds(sounds, work, WINDOWS, Grouping(**grouping), folds)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture) -> None:
+    assert main(["train", str(sounds), *TRAIN, "--out", "mine"]) == 0
+    output, errors = capsys.readouterr()
+    assert errors.splitlines() == [
+        "set aside low/broken.wav: not decodable as audio: Format not recognised.",
+        "class 'high': 3 recordings of 3 origins, fewer than 30: its score may be off by 57 points",
+        "class 'low': 9 recordings of 9 origins, fewer than 30: its score may be off by 33 points",
+    ]
+    lines = output.splitlines()
+    assert lines[0].startswith("log_mel_2048_50hz: 24 windows, 24 s of sound; foretold: ")
+    assert lines[2].startswith("3 folds, at most 20 epochs each, on cpu: ")
+    assert lines[4:] == [
+        "12 recordings in 2 classes, each tested by a classifier that had none of its origin (3 folds)",
+        "right: 100.0% of windows, 100.0% of recordings; balanced accuracy 100.0% (mean over classes of windows right)",
+        "1 recordings are shorter than a window and were reflected: `reflected` in recordings.csv",
+        "mine: the model of fold 1, 100.0% of its test recordings right",
+        "mine-report: scores.json, recordings.csv, history.csv, confusion.png",
+    ]
+    scores = json.loads(Path("mine-report/scores.json").read_text())
+    assert scores["protocol"]["class_weights"] == "balanced"
+    assert scores["recordings_by_class"] == {"high": 3, "low": 9}
+    assert scores["shorter_than_a_window"] == ["high/short.wav"]
+    recordings = pd.read_csv("mine-report/recordings.csv", index_col="clip")
+    assert sorted(recordings.index[recordings["reflected"] == 1]) == ["high/short.wav"]
+    assert len(recordings) == 12
+    assert sorted(path.name for path in Path("mine-report").iterdir()) == [
+        "confusion.png", "confusion.svg", "history.csv", "recordings.csv", "scores.json",
+    ]  # fmt: skip
+    model = load_model("mine", device="cpu")
+    assert (model.card.training.dataset, model.card.windows.tail) == ("my_sounds", "reflect")
+    assert model.card.scores.file == "mine-report/scores.json"
+    assert model.classify(cloud(False, 1.5, 44_100, 40), 44_100).label == "high"
+    assert model.classify(cloud(True, 1.5, 44_100, 41), 44_100).label == "low"
+    assert not Path("mine.partial-training").exists()
+
+
+def test_groups_by_folder_pattern_and_table_are_never_parted(sounds: Path, tmp_path: Path) -> None:
+    for label in ("low", "high"):
+        for take in range(3):
+            for number in range(2):
+                write(sounds / f"{label}/take{take}/{label}_{take}-{number}.wav", seed=20 + 2 * take + number)
+    files = [path.relative_to(sounds).as_posix() for path in sorted(sounds.glob("*/*/*.wav"))]
+    alone = [path.relative_to(sounds).as_posix() for path in sorted(sounds.glob("*/*")) if path.is_file()]
+    rows = [(file, file.split("/")[1]) for file in files] + [(file, file) for file in alone]
+    pd.DataFrame(rows, columns=["file", "place"]).to_csv(tmp_path / "places.csv", index=False)
+    ways = {
+        "folder": {"pattern": BY_FOLDER},
+        "pattern": {"pattern": r"(?:take\d__)?(?P<group>\w*?)(?:-\d)?"},
+        "table": {"table": tmp_path / "places.csv", "column": "place"},
+    }
+    together = {way: prepare(sounds, tmp_path / way, **grouping) for way, grouping in ways.items()}
+    for way, prepared in together.items():
+        clips = prepared.clips[prepared.clips["clip"].str.contains("take1")]
+        # A take is one origin of both classes, but for the pattern, which has the class in it.
+        assert clips["group"].nunique() == (2 if way == "pattern" else 1), way
+        for column in prepared.parts:
+            in_parts = prepared.parts[column].groupby(prepared.table["group"]).nunique()
+            assert in_parts.max() == 1
+    single = prepare(sounds, tmp_path / "single")
+    assert single.clips["group"].tolist() == single.clips["clip"].tolist()
+
+
+def test_equal_files_are_one_origin_and_the_smallest_class_bounds_the_folds(sounds: Path, tmp_path: Path) -> None:
+    prepared = prepare(sounds, tmp_path / "work")
+    assert sorted(prepared.parts) == ["source_1", "source_2", "source_3"]
+    for number in range(5):
+        write(sounds / f"high/more{number}.wav", seed=30 + number)
+    (sounds / "high/copy.wav").write_bytes((sounds / "high/more1.wav").read_bytes())
+    more = prepare(sounds, tmp_path / "work", folds=4)
+    assert len(more.parts.columns) == 4
+    assert more.clips.set_index("clip").loc[["high/copy.wav", "high/more1.wav"], "group"].nunique() == 1
+
+
+def refusal(sounds: Path, work: Path, **grouping: object) -> str:
+    with pytest.raises(ProjectError) as caught:
+        prepare(sounds, work, **grouping)
+    assert isinstance(caught.value, DatasetError | RawDataError)
+    return str(caught.value)
+
+
+def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> None:
+    work, table = tmp_path / "work", tmp_path / "table.csv"
+    strange = sounds / "low/\udcff.wav"  # a byte that is no UTF-8
+    strange.write_bytes((sounds / "low/0.wav").read_bytes())
+    told = rf"{sounds}: the name of low/\udcff.wav is not UTF-8. Rename the file or its folder."
+    assert refusal(sounds, work) == told
+    strange.unlink()
+    assert refusal(tmp_path / "none", work) == (
+        f"{tmp_path}/none: no such folder. A data set's path has one sub-folder a class."
+    )
+    assert refusal(sounds, work, pattern="(") == (
+        "--group-pattern '(': name is not a regular expression: missing ), unterminated subpattern at position 0"
+    )
+    assert refusal(sounds, work, pattern="take") == "--group-pattern 'take': name has no (?P<group>...)"
+    assert refusal(sounds, work, pattern=r"(?P<group>\d)") == (
+        f"{sounds}: --group-pattern '(?P<group>\\\\d)' does not match high/plain.flac, high/short.wav, high/six.wav"
+    )
+    assert refusal(sounds, work, table=table) == f"{table}: no such file"
+    table.write_text("file,place\nlow/0.wav,here\n")
+    assert refusal(sounds, work, table=table) == f"{table}: no column 'group'. Its columns are file, place."
+    assert refusal(sounds, work, table=table, column="place") == (
+        f"{table}: no place for high/plain.flac, high/short.wav, high/six.wav and 8 more"
+    )
+    table.write_text("file,place\nlow/0.wav,here\n./low/0.wav,there\n")
+    assert refusal(sounds, work, table=table, column="place") == f"{table}: low/0.wav stands there twice"
+    table.write_bytes(b"file,\xff\n")
+    assert refusal(sounds, work, table=table).startswith(f"{table}: not a CSV table: 'utf-8' codec can't decode")
+    (sounds / "high/six.wav").unlink()
+    assert refusal(sounds, work) == (
+        "my_sounds: class 'high' has 2 recordings or sources, too few for 3 folds. Add recordings, or deal "
+        "fewer folds (source.folds, at least 3).\n"
+        "`train` takes no fewer: one trains, one validates, one tests."
+    )
+    for path in (sounds / "high").iterdir():
+        path.unlink()
+    (sounds / "high").rmdir()
+    assert refusal(sounds, work) == f"{sounds}: one class, 'low'. Give at least two, a sub-folder each."
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--representation", "nothing"], "'nothing' is no representation of params.yaml. Choose from mel, log_mel, "),
+        (
+            ["--representation", "mel", "--protocol", "none"],
+            "'none' is no protocol of params.yaml. Choose from paper, ",
+        ),
+        (["--representation", "mel", "--folds", "2"], "--folds is 2; it must be at least 3\n"),
+        (["--representation", "mel", "--epochs", "0"], "--epochs is 0; it must be at least 1\n"),
+        (["--representation", "mel", "--out", "."], ".: exists already. Choose another name, or remove it.\n"),
+        (
+            ["--representation", "mel", "--out", "sounds/mine"],
+            "sounds/mine: lies in the folder of sounds, sounds. Choose a place outside of it.\n",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("project")
+def test_wrong_options_are_told_before_any_work(options: list[str], message: str, capsys: Capture) -> None:
+    assert main(["train", "sounds", "--out", "mine", *options]) == 1
+    assert capsys.readouterr().err.startswith(message)
+    assert sorted(path.name for path in Path().iterdir()) == ["datasets", "params.yaml", "versions.yaml"]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_report_that_is_not_its_own_is_left_alone(sounds: Path, capsys: Capture) -> None:
+    Path("mine-report").mkdir()
+    Path("mine-report/thesis.txt").touch()
+    assert main(["train", str(sounds), *TRAIN, "--out", "mine"]) == 1
+    assert capsys.readouterr().err == "mine-report: exists already. Choose another name, or remove it.\n"
+    names = sorted(path.name for path in Path().iterdir())
+    assert names == ["datasets", "mine-report", "params.yaml", "versions.yaml"]
+
+
+def test_a_control_on_shuffled_labels_is_one(sounds: Path, tmp_path: Path) -> None:
+    prepared = prepare(sounds, tmp_path / "work")
+    labels = (prepared.table["label"] == "low").to_numpy(dtype=np.int64)
+    (tmp_path / "work/features").mkdir()
+    np.save(tmp_path / "work/features/features.npy", np.zeros((len(labels), 64, 50), np.float32))
+    for protocol, shuffled in (("fair", False), ("shuffled_labels", True)):
+        plan = plan_training(PARAMS, "log_mel_2048_50hz", protocol, 1)
+        jobs = make_jobs(plan, prepared, tmp_path / "work")
+        known = [job.parts != "test" for job in jobs]
+        assert [bool((job.targets != labels)[mine].any()) for job, mine in zip(jobs, known, strict=True)] == [
+            shuffled
+        ] * 3
+        for job, mine in zip(jobs, known, strict=True):
+            assert (job.targets[~mine] == -1).all()  # what is tested is not told
+
+
+@pytest.mark.long
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(sounds: Path, project: Path) -> None:
+    assert main(["train", str(sounds), *TRAIN, "--out", "undisturbed"]) == 0
+    command = [sys.executable, "-m", "beyond_spectrograms", "train", str(sounds), *TRAIN, "--out", "killed"]
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, start_new_session=True)
+    runs, deadline = project / "killed.partial-training/runs", time.monotonic() + 600
+    while not list(runs.glob("*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert list(runs.glob("*.safetensors"))
+    assert main(["train", str(sounds), *TRAIN, "--out", "killed"]) == 0
+    assert Path("killed/classifier.safetensors").read_bytes() == Path("undisturbed/classifier.safetensors").read_bytes()
+    assert Path("killed-report/recordings.csv").read_bytes() == Path("undisturbed-report/recordings.csv").read_bytes()
+
+
+@pytest.mark.usefixtures("project")
+def test_weights_are_fetched_and_become_part_of_the_model(
+    sounds: Path, mirror: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MIRROR_VARIABLE, str(mirror))
+    options = ["--representation", "soundstream", "--protocol", "mean_linear", "--epochs", "3", "--out", "mine"]
+    assert main(["train", str(sounds), *options]) == 0
+    capsys.readouterr()
+    encoder = Path("mine/soundstream_encoder.tflite").read_bytes()
+    assert len(encoder) == PARAMS.weights["soundstream_encoder"].bytes
+    assert encoder == (mirror / "soundstream_encoder.tflite").read_bytes()
+    [kept] = read_weights_record(Path("data/weights/soundstream"))  # as the stage featurize leaves them
+    assert (kept.file, kept.licence, kept.included) == ("soundstream_encoder.tflite", "Apache-2.0", True)
+    assert load_model("mine", device="cpu").classify(tone(1.5, 3000), 44_100).windows == 2

@@ -1,0 +1,150 @@
+"""The stage on small real files, from resampling on."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import soxr
+import yaml
+from test_leakage import scene
+
+from beyond_spectrograms.data.audio import FORMATS, Waveform, write_clip
+from beyond_spectrograms.data.clips import clip_path
+from beyond_spectrograms.util.errors import run_stage
+from support.repository import StartStage
+
+CLASSES = ("dog", "rain", "sneeze")
+
+
+def write_pets(folder: Path, changed: dict[str, Callable[[], Waveform]], source: dict[str, Any]) -> None:
+    """Seven recordings a class, of 2 s at 16 kHz; `changed` says what some of them hold instead."""
+    for number, label in enumerate(CLASSES):
+        for take in range(7):
+            clip = f"{label}/{take}.wav"
+            sound = changed[clip]() if clip in changed else scene(100 * number + take, 2.0)
+            path = folder / "data/raw/pets/audio" / clip
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, sound, 16_000)
+    (folder / "data/raw/pets/source.json").write_text(json.dumps({"kind": "path"}))
+    edit(folder / "params.yaml", lambda params: params["audit"].update(trees=20))
+    edit(folder / "datasets/pets.yaml", lambda record: record["source"].update(source))
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(values)
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def acknowledge(folder: Path, pairs: list[list[str]]) -> None:
+    edit(folder / "datasets/pets.yaml", lambda record: record.update(known_pairs=pairs))
+
+
+def run(stage: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a stage in this process; return the error it ends with, empty where there is none."""
+    monkeypatch.setattr(sys, "argv", [stage, "pets"])
+    try:
+        run_stage(importlib.import_module(f"stages.{stage}").main)
+    except SystemExit as stopped:
+        return str(stopped.code)
+    return ""
+
+
+def read_audit(folder: Path) -> tuple[dict[str, Any], str]:
+    place = folder / "metrics/pets"
+    return json.loads((place / "audit.json").read_text("utf-8")), (place / "audit.md").read_text("utf-8")
+
+
+def later_and_softer() -> Waveform:
+    return np.concatenate([np.zeros(4_000, np.float32), 0.4 * scene(0, 2.0)])[:32_000].astype(np.float32)
+
+
+def by_another_rate() -> Waveform:
+    return np.asarray(soxr.resample(soxr.resample(scene(101, 2.0), 16_000, 11_025), 11_025, 16_000), np.float32)
+
+
+def test_planted_copies_fail_the_split_once_they_stand_in_two_parts_and_pass_once_acknowledged(
+    project: Path, start_stage: StartStage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted = {f"dog/{take}.wav": later_and_softer for take in (4, 5, 6)} | {"rain/6.wav": by_another_rate}
+    write_pets(project, planted, {})
+    assert (run("resample", monkeypatch), run("split", monkeypatch)) == ("", "")
+    process = start_stage("audit", "pets")
+    out, error = process.communicate(timeout=60)
+    audit, page = read_audit(project)
+    pairs = {(pair["first"], pair["second"]): pair for pair in audit["pairs"]}
+    assert {pair: of["kind"] for pair, of in pairs.items()} == {
+        ("dog/4.wav", "dog/5.wav"): "same bytes",
+        ("dog/4.wav", "dog/6.wav"): "same bytes",
+        ("dog/5.wav", "dog/6.wav"): "same bytes",
+        ("dog/0.wav", "dog/4.wav"): "near",
+        ("dog/0.wav", "dog/5.wav"): "near",
+        ("dog/0.wav", "dog/6.wav"): "near",
+        ("rain/1.wav", "rain/6.wav"): "near",
+    }
+    assert all(of["groups"] == ["dog/4.wav", "dog/4.wav"] for of in pairs.values() if of["kind"] == "same bytes")
+    apart = {pair for pair, of in pairs.items() if any(column.startswith("source_") for column in of["across"])}
+    assert apart
+    assert (process.returncode, out) == (1, "")
+    assert error.startswith("pets: split source promises no leak and has one\n")
+    for first, second in apart:
+        assert f"{first} and {second}, near of strength" in error
+        assert f"| {first} " in page
+    assert error.endswith(
+        "Give such clips one group (datasets/pets.yaml: source.name or source.known_repetitions), "
+        "or acknowledge a pair there under known_pairs.\n"
+    )
+
+    acknowledge(project, [list(pair) for pair in apart])
+    capsys.readouterr()
+    assert run("audit", monkeypatch) == ""
+    assert capsys.readouterr().out.startswith(
+        f"pets: 7 pairs of clips are the same sound, {len(apart)} of them acknowledged\n"
+    )
+    assert "known pairs only" in read_audit(project)[1]
+
+
+def test_known_repetitions_are_one_group_and_reported_and_strangers_pass(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repetitions = {"known_repetitions": {"exact": [["dog/0", "dog/4"]]}}
+    write_pets(project, {"dog/4.wav": later_and_softer}, repetitions)
+    assert [run(stage, monkeypatch) for stage in ("resample", "split", "audit")] == ["", "", ""]
+    audit, page = read_audit(project)
+    assert audit["known_errors"]["repetitions"]["exact"]["pairs_heard"] == 1
+    assert "| known repetitions, exact | 1 groups | 1 of 1 pairs heard to be the same |" in page
+    assert [row["cues"] for row in audit["cues"]["source"]] == ["loudness", "band_limit", "duration", "all"]
+    assert audit["cues"]["source"][0]["recordings"] == 21
+    assert audit["splits"]["window"]["columns"]["window"]["recordings_in_two_parts"] > 0
+
+    # The same clips once more, the test part of the first fold filled with noise: the first fold's scores stay.
+    parts = pd.read_csv(project / "data/splits/pets/parts.csv", keep_default_na=False)
+    parts[["window", "source_1"]].to_csv(project / "data/splits/pets/parts.csv", index=False)
+    assert run("audit", monkeypatch) == ""
+    before = read_audit(project)[0]["cues"]
+    clips = pd.read_csv(project / "data/splits/pets/windows.csv")["clip"][parts["source_1"] == "test"].unique()
+    for number, clip in enumerate(clips):
+        path = clip_path(project / "data/clips/pets", FORMATS[-1], clip)
+        noise = np.random.default_rng(number).uniform(-1, 1, 96_000).astype(np.float32)
+        write_clip(path, np.repeat(noise[:, None], 2, axis=1), 48_000)
+    assert len(clips) == 7
+    assert run("audit", monkeypatch) == ""
+    assert read_audit(project)[0]["cues"] == before
+
+
+def test_an_acknowledgement_is_of_two_clips(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pets(project, {}, {})
+    acknowledge(project, [["dog/0.wav"]])
+    assert run("audit", monkeypatch) == (
+        "datasets/pets.yaml: known_pairs.0: List should have at least 2 items after validation, not 1, "
+        "not ['dog/0.wav']"
+    )

@@ -1,0 +1,70 @@
+"""Every pipeline with every cell of it finished (outputs made up): nothing is run again but what an edit touches."""
+
+import re
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from beyond_spectrograms.params.study import PAPER
+from support.cells import study_in
+from support.clones import STUDIES, clone, dvc, edit, ran, stage
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A clone of this project in which every output of every stage is there and committed, and how many stages."""
+    folder = clone(tmp_path_factory.mktemp("finished"))
+    with Repo(str(folder)) as repo:
+        stages = list(repo.index.stages)
+    for out in (Path(out.fspath) for each in stages for out in each.outs):
+        file = out if out.suffix else out / "content.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(str(out.relative_to(folder)))
+    for study in STUDIES:
+        stage(folder, "resolve", f"--study={study}")  # what stages depend on below data/params has to be there
+    dvc(folder, "commit", "--force", "--quiet")
+    return folder, len(stages)
+
+
+@pytest.mark.long
+def test_nothing_is_run_again_in_finished_pipelines(finished: tuple[Path, int]) -> None:
+    folder, stages = finished
+    said = dvc(folder, "repro", "--all-pipelines")
+    assert len(re.findall("didn't change, skipping", said)) == stages
+    assert ran(said) == []
+
+
+@pytest.mark.long
+def test_the_root_runs_no_study_and_all_pipelines_run_each(finished: tuple[Path, int]) -> None:
+    folder, _ = finished
+    known = (folder / "versions.yaml").read_text(encoding="utf-8")
+    edit(folder, "versions.yaml", {"training": 2, "costs": 2, "report": 2})
+    alone, together = (dvc(folder, "repro", "--dry", *which) for which in ((), ("--all-pipelines",)))
+    (folder / "versions.yaml").write_text(known, encoding="utf-8")
+    params = study_in(folder).params
+    trained = {f"train@{dataset}-{name}" for dataset in params.grid.datasets for name in params.grid.representations}
+    assert trained <= set(ran(alone))
+    assert re.findall(r"Running stage 'studies/", alone) == []
+    studies = set(re.findall(r"Running stage 'studies/(\w+)/dvc.yaml:", together))
+    assert studies == set(STUDIES) - {PAPER}
+
+
+@pytest.mark.long
+def test_an_edit_of_one_protocol_leaves_features_and_other_studies_cells_alone(finished: tuple[Path, int]) -> None:
+    folder, _ = finished
+    edit(folder, "params.yaml", {"protocols.mean_linear.learning_rate": 0.002})
+    for study in STUDIES:
+        stage(folder, "resolve", f"--study={study}")
+    changed = set(re.findall(r"^(\S+):$", dvc(folder, "status"), re.MULTILINE))
+    params = study_in(folder).params
+    trained = {
+        f"train@{dataset}-{name}"
+        for dataset in params.grid.datasets
+        for name, protocol in params.grid.cells()
+        if protocol == "mean_linear"
+    }
+    assert {name for name in changed if name.startswith("train@")} == trained
+    told = {name.rpartition(":")[2].partition("@")[0] for name in changed}
+    assert told & {"download", "resample", "split", "audit", "featurize"} == set()
+    assert not any(":train@" in name for name in changed)  # no study runs mean_linear

@@ -1,0 +1,233 @@
+"""The tables of prototypes: intervals over sources, folds or recordings, what one change does, and what is missing."""
+
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from beyond_spectrograms.evaluation.clip_results import Recordings
+from beyond_spectrograms.evaluation.metrics import variance_of
+from beyond_spectrograms.evaluation.result_files import Evaluation
+from beyond_spectrograms.evaluation.results import MEASURES, ResultError, cell_name
+from beyond_spectrograms.evaluation.uncertainty import fold_interval, gap, recording_interval, window_interval
+from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params.study import Study
+from beyond_spectrograms.report.prototypes import compare, count_recordings, find_leaks, find_steps, judge, sum_errors
+from stages import ablate
+from support.cells import gather, grid, make_cell, write, write_cell, write_dataset, write_params
+from support.repository import REPOSITORY
+from support.tested import SETTINGS, cell, clustered
+
+
+def with_errors(recordings: Recordings) -> Recordings:
+    """Give every right window of a cell the error 1 and every wrong one 0."""
+    return replace(recordings, errors=recordings.windows_right.astype(float))
+
+
+def of_few(recordings: Recordings, sources: int) -> Recordings:
+    """Let recordings have so many sources."""
+    return replace(recordings, sources=tuple(str(place % sources) for place in range(len(recordings.clips))))
+
+
+def test_errors_have_the_interval_that_right_windows_would_have() -> None:
+    tested = cell(clustered(3, 60))
+    errors = sum_errors(with_errors(tested), unit=1.0)
+    assert errors is not None
+    assert judge(errors, SETTINGS) == (window_interval(tested, SETTINGS), "sources")
+    scaled = sum_errors(with_errors(tested), unit=4.0)
+    assert scaled is not None
+    assert judge(scaled, SETTINGS)[0].value == pytest.approx(4 * judge(errors, SETTINGS)[0].value)
+
+
+def test_accuracy_has_the_interval_of_the_other_tables() -> None:
+    tested = cell(clustered(2, 60))
+    assert judge(count_recordings(tested), SETTINGS) == (recording_interval(tested, SETTINGS), "sources")
+
+
+def test_few_sources_are_judged_over_folds_and_in_one_part_over_recordings() -> None:
+    folds = of_few(cell(np.array([[0, 1, 2, 3, 4, 5]]), folds=3), sources=2)
+    found, over = judge(folds, SETTINGS)
+    assert over == "folds"
+    assert found == fold_interval({(1, 0): 0.3, (2, 0): 0.5, (3, 0): 0.7}, SETTINGS)
+    one_part = of_few(cell(clustered(2, 60), folds=1), sources=10)
+    assert judge(one_part, SETTINGS) == (
+        window_interval(replace(one_part, sources=one_part.clips), SETTINGS),
+        "recordings",
+    )
+
+
+def test_differences_are_taken_on_the_same_draws_over_what_intervals_are() -> None:
+    first, second = cell(clustered(2, 60)), cell(clustered(2, 60, chance=0.5))
+    assert compare(first, second, SETTINGS) == (gap(first, second, SETTINGS), "sources")
+    less = replace(first, windows_right=first.windows_right - 0.5)
+    difference, over = compare(of_few(first, 10), of_few(less, 10), SETTINGS)
+    assert over == "folds"
+    assert difference.value == pytest.approx(0.1)
+    assert difference.reason == "All folds are alike: there is no spread to judge by."
+    other = compare(of_few(first, 10), of_few(second, 10), SETTINGS)
+    shares = [
+        {
+            (fold, seed): each.windows_right[seed, each.folds == fold].sum() / 60
+            for fold in range(1, 6)
+            for seed in (0, 1)
+        }
+        for each in (first, second)
+    ]
+    assert other == (fold_interval({run: shares[0][run] - shares[1][run] for run in shares[0]}, SETTINGS), "folds")
+    leaky = of_few(cell(clustered(2, 60), folds=1), 10)
+    apart = [replace(each, sources=each.clips) for each in (leaky, second)]
+    assert compare(leaky, of_few(second, 10), SETTINGS) == (gap(apart[0], apart[1], SETTINGS), "recordings")
+
+
+def test_a_classifier_without_reconstruction_has_no_error() -> None:
+    assert sum_errors(cell(clustered(2, 6)), unit=1.0) is None
+
+
+def test_variance_is_about_each_bands_mean_over_the_rows_alone() -> None:
+    features = np.random.default_rng(0).normal(3, 2, (600, 4, 5)).astype(np.float32)
+    features[:, 1] += 100
+    rows = np.arange(0, 600, 2)
+    assert variance_of(features, rows) == pytest.approx(features[rows].astype(float).var(axis=(0, 2)).mean())
+
+
+def test_pairs_that_differ_in_one_thing_are_found_in_the_shipped_params() -> None:
+    params = load_params(Path("studies/prototypes"), REPOSITORY)
+    protocols = {name: params.protocols[name] for name in params.grid.protocols}
+    assert find_leaks(protocols, params.splits) == [
+        ("prototypes_utterance", "prototypes", "leakage"),
+        ("clusters_utterance", "clusters", "leakage"),
+    ]
+    assert find_steps(protocols) == [
+        ("prototypes_gain", "prototypes_raw", "gain"),
+        ("prototypes_pitch", "prototypes_gain", "pitch"),
+        ("prototypes_filters", "prototypes_pitch", "filters"),
+        ("prototypes_utterance", "prototypes_filters", "cross-entropy"),
+        ("clusters_gain", "clusters_raw", "gain"),
+        ("clusters_pitch", "clusters_gain", "pitch"),
+        ("clusters_utterance", "clusters_pitch", "filters"),
+    ]
+
+
+RECORDINGS = [(f"{label}/{word}.wav", label, word, word % 3 + 1) for label in ("ann", "bob") for word in range(6)]
+
+
+def make(
+    study: Study, dataset: str, name: str, protocol: str, *, folds: bool, error: float | None, wrong: int
+) -> Evaluation:
+    """Make one run of each fold: of every recording one window, the first `wrong` of them wrong."""
+    found = make_cell(study, dataset, name, protocol)
+    rows: list[dict[str, Any]] = []
+    for number, (clip, label, word, fold) in enumerate(RECORDINGS if folds else RECORDINGS[::2]):
+        row = {"fold": fold if folds else 1, "seed": 0, "clip": clip, "group": word, "label": label, "windows": 1}
+        predicted = "nobody" if number < wrong else label
+        row |= {"windows_right": int(number >= wrong), "predicted": predicted, "predicted_by_seeds": predicted}
+        rows.append(row | ({} if error is None else {"reconstruction_error": error * (1 + word % 3)}))
+    scores = found.scores[cell_name(name, protocol)]
+    runs = [scores["by_fold"][0] | {"class_accuracy": 0.5 + fold / 10} for fold in range(3 if folds else 1)]
+    made = gather(study, (name, protocol), scores | {"by_fold": runs}, rows, HISTORY)
+    made.features[name] |= {"variance": {"window": 100.0, "source": 100.0}}
+    return made
+
+
+HISTORY = [{"fold": 1, "seed": 0, "epoch": 1} | dict.fromkeys(MEASURES, 0.5)]
+
+
+def write_one(place: Path, name: str, protocol: str, *, folds: bool, error: float | None, wrong: int) -> None:
+    made = partial(make, folds=folds, error=error, wrong=wrong)
+    write_cell(place, "fsdd_speakers", name, protocol, study="prototypes", make=made)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a small data set of two speakers and six words, and a study of five cells of it."""
+    protocols = ["prototypes", "prototypes_utterance", "prototypes_filters", "temporal_cnn"]
+    few = {"only": {"soundstream": ["latent_prototypes"]}, "heard": ["prototypes"]}
+    asked_for = grid("fsdd_speakers", ["log_mel_16khz", "soundstream"], protocols, **few)
+    write_params(tmp_path, "prototypes", grid=asked_for)
+    write_dataset(tmp_path, "fsdd_speakers", [], [], study="prototypes")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+WRITTEN = """\
+# fsdd_speakers, log_mel_16khz: prototypes
+
+| protocol             | runs | recordings right % | error               | interval over | unexplained % | mean over classes % | adjusted Rand | adjusted mutual information |
+|----------------------|------|--------------------|---------------------|---------------|---------------|---------------------|---------------|-----------------------------|
+| prototypes           | 3    | 66.7 [30.8, 100.0] | 40.00 [0.00, 89.68] | folds         | 40.0          | 60.0 (50.0 to 70.0) | -             | -                           |
+| prototypes_utterance | 1    | 100.0              | 20.00               | recordings    | 20.0          | 50.0                | -             | -                           |
+| prototypes_filters   | 1    | 66.7               | 10.00               | recordings    | 10.0          | 50.0                | -             | -                           |
+| temporal_cnn         | 3    | 75.0               | -                   | folds         | -             | 60.0 (50.0 to 70.0) | -             | -                           |
+
+- In square brackets: 95% interval, over sources (recordings of one origin) by bootstrap (9999 resamples). With fewer than 30 sources: over folds (Student's limits); where one part is tested, over recordings by bootstrap, which holds for further recordings of the same sources, not for new ones. In round brackets: lowest to highest run.
+- error: mean squared difference of a window and its reconstruction, in the features' own unit (squared decibels for spectra in decibels). unexplained: the error as a share of the tested features' variance about each band's mean, so 100 % is what that mean reaches and units do not matter.
+- prototypes_utterance, prototypes_filters: Only 6 sources were tested; 30 are needed for an interval.
+- temporal_cnn: All folds are alike: there is no spread to judge by.
+
+# fsdd_speakers, log_mel_16khz: what the leaky split adds
+
+| change  | of                   | minus      | recordings right, points | error  | interval over |
+|---------|----------------------|------------|--------------------------|--------|---------------|
+| leakage | prototypes_utterance | prototypes | +33.3                    | -20.00 | recordings    |
+
+- On the recordings both tested, resampled together; intervals as above.
+- prototypes_utterance - prototypes: Only 6 sources were tested; 30 are needed for an interval.
+
+# fsdd_speakers, log_mel_16khz: what each part of prototypes changes
+
+| change        | of                   | minus              | recordings right, points | error  | interval over |
+|---------------|----------------------|--------------------|--------------------------|--------|---------------|
+| cross-entropy | prototypes_utterance | prototypes_filters | +33.3                    | +10.00 | recordings    |
+
+- On the recordings both tested, resampled together; intervals as above.
+- prototypes_utterance - prototypes_filters: Only 6 sources were tested; 30 are needed for an interval.
+"""  # noqa: E501  a table's rows
+
+
+def run(monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys, "argv", ["ablate.py", "--study=prototypes", "fsdd_speakers"])
+    ablate.main()
+    return Path("studies/prototypes/metrics/fsdd_speakers/tables")
+
+
+def test_stage_tabulates_the_cells_that_params_name_and_their_differences(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, unit = "log_mel_16khz", 170**2  # params bring 170 dB to 1
+    write_one(project, name, "prototypes", folds=True, error=20 / unit, wrong=4)
+    write_one(project, name, "prototypes_utterance", folds=False, error=10 / unit, wrong=0)
+    write_one(project, name, "prototypes_filters", folds=False, error=5 / unit, wrong=2)
+    write_one(project, name, "temporal_cnn", folds=True, error=None, wrong=3)
+    write(project / "studies/prototypes/metrics/fsdd_speakers/tables/retired.md", "no longer run")
+    folder = run(monkeypatch)
+    assert (folder / "log_mel_16khz.md").read_text() == WRITTEN
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "log_mel_16khz-differences.csv",
+        "log_mel_16khz.csv",
+        "log_mel_16khz.md",
+    ]
+
+
+def test_latents_have_a_table_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_one(project, "soundstream", "latent_prototypes", folds=True, error=20 / 900, wrong=6)
+    folder = run(monkeypatch)
+    rows = pd.read_csv(folder / "soundstream.csv").to_dict("records")
+    assert [(row["protocol"], row["interval_over"]) for row in rows] == [("latent_prototypes", "folds")]
+    assert rows[0]["reconstruction_error"] == pytest.approx(40.0)
+    assert rows[0]["unexplained_share"] == pytest.approx(0.4)
+    assert (folder / "soundstream-differences.csv").read_text() == "change\n"
+    assert (folder / "soundstream.md").read_text().count("\n# ") == 0
+
+
+@pytest.mark.usefixtures("project")
+def test_where_no_cell_was_run_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ResultError) as missing:
+        run(monkeypatch)
+    assert str(missing.value) == (
+        "studies/prototypes/metrics/fsdd_speakers/scores.json: no cell of the grid is there. Train and evaluate some."
+    )

@@ -1,0 +1,171 @@
+import base64
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from beyond_spectrograms.evaluation.results import Results
+from beyond_spectrograms.report.page.excerpts import BestCell, confidently_wrong, cut_excerpts
+from beyond_spectrograms.report.page.provenance import Machine, Origin
+from beyond_spectrograms.report.page.rendering import DatasetPart, Made, embedded, render
+from beyond_spectrograms.report.page.tables import PageError
+from support.page_files import write_project
+from support.repository import REPOSITORY
+
+MADE = Made(
+    "c0ffee", Machine("a processor", "2", "4 GiB", "a system", "3.11"), {"numpy": "2"}, "grid: {}", ["metrics/x.md"]
+)
+
+
+def part(results: Results, **changes: Any) -> DatasetPart:
+    given: dict[str, Any] = {"tables": [], "best": None, "excerpts": [], "origin": Origin("esc10", ()), "durations": []}
+    return DatasetPart(results, **{**given, **changes})
+
+
+def stage(folder: Path, *arguments: str, expect: int = 0) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "stages.page", *arguments]
+    finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == expect, finished.stdout + finished.stderr
+    return finished.stdout + finished.stderr
+
+
+def rows(*told: tuple[int, str, float, int, str, float]) -> pd.DataFrame:
+    """Seed, clip, start, silent, predicted, probability; the label is the clip's folder."""
+    frame = pd.DataFrame(told, columns=["seed", "clip", "start_s", "silent", "predicted", "probability"])
+    return frame.assign(fold=1, label=frame["clip"].str.split("/").str[0])
+
+
+@pytest.fixture(scope="module")
+def page(page_project: Path) -> str:
+    folder = page_project.parent / "written"
+    shutil.copytree(page_project, folder)
+    printed = stage(folder)
+    html = (folder / "plots/report/index.html").read_text(encoding="utf-8")
+    assert printed == f"plots/report/index.html: {len(html.encode()) / 1e6:.1f} MB, esc10, demo\n"
+    return html
+
+
+def frame(html: str) -> str:
+    """The page without what scripts and styles hold."""
+    return re.sub(r"(<(script|style)[^>]*>).*?</\2>", r"\1</\2>", html, flags=re.DOTALL)
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(page: str) -> None:
+    addresses = re.findall(r"""\b(?:src|href|srcset|action|data|poster)\s*=\s*["']?([^"'\s>]*)""", frame(page))
+    assert {re.match(r"data:|#", address) is not None for address in addresses} == {True}
+    assert "<base" not in page
+    assert "@import" not in page
+    assert "url(" not in re.findall(r"<style>(.*?)</style>", page, re.DOTALL)[0]
+
+
+def test_the_policy_lets_the_page_s_own_two_scripts_run_and_no_other(page: str) -> None:
+    policy = unescape(re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)[0])
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert len(scripts) == 2
+    assert policy.startswith("default-src 'none'; ")
+    assert re.findall(r"script-src ([^;]+);", policy) == [" ".join(f"'sha256-{digest}'" for digest in digests)]
+    assert "unsafe-eval" not in policy
+
+
+def test_verdicts_come_first_then_tables_and_the_rest(page: str) -> None:
+    assert re.findall(r'<section id="(\w+)"', page) == [
+        "verdicts",
+        "tables",
+        "curves",
+        "confusion",
+        "classes",
+        "listen",
+        "provenance",
+    ]
+    assert re.findall(r"<option>(\w+)</option>", page)[:2] == ["esc10", "demo"]  # real sound before synthetic
+
+
+def test_what_files_hold_is_text_and_never_markup(page: str) -> None:
+    assert "<b>not bold</b>" not in page
+    assert "&lt;b&gt;not bold&lt;/b&gt; &amp; so" in page
+    assert "times &lt;mel&gt;." in page
+
+
+def test_controls_are_marked_wherever_a_codec_is_named(page: str) -> None:
+    verdicts = re.findall(r'<section id="verdicts".*?</section>', page, re.DOTALL)[0]
+    heads = re.findall(r'<th scope="row">(.*?)</th>', verdicts)
+    assert {"untrained (control)" in head for head in heads if "untrained" in head} == {True}
+    assert "soundstream" in "".join(heads)
+
+
+def test_the_page_hears_only_what_its_licence_lets_it(page_results: Results, page: str) -> None:
+    assert page.count("<audio") == 8  # the four birds' second windows, in both data sets
+    assert "CC BY 3.0" in page
+    assert "K. J. Piczak" in page
+    best = BestCell("mel", "fair", 0.5)
+    others = render("T", [part(replace(page_results, dataset="esc50"), best=best)], None, MADE)
+    assert "<audio" not in others
+    assert "The licence of esc50 does not let excerpts be passed on: none are in this page." in others
+
+
+def test_what_is_not_there_is_named_and_not_guessed(page: str) -> None:
+    absent = re.findall(r"<li><code>(.*?)</code></li>", page)
+    assert "metrics/esc10/tables/ladder.md" in absent
+    assert "metrics/demo/audit.md" in absent
+    assert "metrics/esc10/claims.json" not in absent
+
+
+def test_a_page_without_verdicts_says_so(page_results: Results) -> None:
+    html = render("T", [part(page_results)], None, MADE)
+    assert "The claims were not judged: their file was not there when this page was made." in html
+    assert "c0ffee" in html
+
+
+def test_a_study_s_page_holds_that_study_alone_and_is_the_same_each_time(page_project: Path, tmp_path: Path) -> None:
+    pages = []
+    shutil.copytree(page_project, tmp_path / "both")
+    write_project(tmp_path / "both", "demo", study="demo")
+    for turn in ("first", "second"):  # processes of their own: the order of sets differs from one to the next
+        shutil.copytree(tmp_path / "both", tmp_path / turn)
+        assert re.fullmatch(
+            r"studies/demo/plots/report/index.html: [\d.]+ MB, demo\n", stage(tmp_path / turn, "--study=demo")
+        )
+        pages.append((tmp_path / turn / "studies/demo/plots/report/index.html").read_text(encoding="utf-8"))
+    assert pages[0] == pages[1]
+    assert re.findall(r"<option>(\w+)</option>", pages[0])[0] == "demo"
+    assert "esc10" not in frame(pages[0]).split("params.yaml")[0]
+
+
+def test_without_any_result_there_is_no_page(page_project: Path, tmp_path: Path) -> None:
+    for name in ("params.yaml", "versions.yaml"):
+        shutil.copy(page_project / name, tmp_path)
+    shutil.copytree(page_project / "datasets", tmp_path / "datasets")
+    assert stage(tmp_path, expect=1) == (
+        "page: no data set of the grid has results. Run its report stage first: dvc repro report@<data set>.\n"
+    )
+    assert not (tmp_path / "plots").exists()
+
+
+def test_a_page_over_5_mb_is_refused(page_results: Results, page_project: Path) -> None:
+    recordings = page_results.cell("mel", "fair").recordings
+    assert recordings is not None
+    wrong = confidently_wrong(rows((0, "bird/0.wav", 1.0, 0, "rain", 0.9)))
+    (excerpt,) = cut_excerpts(wrong, recordings, page_project / "data/clips/esc10", 1.0)
+    heavy = replace(excerpt, sound="A" * 5_000_000)
+    with pytest.raises(
+        PageError, match=r"^page: [56]\.\d MB, and at most 5 MB is allowed\. Name fewer in grid\.datasets\.$"
+    ):
+        render("T", [part(page_results, best=BestCell("mel", "fair", 0.5), excerpts=[heavy])], None, MADE)
+
+
+def test_data_cannot_end_the_script_element_it_stands_in() -> None:
+    text = embedded({"name": "</script><script>alert(1)</script>"})
+    assert "<" not in text
+    assert json.loads(text) == {"name": "</script><script>alert(1)</script>"}

@@ -1,0 +1,191 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beyond_spectrograms.evaluation.results import Cell, Results
+from beyond_spectrograms.report import table as tabular
+from beyond_spectrograms.report.page.curves import cell_of, curve_of, drawn, points_for, thinned
+from beyond_spectrograms.report.page.tables import PageError, read_tables
+from beyond_spectrograms.report.page.verdicts import matrices, read_verdicts, show_figures, tallies
+from support.cells import write
+from support.page_files import REPRESENTATIONS, claims, curve
+
+
+def test_what_tabular_wrote_is_read_back_cell_by_cell(tmp_path: Path) -> None:
+    rows: list[tabular.Row] = [
+        {"name": "mel", "value": 0.5, "note": None},
+        {"name": "codec", "value": 12.0, "note": "a"},
+    ]
+    columns = {"name": tabular.text("name"), "value %": tabular.number("value", 1), "note": tabular.text("note")}
+    table = tabular.Table("A title", rows, columns, ["first", "second - with a dash"])
+    write(tmp_path / "a.md", tabular.to_markdown(table) + "\n" + tabular.to_markdown(replace(table, title="B")))
+    first, second = read_tables(tmp_path / "a.md")
+    assert first.title == "A title"
+    assert first.header == ("name", "value %", "note")
+    assert first.rows == (("mel", "0.5", "-"), ("codec", "12.0", "a"))
+    assert first.notes == ("first", "second - with a dash")
+    assert (second.title, second.rows) == ("B", first.rows)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["71.2 [66.0, 76.1] *†", "-"], True),
+        (["+23.1 [+20.6, +25.7]", "-2.4 [-6.0, +1.2]"], True),
+        (["44.6 / 45.8", "8.8 / 8.0"], True),
+        (["9.5 (9 to 16)", "-, 3 never"], True),
+        (["< 0.0001", "0.0213"], True),
+        (["5 x 1", ""], True),
+        (["12.0", "2 of 5 runs diverged"], False),
+        (["", ""], False),
+        (["not run", "12.0"], False),
+    ],
+)
+def test_a_column_is_of_figures_if_all_that_stands_in_it_is(tmp_path: Path, cells: list[str], expected: bool) -> None:
+    write(tmp_path / "a.md", "\n".join(["# T", "", "| a |", "|---|", *(f"| {cell} |" for cell in cells)]) + "\n")
+    assert read_tables(tmp_path / "a.md")[0].figures == (expected,)
+
+
+def test_a_row_of_another_width_stops_the_page(tmp_path: Path) -> None:
+    write(tmp_path / "a.md", "# T\n\n| a | b |\n|---|---|\n| 1 | 2 | 3 |\n")
+    with pytest.raises(PageError, match="cells") as raised:
+        read_tables(tmp_path / "a.md")
+    assert str(raised.value) == f"{tmp_path}/a.md, line 5: 3 cells for a header of 2. Run its stage again."
+
+
+def test_a_table_without_a_title_stops_the_page(tmp_path: Path) -> None:
+    write(tmp_path / "a.md", "| a |\n|---|\n| 1 |\n")
+    with pytest.raises(PageError, match="title") as raised:
+        read_tables(tmp_path / "a.md")
+    assert str(raised.value) == f"{tmp_path}/a.md, line 1: a table without a title. Run its stage again."
+
+
+def test_matrices_keep_the_order_of_params_and_put_controls_last(page_project: Path, page_results: Results) -> None:
+    found = matrices(read_verdicts([page_project / "metrics/esc10/claims.json"]), page_results)
+    assert [(matrix.protocol, matrix.baseline) for matrix in found] == [("paper", "mel"), ("fair", "mel")]
+    rows = found[1].rows
+    assert [(row.label, row.control) for row in rows] == [
+        ("soundstream", False),
+        ("encodec_24khz_untrained (control)", True),
+    ]
+    # The verdict on time was given for any protocol and stands in each.
+    assert [verdict and (verdict.protocol, verdict.verdict) for verdict in rows[0].verdicts] == [
+        ("fair", "holds"),
+        ("fair", "undecided"),
+        ("any", "does not hold"),
+    ]
+
+
+def test_a_claim_never_judged_of_a_codec_leaves_its_place_empty(tmp_path: Path, page_results: Results) -> None:
+    told = claims("esc10")
+    told["verdicts"] = [verdict for verdict in told["verdicts"] if verdict["claim"] != "equal_epochs"]
+    write(tmp_path / "claims.json", json.dumps(told))
+    row = matrices(read_verdicts([tmp_path / "claims.json"]), page_results)[0].rows[0]
+    assert [verdict is None for verdict in row.verdicts] == [False, True, False]
+
+
+def test_controls_never_count_as_a_codec_s_result(page_project: Path, page_results: Results) -> None:
+    convergence, epochs, speed = tallies(
+        read_verdicts([page_project / "metrics/esc10/claims.json"]), page_results, "fair", "mel"
+    )
+    assert convergence.names == {"holds": ("soundstream",), "does not hold": (), "undecided": ()}
+    assert epochs.names["undecided"] == ("soundstream",)
+    assert speed.names["does not hold"] == ("soundstream",)
+    assert [tally.judged for tally in (convergence, epochs, speed)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("claim", "limits", "shown"),
+    [
+        ("convergence", (0.42, 0.31, 0.6), "0.42 times [0.31, 0.60]"),
+        ("convergence", (0.42, None, None), "0.42 times"),
+        ("convergence", (None, None, None), ""),
+        ("equal_epochs", (0.051, 0.02, 0.082), "+5.1 points [+2.0, +8.2]"),
+        ("equal_epochs", (-0.051, None, None), "-5.1 points"),
+    ],
+)
+def test_figures_of_a_verdict(tmp_path: Path, claim: str, limits: tuple[float | None, ...], shown: str) -> None:
+    told = claims("esc10")
+    changed = {**told["verdicts"][0], "claim": claim, **dict(zip(("value", "low", "high"), limits, strict=True))}
+    write(tmp_path / "claims.json", json.dumps({**told, "verdicts": [changed]}))
+    assert show_figures(read_verdicts([tmp_path / "claims.json"]).verdicts[0]) == shown
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda told: told["rules"].update(taste="Better."), "unknown claim 'taste'. The page knows convergence, "),
+        (
+            lambda told: told["verdicts"].append(told["verdicts"][0]),
+            "esc10 encodec_24khz_untrained paper mel convergence ",
+        ),
+        (lambda told: told["rules"].pop("equal_epochs"), "no rule for the claim 'equal_epochs', which is judged. Run "),
+    ],
+)
+def test_claims_that_contradict_themselves_stop_the_page(tmp_path: Path, change: Any, text: str) -> None:
+    told = claims("esc10")
+    change(told)
+    write(tmp_path / "claims.json", json.dumps(told))
+    with pytest.raises(PageError) as raised:
+        read_verdicts([tmp_path / "claims.json"])
+    assert str(raised.value).startswith(f"{tmp_path}/claims.json: {text}")
+
+
+def test_thinned_curves_keep_their_ends() -> None:
+    assert thinned(5, 200).tolist() == [0, 1, 2, 3, 4]
+    shown = thinned(1000, 200)
+    assert (len(shown), shown[0], shown[-1]) == (200, 0, 999)
+    assert thinned(11, 3).tolist() == [0, 5, 10]
+
+
+def test_more_cells_get_fewer_points_each_and_all_stay_under_a_limit() -> None:
+    assert points_for(100) == 200
+    assert points_for(400) == 52
+    assert all(12 * lines * points_for(lines) <= 250_000 for lines in (1, 100, 400, 1000))
+
+
+def test_a_curve_is_the_mean_and_the_range_of_its_runs() -> None:
+    told = curve_of((curve(0.1, 0.5, 0.6), curve(0.3, 0.4, fold=2)), points=200)
+    # The run that stopped after two epochs holds its last value.
+    assert told["epochs"] == [1, 2, 3]
+    assert told["runs"] == 2
+    assert told["validation_accuracy"] == {
+        "mean": [20.0, 45.0, 50.0],
+        "low": [10.0, 40.0, 40.0],
+        "high": [30.0, 50.0, 60.0],
+    }
+    assert told["validation_loss"]["mean"] == [0.8, 0.55, 0.5]
+
+
+def test_a_loss_of_zero_can_stand_on_a_logarithmic_axis() -> None:
+    assert curve_of((curve(0.5, 1.0),), points=200)["validation_loss"]["low"] == [0.5, 1e-6]
+
+
+def test_runs_that_diverged_are_in_no_curve(page_results: Results) -> None:
+    cell = page_results.cell("mel", "fair")
+    assert cell.scores is not None
+    first, *others = cell.scores.by_fold
+    gone = [first.model_copy(update={"diverged_at_epoch": 2}), *others]
+    scores = cell.scores.model_copy(update={"by_fold": gone, "diverged_runs": 1})
+    told = cell_of(replace(cell, scores=scores), points=200)
+    assert (told["diverged"], told["curve"]["runs"]) == ([1, 3], 2)
+    every = [run.model_copy(update={"diverged_at_epoch": 2}) for run in cell.scores.by_fold]
+    lost = cell.scores.model_copy(update={"by_fold": every, "diverged_runs": 3})
+    assert cell_of(replace(cell, scores=lost), points=200)["curve"] is None
+
+
+def test_no_two_representations_are_drawn_alike_and_controls_say_so(page_results: Results) -> None:
+    told = drawn([page_results])["representations"]
+    assert list(told) == REPRESENTATIONS
+    assert len({(style["colour"], str(style["dash"]), style["shape"]) for style in told.values()}) == len(told)
+    assert told["encodec_24khz_untrained"]["label"] == "encodec_24khz_untrained (control)"
+    assert told["mel"]["colour"] == "#0072B2"
+    assert told["mel"]["dash"] == []
+
+
+def test_an_empty_cell_has_nothing_to_show() -> None:
+    with pytest.raises(ValueError, match=r"^a cell that was not run has nothing to show$"):
+        cell_of(Cell(), points=200)

@@ -1,0 +1,391 @@
+import csv
+import gzip
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from beyond_spectrograms.evaluation.convergence import convergence_table, mean_curve, smooth, tidy_curves
+from beyond_spectrograms.evaluation.results import Cell, Curve, ResultError, Results, read_curves, read_scores
+from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
+from beyond_spectrograms.report import tables
+from beyond_spectrograms.report.table import Row, Table, to_csv, to_markdown
+from support.cells import change_scores, grid, read, read_back, write_dataset, write_gzip, write_params
+
+PROTOCOLS = ("paper", "source_split", "fair")
+FEW = {"confidence": 0.95, "resamples": 999, "seed": 0, "minimum_sources": 5, "minimum_runs": 3}
+HEADER = "representation,protocol,fold,seed,epoch,training_accuracy,training_loss,validation_accuracy,validation_loss\n"
+
+
+def find(table: Table, **wanted: str) -> Row:
+    (row,) = [row for row in table.rows if wanted.items() <= row.items()]
+    return row
+
+
+def shown(table: Table, **wanted: str) -> dict[str, str]:
+    """One row as Markdown shows it."""
+    row = find(table, **wanted)
+    return {heading: show(row) for heading, show in table.columns.items()}
+
+
+def curve(validation: list[float], fold: int = 1) -> Curve:
+    values = np.array(validation)
+    return Curve(fold, 0, values, values, values, values)
+
+
+def with_curves(results: Results, curves: dict[tuple[str, str], list[Curve]]) -> Results:
+    cells = {key: Cell(curves=tuple(given)) for key, given in curves.items()}
+    return replace(results, features={}, cells=cells)
+
+
+def test_csv_holds_in_full_what_markdown_rounds(tmp_path: Path) -> None:
+    table = tables.table_1(read(tmp_path, "esc10", ["mel"], PROTOCOLS, statistics=FEW))
+    (row,) = [
+        row
+        for row in csv.DictReader(io.StringIO(to_csv(table.rows, list(table.rows[0]))))
+        if row["representation"] == "mel" and row["protocol"] == "source_split"
+    ]
+    assert float(row["classes_percent"]) == 43.75
+    # Curves are kept to nine figures.
+    assert float(row["last_validation_accuracy_percent"]) == pytest.approx(100 * 0.5 * 20 / 22, rel=1e-8)
+    assert (float(row["windows_percent"]), float(row["recordings_percent"])) == (50, pytest.approx(100 * 7 / 12))
+    line = next(line for line in to_markdown(table).splitlines() if line.startswith("| mel") and "source_split" in line)
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    shown_intervals = [
+        f"{float(row[f'{key}_percent']):.1f} [{float(row[f'{key}_low_percent']):.1f}, "
+        f"{float(row[f'{key}_high_percent']):.1f}]"
+        for key in ("windows", "recordings")
+    ]
+    one_seed = "One seed: the interval leaves out how much training runs differ."
+    assert cells == ["mel", "source_split", *shown_intervals, "43.8", "53.1", "3 x 1", "45.5 (20)", one_seed]
+
+
+def test_the_intervals_of_table_1_are_those_of_the_recordings(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["mel"], ("fair",), statistics=FEW)
+    recordings = results.cell("mel", "fair").recordings
+    assert recordings is not None
+    row = find(tables.table_1(results), representation="mel")
+    for key, interval in (("windows", window_interval), ("recordings", recording_interval)):
+        expected = interval(recordings, results.params.statistics)
+        assert expected.low is not None
+        assert expected.high is not None
+        limits = [row[f"{key}{part}_percent"] for part in ("", "_low", "_high")]
+        assert limits == [100 * expected.value, 100 * expected.low, 100 * expected.high]
+
+
+def test_too_few_sources_give_no_interval_and_the_note_says_so(tmp_path: Path) -> None:
+    row = shown(tables.table_1(read(tmp_path, "esc10", ["mel"], ("fair",))), representation="mel")
+    assert (row["windows %"], row["recordings %"]) == ("50.0", "58.3")
+    assert row["note"] == "Only 12 sources were tested; 30 are needed for an interval."
+
+
+def test_the_papers_inputs_have_a_row_that_says_not_run(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["soundstream"], PROTOCOLS)
+    assert results.rows == ("mel", "soundstream", "encodec_24khz", "encodec_48khz")
+    for table in (tables.table_1(results), tables.sizes_table(results), convergence_table(results)):
+        rows = [row for row in table.rows if row["representation"] == "encodec_48khz"]
+        assert rows
+        for row in rows:
+            assert row["note"] == "not run"
+            measured = {key: value for key, value in row.items() if not key.startswith("paper_")}
+            assert {
+                value for value in measured.values() if value not in ("encodec_48khz", *PROTOCOLS, "not run", "")
+            } == {None}
+    assert shown(tables.summary(results, []), representation="mel")["fair %"] == "-"
+
+
+def test_untrained_encoders_are_called_controls_everywhere(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["encodec_24khz_untrained"], PROTOCOLS)
+    control = "control: untrained encoder, not EnCodec's result"
+    made = [
+        tables.table_1(results),
+        tables.sizes_table(results),
+        tables.summary(results, []),
+        convergence_table(results),
+    ]
+    for table in made:
+        rows = [row for row in table.rows if row["representation"] == "encodec_24khz_untrained"]
+        assert rows
+        assert {str(row["note"]).split("; ")[0] for row in rows} == {control}
+    best = find(tables.table_2(results), source="this project, fair")
+    assert (best["system"], best["note"]) == ("encodec_24khz_untrained, conv1d", control)
+    assert {row["representation"] for row in tidy_curves(results)} == {"encodec_24khz_untrained (control)"}
+
+
+def test_the_papers_figures_stand_beside_its_protocol_only(tmp_path: Path) -> None:
+    table = tables.table_1(read(tmp_path, "gtzan_genres", ["mel", "encodec_24khz"], PROTOCOLS))
+    mel, encodec = (shown(table, representation=name, protocol="paper") for name in ("mel", "encodec_24khz"))
+    assert (mel["paper: test %"], mel["paper: validation %"]) == ("not recoverable", "71.30 (epoch 1000)")
+    assert encodec["paper: test %"] == "80.84 is the better of the two"
+    assert encodec["paper: validation %"] == "71.73 (epoch 154) or 71.41 (epoch 122)"
+    assert shown(table, representation="encodec_24khz", protocol="fair")["paper: test %"] == "-"
+    assert "its other cells are not recoverable from the text." in to_markdown(table)
+
+
+def test_no_figure_of_the_paper_is_shown_for_a_data_set_it_did_not_use(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["mel"], PROTOCOLS)
+    for table in (tables.table_1(results), convergence_table(results)):
+        assert not [heading for heading in table.columns if heading.startswith("paper: ")]
+    assert tables.table_1(results).notes[-1] == "The paper has no figures for esc10."
+    assert [row["source"] for row in tables.table_2(results).rows] == [f"this project, {name}" for name in PROTOCOLS]
+    assert tables.table_2(results).notes[-1] == "No source this project rests on reports a figure for esc10."
+
+
+def test_table_1_says_how_many_recordings_straddle(tmp_path: Path) -> None:
+    notes = tables.table_1(read(tmp_path, "esc10", ["mel"], PROTOCOLS)).notes
+    start = "tested on 36 windows (1 silent) of 12 recordings, 3.0 a recording. Split"
+    end = "of 12 recordings have windows in more than one of training, validation and test."
+    assert notes[3] == f"paper: {start} window: 11 {end}"
+    assert notes[4] == f"source_split: {start} source: 0 {end}"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "panns", "best"),
+    [("gtzan_music_speech", 99.7, 96.88), ("gtzan_genres", 86.3, 80.84), ("esc50", 94.7, 58.85)],
+)
+def test_table_2_sets_our_best_beside_what_others_report(
+    tmp_path: Path, dataset: str, panns: float, best: float
+) -> None:
+    table = tables.table_2(read(tmp_path, dataset, ["mel", "soundstream", "log_mel"], PROTOCOLS))
+    ours = find(table, source="this project, fair")
+    assert (ours["system"], ours["window_accuracy_percent"]) == ("soundstream, conv1d", 75)
+    assert find(table, source="paper, Table 2 [17]")["reported_percent"] == panns
+    assert find(table, source="paper, Table 1")["reported_percent"] == best
+
+
+def test_sizes_are_the_papers(tmp_path: Path) -> None:
+    table = tables.sizes_table(read(tmp_path, "esc10", ["mel", "encodec_24khz", "encodec_48khz"], PROTOCOLS))
+    for name, items, change in (("encodec_24khz", "75", "-56.65"), ("encodec_48khz", "150", "-13.29")):
+        row = shown(table, representation=name)
+        assert (row["items per second"], row["against mel %"]) == (items, change)
+        assert (row["paper: items"], row["paper: against mel %"]) == (items, change)
+    mel = shown(table, representation="mel")
+    assert (mel["items per second"], mel["paper: items"], mel["bytes per second"]) == ("173", "173", "88576")
+
+
+def test_a_run_that_diverged_in_its_first_epoch_has_no_curve_and_is_named(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["mel", "log_mel"], ("fair",))
+    scores = results.cell("log_mel", "fair").scores
+    assert scores is not None
+    gone = scores.model_copy(update={"diverged_runs": 3})
+    results.cells["log_mel", "fair"] = Cell(gone)
+    assert find(tables.summary(results, []), representation="log_mel")["note"] == "fair: 3 of 3 runs diverged"
+    best = find(tables.table_2(results), source="this project, fair")
+    assert (best["system"], best["note"]) == ("mel, conv1d", "")  # log_mel has no validation accuracy to be chosen by
+    why = "3 of 3 runs diverged; their weights selected before were tested"
+    few = "Only 12 sources were tested; 30 are needed for an interval."
+    for table, note in ((convergence_table(results), why), (tables.table_1(results), f"{why}; {few}")):
+        assert find(table, representation="log_mel", protocol="fair")["note"] == note
+    assert {row["representation"] for row in tidy_curves(results)} == {"mel"}
+
+
+def test_a_winner_of_which_a_run_diverged_says_so(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["mel"], ("fair",))
+    cell = results.cell("mel", "fair")
+    assert cell.scores is not None
+    results.cells["mel", "fair"] = replace(cell, scores=cell.scores.model_copy(update={"diverged_runs": 1}))
+    assert find(tables.table_2(results), source="this project, fair")["note"] == (
+        "1 of 3 runs diverged; their weights selected before were tested"
+    )
+
+
+def test_runs_that_diverged_are_left_out_of_the_mean_curve(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["mel"], ("fair",))
+    cell = results.cell("mel", "fair")
+    assert cell.scores is not None
+    first, *others = cell.scores.by_fold
+    gone = [first.model_copy(update={"diverged_at_epoch": 3}), *others]
+    results.cells["mel", "fair"] = Cell(cell.scores.model_copy(update={"by_fold": gone}), cell.curves)
+    assert [curve.fold for curve in results.cell("mel", "fair").whole_curves] == [2, 3]
+    expected = mean_curve(cell.curves[1:]).validation_loss
+    assert [row["validation_loss"] for row in tidy_curves(results)] == pytest.approx(list(expected))
+
+
+def test_windows_are_counted_once_where_several_seeds_tested_them(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["mel"], ("fair",))
+    scores = results.cell("mel", "fair").scores
+    assert scores is not None
+    twice = scores.model_copy(update={"seeds": 2, "windows": 2 * scores.windows, "silent_windows": 2})
+    results.cells["mel", "fair"] = Cell(twice, results.cell("mel", "fair").curves)
+    note = next(note for note in tables.table_1(results).notes if note.startswith("fair:"))
+    assert note.startswith(
+        "fair: tested on 36 windows (1 silent) of 12 recordings, 3.0 a recording, once for each of 2 seeds. "
+    )
+
+
+def test_the_size_of_a_mel_spectrogram_that_was_not_run_follows_its_frame_law(tmp_path: Path) -> None:
+    windows = {"length_s": 2.0, "hop_s": 1.0, "tail": "drop"}
+    known = read(tmp_path, "esc10", ["soundstream"], ("fair",), windows=windows)
+    row = find(tables.sizes_table(known), representation="mel")
+    assert (row["items_per_window"], row["items_per_second"]) == (345, 172.5)
+    assert row["note"] == "not run; size by the frame law"
+
+
+def test_the_smoothed_curve_is_the_papers() -> None:
+    np.testing.assert_allclose(smooth(np.array([1.0, 0.0, 0.5])), [1.0, 0.8, 0.74])
+
+
+def test_a_run_that_stopped_early_holds_its_last_value_in_the_mean() -> None:
+    mean = mean_curve((curve([0.2, 0.4]), curve([0.4, 0.6, 0.8, 0.8])))
+    np.testing.assert_allclose(mean.validation_accuracy, [0.3, 0.5, 0.6, 0.6])
+    assert (mean.runs, mean.shortest) == (2, 2)
+
+
+def test_convergence_is_counted_against_mel_of_the_same_fold(tmp_path: Path) -> None:
+    mel = [curve([0.3, 0.5, 0.4]), curve([0.1, 0.2, 0.2], 2), curve([0.6, 0.7, 0.7], 3)]
+    other = [curve([0.5, 0.6, 0.606]), curve([0.3, 0.2, 0.1], 2), curve([0.1, 0.1, 0.1], 3)]
+    results = with_curves(
+        read(tmp_path, "esc10", ["mel"], PROTOCOLS), {("mel", "fair"): mel, ("log_mel", "fair"): other}
+    )
+    results = replace(results, rows=("mel", "log_mel"), protocols=("fair",))
+    table = convergence_table(results)
+    row = shown(table, representation="log_mel")
+    # Fold 1 equals mel's 0.5 at epoch 1 and passes it at 2; fold 2 passes 0.2 at once; fold 3 never passes 0.7.
+    assert row["first epoch better than mel's best"] == "2 (1 to never), 1 never"
+    # 0.6 is 99.01 % of 0.606.
+    assert row["epochs to within 1 % of own best"] == "1 (1 to 2)"
+    assert shown(table, representation="mel")["first epoch better than mel's best"] == "-"
+    found = find(table, representation="log_mel")
+    assert (found["epochs_to_beat_mel_median"], found["epochs_to_beat_mel_max"]) == (2.0, None)
+
+
+def test_a_representation_that_never_passes_mel_gets_a_dash_and_a_footnote(tmp_path: Path) -> None:
+    curves = {("mel", "fair"): [curve([0.5])], ("log_mel", "fair"): [curve([0.5])]}
+    known = with_curves(read(tmp_path, "esc10", ["mel"], PROTOCOLS), curves)
+    table = convergence_table(replace(known, rows=("mel", "log_mel"), protocols=("fair",)))
+    assert shown(table, representation="log_mel")["first epoch better than mel's best"] == "-, 1 never"
+    assert "never: so many runs do not pass mel's best at any epoch; - where at least half do not." in table.notes
+
+
+def test_the_papers_convergence_is_shown_with_its_doubt(tmp_path: Path) -> None:
+    table = convergence_table(read(tmp_path, "esc50", ["mel", "encodec_24khz"], PROTOCOLS))
+    row = shown(table, representation="encodec_24khz", protocol="paper")
+    assert (row["paper: better than mel"], row["paper: near best"]) == ("110 or 111", "50")
+    assert shown(table, representation="mel", protocol="paper")["paper: near best"] == "400"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"window_accuracy": 1.5}, "window_accuracy: Input should be less than or equal to 1. Run its stage again."),
+        ({"without_silent": {}}, "without_silent.window_accuracy: Field required. Run its stage again."),
+        (
+            {"training": {"device": "cpu", "precision": "fp32", "seconds_by_run": {"fold_1-seed_0": "long"}}},
+            "training.seconds_by_run.fold_1-seed_0: Input should be a valid number, "
+            "unable to parse string as a number. Run its stage again.",
+        ),
+    ],
+)
+def test_scores_that_are_not_what_evaluate_writes_are_refused(tmp_path: Path, change: Row, message: str) -> None:
+    write_params(tmp_path)
+    write_dataset(tmp_path, "esc10", ["mel"], ["paper"])
+    change_scores(tmp_path, "esc10", "mel-paper", **change)
+    with pytest.raises(ResultError) as error:
+        read_scores(tmp_path / "metrics/esc10", "esc10")
+    assert str(error.value) == f"{tmp_path}/metrics/esc10/scores.json: cells.mel-paper.{message}"
+
+
+def test_scores_of_another_data_set_are_refused(tmp_path: Path) -> None:
+    write_params(tmp_path)
+    write_dataset(tmp_path, "demo", ["mel"], ["paper"])
+    with pytest.raises(ResultError) as error:
+        read_scores(tmp_path / "metrics/demo", "esc10")
+    assert str(error.value) == f"{tmp_path}/metrics/demo/scores.json: holds the scores of demo, not of esc10."
+
+
+def test_scores_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ResultError) as error:
+        read_scores(tmp_path, "esc10")
+    assert str(error.value) == (
+        f"{tmp_path}/scores.json: missing, though other results of its cell are there. Run its stage again."
+    )
+
+
+def test_a_cell_without_its_recordings_is_refused(tmp_path: Path) -> None:
+    read(tmp_path, "esc10", ["mel"], ["paper", "fair"])
+    path = tmp_path / "metrics/esc10/predictions.csv.gz"
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        kept = [line for line in file if not line.startswith("mel,fair,")]
+    write_gzip(path, "".join(kept))
+    with pytest.raises(ResultError) as error:
+        read_back(tmp_path, "esc10")
+    assert str(error.value) == (
+        "metrics/esc10/predictions.csv.gz: nothing of mel-fair, whose scores are there. Run evaluate again."
+    )
+
+
+def test_what_is_not_asked_for_is_not_read(tmp_path: Path) -> None:
+    write_params(tmp_path, grid=grid("esc10", ["mel"], ["fair"]))
+    write_dataset(tmp_path, "esc10", ["mel", "log_mel"], ["paper", "fair"])
+    assert list(read_back(tmp_path, "esc10").cells) == [("mel", "fair")]
+
+
+def test_a_study_s_cells_stand_beside_those_of_the_root(tmp_path: Path) -> None:
+    codes = "soundstream_3200bps"
+    write_params(tmp_path, "bitrates", grid=grid("esc10", [codes], ["fair"], beside=["mel", "log_mel_2048"]))
+    write_dataset(tmp_path, "esc10", ["mel", "soundstream"], ["paper", "fair"])
+    write_dataset(tmp_path, "esc10", [codes], ["fair"], study="bitrates")
+    results = read_back(tmp_path, "esc10", "bitrates")
+    assert list(results.cells) == [(codes, "fair"), ("mel", "fair")]
+    assert results.rows == ("mel", "log_mel_2048", "encodec_24khz", "encodec_48khz")
+    assert (results.ablations, results.ablation_protocols) == ((codes,), ("fair",))
+    assert set(results.features) == {codes, "mel"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "",
+            f": no column {HEADER.strip().replace(',', ', ')}. It has none.",
+        ),
+        (HEADER + "mel,fair,1,0,1,0.5,1,0.5\n", ", line 2: the row does not have the header's 9 values."),
+        (HEADER + "mel,fair,1,0,2,0.5,1,0.5,1\n", ", line 2: epoch 2 where 1 is due."),
+        (HEADER + 2 * "mel,fair,1,0,1,0.5,1,0.5,1\n", ", line 3: epoch 1 where 2 is due."),
+        (HEADER + "mel,fair,1,0,1,0.5,1,0.5,x\n", ", line 2: could not convert string to float: 'x'."),
+        (HEADER + "mel,fair,1,0,1.5,0.5,1,0.5,1\n", ", line 2: invalid literal for int() with base 10: '1.5'."),
+        (HEADER + "mel,fair,1,0,1,0.5,1,50,1\n", ", line 2: validation_accuracy is 50, not in 0..1."),
+        (HEADER + "mel,fair,1,0,1,0.5,1,nan,1\n", ", line 2: validation_accuracy is nan, not in 0..1."),
+        (HEADER + "mel,fair,1,0,1,0.5,1,0.5,inf\n", ", line 2: validation_loss is inf, which training never writes."),
+    ],
+)
+def test_a_history_that_is_not_what_train_writes_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "curves.csv.gz"
+    write_gzip(path, text)
+    with pytest.raises(ResultError) as error:
+        read_curves(path)
+    assert str(error.value) == f"{path}{message}"
+
+
+def test_a_history_that_was_cut_or_damaged_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "curves.csv.gz"
+    write_gzip(path, HEADER + "".join(f"mel,fair,1,0,{epoch},0.5,1,0.5,1\n" for epoch in range(1, 50)))
+    whole = path.read_bytes()
+    again, start = "Run its evaluate stage again.", f"{path}: not a gzip file of CSV: "
+    path.write_bytes(whole[:-20])
+    with pytest.raises(ResultError) as error:
+        read_curves(path)
+    assert str(error.value) == (f"{start}Compressed file ended before the end-of-stream marker was reached. {again}")
+    path.write_bytes(whole[:-8] + b"\0" * 8)
+    with pytest.raises(ResultError) as error:
+        read_curves(path)
+    assert str(error.value).startswith(f"{start}CRC check failed ")
+    name = whole.index(b"\0", 10) + 1  # the header ends with the file's name
+    path.write_bytes(whole[:name] + b"\xff" * 10 + whole[name + 10 :])
+    with pytest.raises(ResultError) as error:
+        read_curves(path)
+    assert str(error.value).startswith(f"{start}Error -3 while decompressing data: ")
+
+
+def test_the_validation_accuracy_of_a_cell_is_that_at_the_epochs_tested(tmp_path: Path) -> None:
+    cell = read(tmp_path, "esc10", ["mel"], ("fair",)).cell("mel", "fair")
+    assert cell.scores is not None
+    runs = [run.model_copy(update={"epoch": epoch}) for run, epoch in zip(cell.scores.by_fold, (2, 0, 6), strict=True)]
+    at_other_epochs = replace(cell, scores=cell.scores.model_copy(update={"by_fold": runs}))
+    # Half of epoch / (epoch + 2); the second run diverged before it finished an epoch.
+    assert at_other_epochs.validation_accuracy() == pytest.approx((0.5 * 2 / 4 + 0.5 * 6 / 8) / 2)
+    nothing = cell.scores.model_copy(update={"by_fold": [run.model_copy(update={"epoch": 0}) for run in runs]})
+    assert replace(cell, scores=nothing).validation_accuracy() is None
+    assert Cell().validation_accuracy() is None

@@ -1,0 +1,183 @@
+"""Every engine against the encodec package's own encoder, seeded and untrained."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from beyond_spectrograms.data.audio import Format, Waveform
+from beyond_spectrograms.params import Encodec
+from beyond_spectrograms.representations import engines
+from beyond_spectrograms.representations.encodec import EncodecLatents, untrained_model
+from beyond_spectrograms.representations.engines import EngineError, create_engine
+from support.numeric import UNIT, assert_rounded, distance, likely, shake
+from support.repository import REPOSITORY, stack
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+
+Sound = Callable[..., Waveform]
+ENGINES = ["openvino", "torch"]
+# Terms that are summed one after the other on the way to a latent: channels x taps of all convolutions, 13,000, and the
+# 2 x 1024 of the LSTM in each of 150 frames.
+TERMS = 13_000 + 2 * 1024 * 150
+FORMATS = {"24khz": Format(24_000, 1), "48khz": Format(48_000, 2)}
+
+
+def encodec(model: str, engine: str = "auto", **options: Any) -> EncodecLatents:
+    record = Encodec(kind="encodec", weights="untrained", model=model, seed=3, engine=engine, **options)
+    return EncodecLatents("untrained", record, [])
+
+
+ready = functools.cache(encodec)
+
+
+@functools.cache
+def packages_encoder(model: str, dtype: torch.dtype) -> torch.nn.Module:
+    return untrained_model(model, 3).encoder.eval().to(dtype)
+
+
+def packages_latents(model: str, windows: Waveform, dtype: torch.dtype = torch.float32) -> npt.NDArray[Any]:
+    encoder = packages_encoder(model, dtype)
+    with torch.inference_mode():
+        return np.concatenate([encoder(torch.from_numpy(window[None]).to(dtype)).numpy() for window in windows])
+
+
+def stereo(noise: Sound, count: int, seconds: float) -> Waveform:
+    """Windows [count, 2, samples] whose channels differ."""
+    sounds = [noise(seconds, 48_000, seed) * 10.0 ** -(seed // 2) for seed in range(2 * count)]
+    return np.stack(sounds).reshape(count, 2, -1).astype(np.float32)
+
+
+@pytest.mark.numeric
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("model", FORMATS)
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 1.001])
+def test_latents_are_the_packages_own(noise: Sound, model: str, engine: str, seconds: float) -> None:
+    form = FORMATS[model]
+    windows = stereo(noise, 2, seconds) if form.channels == 2 else stack(noise, 2, form, seconds)
+    found, own = ready(model, engine).encode(windows, form.sample_rate), packages_latents(model, windows)
+    assert found.shape == own.shape
+    if engine == "torch":
+        assert np.array_equal(found, own)  # the same kernels: not a bit differs
+    reference = packages_latents(model, windows, torch.float64)
+    for window, plain, exact in zip(found, own, reference, strict=True):
+        assert_rounded(window, exact, roundings=likely(TERMS), lost=distance(plain, exact))
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("model", FORMATS)
+def test_a_windows_bits_depend_on_no_other_window(noise: Sound, model: str, engine: str) -> None:
+    representation, form = ready(model, engine), FORMATS[model]
+    windows = stack(noise, 3, form, 0.5)
+    together = representation.encode(windows, form.sample_rate)
+    for window, found in zip(windows, together, strict=True):
+        np.testing.assert_array_equal(representation.encode(window[None], form.sample_rate)[0], found)
+    np.testing.assert_array_equal(representation.encode(windows[::-1], form.sample_rate), together[::-1])
+
+
+DIGEST = """
+import hashlib, os, sys
+os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[: int(sys.argv[1])]))
+import numpy as np
+import numpy.typing as npt
+from beyond_spectrograms.params import Encodec
+from beyond_spectrograms.representations.encodec import EncodecLatents
+windows = np.random.default_rng(0).normal(0, 0.1, (3, 1, 12_000)).astype(np.float32)
+for engine in ("openvino", "torch"):
+    record = Encodec(kind="encodec", weights="untrained", model="24khz", seed=3, engine=engine)
+    print(hashlib.sha256(EncodecLatents("untrained", record, []).encode(windows, 24_000).tobytes()).hexdigest())
+"""
+
+
+def test_bits_do_not_depend_on_how_many_cores_there_are() -> None:
+    one, two = (
+        subprocess.run(
+            [sys.executable, "-c", DIGEST, cores], cwd=REPOSITORY, text=True, check=True, capture_output=True
+        )
+        for cores in ("1", "2")
+    )
+    assert len(set(one.stdout.split())) == 2  # one digest an engine
+    assert one.stdout == two.stdout
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("model", FORMATS)
+def test_bf16_is_near_and_not_equal(noise: Sound, model: str) -> None:
+    from openvino import Core
+
+    if "BF16" not in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor does not multiply in bf16")
+    if os.environ.get("ONEDNN_MAX_CPU_ISA") == "AVX2":
+        pytest.skip("oneDNN is held to kernels without bf16; OpenVINO, which asks the processor, does not know")
+    form = FORMATS[model]
+    windows = stack(noise, 2, form, 0.5)
+    found = encodec(model, precision="bf16").encode(windows, form.sample_rate)
+    reference, plain = (packages_latents(model, windows, dtype) for dtype in (torch.float64, torch.float32))
+    # Three roundings to 8 significant bits a layer: of its input, its weights and its output.
+    encoder = shake(untrained_model(model, 3).encoder.eval().double(), 3 * int(2.0**-9 / UNIT))
+    with torch.inference_mode():
+        shaken = encoder(torch.from_numpy(windows).double()).numpy()
+    assert_rounded(found, reference, roundings=0, lost=distance(shaken, reference))
+    assert distance(found, reference) > 100 * distance(plain, reference)
+
+
+def test_auto_is_openvino_where_it_is_installed_and_torch_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = encodec("24khz")
+    assert (found.engine, found.packages) == ("openvino", ("encodec", "numpy", "torch", "openvino"))
+    monkeypatch.setattr(engines, "find_spec", {"openvino": None}.__getitem__)
+    assert encodec("24khz").engine == "torch"
+
+
+def test_an_engine_that_cannot_do_what_is_asked_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find_spec", {"openvino": None}.__getitem__)
+    encoder = untrained_model("24khz", 0).encoder
+    with pytest.raises(EngineError) as caught:
+        create_engine("codec", encoder, "openvino", "fp32")
+    assert str(caught.value) == (
+        "codec: engine openvino is wanted and not installed. Install what pyproject.toml pins, or choose "
+        "representations.codec.engine torch."
+    )
+    with pytest.raises(EngineError) as caught:
+        create_engine("codec", encoder, "auto", "bf16")
+    assert str(caught.value) == (
+        "codec: precision bf16 needs the engine openvino, which is not installed. Install what pyproject.toml pins, "
+        "or choose representations.codec.precision fp32."
+    )
+
+
+def test_bf16_is_refused_on_a_processor_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from beyond_spectrograms.representations.engines import openvino_engine
+
+    class OldProcessor:
+        def get_property(self, *_: str) -> list[str]:
+            return ["FP32", "INT8"]
+
+    monkeypatch.setattr(openvino_engine.ov, "Core", OldProcessor)
+    with pytest.raises(EngineError) as caught:
+        encodec("24khz", precision="bf16")
+    assert str(caught.value) == (
+        "untrained: precision bf16 needs a processor that multiplies in bf16 (avx512_bf16, amx_bf16); this one offers "
+        "FP32, INT8. Choose representations.untrained.precision fp32."
+    )
+    assert encodec("24khz").engine == "openvino"
+
+
+def test_openvino_is_imported_without_what_reports_to_its_makers() -> None:
+    program = (
+        "from beyond_spectrograms.representations.engines import openvino_engine\n"
+        "from openvino.tools import ovc\n"
+        "print(type(ovc.telemetry).__module__)"
+    )
+    output = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, text=True, check=True, capture_output=True)
+    assert output.stdout == "openvino.tools.ovc.telemetry_stub\n"

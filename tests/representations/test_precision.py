@@ -1,0 +1,125 @@
+"""Features stored as float16: what is lost is told, what does not fit stops, and loaders give float32."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.evaluation.metrics import predict
+from beyond_spectrograms.params import Protocol, load_params
+from beyond_spectrograms.representations.feature_cache import Extraction, extract
+from beyond_spectrograms.representations.storage import DType, PrecisionError, Rounding, store
+from beyond_spectrograms.training.loop import train
+from beyond_spectrograms.training.run import Job, read_history
+from support.envelope import Envelope, add_clips, windows_of
+
+Sound = Callable[..., Waveform]
+
+
+def test_float32_is_kept_as_it_is() -> None:
+    features = np.array([[[1e30, 1e-30]]], dtype=np.float32)
+    stored, lost = store(features, "float32", "mel")
+    assert stored is features
+    assert lost == Rounding(0.0, 0)
+
+
+def test_the_largest_error_is_told_relative_to_the_peak_of_its_window() -> None:
+    # Between 1 and 2 float16 steps by 2^-10: 1 + 2^-11 + 2^-14 goes up to 1 + 2^-10, off by 2^-11 - 2^-14.
+    value = 1 + 2**-11 + 2**-14
+    features = np.array([[[value, 0.5]], [[1.0, 0.25]]], dtype=np.float32)
+    stored, lost = store(features, "float16", "latents")
+    assert stored.dtype == np.float16
+    assert stored[0, 0, 0] == 1 + 2**-10
+    assert lost == Rounding(pytest.approx((2**-11 - 2**-14) / value), 0)
+
+
+def test_values_too_small_for_float16_are_counted() -> None:
+    _, lost = store(np.array([[[1.0, 1e-9, 0.0, 6e-8]]], dtype=np.float32), "float16", "mel")
+    assert lost.vanished == 1
+    assert Rounding(0.1, 1) + Rounding(0.2, 2) == Rounding(0.2, 3)
+
+
+def test_a_value_beyond_float16_stops_and_is_named() -> None:
+    said = (
+        "mel: its largest value is 70000, and float16 holds 65504 at most. Set features.dtype to float32 in params.yaml"
+        " (mel power needs it; decibels and latents do not)."
+    )
+    with pytest.raises(PrecisionError, match=f"^{re.escape(said)}$"):
+        store(np.array([[[1.0, 70_000]]], dtype=np.float32), "float16", "mel")
+    stored, _ = store(np.array([[[65_519]]], dtype=np.float32), "float16", "mel")  # rounds down to the largest
+    assert stored[0, 0, 0] == 65_504
+
+
+def run(folder: Path, dtype: DType, *clips: int) -> Extraction:
+    return extract(
+        Envelope(), windows_of(*clips), folder / "clips",
+        length_s=1.0, mark="m", place=folder / "place", work=folder / "work", dtype=dtype,
+    )  # fmt: skip
+
+
+def test_an_extraction_stores_half_the_bytes_and_says_what_was_lost(tmp_path: Path, noise: Sound) -> None:
+    add_clips(tmp_path / "clips", noise, 0, 1, 2)
+    whole = run(tmp_path, "float32", 0, 1)
+    assert (whole.computed, whole.rounding) == (6, Rounding(0.0, 0))
+    exact = np.load(tmp_path / "place/features.npy")
+
+    half = run(tmp_path, "float16", 0, 1)
+    stored = np.load(tmp_path / "place/features.npy")
+    assert half.computed == 6  # float32's rows are not taken over
+    assert (stored.dtype, stored.nbytes) == (np.float16, exact.nbytes // 2)
+    np.testing.assert_array_equal(stored, exact.astype(np.float16))
+    assert 0 < half.rounding.largest <= 2**-11
+
+    more = run(tmp_path, "float16", 0, 1, 2)
+    assert more.computed == 3  # kept rows keep what is known of them
+    assert more.rounding.largest >= half.rounding.largest
+    assert run(tmp_path, "float16", 0, 1).rounding == half.rounding
+
+
+PROTOCOL = Protocol(
+    classifier="conv1d", split="source", standardize=True, shuffle_labels=False, optimizer="adam", learning_rate=0.001,
+    batch_size=16, shuffle_each_epoch=True, epochs=2, patience=None, dropout_at_evaluation=False, select="last",
+    seeds=[0],
+)  # fmt: skip
+
+
+@pytest.mark.numeric
+def test_training_and_testing_read_float16_as_the_same_numbers_in_float32(tmp_path: Path) -> None:
+    rng, targets = np.random.default_rng(0), np.arange(60) % 2
+    features = rng.standard_normal((60, 8, 49)).astype(np.float16)
+    parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
+    histories, probabilities = [], []
+    for dtype in (np.float16, np.float32):
+        folder = tmp_path / np.dtype(dtype).name
+        folder.mkdir()
+        np.save(folder / "features.npy", features.astype(dtype))
+        (folder / "index.json").write_text("{}")
+        job = Job(folder, targets, parts, ("a", "b"), None, PROTOCOL, 2, 1, 0, "cpu", folder / "work", versions={})
+        threads = torch.get_num_threads()
+        train(job)
+        tested = predict(
+            folder / "work/fold_1-seed_0.safetensors", PROTOCOL, features.astype(dtype), rows=np.arange(48, 60),
+            classes=["a", "b"], codebook_size=None, fold=1, seed=0, device="cpu",
+        )  # fmt: skip
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(False)
+        histories.append(read_history(job))
+        probabilities.append(tested.probabilities)
+    assert histories[0] == histories[1]
+    np.testing.assert_array_equal(*probabilities)
+
+
+def test_params_say_how_features_are_stored(repository: Path) -> None:
+    assert load_params(root=repository).features.dtype == "float32"
+
+
+def test_the_index_names_what_each_clip_lost(tmp_path: Path, noise: Sound) -> None:
+    add_clips(tmp_path / "clips", noise, 0)
+    lost = run(tmp_path, "float16", 0).rounding
+    clips = json.loads((tmp_path / "place/index.json").read_text())["clips"]
+    assert [clip[4:] for clip in clips] == [[lost.largest, lost.vanished]]

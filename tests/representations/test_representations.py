@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from beyond_spectrograms.classifiers.base import build_network
+from beyond_spectrograms.data.audio import Format, Waveform
+from beyond_spectrograms.params import Encodec, load_params
+from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, RepresentationError
+from beyond_spectrograms.representations.encodec import EncodecLatents, untrained_model
+from support.numeric import assert_rounded, distance
+from support.repository import REPOSITORY, stack
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+
+Sound = Callable[..., Waveform]
+PARAMS = load_params(root=REPOSITORY)
+RECORDS = PARAMS.representations
+MEL = ["mel", "log_mel", "log_mel_2048"]
+
+
+@pytest.fixture(scope="module", params=["24khz", "48khz"])
+def encodec(request: pytest.FixtureRequest) -> EncodecLatents:
+    return EncodecLatents("untrained", Encodec(kind="encodec", weights="untrained", model=request.param, seed=3), [])
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("name", MEL)
+def test_mel_is_librosas_window_by_window(noise: Sound, name: str) -> None:
+    representation = create_representation(name, RECORDS[name], [])
+    windows = stack(noise, 3, representation.form)
+    features = representation.encode(windows, 22_050)
+    for window, found in zip(windows, features, strict=True):
+        n_fft, hop, shape = (512, 128, "hamming") if name != "log_mel_2048" else (2048, 220, "hann")
+        own, exact = (
+            librosa.feature.melspectrogram(
+                y=sound, sr=22_050, n_fft=n_fft, hop_length=hop, n_mels=128, window=shape, power=2.0, dtype=sound.dtype
+            )
+            for sound in (window[0], window[0].astype(np.float64))
+        )
+        if name == "mel":  # each value relative to its own size, for quiet bands count as loud ones
+            ours, own, exact = found / exact, own / exact, np.ones_like(exact)
+        else:
+            ours = found
+            own, exact = (librosa.power_to_db(power, top_db=None) for power in (own, exact))
+        # A sum of the bins of a band, each of n_fft samples by way of log2(n_fft) sums.
+        assert_rounded(ours, exact, roundings=round(np.log2(n_fft)), lost=distance(own, exact), what=name)
+
+
+@pytest.mark.parametrize(("name", "frames"), [("mel", 173), ("log_mel", 173), ("log_mel_2048", 101)])
+def test_a_second_of_mel_has_the_frames_it_is_known_for(noise: Sound, name: str, frames: int) -> None:
+    representation = create_representation(name, RECORDS[name], [])
+    assert representation.encode(stack(noise, 2, representation.form), 22_050).shape == (2, 128, frames)
+    twice = representation.encode(stack(noise, 1, representation.form, 2.0), 22_050)
+    assert twice.shape == (1, 128, 1 + 44_100 // representation.hop_length)
+
+
+@pytest.mark.numeric
+def test_log_mel_is_the_decibels_of_mel_and_bottoms_out_at_minus_100(noise: Sound) -> None:
+    mel, log_mel = (create_representation(name, RECORDS[name], []) for name in ("mel", "log_mel"))
+    windows = stack(noise, 3, mel.form)
+    windows[2, :, 11_025:] = 0
+    power, decibels = mel.encode(windows, 22_050), log_mel.encode(windows, 22_050)
+    expected = 10 * np.log10(np.maximum(power.astype(np.float64), 1e-10))
+    assert_rounded(decibels, expected, roundings=3)  # the maximum, the logarithm, the product
+    assert_rounded(decibels[2, :, -80:], np.full((128, 80), -100.0), roundings=3)
+
+
+def test_encodec_gives_a_frame_for_every_320_samples(noise: Sound, encodec: EncodecLatents) -> None:
+    for seconds in (1.0, 2.0, 1.001):
+        windows = stack(noise, 1, encodec.form, seconds)
+        frames = -(-windows.shape[2] // 320)
+        assert encodec.encode(windows, encodec.form.sample_rate).shape == (1, 128, frames)
+    assert encodec.frame_rate == encodec.frames(encodec.form.sample_rate) == {1: 75, 2: 150}[encodec.form.channels]
+
+
+def test_untrained_weights_follow_their_seed_and_leave_torchs_state_alone() -> None:
+    def weights(model: str, seed: int) -> bytes:
+        return b"".join(tensor.numpy().tobytes() for tensor in untrained_model(model, seed).state_dict().values())
+
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    for model in ("24khz", "48khz"):
+        assert weights(model, 0) == weights(model, 0) != weights(model, 1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+PRETRAINED = Encodec(kind="encodec", weights="encodec_24khz", model="24khz")
+
+
+def test_a_checkpoint_gives_the_encoder_it_was_saved_from(tmp_path: Path, noise: Sound) -> None:
+    torch.save(untrained_model("24khz", 5).state_dict(), tmp_path / "encodec.th")
+    loaded = create_representation("encodec_24khz", PRETRAINED, [tmp_path / "encodec.th"])
+    saved, other = (
+        EncodecLatents("x", Encodec(kind="encodec", weights="untrained", model="24khz", seed=seed), [])
+        for seed in (5, 0)
+    )
+    windows = stack(noise, 2, saved.form)
+    latents = loaded.encode(windows, 24_000)
+    np.testing.assert_array_equal(latents, saved.encode(windows, 24_000))
+    assert not np.allclose(latents, other.encode(windows, 24_000))
+
+
+class Code:
+    """Creates a file when it is unpickled in the ordinary way."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        create_representation("encodec_24khz", PRETRAINED, [path])
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_checkpoint_that_would_run_code_is_refused_and_does_not(tmp_path: Path, zipped: bool) -> None:
+    path, ran = tmp_path / "encodec.th", tmp_path / "ran"
+    torch.save({"weights": Code(ran)}, path, _use_new_zipfile_serialization=zipped)
+    assert refusal(path) == (
+        f"{path}: not a plain checkpoint of tensors, refused without running it. Delete it and download it again."
+    )
+    assert not ran.exists()
+    pickle.loads(pickle.dumps(Code(ran)))
+    assert ran.exists(), "it would have run"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\x03\x04 broken off",
+        b"error 404",
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "encodec.th"
+    path.write_bytes(content)
+    assert refusal(path) == (
+        f"{path}: not a plain checkpoint of tensors, refused without running it. Delete it and download it again."
+    )
+
+
+def test_the_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    path, state = tmp_path / "encodec.th", untrained_model("48khz", 0).state_dict()
+    torch.save(state, path)
+    with pytest.raises(RuntimeError) as caught:
+        untrained_model("24khz", 0).load_state_dict(state)
+    assert refusal(path) == f"{path}: not the weights of EnCodec at 24000 Hz. {caught.value}"
+
+
+def test_a_list_of_tensors_is_no_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "encodec.th"
+    torch.save([torch.zeros(3)], path)
+    reason = "Expected state_dict to be dict-like, got <class 'list'>."
+    assert refusal(path) == f"{path}: not the weights of EnCodec at 24000 Hz. {reason}"
+
+
+def test_a_pretrained_encoder_never_falls_back_to_untrained_weights() -> None:
+    with pytest.raises(CheckpointError) as caught:
+        create_representation("encodec_24khz", PRETRAINED, [])
+    assert str(caught.value) == (
+        "encodec_24khz: its weights file is missing. Run its featurize stage, which fetches it."
+    )
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "encodec.th"
+    assert refusal(path) == f"{path}: no such file. Run its featurize stage, which fetches it."
+
+
+def test_soundstream_windows_are_those_of_a_direct_interpreter(mirror: Path, noise: Sound) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    soundstream = create_representation("soundstream", RECORDS["soundstream"], [mirror / "soundstream_encoder.tflite"])
+    for seconds, frames in ((1.0, 50), (2.0, 100)):
+        windows = stack(noise, 3, soundstream.form, seconds)
+        features = soundstream.encode(windows, 16_000)
+        assert features.shape == (3, 64, frames)
+        for window, found in zip(windows, features, strict=True):
+            direct = Interpreter(model_path=str(mirror / "soundstream_encoder.tflite"), num_threads=1)
+            direct.allocate_tensors()
+            for frame in range(frames):
+                direct.set_tensor(direct.get_input_details()[0]["index"], window[:, 320 * frame : 320 * (frame + 1)])
+                direct.invoke()
+                latent = direct.get_tensor(direct.get_output_details()[0]["index"])
+                np.testing.assert_array_equal(found[:, frame], latent.ravel())
+
+
+def pooled_and_not(name: str) -> tuple[Representation, Representation]:
+    """Make a pooled mel spectrogram and the same without pooling."""
+    whole = RECORDS[name].model_copy(update={"pooled_frame_rate": None})
+    return create_representation(name, RECORDS[name], []), create_representation("unpooled", whole, [])
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("name", ["log_mel_150hz", "log_mel_75hz", "log_mel_2048_50hz"])
+@pytest.mark.parametrize("seconds", [1.0, 2.0])
+def test_a_pooled_spectrogram_is_torchs_adaptive_average_of_the_whole(noise: Sound, name: str, seconds: float) -> None:
+    pooled, whole = pooled_and_not(name)
+    windows = stack(noise, 3, pooled.form, seconds)
+    found = pooled.encode(windows, 22_050)
+    frames = round(seconds * int(name.rsplit("_", 1)[1].removesuffix("hz")))
+    decibels = torch.from_numpy(whole.encode(windows, 22_050)).double()
+    expected = torch.nn.functional.adaptive_avg_pool1d(decibels, frames)
+    assert found.shape == expected.shape
+    assert_rounded(found, expected, roundings=4)  # at most 4 frames in a mean
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("log_mel_75hz", "encodec_24khz_untrained"),
+        ("log_mel_150hz", "encodec_48khz_untrained"),
+        ("log_mel_2048_50hz", "soundstream"),
+    ],
+)
+def test_a_pooled_spectrogram_has_the_frames_and_the_classifier_of_its_codec(
+    name: str, codec: str, request: pytest.FixtureRequest
+) -> None:
+    mel = create_representation(name, RECORDS[name], [])
+    weights = [request.getfixturevalue("mirror") / "soundstream_encoder.tflite"] if codec == "soundstream" else []
+    latents = create_representation(codec, RECORDS[codec], weights)
+    sizes = [(each.bands, each.frames(each.form.sample_rate)) for each in (mel, latents)]
+    assert sizes[0] == sizes[1] == (mel.bands, int(name.rsplit("_", 1)[1].removesuffix("hz")))
+    assert mel.frame_rate == latents.frame_rate
+    parameters = [
+        sum(parameter.numel() for parameter in build_network(PARAMS.protocols["fair"], *size, 10, None).parameters())
+        for size in sizes
+    ]
+    assert parameters[0] == parameters[1]
+
+
+@pytest.mark.parametrize("weights", [[], [Path("gone.tflite")]])
+def test_soundstream_without_its_weights_is_an_error(weights: list[Path]) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        create_representation("soundstream", RECORDS["soundstream"], weights)
+    assert str(caught.value) == ("soundstream: its weights file is missing. Run its featurize stage, which fetches it.")
+
+
+class Probe(Representation):
+    """Keeps its contract unless told to break it: what `_encode` gives comes from `answer`."""
+
+    def __init__(self, answer: Callable[[int], Features]) -> None:
+        self.name, self.form, self.bands, self.hop_length = "probe", Format(1_000, 2), 4, 100
+        self._answer = answer
+
+    def frames(self, samples: int) -> int:
+        return samples // self.hop_length
+
+    def _encode(self, windows: Waveform) -> Features:
+        return self._answer(len(windows))
+
+
+def ones(count: int) -> Features:
+    return np.ones((count, 4, 10), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("windows", "rate", "message"),
+    [
+        (np.zeros((3, 2, 1000), np.float32), 44_100, "takes 1000 Hz, got 44100 Hz"),
+        (
+            np.zeros((3, 1, 1000), np.float32),
+            1_000,
+            "takes float32 [windows, 2 channels, samples], got float32 [3, 1, 1000]",
+        ),
+        (np.zeros((3, 2, 1000)), 1_000, "takes float32 [windows, 2 channels, samples], got float64 [3, 2, 1000]"),
+        (np.zeros(1000, np.float32), 1_000, "takes float32 [windows, 2 channels, samples], got float32 [1000]"),
+    ],
+)
+def test_sound_of_the_wrong_form_is_refused(windows: Waveform, rate: int, message: str) -> None:
+    with pytest.raises(RepresentationError, match=f"^probe: {re.escape(message)}$"):
+        Probe(ones).encode(windows, rate)
+
+
+random = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (
+            lambda count: ones(count)[:, :, 1:],
+            "gave float32 [3, 4, 9], promised float32 [3, 4, 10] [windows, bands, frames]",
+        ),
+        (
+            lambda count: ones(count).astype(float),
+            "gave float64 [3, 4, 10], promised float32 [3, 4, 10] [windows, bands, frames]",
+        ),
+        (lambda count: np.full((count, 4, 10), np.nan, np.float32), "gave values that are not finite"),
+        (
+            lambda count: random.random((count, 4, 10), np.float32),
+            "gave two results for one window; it must be deterministic",
+        ),
+    ],
+)
+def test_a_representation_that_breaks_its_contract_is_stopped(answer: Callable[[int], Features], message: str) -> None:
+    with pytest.raises(RepresentationError, match=f"^probe: {re.escape(message)}$"):
+        Probe(answer).encode(np.zeros((3, 2, 1000), np.float32), 1_000)
+
+
+def test_a_representation_that_keeps_its_contract_is_let_through() -> None:
+    probe = Probe(ones)
+    np.testing.assert_array_equal(probe.encode(np.zeros((3, 2, 1000), np.float32), 1_000), ones(3))
+    assert probe.encode(np.zeros((0, 2, 1000), np.float32), 1_000).shape == (0, 4, 10)
+    assert probe.frame_rate == 10

@@ -1,0 +1,267 @@
+"""Two runs at once, and stored features that are damaged or not whole: nothing is lost and nothing wrong is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from beyond_spectrograms.data.audio import Waveform
+from support.envelope import add_clips, run, windows_of
+from support.repository import StartStage
+
+Sound = Callable[..., Waveform]
+Contents = Callable[[Path], dict[str, bytes]]
+TABLE = windows_of(0, 1, 2, 3)
+ROW = 3 * 10 * 4  # bytes of a window
+
+
+@pytest.fixture
+def folder(tmp_path: Path, noise: Sound) -> Path:
+    """Four clips of three windows each, and their features in `place`."""
+    add_clips(tmp_path / "clips", noise, *range(6))
+    run(tmp_path, TABLE)
+    return tmp_path
+
+
+@pytest.fixture
+def again(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], tuple[int, str]]:
+    """Extract over what is stored; give how many windows were computed, and what was said."""
+
+    def extract() -> tuple[int, str]:
+        capsys.readouterr()
+        return run(folder, TABLE).computed, capsys.readouterr().out
+
+    return extract
+
+
+Again = Callable[[], tuple[int, str]]
+
+
+def flip(path: Path, *offsets: int) -> None:
+    content = bytearray(path.read_bytes())
+    for offset in offsets:
+        content[offset] ^= 1 << offset % 8
+    path.write_bytes(content)
+
+
+def offset_of(folder: Path, row: int) -> int:
+    return (folder / "place/features.npy").stat().st_size + (row - 12) * ROW
+
+
+def test_the_index_has_a_digest_of_the_rows_of_every_clip(folder: Path) -> None:
+    index = json.loads((folder / "place/index.json").read_text())
+    array = np.load(folder / "place/features.npy")
+    for _, first, count, key, *_ in index["clips"]:
+        assert index["sha256"][key] == hashlib.sha256(array[first : first + count].tobytes()).hexdigest()
+    assert len(index["sha256"]) == 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_eighty_flipped_bytes_are_noticed_and_computed_anew(
+    folder: Path, again: Again, contents: Contents, seed: int
+) -> None:
+    whole = contents(folder / "place")
+    flip(
+        folder / "place/features.npy",
+        *random.Random(seed).sample(range(offset_of(folder, 0), offset_of(folder, 12)), 80),
+    )
+    named = "cat/00.wav, cat/01.wav, cat/02.wav and 1 more"
+    told = f"{folder / 'place'}: rows of 4 clips were damaged and are computed anew: {named}\n"
+    assert again() == (12, told)
+    assert contents(folder / "place") == whole
+    assert again() == (0, "")
+
+
+@pytest.mark.parametrize(("byte", "clip"), [(0, "00"), (4 * ROW + 57, "01"), (12 * ROW - 1, "03")])
+def test_one_flipped_byte_costs_its_clip_and_no_other(
+    folder: Path, again: Again, contents: Contents, byte: int, clip: str
+) -> None:
+    whole = contents(folder / "place")
+    flip(folder / "place/features.npy", offset_of(folder, 0) + byte)
+    told = f"{folder / 'place'}: rows of 1 clip were damaged and are computed anew: cat/{clip}.wav\n"
+    assert again() == (3, told)
+    assert contents(folder / "place") == whole
+
+
+def test_damaged_rows_of_a_clip_that_is_no_longer_wanted_cost_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flip(folder / "place/features.npy", offset_of(folder, 10))
+    capsys.readouterr()
+    assert run(folder, windows_of(0, 2)).computed == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_rows_damaged_while_they_are_copied_are_found_by_the_next_run(
+    folder: Path, again: Again, contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beyond_spectrograms.representations import feature_cache
+
+    whole, check = contents(folder / "place"), feature_cache._tell_damaged
+
+    def damage(clips: list[str], called: str) -> None:
+        check(clips, called)
+        with (folder / "place/features.npy").open("r+b") as file:
+            file.seek(offset_of(folder, 4))
+            file.write(b"damaged")
+
+    monkeypatch.setattr(feature_cache, "_tell_damaged", damage)
+    assert again() == (0, "")
+    monkeypatch.undo()
+    told = f"{folder / 'place'}: rows of 1 clip were damaged and are computed anew: cat/01.wav\n"
+    assert again() == (3, told)
+    assert contents(folder / "place") == whole
+
+
+def cut(folder: Path, size: int) -> None:
+    os.truncate(folder / "place/features.npy", size)
+
+
+def other_shape(folder: Path) -> None:
+    np.save(folder / "place/features.npy", np.load(folder / "place/features.npy")[:9])
+
+
+def other_order(folder: Path) -> None:
+    array = np.load(folder / "place/features.npy")
+    np.save(folder / "place/features.npy", np.asfortranarray(array))
+
+
+def cut_index(folder: Path) -> None:
+    os.truncate(folder / "place/index.json", 300)
+
+
+def old_index(folder: Path) -> None:
+    index = json.loads((folder / "place/index.json").read_text())
+    del index["sha256"]
+    (folder / "place/index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda folder: (folder / "place/features.npy").unlink(), "{place}/features.npy is missing"),
+        (lambda folder: cut(folder, 0), "{place}/features.npy is cut short or damaged"),
+        (lambda folder: cut(folder, 70), "{place}/features.npy is cut short or damaged"),
+        (lambda folder: cut(folder, offset_of(folder, 12) - 1), "{place}/features.npy is cut short or damaged"),
+        (other_order, "{place}/features.npy is cut short or damaged"),
+        (other_shape, "{place}/features.npy is [9, 3, 10], and [12, 3, 10] by its index"),
+        (cut_index, "{place}/index.json is damaged, or of an earlier version"),
+        (old_index, "{place}/index.json is damaged, or of an earlier version"),
+    ],
+    ids=["no array", "empty", "half a header", "a byte short", "order", "shape", "half an index", "old index"],
+)
+def test_an_index_without_its_whole_array_is_nothing_stored(
+    folder: Path, again: Again, contents: Contents, damage: Callable[[Path], None], told: str
+) -> None:
+    whole, place = contents(folder / "place"), folder / "place"
+    damage(folder)
+    assert again() == (12, f"{place}: {told.format(place=place)}; all is computed anew\n")
+    assert contents(place) == whole
+    assert again() == (0, "")
+
+
+def test_whichever_byte_of_the_arrays_header_is_flipped_nothing_wrong_is_kept(
+    folder: Path, again: Again, contents: Contents
+) -> None:
+    whole, size = contents(folder / "place"), (folder / "place/features.npy").stat().st_size
+    text = whole["features.npy"][: offset_of(folder, 0)].rstrip()
+    for offset in range(len(text)):
+        flip(folder / "place/features.npy", offset)
+        again()
+        assert contents(folder / "place") == whole, offset
+    assert size == len(whole["features.npy"])
+
+
+CLIPS, SECONDS = 40, 10
+
+
+@pytest.fixture
+def pets(project: Path, noise: Sound) -> Path:
+    """Lay out `pets` as the stages before featurize leave it; give the place of its features."""
+    add_clips(project / "data/clips/pets", noise, *range(CLIPS), seconds=SECONDS)
+    (project / "data/splits/pets").mkdir(parents=True)
+    table = windows_of(*range(CLIPS), windows=SECONDS).assign(label="cat", group="g", fold=1, silent=0)
+    table.to_csv(project / "data/splits/pets/windows.csv", index=False)
+    return project / "data/features/paper/pets/mel"
+
+
+JOURNAL, LOCK = (
+    Path("data/partial/features/paper-pets-mel/journal.jsonl"),
+    Path("data/partial/features/paper-pets-mel.lock"),
+)
+
+
+def stopped_midway(process: subprocess.Popen[str]) -> int:
+    """Let featurize come to its third clip and hold it there; give its pid."""
+    while process.poll() is None and not (JOURNAL.exists() and JOURNAL.read_text().count("\n") >= 3):
+        time.sleep(0.001)
+    pid = int(LOCK.read_text())
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+def told_by(pid: int) -> str:
+    return f"data/partial/features/paper-pets-mel: another run (pid {pid}) works here. Wait for it, or end it.\n"
+
+
+def test_the_second_of_two_featurizes_is_told_and_the_first_ends_whole(
+    pets: Path, start_stage: StartStage, contents: Contents
+) -> None:
+    first = start_stage("featurize", "pets", "mel")
+    assert stopped_midway(first) == first.pid
+    second = start_stage("featurize", "pets", "mel")
+    assert (second.communicate()[1], second.returncode) == (told_by(first.pid), 1)
+    first.send_signal(signal.SIGCONT)
+    assert (first.communicate()[1], first.returncode) == ("", 0)
+    undisturbed = contents(pets)
+    flip(pets / "features.npy", len(undisturbed["features.npy"]) - 1)
+    output = start_stage("featurize", "pets", "mel").communicate()[0]
+    assert f"pets as mel: rows of 1 clip were damaged and are computed anew: cat/{CLIPS - 1}.wav\n" in output
+    assert f"computed {SECONDS} of {CLIPS * SECONDS} windows by " in output
+    assert contents(pets) == undisturbed
+
+
+@pytest.mark.long
+def test_when_dvc_alone_is_killed_the_next_meets_the_stage_that_lives_on_and_no_features_are_lost(
+    pets: Path, contents: Contents, repository: Path
+) -> None:
+    stage = {
+        "cmd": f"{sys.executable} -m stages.featurize pets mel",
+        "deps": ["data/clips/pets"],
+        "outs": [{"data/features/paper/pets/mel": {"persist": True}}],
+    }
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"featurize": stage}}))
+    dvc, environment = [sys.executable, "-m", "dvc"], {**os.environ, "PYTHONPATH": str(repository)}
+
+    def repro() -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*dvc, "repro"], env=environment, capture_output=True, text=True, check=False)
+
+    subprocess.run([*dvc, "init", "-q", "--no-scm"], check=True)
+    with subprocess.Popen([*dvc, "repro", "-q"], env=environment, start_new_session=True) as first:
+        pid = stopped_midway(first)
+        assert pid != first.pid
+        first.kill()
+    second = repro()
+    assert told_by(pid) in second.stderr
+    assert second.returncode != 0
+    os.kill(pid, signal.SIGCONT)
+    while LOCK.exists():
+        time.sleep(0.01)
+    whole = contents(pets)
+    assert sorted(whole) == ["features.json", "features.npy", "index.json"]
+    third = repro()
+    assert third.returncode == 0
+    assert f"computed 0 of {CLIPS * SECONDS} windows by " in third.stdout
+    assert contents(pets) == whole

@@ -1,0 +1,248 @@
+"""The page of `serve` in a real Chromium: a real sound chosen, dropped, recorded, played; by mouse and by keyboard."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from beyond_spectrograms.cli import main
+from support.looks import COLOURS, brightness, contrast, watch
+from support.models import tone, write_model
+from support.serving import give, serving, shown_segments, until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ARCHIVE = "553c8f1743b9dba6b282e1323c3ca8fa76923448.zip"
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("serving") / "model")
+
+
+@pytest.fixture(scope="module")
+def address(model: Path) -> Iterator[str]:
+    with serving(model) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write 4.25 s low, 3.5 s high and 2.25 s of silence."""
+    file = tmp_path_factory.mktemp("sound") / "three parts.wav"
+    soundfile.write(file, np.concatenate([tone(4.25, 400), tone(3.5, 4000), np.zeros(99_225, np.float32)]), 44_100)
+    return file
+
+
+@pytest.fixture
+def opened(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """Open the page; it may complain of nothing but refused sounds, and ask nobody but its server."""
+    settings: dict[str, Any] = {"viewport": DESK, "color_scheme": "light", **getattr(request, "param", {})}
+    context = browser.new_context(permissions=["microphone"], **settings)
+    page = context.new_page()
+    said, asked = watch(page)
+    page.set_default_timeout(20_000)
+    page.goto(address)
+    yield page
+    context.close()
+    assert [text for text in said if "status of 422" not in text] == []
+    own = (f"{address}/", f"{address}/analyse")
+    assert [url for url in asked if url not in own and not url.startswith(("data:", "blob:"))] == []
+
+
+def test_a_real_sound_is_shown_as_the_commands_tell_it(
+    opened: Page, model: Path, mirror: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with zipfile.ZipFile(mirror / ARCHIVE) as archive:
+        name = next(name for name in sorted(archive.namelist()) if "Rooster/" in name and name.endswith(".ogg"))
+        file = tmp_path / "rooster.ogg"
+        file.write_bytes(archive.read(name))
+    give(opened, file)
+    assert main(["segment", str(file), "--model", str(model), "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert shown_segments(opened) == [
+        (
+            row["label"] or "(silence)",
+            f"0:{float(row['start_s']):05.2f}",
+            f"0:{float(row['end_s']):05.2f}",
+            f"{100 * float(row['probability']):.1f} %" if row["probability"] else "",
+        )
+        for row in rows
+    ]
+    assert main(["classify", str(file), "--model", str(model), "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [line.split() for line in opened.locator("#labels li").all_inner_texts()] == [
+        [row["label"], f"{100 * float(row['probability']):.1f}", "%"] for row in rows
+    ]
+    assert opened.locator("#name").inner_text() == "rooster.ogg"
+    assert opened.locator("#error").is_hidden()
+
+
+def test_both_pictures_are_drawn_from_low_below_to_high_above(opened: Page, parts: Path) -> None:
+    give(opened, parts)
+    for name in ("spectrogram", "features"):
+        picture = opened.evaluate(f"""() => {{
+            const canvas = document.getElementById("{name}");
+            return canvas.toDataURL().split(",")[1];
+        }}""")
+        from PIL import Image
+
+        grey = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("L"), dtype=float)
+        rows, columns = grey.shape
+        low, high = grey[:, : int(0.4 * columns)].mean(axis=1), grey[:, int(0.45 * columns) : int(0.75 * columns)]
+        assert low.argmax() > 0.3 * rows
+        assert high.mean(axis=1).argmax() < 0.3 * rows
+    lines = opened.locator("#probabilities path")
+    assert lines.count() == 2
+    assert opened.locator("#probabilities path[stroke]").count() == 2
+
+
+def test_a_dropped_sound_is_told(opened: Page, parts: Path) -> None:
+    content = base64.b64encode(parts.read_bytes()).decode()
+    drop = """([content, count]) => {
+        const bytes = Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
+        const data = new DataTransfer();
+        for (let number = 0; number < count; number += 1) data.items.add(new File([bytes], `dropped ${number}.wav`));
+        document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+    }"""
+    opened.evaluate(drop, [content, 1])
+    opened.wait_for_selector("#result:visible")
+    assert [row[:3] for row in shown_segments(opened)] == [
+        ("low", "0:00.00", "0:04.25"),
+        ("high", "0:04.25", "0:08.00"),
+        ("(silence)", "0:08.00", "0:10.00"),
+    ]
+    opened.evaluate(drop, [content, 2])
+    assert opened.locator("#error").inner_text() == (
+        "2 files: this page takes one at a time. Use `beyond-spectrograms classify` for many."
+    )
+
+
+def test_what_the_microphone_hears_is_told(opened: Page) -> None:
+    record = opened.locator("#record")
+    record.click()
+    until(opened, "document.getElementById('record').textContent === 'Stop (0:02)'")
+    assert record.get_attribute("aria-pressed") == "true"
+    assert opened.locator("#file").is_disabled()
+    record.click()
+    opened.wait_for_selector("#result:visible")
+    assert {row[0] for row in shown_segments(opened)} == {"high"}
+    assert opened.locator("#name").inner_text() == "Recording"
+    assert opened.evaluate("player.duration") > 1.5
+    assert record.inner_text() == "Record"
+
+
+def test_a_recording_is_ended_once(opened: Page) -> None:
+    opened.locator("#record").click()
+    until(opened, "document.getElementById('record').textContent === 'Stop (0:01)'")
+    opened.evaluate("for (let turn = 0; turn < 2; turn += 1) find('record').click()")  # the fixture hears of errors
+    opened.wait_for_selector("#result:visible")
+    assert opened.locator("#record").is_enabled()
+    assert opened.locator("#file").is_enabled()
+
+
+def test_a_segment_plays_from_its_start_to_its_end(opened: Page, parts: Path) -> None:
+    give(opened, parts)
+    opened.evaluate("player.muted = true; player.playbackRate = 4")
+    second = opened.locator("#segments button").nth(1)
+    second.click()
+    until(opened, "!player.paused && player.currentTime > 4.25")
+    assert second.get_attribute("aria-pressed") == "true"
+    assert opened.locator("#table tr.playing").inner_text().split()[1] == "high"
+    assert opened.locator("#now").is_visible()
+    until(opened, "player.paused")
+    assert opened.evaluate("player.currentTime") == pytest.approx(8, abs=0.5)
+    assert second.get_attribute("aria-pressed") == "false"
+    opened.locator("#spectrogram").click(position={"x": 1, "y": 5})
+    until(opened, "player.currentTime < 0.1")
+
+
+def test_segments_are_reached_and_played_by_keyboard(opened: Page, parts: Path) -> None:
+    give(opened, parts)
+    assert opened.evaluate("document.activeElement.id") == "name"
+    opened.evaluate("player.muted = true")
+    first = opened.locator("#segments button").first
+    first.focus()
+    opened.keyboard.press("ArrowRight")
+    assert opened.evaluate("document.activeElement.getAttribute('aria-label')") == "Play high, 0:04.25 to 0:08.00"
+    opened.keyboard.press("Enter")
+    until(opened, "!player.paused && player.currentTime >= 4.25")
+    opened.keyboard.press("Enter")
+    until(opened, "player.paused")
+    reached = []
+    opened.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    for _ in range(14):
+        opened.keyboard.press("Tab")
+        reached.append(opened.evaluate("document.activeElement.id || document.activeElement.ariaLabel"))
+    assert [name for name in ("theme", "file", "record", "player", "Play low, 0:00.00 to 0:04.25") if name in reached]
+
+
+def test_what_cannot_be_told_is_said_why(opened: Page, parts: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.wav"
+    text.write_text("this is no sound, but a text of some length")
+    give(opened, parts)
+    give(opened, text)
+    assert opened.locator("#error").inner_text() == "text.wav: not decodable as audio: Format not recognised."
+    assert opened.locator("#result").is_hidden()
+    opened.evaluate("settings.maxBytes = 1000")
+    give(opened, parts)
+    assert opened.locator("#error").inner_text() == (
+        "three parts.wav: larger than 100 MB, the most this page takes. Use `beyond-spectrograms segment`, which takes "
+        "any size."
+    )
+
+
+def test_a_format_the_browser_cannot_play_is_told_all_the_same(opened: Page, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "sound.au", tone(2, 400), 44_100)
+    give(opened, tmp_path / "sound.au")
+    opened.wait_for_selector("#unplayable:visible")
+    assert [row[0] for row in shown_segments(opened)] == ["low"]
+
+
+def test_a_server_that_is_gone_is_told(browser: Browser, model: Path, parts: Path) -> None:
+    page = browser.new_context().new_page()
+    with serving(model) as address:
+        page.goto(address)
+    give(page, parts)
+    told = "three parts.wav: The server does not answer. Is `beyond-spectrograms serve` still running?"
+    assert page.locator("#error").inner_text() == told
+    page.context.close()
+
+
+@pytest.mark.parametrize("opened", [{"viewport": PHONE}], indirect=True)
+def test_a_phone_scrolls_no_way_but_down(opened: Page, parts: Path) -> None:
+    give(opened, parts)
+    assert opened.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    for name in ("record", "player", "segments", "spectrogram", "table"):
+        place = opened.locator(f"#{name}").bounding_box()
+        assert place is not None
+        assert 0 <= place["x"] < place["x"] + place["width"] <= PHONE["width"]
+
+
+@pytest.mark.parametrize("opened", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
+def test_text_stands_out_in_light_and_dark_and_the_button_changes_over(
+    opened: Page, parts: Path, tmp_path: Path
+) -> None:
+    was_dark = opened.locator("#theme").get_attribute("aria-pressed") == "true"
+    (tmp_path / "empty").touch()
+    for _ in range(2):
+        give(opened, parts)
+        found = opened.evaluate(COLOURS)
+        give(opened, tmp_path / "empty")
+        found += opened.evaluate(COLOURS)
+        assert len(found) > 40
+        assert [one for one in found if contrast(one[0], one[1]) < 4.5] == []
+        opened.locator("#theme").click()
+    opened.evaluate("scrollTo(0, 0)")
+    assert (brightness(opened) < 110) == was_dark

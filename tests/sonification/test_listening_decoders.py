@@ -1,0 +1,129 @@
+"""Latents made audible: real clips through Lyra's encoder and decoder, EnCodec's own, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+
+from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params.study import Study
+from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.representations.encodec import untrained_model
+from beyond_spectrograms.sonification.decoders import create_player
+from beyond_spectrograms.sonification.distance import Ear
+from beyond_spectrograms.sonification.griffin_lim import LOUDNESS, PrototypesError, match_level
+from stages.listen import fetch_decoder
+from support.repository import REPOSITORY, stack
+
+PARAMS = load_params(Path("studies/prototypes"), REPOSITORY)
+ESC10 = "553c8f1743b9dba6b282e1323c3ca8fa76923448"
+CLIPS = (
+    "005 - Clock tick/1-21934-A",
+    "002 - Rain/1-17367-A",
+    "006 - Person sneeze/1-26143-A",
+    "010 - Fire crackling/1-17150-A",
+)
+MEL = PARAMS.representations["log_mel_16khz"]
+RATE = 16_000
+
+
+def recording(mirror: Path, name: str) -> Waveform:
+    """Read the first second of a clip of ESC-10 at 16 kHz."""
+    with zipfile.ZipFile(mirror / f"{ESC10}.zip") as archive:
+        samples, rate = soundfile.read(io.BytesIO(archive.read(f"ESC-10-{ESC10}/{name}.ogg")), dtype="float32")
+    heard: Waveform = soxr.resample(samples, rate, RATE, quality="HQ")[:RATE]
+    return match_level(heard, RATE)
+
+
+def through_soundstream(mirror: Path, clip: Waveform) -> Waveform:
+    encoder = create_representation(
+        "soundstream", PARAMS.representations["soundstream"], [mirror / "soundstream_encoder.tflite"]
+    )
+    player = create_player("soundstream", PARAMS.representations["soundstream"], mirror / "lyragan.tflite", 0)
+    return player.play(encoder.encode(clip[None, None], RATE)[0])
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_a_real_clip_sounds_like_itself_after_lyras_encoder_and_decoder(mirror: Path, name: str) -> None:
+    clip = recording(mirror, name)
+    played = through_soundstream(mirror, clip)
+    assert played.shape == (RATE,)
+    levels = create_representation("log_mel_16khz", MEL, []).encode(np.stack([clip, played])[:, None], RATE)
+    floored = np.maximum(levels, levels[0].max() - 70)
+    assert np.corrcoef(floored[0].ravel(), floored[1].ravel())[0, 1] > 0.8  # of rain, else 0.94 or more
+    # No delay to make up for: a frame or a half later or earlier it fits worse.
+    ear = Ear("log_mel_16khz", MEL)
+    at = {shift: ear.difference(np.roll(played, shift), clip, RATE) for shift in (-320, -160, 0, 160, 320)}
+    assert min(at, key=at.__getitem__) == 0
+    assert at[0] < 5.5
+
+
+def test_a_sound_is_decoded_the_same_each_time_whatever_was_decoded_before(mirror: Path) -> None:
+    latents = np.random.default_rng(0).normal(0, 5, (2, 64, 10)).astype(np.float32)
+    player = create_player("soundstream", PARAMS.representations["soundstream"], mirror / "lyragan.tflite", 0)
+    first, other = (player.play(each) for each in latents)
+    assert first.shape == (3200,)
+    assert not np.array_equal(first, other)
+    np.testing.assert_array_equal(player.play(latents[0]), first)
+
+
+@pytest.mark.parametrize(("name", "channels"), [("encodec_24khz", 1), ("encodec_48khz", 2)])
+def test_latents_of_encodec_are_played_by_the_decoder_of_their_checkpoint(
+    tmp_path: Path, noise: Callable[..., Waveform], name: str, channels: int
+) -> None:
+    record, weights = PARAMS.representations[name], tmp_path / "encodec.th"
+    model = untrained_model(name.removeprefix("encodec_"), 5).eval()
+    torch.save(model.state_dict(), weights)
+    encoder, player = create_representation(name, record, [weights]), create_player(name, record, weights, 0)
+    assert (player.form, player.form.channels) == (encoder.form, channels)
+    latents = encoder.encode(stack(noise, 1, encoder.form, 0.2), encoder.form.sample_rate)[0]
+    with torch.inference_mode():
+        expected = model.decoder(torch.from_numpy(latents)[None])[0].mean(0).numpy()
+    played = player.play(latents)
+    assert played.shape == (latents.shape[1] * 320,)
+    np.testing.assert_allclose(played, match_level(expected, encoder.form.sample_rate), atol=1e-5)
+    assert np.sqrt(np.mean(played**2)) > LOUDNESS / 10
+    np.testing.assert_array_equal(player.play(latents), played)
+
+
+def test_another_file_than_lyras_decoder_is_refused(mirror: Path, tmp_path: Path) -> None:
+    latents = np.zeros((64, 2), dtype=np.float32)
+    broken = tmp_path / "lyragan.tflite"
+    broken.write_bytes(b"not a model")
+    for weights in (broken, mirror / "soundstream_encoder.tflite"):
+        with pytest.raises(PrototypesError) as caught:
+            create_player("soundstream", PARAMS.representations["soundstream"], weights, 0).play(latents)
+        assert str(caught.value).startswith(f"{weights}: not Lyra's SoundStream decoder. ")
+
+
+def test_a_missing_decoder_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(PrototypesError) as caught:
+        create_player("soundstream", PARAMS.representations["soundstream"], tmp_path / "lyragan.tflite", 0)
+    assert str(caught.value) == (
+        "soundstream: its decoder's weights are missing. Run its listen stage, which fetches them."
+    )
+
+
+def test_the_decoder_is_fetched_as_published_and_recorded(
+    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(MIRROR_VARIABLE, str(mirror))
+    study, place = Study("prototypes", PARAMS), Path("data/decoders/soundstream")
+    assert fetch_decoder(study, "soundstream") == place / "lyragan.tflite"
+    assert sorted(path.name for path in place.iterdir()) == ["lyragan.tflite", "record.json"]
+    assert (place / "lyragan.tflite").read_bytes() == (mirror / "lyragan.tflite").read_bytes()
+    record = PARAMS.weights["soundstream_decoder"].model_dump(exclude={"md5"})
+    assert json.loads((place / "record.json").read_text()) == {"files": [{"file": "lyragan.tflite"} | record]}
+    assert fetch_decoder(study, "log_mel_16khz") is None

@@ -1,0 +1,1 @@
+"""What tests of several packages share: params, results, sounds, clones, servers, and ways to stop work."""

@@ -1,0 +1,301 @@
+"""A small data set's results as the earlier stages leave them: three classes, twelve recordings, three folds."""
+
+import contextlib
+import csv
+import gzip
+import io
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows, split_digests
+from beyond_spectrograms.evaluation.result_files import (
+    CURVE_COLUMNS,
+    PREDICTION_COLUMNS,
+    Evaluation,
+    as_text,
+    intervals,
+    read_evaluation,
+    rows_to_recordings,
+    write_evaluation,
+)
+from beyond_spectrograms.evaluation.results import Results, cell_name
+from beyond_spectrograms.params.study import PAPER, Study, load_study
+from stages.report import results_of
+from support.repository import REPOSITORY
+
+CLASSES = ["bird", "engine", "rain"]
+FOLDS = 3
+WINDOWS = 36
+SHAPES = {"mel": (128, 173), "log_mel": (128, 173), "soundstream": (64, 50)}
+SILENT_ROW, LOUDEST_ROW = 5, 7  # row 5 would be the loudest if it were not marked silent
+# Recordings of which all three windows are right; of three more it is two. So mel has 18 of 36 windows right.
+WHOLLY_RIGHT = {"mel": 4, "log_mel": 5, "soundstream": 7, "encodec_24khz_untrained": 3}
+
+MakeCell = Callable[[Study, str, str, str], Evaluation]
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_gzip(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(path, "wt", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def write_gzip_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV, compressed."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_gzip(path, text.getvalue())
+
+
+def write_params(folder: Path, study: str = PAPER, **changes: Any) -> None:
+    """Copy what decides the project's experiments, with some top-level sections of one study's file changed."""
+    shutil.copytree(REPOSITORY / "datasets", folder / "datasets", dirs_exist_ok=True)
+    shutil.copy(REPOSITORY / "versions.yaml", folder)
+    for name in dict.fromkeys((PAPER, study)):
+        file = Path("params.yaml") if name == PAPER else Path("studies", name, "params.yaml")
+        if name == study or not (folder / file).exists():
+            params = yaml.safe_load((REPOSITORY / file).read_text(encoding="utf-8"))
+            params |= changes if name == study else {}
+            write(folder / file, yaml.safe_dump(params, sort_keys=False))
+
+
+def study_in(folder: Path, name: str = PAPER) -> Study:
+    """Load a study that is in `folder`."""
+    with contextlib.chdir(folder):
+        return load_study(name)
+
+
+def grid(dataset: str, representations: Sequence[str], protocols: Sequence[str], **more: Any) -> dict[str, Any]:
+    """Make the section `grid` of params.yaml."""
+    return {
+        "datasets": [dataset],
+        "representations": list(dict.fromkeys(representations)),
+        "protocols": list(protocols),
+    } | more
+
+
+def read(
+    folder: Path,
+    dataset: str,
+    representations: Sequence[str],
+    protocols: Sequence[str],
+    ablations: Sequence[str] = (),
+    **changes: Any,
+) -> Results:
+    """Write results of those cells, the ablations' under `fair`, and read them back as the report does."""
+    few = {"only": {name: ["fair"] for name in ablations}}
+    write_params(folder, grid=grid(dataset, [*representations, *ablations], protocols, **few), **changes)
+    write_dataset(folder, dataset, representations, protocols)
+    for name in ablations:
+        write_features(folder, dataset, name)
+        write_cell(folder, dataset, name, "fair")
+    return read_back(folder, dataset)
+
+
+def read_back(folder: Path, dataset: str, study: str = PAPER) -> Results:
+    """Read a data set's results as the report does: stages name their files from where they run."""
+    with contextlib.chdir(folder):
+        return results_of(load_study(study), dataset)
+
+
+def write_dataset(
+    folder: Path,
+    dataset: str,
+    representations: Sequence[str],
+    protocols: Sequence[str],
+    *,
+    study: str = PAPER,
+    make: MakeCell | None = None,
+) -> None:
+    """Write all that the report reads; `make` makes a cell's results."""
+    rows = [recording | {"start_s": float(start), "silent": 0} for recording in list_recordings() for start in range(3)]
+    rows[SILENT_ROW]["silent"] = 1
+    write_rows(folder / f"data/splits/{dataset}/windows.csv", rows)
+    columns = {"window": {"window": 11}, "source": {f"source_{fold}": 0 for fold in range(1, FOLDS + 1)}}
+    splits = {
+        split: {column: {"recordings_in_two_parts": count} for column, count in folds.items()}
+        for split, folds in columns.items()
+    }
+    known = study_in(folder, study)
+    write(
+        folder / known.metrics(dataset) / "splits.json",
+        json.dumps(
+            {
+                "dataset": dataset,
+                "windows": WINDOWS,
+                "recordings": 12,
+                "splits": splits,
+                "sha256": dict.fromkeys(splits, "made"),
+                "clips_sha256": "made",
+            }
+        ),
+    )
+    found = Evaluation()
+    for name in representations:
+        write_features(folder, dataset, name, study)
+        for protocol in protocols:
+            with contextlib.chdir(folder):
+                found.add((make or make_cell)(known, dataset, name, protocol))
+    write_evaluation(folder / known.metrics(dataset), dataset, found, known.params.statistics)
+    write_costs(folder / known.metrics(dataset) / "costs.json", dataset, representations)
+
+
+def write_split_record(folder: Path, dataset: str, study: str = PAPER) -> None:
+    """Write what `split` tells of the table of windows and the parts that are in data/splits."""
+    known, splits = study_in(folder, study), folder / "data/splits" / dataset
+    table, parts = read_windows(splits), read_parts(splits)
+    names = [name for name in known.params.splits if columns_of(name, parts)]
+    record = {"sha256": split_digests(table, parts, names), "clips_sha256": "made"}
+    write(folder / known.metrics(dataset) / "splits.json", json.dumps(record))
+
+
+def write_cell(
+    folder: Path, dataset: str, name: str, protocol: str, *, study: str = PAPER, make: MakeCell | None = None
+) -> None:
+    """Add a cell to a data set's results, or put it in place of one that is there."""
+    known = study_in(folder, study)
+    found = read_evaluation(folder / known.metrics(dataset), dataset)
+    with contextlib.chdir(folder):
+        found.add((make or make_cell)(known, dataset, name, protocol))
+    write_evaluation(folder / known.metrics(dataset), dataset, found, known.params.statistics)
+
+
+def change_scores(folder: Path, dataset: str, cell: str, **changes: Any) -> None:
+    """Put other values into a cell's scores."""
+    path = folder / f"metrics/{dataset}/scores.json"
+    told = json.loads(path.read_text(encoding="utf-8"))
+    told["cells"][cell] |= changes
+    write(path, json.dumps(told))
+
+
+def list_recordings() -> list[dict[str, Any]]:
+    """List the twelve recordings, each from a source of its own."""
+    return [
+        {"clip": f"{label}/{number}.wav", "label": label, "group": f"{label}{number}", "fold": number % FOLDS + 1}
+        for label in CLASSES
+        for number in range(4)
+    ]
+
+
+def shape_of(name: str) -> tuple[int, int]:
+    """Give the bands and frames of a second."""
+    return SHAPES.get(name, (128, 150 if "48" in name else 75))
+
+
+def write_features(folder: Path, dataset: str, name: str, study: str = PAPER) -> None:
+    """Write the array that `illustrate` draws a second of."""
+    values = np.random.default_rng(len(name)).normal(size=(WINDOWS, *shape_of(name))).astype(np.float32)
+    if name == "mel":
+        values = np.abs(values)
+        values[SILENT_ROW] *= 1000
+        values[LOUDEST_ROW] *= 100
+    place = folder / f"data/features/{study}/{dataset}/{name}/features.npy"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    np.save(place, values)
+
+
+def write_costs(path: Path, dataset: str, names: Sequence[str]) -> None:
+    """Write what classifying costs in six rounds: as much as mel costs, half of it for all others."""
+
+    def one(seconds: float) -> dict[str, Any]:
+        times = ("cached_s_per_s", "file_s_per_s", "encoding_s_per_s", "training_s_per_window")
+        sizes = {f"{way}_{kind}_bytes": 1_000_000 for way in ("cached", "file") for kind in ("peak", "total")}
+        sizes |= {"cached_bytes_per_s": 1000.0, "raw_bytes_per_s": 88_200.0, "coded_bytes_per_s": None}
+        return {**{key: [seconds * turn for turn in range(1, 7)] for key in times}, **sizes, "parameters": 10}
+
+    costs = {}
+    for name in names:
+        measured = {"mel": one(0.002), name: one(0.002 if name == "mel" else 0.001)}
+        told = {"mark": name, "dataset": dataset, "representation": name, "clips": 12, "seconds_of_sound": 36.0}
+        told |= {"rounds": 6, "threads": 1, "processor": "any", "representations": measured}
+        costs[name] = told
+    write(path, json.dumps({"representations": costs}))
+
+
+def make_cell(study: Study, dataset: str, name: str, protocol: str) -> Evaluation:
+    """Make what evaluate leaves of a cell; under `fair` each fold stops at another epoch."""
+    folds, whole = (1 if protocol == "paper" else FOLDS), WHOLLY_RIGHT.get(name, 6)
+    recordings = []
+    for place, recording in enumerate(list_recordings()):
+        rank = place * 5 % 12  # so that what is right is spread over the classes
+        right = 3 if rank < whole else 2 if rank < whole + 3 else 0
+        label = recording["label"]
+        guess = label if right else CLASSES[(CLASSES.index(label) + 1) % 3]
+        of_the_clip = {"clip": recording["clip"], "group": recording["group"], "label": label, "windows": 3}
+        fold = {"fold": 1 if protocol == "paper" else recording["fold"], "seed": 0}
+        recordings.append(
+            fold | of_the_clip | {"windows_right": right, "predicted": guess, "predicted_by_seeds": guess}
+        )
+    accuracy = (3 * whole + 6) / WINDOWS
+    epochs = {fold: 12 + 2 * fold if protocol == "fair" else 20 for fold in range(1, folds + 1)}
+    history = [
+        {"fold": fold, "seed": 0, "epoch": epoch}
+        | {"training_accuracy": min(1.0, accuracy * epoch / 10), "training_loss": 3.0 / epoch}
+        | {"validation_accuracy": accuracy * epoch / (epoch + 2), "validation_loss": 4.0 / epoch}
+        for fold, run in epochs.items()
+        for epoch in range(1, run + 1)
+    ]
+    scores = make_scores(accuracy, epochs) | {"provenance": study.score_provenance(dataset, name, protocol)}
+    return gather(study, (name, protocol), scores, recordings, history)
+
+
+def gather(
+    study: Study,
+    cell: tuple[str, str],
+    scores: dict[str, Any],
+    recordings: Sequence[Mapping[str, Any]],
+    history: Sequence[Mapping[str, Any]],
+) -> Evaluation:
+    """Bring a cell into the form of result files, its intervals among the scores."""
+    name, (bands, frames) = cell_name(*cell), shape_of(cell[0])
+    rows = as_text(pd.DataFrame(recordings), *cell, PREDICTION_COLUMNS)
+    return Evaluation(
+        scores={name: scores | intervals(rows_to_recordings(name, rows), study.params.statistics)},
+        features={
+            cell[0]: {"representation": cell[0], "windows": WINDOWS, "bands": bands, "frames": frames}
+            | {"bytes": WINDOWS * bands * frames * 4, "variance": {}}
+        },
+        predictions={name: rows},
+        curves={name: as_text(pd.DataFrame(history), *cell, CURVE_COLUMNS)},
+    )
+
+
+def make_scores(accuracy: float, epochs: dict[int, int]) -> dict[str, Any]:
+    """Make the scores of a cell whose runs, one a fold, were tested at their last epoch."""
+    both = {
+        "window_accuracy": accuracy,
+        "recording_accuracy": (WINDOWS * accuracy + 3) / WINDOWS,
+        "class_accuracy": accuracy - 0.0625,
+    }
+    runs = [
+        {"fold": fold, "seed": 0, "epoch": epoch, "diverged_at_epoch": None, "weights_sha256": "0" * 64} | both
+        for fold, epoch in epochs.items()
+    ]
+    counts = {"folds": len(epochs), "seeds": 1, "windows": WINDOWS, "silent_windows": 1, "recordings": 12}
+    scores = {"diverged_runs": 0, "by_fold": runs} | counts | both
+    scores |= {"without_silent": {key: value + 0.03125 for key, value in both.items()}}
+    scores |= {"confusion": {"classes": CLASSES, "counts": [[10, 2, 0], [3, 9, 0], [0, 0, 12]]}}
+    seconds = {f"fold_{fold}-seed_0": 0.5 * run for fold, run in epochs.items()}
+    return scores | {"training": {"device": "cpu", "precision": "fp32", "seconds_by_run": seconds}}

@@ -1,0 +1,134 @@
+"""Repositories of the project's tracked files, in which the real DVC runs the real stages on sounds made in seconds."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from beyond_spectrograms.params.study import PAPER
+from support.repository import REPOSITORY
+
+STUDIES = [PAPER, *sorted(path.parent.name for path in REPOSITORY.glob("studies/*/params.yaml"))]
+RESULTS = ("metrics/", "plots/")  # of the root and, below studies/<name>/, of a study
+DEMO = "studies/demo/dvc.yaml"
+TINY = {"clips_per_class": 4, "seconds": 2.5, "seed": 0}  # of six classes: 24 clips of two windows
+REPRESENTATIONS, PROTOCOLS = ("mel", "log_mel_2048"), ("fair", "mean_linear")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Let a process run the code in `folder` by this Python, on one thread."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+
+
+def run(folder: Path, *command: str, expect: int = 0, errors: bool = True) -> str:
+    """Run a command in a clone; return what it printed, and last what it said on stderr, unless `errors` is false."""
+    finished = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+    assert finished.returncode == expect, finished.stdout + finished.stderr
+    return finished.stdout + finished.stderr if errors else finished.stdout
+
+
+def dvc(folder: Path, *arguments: str, expect: int = 0, errors: bool = True) -> str:
+    return run(folder, sys.executable, "-m", "dvc", *arguments, expect=expect, errors=errors)
+
+
+def stage(folder: Path, name: str, *arguments: str, expect: int = 0) -> str:
+    return run(folder, sys.executable, "-m", f"stages.{name}", *arguments, expect=expect)
+
+
+def ran(output: str) -> list[str]:
+    """List the stages that DVC ran, or would run, without their pipeline."""
+    return [name.rpartition(":")[2] for name in re.findall(r"Running stage '([^']+)'", output)]
+
+
+def edit(folder: Path, file: str, changes: dict[str, Any]) -> None:
+    """Set entries of a YAML file, given as dotted paths."""
+    values = yaml.safe_load((folder / file).read_text(encoding="utf-8"))
+    for where, value in changes.items():
+        *parents, key = where.split(".")
+        section = values
+        for parent in parents:
+            section = section[parent]
+        section[key] = value
+    (folder / file).write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def commit(folder: Path, message: str) -> None:
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-qm", message)
+
+
+def clone(folder: Path, *, results: bool = False) -> Path:
+    """Put the tracked files, as they are here, into a repository of their own; what pipelines wrote if `results`."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    for name in filter(None, tracked):
+        if (REPOSITORY / name).is_file() and not name.startswith("tests/") and (results or not is_result(name)):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, folder / name)
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "config", "user.email", "test@example.com")
+    run(folder, "git", "config", "user.name", "test")
+    commit(folder, "the project")
+    return folder
+
+
+def is_result(name: str) -> bool:
+    """Say of a tracked file whether a pipeline wrote it."""
+    inside = re.sub(r"^studies/\w+/", "", name)
+    return inside.startswith(RESULTS) or inside == "dvc.lock"
+
+
+def shrink(folder: Path) -> None:
+    """Make the demo small: two representations under two protocols, two epochs."""
+    source = {"synthetic": TINY, "clips": 6 * int(TINY["clips_per_class"])}
+    edit(folder, "datasets/demo.yaml", {"max_epochs": 2} | {f"source.{key}": value for key, value in source.items()})
+    grid = {"datasets": ["demo"], "representations": list(REPRESENTATIONS), "protocols": list(PROTOCOLS)}
+    edit(folder, "studies/demo/params.yaml", {"grid": grid})
+    seeds = {f"protocols.{name}.seeds": [0] for name in PROTOCOLS}
+    few = {"costs": {"clips": 2, "rounds": 1, "seed": 0}, "statistics.resamples": 999, "audit.trees": 10}
+    edit(folder, "params.yaml", seeds | few)
+    commit(folder, "smaller")
+
+
+def tiny(folder: Path) -> Path:
+    """Clone the project without results, its demo made small."""
+    clone(folder)
+    shrink(folder)
+    return folder
+
+
+@cache
+def _finished() -> tempfile.TemporaryDirectory[str]:
+    kept = tempfile.TemporaryDirectory(prefix="finished-")  # removed when this process ends
+    folder = tiny(Path(kept.name))
+    run(folder, sys.executable, "-m", "beyond_spectrograms.report.dvc_plots_page")
+    dvc(folder, "repro", "-q", DEMO)
+    commit(folder, "results")
+    return kept
+
+
+def finished(folder: Path) -> Path:
+    """Copy a tiny clone whose demo is finished and committed; it is run once a process."""
+    return Path(shutil.copytree(_finished().name, folder, dirs_exist_ok=True))
+
+
+def contents(folder: Path, within: Collection[str]) -> dict[str, bytes]:
+    """Read the files below folders of a clone, by name."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for name in within
+        for path in sorted((folder / name).rglob("*"))
+        if path.is_file()
+    }

@@ -1,0 +1,118 @@
+"""Results made by hand: cells of which every recording's right windows and every run's curve are given."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from beyond_spectrograms.evaluation.clip_results import Recordings
+from beyond_spectrograms.evaluation.results import (
+    Accuracies,
+    Cell,
+    Confusion,
+    Curve,
+    Interval,
+    Provenance,
+    Results,
+    Scores,
+    SplitColumn,
+    Splits,
+    Training,
+)
+from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
+from beyond_spectrograms.params import Statistics, load_params
+from support.repository import REPOSITORY
+
+PARAMS = load_params(Path("studies/bitrates"), REPOSITORY)  # the root's representations, and codecs at bitrates
+QUICK = Statistics(confidence=0.95, resamples=999, seed=0, minimum_sources=5, minimum_runs=5)
+Cells = Mapping[tuple[str, str], Cell]
+
+
+def recordings(name: str, protocol: str, right: Sequence[int], seeds: int = 2, windows: int = 4) -> Recordings:
+    """Make a cell's recordings, each of a source of its own, from the windows right of each, the same under each seed.
+
+    Five folds test them in turn.
+    """
+    counts, clips = np.array(right), tuple(f"{number:03d}.wav" for number in range(len(right)))
+    return Recordings(
+        cell=f"{name}-{protocol}",
+        clips=clips,
+        labels=("bird",) * len(clips),
+        sources=clips,
+        seeds=tuple(range(seeds)),
+        folds=np.arange(len(clips)) % 5 + 1,
+        windows=np.full(len(clips), windows),
+        windows_right=np.tile(counts, (seeds, 1)),
+        right=np.tile(2 * counts > windows, (seeds, 1)),
+        right_by_seeds=2 * counts > windows,
+    )
+
+
+def curve(validation: Sequence[float], fold: int = 1) -> Curve:
+    values = np.array(validation, dtype=np.float64)
+    return Curve(fold, 0, values, values, values, values)
+
+
+@functools.cache
+def _intervals(right: tuple[int, ...], seeds: int) -> tuple[Interval, Interval]:
+    known = recordings("any", "any", right, seeds)
+    return window_interval(known, QUICK), recording_interval(known, QUICK)
+
+
+def scored(name: str, protocol: str, right: Sequence[int], seeds: int = 2) -> Cell:
+    """Make a cell of which the test is known."""
+    known = recordings(name, protocol, right, seeds)
+    shares = {"window_accuracy": float(known.windows_right.mean()) / 4, "class_accuracy": 0.5}
+    shares["recording_accuracy"] = float(known.right.mean())
+    windows, of_recordings = _intervals(tuple(right), seeds)
+    scores = Scores(
+        **shares,
+        folds=5,
+        seeds=seeds,
+        diverged_runs=0,
+        windows=int(known.windows.sum()) * seeds,
+        silent_windows=0,
+        recordings=len(right),
+        without_silent=Accuracies(**shares),
+        confusion=Confusion(classes=["bird", "rain"], counts=[[3, 1], [1, 3]]),
+        by_fold=[],
+        window_interval=windows,
+        recording_interval=of_recordings,
+        training=Training(device="cpu", precision="fp32", seconds_by_run={}),
+        provenance=Provenance(params="", data="", versions={}),
+    )
+    return Cell(scores=scores, recordings=known)
+
+
+def trained(curves: Sequence[Sequence[float]]) -> Cell:
+    """Make a cell of which the training is known, a curve of validation accuracies for each fold."""
+    return Cell(curves=tuple(curve(values, fold) for fold, values in enumerate(curves, start=1)))
+
+
+def results(cells: Cells, protocols: Sequence[str] = (), ablations: Sequence[str] = ()) -> Results:
+    """Make the results of a data set from cells, in which codecs may be ablations."""
+    rows = tuple(dict.fromkeys(name for name, _ in cells if name not in ablations))
+    under = tuple(protocols or dict.fromkeys(protocol for _, protocol in cells))
+    column = {"source_1": SplitColumn(recordings_in_two_parts=0)}
+    return Results(
+        dataset="esc10",
+        rows=rows,
+        protocols=under,
+        ablations=tuple(ablations),
+        ablation_protocols=("fair",) if ablations else (),
+        params=PARAMS.model_copy(update={"statistics": QUICK}),
+        splits=Splits(recordings=12, splits={"source": column, "window": {"window": column["source_1"]}}),
+        features={},
+        cells=dict(cells),
+    )
+
+
+def with_statistics(known: Results, **changes: Any) -> Results:
+    """Change the rules of evidence."""
+    params = known.params
+    return replace(known, params=params.model_copy(update={"statistics": params.statistics.model_copy(update=changes)}))

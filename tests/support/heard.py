@@ -1,0 +1,114 @@
+"""A cell of prototypes as the stages before `listen` leave it: three tones as classes, a prototype each."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+
+from beyond_spectrograms.classifiers.base import build_network
+from beyond_spectrograms.classifiers.prototypes.model import layer_of
+from beyond_spectrograms.data.audio import Format, write_clip
+from beyond_spectrograms.data.clips import clip_path
+from beyond_spectrograms.params import Params
+from beyond_spectrograms.representations import create_representation
+from support.cells import study_in, write_params
+
+RATE = 16_000
+TONES = {"high": 3000.0, "low": 300.0, "middle": 1000.0}  # Hz
+CLIPS = 4  # of each class: two train, two validate
+STUDY, REPRESENTATION, PROTOCOL = "prototypes", "log_mel_16khz", "prototypes"
+GAIN, PITCH = 17.0, 12.0  # dB and semitones by which the layer changes the prototype `low`
+
+
+def tone(hertz: float, seed: int, level: float = 0.1) -> np.ndarray:
+    """Give 1 s of a tone in faint noise, [samples]."""
+    noise = np.random.default_rng(seed).normal(0, 0.001, RATE)
+    return (level * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE) + noise).astype(np.float32)
+
+
+def write(folder: Path, dataset: str = "esc10", cell: tuple[str, str] = (REPRESENTATION, PROTOCOL)) -> Params:
+    """Write the study `prototypes` of one cell, clips, splits, features and weights."""
+    asked_for = {"datasets": [dataset], "representations": [cell[0]], "protocols": [cell[1]], "heard": [cell[1]]}
+    write_params(folder, STUDY, grid=asked_for)
+    loaded = study_in(folder, STUDY).params
+    names = [f"{label}/{number}.wav" for label in TONES for number in range(CLIPS)]
+    sounds = np.stack([tone(TONES[name.split("/")[0]], seed) for seed, name in enumerate(names)])
+    for name, sound in zip(names, sounds, strict=True):
+        path = clip_path(folder / "data/clips" / dataset, Format(RATE, 1), name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_clip(path, sound[:, None], RATE)
+    splits = folder / "data/splits" / dataset
+    splits.mkdir(parents=True)
+    labels = [name.split("/")[0] for name in names]
+    table = {"clip": names, "label": labels, "start_s": 0.0, "group": names, "fold": 1, "silent": 0}
+    pd.DataFrame(table).to_csv(splits / "windows.csv", index=False)
+    parts = (["train", "train", "validation", "validation"]) * len(TONES)
+    pd.DataFrame({"window": parts, "source_1": parts}).to_csv(splits / "parts.csv", index=False)
+    features = create_representation(REPRESENTATION, loaded.representations[REPRESENTATION], []).encode(
+        sounds[:, None], RATE
+    )
+    write_features(folder, dataset, REPRESENTATION, features)
+    write_model(folder, dataset, loaded, features.reshape(len(TONES), CLIPS, *features.shape[1:]).mean((1, 3)))
+    return loaded
+
+
+def write_latents(folder: Path, mirror: Path, dataset: str = "esc10") -> None:
+    """Write the same sounds as latents of SoundStream, and the decoder as its stage leaves it."""
+    sounds = np.stack(
+        [tone(TONES[label], CLIPS * place + n) for place, label in enumerate(TONES) for n in range(CLIPS)]
+    )
+    params = study_in(folder, STUDY).params
+    encoder = create_representation(
+        "soundstream", params.representations["soundstream"], [mirror / "soundstream_encoder.tflite"]
+    )
+    write_features(folder, dataset, "soundstream", encoder.encode(sounds[:, None], RATE))
+    decoder = folder / "data/decoders/soundstream"
+    decoder.mkdir(parents=True)
+    shutil.copy(mirror / "lyragan.tflite", decoder)
+    (decoder / "record.json").write_text('{"files": [{"file": "lyragan.tflite"}]}', encoding="utf-8")
+
+
+def write_features(folder: Path, dataset: str, representation: str, features: np.ndarray) -> None:
+    """Write features as `featurize` leaves them."""
+    place = folder / "data/features" / STUDY / dataset / representation
+    place.mkdir(parents=True)
+    np.save(place / "features.npy", features)
+    (place / "index.json").write_text("{}", encoding="utf-8")
+    described = {"windows": len(features), "bands": features.shape[1], "frames": features.shape[2]}
+    described |= {"bytes": features.nbytes, "provenance": study_in(folder, STUDY).feature_provenance(representation)}
+    (place / "features.json").write_text(json.dumps(described), encoding="utf-8")
+
+
+def relabel(folder: Path, dataset: str = "esc10") -> None:
+    """Let two tones be one class `outer`, and the third be `middle` but for a clip of validation, `rare`."""
+    path = folder / "data/splits" / dataset / "windows.csv"
+    table = pd.read_csv(path)
+    table["label"] = table["label"].replace({"high": "outer", "low": "outer"})
+    table.loc[table["clip"] == "middle/3.wav", "label"] = "rare"
+    table.to_csv(path, index=False)
+
+
+def write_model(folder: Path, dataset: str, params: Params, spectra: np.ndarray) -> None:
+    """Write weights whose prototypes are `spectra` [classes, bands] in dB; that of `low` is 17 dB softer and raised."""
+    classes = sorted(TONES)
+    protocol = params.protocols[PROTOCOL]
+    torch.manual_seed(0)
+    network = build_network(protocol, spectra.shape[1], 32, len(classes), None)
+    layer = layer_of(network)
+    spectra = spectra.copy()
+    spectra[classes.index("low")] -= GAIN
+    layer.prototypes.data.copy_(layer.scale(torch.from_numpy(spectra))[..., None])
+    assert layer.decoders is not None
+    number = classes.index("low")
+    layer.decoders.last_bias.data[number, 0, 0] = math.atanh(GAIN / 170 / 0.5)
+    models = folder / "data/models" / STUDY / dataset / REPRESENTATION / PROTOCOL
+    models.mkdir(parents=True)
+    notes = {"epoch": 1, "diverged_at_epoch": None, "classes": classes}
+    save_file(network.state_dict(), models / "fold_1-seed_0.safetensors", metadata={"notes": json.dumps(notes)})

@@ -1,0 +1,77 @@
+"""Features of classes that are easy to tell apart, as the earlier stages leave them, and stages run in this process."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from support.cells import grid, study_in, write_params, write_split_record
+from support.repository import REPOSITORY
+
+CLASSES, RECORDINGS, WINDOWS, FRAMES = 20, 8, 3, 49
+PARTS = ["train"] * 5 + ["validation"] * 2 + ["test"]  # of a class's recordings
+
+
+def write(folder: Path, epochs: int = 10) -> None:
+    """Write the data set `demo` as mel: 20 classes of 8 recordings of 3 windows, a class's own band raised by 4."""
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    further = yaml.safe_load((REPOSITORY / "studies/prototypes/params.yaml").read_text(encoding="utf-8"))
+    protocols = params["protocols"] | further["protocols"]
+    for protocol in protocols.values():
+        protocol |= {"batch_size": 16, "epochs": epochs, "seeds": [0]}
+    write_params(folder, device="cpu", protocols=protocols)
+    rows: list[dict[str, Any]] = [
+        {"clip": f"{label:02d}/{number}.wav", "label": f"{label:02d}", "start_s": float(start), "group": "", "fold": 1}
+        for label in range(CLASSES)
+        for number in range(RECORDINGS)
+        for start in range(WINDOWS)
+    ]
+    splits = folder / "data/splits/demo"
+    splits.mkdir(parents=True)
+    pd.DataFrame(rows).assign(silent=0).to_csv(splits / "windows.csv", index=False)
+    parts = np.tile(np.repeat(PARTS, WINDOWS), CLASSES)
+    pd.DataFrame({"window": parts, "source_1": parts}).to_csv(splits / "parts.csv", index=False)
+    write_split_record(folder, "demo")
+    values = np.random.default_rng(0).standard_normal((len(rows), CLASSES, FRAMES)).astype(np.float32)
+    for row, values_of_window in zip(rows, values, strict=True):
+        values_of_window[int(row["label"])] += 4
+    study = study_in(folder)
+    place = folder / study.features("demo", "mel")
+    place.mkdir(parents=True)
+    np.save(place / "features.npy", values)
+    (place / "index.json").write_text("{}")
+    described = {"windows": len(rows), "bands": CLASSES, "frames": FRAMES, "bytes": values.nbytes, "dtype": "float32"}
+    described |= {"frame_rate": float(FRAMES), "engine": "none", "largest_rounding": 0.0, "values_stored_as_zero": 0}
+    described["provenance"] = study.feature_provenance("mel")
+    (place / "features.json").write_text(json.dumps(described))
+
+
+def cell_of(name: str) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Read what evaluate left of a cell of the data set, in the folder we are in: its scores, its tested recordings."""
+    scores: dict[str, Any] = json.loads(Path("metrics/demo/scores.json").read_text(encoding="utf-8"))["cells"][name]
+    rows = pd.read_csv("metrics/demo/predictions.csv.gz", dtype={"label": str, "predicted": str})
+    return scores, rows[rows["representation"] + "-" + rows["protocol"] == name]
+
+
+def edit_params(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = folder / "params.yaml"
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(params)
+    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def run_stage(stage: str, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run train or evaluate on the data set under one protocol, in the folder we are in."""
+    edit_params(Path(), lambda params: params.update(grid=grid("demo", ["mel"], [protocol])))
+    names = ["demo", "mel"] if stage == "train" else ["demo"]
+    monkeypatch.setattr(sys, "argv", [f"{stage}.py", *names])
+    runpy.run_path(str(REPOSITORY / "stages" / f"{stage}.py"), run_name="__main__")

@@ -1,0 +1,87 @@
+"""Work that is stopped in between, by Ctrl-C or by SIGKILL, and then goes on.
+
+Who is to be killed at a certain point kills itself there: whoever watches from outside may come too late.
+"""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beyond_spectrograms.training import loop
+from beyond_spectrograms.training.run import Job
+from support.repository import REPOSITORY
+
+
+def kill_in(function: str, when: str, program: str, *arguments: str, folder: Path | None = None) -> None:
+    """Run a Python program that SIGKILL ends at the end of the first call of module:function after which `when` holds.
+
+    That is a Python expression, of `calls`, the number of calls so far, and of files. Other threads are wherever they
+    are.
+    """
+    module, name = function.split(":")
+    prelude = (
+        "import importlib, os, signal, threading\n"
+        "from pathlib import Path\n"
+        f"module = importlib.import_module({module!r})\n"
+        f"original, calls, lock = module.{name}, 0, threading.Lock()\n"
+        "def counted(*arguments, **options):\n"
+        "    global calls\n"
+        "    result = original(*arguments, **options)\n"
+        "    with lock:\n"
+        "        calls += 1\n"
+        f"        if {when}:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return result\n"
+        f"module.{name} = counted\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    ended = subprocess.run(
+        [sys.executable, "-c", prelude + program, *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+
+
+def kill_stage_in(function: str, when: str, stage: str, *arguments: str, folder: Path) -> None:
+    """Run a stage in `folder` that SIGKILL ends as `kill_in` says."""
+    program = f"import runpy\nrunpy.run_module('stages.{stage}', run_name='__main__')\n"
+    kill_in(function, when, program, *arguments, folder=folder)
+
+
+def kill_training_in(function: str, call: int, train: str, work: Any, folder: Path) -> None:
+    """Train `work` by beyond_spectrograms.<train>, with checkpoints after all epochs, until a call of the function."""
+    module, _, name = train.rpartition(".")
+    (folder / "work.pickle").write_bytes(pickle.dumps(work))
+    program = (
+        f"import pickle, sys\nmodule.CHECKPOINT_SECONDS = 0\nmodule.{name}(pickle.load(open(sys.argv[1], 'rb')))\n"
+    )
+    assert function.startswith(f"beyond_spectrograms.{module}:")
+    kill_in(function, f"calls == {call}", program, str(folder / "work.pickle"))
+
+
+def train_in_two(job: Job, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the run right after its checkpoint of `epochs`, then let it go on to its end."""
+    save = loop._save_checkpoint
+
+    def stop(mine: Job, state: loop.State, mark: str) -> None:
+        save(mine, state, mark)
+        if len(state.course.history) == epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(loop, "_save_checkpoint", stop)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(job)
+    monkeypatch.setattr(loop, "_save_checkpoint", save)
+    loop.train(job)
+
+
+def results_of(*jobs: Job) -> list[bytes]:
+    """Give the weights' files of trained runs."""
+    return [(job.work / f"{job.name}.safetensors").read_bytes() for job in jobs]

@@ -1,0 +1,87 @@
+"""Every representation and every protocol is trained for an epoch on made sound, the features computed for real."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from beyond_spectrograms.classifiers.base import CLASSIFIERS
+from beyond_spectrograms.evaluation.metrics import predict
+from beyond_spectrograms.params import load_params, weights_of
+from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.representations.encodec import untrained_model
+from beyond_spectrograms.training.loop import train
+from beyond_spectrograms.training.run import Job, read_history
+from support.repository import REPOSITORY
+
+PLACES = sorted(REPOSITORY.glob("studies/*/params.yaml"))
+# Each study's representations and protocols are the root's and its own; together they are all there are.
+STUDIES_HERE = [load_params(path.parent.relative_to(REPOSITORY), REPOSITORY) for path in PLACES]
+REPRESENTATIONS = {name: record for params in STUDIES_HERE for name, record in params.representations.items()}
+PROTOCOLS = {name: record for params in STUDIES_HERE for name, record in params.protocols.items()}
+WEIGHTS = STUDIES_HERE[0].weights
+
+
+def takes_codes(protocol: str) -> bool:
+    return PROTOCOLS[protocol].classifier in CLASSIFIERS
+
+
+# All of them would take minutes: what a protocol changes does not depend on which numbers, or which codes, come in.
+CASES = [
+    (name, protocol)
+    for name in REPRESENTATIONS
+    for protocol in PROTOCOLS
+    if (protocol == "prototypes" if name == "log_mel_16khz" else protocol == "fair")
+    or name == "mel"
+    or (name == "encodec_24khz_codes_6000bps" and takes_codes(protocol))
+]
+
+
+@functools.cache
+def random_state(model: str) -> dict[str, torch.Tensor]:
+    """Weights of EnCodec as nobody trained them, with codebooks that are not all zero."""
+    state = untrained_model(model, 1).state_dict()
+    generator = torch.Generator().manual_seed(1)
+    books = {key: value for key, value in state.items() if key.endswith("_codebook.embed")}
+    return state | {key: torch.randn(value.shape, generator=generator) for key, value in books.items()}
+
+
+@pytest.fixture(scope="module")
+def features(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Twelve windows of noise as one representation. EnCodec's pretrained entries get a random checkpoint."""
+    folder, name = tmp_path_factory.mktemp("features"), request.param
+    record = REPRESENTATIONS[name]
+    weights = []
+    if record.kind == "soundstream":
+        mirror = request.getfixturevalue("mirror")
+        weights = [mirror / WEIGHTS[weights].url.rsplit("/", 1)[1] for weights in weights_of(record)]
+    elif record.kind == "encodec" and record.weights != "untrained":
+        weights = [folder / f"{name}.th"]
+        torch.save(random_state(record.model), weights[0])
+    representation = create_representation(name, record, weights)
+    form = representation.form
+    noise = np.random.default_rng(0).normal(0, 0.1, (12, 1, form.sample_rate)).astype(np.float32)
+    encoded = representation.encode(np.repeat(noise, form.channels, axis=1), form.sample_rate)
+    np.save(folder / "features.npy", encoded)
+    (folder / "index.json").write_text("{}")
+    return name, folder
+
+
+@pytest.mark.parametrize(("features", "protocol"), CASES, indirect=["features"])
+def test_trains_an_epoch_and_predicts(protocol: str, features: tuple[str, Path], tmp_path: Path) -> None:
+    record, (name, folder) = PROTOCOLS[protocol], features
+    codebook_size = REPRESENTATIONS[name].codebook_size
+    parts = np.array(["train"] * 6 + ["validation"] * 3 + ["test"] * 3)
+    classes = ("a", "b", "c")
+    job = Job(folder, np.arange(12) % 3, parts, classes, codebook_size, record, 1, 1, 0, "cpu", tmp_path, versions={})
+    train(job)
+    assert [row["epoch"] for row in read_history(job)] == [1]
+    array = np.load(folder / "features.npy")
+    rows = np.flatnonzero(parts == "test")
+    stored = tmp_path / f"{job.name}.safetensors"
+    shape = {"classes": list(classes), "codebook_size": codebook_size}
+    run = predict(stored, record, array, rows=rows, **shape, fold=1, seed=0, device="cpu")
+    assert run.probabilities.shape == (3, 3)
+    assert np.isfinite(run.probabilities).all()

@@ -1,0 +1,219 @@
+"""One epoch: the same losses and gradients as torch's own layers, in memory or streamed, and in bf16 nearly so."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.plain_training import PlainTraining, plain_network
+from beyond_spectrograms.classifiers.base import CLASSIFIERS, build_network
+from beyond_spectrograms.params import load_params
+from beyond_spectrograms.training import epoch
+from beyond_spectrograms.training.epoch import Network, Part, band_statistics, choose_precision, run_epoch
+from support.numeric import UNIT, assert_rounded, assert_same, distance, in_float64, shake
+from support.repository import REPOSITORY
+
+FAIR = load_params(root=REPOSITORY).protocols["fair"]
+BANDS, FRAMES, CLASSES = 12, 75, 4
+LONGEST_SUM = 128 * 5  # terms of a value of conv1d's second convolution, the longest sum of the networks here
+BF16 = int(2.0**-9 / UNIT)  # roundings of fp32 in one of bf16
+
+pytestmark = pytest.mark.numeric
+
+
+def windows_and_targets(windows: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    targets = np.arange(windows) % CLASSES
+    features = rng.normal(-40, 15, (windows, BANDS, FRAMES)).astype(np.float32)
+    features[np.arange(windows), targets] += 20
+    return features, targets
+
+
+def network_for(classifier: str, features: np.ndarray, codebook_size: int | None = None) -> nn.Sequential:
+    torch.manual_seed(0)
+    protocol = FAIR.model_copy(update={"classifier": classifier})
+    network = build_network(protocol, *features.shape[1:], CLASSES, codebook_size)
+    if codebook_size is None:
+        statistics = band_statistics(features, np.arange(len(features)))
+        network[0].mean, network[0].deviation = map(torch.from_numpy, statistics)
+    return network
+
+
+def loss_and_gradients(
+    whole: nn.Sequential, features: np.ndarray, targets: np.ndarray, precision: str = "fp32"
+) -> list[torch.Tensor]:
+    """Loss of all windows by our way through a network, and gradients of its weights."""
+    network = Network.split(whole, precision)
+    windows, wanted = Part(network, features, targets, np.arange(len(targets))).batch(torch.arange(len(targets)))
+    logits = network.logits(windows)
+    assert logits.dtype == whole[-1].weight.dtype
+    loss = nn.functional.cross_entropy(logits, wanted)
+    return [loss, *torch.autograd.grad(loss, list(whole.parameters()))]
+
+
+def logits_of_parts(whole: nn.Sequential, features: np.ndarray, targets: np.ndarray) -> torch.Tensor:
+    network = Network.split(whole, "fp32")
+    windows, _ = Part(network, features, targets, np.arange(len(targets))).batch(torch.arange(len(targets)))
+    assert not list(network.front.parameters())
+    return network.logits(windows)
+
+
+def test_loss_and_gradients_of_conv1d_are_those_of_the_papers_network() -> None:
+    features, targets = windows_and_targets()
+    ours = network_for("conv1d", features).eval()
+    exact = deepcopy(ours).double()
+
+    def plain_way(network: nn.Sequential) -> list[torch.Tensor]:
+        standardised = network[0](torch.from_numpy(features).to(network[-1].weight.dtype))
+        plain = plain_network(BANDS, FRAMES, CLASSES).eval().to(standardised.dtype)
+        state = network.state_dict().items()
+        plain.load_state_dict({f"{int(key[0]) - 1}{key[1:]}": value for key, value in state if key[0] != "0"})
+        loss = nn.functional.cross_entropy(plain(standardised), torch.from_numpy(targets))
+        return [loss, *torch.autograd.grad(loss, list(plain.parameters()))]
+
+    with in_float64():
+        same = loss_and_gradients(exact, features, targets)
+    rounded = zip(loss_and_gradients(ours, features, targets), plain_way(ours), strict=True)
+    for expected, found, (mine, its) in zip(plain_way(exact), same, rounded, strict=True):
+        assert_same(found, expected)
+        assert_rounded(mine, expected, roundings=LONGEST_SUM, lost=distance(its, expected))
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_layers_applied_once_and_the_rest_give_what_the_whole_network_gives(classifier: str) -> None:
+    features, targets = windows_and_targets()
+    whole = network_for(classifier, features).eval()
+    exact = deepcopy(whole).double()
+    expected = exact(torch.from_numpy(features).double())
+    with in_float64():
+        assert_same(logits_of_parts(exact, features, targets), expected)
+    lost = distance(whole(torch.from_numpy(features)), expected)
+    assert_rounded(logits_of_parts(whole, features, targets), expected, roundings=LONGEST_SUM, lost=lost)
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_bf16_changes_loss_and_gradients_by_its_rounding_alone(classifier: str) -> None:
+    features, targets = windows_and_targets()
+    whole = network_for(classifier, features).eval()
+    exact = deepcopy(whole).double()
+    with in_float64():
+        reference = loss_and_gradients(exact, features, targets)
+        # Three roundings a layer: of its input, its weights and its output. They turn maxima of pooling windows, too.
+        shaken = loss_and_gradients(shake(exact, 3 * BF16), features, targets)
+    (_, *fp32), (rounded_loss, *bf16) = (loss_and_gradients(whole, features, targets, p) for p in ("fp32", "bf16"))
+    assert_rounded(rounded_loss, reference[0], roundings=0, lost=distance(shaken[0], reference[0]))
+    gradient, rounded, expected, near = (
+        torch.cat([value.ravel() for value in values]) for values in (fp32, bf16, reference[1:], shaken[1:])
+    )
+    assert_rounded(rounded, expected, roundings=0, lost=distance(near, expected))
+    if classifier == "mean_linear":  # no convolution: nothing is rounded
+        assert torch.equal(rounded, gradient)
+    else:
+        assert not torch.equal(rounded, gradient)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_windows_read_batch_by_batch_give_the_same_bits_as_those_held_in_memory(
+    classifier: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, targets = windows_and_targets()
+    network = Network.split(network_for(classifier, features).eval(), precision)
+    rows, order = np.random.default_rng(1).permutation(40)[:30], torch.randperm(30)
+    held = Part(network, features, targets, rows).batch(order[:16])
+    monkeypatch.setattr(epoch, "HELD_BYTES", 0)
+    streamed = Part(network, features, targets, rows).batch(order[:16])
+    assert all(torch.equal(a, b) for a, b in zip(held, streamed, strict=True))
+    assert torch.equal(network.logits(held[0]), network.logits(streamed[0]))
+
+
+def test_held_windows_are_read_once_and_streamed_ones_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, targets = windows_and_targets()
+    network = Network.split(network_for("mean_linear", features), "fp32")
+    places = torch.arange(5)
+    held = Part(network, features, targets, np.arange(40))
+    monkeypatch.setattr(epoch, "HELD_BYTES", 0)
+    streamed = Part(network, features, targets, np.arange(40))
+    before = [part.batch(places)[0] for part in (held, streamed)]
+    features += 1
+    after = [part.batch(places)[0] for part in (held, streamed)]
+    assert torch.equal(before[0], after[0])
+    assert not torch.equal(before[1], after[1])
+
+
+def test_numbers_of_codes_stay_exact_in_bf16() -> None:
+    codes = np.arange(40 * BANDS * FRAMES, dtype=np.float32).reshape(40, BANDS, FRAMES) % 1024
+    network = Network.split(network_for("conv1d", codes, 1024), "bf16")
+    windows, _ = Part(network, codes, np.zeros(40, np.int64), np.arange(40)).batch(torch.arange(40))
+    assert np.array_equal(windows.numpy(), codes)
+    assert network.logits(windows).shape == (40, CLASSES)
+
+
+def test_an_epoch_gives_means_over_all_windows_however_they_fall_into_batches() -> None:
+    features, targets = windows_and_targets()
+    whole = network_for("conv1d", features).eval().double()
+    logits = whole(torch.from_numpy(features).double())
+    wanted = torch.from_numpy(targets)
+    expected = ((logits.argmax(1) == wanted).double().mean(), nn.functional.cross_entropy(logits, wanted))
+    with in_float64():
+        part = Part(network := Network.split(whole, "fp32"), features, targets, np.arange(40))
+        for batch_size in (40, 16, 7):
+            accuracy, loss = run_epoch(network, part, torch.arange(40), batch_size, None)
+            assert accuracy == expected[0].item()
+            assert_same(loss, expected[1].item())
+
+
+def test_with_class_weights_the_loss_is_the_mean_of_weighted_losses_however_windows_fall_into_batches() -> None:
+    features, targets = windows_and_targets()
+    whole = network_for("conv1d", features).eval().double()
+    weights, wanted = torch.tensor([0.5, 1.0, 2.0, 4.0]).double(), torch.from_numpy(targets)
+    losses = nn.functional.cross_entropy(whole(torch.from_numpy(features).double()), wanted, reduction="none")
+    expected = (losses * weights[wanted]).mean().item()
+    with in_float64():
+        part = Part(network := Network.split(whole, "fp32"), features, targets, np.arange(40))
+        plain = run_epoch(network, part, torch.arange(40), 16, None)
+        for batch_size in (40, 16, 7):
+            accuracy, loss = run_epoch(network, part, torch.arange(40), batch_size, None, class_weights=weights)
+            assert accuracy == plain[0]
+            assert_same(loss, expected)
+    assert plain[1] != pytest.approx(expected, rel=1e-2)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_plain_training_learns_what_ours_learns() -> None:
+    features, targets = windows_and_targets(160)
+    rows = {"train": np.arange(120), "validation": np.arange(120, 160)}
+    protocol = FAIR.model_copy(update={"batch_size": 16})
+    torch.manual_seed(0)
+    plain = PlainTraining(protocol, features, targets, rows, CLASSES)
+    theirs = [plain.epoch() for _ in range(4)]
+    whole = network_for("conv1d", features)
+    network = Network.split(whole, "bf16")
+    train, validation = (Part(network, features, targets, mine) for mine in rows.values())
+    optimizer = torch.optim.Adam(whole.parameters(), lr=protocol.learning_rate)
+    for _ in range(4):
+        whole.train()
+        training = run_epoch(network, train, torch.randperm(120), 16, optimizer)
+        whole.eval()
+        ours = (*training, *run_epoch(network, validation, torch.arange(40), 16, None))
+    assert theirs[0][1] > 2 * theirs[-1][1]
+    assert min(ours[2], theirs[-1][2]) > 0.95
+
+
+def test_band_statistics_are_those_of_the_rows_given() -> None:
+    features = np.random.default_rng(1).normal(3, 2, (700, 4, 10)).astype(np.float32)
+    features[:, 3] = 5
+    rows = np.arange(0, 700, 2)
+    mean, deviation = band_statistics(features, rows)
+    used = features[rows].astype(np.float64)
+    assert_rounded(mean, used.mean((0, 2)), roundings=1)  # summed in float64
+    assert_rounded(deviation[:3], used[:, :3].std((0, 2)), roundings=1)
+    assert deviation[3] == 1
+
+
+def test_precision_is_taken_as_asked_and_auto_is_what_the_processor_multiplies() -> None:
+    assert [choose_precision(asked, "cpu") for asked in ("fp32", "bf16")] == ["fp32", "bf16"]
+    native = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+    assert choose_precision("auto", "cpu") == ("bf16" if native else "fp32")

@@ -1,0 +1,275 @@
+"""Runs trained together learn what each learns alone, whatever their sizes; killed and continued; no GPU needed."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from beyond_spectrograms.classifiers.base import CLASSIFIERS, EmbedCodes, TimeConvolution
+from beyond_spectrograms.params import Protocol
+from beyond_spectrograms.training import multi_run
+from beyond_spectrograms.training.loop import train
+from beyond_spectrograms.training.multi_run import train_together
+from beyond_spectrograms.training.run import Job, is_finished, read_history, read_outcome
+from beyond_spectrograms.training.stacked_weights import ConvolutionAsProduct, EmbedByLookup
+from support.numeric import assert_rounded, assert_same, distance, in_float64
+from support.stopping import kill_training_in
+
+PROTOCOL = Protocol(
+    classifier="conv1d",
+    split="source",
+    standardize=True,
+    shuffle_labels=False,
+    optimizer="adam",
+    learning_rate=0.001,
+    batch_size=16,
+    shuffle_each_epoch=True,
+    epochs=4,
+    patience=None,
+    dropout_at_evaluation=False,
+    select="best_validation_loss",
+    seeds=[0],
+)
+# Terms of a value of conv1d's second convolution, the longest sum of these networks. It covers what the joint training
+# loses beside: Adam's 1 - 0.999^step in fp32 is off by 1000 roundings in the first step, its root by 500.
+LONGEST_SUM = 128 * 5
+STATISTICS = {"0.mean", "0.deviation"}  # of the bands, which are fp32 in any training
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> list[Job]:
+    """Three runs on 90 windows [12 bands, 49 frames] of two classes; the third has two batches fewer than the first."""
+    rng = np.random.default_rng(0)
+    targets = np.arange(90) % 2
+    features = rng.standard_normal((90, 12, 49)).astype(np.float32)
+    features[:, 3] += targets[:, None]
+    folder = tmp_path / "features"
+    folder.mkdir()
+    np.save(folder / "features.npy", features)
+    (folder / "index.json").write_text("{}")
+    runs = []
+    for fold, (train_windows, validation_windows) in enumerate(((58, 20), (50, 14), (25, 33)), start=1):
+        parts = np.array(["train"] * train_windows + ["validation"] * validation_windows)
+        parts = np.roll(np.pad(parts, (0, 90 - len(parts)), constant_values="test"), 10 * fold)
+        runs.append(
+            Job(
+                folder,
+                targets,
+                parts,
+                ("a", "b"),
+                None,
+                PROTOCOL,
+                4,
+                fold,
+                fold % 2,
+                "cpu",
+                tmp_path / "work",
+                versions={},
+            )
+        )
+    return runs
+
+
+@pytest.fixture
+def without_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nn.Dropout, "__init__", lambda self, *_: (nn.Module.__init__(self), setattr(self, "p", 0.0))[0])
+    monkeypatch.setattr(nn.Dropout, "forward", lambda _, windows: windows)
+
+
+def alone_and_together(jobs: list[Job], work: Path) -> list[tuple[Job, Job]]:
+    """Train both ways; pairs of a run alone and the same together with the others."""
+    alone, multi_run = ([replace(job, work=work / way) for job in jobs] for way in ("alone", "together"))
+    for job in alone:
+        train(job)
+    train_together(multi_run)
+    return list(zip(alone, multi_run, strict=True))
+
+
+def weights(job: Job) -> dict[str, torch.Tensor]:
+    return load_file(job.work / f"{job.name}.safetensors")
+
+
+def all_weights(job: Job) -> torch.Tensor:
+    return torch.cat([value.ravel() for name, value in sorted(weights(job).items()) if name not in STATISTICS])
+
+
+def curve(job: Job, what: str) -> np.ndarray:
+    """Give a column of the learning curve, training and validation, [2, epochs]."""
+    return np.array([[row[f"{part}_{what}"] for row in read_history(job)] for part in ("training", "validation")])
+
+
+def assert_the_same_is_learnt(jobs: list[Job], work: Path) -> None:
+    """Train both ways in float64, where they must agree, and in fp32, where rounding alone may tell them apart.
+
+    As `numeric` says. Accuracies are compared in float64 alone: in fp32 a window may be the other side of a tie.
+    """
+    with in_float64():
+        exact = alone_and_together(jobs, work / "exact")
+    with in_float64(shaken=LONGEST_SUM):
+        shaken = [replace(job, work=work / "shaken") for job in jobs]
+        for job in shaken:
+            train(job)
+    for one, same in exact:
+        assert weights(one).keys() == weights(same).keys()
+        assert_same(all_weights(same), all_weights(one))
+        for name in weights(one).keys() & STATISTICS:
+            assert torch.equal(weights(same)[name], weights(one)[name])
+        assert_same(curve(same, "loss"), curve(one, "loss"))
+        assert np.array_equal(curve(same, "accuracy"), curve(one, "accuracy"))
+    for (reference, _), near, rounded in zip(exact, shaken, alone_and_together(jobs, work / "fp32"), strict=True):
+        for job, way in zip(rounded, ("alone", "together"), strict=True):
+            steps = job.epochs * -(-int((job.parts == "train").sum()) // job.protocol.batch_size)
+            for values in (all_weights, partial(curve, what="loss")):
+                lost = distance(values(near), values(reference))
+                assert_rounded(values(job), values(reference), roundings=steps, lost=lost, what=f"{job.name} {way}")
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize(
+    ("classifier", "optimizer", "class_weights"),
+    [
+        *((name, optimizer, "none") for name in CLASSIFIERS for optimizer in ("adam", "sgd")),
+        ("conv1d", "sgd", "balanced"),
+    ],
+)
+@pytest.mark.usefixtures("without_dropout")
+def test_runs_trained_together_learn_what_each_learns_alone(
+    jobs: list[Job], tmp_path: Path, classifier: str, optimizer: str, class_weights: str
+) -> None:
+    changes = {"classifier": classifier, "optimizer": optimizer, "class_weights": class_weights}
+    protocol = PROTOCOL.model_copy(update=changes)
+    targets = np.where(np.arange(90) % 5 == 0, 0, jobs[0].targets)  # unequal classes
+    assert_the_same_is_learnt([replace(job, targets=targets, protocol=protocol) for job in jobs], tmp_path)
+
+
+@pytest.mark.numeric
+@pytest.mark.usefixtures("without_dropout")
+def test_codes_are_learnt_together_as_alone(jobs: list[Job], tmp_path: Path) -> None:
+    codes = np.random.default_rng(1).integers(0, 16, (90, 12, 49)).astype(np.float32)
+    np.save(jobs[0].features / "features.npy", codes)
+    assert_the_same_is_learnt([replace(job, codebook_size=16) for job in jobs], tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_with_dropout_they_come_to_the_same_accuracy(jobs: list[Job], tmp_path: Path, precision: str) -> None:
+    seeds = [replace(jobs[0], seed=seed, epochs=12, precision=precision) for seed in range(4)]
+    pairs = alone_and_together(seeds, tmp_path)
+    alone, same = (
+        np.array([[row["validation_accuracy"] for row in read_history(pair[side])[-4:]] for pair in pairs]).mean(1)
+        for side in (0, 1)
+    )
+    spread = alone.std(ddof=1) + same.std(ddof=1)
+    assert abs(alone.mean() - same.mean()) <= max(spread, 0.05)
+    assert same.mean() > 0.8
+
+
+@pytest.mark.numeric
+def test_a_run_stands_still_in_steps_that_hold_none_of_its_windows(jobs: list[Job], tmp_path: Path) -> None:
+    still = PROTOCOL.model_copy(update={"select": "last", "shuffle_each_epoch": False, "classifier": "mean_linear"})
+    few = replace(jobs[2], protocol=still, epochs=1)
+    beside_many = [replace(job, protocol=still, epochs=1, work=tmp_path / "many") for job in jobs]
+    with in_float64():
+        train_together([few])
+        train_together(beside_many)
+    assert_same(all_weights(beside_many[2]), all_weights(few))
+
+
+def test_a_diverging_run_and_one_out_of_patience_end_and_the_others_go_on(
+    jobs: list[Job], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    features = np.load(jobs[0].features / "features.npy")
+    features[jobs[1].parts == "train"] *= np.float32(1e30)  # of no other run's validation alone
+    wild = replace(jobs[1], features=tmp_path / "wild")
+    raw = PROTOCOL.model_copy(update={"standardize": False, "optimizer": "sgd", "learning_rate": 0.01})
+    poisoned = replace(jobs[0], parts=np.where(jobs[1].parts == "train", "test", jobs[0].parts))
+    wild.features.mkdir()
+    np.save(wild.features / "features.npy", features)
+    (wild.features / "index.json").write_text("{}")
+    both = [replace(job, features=wild.features, protocol=raw) for job in (wild, poisoned)]
+    train_together(both)
+    assert "fold_2-seed_0: diverged at epoch 1 (" in capsys.readouterr().out
+    assert (read_outcome(both[0])[1], read_history(both[0])) == (1, [])
+    assert (read_outcome(both[1])[1], len(read_history(both[1]))) == (None, 4)
+    assert all(torch.isfinite(value).all() for job in both for value in weights(job).values())
+    hasty = PROTOCOL.model_copy(update={"classifier": "mean_linear", "learning_rate": 0.5, "patience": 2})
+    patient = [replace(job, protocol=hasty, epochs=200, work=tmp_path / "patient") for job in jobs]
+    train_together(patient)
+    for job in patient:
+        losses = [row["validation_loss"] for row in read_history(job)]
+        assert len(losses) == losses.index(min(losses)) + 1 + 2
+
+
+def test_the_kept_weights_are_those_of_the_epoch_named(jobs: list[Job], tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    last = [replace(job, protocol=PROTOCOL.model_copy(update={"select": "last"})) for job in jobs]
+    train_together(last)
+    shorter = [replace(job, epochs=3, work=tmp_path / "shorter") for job in last]
+    train_together(shorter)
+    with safe_open(last[0].work / f"{last[0].name}.safetensors", framework="pt") as stored:
+        assert json.loads(stored.metadata()["notes"])["epoch"] == 4
+    assert all(is_finished(job) for job in last)
+    assert not torch.equal(weights(last[0])["1.weight"], weights(shorter[0])["1.weight"])
+
+
+@pytest.mark.numeric
+def test_features_too_large_for_the_device_are_read_batch_by_batch_with_the_same_result(
+    jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_together(jobs)
+    monkeypatch.setattr(multi_run, "SHARE_OF_MEMORY", 0.0)
+    monkeypatch.setattr(multi_run, "free_bytes", lambda _: 1.0)
+    streamed = [replace(job, work=tmp_path / "streamed") for job in jobs]
+    train_together(streamed)
+    assert capsys.readouterr().out == f"{jobs[0].features}: 211680 bytes do not fit on cpu; read batch by batch\n"
+    for job, same in zip(jobs, streamed, strict=True):
+        assert read_history(job) == read_history(same)
+
+
+def test_killed_training_continues_and_ends_with_the_same_bytes(jobs: list[Job], tmp_path: Path) -> None:
+    undisturbed = [replace(job, epochs=8, work=tmp_path / "undisturbed") for job in jobs]
+    train_together(undisturbed)
+    killed = [replace(job, epochs=8) for job in jobs]
+    # Killed in the fourth epoch, when the first of three runs has it noted.
+    kill_training_in(
+        "beyond_spectrograms.training.multi_run:Course.note", 10, "training.multi_run.train_together", killed, tmp_path
+    )
+    checkpoint = killed[0].work / "together.checkpoint.pt"
+    assert len(torch.load(checkpoint, weights_only=True)["courses"][0]["history"]) == 3
+    assert not any(is_finished(job) for job in killed)
+    train_together(killed)
+    for job, same in zip(killed, undisturbed, strict=True):
+        assert read_history(job) == read_history(same)
+        assert all(torch.equal(value, weights(same)[name]) for name, value in weights(job).items())
+    assert not checkpoint.exists()
+
+
+def test_what_is_no_checkpoint_is_not_taken_up(jobs: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
+    jobs[0].work.mkdir()
+    checkpoint = jobs[0].work / "together.checkpoint.pt"
+    checkpoint.write_bytes(b"junk")
+    train_together(jobs)
+    told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
+    assert capsys.readouterr().out == told
+    assert all(is_finished(job) for job in jobs)
+    assert not checkpoint.exists()
+
+
+@pytest.mark.numeric
+def test_stackable_layers_give_what_those_of_the_network_give() -> None:
+    windows, convolution = torch.randn(3, 12, 49), TimeConvolution(12, 7, kernel_size=5)
+    rounded = ConvolutionAsProduct(convolution)(windows)
+    reference = convolution.double()(windows.double())
+    assert_same(ConvolutionAsProduct(convolution)(windows.double()), reference)
+    assert_rounded(rounded, reference, roundings=12 * 5)
+    codes, embedding = torch.randint(0, 16, (3, 12, 49)).float(), EmbedCodes(12, 16)
+    rounded = EmbedByLookup(embedding)(codes)
+    reference = embedding.double()(codes)
+    assert_same(EmbedByLookup(embedding)(codes), reference)
+    assert_rounded(rounded, reference, roundings=12)

@@ -1,0 +1,123 @@
+"""versions.yaml, and which noun's digest an edit changes."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from beyond_spectrograms.util.code_versions import (
+    NOUNS,
+    UNTRACKED,
+    VersionsError,
+    digest_of,
+    load_versions,
+    modules_of,
+    users_of,
+)
+from support.repository import REPOSITORY
+
+SHIPPED = (REPOSITORY / "versions.yaml").read_text(encoding="utf-8")
+
+
+def test_digests_are_those_recorded() -> None:
+    recorded = {noun: digest for noun, (digest, _) in load_versions(REPOSITORY / "versions.yaml").code.items()}
+    changed = [noun for noun in NOUNS if digest_of(noun, REPOSITORY) != recorded[noun]]
+    assert not changed, f"the code of {', '.join(changed)} changed: does it still give the same results? `make verify`"
+
+
+def test_every_module_is_of_one_noun_or_decides_no_result() -> None:
+    places = Counter(path for noun in NOUNS for path in modules_of(noun, REPOSITORY))
+    places.update({path.relative_to(REPOSITORY) for pattern in UNTRACKED for path in REPOSITORY.glob(pattern)})
+    folders = (REPOSITORY / name for name in ("beyond_spectrograms", "stages"))
+    modules = [path.relative_to(REPOSITORY) for folder in folders for path in folder.rglob("*.py")]
+    assert {str(path): places[path] for path in modules if places[path] != 1} == {}
+
+
+def test_users_are_those_that_run_the_code() -> None:
+    assert users_of("leakage", REPOSITORY) == ["leakage"]
+    assert users_of("training", REPOSITORY)[:3] == ["classifiers", "training", "evaluation"]
+    assert "representations" in users_of("data", REPOSITORY)
+    assert users_of("shared", REPOSITORY) == [noun for noun in NOUNS if noun != "shared"]
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """Copy the code of one noun."""
+    for path in modules_of("leakage", REPOSITORY):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / path, tmp_path / path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("SHOWN = 5  # pairs in an error; all of them stand in the files of the audit", "SHOWN = (5)"),
+        ('"""A clip as it is compared: a digest of its samples', '"""What is compared'),
+        ("return bool(first and second) and", "return bool(\n  first and second\n ) and"),
+        ('    """SHA-256 of a clip', '    r"""\n    A digest of a clip'),
+    ],
+    ids=["comment", "docstring", "layout", "a docstring of several lines"],
+)  # fmt: skip
+def test_wording_and_layout_do_not_change_a_digest(old: str, new: str, code: Path) -> None:
+    before, path = digest_of("leakage", code), code / "beyond_spectrograms/leakage/audit.py"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    assert digest_of("leakage", code) == before
+
+
+@pytest.mark.parametrize(("old", "new"), [("SHOWN = 5", "SHOWN = 6"), ('"same bytes"', '"same byte"')])
+def test_a_constant_changes_a_digest(old: str, new: str, code: Path) -> None:
+    before, path = digest_of("leakage", code), code / "beyond_spectrograms/leakage/audit.py"
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    assert digest_of("leakage", code) != before
+
+
+def test_versions_are_picked_for_a_fingerprint() -> None:
+    versions = load_versions(REPOSITORY / "versions.yaml")
+    assert versions.of("data", "torch") == {"data": versions.nouns["data"], "torch": versions.packages["torch"]}
+    with pytest.raises(VersionsError) as error:
+        versions.of("trainings")
+    known = [noun for noun in NOUNS if noun != "shared"] + list(versions.packages)
+    assert str(error.value) == f"versions.yaml: no version of 'trainings'. Choose from {', '.join(known)}."
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("\ndata: 1", "\ndata: one", "data: a whole number from 1 on is expected, not 'one'"),
+        ("\ndata: 1", "\ndata: 0", "data: a whole number from 1 on is expected, not 0"),
+        ("\ndata: 1", "\ndata: true", "data: a whole number from 1 on is expected, not True"),
+        ("\ndata: 1", "\n", "data: a whole number from 1 on is expected, not None"),
+        ("\ndata: 1", "\ndata: 1\nsounds: 1", "unknown noun 'sounds'. Choose from data, representations, classifiers, "
+         "training, evaluation, leakage, costs, report, sonification."),
+        ("\nnumpy: 2.4.6", "\nnumpy: 2.4", "numpy: the version of a package is expected, in quotes, not 2.4"),
+        ("code:", "codes:", "codes: the version of a package is expected, in quotes, not {"),
+        ("  data: {digest:", "  data: {digests:", "code.data: digest and verified_at are expected, in quotes, not {"),
+        (SHIPPED, "[1]", "a number for each noun is expected, not [1]"),
+        (SHIPPED, "a: [", "not YAML: while parsing"),
+    ],
+)  # fmt: skip
+def test_versions_that_are_none_are_refused(old: str, new: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "versions.yaml"
+    assert old in SHIPPED
+    path.write_text(SHIPPED.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(VersionsError) as error:
+        load_versions(path)
+    told = str(error.value)
+    assert (
+        told.startswith(f"{path}: {message}")
+        if message[-1] == "{" or "YAML" in message
+        else told == f"{path}: {message}"
+    )
+    assert "\n" not in told
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(VersionsError) as error:
+        load_versions(tmp_path / "versions.yaml")
+    assert str(error.value) == f"{tmp_path}/versions.yaml: no such file. It stands beside params.yaml."

@@ -1,0 +1,353 @@
+"""Whole files or none, one run in a folder, and what is left of runs that were killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from beyond_spectrograms.params.study import load_study
+from beyond_spectrograms.util import files
+from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import locked, partial_beside, put_back, replace_folder, write_text, written_beside
+from support.cells import write_params
+from support.repository import StartStage
+
+Contents = Callable[[Path], dict[str, bytes]]
+HOLD = """
+import sys
+from pathlib import Path
+from beyond_spectrograms.errors import run
+from beyond_spectrograms.files import locked
+
+def main():
+    with locked(Path(sys.argv[1])):
+        print("in", flush=True)
+        sys.stdin.read()
+
+run(main)
+"""
+
+
+@pytest.fixture
+def start(repository: Path) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+    """Start a process that works in a folder until its standard input ends."""
+    running: list[subprocess.Popen[str]] = []
+
+    def go(folder: Path) -> subprocess.Popen[str]:
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        environment = {**os.environ, "PYTHONPATH": str(repository)}
+        process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], env=environment, text=True, **pipes)
+        running.append(process)
+        return process
+
+    yield go
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def waited(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in\n"
+    return process
+
+
+def killed(process: subprocess.Popen[str]) -> int:
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    return process.pid
+
+
+def test_a_second_process_is_told_who_works_in_a_folder(
+    tmp_path: Path, start: Callable[[Path], subprocess.Popen[str]]
+) -> None:
+    folder = tmp_path / "work/esc10-mel"
+    holder = waited(start(folder))
+    second = start(folder)
+    told = f"{folder}: another run (pid {holder.pid}) works here. Wait for it, or end it.\n"
+    assert (*second.communicate(), second.returncode) == ("", told, 1)
+    waited(start(tmp_path / "work/esc10-mfcc"))
+    assert (*holder.communicate(), holder.returncode) == ("", "", 0)
+    assert not folder.with_name("esc10-mel.lock").exists()
+    third = waited(start(folder))
+    assert (*third.communicate(), third.returncode) == ("", "", 0)
+
+
+def test_a_lock_ends_with_the_process_that_held_it(
+    tmp_path: Path, start: Callable[[Path], subprocess.Popen[str]]
+) -> None:
+    folder = tmp_path / "work"
+    killed(waited(start(folder)))
+    assert folder.with_name("work.lock").exists()
+    second = waited(start(folder))
+    third = start(folder)
+    told = f"{folder}: another run (pid {second.pid}) works here. Wait for it, or end it.\n"
+    assert third.communicate()[1] == told
+
+
+def test_of_many_processes_that_come_and_go_one_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
+    inside, entered, refused = [], [], []
+
+    def visit() -> None:
+        for _ in range(60):
+            try:
+                with locked(tmp_path / "work"):
+                    inside.append(1)
+                    entered.append(len(inside))
+                    time.sleep(0.001)
+                    inside.pop()
+            except ProjectError as error:
+                refused.append(str(error))
+
+    # flock is held by what was opened: threads that open the file keep each other out as processes do.
+    visitors = [threading.Thread(target=visit) for _ in range(4)]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join()
+    told = {f"{tmp_path / 'work'}: another run{who} works here. Wait for it, or end it."
+            for who in ("", f" (pid {os.getpid()})")}  # fmt: skip
+    assert (set(entered), len(entered) + len(refused)) == ({1}, 240)
+    assert set(refused) <= told
+
+
+def test_an_error_inside_frees_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), locked(tmp_path / "work"):
+        raise KeyboardInterrupt
+    with locked(tmp_path / "work"):
+        assert (tmp_path / "work.lock").read_text() == str(os.getpid())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_half_written_is_removed_when_its_folder_is_taken(
+    tmp_path: Path, contents: Contents
+) -> None:
+    work = tmp_path / "work"
+    for name in ("index.json.4711-0a1b2c3d.partial", "in/a.flac.4711-0a1b2c3d.partial", "in/old.1-0a1b2c3d.partial/x"):
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text("half")
+    for name in ("journal.jsonl", "clips.partial", "in/0a1b2c3d.partial"):
+        (work / name).write_text("whole")
+    with locked(work):
+        assert sorted(contents(work)) == ["clips.partial", "in/0a1b2c3d.partial", "journal.jsonl"]
+
+
+def test_two_at_once_write_one_file_and_each_writes_it_whole(tmp_path: Path, contents: Contents) -> None:
+    place = tmp_path / "scores.json"
+    with written_beside(place) as first, written_beside(place) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert contents(tmp_path) == {"scores.json": b"first"}  # renamed last
+
+    texts = [str(number) * 100_000 for number in range(4)]
+    read: list[str] = []
+
+    def write(text: str) -> None:
+        for _ in range(10):
+            write_text(place, text)
+            read.append(place.read_text())
+
+    writers = [threading.Thread(target=write, args=(text,)) for text in texts]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(read) == 40
+    assert set(read) <= set(texts)
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
+
+
+def test_a_file_that_fails_leaves_the_one_of_before_and_nothing_beside_it(tmp_path: Path, contents: Contents) -> None:
+    write_text(tmp_path / "a", "before")
+    with pytest.raises(FileNotFoundError), written_beside(tmp_path / "a") as beside:
+        assert beside.write_text("half") + len((tmp_path / "missing").read_text())
+    assert contents(tmp_path) == {"a": b"before"}
+
+
+def test_a_partial_name_says_whose_it_is_and_fits_where_the_name_does(tmp_path: Path) -> None:
+    beside = partial_beside(tmp_path / "scores.json")
+    assert files.PARTIAL.fullmatch(beside.name)
+    assert beside.name.startswith(f"scores.json.{os.getpid()}-")
+    for name in ("x" * 255, "ü" * 127, "日" * 85):
+        write_text(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"
+
+
+def test_files_are_flushed_to_disk_before_they_are_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[tuple[str, str]] = []
+    fsync, rename = os.fsync, Path.replace
+
+    def note(opened: int) -> None:
+        done.append(("flush", files.PARTIAL.sub("partial", Path(f"/proc/self/fd/{opened}").readlink().name)))
+        fsync(opened)
+
+    def note_rename(path: Path, place: Path) -> Path:
+        done.append(("rename", place.name))
+        return rename(path, place)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(Path, "replace", note_rename)
+    write_text(tmp_path / "here/a", "text")
+    assert done == [("flush", "partial"), ("rename", "a"), ("flush", "here")]
+    done.clear()
+    (tmp_path / "work/in").mkdir(parents=True)
+    (tmp_path / "work/in/b").write_text("text")
+    replace_folder(tmp_path / "work", tmp_path / "there/place")
+    assert sorted(done[:3]) == [("flush", "b"), ("flush", "in"), ("flush", "work")]
+    assert done[3:] == [("rename", "place"), ("flush", "there"), ("flush", tmp_path.name)]
+
+
+def test_a_folder_of_many_files_is_flushed_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    rename = Path.replace
+    monkeypatch.setattr(os, "sync", lambda: done.append("flush all"))
+    monkeypatch.setattr(Path, "replace", lambda path, place: (done.append("rename"), rename(path, place))[1])
+    (tmp_path / "work").mkdir()
+    for number in range(files.MANY):
+        (tmp_path / f"work/{number}").write_text("text")
+    replace_folder(tmp_path / "work", tmp_path / "place")
+    assert done == ["flush all", "rename"]
+
+
+def test_two_models_written_to_one_place_at_once_leave_one_whole(tmp_path: Path, contents: Contents) -> None:
+    folders = [partial_beside(tmp_path / "model") for _ in range(2)]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        (folder / "card.json").write_text(str(number))
+    for folder in folders:
+        replace_folder(folder, tmp_path / "model")
+    assert contents(tmp_path) == {"model/card.json": b"1"}
+
+
+def test_what_dead_runs_left_half_written_is_removed_an_hour_later(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    now = time.time()
+    for name, written in {
+        f"old.{dead.pid}-0a1b2c3d.partial": now - 3700,
+        f"young.{dead.pid}-0a1b2c3d.partial": now - 3500,  # it may run in a container, where it cannot be seen
+        f"mine.{os.getpid()}-0a1b2c3d.partial": now - 3700,
+        "of_the_user.partial": now - 3700,
+    }.items():
+        (tmp_path / name).write_text("half")
+        os.utime(tmp_path / name, (written, written))
+    write_text(tmp_path / "new", "")
+    left = [f"mine.{os.getpid()}-0a1b2c3d.partial", "new", "of_the_user.partial", f"young.{dead.pid}-0a1b2c3d.partial"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A finished folder and the place where an older one stands."""
+    finished, place = tmp_path / "work", tmp_path / "data/place"
+    for folder, text in ((finished, "new"), (place, "old")):
+        folder.mkdir(parents=True)
+        for name in ("features.npy", "index.json"):
+            (folder / name).write_text(text)
+    return finished, place
+
+
+def test_a_folder_takes_the_place_of_another(tmp_path: Path, folders: tuple[Path, Path], contents: Contents) -> None:
+    replace_folder(*folders, required=("features.npy", "index.json"))
+    assert contents(tmp_path) == {"data/place/features.npy": b"new", "data/place/index.json": b"new"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "what"),
+    [
+        (["features.npy"], "lacks features.npy"),
+        (["features.npy", "index.json"], "lacks features.npy and index.json"),
+    ],
+)
+def test_less_does_not_take_the_place_of_more(
+    folders: tuple[Path, Path], contents: Contents, lost: list[str], what: str
+) -> None:
+    finished, place = folders
+    for name in lost:
+        (finished / name).unlink()
+    with pytest.raises(ProjectError) as caught:
+        replace_folder(finished, place, required=("features.npy", "index.json"))
+    assert str(caught.value) == f"{finished}: {what}, so it is not put in the place of {place}. Run the stage again."
+    assert contents(place) == {"features.npy": b"old", "index.json": b"old"}
+
+
+def test_a_folder_without_a_file_takes_no_place(folders: tuple[Path, Path], contents: Contents) -> None:
+    finished, place = folders
+    for name in ("features.npy", "index.json"):
+        (finished / name).unlink()
+    (finished / "empty").mkdir()
+    with pytest.raises(ProjectError) as caught:
+        replace_folder(finished, place)
+    assert (
+        str(caught.value)
+        == f"{finished}: holds no file, so it is not put in the place of {place}. Run the stage again."
+    )
+    assert contents(place) == {"features.npy": b"old", "index.json": b"old"}
+
+
+@pytest.mark.parametrize("error", [OSError("no space"), KeyboardInterrupt()])
+def test_a_folder_that_cannot_be_renamed_in_leaves_the_old_one(
+    folders: tuple[Path, Path], contents: Contents, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    finished, place = folders
+    rename = Path.replace
+
+    def fail(path: Path, where: Path) -> Path:
+        if path == finished:
+            raise error
+        return rename(path, where)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(type(error)):
+        replace_folder(finished, place)
+    assert contents(place) == {"features.npy": b"old", "index.json": b"old"}
+    assert contents(finished) == {"features.npy": b"new", "index.json": b"new"}
+
+
+def test_killed_between_two_renames_the_old_folder_is_put_back(
+    tmp_path: Path, folders: tuple[Path, Path], contents: Contents
+) -> None:
+    finished, place = folders
+    place.replace(tmp_path / "work.replaced")
+    put_back(finished, place)
+    assert contents(place) == {"features.npy": b"old", "index.json": b"old"}
+    place.replace(tmp_path / "work.replaced")
+    replace_folder(finished, place)
+    assert contents(tmp_path) == {"data/place/features.npy": b"new", "data/place/index.json": b"new"}
+
+
+@pytest.mark.usefixtures("project")
+def test_stages_that_keep_work_and_train_are_told_who_works_there(start_stage: StartStage, repository: Path) -> None:
+    write_params(Path(), study="prototypes")
+    played = load_study("prototypes").params.grid
+    heard = [played.datasets[0], played.representations[0]]
+    stages = {
+        "data/partial/raw/pets": ["download", "pets"],
+        "data/partial/clips/pets": ["resample", "pets"],
+        "data/partial/models/paper-pets-mel": ["train", "pets", "mel"],
+        f"data/partial/listen/prototypes-{'-'.join(heard)}": ["listen", "--study=prototypes", *heard],
+        "data/partial/run/paper-esc10-mel-fair": ["run"],
+    }
+    train = [sys.executable, "-m", "beyond_spectrograms", "train", "sounds", "--representation", "mel", "--out", "mine"]
+    Path("sounds").mkdir()
+    with ExitStack() as held:
+        for folder in (*stages, "mine.partial-training"):
+            held.enter_context(locked(Path(folder)))
+        processes = {folder: start_stage(*stage) for folder, stage in stages.items()}
+        environment = {**os.environ, "PYTHONPATH": str(repository)}
+        trained = subprocess.run(train, env=environment, capture_output=True, text=True, check=False)
+        outcomes = {folder: (*process.communicate(), process.returncode) for folder, process in processes.items()}
+    outcomes["mine.partial-training"] = (trained.stdout, trained.stderr, trained.returncode)
+    who = f"another run (pid {os.getpid()}) works here. Wait for it, or end it.\n"
+    assert outcomes == {folder: ("", f"{folder}: {who}", 1) for folder in outcomes}

@@ -1,0 +1,346 @@
+"""What `make verify` says of edits, in real repositories: with small witnesses, and at the end with the real ones."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beyond_spectrograms.util.code_versions import NOUNS, digest_of, load_versions
+from support.repository import REPOSITORY
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+FINGERPRINTS, RECORDS = "beyond_spectrograms/leakage/fingerprints.py", "beyond_spectrograms/params/representations.py"
+NUMBERED = [noun for noun in NOUNS if noun != "shared"]
+
+# Of each noun one that takes no time; that of leakage runs the real code, that of training tells a default of params.
+SMALL = """
+import numpy as np
+
+from beyond_spectrograms.params import load_params as all_params
+
+
+def leakage(params, folder):
+    from beyond_spectrograms.leakage import fingerprints
+
+    sound = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
+    yield "fingerprint", fingerprints.fingerprint(sound)
+    yield "evidence", fingerprints.evidence(fingerprints.fingerprint(sound))
+    yield "level", np.array([fingerprints.scaled(1.0), fingerprints.scaled()])
+
+
+def training(params, folder):
+    yield "engine", params.representations["encodec_24khz"].engine
+
+
+def representations(params, folder):
+    from beyond_spectrograms.audio import window_starts
+
+    yield "starts", window_starts(2.5, 1.0, 1.0, "drop")
+
+
+def data(params, folder):
+    yield "nothing", []
+
+
+classifiers = evaluation = costs = report = sonification = data
+"""
+LEVEL = "\n\nLEVEL = 12.0\n\n\ndef scaled(by: float = 0.5) -> float:\n    return LEVEL * by\n"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    author = ["-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *author, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def commit(folder: Path) -> str:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "Change")
+    return git(folder, "rev-parse", "--short=12", "HEAD")
+
+
+def lay_out(folder: Path, small: bool) -> Path:
+    """Make a repository of the present code, whose versions.yaml names its first commit."""
+    for name in ("beyond_spectrograms", "datasets", "stages", "studies", "verification"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("params.yaml", "dvc.yaml", "versions.yaml", ".gitignore"):
+        shutil.copy(REPOSITORY / name, folder)
+    if small:
+        (folder / "verification/witnesses.py").write_text(SMALL)
+        (folder / "verification/witnesses_of_results.py").write_text("")
+        with (folder / FINGERPRINTS).open("a") as file:
+            file.write(LEVEL)
+    git(folder, "init", "--quiet")
+    first = commit(folder)
+    versions = (folder / "versions.yaml").read_text()
+    for noun in NOUNS:
+        entry = f'  {noun}: {{digest: "{digest_of(noun, folder)}", verified_at: "{first}"}}'
+        versions = re.sub(rf"^  {noun}: .*$", entry, versions, flags=re.MULTILINE)
+    (folder / "versions.yaml").write_text(versions)
+    commit(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lay_out(tmp_path_factory.mktemp("small"), small=True)
+
+
+@pytest.fixture
+def tree(laid_out: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(laid_out, tmp_path / "tree"))
+
+
+def verify(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it in the folder; what it leaves in the place for temporary files is told by its name."""
+    place = folder.parent / "temporary"
+    place.mkdir(exist_ok=True)
+    env = {**os.environ, "PYTHONPATH": str(folder), "TMPDIR": str(place)}
+    command = [sys.executable, "-m", "verification.verify", *arguments]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert not list(place.glob("verify-*"))
+    assert len(git(folder, "worktree", "list").splitlines()) == 1
+    return done
+
+
+def edit(folder: Path, file: str, old: str, new: str) -> None:
+    text = (folder / file).read_text(encoding="utf-8")
+    assert old in text
+    (folder / file).write_text(text.replace(old, new), encoding="utf-8")
+
+
+def unequal(nouns: str, bumps: str) -> str:
+    return f"{nouns}: not what versions.yaml has. Undo what changed the results, or raise the numbers: {bumps}\n"
+
+
+def test_where_nothing_changed_nothing_is_run(tree: Path) -> None:
+    edit(tree, FINGERPRINTS, "def evidence", "# a comment\n\ndef evidence")
+    edit(tree, FINGERPRINTS, '"""', '""" ')
+    done = verify(tree)
+    assert done.stdout == "the code of every noun is the recorded one; --all verifies it all the same\n"
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("samples", "sound"), ("_fast_length", "_length_of_a_fast_transform")],
+    ids=["a local variable", "a function"],
+)
+def test_a_new_name_is_equal(old: str, new: str, tree: Path) -> None:
+    before = load_versions(tree / "versions.yaml").code["leakage"]
+    path = tree / FINGERPRINTS
+    path.write_text(re.sub(rf"\b{old}\b", new, path.read_text()))
+    done = verify(tree)
+    assert (done.stdout, done.stderr, done.returncode) == ("leakage: equal (3 witnesses), version stays 1\n", "", 0)
+    after = load_versions(tree / "versions.yaml").code["leakage"]
+    assert after == (digest_of("leakage", tree), before[1])  # not committed: that commit is still the one to start from
+    assert after[0] != before[0]
+    head = commit(tree)
+    assert verify(tree, "leakage").returncode == 0
+    assert load_versions(tree / "versions.yaml").code["leakage"] == (after[0], head)
+
+
+def test_a_moved_module_is_equal(tree: Path) -> None:
+    (tree / FINGERPRINTS).rename(tree / "beyond_spectrograms/leakage/marks.py")
+    for path in (*(tree / "beyond_spectrograms/leakage").glob("*.py"), *(tree / "stages").glob("*.py")):
+        path.write_text(path.read_text().replace("leakage.fingerprints", "leakage.marks"))
+    edit(tree, "verification/witnesses.py", "import fingerprints", "import marks as fingerprints")
+    done = verify(tree)
+    assert (done.stdout, done.stderr, done.returncode) == ("leakage: equal (3 witnesses), version stays 1\n", "", 0)
+
+
+def test_a_changed_constant_is_told_by_how_much(tree: Path) -> None:
+    first, before = load_versions(tree / "versions.yaml").code["leakage"][1], (tree / "versions.yaml").read_text()
+    edit(tree, FINGERPRINTS, "LEVEL = 12.0", "LEVEL = 12.0012")
+    done = verify(tree)
+    assert done.stdout == (
+        f"leakage: 1 of 3 witnesses differ from those of {first}\n"
+        "  level: largest difference 0.0012 of values up to 12\n"
+    )
+    assert (done.stderr, done.returncode) == (unequal("leakage", "make bump NOUN=leakage"), 1)
+    assert (tree / "versions.yaml").read_text() == before
+
+
+def test_a_changed_default_of_a_function_is_unequal(tree: Path) -> None:
+    first = load_versions(tree / "versions.yaml").code["leakage"][1]
+    edit(tree, FINGERPRINTS, "by: float = 0.5", "by: float = 0.75")
+    done = verify(tree)
+    assert done.stdout == (
+        f"leakage: 1 of 3 witnesses differ from those of {first}\n  level: largest difference 3 of values up to 12\n"
+    )
+    assert (done.stderr, done.returncode) == (unequal("leakage", "make bump NOUN=leakage"), 1)
+
+
+def test_a_changed_default_of_params_is_unequal_for_those_that_read_it(tree: Path) -> None:
+    first = load_versions(tree / "versions.yaml").code["training"][1]
+    edit(tree, RECORDS, '"torch"] = "auto"', '"torch"] = "torch"')
+    done = verify(tree)
+    told = {noun: f"{noun}: equal (1 witnesses), version stays 1\n" for noun in NUMBERED}
+    told["leakage"] = told["leakage"].replace("1 witnesses", "3 witnesses")
+    told["training"] = f"training: 1 of 1 witnesses differ from those of {first}\n  engine: 'auto' became 'torch'\n"
+    assert done.stdout == "".join(told.values())
+    assert (done.stderr, done.returncode) == (unequal("training", "make bump NOUN=training"), 1)
+    assert load_versions(tree / "versions.yaml").code["shared"][0] != digest_of("shared", tree)  # still to be proven
+
+
+def test_those_that_run_the_code_of_a_noun_are_compared_too(tree: Path) -> None:
+    edit(tree, "beyond_spectrograms/audio.py", "+ 1e-9) + 1 if", "+ 1e-9) + 2 if")
+    done = verify(tree)
+    assert "data: equal (1 witnesses), version stays 1\n" in done.stdout
+    assert (done.stderr, done.returncode) == (unequal("representations", "make bump NOUN=representations"), 1)
+    assert load_versions(tree / "versions.yaml").code["data"][0] != digest_of("data", tree)
+
+
+def test_another_version_of_a_package_is_named(tree: Path) -> None:
+    first = load_versions(tree / "versions.yaml").code["leakage"][1]
+    edit(tree, "versions.yaml", "numpy: 2.4.6", "numpy: 2.4.7")
+    done = verify(tree, "leakage")
+    assert done.stdout == f"leakage: packages are not those of {first}: numpy 2.4.6 -> 2.4.7\n"
+    assert (done.stderr, done.returncode) == (unequal("leakage", "make bump NOUN=leakage"), 1)
+
+
+def test_what_is_new_is_listed_and_what_is_gone_is_unequal(tree: Path) -> None:
+    first = load_versions(tree / "versions.yaml").code["leakage"][1]
+    edit(tree, "verification/witnesses.py", '"evidence"', '"weight"')
+    done = verify(tree, "leakage")
+    assert done.stdout == (
+        "leakage: weight is new and was not compared\n"
+        f"leakage: 1 of 3 witnesses differ from those of {first}\n"
+        "  evidence: gone\n"
+        "  verification/witnesses.py changed, too. If that is why: --since a commit with these and the old code\n"
+    )
+    assert done.returncode == 1
+    head = commit(tree)
+    done = verify(tree, "leakage", "--since", head)
+    assert (done.stdout, done.returncode) == ("leakage: equal (3 witnesses), version stays 1\n", 0)
+
+
+def test_a_commit_of_other_code_proves_nothing(tree: Path) -> None:
+    edit(tree, FINGERPRINTS, "LEVEL = 12.0", "LEVEL = 13.0")
+    commit(tree)
+    assert verify(tree, "--bump", "leakage").returncode == 0
+    done = verify(tree, "leakage", "--since", "HEAD")
+    assert done.stderr == "--since HEAD: its leakage is not the recorded code, so it proves nothing\n"
+    edit(tree, "versions.yaml", 'verified_at: "', 'verified_at: "0123456')
+    done = verify(tree, "leakage")
+    missing = load_versions(tree / "versions.yaml").code["leakage"][1]
+    assert done.stderr == f"{missing} is no commit of this repository; a shallow clone lacks it, too\n"
+
+
+def test_a_number_is_raised_for_code_that_is_committed(tree: Path) -> None:
+    edit(tree, FINGERPRINTS, "LEVEL = 12.0", "LEVEL = 13.0")
+    done = verify(tree, "--bump", "leakage")
+    told = "commit the code first: the next proof of leakage starts from the commit that has it\n"
+    assert (done.stderr, done.returncode) == (told, 1)
+    (tree / "dvc.yaml").write_text(
+        "stages: {audit: {cmd: a, params: [{versions.yaml: [leakage, numpy]}]}, b: {cmd: b}}"
+    )
+    head = commit(tree)
+    done = verify(tree, "--bump", "leakage")
+    stages = "audit, studies/demo:audit, studies/prototypes:audit"
+    assert done.stdout == f"leakage: version 2; commit versions.yaml. `dvc repro` runs again: {stages}\n"
+    versions = load_versions(tree / "versions.yaml")
+    assert (versions.nouns["leakage"], versions.code["leakage"]) == (2, (digest_of("leakage", tree), head))
+    shipped = (REPOSITORY / "versions.yaml").read_text().splitlines()
+    kept = [line for line in (tree / "versions.yaml").read_text().splitlines() if line in shipped]
+    assert len(kept) == len(shipped) - 1 - len(NOUNS)
+    done = verify(tree, "leakage")
+    assert (done.stdout, done.returncode) == ("leakage: equal (3 witnesses), version stays 2\n", 0)
+
+
+def test_a_witness_that_fails_is_told_in_a_line(tree: Path) -> None:
+    edit(tree, FINGERPRINTS, "LEVEL = 12.0", "raise ValueError('no such thing')")
+    done = verify(tree, "leakage")
+    told = f"leakage: its witness fails with the code in {tree}: ValueError: no such thing\n"
+    assert (done.stdout, done.stderr, done.returncode) == ("", told, 1)
+
+
+def test_code_that_is_no_python_is_told_in_a_line(tree: Path) -> None:
+    edit(tree, FINGERPRINTS, "LEVEL = 12.0", "LEVEL =")
+    done = verify(tree)
+    line = (tree / FINGERPRINTS).read_text().splitlines().index("LEVEL =") + 1
+    told = f"{tree / FINGERPRINTS}, line {line}: invalid syntax\n"
+    assert (done.stdout, done.stderr, done.returncode) == ("", told, 1)
+
+
+def test_an_unknown_noun_is_refused(tree: Path) -> None:
+    done = verify(tree, "trainings")
+    assert done.stderr.endswith(f"error: unknown noun 'trainings'. Choose from {', '.join(NOUNS)}.\n")
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing(how: signal.Signals, tree: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    waiting = (
+        f"def leakage(params, folder):\n    import os, time\n    open({str(begun)!r}, 'w').write(str(os.getpid()))\n"
+    )
+    edit(tree, "verification/witnesses.py", "def leakage(params, folder):\n", f"{waiting}    time.sleep(600)\n")
+    place = tmp_path / "temporary"
+    place.mkdir()
+    env = {**os.environ, "PYTHONPATH": str(tree), "TMPDIR": str(place)}
+    command = [sys.executable, "-m", "verification.verify", "leakage"]
+    with subprocess.Popen(command, cwd=tree, env=env, stderr=subprocess.PIPE, text=True) as running:
+        while not (begun.exists() and begun.read_text()):
+            assert running.poll() is None
+            time.sleep(0.05)
+        assert len(git(tree, "worktree", "list").splitlines()) == 2
+        running.send_signal(how)
+        _, said = running.communicate()
+    assert (said, running.returncode) == ("interrupted; nothing was recorded\n", 1)
+    assert len(git(tree, "worktree", "list").splitlines()) == 1
+    assert not list(place.iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(begun.read_text()), 0)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lay_out(tmp_path_factory.mktemp("real"), small=False)
+
+
+@pytest.mark.long
+def test_the_real_witnesses_of_a_rename_are_equal(real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BEYOND_SPECTROGRAMS_MIRROR", raising=False)
+    tree = Path(shutil.copytree(real, tmp_path / "tree"))
+    for path in (tree / "beyond_spectrograms").rglob("*.py"):
+        text = re.sub(r"\brun_epoch\b", "go_through_a_part", path.read_text())
+        path.write_text(re.sub(r"\bloss_sum\b", "added", text))
+    done = verify(tree)
+    equal = [f"{noun}: equal" for noun in ("classifiers", "training", "evaluation", "costs", "report", "sonification")]
+    equal.insert(-1, "sonification: played/soundstream was not witnessed: its weights are not here")
+    assert [line.split(" (")[0] for line in done.stdout.splitlines()] == equal
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("edits", "nouns"),
+    [
+        # The second is what only the last step of a curriculum comes to.
+        ({"classifiers.py": ("nn.Dropout(0.5)", "nn.Dropout(0.4)")}, {"classifiers", "training", "evaluation"}),
+        ({"prototypes/learning.py": ('0.1 if name == "fine"', '0.2 if name == "fine"')}, {"training"}),
+        ({"leakage/cues.py": ("FRAME = 4096", "FRAME = 2048")}, {"leakage"}),
+        ({"prototypes/sounds.py": ("ROUNDS = 32", "ROUNDS = 31")}, {"sonification"}),
+        ({"representations/mel.py": ("[:, :, first:end].mean(", "[:, :, first:end].max(")}, {"representations"}),
+    ],
+)  # fmt: skip
+def test_the_real_witnesses_of_an_edit(
+    edits: dict[str, tuple[str, str]], nouns: set[str], real: Path, tmp_path: Path
+) -> None:
+    tree = Path(shutil.copytree(real, tmp_path / "tree"))
+    for file, (old, new) in edits.items():
+        edit(tree, f"beyond_spectrograms/{file}", old, new)
+    done = verify(tree)
+    found = done.stderr.split(": not what")[0].split(", ") if done.returncode else []
+    assert set(found) == nouns
+    assert done.returncode == bool(nouns)
