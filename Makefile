@@ -39,7 +39,7 @@ bump: .venv/installed
 
 # Our paths beside the plain ways they replace, and one million windows through the stages; on an idle machine.
 bench: .venv/installed
-	@python -m benchmarks.run_bench
+	@python -m benchmarks
 
 bench-scale: .venv/installed
 	@python -m benchmarks.run_scale

@@ -1,10 +1,16 @@
-"""How long `classify` takes beside the plain way (plain_classifying.py), both on the same files, in turn in one run."""
+"""Time `classify` beside what a competent user would write with librosa and torch (plain_classifying.py).
+
+Both classify the same files of noise, in turn: one file of 10 s in a new process and in a warm one, many files of 5 s,
+and 60 s on one core. `python -m benchmarks.classifying --model FOLDER` prints a table.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,10 +22,15 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from joblib import cpu_count
 
+from beyond_spectrograms.cli.common import check_writable, count
 from beyond_spectrograms.evaluation.cost_measurement import order_of_round
-from beyond_spectrograms.report.table import Table, number, text
-from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.report.table import Table, number, text, to_markdown
+from beyond_spectrograms.util.errors import ProjectError, run
+from beyond_spectrograms.util.files import write_json
+from beyond_spectrograms.util.processor import processor_name
+from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:
     from benchmarks.plain_classifying import PlainClassifier
@@ -176,3 +187,47 @@ def classifying_table(results: dict[str, Any]) -> Table:
     }
     title = f"{results['model']}: {results['processor']}, {results['cores']} cores"
     return Table(title, rows, columns, list(results["notes"]))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.classifying", description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="a model, as `export` writes it")
+    parser.add_argument("--files", type=count, default=1000, metavar="N", help="how many are many (default: 1000)")
+    parser.add_argument("--rounds", type=count, default=5, metavar="N", help="default: 5, after an untimed one")
+    parser.add_argument("--out", type=Path, metavar="JSON", help="write all figures there too")
+    options = parser.parse_args(arguments)
+    if options.out:
+        check_writable(options.out)
+    load = os.getloadavg()[0]
+    print(
+        f"{options.rounds} rounds after an untimed one, in each {options.files} files of {EACH_S:g} s both ways: some "
+        f"minutes, tens of them for EnCodec. {cpu_count()} cores, load {load:.1f}.",
+        file=sys.stderr,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        sounds = make_sounds(Path(folder), options.files)
+        with make_tasks(options.model, sounds) as tasks:
+            rounds: dict[str, list[dict[str, float]]] = {name: [] for name in tasks}
+            for name, seconds in track(run_rounds(tasks, options.rounds), "bench", len(tasks) * options.rounds):
+                rounds[name].append(seconds)
+            summary = {name: summarise(tasks[name][0], rounds[name]) for name in tasks}
+    results = {
+        "model": options.model.name,
+        "processor": processor_name(),
+        "cores": cpu_count(),
+        "load_before": load,
+        "rounds": options.rounds,
+        "tasks": summary,
+        "notes": [
+            "Seconds: wall time, median of the rounds. Times as fast: the plain way's over ours, median and range.",
+            "Real-time factor: seconds of work for a second of sound. Cold: a new process, imports included.",
+            f"Load before: {load:.1f}.",
+        ],
+    }
+    if options.out:
+        write_json(options.out, results)
+    print(to_markdown(classifying_table(results)), end="")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,7 +1,12 @@
-"""What classifying EnCodec's files costs: from their codes, and by the mel spectrogram of the sound decoded."""
+"""Measure what classifying EnCodec's compressed files costs from their codes, and what decoding them first would cost.
+
+The usual way decodes a file to sound, takes its mel spectrogram and classifies that. `python -m benchmarks.ecdc --model
+FOLDER --against FOLDER FILE...` prints both.
+"""
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,11 +16,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from beyond_spectrograms.cli.common import add_model_options, count, load
+from beyond_spectrograms.data.audio import BadAudioError
+from beyond_spectrograms.inference import load_model
 from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.ecdc_file import SAMPLE_RATE, load_lm, read_ecdc, read_header
 from beyond_spectrograms.inference.ecdc_windows import CutCodes, Dequantise
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.representations.encodec import fold_weight_norm, load_checkpoint, untrained_model
+from beyond_spectrograms.util.errors import ProjectError, run
 from beyond_spectrograms.util.progress import track
 
 Value = TypeVar("Value")
@@ -127,3 +136,23 @@ def bench_ecdc(model: Model, mel: Model, files: Sequence[Path], rounds: int) -> 
         for way, steps in spent.items()
     }
     return Costs(len(files), seconds, counted)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ecdc", description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".ecdc files")
+    add_model_options(parser)
+    parser.add_argument("--against", type=Path, required=True, metavar="FOLDER", help="a model on a mel spectrogram")
+    parser.add_argument("--rounds", type=count, default=5, help="each file is classified so often (default: 5)")
+    options = parser.parse_args(arguments)
+    model, mel = load(options), load_model(options.against, device=options.device)
+    for path in options.files:
+        try:
+            model.ecdc.cut(path)
+        except BadAudioError as error:
+            raise ProjectError(f"{path}: {error}") from None
+    print(bench_ecdc(model, mel, options.files, options.rounds))
+
+
+if __name__ == "__main__":
+    run(main)

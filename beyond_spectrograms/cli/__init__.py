@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from beyond_spectrograms.cli import bench, bench_ecdc, classify, export, segment, serve, train
+from beyond_spectrograms.cli import classify, export, segment, serve, train
 from beyond_spectrograms.util.errors import ProjectError
 
 
@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; give its exit status: 0, 1 where something failed, 2 where it was called wrongly."""
     parser = argparse.ArgumentParser(prog="beyond-spectrograms", description="Classify your own sounds.")
     commands = parser.add_subparsers(title="commands", required=True)
-    for command in (classify, segment, serve, train, export, bench, bench_ecdc):
+    for command in (classify, segment, serve, train, export):
         command.add_parser(commands)
     chosen = parser.parse_args(arguments)
     try:

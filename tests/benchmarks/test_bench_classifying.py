@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks.classifying import _begin_alone, classifying_table, summarise
+from benchmarks.classifying import _begin_alone, classifying_table, main, summarise
 from benchmarks.plain_classifying import PlainClassifier
 from beyond_spectrograms import load_model
 from beyond_spectrograms.classifiers.base import build_network
-from beyond_spectrograms.cli import main
 from beyond_spectrograms.inference.folder import save_model
 from beyond_spectrograms.params import weights_of
 from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.util.errors import ProjectError
 from support import models
 from support.numeric import assert_rounded
 
@@ -104,7 +104,7 @@ def test_one_core_is_one_core(tmp_path: Path) -> None:
 def test_every_task_is_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_random(tmp_path / "model", "log_mel", [])
     out = tmp_path / "bench.json"
-    assert main(["bench", "--model", str(folder), "--files", "2", "--rounds", "1", "--out", str(out)]) == 0
+    main(["--model", str(folder), "--files", "2", "--rounds", "1", "--out", str(out)])
     printed = capsys.readouterr().out
     tasks = json.loads(out.read_text())["tasks"]
     assert list(tasks) == ["one file, cold", "one file, warm", "2 files", "one core"]
@@ -113,10 +113,11 @@ def test_every_task_is_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert printed.splitlines()[2].startswith("| classify")
 
 
-def test_a_model_without_a_plain_way_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_without_a_plain_way_is_refused(tmp_path: Path) -> None:
     folder = models.write_model(tmp_path / "model")
-    assert main(["bench", "--model", str(folder), "--files", "1"]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == (
+    with pytest.raises(ProjectError) as error:
+        PlainClassifier(folder)
+    assert str(error.value) == (
         f"{folder}: the plain way is written for conv1d on mel spectrograms, SoundStream's latents before the "
         "quantiser and EnCodec's untrained encoder. Choose such a model."
     )

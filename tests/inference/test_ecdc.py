@@ -14,7 +14,6 @@ import torch
 from encodec.model import EncodecModel
 from PIL import Image
 
-from benchmarks.ecdc import bench_ecdc
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
@@ -282,28 +281,3 @@ def test_the_command_line_takes_ecdc(tmp_path: Path, place: Path, encodec: Encod
     assert main(["segment", str(file), *options, "--plot", str(tmp_path / "a.png")]) == 0
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (1320, 396)  # no spectrogram: nothing was decoded
-
-
-def test_the_saving_is_measured(
-    tmp_path: Path, place: Path, encodec: EncodecModel, model: Model, capsys: Capture
-) -> None:
-    from support import models
-
-    mel = models.write_model(tmp_path / "mel")
-    files = [str(compress(encodec, melody(1.0, seed), tmp_path / f"{seed}.ecdc", 6000)) for seed in (1, 2)]
-    options = ["--model", str(place / "6000"), "--weights", str(place / "weights"), "--device", "cpu"]
-    assert main(["bench-ecdc", *files, *options, "--against", str(mel), "--rounds", "2"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "2 files, 2.0 s of sound; milliseconds of processor time a second of sound, median of 2 rounds"
-    totals = [float(line.split()[3]) for line in lines[1:3]]
-    assert [line.partition(": ")[0] for line in lines[1:3]] == ["from the codes", "from the sound"]
-    assert 0 < totals[0] < totals[1]
-    decode = float(lines[2].partition("decode ")[2].split(",")[0])
-    assert decode > 0.5 * totals[1]
-    assert lines[3].endswith(")")
-    with pytest.raises(ModelError) as caught:
-        bench_ecdc(model, model, [Path(files[0])], 1)
-    assert str(caught.value) == "--against is a model of kind encodec; the usual way needs one of kind mel"
-    (tmp_path / "bad.ecdc").write_bytes(b"ECDC")
-    assert main(["bench-ecdc", str(tmp_path / "bad.ecdc"), *options, "--against", str(mel)]) == 1
-    assert capsys.readouterr().err == f"{tmp_path}/bad.ecdc: truncated: its header is not whole after 4 bytes\n"

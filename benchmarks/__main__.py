@@ -38,7 +38,7 @@ from beyond_spectrograms.params import STUDIES, load_params
 from beyond_spectrograms.report.figures import save
 from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations.engines.base import EngineError
-from beyond_spectrograms.util.errors import ProjectError, run_stage
+from beyond_spectrograms.util.errors import ProjectError, run
 from beyond_spectrograms.util.files import write_json, write_text
 from beyond_spectrograms.util.memory import memory_can_be_measured
 from beyond_spectrograms.util.processor import processor_name
@@ -137,7 +137,7 @@ def measure_memory(name: str, folder: Path) -> dict[str, int]:
     memory: dict[str, int] = {}
     for whose in WHOSE:
         log = folder / f"{name}-{whose}.log"
-        watched = watch([sys.executable, "-m", "benchmarks.run_bench", "--only", name, "--once", whose], log)
+        watched = watch([sys.executable, "-m", "benchmarks", "--only", name, "--once", whose], log)
         if watched.status:
             raise ProjectError(f"{name}, {whose}: failed alone:\n{log.read_text(encoding='utf-8')[-2000:]}")
         memory[whose] = watched.own_bytes
@@ -145,4 +145,4 @@ def measure_memory(name: str, folder: Path) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run(main)
