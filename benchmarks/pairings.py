@@ -32,7 +32,7 @@ from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.feature_cache import extract
 from beyond_spectrograms.training.epoch import choose_precision
 from beyond_spectrograms.training.loop import train_all
-from beyond_spectrograms.training.run import Job
+from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.util.progress import quiet
 
 if TYPE_CHECKING:
@@ -180,8 +180,8 @@ class Training(Pairing):
                     plain.epoch()
             return now() - began
         labels = tuple(str(label) for label in range(CLASSES))
-        jobs = [
-            Job(
+        configs = [
+            RunConfig(
                 self._folder,
                 self._targets,
                 self._parts,
@@ -198,7 +198,7 @@ class Training(Pairing):
             )
             for seed in SEEDS
         ]
-        train_all(jobs)
+        train_all(configs)
         spent = now() - began
         shutil.rmtree(work)
         return spent

@@ -12,12 +12,12 @@ import numpy as np
 from joblib import cpu_count
 
 from benchmarks.pairings import SEEDS, Pairing, Spent, Whose, now
-from beyond_spectrograms.training.run import Job
-from beyond_spectrograms.training.trainers.base import create_learner
+from beyond_spectrograms.training.run import RunConfig
+from beyond_spectrograms.training.trainers.base import create_trainer
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params
-    from beyond_spectrograms.training.trainers.prototypes import PrototypeLearner
+    from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
 
 SHAPE = (128, 32)  # bands, frames of log_mel_16khz
 TRAINING, VALIDATION = 256, 64  # windows: two batches, and what a run validates beside them
@@ -53,10 +53,10 @@ class PrototypeTraining(Pairing):
         protocol = recipe.model_copy(update={"prototypes": endless})
         classes = tuple(str(number) for number in range(prototypes))
         settings = (folder, targets, parts, classes, None, protocol, 1, 1)
-        jobs = [Job(*settings, seed, "cpu", folder, versions={}) for seed in SEEDS]
+        configs = [RunConfig(*settings, seed, "cpu", folder, versions={}) for seed in SEEDS]
         spawn = get_context("spawn")
-        self._workers = [ProcessPoolExecutor(1, spawn, _begin, (job,)) for job in jobs]
-        networks = [plain_copy(layer_of(make_learner(job).network), SHAPE[0]) for job in jobs]
+        self._workers = [ProcessPoolExecutor(1, spawn, _begin, (config,)) for config in configs]
+        networks = [plain_copy(layer_of(make_trainer(config).network), SHAPE[0]) for config in configs]
         self._plain = [PlainPrototypeTraining(protocol, network) for network in networks]
         both = torch.from_numpy(features), torch.from_numpy(targets)
         self._training, self._validation = (
@@ -80,26 +80,26 @@ class PrototypeTraining(Pairing):
         return Spent(spent.wall, spent.processor + elsewhere)
 
 
-def make_learner(job: Job) -> PrototypeLearner:
+def make_trainer(config: RunConfig) -> PrototypeTrainer:
     """Make a run ready that stands in the last step of the curriculum, where all is learned."""
-    from beyond_spectrograms.training.trainers.prototypes import PrototypeLearner
+    from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
 
-    learner = create_learner(job, np.load(job.features / "features.npy"))
-    assert isinstance(learner, PrototypeLearner)
-    learner.load({**learner.state(), "curriculum": (len(learner.steps) - 1, 0, 0, 0, float("inf"))})
-    return learner
-
-
-_learners: list[PrototypeLearner] = []  # of a worker
+    trainer = create_trainer(config, np.load(config.features / "features.npy"))
+    assert isinstance(trainer, PrototypeTrainer)
+    trainer.load({**trainer.state(), "curriculum": (len(trainer.steps) - 1, 0, 0, 0, float("inf"))})
+    return trainer
 
 
-def _begin(job: Job) -> None:
+_learners: list[PrototypeTrainer] = []  # of a worker
+
+
+def _begin(config: RunConfig) -> None:
     """Get ready as `training.train` does."""
     import torch
 
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
-    _learners.append(make_learner(job))
+    _learners.append(make_trainer(config))
 
 
 def _epoch() -> float:

@@ -14,7 +14,7 @@ from beyond_spectrograms.params import decoder_of
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, SPLITS, Study
 from beyond_spectrograms.report import figures
 from beyond_spectrograms.sonification.decoders import create_player
-from beyond_spectrograms.sonification.distance import MEASURED, Ear, measure_likeness
+from beyond_spectrograms.sonification.distance import MEASURED, LogMelDistance, measure_distances
 from beyond_spectrograms.sonification.figures import figure_prototypes
 from beyond_spectrograms.sonification.page import render_page
 from beyond_spectrograms.sonification.play import play_all, write_prototypes
@@ -83,7 +83,9 @@ def listen(study: Study, dataset: str, representation: str, name: str, work: Pat
     sounds = play_all(player, prototypes, windows, clips, length_s)
     ear = params.representations[EAR]
     assert ear.kind == "mel"
-    likeness = measure_likeness(Ear(EAR, ear), player, compared, sounds=sounds, clips=clips, length_s=length_s)
+    distances = measure_distances(
+        LogMelDistance(EAR, ear), player, compared, sounds=sounds, clips=clips, length_s=length_s
+    )
 
     played, drawn = work / "played" / name, work / "figures"
     drawn.mkdir(parents=True, exist_ok=True)
@@ -103,8 +105,8 @@ def listen(study: Study, dataset: str, representation: str, name: str, work: Pat
     )
     write_text(played / "page/index.html", page)
     told = f"{cell}: {len(prototypes)} prototypes, {len(windows)} clips, a page of {len(page.encode()) / 1e6:.1f} MB"
-    print(told, likeness.told(), sep="\n")
-    return {"fold": FOLD, "seed": seed, **likeness.summary()}
+    print(told, distances.describe(), sep="\n")
+    return {"fold": FOLD, "seed": seed, **distances.summary()}
 
 
 def fetch_decoder(study: Study, representation: str) -> Path | None:

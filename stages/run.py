@@ -32,10 +32,10 @@ def main() -> None:
     dataset, representation, protocol = variant.dataset, variant.representation, variant.protocol
     work = study.work("run", dataset, representation, protocol)
     with locked(work):
-        jobs = plan(study, dataset, representation, [protocol], work)
-        keep_finished(jobs[protocol], study.models(dataset, representation) / protocol)
-        train(study, f"{dataset}, {representation}", jobs)
-        publish(study, dataset, representation, jobs, work)
+        configs = plan(study, dataset, representation, [protocol], work)
+        keep_finished(configs[protocol], study.models(dataset, representation) / protocol)
+        train(study, f"{dataset}, {representation}", configs)
+        publish(study, dataset, representation, configs, work)
         test(study, work)
         shutil.rmtree(work)
 

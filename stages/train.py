@@ -17,13 +17,13 @@ from joblib import cpu_count
 from beyond_spectrograms.classifiers.base import choose_device
 from beyond_spectrograms.data.windows import check_content, columns_of, open_features, read_parts, read_windows
 from beyond_spectrograms.estimates.forecasts import compare, spending
-from beyond_spectrograms.estimates.pilot_training import foretell_jobs
+from beyond_spectrograms.estimates.pilot_training import foretell_runs
 from beyond_spectrograms.evaluation.metrics import answer_test_part, variance_of
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
 from beyond_spectrograms.params.study import SPLITS, WEIGHTS_BY, Study
 from beyond_spectrograms.training.epoch import choose_precision
 from beyond_spectrograms.training.loop import train_all
-from beyond_spectrograms.training.run import Job, TrainingError, is_finished, keep_finished, list_jobs
+from beyond_spectrograms.training.run import RunConfig, TrainingError, is_finished, keep_finished, list_runs
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
 from stages.arguments import parse
@@ -33,31 +33,31 @@ def main() -> None:
     study, (dataset, name) = parse(__doc__, "dataset", "representation")
     work = study.work("models", dataset, name)
     with locked(work):
-        jobs = plan(study, dataset, name, study.params.grid.protocols_of(name), work)
-        for protocol, of_protocol in jobs.items():
+        configs = plan(study, dataset, name, study.params.grid.protocols_of(name), work)
+        for protocol, of_protocol in configs.items():
             keep_finished(of_protocol, study.models(dataset, name) / protocol)
-        train(study, f"{dataset}, {name}", jobs)
-        publish(study, dataset, name, jobs, work)
+        train(study, f"{dataset}, {name}", configs)
+        publish(study, dataset, name, configs, work)
         replace_folder(work / "finished", study.models(dataset, name), required=("features.json",))
         shutil.rmtree(work)
 
 
-def train(study: Study, called: str, jobs: dict[str, list[Job]]) -> None:
+def train(study: Study, called: str, configs: dict[str, list[RunConfig]]) -> None:
     """Train the runs that are not finished, and say beforehand what it will take."""
-    every = [job for of_protocol in jobs.values() for job in of_protocol]
-    todo = [job for job in every if not is_finished(job)]
-    print(f"{called}: {len(every)} runs of {len(jobs)} protocols, {len(every) - len(todo)} kept", flush=True)
+    every = [config for of_protocol in configs.values() for config in of_protocol]
+    todo = [config for config in every if not is_finished(config)]
+    print(f"{called}: {len(every)} runs of {len(configs)} protocols, {len(every) - len(todo)} kept", flush=True)
     if not todo:
         return
-    foretold = foretell_jobs(todo, 1 if todo[0].device == "cuda" else cpu_count(), study.params.windows.length_s)
-    precisions = " and ".join(sorted({job.precision for job in todo}))
+    foretold = foretell_runs(todo, 1 if todo[0].device == "cuda" else cpu_count(), study.params.windows.length_s)
+    precisions = " and ".join(sorted({config.precision for config in todo}))
     print(f"{len(todo)} to train on {todo[0].device} in {precisions}, all epochs: {foretold}", flush=True)
     with spending() as spent:
         train_all(every)
     print(compare(spent, foretold))
 
 
-def plan(study: Study, dataset: str, name: str, protocols: Sequence[str], work: Path) -> dict[str, list[Job]]:
+def plan(study: Study, dataset: str, name: str, protocols: Sequence[str], work: Path) -> dict[str, list[RunConfig]]:
     """List the runs of each protocol."""
     params, splits, features = study.params, SPLITS / dataset, study.features(dataset, name)
     table, parts = read_windows(splits), read_parts(splits)
@@ -71,7 +71,7 @@ def plan(study: Study, dataset: str, name: str, protocols: Sequence[str], work: 
     device, cap = choose_device(params.device), params.datasets[dataset].max_epochs
     versions = {noun: params.versions[noun] for noun in WEIGHTS_BY}
     return {
-        protocol: list_jobs(
+        protocol: list_runs(
             params.protocols[protocol],
             features,
             table["label"].to_numpy(dtype=str),
@@ -87,18 +87,18 @@ def plan(study: Study, dataset: str, name: str, protocols: Sequence[str], work: 
     }
 
 
-def publish(study: Study, dataset: str, name: str, jobs: dict[str, list[Job]], work: Path) -> None:
+def publish(study: Study, dataset: str, name: str, configs: dict[str, list[RunConfig]], work: Path) -> None:
     """Lay out in work/finished what later stages take: of every run weights, record and answers; features.json."""
     finished, folder, splits = work / "finished", study.features(dataset, name), SPLITS / dataset
     parts = read_parts(splits)
     features = open_features(folder, len(parts))
     shutil.rmtree(finished, ignore_errors=True)  # left by a run that was stopped
     variance = {}
-    for protocol, of_protocol in jobs.items():
+    for protocol, of_protocol in configs.items():
         answer_test_part(of_protocol, features)
         (finished / protocol).mkdir(parents=True)
-        for job in of_protocol:
-            for path in job.result_files:
+        for config in of_protocol:
+            for path in config.result_files:
                 shutil.copyfile(path, finished / protocol / path.name)
         write_json(finished / protocol / "provenance.json", study.provenance(dataset, name, protocol))
         recipe = study.params.protocols[protocol]

@@ -28,7 +28,7 @@ from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Encodec, Hear, Para
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.training.run import Job
+    from beyond_spectrograms.training.run import RunConfig
 
 Made = Iterator[tuple[str, Any]]  # name -> array, or what JSON can hold
 
@@ -347,9 +347,9 @@ def classifiers(params: Params, folder: Path) -> Made:
                 yield f"{name}{kind}/{key}", value.numpy()
 
 
-def _job(place: Path, targets: np.ndarray[Any, Any], protocol: Any, work: Path, **changes: Any) -> Job:
+def _config(place: Path, targets: np.ndarray[Any, Any], protocol: Any, work: Path, **changes: Any) -> RunConfig:
     """Describe a run of EPOCHS epochs, of more where each step of a curriculum needs one."""
-    from beyond_spectrograms.training.run import Job
+    from beyond_spectrograms.training.run import RunConfig
 
     epochs = EPOCHS
     if protocol.prototypes:
@@ -359,49 +359,49 @@ def _job(place: Path, targets: np.ndarray[Any, Any], protocol: Any, work: Path, 
     parts = np.array(["train", "train", "train", "validation", "test"] * 12)
     settings = {"codebook_size": None, "fold": 1, "seed": protocol.seeds[0], "device": "cpu", "work": work}
     settings |= {"features": place, "targets": targets, "parts": parts, "classes": tuple(CLASSES)}
-    return Job(**(settings | {"protocol": protocol, "epochs": epochs, "versions": {}} | changes))
+    return RunConfig(**(settings | {"protocol": protocol, "epochs": epochs, "versions": {}} | changes))
 
 
 def training(params: Params, folder: Path) -> Made:
     """Train every classifier by its shipped protocol for two epochs: kept weights and learning curves."""
     from beyond_spectrograms.training.loop import train
-    from beyond_spectrograms.training.multi_run import train_together
+    from beyond_spectrograms.training.multi_run import train_multi_run
     from beyond_spectrograms.training.run import history_columns, shuffle_labels
 
     place, targets = _windows(folder)
-    jobs = {}
+    configs = {}
     for name, protocol in _protocols(params).items():
-        job = _job(place, targets, protocol.model_copy(update={"batch_size": 12}), folder / name)
+        config = _config(place, targets, protocol.model_copy(update={"batch_size": 12}), folder / name)
         if protocol.shuffle_labels:
-            yield f"{name}/labels", shuffle_labels(targets, job.parts, job.seed)
-        jobs[name] = job
+            yield f"{name}/labels", shuffle_labels(targets, config.parts, config.seed)
+        configs[name] = config
         yield f"{name}/columns", history_columns(protocol)
     fair = params.protocols["fair"].model_copy(update={"batch_size": 12})
     paper = params.protocols["paper"].model_copy(update={"batch_size": 12})
     codes = _windows(folder, codes=True)[0]
-    jobs["fair_codes"] = _job(codes, targets, fair, folder / "fair_codes", codebook_size=16)
+    configs["fair_codes"] = _config(codes, targets, fair, folder / "fair_codes", codebook_size=16)
     for name, protocol in (("fair", fair), ("paper", paper)):
-        jobs[f"{name}_bf16"] = _job(place, targets, protocol, folder / f"{name}_bf16", precision="bf16")
-    for name, job in jobs.items():
-        train(job)
-        yield from _trained(name, job)
+        configs[f"{name}_bf16"] = _config(place, targets, protocol, folder / f"{name}_bf16", precision="bf16")
+    for name, config in configs.items():
+        train(config)
+        yield from _trained(name, config)
     for name, protocol in (("fair", fair), ("paper", paper)):
         together = [
-            _job(place, targets, protocol, folder / f"{name}_together", seed=seed, fold=fold)
+            _config(place, targets, protocol, folder / f"{name}_together", seed=seed, fold=fold)
             for seed, fold in ((0, 1), (1, 2))
         ]
-        train_together(together)
-        for job in together:
-            yield from _trained(f"{name}_together/{job.name}", job)
+        train_multi_run(together)
+        for config in together:
+            yield from _trained(f"{name}_together/{config.name}", config)
 
 
-def _trained(name: str, job: Job) -> Made:
+def _trained(name: str, config: RunConfig) -> Made:
     """Give what a finished run left, but for how long it took."""
     from safetensors.numpy import load_file
 
     from beyond_spectrograms.training.run import read_history, read_outcome
 
-    for key, value in load_file(job.work / f"{job.name}.safetensors").items():
+    for key, value in load_file(config.work / f"{config.name}.safetensors").items():
         yield f"{name}/weights/{key}", value
-    yield f"{name}/history", np.array([list(map(float, row.values())) for row in read_history(job)])
-    yield f"{name}/diverged", read_outcome(job)[1]
+    yield f"{name}/history", np.array([list(map(float, row.values())) for row in read_history(config)])
+    yield f"{name}/diverged", read_outcome(config)[1]

@@ -120,7 +120,7 @@ def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> 
 
     from beyond_spectrograms.classifiers.base import build_network
     from beyond_spectrograms.evaluation.metrics import predict
-    from beyond_spectrograms.training.run import Course, Job, write_result
+    from beyond_spectrograms.training.run import RunConfig, TrainingState, write_result
 
     protocol, rng = params.protocols[name], np.random.default_rng(0)
     values = (10 * rng.standard_normal((len(table), 24, 50)) - 50).astype(np.float32)
@@ -132,13 +132,13 @@ def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> 
             network = build_network(protocol, 24, 50, len(CLASSES), None)
             parts = np.where(table["fold"] == fold, "test", "train")
             settings = (tuple(CLASSES), None, protocol, 1, fold, seed, "cpu", folder)
-            job = Job(folder, np.zeros(len(table), np.int64), parts, *settings, versions={})
+            config = RunConfig(folder, np.zeros(len(table), np.int64), parts, *settings, versions={})
             weights = {key: value.contiguous() for key, value in network.state_dict().items()}
-            write_result(job, Course(best_epoch=fold), weights, "")
+            write_result(config, TrainingState(best_epoch=fold), weights, "")
             rows = np.flatnonzero(parts == "test")
             runs.append(
                 predict(
-                    folder / f"{job.name}.safetensors", protocol, features,
+                    folder / f"{config.name}.safetensors", protocol, features,
                     rows=rows, classes=CLASSES, codebook_size=None, fold=fold, seed=seed, device="cpu",
                 )
             )  # fmt: skip
@@ -408,7 +408,7 @@ def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
     from beyond_spectrograms.classifiers.prototypes.model import layer_of
     from beyond_spectrograms.sonification import trained
     from beyond_spectrograms.sonification.decoders import create_player
-    from beyond_spectrograms.sonification.distance import Ear
+    from beyond_spectrograms.sonification.distance import LogMelDistance
     from beyond_spectrograms.sonification.griffin_lim import match_level
 
     table, rng = made_table(), np.random.default_rng(0)
@@ -440,7 +440,7 @@ def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
     yield "played", played
     yield "frequencies", np.asarray(player.frequencies)
     yield "level", match_level(played[:8000] * 3, player.form.sample_rate)
-    yield "likeness", Ear(name, record).difference(played, np.roll(played, 40), player.form.sample_rate)
+    yield "likeness", LogMelDistance(name, record).between(played, np.roll(played, 40), player.form.sample_rate)
     decoder = mirrored(params.weights["soundstream_decoder"].url)
     if not decoder.is_file():
         yield "played/soundstream", NOT_WITNESSED

@@ -35,7 +35,7 @@ from beyond_spectrograms.evaluation.metrics import BATCH
 from beyond_spectrograms.params import Encodec, weights_of
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.training.epoch import choose_precision
-from beyond_spectrograms.training.run import Job
+from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.util.memory import forget_peak, memory_can_be_measured, peak_bytes
 from beyond_spectrograms.util.progress import quiet
 
@@ -180,10 +180,10 @@ def _classify(
     parts = np.array(["train"] * WINDOWS + ["validation"] * (windows - WINDOWS))
     targets = np.arange(windows) % count
     with _peak() as memory:
-        job = Job(
+        config = RunConfig(
             place, targets, parts, classes, codebook_size, protocol, 1, 1, 0, "cpu", place, precision, versions={}
         )
-        pilot = pilot_training(job)
+        pilot = pilot_training(config)
     return Trained(pilot, _sum(base, memory[0]))
 
 

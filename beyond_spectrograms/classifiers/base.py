@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from beyond_spectrograms.params import Protocol
-    from beyond_spectrograms.training.trainers.base import Learner
+    from beyond_spectrograms.training.trainers.base import Trainer
 
 
 class ClassifierError(ProjectError):
@@ -156,12 +156,12 @@ class Family:
 
     Attributes:
         build: network for a protocol, bands, frames and classes: windows [windows, bands, frames] -> logits.
-        learner: how a run of it learns.
+        trainer: how a run of it learns.
         measure: what the network tells of each window [windows] beside its class; a number of a cluster is `cluster`.
     """
 
     build: Callable[[Protocol, int, int, int], nn.Sequential]
-    learner: type[Learner]
+    trainer: type[Trainer]
     measure: Callable[[nn.Sequential, Tensor], dict[str, Tensor]]
 
 

@@ -10,18 +10,18 @@ from torch import Tensor
 from beyond_spectrograms.classifiers.base import ClassifierError
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.training.run import Job
+    from beyond_spectrograms.training.run import RunConfig
 
 
-def refuse_codes(job: Job) -> None:
+def refuse_codes(config: RunConfig) -> None:
     """Stop where windows hold a codec's codes, between which there is no distance.
 
     Raises:
         ClassifierError: they do.
     """
-    if job.codebook_size is not None:
+    if config.codebook_size is not None:
         raise ClassifierError(
-            f"{job.protocol.classifier} needs spectra or latents: between the numbers of codes there is no distance"
+            f"{config.protocol.classifier} needs spectra or latents: between the numbers of codes there is no distance"
         )
 
 

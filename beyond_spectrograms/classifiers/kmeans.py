@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters, refuse_codes
-from beyond_spectrograms.training.trainers.base import Learner, Outcome
+from beyond_spectrograms.training.trainers.base import Outcome, Trainer
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol
     from beyond_spectrograms.representations.base import Features
-    from beyond_spectrograms.training.epoch import Part
-    from beyond_spectrograms.training.run import Job
+    from beyond_spectrograms.training.epoch import Subset
+    from beyond_spectrograms.training.run import RunConfig
 
 STARTS = 10  # of K-means, from other centres each; the best is kept
 
@@ -58,12 +58,12 @@ def measure(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:
     return {"reconstruction_error": error, "cluster": cluster}
 
 
-class KMeansLearner(Learner):
+class KMeansTrainer(Trainer):
     """Finds the centres anew in each epoch, from the run's own random state; the loss is the nearest centre's error."""
 
-    def __init__(self, job: Job, features: Features) -> None:
-        refuse_codes(job)
-        super().__init__(job, features)
+    def __init__(self, config: RunConfig, features: Features) -> None:
+        refuse_codes(config)
+        super().__init__(config, features)
 
     def _make_optimizer(self) -> None:
         return None
@@ -82,12 +82,12 @@ class KMeansLearner(Learner):
         layer.class_of = name_clusters(torch.from_numpy(found.labels_).long(), targets, *[len(layer.centres)] * 2)
         return self._judge(self._train), self._judge(self._validation), ()
 
-    def _judge(self, part: Part) -> Outcome:
+    def _judge(self, subset: Subset) -> Outcome:
         layer = centres_of(self.network)
         right = error = 0.0
-        for places in torch.split(torch.arange(len(part)), self.job.protocol.batch_size):
-            windows, targets = part.batch(places)
+        for places in torch.split(torch.arange(len(subset)), self.config.protocol.batch_size):
+            windows, targets = subset.batch(places)
             errors = layer.errors(windows)
             right += float((layer.class_of[errors.argmin(1)] == targets).sum())
             error += float(errors.amin(1).double().sum())
-        return right / len(part), error / len(part)
+        return right / len(subset), error / len(subset)

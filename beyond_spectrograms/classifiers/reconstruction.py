@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters, refuse_codes
-from beyond_spectrograms.training.trainers.base import Learner, Outcome
+from beyond_spectrograms.training.trainers.base import Outcome, Trainer
 
 if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features
-    from beyond_spectrograms.training.epoch import Part
-    from beyond_spectrograms.training.run import Job
+    from beyond_spectrograms.training.epoch import Subset
+    from beyond_spectrograms.training.run import RunConfig
 
 STARTS = 10  # of K-means, from other centres each; the best is kept
 
@@ -78,24 +78,24 @@ def measure(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:
     return {"reconstruction_error": error, **clusters}
 
 
-class ReconstructingLearner(Learner):
+class ReconstructionTrainer(Trainer):
     """Descends the layer's loss; then, where it has clusters, finds them anew and names them."""
 
     columns = ("training_reconstruction_error", "validation_reconstruction_error")
 
-    def __init__(self, job: Job, features: Features) -> None:
-        refuse_codes(job)
-        super().__init__(job, features)
+    def __init__(self, config: RunConfig, features: Features) -> None:
+        refuse_codes(config)
+        super().__init__(config, features)
         self.layer = layer_of(self.network)
         batches = [self._train.batch(places)[0].double() for places in self._batches(len(self._train))]
         values = sum(batch.numel() for batch in batches)
         mean = sum(float(batch.sum()) for batch in batches) / values
         squares = sum(float((batch - mean).square().sum()) for batch in batches)
         self.layer.mean, self.layer.deviation = torch.tensor(mean), torch.tensor((squares / (values - 1)) ** 0.5)
-        self.layer.to(job.device)
+        self.layer.to(config.device)
 
     def _batches(self, windows: int) -> tuple[Tensor, ...]:
-        return torch.split(torch.arange(windows), self.job.protocol.batch_size)
+        return torch.split(torch.arange(windows), self.config.protocol.batch_size)
 
     def epoch(self) -> tuple[Outcome, Outcome, tuple[float, ...]]:
         """Train, cluster and validate; accuracies are those of the weights after the epoch."""
@@ -109,8 +109,8 @@ class ReconstructingLearner(Learner):
     def _descend(self) -> None:
         assert self.optimizer is not None
         self.network.train()
-        for places in torch.split(self._order(), self.job.protocol.batch_size):
-            windows, targets = (value.to(self.job.device) for value in self._train.batch(places))
+        for places in torch.split(self._order(), self.config.protocol.batch_size):
+            windows, targets = (value.to(self.config.device) for value in self._train.batch(places))
             loss = self.layer.go(windows, targets)[0].mean()
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
@@ -129,18 +129,18 @@ class ReconstructingLearner(Learner):
         numbers = torch.from_numpy(clusters.labels_).long()
         self.layer.class_of.copy_(name_clusters(numbers, targets, self.layer.classes, self.layer.classes))
 
-    def _run(self, part: Part, places: Tensor) -> tuple[Tensor, ...]:
-        windows, targets = (value.to(self.job.device) for value in part.batch(places))
+    def _run(self, subset: Subset, places: Tensor) -> tuple[Tensor, ...]:
+        windows, targets = (value.to(self.config.device) for value in subset.batch(places))
         with torch.no_grad():
             return *self.layer.go(windows, targets), targets
 
-    def _judge(self, part: Part) -> tuple[Outcome, float]:
-        """Accuracy and loss, and the reconstruction error, means over the part's windows."""
+    def _judge(self, subset: Subset) -> tuple[Outcome, float]:
+        """Accuracy and loss, and the reconstruction error, means over the subset's windows."""
         self.network.eval()
         right = loss_sum = error_sum = 0.0
-        for places in self._batches(len(part)):
-            loss, error, logits, _, targets = self._run(part, places)
+        for places in self._batches(len(subset)):
+            loss, error, logits, _, targets = self._run(subset, places)
             right += float((logits.argmax(1) == targets).sum())
             loss_sum += float(loss.double().sum())
             error_sum += float(error.double().sum())
-        return (right / len(part), loss_sum / len(part)), error_sum / len(part)
+        return (right / len(subset), loss_sum / len(subset)), error_sum / len(subset)

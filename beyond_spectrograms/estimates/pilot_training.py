@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from beyond_spectrograms.estimates.forecasts import MARGIN, Forecast, Rate, Seconds
 from beyond_spectrograms.training.loop import train_all
-from beyond_spectrograms.training.run import Job, read_history, read_outcome
+from beyond_spectrograms.training.run import RunConfig, read_history, read_outcome
 from beyond_spectrograms.util.memory import memory_can_be_measured, peak_bytes
 from beyond_spectrograms.util.progress import quiet
 
@@ -30,43 +30,43 @@ PIECE_S = 0.4  # seconds of training a piece should take
 
 @dataclass(frozen=True)
 class Pilot:
-    """What a pilot measured: one job alone on one core.
+    """What a pilot measured: one run alone on one core.
 
     Attributes:
         rate: seconds a window takes that is trained on for one epoch, with its share of validation.
-        model_bytes: size of the weights a job leaves.
+        model_bytes: size of the weights a run leaves.
     """
 
     rate: Rate
     model_bytes: int
 
 
-def pilot_training(job: Job) -> Pilot:
-    """Train on STEPS batches of the job's windows and their share of validation, and measure what an epoch takes.
+def pilot_training(config: RunConfig) -> Pilot:
+    """Train on STEPS batches of the run's windows and their share of validation, and measure what an epoch takes.
 
     A first training, untimed, pays for imports and first calls. The learning rate is next to nothing, so that no loss
     grows without limit; it changes no time.
     """
-    rows = {part: np.flatnonzero(job.parts == part) for part in ("train", "validation")}
-    steps = min(len(rows["train"]), STEPS * job.protocol.batch_size)
+    rows = {part: np.flatnonzero(config.parts == part) for part in ("train", "validation")}
+    steps = min(len(rows["train"]), STEPS * config.protocol.batch_size)
     share = steps / len(rows["train"])
-    parts = np.full(len(job.parts), "", dtype=job.parts.dtype)
+    parts = np.full(len(config.parts), "", dtype=config.parts.dtype)
     for part, of_part in rows.items():
         parts[_spread(of_part, max(1, round(share * len(of_part))))] = part
-    protocol, least = job.protocol.model_copy(update={"learning_rate": 1e-12, "patience": None}), 1
+    protocol, least = config.protocol.model_copy(update={"learning_rate": 1e-12, "patience": None}), 1
     if protocol.prototypes is not None:  # later steps of the curriculum take longer: one epoch of each
         curriculum = protocol.prototypes.model_copy(update={"step_epochs": 1, "warm_up": 0})
         protocol, least = protocol.model_copy(update={"prototypes": curriculum}), curriculum_steps(curriculum)
     with tempfile.TemporaryDirectory() as folder, quiet(), contextlib.redirect_stdout(io.StringIO()):
 
-        def train(number: int, epochs: int) -> Job:
+        def train(number: int, epochs: int) -> RunConfig:
             work = Path(folder, str(number))
-            pilot = replace(job, parts=parts, protocol=protocol, epochs=epochs, work=work)
+            pilot = replace(config, parts=parts, protocol=protocol, epochs=epochs, work=work)
             work.mkdir(parents=True, exist_ok=True)
             train_all([pilot])
             return pilot
 
-        def rate(pilot: Job) -> float:
+        def rate(pilot: RunConfig) -> float:
             return read_outcome(pilot)[0] / (len(read_history(pilot)) * steps)
 
         first = train(0, least)
@@ -75,16 +75,16 @@ def pilot_training(job: Job) -> Pilot:
         return Pilot(Rate(min(rates), max(rates)), (first.work / f"{first.name}.safetensors").stat().st_size)
 
 
-def foretell_jobs(jobs: Sequence[Job], side_by_side: int, length_s: float) -> Forecast:
+def foretell_runs(configs: Sequence[RunConfig], side_by_side: int, length_s: float) -> Forecast:
     """Foretell all epochs of runs that are to be trained; those of one network are calibrated by one pilot."""
     pilots: dict[tuple[object, ...], Pilot] = {}
     seconds, windows, size = Seconds(0, 0), 0, 0
-    for protocol, of_protocol in groupby(jobs, lambda job: job.protocol):
+    for protocol, of_protocol in groupby(configs, lambda config: config.protocol):
         mine = list(of_protocol)
         key = (protocol.classifier, repr(protocol.prototypes), protocol.optimizer, mine[0].precision)
         if key not in pilots:
             pilots[key] = pilot_training(mine[0])
-        of_runs = [int((job.parts == "train").sum()) for job in mine]
+        of_runs = [int((config.parts == "train").sum()) for config in mine]
         seconds += foretell_training(pilots[key].rate, of_runs, mine[0].epochs, min(len(mine), side_by_side))
         windows += sum(of_runs) * mine[0].epochs
         size += pilots[key].model_bytes * len(mine)

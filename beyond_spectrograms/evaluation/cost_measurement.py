@@ -166,12 +166,12 @@ class FromCache:
         """Take one training step as `train` does, on a full batch that was made ready; gives seconds per window."""
         import torch
 
-        from beyond_spectrograms.training.epoch import Network, Part, run_epoch
+        from beyond_spectrograms.training.epoch import Network, Subset, run_epoch
 
         network = paper_network(*self.shape).train()  # always the same weights: none drift to infinity over rounds
         optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, fused=True)
         parts = Network.split(network, self._precision)
-        part = Part(
+        part = Subset(
             parts, self.features, np.arange(len(self.features)) % self.shape[2], np.resize(self._rows, self.batch)
         )
         began = time.process_time()

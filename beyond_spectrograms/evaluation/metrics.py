@@ -25,7 +25,7 @@ from beyond_spectrograms.util.files import written_beside
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol
     from beyond_spectrograms.representations.base import Features
-    from beyond_spectrograms.training.run import Job
+    from beyond_spectrograms.training.run import RunConfig
 
 BATCH = 256  # windows a forward pass; does not change any result
 NOTES = ("fold", "seed", "epoch", "diverged_at_epoch", "weights_sha256")  # stored beside the arrays
@@ -108,7 +108,7 @@ def predict(
     )  # fmt: skip
 
 
-def answer_test_part(jobs: Sequence[Job], features: Features) -> None:
+def answer_test_part(configs: Sequence[RunConfig], features: Features) -> None:
     """Store the answers of finished runs of one protocol to the inputs of the test part, beside their weights.
 
     Answers that are there already, of the same weights to the same windows, are kept.
@@ -116,18 +116,20 @@ def answer_test_part(jobs: Sequence[Job], features: Features) -> None:
     Raises:
         ModelError: a fold tests no window.
     """
-    for job in jobs:
-        path, rows = job.work / f"{job.name}.predictions.safetensors", np.flatnonzero(job.parts == "test")
+    for config in configs:
+        path, rows = config.work / f"{config.name}.predictions.safetensors", np.flatnonzero(config.parts == "test")
         if not len(rows):
-            raise ModelError(f"{path.parent}: no window is in the test part of fold {job.fold}. Deal the split anew.")
+            raise ModelError(
+                f"{path.parent}: no window is in the test part of fold {config.fold}. Deal the split anew."
+            )
         if path.exists():
             known = read_predictions(path, len(features))
-            if known.weights_sha256 == job.weights_sha256() and np.array_equal(known.rows, rows):
+            if known.weights_sha256 == config.weights_sha256() and np.array_equal(known.rows, rows):
                 continue
         found = predict(
-            job.work / f"{job.name}.safetensors", job.protocol, features,
-            rows=rows, classes=list(job.classes), codebook_size=job.codebook_size,
-            fold=job.fold, seed=job.seed, device=job.device,
+            config.work / f"{config.name}.safetensors", config.protocol, features,
+            rows=rows, classes=list(config.classes), codebook_size=config.codebook_size,
+            fold=config.fold, seed=config.seed, device=config.device,
         )  # fmt: skip
         write_predictions(path, found)
 

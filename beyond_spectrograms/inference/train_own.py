@@ -16,7 +16,7 @@ from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.data.windows import open_features
 from beyond_spectrograms.estimates.forecasts import Forecast, compare, spending
 from beyond_spectrograms.estimates.pilot_extraction import pilot_extraction
-from beyond_spectrograms.estimates.pilot_training import foretell_jobs
+from beyond_spectrograms.estimates.pilot_training import foretell_runs
 from beyond_spectrograms.evaluation.metrics import (
     answer_test_part,
     read_predictions,
@@ -34,7 +34,7 @@ from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.training.epoch import choose_precision
 from beyond_spectrograms.training.loop import train_all
-from beyond_spectrograms.training.run import Job, history_columns, list_jobs, read_history
+from beyond_spectrograms.training.run import RunConfig, history_columns, list_runs, read_history
 from beyond_spectrograms.util.files import replace_folder, write_json
 
 if TYPE_CHECKING:
@@ -77,13 +77,13 @@ def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Pa
     """
     files, paths = _find_weights(plan.params, plan.representation, work)
     _featurize(plan, sounds, paths, work)
-    jobs = make_jobs(plan, sounds, work)
-    _train(plan, jobs)
-    scores = _evaluate(plan, sounds, jobs, work, report)
-    trained = jobs[0].work / f"{jobs[0].name}.safetensors"
+    configs = make_runs(plan, sounds, work)
+    _train(plan, configs)
+    scores = _evaluate(plan, sounds, configs, work, report)
+    trained = configs[0].work / f"{configs[0].name}.safetensors"
     own = {name: scores["by_fold"][0][name] for name in ("window_accuracy", "recording_accuracy", "class_accuracy")}
-    used = set(sounds.table["clip"][jobs[0].parts == "train"])
-    training = describe_training(trained, sounds.dataset, [], sounds.clips, used, fold=jobs[0].fold, seed=SEED)
+    used = set(sounds.table["clip"][configs[0].parts == "train"])
+    training = describe_training(trained, sounds.dataset, [], sounds.clips, used, fold=configs[0].fold, seed=SEED)
     write_model(
         out,
         trained,
@@ -139,10 +139,10 @@ def _featurize(plan: Plan, sounds: OwnSounds, weights: list[Path], work: Path) -
     print(f"{plan.representation}: {compare(spent, foretold)}", flush=True)
 
 
-def make_jobs(plan: Plan, sounds: OwnSounds, work: Path) -> list[Job]:
+def make_runs(plan: Plan, sounds: OwnSounds, work: Path) -> list[RunConfig]:
     """Say what is to be trained: a classifier a fold."""
     params, device = plan.params, choose_device(plan.params.device)
-    return list_jobs(
+    return list_runs(
         plan.protocol.record,
         work / "features",
         sounds.table["label"].to_numpy(dtype=str),
@@ -156,21 +156,21 @@ def make_jobs(plan: Plan, sounds: OwnSounds, work: Path) -> list[Job]:
     )
 
 
-def _train(plan: Plan, jobs: list[Job]) -> None:
-    foretold = foretell_jobs(jobs, 1 if jobs[0].device == "cuda" else cpu_count(), plan.windows.length_s)
-    print(f"{len(jobs)} folds, at most {plan.epochs} epochs each, on {jobs[0].device}: {foretold}", flush=True)
+def _train(plan: Plan, configs: list[RunConfig]) -> None:
+    foretold = foretell_runs(configs, 1 if configs[0].device == "cuda" else cpu_count(), plan.windows.length_s)
+    print(f"{len(configs)} folds, at most {plan.epochs} epochs each, on {configs[0].device}: {foretold}", flush=True)
     with spending() as spent:
-        train_all(jobs)
+        train_all(configs)
     print(f"training: {compare(spent, foretold)}", flush=True)
 
 
-def _evaluate(plan: Plan, sounds: OwnSounds, jobs: list[Job], work: Path, report: Path) -> dict[str, Any]:
+def _evaluate(plan: Plan, sounds: OwnSounds, configs: list[RunConfig], work: Path, report: Path) -> dict[str, Any]:
     import pandas
 
     features = open_features(work / "features", len(sounds.table))
-    classes = list(jobs[0].classes)
-    answer_test_part(jobs, features)
-    runs = [read_predictions(job.result_files[-1], len(features)) for job in jobs]
+    classes = list(configs[0].classes)
+    answer_test_part(configs, features)
+    runs = [read_predictions(config.result_files[-1], len(features)) for config in configs]
     predictions = tabulate_predictions(runs, sounds.table, classes)
     recordings = tabulate_recordings(predictions, classes).drop(columns="predicted_by_seeds")
     known = sounds.clips.set_index("clip").loc[recordings["clip"]]
@@ -187,7 +187,7 @@ def _evaluate(plan: Plan, sounds: OwnSounds, jobs: list[Job], work: Path, report
         "set_aside": sounds.set_aside,
     }
     columns = ["fold", "seed", *history_columns(plan.protocol.record)]
-    history = pandas.DataFrame([row for job in jobs for row in read_history(job)], columns=columns)
+    history = pandas.DataFrame([row for config in configs for row in read_history(config)], columns=columns)
     _write_report(report, scores, recordings, history)
     return scores
 

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 MEASURED = 96  # windows at most, evenly of all classes
 
 
-class Ear:
+class LogMelDistance:
     """Tells sounds apart by their log-mel spectra, at the sample rate and with the settings of `record`."""
 
     def __init__(self, name: str, record: Mel) -> None:
         self._mel = MelSpectrogram(name, record)
 
-    def difference(self, played: Waveform, clip: Waveform, sample_rate: int) -> float:
+    def between(self, played: Waveform, clip: Waveform, sample_rate: int) -> float:
         """Root mean square over bands and frames of the difference in level, in dB.
 
         Both [samples] at `sample_rate` Hz and equally loud, from the same instant on; the longer is cut. What lies more
@@ -46,7 +46,7 @@ class Ear:
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Distances:
     """Differences of what is played from the clip [windows], dB, of windows whose class has a prototype.
 
     Attributes:
@@ -70,7 +70,7 @@ class Likeness:
             told[f"{name}_db_std"] = round(float(values.std(ddof=1)), 3) if len(values) > 1 else None
         return told
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Say the means in a line."""
         found = self.summary()
         if not self.rendered:
@@ -81,13 +81,13 @@ class Likeness:
         )
 
 
-def measure_likeness(
-    ear: Ear, player: Player, windows: Sequence[Window], *, sounds: Sounds, clips: Path, length_s: float
-) -> Likeness:
+def measure_distances(
+    distance: LogMelDistance, player: Player, windows: Sequence[Window], *, sounds: Sounds, clips: Path, length_s: float
+) -> Distances:
     """Play windows as their own classes render them, and compare with the clips.
 
     Args:
-        ear: that compares.
+        distance: that compares.
         player: of the features.
         windows: rendered, of `length_s` seconds each.
         sounds: of the prototypes themselves.
@@ -99,7 +99,7 @@ def measure_likeness(
     """
     heard = [(window, made) for window in windows for made in window.reconstructions if made.label == window.label]
     say_cost(player, 2 * len(heard), length_s)
-    result = Likeness([], [], [], len(windows) - len(heard))
+    result = Distances([], [], [], len(windows) - len(heard))
     for window, made in track(heard, "compare", len(heard)):
         clip = cut_clip(window, clips, player.form, length_s)
         for differences, played in (
@@ -107,5 +107,5 @@ def measure_likeness(
             (result.prototype, sounds.prototypes[made.prototype]),
             (result.round_trip, player.play(window.features)),
         ):
-            differences.append(ear.difference(played, clip, player.form.sample_rate))
+            differences.append(distance.between(played, clip, player.form.sample_rate))
     return result

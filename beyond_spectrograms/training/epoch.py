@@ -19,7 +19,7 @@ from beyond_spectrograms.data.windows import release
 if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features
 
-HELD_BYTES = 2**30  # a part's windows are held in memory up to here, beyond read batch by batch; changes no result
+HELD_BYTES = 2**30  # a subset's windows are held in memory up to here, beyond read batch by batch; changes no result
 BLOCK = 256  # windows made ready at a time
 
 
@@ -72,8 +72,8 @@ class Network:
         return logits
 
 
-class Part:
-    """Windows of one part, in the order of `rows`, and their targets, as the network's `body` takes them."""
+class Subset:
+    """Windows of one part of a split, in the order of `rows`, and their targets, as the network's `body` takes them."""
 
     def __init__(
         self, network: Network, features: Features, targets: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
@@ -100,21 +100,21 @@ class Part:
         return torch.empty(ready.shape, dtype=self._network.stored_dtype).copy_(ready)
 
     def batch(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the windows at `places` [batch] of this part's order and their targets [batch]."""
+        """Give the windows at `places` [batch] of this subset's order and their targets [batch]."""
         windows = self._ready(self._rows[places.numpy()]) if self._held is None else self._held[places]
         return windows.movedim(-1, 1), self._targets[places]
 
 
 def run_epoch(
     network: Network,
-    part: Part,
+    subset: Subset,
     order: Tensor,
     batch_size: int,
     optimizer: torch.optim.Optimizer | None,
     *,
     class_weights: Tensor | None = None,
 ) -> tuple[float, float]:
-    """Go once over `order` [windows] of the part, training where there is an optimizer.
+    """Go once over `order` [windows] of the subset, training where there is an optimizer.
 
     Dropout is as the layers' mode says. Gives accuracy and loss as means over all windows; where there are class
     weights [classes], the loss of a window times that of its class.
@@ -122,7 +122,7 @@ def run_epoch(
     right, loss_sum = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     with torch.set_grad_enabled(optimizer is not None):
         for places in torch.split(order, batch_size):
-            windows, targets = part.batch(places)
+            windows, targets = subset.batch(places)
             logits = network.logits(windows)
             if class_weights is None:
                 loss = nn.functional.cross_entropy(logits, targets)

@@ -20,17 +20,17 @@ import joblib
 import numpy as np
 
 from beyond_spectrograms.classifiers.base import family_of
-from beyond_spectrograms.training.multi_run import train_together
+from beyond_spectrograms.training.multi_run import train_multi_run
 from beyond_spectrograms.training.run import (
     CHECKPOINT_SECONDS,
-    Course,
-    Job,
+    RunConfig,
     TrainingError,
+    TrainingState,
     is_finished,
     tell_damage,
     write_result,
 )
-from beyond_spectrograms.training.trainers.base import Learner, create_learner
+from beyond_spectrograms.training.trainers.base import Trainer, create_trainer
 from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.util.progress import counting
 
@@ -43,54 +43,54 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class State:
+class Progress:
     """Where a run stands; all of it is in the checkpoint."""
 
-    learner: Learner
+    trainer: Trainer
     best: dict[str, torch.Tensor]
-    course: Course
+    state: TrainingState
 
 
-def train_all(jobs: list[Job]) -> None:
-    """Train every job not finished yet, of one protocol or of several; results are its first two `result_files`.
+def train_all(configs: list[RunConfig]) -> None:
+    """Train every run not finished yet, of one protocol or of several; results are its first two `result_files`.
 
     Raises:
         TrainingError: a result is not this run's.
     """
-    todo = [job for job in jobs if not is_finished(job)]
-    for job in todo:
-        tell_damage(job)
-    total = sum(job.epochs for job in jobs)
-    finished = total - sum(job.epochs for job in todo)
+    todo = [config for config in configs if not is_finished(config)]
+    for config in todo:
+        tell_damage(config)
+    total = sum(config.epochs for config in configs)
+    finished = total - sum(config.epochs for config in todo)
     context = get_context("spawn")
     epochs_done: Synchronized[int] = context.Value("i", finished)
-    if jobs[0].device == "cuda":
+    if configs[0].device == "cuda":
         with counting("train, epochs", total, lambda: epochs_done.value):
-            for protocol, of_protocol in groupby(todo, lambda job: job.protocol):
+            for protocol, of_protocol in groupby(todo, lambda config: config.protocol):
                 if family_of(protocol.classifier) is None:
-                    train_together(list(of_protocol), epochs_done)
+                    train_multi_run(list(of_protocol), epochs_done)
                 else:
-                    for job in of_protocol:
-                        train(job, epochs_done)
+                    for config in of_protocol:
+                        train(config, epochs_done)
     elif len(todo) < 2:  # a pool of processes takes seconds to start
         with counting("train, epochs", total, lambda: epochs_done.value):
-            for job in todo:
-                train(job, epochs_done)
+            for config in todo:
+                train(config, epochs_done)
     else:
         workers = min(len(todo), joblib.cpu_count())
         with (
             counting("train, epochs", total, lambda: epochs_done.value),
             ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(epochs_done,)) as pool,
         ):
-            futures = [pool.submit(_train_in_worker, job) for job in todo]
+            futures = [pool.submit(_train_in_worker, config) for config in todo]
             done, pending = wait(futures, return_when=FIRST_EXCEPTION)
             for future in pending:
                 future.cancel()
             for future in done:
                 future.result()
-    if strange := [job.name for job in jobs if not is_finished(job)]:
+    if strange := [config.name for config in configs if not is_finished(config)]:
         raise TrainingError(
-            f"{jobs[0].work}: {', '.join(strange)} belongs to other params or versions than this run's: another "
+            f"{configs[0].work}: {', '.join(strange)} belongs to other params or versions than this run's: another "
             "training wrote there meanwhile. Run the stage again."
         )
 
@@ -112,47 +112,47 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _train_in_worker(job: Job) -> None:
-    train(job, _counter)
+def _train_in_worker(config: RunConfig) -> None:
+    train(config, _counter)
 
 
-def train(job: Job, epochs_done: Synchronized[int] | None = None) -> None:
+def train(config: RunConfig, epochs_done: Synchronized[int] | None = None) -> None:
     """Train one run by itself, continuing from its checkpoint if there is one, and write its result."""
     import torch
 
-    torch.use_deterministic_algorithms(job.device == "cpu")
+    torch.use_deterministic_algorithms(config.device == "cpu")
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
-    features: Features = np.load(job.features / "features.npy", mmap_mode="r")
-    mark, began = job.mark(), time.perf_counter()
-    state = _begin(job, create_learner(job, features), mark)
-    course, learner = state.course, state.learner
+    features: Features = np.load(config.features / "features.npy", mmap_mode="r")
+    fingerprint, began = config.fingerprint(), time.perf_counter()
+    progress = _begin(config, create_trainer(config, features), fingerprint)
+    state, trainer = progress.state, progress.trainer
     saved = time.perf_counter()
-    while not course.is_over(job) and not learner.is_over():
-        if course.note(job, *learner.epoch()):
-            state.best = _copy_weights(learner.network)
-        course.seconds += time.perf_counter() - began
+    while not state.is_over(config) and not trainer.is_over():
+        if state.note(config, *trainer.epoch()):
+            progress.best = _copy_weights(trainer.network)
+        state.seconds += time.perf_counter() - began
         began = time.perf_counter()
         if epochs_done is not None:
             with epochs_done.get_lock():
                 epochs_done.value += 1
-        if time.perf_counter() - saved > CHECKPOINT_SECONDS and course.diverged_at_epoch is None:
-            _save_checkpoint(job, state, mark)
+        if time.perf_counter() - saved > CHECKPOINT_SECONDS and state.diverged_at_epoch is None:
+            _save_checkpoint(config, progress, fingerprint)
             saved = began = time.perf_counter()
-    write_result(job, course, state.best, mark)
-    _checkpoint(job).unlink(missing_ok=True)
+    write_result(config, state, progress.best, fingerprint)
+    _checkpoint(config).unlink(missing_ok=True)
 
 
-def _begin(job: Job, learner: Learner, mark: str) -> State:
-    """Start with the learner given, or from the checkpoint of a killed run with the same mark."""
+def _begin(config: RunConfig, trainer: Trainer, fingerprint: str) -> Progress:
+    """Start with the trainer given, or from the checkpoint of a killed run with the same fingerprint."""
     import torch
 
-    state = State(learner, _copy_weights(learner.network), Course())
-    saved = take_up(_checkpoint(job))
-    if saved is not None and saved["mark"] == mark:
-        learner.load(saved["learner"])
+    progress = Progress(trainer, _copy_weights(trainer.network), TrainingState())
+    saved = take_up(_checkpoint(config))
+    if saved is not None and saved["fingerprint"] == fingerprint:
+        trainer.load(saved["trainer"])
         torch.set_rng_state(saved["random"])
-        state.best, state.course = saved["best"], Course(**saved["course"])
-    return state
+        progress.best, progress.state = saved["best"], TrainingState(**saved["state"])
+    return progress
 
 
 def _copy_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -162,18 +162,18 @@ def _copy_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {key: value.detach().clone(memory_format=layout) for key, value in network.state_dict().items()}
 
 
-def _checkpoint(job: Job) -> Path:
-    return job.work / f"{job.name}.checkpoint.pt"
+def _checkpoint(config: RunConfig) -> Path:
+    return config.work / f"{config.name}.checkpoint.pt"
 
 
-def _save_checkpoint(job: Job, state: State, mark: str) -> None:
+def _save_checkpoint(config: RunConfig, progress: Progress, fingerprint: str) -> None:
     import torch
 
     values = {
-        "mark": mark,
-        "learner": state.learner.state(),
+        "fingerprint": fingerprint,
+        "trainer": progress.trainer.state(),
         "random": torch.get_rng_state(),
-        "best": state.best,
-        "course": asdict(state.course),
+        "best": progress.best,
+        "state": asdict(progress.state),
     }
-    write_checkpoint(_checkpoint(job), values)
+    write_checkpoint(_checkpoint(config), values)

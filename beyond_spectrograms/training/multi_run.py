@@ -19,14 +19,14 @@ from torch import Tensor
 
 from beyond_spectrograms.training.run import (
     CHECKPOINT_SECONDS,
-    Course,
-    Job,
+    RunConfig,
+    TrainingState,
     class_weights_of,
     rows_of,
     seeded_network,
     write_result,
 )
-from beyond_spectrograms.training.stacked_weights import Stack
+from beyond_spectrograms.training.stacked_weights import StackedWeights
 from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def free_bytes(device: torch.device) -> float:
 class Data:
     """Features on the device as they are stored, where they fit, else read from the mapped file batch by batch."""
 
-    def __init__(self, job: Job, device: torch.device) -> None:
-        self.stored: Features = np.load(job.features / "features.npy", mmap_mode="r")
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self.stored: Features = np.load(config.features / "features.npy", mmap_mode="r")
         self._device = device
         self._held: Tensor | None = None
         if self.stored.nbytes <= SHARE_OF_MEMORY * free_bytes(device):
@@ -57,7 +57,7 @@ class Data:
                 held[first : first + 1024] = torch.from_numpy(self.stored[first : first + 1024].copy())
             self._held = held
         else:
-            print(f"{job.features}: {self.stored.nbytes} bytes do not fit on {device}; read batch by batch")
+            print(f"{config.features}: {self.stored.nbytes} bytes do not fit on {device}; read batch by batch")
 
     def windows(self, rows: Tensor) -> Tensor:
         """Give the windows of rows [runs, batch] as [runs, batch, bands, frames]."""
@@ -70,29 +70,35 @@ class Pass:
     """One way through a part for all runs: batches of equal size, padded; on a GPU its step is a captured graph."""
 
     def __init__(
-        self, stack: Stack, data: Data, jobs: list[Job], rows: list[npt.NDArray[np.int64]], *, learn: bool
+        self,
+        stacked: StackedWeights,
+        data: Data,
+        configs: list[RunConfig],
+        rows: list[npt.NDArray[np.int64]],
+        *,
+        learn: bool,
     ) -> None:
-        device = stack.device
-        self._stack, self._data, self._learn = stack, data, learn
+        device = stacked.device
+        self._stacked, self._data, self._learn = stacked, data, learn
         self._counts = torch.tensor([len(mine) for mine in rows])
-        self._batch = min(jobs[0].protocol.batch_size, int(self._counts.max()))
+        self._batch = min(configs[0].protocol.batch_size, int(self._counts.max()))
         self._rows = [torch.from_numpy(mine) for mine in rows]
-        self._targets = torch.from_numpy(np.stack([job.targets for job in jobs])).to(device)
-        self._training = learn or jobs[0].protocol.dropout_at_evaluation
-        self._totals = torch.zeros(len(jobs), 2, dtype=torch.float64, device=device)
+        self._targets = torch.from_numpy(np.stack([config.targets for config in configs])).to(device)
+        self._training = learn or configs[0].protocol.dropout_at_evaluation
+        self._totals = torch.zeros(len(configs), 2, dtype=torch.float64, device=device)
         self._inputs: tuple[Tensor, Tensor, Tensor] | None = None
         self._replay: Callable[[], None] | None = None
 
     def run(self, orders: list[Tensor], running: list[bool]) -> list[tuple[float, float]]:
         """Go over orders [runs][windows] of the rows; gives accuracy and loss of each run. Others than running rest."""
-        longest, device = int(self._counts.max()), self._stack.device
+        longest, device = int(self._counts.max()), self._stacked.device
         places = torch.zeros(len(orders), -(-longest // self._batch) * self._batch, dtype=torch.long)
         counted = torch.zeros(places.shape)
         for run, order in enumerate(orders):
             places[run, : len(order)] = self._rows[run][order]
             counted[run, : len(order)] = float(running[run])
         places, counted = places.to(device), counted.to(device)
-        self._stack.train_mode(self._training)
+        self._stacked.train_mode(self._training)
         self._totals.zero_()
         for rows, count in zip(places.split(self._batch, 1), counted.split(self._batch, 1), strict=True):  # type: ignore[no-untyped-call]
             self._step((self._data.windows(rows), self._targets.gather(1, rows), count))
@@ -100,14 +106,14 @@ class Pass:
         return [(right, loss) for loss, right in sums.tolist()]
 
     def _step(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
-        if self._stack.device.type == "cuda":
+        if self._stacked.device.type == "cuda":
             if self._replay is None or self._inputs is None:
                 self._inputs, self._replay = self._capture(batch)
             for mine, value in zip(self._inputs, batch, strict=True):
                 mine.copy_(value)
             self._replay()
         else:
-            self._stack.run_step(*batch, self._totals, learn=self._learn)
+            self._stacked.run_step(*batch, self._totals, learn=self._learn)
 
     def _capture(
         self, batch: tuple[Tensor, Tensor, Tensor]
@@ -122,90 +128,102 @@ class Pass:
         nothing = torch.zeros_like(counted)
         with torch.cuda.stream(stream):
             for _ in range(3):
-                self._stack.run_step(windows, targets, nothing, self._totals, learn=self._learn)
+                self._stacked.run_step(windows, targets, nothing, self._totals, learn=self._learn)
         torch.cuda.current_stream().wait_stream(stream)
         with torch.cuda.graph(graph):
-            self._stack.run_step(windows, targets, counted, self._totals, learn=self._learn)
+            self._stacked.run_step(windows, targets, counted, self._totals, learn=self._learn)
         return (windows, targets, counted), graph.replay
 
 
-def train_together(jobs: list[Job], epochs_done: Synchronized[int] | None = None) -> None:
+def train_multi_run(configs: list[RunConfig], epochs_done: Synchronized[int] | None = None) -> None:
     """Train runs of one cell together on their device, from a killed run's checkpoint if any; write results."""
-    device, rows, marks = torch.device(jobs[0].device), [rows_of(job) for job in jobs], [job.mark() for job in jobs]
+    device, rows, fingerprints = (
+        torch.device(configs[0].device),
+        [rows_of(config) for config in configs],
+        [config.fingerprint() for config in configs],
+    )
     torch.use_deterministic_algorithms(device.type == "cpu")
     torch.set_num_threads(1)  # as training.train: the same bits whatever the number of cores
-    data = Data(jobs[0], device)
+    data = Data(configs[0], device)
     networks, orders = [], []
-    for job, mine in zip(jobs, rows, strict=True):
-        networks.append(seeded_network(job, data.stored, mine["train"]))
+    for config, mine in zip(configs, rows, strict=True):
+        networks.append(seeded_network(config, data.stored, mine["train"]))
         orders.append(torch.Generator().set_state(torch.get_rng_state()))  # as the run alone would go on drawing
-    stack = Stack(networks, jobs[0].protocol, jobs[0].precision, device, _class_weights(jobs, rows))
-    courses = _resume(jobs, marks, stack, orders)
+    stacked = StackedWeights(networks, configs[0].protocol, configs[0].precision, device, _class_weights(configs, rows))
+    states = _resume(configs, fingerprints, stacked, orders)
     training, validation = (
-        Pass(stack, data, jobs, [mine[part] for mine in rows], learn=part == "train")
+        Pass(stacked, data, configs, [mine[part] for mine in rows], learn=part == "train")
         for part in ("train", "validation")
     )
     straight = [torch.arange(len(mine["validation"])) for mine in rows]
     saved = began = time.perf_counter()
-    while not all(over := [course.is_over(job) for course, job in zip(courses, jobs, strict=True)]):
+    while not all(over := [state.is_over(config) for state, config in zip(states, configs, strict=True)]):
         running = [not ended for ended in over]
-        shuffled = [_order(job, len(mine["train"]), each) for job, mine, each in zip(jobs, rows, orders, strict=True)]
+        shuffled = [
+            _order(config, len(mine["train"]), each) for config, mine, each in zip(configs, rows, orders, strict=True)
+        ]
         results = zip(training.run(shuffled, running), validation.run(straight, running), strict=True)
-        outcomes = list(zip(jobs, courses, running, results, strict=True))
-        stack.keep([course.note(job, *result) if runs else False for job, course, runs, result in outcomes])
+        outcomes = list(zip(configs, states, running, results, strict=True))
+        stacked.keep([state.note(config, *result) if runs else False for config, state, runs, result in outcomes])
         now = time.perf_counter()
-        for course, runs in zip(courses, running, strict=True):
-            course.seconds += (now - began) / sum(running) if runs else 0.0
+        for state, runs in zip(states, running, strict=True):
+            state.seconds += (now - began) / sum(running) if runs else 0.0
         began = now
         if epochs_done is not None:
             with epochs_done.get_lock():
                 epochs_done.value += sum(running)
         if now - saved > CHECKPOINT_SECONDS:
-            _save(jobs, marks, stack, orders, courses)
+            _save(configs, fingerprints, stacked, orders, states)
             saved = began = time.perf_counter()
-    for run, (job, course, mark) in enumerate(zip(jobs, courses, marks, strict=True)):
-        write_result(job, course, stack.result_of(run), mark)
-    _checkpoint(jobs).unlink(missing_ok=True)
+    for run, (config, state, fingerprint) in enumerate(zip(configs, states, fingerprints, strict=True)):
+        write_result(config, state, stacked.result_of(run), fingerprint)
+    _checkpoint(configs).unlink(missing_ok=True)
 
 
-def _class_weights(jobs: list[Job], rows: list[dict[str, npt.NDArray[np.int64]]]) -> Tensor:
+def _class_weights(configs: list[RunConfig], rows: list[dict[str, npt.NDArray[np.int64]]]) -> Tensor:
     """Class weights of every run [runs, classes]; 1 changes no loss by a bit."""
-    weights = [class_weights_of(job, mine["train"]) for job, mine in zip(jobs, rows, strict=True)]
-    return torch.stack([torch.ones(len(jobs[0].classes)) if mine is None else mine for mine in weights])
+    weights = [class_weights_of(config, mine["train"]) for config, mine in zip(configs, rows, strict=True)]
+    return torch.stack([torch.ones(len(configs[0].classes)) if mine is None else mine for mine in weights])
 
 
-def _order(job: Job, windows: int, generator: torch.Generator) -> Tensor:
-    return torch.randperm(windows, generator=generator) if job.protocol.shuffle_each_epoch else torch.arange(windows)
+def _order(config: RunConfig, windows: int, generator: torch.Generator) -> Tensor:
+    return torch.randperm(windows, generator=generator) if config.protocol.shuffle_each_epoch else torch.arange(windows)
 
 
-def _checkpoint(jobs: list[Job]) -> Path:
-    return jobs[0].work / "together.checkpoint.pt"
+def _checkpoint(configs: list[RunConfig]) -> Path:
+    return configs[0].work / "multi_run.checkpoint.pt"
 
 
 def _save(
-    jobs: list[Job], marks: list[str], stack: Stack, orders: list[torch.Generator], courses: list[Course]
+    configs: list[RunConfig],
+    fingerprints: list[str],
+    stacked: StackedWeights,
+    orders: list[torch.Generator],
+    states: list[TrainingState],
 ) -> None:
     values = {
-        "marks": marks,
-        "together": stack.state(),
+        "fingerprints": fingerprints,
+        "stacked": stacked.state(),
         "orders": [generator.get_state() for generator in orders],
         "random": torch.get_rng_state(),
-        "cuda_random": torch.cuda.get_rng_state() if stack.device.type == "cuda" else None,
-        "courses": [asdict(course) for course in courses],
+        "cuda_random": torch.cuda.get_rng_state() if stacked.device.type == "cuda" else None,
+        "states": [asdict(state) for state in states],
     }
-    write_checkpoint(_checkpoint(jobs), values)
+    write_checkpoint(_checkpoint(configs), values)
 
 
-def _resume(jobs: list[Job], marks: list[str], stack: Stack, orders: list[torch.Generator]) -> list[Course]:
+def _resume(
+    configs: list[RunConfig], fingerprints: list[str], stacked: StackedWeights, orders: list[torch.Generator]
+) -> list[TrainingState]:
     """Start all runs, or take up the checkpoint of the same runs."""
-    courses = [Course() for _ in jobs]
-    saved = take_up(_checkpoint(jobs))
-    if saved is not None and saved["marks"] == marks:
-        stack.load(saved["together"])
+    states = [TrainingState() for _ in configs]
+    saved = take_up(_checkpoint(configs))
+    if saved is not None and saved["fingerprints"] == fingerprints:
+        stacked.load(saved["stacked"])
         for generator, state in zip(orders, saved["orders"], strict=True):
             generator.set_state(state)
         torch.set_rng_state(saved["random"])
-        if stack.device.type == "cuda":
+        if stacked.device.type == "cuda":
             torch.cuda.set_rng_state(saved["cuda_random"])
-        courses = [Course(**course) for course in saved["courses"]]
-    return courses
+        states = [TrainingState(**state) for state in saved["states"]]
+    return states

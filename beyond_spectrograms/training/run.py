@@ -39,17 +39,17 @@ class TrainingError(ProjectError):
 
 
 @dataclass(frozen=True)
-class Job:
+class RunConfig:
     """One classifier to train.
 
     Attributes:
         features: folder with features.npy [windows, bands, frames].
-        targets: class index of every window [windows]; `list_jobs` gives -1 in place of the test part's.
+        targets: class index of every window [windows]; `list_runs` gives -1 in place of the test part's.
         parts: part of every window [windows]: train, validation, test or empty. Test rows are never read here.
         classes: labels by class index.
         codebook_size: entries of a codebook where the features are a codec's codes, else None.
         precision: of the convolutions, fp32 or bf16; weights, optimizer and loss are always fp32.
-        work: folder for this job's checkpoint and result.
+        work: folder for this run's checkpoint and result.
         versions: of study.WEIGHTS_BY, by name; none where nothing is kept.
     """
 
@@ -81,8 +81,8 @@ class Job:
         """Digest the file of its weights."""
         return sha256_of(self.result_files[0])
 
-    def mark(self) -> str:
-        """Digest all that decides the result: what a killed run left is only continued under the same mark."""
+    def fingerprint(self) -> str:
+        """Digest all that decides the result: what a killed run left is only continued under the same fingerprint."""
         digest = hashlib.sha256(content_of(self.features))
         used = np.where(self.parts == "test", "", self.parts)
         digest.update(self.targets.tobytes() + "\n".join(used).encode())
@@ -92,7 +92,7 @@ class Job:
 
 
 @dataclass
-class Course:
+class TrainingState:
     """How a run has gone so far; after `diverged_at_epoch` it does not go on."""
 
     best_epoch: int = 0
@@ -101,14 +101,18 @@ class Course:
     seconds: float = 0.0
     diverged_at_epoch: int | None = None
 
-    def is_over(self, job: Job) -> bool:
+    def is_over(self, config: RunConfig) -> bool:
         """Say whether no epoch is left to train."""
-        epochs, patience = len(self.history), job.protocol.patience
+        epochs, patience = len(self.history), config.protocol.patience
         tired = patience is not None and epochs - self.best_epoch >= patience
-        return self.diverged_at_epoch is not None or tired or epochs >= job.epochs
+        return self.diverged_at_epoch is not None or tired or epochs >= config.epochs
 
     def note(
-        self, job: Job, training: tuple[float, float], validation: tuple[float, float], more: Sequence[float] = ()
+        self,
+        config: RunConfig,
+        training: tuple[float, float],
+        validation: tuple[float, float],
+        more: Sequence[float] = (),
     ) -> bool:
         """Note an epoch's accuracies and losses, and what `more` its family tells of it.
 
@@ -118,17 +122,17 @@ class Course:
         if not math.isfinite(training[1]) or not math.isfinite(validation[1]):
             # A finding about the recipe, not a fault: the run ends here with the last weights that were selected.
             losses = f"training loss {training[1]}, validation loss {validation[1]}"
-            print(f"{job.name}: diverged at epoch {epoch} ({losses}); keeps epoch {self.best_epoch}")
+            print(f"{config.name}: diverged at epoch {epoch} ({losses}); keeps epoch {self.best_epoch}")
             self.diverged_at_epoch = epoch
             return False
         self.history.append([epoch, *training, *validation, *more])
-        if job.protocol.select == "best_validation_loss" and validation[1] >= self.best_loss:
+        if config.protocol.select == "best_validation_loss" and validation[1] >= self.best_loss:
             return False
         self.best_loss, self.best_epoch = validation[1], epoch
         return True
 
 
-def list_jobs(
+def list_runs(
     protocol: Protocol,
     features: Path,
     labels: npt.NDArray[np.str_],
@@ -140,7 +144,7 @@ def list_jobs(
     precision: str,
     versions: Mapping[str, int | str],
     work: Path,
-) -> list[Job]:
+) -> list[RunConfig]:
     """List the runs of a protocol, every seed and fold: `labels` [windows] are of all parts, `parts` has a column each.
 
     `precision` is what is wanted of the convolutions: a classifier without any computes in fp32 in any case.
@@ -156,7 +160,7 @@ def list_jobs(
         return np.where(part == "test", -1, known)
 
     return [
-        Job(
+        RunConfig(
             features=features,
             targets=targets_of(of_fold, seed),
             parts=of_fold,
@@ -176,16 +180,16 @@ def list_jobs(
     ]
 
 
-def rows_of(job: Job) -> dict[str, npt.NDArray[np.int64]]:
+def rows_of(config: RunConfig) -> dict[str, npt.NDArray[np.int64]]:
     """Rows of the features that train, in the run's own order, and that validate."""
-    rows = {part: np.flatnonzero(job.parts == part) for part in ("train", "validation")}
+    rows = {part: np.flatnonzero(config.parts == part) for part in ("train", "validation")}
     # The table is sorted by class: without an order of its own, a protocol that does not shuffle each epoch would train
     # on batches of one or two classes.
-    rows["train"] = np.random.default_rng([job.seed, job.fold]).permutation(rows["train"])
+    rows["train"] = np.random.default_rng([config.seed, config.fold]).permutation(rows["train"])
     return rows
 
 
-def class_weights_of(job: Job, train_rows: npt.NDArray[np.int64]) -> torch.Tensor | None:
+def class_weights_of(config: RunConfig, train_rows: npt.NDArray[np.int64]) -> torch.Tensor | None:
     """Weights [classes] of the loss, None where the protocol has none.
 
     As scikit-learn's `balanced`, windows / (classes * windows of the class); a class without training windows, of which
@@ -193,62 +197,62 @@ def class_weights_of(job: Job, train_rows: npt.NDArray[np.int64]) -> torch.Tenso
     """
     import torch
 
-    if job.protocol.class_weights == "none":
+    if config.protocol.class_weights == "none":
         return None
-    counts = np.bincount(job.targets[train_rows], minlength=len(job.classes))
+    counts = np.bincount(config.targets[train_rows], minlength=len(config.classes))
     balanced = len(train_rows) / (np.count_nonzero(counts) * counts.clip(min=1))
     return torch.from_numpy(np.where(counts > 0, balanced, 0.0).astype(np.float32))
 
 
-def seeded_network(job: Job, features: Features, train_rows: npt.NDArray[np.int64]) -> torch.nn.Sequential:
+def seeded_network(config: RunConfig, features: Features, train_rows: npt.NDArray[np.int64]) -> torch.nn.Sequential:
     """Build the run's classifier; seeds torch's generator, so that what is drawn later is the run's own too."""
     import torch
 
-    torch.manual_seed(job.seed * 1000 + job.fold)
+    torch.manual_seed(config.seed * 1000 + config.fold)
     bands, frames = features.shape[1:]
-    network = build_network(job.protocol, bands, frames, len(job.classes), job.codebook_size)
-    if job.protocol.standardize and job.codebook_size is None:
+    network = build_network(config.protocol, bands, frames, len(config.classes), config.codebook_size)
+    if config.protocol.standardize and config.codebook_size is None:
         network[0].mean, network[0].deviation = map(torch.from_numpy, band_statistics(features, train_rows))
     return network
 
 
-def write_result(job: Job, course: Course, best: dict[str, torch.Tensor], mark: str) -> None:
+def write_result(config: RunConfig, state: TrainingState, best: dict[str, torch.Tensor], fingerprint: str) -> None:
     """Write the kept weights and the learning curve."""
     from safetensors.torch import save_file
 
-    diverged = course.diverged_at_epoch
-    notes = {"epoch": course.best_epoch, "diverged_at_epoch": diverged, "classes": job.classes}
-    with written_beside(job.work / f"{job.name}.safetensors") as beside:
+    diverged = state.diverged_at_epoch
+    notes = {"epoch": state.best_epoch, "diverged_at_epoch": diverged, "classes": config.classes}
+    with written_beside(config.work / f"{config.name}.safetensors") as beside:
         save_file(best, beside, metadata={"notes": json.dumps(notes)})  # several keys would come in any order
     record = {
-        "mark": mark,
-        "device": job.device,
-        "precision": job.precision,
-        "seconds": course.seconds,
+        "mark": fingerprint,
+        "device": config.device,
+        "precision": config.precision,
+        "seconds": state.seconds,
         "diverged_at_epoch": diverged,
-        "columns": history_columns(job.protocol),
-        "history": course.history,
-        "weights_sha256": job.weights_sha256(),
+        "columns": history_columns(config.protocol),
+        "history": state.history,
+        "weights_sha256": config.weights_sha256(),
     }
-    write_sealed(job.work / f"{job.name}.json", record)
+    write_sealed(config.work / f"{config.name}.json", record)
 
 
-def is_finished(job: Job) -> bool:
-    """Say whether the job's result is there, as it was written, made from the same data, params and versions."""
-    record = _read_whole(job)
-    return record is not None and record["mark"] == job.mark()
+def is_finished(config: RunConfig) -> bool:
+    """Say whether the run's result is there, as it was written, made from the same data, params and versions."""
+    record = _read_whole(config)
+    return record is not None and record["mark"] == config.fingerprint()
 
 
-def tell_damage(job: Job) -> None:
+def tell_damage(config: RunConfig) -> None:
     """Say in a line where a result is there that is not what was written."""
-    if (job.work / f"{job.name}.json").exists() and _read_whole(job) is None:
-        record = job.work / f"{job.name}.json"
+    if (config.work / f"{config.name}.json").exists() and _read_whole(config) is None:
+        record = config.work / f"{config.name}.json"
         print(f"{record}: damaged, or not of the weights beside it. The run starts anew.", flush=True)
 
 
-def _read_whole(job: Job) -> dict[str, Any] | None:
+def _read_whole(config: RunConfig) -> dict[str, Any] | None:
     """Read the record of a result; None where it, or the weights, are not what was written."""
-    record, weights = read_sealed(job.work / f"{job.name}.json"), job.result_files[0]
+    record, weights = read_sealed(config.work / f"{config.name}.json"), config.result_files[0]
     if (
         record is None
         or record.keys() != RECORD
@@ -259,13 +263,13 @@ def _read_whole(job: Job) -> dict[str, Any] | None:
     return record
 
 
-def keep_finished(jobs: Sequence[Job], place: Path) -> None:
+def keep_finished(configs: Sequence[RunConfig], place: Path) -> None:
     """Take over results that an earlier training left in `place`, of runs that are decided by the same."""
-    for job in jobs:
-        earlier = replace(job, work=place)
-        if not is_finished(job) and is_finished(earlier):
-            job.work.mkdir(parents=True, exist_ok=True)
-            for path, mine in zip(earlier.result_files, job.result_files, strict=True):
+    for config in configs:
+        earlier = replace(config, work=place)
+        if not is_finished(config) and is_finished(earlier):
+            config.work.mkdir(parents=True, exist_ok=True)
+            for path, mine in zip(earlier.result_files, config.result_files, strict=True):
                 if path.exists():
                     mine.unlink(missing_ok=True)  # DVC's cached files are read-only
                     shutil.copyfile(path, mine)
@@ -281,7 +285,7 @@ def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], 
 def history_columns(protocol: Protocol) -> list[str]:
     """List what a learning curve tells of an epoch: HISTORY_COLUMNS and those of the classifier's family."""
     family = family_of(protocol.classifier)
-    return [*HISTORY_COLUMNS, *(family.learner.columns if family else ())]
+    return [*HISTORY_COLUMNS, *(family.trainer.columns if family else ())]
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -290,15 +294,15 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def read_history(job: Job) -> list[dict[str, Any]]:
-    """Read the finished job's learning curve: fold, seed and its history_columns, one row an epoch."""
-    columns = history_columns(job.protocol)
-    history = read_record(job.work / f"{job.name}.json")["history"]
+def read_history(config: RunConfig) -> list[dict[str, Any]]:
+    """Read the finished run's learning curve: fold, seed and its history_columns, one row an epoch."""
+    columns = history_columns(config.protocol)
+    history = read_record(config.work / f"{config.name}.json")["history"]
     rows = (dict(zip(columns, (int(row[0]), *row[1:]), strict=True)) for row in history)
-    return [{"fold": job.fold, "seed": job.seed, **row} for row in rows]
+    return [{"fold": config.fold, "seed": config.seed, **row} for row in rows]
 
 
-def read_outcome(job: Job) -> tuple[float, int | None]:
-    """Read how many seconds the finished job trained, restarts included, and at which epoch it diverged, if it did."""
-    record = read_record(job.work / f"{job.name}.json")
+def read_outcome(config: RunConfig) -> tuple[float, int | None]:
+    """Read how many seconds the finished run trained, restarts included, and at which epoch it diverged, if it did."""
+    record = read_record(config.work / f"{config.name}.json")
     return record["seconds"], record["diverged_at_epoch"]

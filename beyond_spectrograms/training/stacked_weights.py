@@ -74,7 +74,7 @@ def _stackable(layer: nn.Module) -> nn.Module:
     return EmbedByLookup(layer) if isinstance(layer, EmbedCodes) else layer
 
 
-class Stack:
+class StackedWeights:
     """Stacked weights and optimizer state of all runs, and one step of them."""
 
     def __init__(

@@ -9,10 +9,10 @@ import torch
 
 from beyond_spectrograms.classifiers.apnet import APNetLayer, _distances, _pool, _unpool
 from beyond_spectrograms.classifiers.base import ClassifierError, build_network, family_of
-from beyond_spectrograms.classifiers.reconstruction import ReconstructingLearner, layer_of
+from beyond_spectrograms.classifiers.reconstruction import ReconstructionTrainer, layer_of
 from beyond_spectrograms.training.loop import train
-from beyond_spectrograms.training.run import Job, read_history
-from beyond_spectrograms.training.trainers.base import create_learner
+from beyond_spectrograms.training.run import RunConfig, read_history
+from beyond_spectrograms.training.trainers.base import create_trainer
 from support.numeric import assert_rounded, assert_same, by_default_float64
 from support.protocol import PROTOCOL
 from support.stopping import results_of, train_in_two
@@ -23,7 +23,7 @@ RECONSTRUCTING = BASELINES[:3]
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
+def config(tmp_path: Path) -> RunConfig:
     """Three classes, each with energy in bands of its own, 60 windows [16 bands, 8 frames] in decibels."""
     targets = np.arange(60) % 3
     values = np.random.default_rng(0).normal(-60, 2, (60, 16, 8))
@@ -34,19 +34,21 @@ def job(tmp_path: Path) -> Job:
     np.save(folder / "features.npy", values.astype(np.float32))
     (folder / "index.json").write_text("{}")
     parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
-    return Job(folder, targets, parts, ("a", "b", "c"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work", versions={})
+    return RunConfig(
+        folder, targets, parts, ("a", "b", "c"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work", versions={}
+    )
 
 
-def of(job: Job, classifier: str, epochs: int = 6) -> Job:
+def of(config: RunConfig, classifier: str, epochs: int = 6) -> RunConfig:
     recipe = {"classifier": classifier, "optimizer": "adam", "learning_rate": 0.01, "standardize": False}
     recipe |= {"batch_size": 12, "epochs": epochs, "dropout_at_evaluation": False, "select": "last", "patience": None}
     protocol = PROTOCOL.model_copy(update=recipe)
-    return replace(job, protocol=protocol, epochs=epochs, work=job.work.with_name(classifier))
+    return replace(config, protocol=protocol, epochs=epochs, work=config.work.with_name(classifier))
 
 
 @pytest.mark.parametrize("classifier", BASELINES)
-def test_classes_of_bands_of_their_own_are_told_apart(job: Job, classifier: str) -> None:
-    mine = of(job, classifier, epochs=20)
+def test_classes_of_bands_of_their_own_are_told_apart(config: RunConfig, classifier: str) -> None:
+    mine = of(config, classifier, epochs=20)
     train(mine)
     history = read_history(mine)
     assert history[-1]["validation_accuracy"] == 1.0
@@ -58,9 +60,9 @@ def test_classes_of_bands_of_their_own_are_told_apart(job: Job, classifier: str)
 
 @pytest.mark.parametrize("classifier", BASELINES)
 def test_a_run_is_the_same_again_and_after_a_stop(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classifier: str
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classifier: str
 ) -> None:
-    first = of(job, classifier, epochs=3)
+    first = of(config, classifier, epochs=3)
     stopped = replace(first, work=tmp_path / "stopped")
     train(first)
     train_in_two(stopped, 2, monkeypatch)
@@ -70,36 +72,36 @@ def test_a_run_is_the_same_again_and_after_a_stop(
 
 
 @pytest.mark.parametrize("classifier", RECONSTRUCTING)
-def test_errors_are_in_the_features_own_unit(job: Job, classifier: str) -> None:
-    learner = create_learner(of(job, classifier), np.load(job.features / "features.npy"))
-    assert isinstance(learner, ReconstructingLearner)
+def test_errors_are_in_the_features_own_unit(config: RunConfig, classifier: str) -> None:
+    trainer = create_trainer(of(config, classifier), np.load(config.features / "features.npy"))
+    assert isinstance(trainer, ReconstructionTrainer)
     family = family_of(classifier)
     assert family is not None
-    windows = torch.from_numpy(np.load(job.features / "features.npy")[:12])
-    layer = layer_of(learner.network)
-    training = np.load(job.features / "features.npy")[:36].astype(np.float64)
+    windows = torch.from_numpy(np.load(config.features / "features.npy")[:12])
+    layer = layer_of(trainer.network)
+    training = np.load(config.features / "features.npy")[:36].astype(np.float64)
     assert_rounded(float(layer.mean), float(training.mean()), roundings=12 * 16 * 8)  # summed by batches of 12
     with torch.no_grad():
-        before = family.measure(learner.network, windows)["reconstruction_error"]
+        before = family.measure(trainer.network, windows)["reconstruction_error"]
         for parameter in layer.parameters():
             parameter.zero_()  # then the reconstruction is the mean of the training part
-        after = family.measure(learner.network, windows)["reconstruction_error"]
+        after = family.measure(trainer.network, windows)["reconstruction_error"]
     expected = (windows.double() - layer.mean).square().mean((1, 2))
     assert_rounded(after, expected, roundings=16 * 8)
     assert not torch.allclose(before, after)
 
 
 @pytest.mark.parametrize("classifier", ["apnet_kmeans", "autoencoder_kmeans"])
-def test_the_cluster_told_is_the_one_that_names_the_class(job: Job, classifier: str) -> None:
-    learner = create_learner(of(job, classifier), np.load(job.features / "features.npy"))
-    learner.epoch()
+def test_the_cluster_told_is_the_one_that_names_the_class(config: RunConfig, classifier: str) -> None:
+    trainer = create_trainer(of(config, classifier), np.load(config.features / "features.npy"))
+    trainer.epoch()
     family = family_of(classifier)
     assert family is not None
-    windows = torch.from_numpy(np.load(job.features / "features.npy"))
+    windows = torch.from_numpy(np.load(config.features / "features.npy"))
     with torch.no_grad():
-        told = family.measure(learner.network, windows)["cluster"]
-        named = learner.network(windows).argmax(1)
-    assert torch.equal(layer_of(learner.network).class_of[told], named)
+        told = family.measure(trainer.network, windows)["cluster"]
+        named = trainer.network(windows).argmax(1)
+    assert torch.equal(layer_of(trainer.network).class_of[told], named)
     assert told.unique().tolist() == [0, 1, 2]
 
 

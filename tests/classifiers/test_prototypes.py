@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from beyond_spectrograms.classifiers.base import ClassifierError, build_network
-from beyond_spectrograms.classifiers.prototypes.kmeans_plus_plus import choose_starts
+from beyond_spectrograms.classifiers.prototypes.kmeans_plus_plus import kmeans_plus_plus
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer, layer_of, measure
 from beyond_spectrograms.classifiers.prototypes.transformations import (
     filter_bands,
@@ -22,9 +22,9 @@ from beyond_spectrograms.classifiers.prototypes.transformations import (
 from beyond_spectrograms.evaluation.metrics import predict
 from beyond_spectrograms.params import Protocol, PrototypeSettings
 from beyond_spectrograms.training.loop import train
-from beyond_spectrograms.training.run import Job, history_columns, read_history
-from beyond_spectrograms.training.trainers.base import create_learner
-from beyond_spectrograms.training.trainers.prototypes import PrototypeLearner
+from beyond_spectrograms.training.run import RunConfig, history_columns, read_history
+from beyond_spectrograms.training.trainers.base import create_trainer
+from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
 from support.numeric import assert_rounded, assert_same, by_default_float64
 from support.protocol import PROTOCOL
 from support.stopping import results_of, train_in_two
@@ -222,13 +222,13 @@ def test_all_prototypes_at_once_give_what_each_gives_alone() -> None:
 def test_k_means_plus_plus_starts_far_apart_and_within_the_class() -> None:
     torch.manual_seed(0)
     proposals = torch.tensor([0.0, 0.0, 0.0, 9.0, 9.0])[:, None, None]
-    chosen = choose_starts(proposals, torch.tensor([0, 0, 0, 0, 1]), 2, None)
+    chosen = kmeans_plus_plus(proposals, torch.tensor([0, 0, 0, 0, 1]), 2, None)
     assert sorted(chosen.flatten().tolist()) == [0, 9]
-    of_class = choose_starts(proposals, torch.tensor([0, 0, 0, 1, 1]), 2, torch.tensor([1, 0]))
+    of_class = kmeans_plus_plus(proposals, torch.tensor([0, 0, 0, 1, 1]), 2, torch.tensor([1, 0]))
     assert of_class.flatten().tolist() == [9, 0]
 
 
-def made_sounds(folder: Path, **changes: object) -> tuple[Job, torch.Tensor]:
+def made_sounds(folder: Path, **changes: object) -> tuple[RunConfig, torch.Tensor]:
     """Sounds made from three known prototypes by gains and pitches that move over time: [120, 24 bands, 16 frames]."""
     torch.manual_seed(1)
     bands, frames = 24, 16
@@ -244,42 +244,42 @@ def made_sounds(folder: Path, **changes: object) -> tuple[Job, torch.Tensor]:
     (folder / "index.json").write_text("{}")
     parts = np.array(["train"] * 90 + ["validation"] * 15 + ["test"] * 15)
     recipe = protocol(**changes)  # type: ignore[arg-type]
-    job = Job(
+    config = RunConfig(
         folder, targets, parts, ("a", "b", "c"), None, recipe, recipe.epochs, 1, 0, "cpu", folder / "work", versions={}
     )
-    return job, known
+    return config, known
 
 
 @pytest.mark.parametrize("supervised", [True, False])
 def test_sounds_made_of_known_prototypes_and_transformations_give_these_back(tmp_path: Path, supervised: bool) -> None:
     entropy = 0.01 if supervised else 0.0
-    job, known = made_sounds(
+    config, known = made_sounds(
         tmp_path, epochs=60, supervised=supervised, cross_entropy=entropy, transformations=["gain", "pitch"]
     )
-    features = np.load(job.features / "features.npy")
+    features = np.load(config.features / "features.npy")
     torch.manual_seed(0)
-    learner = create_learner(job, features)
-    assert isinstance(learner, PrototypeLearner)
-    raw = learner.epoch()
+    trainer = create_trainer(config, features)
+    assert isinstance(trainer, PrototypeTrainer)
+    raw = trainer.epoch()
     for _ in range(59):
-        last = learner.epoch()
+        last = trainer.epoch()
     assert last[0][0] > 0.97
     assert last[2][1] < 0.15 * raw[2][1]  # the error on sounds never trained on
     # Gain and pitch are known up to a constant: prototypes are compared after the best of either.
-    found = learner.layer.prototypes.detach().transpose(1, 2)
+    found = trainer.layer.prototypes.detach().transpose(1, 2)
     shifts = torch.linspace(-0.3, 0.3, 121)
-    for place, name in enumerate(learner.layer.class_of.tolist()):
+    for place, name in enumerate(trainer.layer.class_of.tolist()):
         moved = shift_pitch(found[[place]], shifts[:, None, None], 8000.0)[:, 0, 0]
         deviation = (moved - moved.mean(1, keepdim=True)) - (known[name] - known[name].mean())
         assert deviation.square().mean(1).amin().sqrt() < 0.06
 
 
 def test_history_tells_error_and_step_and_the_run_ends_with_the_curriculum(tmp_path: Path) -> None:
-    job, _ = made_sounds(tmp_path, epochs=400, learning_rate=1e-12, tau_learning_rate=0.0, step_patience=1)
-    train(job)
-    history = read_history(job)
+    config, _ = made_sounds(tmp_path, epochs=400, learning_rate=1e-12, tau_learning_rate=0.0, step_patience=1)
+    train(config)
+    history = read_history(config)
     assert list(history[0])[-3:] == ["training_reconstruction_error", "validation_reconstruction_error", "step"]
-    assert list(history[0]) == ["fold", "seed", *history_columns(job.protocol)]
+    assert list(history[0]) == ["fold", "seed", *history_columns(config.protocol)]
     steps = [row["step"] for row in history]
     assert sorted(set(steps)) == [0, 1, 2, 3, 4, 5]  # raw, three transformations, temperature, fine
     assert steps == sorted(steps)
@@ -287,44 +287,46 @@ def test_history_tells_error_and_step_and_the_run_ends_with_the_curriculum(tmp_p
 
 
 def test_a_stopped_run_continues_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    job, _ = made_sounds(tmp_path, epochs=10, supervised=False, cross_entropy=0.0, step_patience=1, restart_share=0.9)
-    stopped = replace(job, work=tmp_path / "stopped")
-    train(job)
+    config, _ = made_sounds(
+        tmp_path, epochs=10, supervised=False, cross_entropy=0.0, step_patience=1, restart_share=0.9
+    )
+    stopped = replace(config, work=tmp_path / "stopped")
+    train(config)
     train_in_two(stopped, 6, monkeypatch)
-    assert read_history(job) == read_history(stopped)
-    results = results_of(job, stopped)
+    assert read_history(config) == read_history(stopped)
+    results = results_of(config, stopped)
     assert results[0] == results[1]
 
 
 def test_an_idle_prototype_restarts_as_a_copy_of_a_busy_one(tmp_path: Path) -> None:
-    job, _ = made_sounds(tmp_path, supervised=False, cross_entropy=0.0)
-    learner = create_learner(job, np.load(job.features / "features.npy"))
-    assert isinstance(learner, PrototypeLearner)
-    learner.epoch()
-    layer = learner.layer
+    config, _ = made_sounds(tmp_path, supervised=False, cross_entropy=0.0)
+    trainer = create_trainer(config, np.load(config.features / "features.npy"))
+    assert isinstance(trainer, PrototypeTrainer)
+    trainer.epoch()
+    layer = trainer.layer
     assert layer.decoders is not None
     with torch.no_grad():
         layer.decoders.last[1] = 1.0
         layer.prototypes[0] = 50.0
-    learner._restart_idle(torch.tensor([0, 90, 0]))
+    trainer._restart_idle(torch.tensor([0, 90, 0]))
     assert (layer.prototypes[0] - layer.prototypes[1]).abs().max() < 0.1
     assert (layer.decoders.last[0] == 1.0).all()
-    moments = [learner.optimizer.state[layer.prototypes][name] for name in ("exp_avg", "exp_avg_sq")]  # type: ignore[union-attr]
+    moments = [trainer.optimizer.state[layer.prototypes][name] for name in ("exp_avg", "exp_avg_sq")]  # type: ignore[union-attr]
     assert all((moment[[0, 2]] == 0).all() for moment in moments)
     assert all((moment[1] != 0).any() for moment in moments)
 
 
 def test_the_weights_kept_are_those_that_were_validated(tmp_path: Path) -> None:
     recipe = {"per_class": 2, "restart_share": 0.9, "supervised": False, "cross_entropy": 0.0}
-    job, _ = made_sounds(tmp_path, epochs=4, **recipe)
-    learner = create_learner(job, np.load(job.features / "features.npy"))
-    assert isinstance(learner, PrototypeLearner)
+    config, _ = made_sounds(tmp_path, epochs=4, **recipe)
+    trainer = create_trainer(config, np.load(config.features / "features.npy"))
+    assert isinstance(trainer, PrototypeTrainer)
     for _ in range(4):
-        _, validated, (_, error, _) = learner.epoch()
-        windows, targets = learner._validation.batch(torch.arange(15))
+        _, validated, (_, error, _) = trainer.epoch()
+        windows, targets = trainer._validation.batch(torch.arange(15))
         with torch.no_grad():
-            told = measure(learner.network, windows)
-        right = learner.layer.class_of[told["cluster"]] == targets
+            told = measure(trainer.network, windows)
+        right = trainer.layer.class_of[told["cluster"]] == targets
         assert float(right.double().mean()) == pytest.approx(validated[0])
         # Both in fp32, of batches of other sizes; each error is a mean over bands and frames.
         found = float(told["reconstruction_error"].double().mean())
@@ -350,23 +352,23 @@ def test_what_is_measured_is_the_best_prototypes_error_and_unsupervised_its_numb
 
 
 def test_a_trained_file_predicts_as_its_network(tmp_path: Path) -> None:
-    job, _ = made_sounds(tmp_path, epochs=4)
-    train(job)
-    features, rows = np.load(job.features / "features.npy"), np.arange(105, 120)
+    config, _ = made_sounds(tmp_path, epochs=4)
+    train(config)
+    features, rows = np.load(config.features / "features.npy"), np.arange(105, 120)
     told = predict(
-        job.work / f"{job.name}.safetensors", job.protocol, features,
+        config.work / f"{config.name}.safetensors", config.protocol, features,
         rows=rows, classes=["a", "b", "c"], codebook_size=None, fold=1, seed=0, device="cpu",
     )  # fmt: skip
     assert told.measures["reconstruction_error"].shape == (15,)
-    assert (told.probabilities.argmax(1) == job.targets[rows]).mean() > 0.9
+    assert (told.probabilities.argmax(1) == config.targets[rows]).mean() > 0.9
 
 
 @pytest.mark.parametrize("classifier", ["prototypes", "kmeans"])
 def test_codes_are_refused(tmp_path: Path, classifier: str) -> None:
-    job, _ = made_sounds(tmp_path)
-    coded = replace(job, codebook_size=16, protocol=job.protocol.model_copy(update={"classifier": classifier}))
+    config, _ = made_sounds(tmp_path)
+    coded = replace(config, codebook_size=16, protocol=config.protocol.model_copy(update={"classifier": classifier}))
     with pytest.raises(ClassifierError) as caught:
-        create_learner(coded, np.load(job.features / "features.npy"))
+        create_trainer(coded, np.load(config.features / "features.npy"))
     assert str(caught.value) == (
         f"{classifier} needs spectra or latents: between the numbers of codes there is no distance"
     )

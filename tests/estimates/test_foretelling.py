@@ -39,9 +39,9 @@ from beyond_spectrograms.estimates.pilot_training import Pilot, curriculum_steps
 from beyond_spectrograms.params import STUDIES, Params, load_params
 from beyond_spectrograms.params.study import Study, load_study
 from beyond_spectrograms.training.loop import train
-from beyond_spectrograms.training.run import Job
-from beyond_spectrograms.training.trainers.base import create_learner
-from beyond_spectrograms.training.trainers.prototypes import PrototypeLearner
+from beyond_spectrograms.training.run import RunConfig
+from beyond_spectrograms.training.trainers.base import create_trainer
+from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
 from support.cells import grid, study_in, write, write_params
 
 GIB = 2**30
@@ -270,7 +270,7 @@ def test_a_pilot_trains_a_few_steps_and_leaves_the_job_alone(tmp_path: Path, par
     (tmp_path / "index.json").write_text("{}")
     protocol = params.protocols["fair"].model_copy(update={"batch_size": 4})
     parts = np.array(["train"] * 24 + ["validation"] * 8 + ["test"] * 8)
-    job = Job(
+    config = RunConfig(
         tmp_path,
         np.arange(40) % 2,
         parts,
@@ -284,11 +284,11 @@ def test_a_pilot_trains_a_few_steps_and_leaves_the_job_alone(tmp_path: Path, par
         tmp_path / "work",
         versions={},
     )
-    pilot = pilot_training(job)
+    pilot = pilot_training(config)
     assert 0 < pilot.rate.quickest <= pilot.rate.slowest < 1
-    assert not job.work.exists()
-    train(replace(job, epochs=1))
-    assert pilot.model_bytes == job.result_files[0].stat().st_size
+    assert not config.work.exists()
+    train(replace(config, epochs=1))
+    assert pilot.model_bytes == config.result_files[0].stat().st_size
 
 
 @pytest.mark.parametrize("name", ["prototypes", "clusters_gain", "prototypes_raw"])
@@ -297,7 +297,7 @@ def test_a_curriculum_has_as_many_steps_as_are_foretold(name: str, tmp_path: Pat
     (tmp_path / "index.json").write_text("{}")
     protocol = load_params(STUDIES / "prototypes", repository).protocols[name].model_copy(update={"batch_size": 4})
     parts = np.array(["train"] * 24 + ["validation"] * 16)
-    job = Job(
+    config = RunConfig(
         tmp_path,
         np.arange(40) % 2,
         parts,
@@ -311,11 +311,11 @@ def test_a_curriculum_has_as_many_steps_as_are_foretold(name: str, tmp_path: Pat
         tmp_path / "work",
         versions={},
     )
-    assert pilot_training(job).rate.quickest > 0
-    learner = create_learner(job, np.load(tmp_path / "features.npy"))
-    assert isinstance(learner, PrototypeLearner)
+    assert pilot_training(config).rate.quickest > 0
+    trainer = create_trainer(config, np.load(tmp_path / "features.npy"))
+    assert isinstance(trainer, PrototypeTrainer)
     assert protocol.prototypes is not None
-    assert curriculum_steps(protocol.prototypes) == len(learner.steps)
+    assert curriculum_steps(protocol.prototypes) == len(trainer.steps)
 
 
 def test_resampling_is_foretold_by_a_few_files_and_empty_ones_do_no_harm(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.inference.folder import read_weights_record
 from beyond_spectrograms.inference.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
-from beyond_spectrograms.inference.train_own import make_jobs, plan_training
+from beyond_spectrograms.inference.train_own import make_runs, plan_training
 from beyond_spectrograms.params import Windows
 from beyond_spectrograms.util.errors import ProjectError
 from support.models import PARAMS, REPOSITORY, tone
@@ -226,13 +226,13 @@ def test_a_control_on_shuffled_labels_is_one(sounds: Path, tmp_path: Path) -> No
     np.save(tmp_path / "work/features/features.npy", np.zeros((len(labels), 64, 50), np.float32))
     for protocol, shuffled in (("fair", False), ("shuffled_labels", True)):
         plan = plan_training(PARAMS, "log_mel_2048_50hz", protocol, 1)
-        jobs = make_jobs(plan, prepared, tmp_path / "work")
-        known = [job.parts != "test" for job in jobs]
-        assert [bool((job.targets != labels)[mine].any()) for job, mine in zip(jobs, known, strict=True)] == [
+        configs = make_runs(plan, prepared, tmp_path / "work")
+        known = [config.parts != "test" for config in configs]
+        assert [bool((config.targets != labels)[mine].any()) for config, mine in zip(configs, known, strict=True)] == [
             shuffled
         ] * 3
-        for job, mine in zip(jobs, known, strict=True):
-            assert (job.targets[~mine] == -1).all()  # what is tested is not told
+        for config, mine in zip(configs, known, strict=True):
+            assert (config.targets[~mine] == -1).all()  # what is tested is not told
 
 
 @pytest.mark.long

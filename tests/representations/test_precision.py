@@ -15,7 +15,7 @@ from beyond_spectrograms.params import Protocol, load_params
 from beyond_spectrograms.representations.feature_cache import Extraction, extract
 from beyond_spectrograms.representations.storage import DType, PrecisionError, Rounding, store
 from beyond_spectrograms.training.loop import train
-from beyond_spectrograms.training.run import Job, read_history
+from beyond_spectrograms.training.run import RunConfig, read_history
 from support.envelope import Envelope, add_clips, windows_of
 
 Sound = Callable[..., Waveform]
@@ -99,16 +99,18 @@ def test_training_and_testing_read_float16_as_the_same_numbers_in_float32(tmp_pa
         folder.mkdir()
         np.save(folder / "features.npy", features.astype(dtype))
         (folder / "index.json").write_text("{}")
-        job = Job(folder, targets, parts, ("a", "b"), None, PROTOCOL, 2, 1, 0, "cpu", folder / "work", versions={})
+        config = RunConfig(
+            folder, targets, parts, ("a", "b"), None, PROTOCOL, 2, 1, 0, "cpu", folder / "work", versions={}
+        )
         threads = torch.get_num_threads()
-        train(job)
+        train(config)
         tested = predict(
             folder / "work/fold_1-seed_0.safetensors", PROTOCOL, features.astype(dtype), rows=np.arange(48, 60),
             classes=["a", "b"], codebook_size=None, fold=1, seed=0, device="cpu",
         )  # fmt: skip
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(False)
-        histories.append(read_history(job))
+        histories.append(read_history(config))
         probabilities.append(tested.probabilities)
     assert histories[0] == histories[1]
     np.testing.assert_array_equal(*probabilities)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from beyond_spectrograms.training import loop
-from beyond_spectrograms.training.run import Job
+from beyond_spectrograms.training.run import RunConfig
 from support.repository import REPOSITORY
 
 
@@ -65,23 +65,23 @@ def kill_training_in(function: str, call: int, train: str, work: Any, folder: Pa
     kill_in(function, f"calls == {call}", program, str(folder / "work.pickle"))
 
 
-def train_in_two(job: Job, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def train_in_two(config: RunConfig, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stop the run right after its checkpoint of `epochs`, then let it go on to its end."""
     save = loop._save_checkpoint
 
-    def stop(mine: Job, state: loop.State, mark: str) -> None:
-        save(mine, state, mark)
-        if len(state.course.history) == epochs:
+    def stop(mine: RunConfig, progress: loop.Progress, fingerprint: str) -> None:
+        save(mine, progress, fingerprint)
+        if len(progress.state.history) == epochs:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
     monkeypatch.setattr(loop, "_save_checkpoint", stop)
     with pytest.raises(KeyboardInterrupt):
-        loop.train(job)
+        loop.train(config)
     monkeypatch.setattr(loop, "_save_checkpoint", save)
-    loop.train(job)
+    loop.train(config)
 
 
-def results_of(*jobs: Job) -> list[bytes]:
+def results_of(*configs: RunConfig) -> list[bytes]:
     """Give the weights' files of trained runs."""
-    return [(job.work / f"{job.name}.safetensors").read_bytes() for job in jobs]
+    return [(config.work / f"{config.name}.safetensors").read_bytes() for config in configs]

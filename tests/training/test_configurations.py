@@ -13,7 +13,7 @@ from beyond_spectrograms.params import load_params, weights_of
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
 from beyond_spectrograms.training.loop import train
-from beyond_spectrograms.training.run import Job, read_history
+from beyond_spectrograms.training.run import RunConfig, read_history
 from support.repository import REPOSITORY
 
 PLACES = sorted(REPOSITORY.glob("studies/*/params.yaml"))
@@ -75,12 +75,14 @@ def test_trains_an_epoch_and_predicts(protocol: str, features: tuple[str, Path],
     codebook_size = REPRESENTATIONS[name].codebook_size
     parts = np.array(["train"] * 6 + ["validation"] * 3 + ["test"] * 3)
     classes = ("a", "b", "c")
-    job = Job(folder, np.arange(12) % 3, parts, classes, codebook_size, record, 1, 1, 0, "cpu", tmp_path, versions={})
-    train(job)
-    assert [row["epoch"] for row in read_history(job)] == [1]
+    config = RunConfig(
+        folder, np.arange(12) % 3, parts, classes, codebook_size, record, 1, 1, 0, "cpu", tmp_path, versions={}
+    )
+    train(config)
+    assert [row["epoch"] for row in read_history(config)] == [1]
     array = np.load(folder / "features.npy")
     rows = np.flatnonzero(parts == "test")
-    stored = tmp_path / f"{job.name}.safetensors"
+    stored = tmp_path / f"{config.name}.safetensors"
     shape = {"classes": list(classes), "codebook_size": codebook_size}
     run = predict(stored, record, array, rows=rows, **shape, fold=1, seed=0, device="cpu")
     assert run.probabilities.shape == (3, 3)

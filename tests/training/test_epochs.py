@@ -11,7 +11,7 @@ from benchmarks.plain_training import PlainTraining, plain_network
 from beyond_spectrograms.classifiers.base import CLASSIFIERS, build_network
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.training import epoch
-from beyond_spectrograms.training.epoch import Network, Part, band_statistics, choose_precision, run_epoch
+from beyond_spectrograms.training.epoch import Network, Subset, band_statistics, choose_precision, run_epoch
 from support.numeric import UNIT, assert_rounded, assert_same, distance, in_float64, shake
 from support.repository import REPOSITORY
 
@@ -46,7 +46,7 @@ def loss_and_gradients(
 ) -> list[torch.Tensor]:
     """Loss of all windows by our way through a network, and gradients of its weights."""
     network = Network.split(whole, precision)
-    windows, wanted = Part(network, features, targets, np.arange(len(targets))).batch(torch.arange(len(targets)))
+    windows, wanted = Subset(network, features, targets, np.arange(len(targets))).batch(torch.arange(len(targets)))
     logits = network.logits(windows)
     assert logits.dtype == whole[-1].weight.dtype
     loss = nn.functional.cross_entropy(logits, wanted)
@@ -55,7 +55,7 @@ def loss_and_gradients(
 
 def logits_of_parts(whole: nn.Sequential, features: np.ndarray, targets: np.ndarray) -> torch.Tensor:
     network = Network.split(whole, "fp32")
-    windows, _ = Part(network, features, targets, np.arange(len(targets))).batch(torch.arange(len(targets)))
+    windows, _ = Subset(network, features, targets, np.arange(len(targets))).batch(torch.arange(len(targets)))
     assert not list(network.front.parameters())
     return network.logits(windows)
 
@@ -122,9 +122,9 @@ def test_windows_read_batch_by_batch_give_the_same_bits_as_those_held_in_memory(
     features, targets = windows_and_targets()
     network = Network.split(network_for(classifier, features).eval(), precision)
     rows, order = np.random.default_rng(1).permutation(40)[:30], torch.randperm(30)
-    held = Part(network, features, targets, rows).batch(order[:16])
+    held = Subset(network, features, targets, rows).batch(order[:16])
     monkeypatch.setattr(epoch, "HELD_BYTES", 0)
-    streamed = Part(network, features, targets, rows).batch(order[:16])
+    streamed = Subset(network, features, targets, rows).batch(order[:16])
     assert all(torch.equal(a, b) for a, b in zip(held, streamed, strict=True))
     assert torch.equal(network.logits(held[0]), network.logits(streamed[0]))
 
@@ -133,9 +133,9 @@ def test_held_windows_are_read_once_and_streamed_ones_each_time(monkeypatch: pyt
     features, targets = windows_and_targets()
     network = Network.split(network_for("mean_linear", features), "fp32")
     places = torch.arange(5)
-    held = Part(network, features, targets, np.arange(40))
+    held = Subset(network, features, targets, np.arange(40))
     monkeypatch.setattr(epoch, "HELD_BYTES", 0)
-    streamed = Part(network, features, targets, np.arange(40))
+    streamed = Subset(network, features, targets, np.arange(40))
     before = [part.batch(places)[0] for part in (held, streamed)]
     features += 1
     after = [part.batch(places)[0] for part in (held, streamed)]
@@ -146,7 +146,7 @@ def test_held_windows_are_read_once_and_streamed_ones_each_time(monkeypatch: pyt
 def test_numbers_of_codes_stay_exact_in_bf16() -> None:
     codes = np.arange(40 * BANDS * FRAMES, dtype=np.float32).reshape(40, BANDS, FRAMES) % 1024
     network = Network.split(network_for("conv1d", codes, 1024), "bf16")
-    windows, _ = Part(network, codes, np.zeros(40, np.int64), np.arange(40)).batch(torch.arange(40))
+    windows, _ = Subset(network, codes, np.zeros(40, np.int64), np.arange(40)).batch(torch.arange(40))
     assert np.array_equal(windows.numpy(), codes)
     assert network.logits(windows).shape == (40, CLASSES)
 
@@ -158,7 +158,7 @@ def test_an_epoch_gives_means_over_all_windows_however_they_fall_into_batches() 
     wanted = torch.from_numpy(targets)
     expected = ((logits.argmax(1) == wanted).double().mean(), nn.functional.cross_entropy(logits, wanted))
     with in_float64():
-        part = Part(network := Network.split(whole, "fp32"), features, targets, np.arange(40))
+        part = Subset(network := Network.split(whole, "fp32"), features, targets, np.arange(40))
         for batch_size in (40, 16, 7):
             accuracy, loss = run_epoch(network, part, torch.arange(40), batch_size, None)
             assert accuracy == expected[0].item()
@@ -172,7 +172,7 @@ def test_with_class_weights_the_loss_is_the_mean_of_weighted_losses_however_wind
     losses = nn.functional.cross_entropy(whole(torch.from_numpy(features).double()), wanted, reduction="none")
     expected = (losses * weights[wanted]).mean().item()
     with in_float64():
-        part = Part(network := Network.split(whole, "fp32"), features, targets, np.arange(40))
+        part = Subset(network := Network.split(whole, "fp32"), features, targets, np.arange(40))
         plain = run_epoch(network, part, torch.arange(40), 16, None)
         for batch_size in (40, 16, 7):
             accuracy, loss = run_epoch(network, part, torch.arange(40), batch_size, None, class_weights=weights)
@@ -191,7 +191,7 @@ def test_plain_training_learns_what_ours_learns() -> None:
     theirs = [plain.epoch() for _ in range(4)]
     whole = network_for("conv1d", features)
     network = Network.split(whole, "bf16")
-    train, validation = (Part(network, features, targets, mine) for mine in rows.values())
+    train, validation = (Subset(network, features, targets, mine) for mine in rows.values())
     optimizer = torch.optim.Adam(whole.parameters(), lr=protocol.learning_rate)
     for _ in range(4):
         whole.train()

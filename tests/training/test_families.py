@@ -11,7 +11,7 @@ import torch
 from beyond_spectrograms.classifiers.base import CLASSIFIERS, family_of
 from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters
 from beyond_spectrograms.training.loop import train
-from beyond_spectrograms.training.run import Job, history_columns, read_history
+from beyond_spectrograms.training.run import RunConfig, history_columns, read_history
 from support import separable
 from support.protocol import PROTOCOL
 from support.separable import run_stage
@@ -19,7 +19,7 @@ from support.stopping import results_of, train_in_two
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
+def config(tmp_path: Path) -> RunConfig:
     """Three classes on levels far apart, 60 windows [4 bands, 6 frames], to be found by three clusters."""
     targets = np.arange(60) % 3
     values = np.random.default_rng(0).standard_normal((60, 4, 6)) + 10 * targets[:, None, None]
@@ -29,7 +29,9 @@ def job(tmp_path: Path) -> Job:
     (folder / "index.json").write_text("{}")
     parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
     recipe = PROTOCOL.model_copy(update={"classifier": "kmeans", "epochs": 3, "standardize": False})
-    return Job(folder, targets, parts, ("a", "b", "c"), None, recipe, 3, 1, 0, "cpu", tmp_path / "work", versions={})
+    return RunConfig(
+        folder, targets, parts, ("a", "b", "c"), None, recipe, 3, 1, 0, "cpu", tmp_path / "work", versions={}
+    )
 
 
 def test_the_paper_s_classifiers_have_no_family() -> None:
@@ -37,17 +39,17 @@ def test_the_paper_s_classifiers_have_no_family() -> None:
 
 
 def test_a_family_s_run_is_the_same_again_and_after_a_stop(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    again, stopped = replace(job, work=tmp_path / "again"), replace(job, work=tmp_path / "stopped")
-    train(job)
+    again, stopped = replace(config, work=tmp_path / "again"), replace(config, work=tmp_path / "stopped")
+    train(config)
     train(again)
     train_in_two(stopped, 2, monkeypatch)
-    results = results_of(job, again, stopped)
+    results = results_of(config, again, stopped)
     assert results[0] == results[1] == results[2]
-    assert read_history(job) == read_history(again) == read_history(stopped)
-    assert [row["validation_accuracy"] for row in read_history(job)] == [1, 1, 1]
-    assert list(read_history(job)[0]) == ["fold", "seed", *history_columns(job.protocol)]
+    assert read_history(config) == read_history(again) == read_history(stopped)
+    assert [row["validation_accuracy"] for row in read_history(config)] == [1, 1, 1]
+    assert list(read_history(config)[0]) == ["fold", "seed", *history_columns(config.protocol)]
 
 
 def test_clusters_are_named_by_the_majority_of_their_training_windows() -> None:

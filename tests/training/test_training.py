@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from beyond_spectrograms.training import loop
 from beyond_spectrograms.training.loop import train, train_all
 from beyond_spectrograms.training.run import (
-    Job,
+    RunConfig,
     TrainingError,
     class_weights_of,
     is_finished,
@@ -34,7 +34,7 @@ from support.stopping import kill_training_in
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
+def config(tmp_path: Path) -> RunConfig:
     """Two classes that differ in level, 60 windows [8 bands, 49 frames]: 36 train, 12 validate, 12 test."""
     rng = np.random.default_rng(0)
     targets = np.arange(60) % 2
@@ -44,34 +44,34 @@ def job(tmp_path: Path) -> Job:
     np.save(folder / "features.npy", features)
     (folder / "index.json").write_text("{}")
     parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
-    return Job(folder, targets, parts, ("a", "b"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work", versions={})
+    return RunConfig(folder, targets, parts, ("a", "b"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work", versions={})
 
 
 @pytest.mark.numeric
-def test_balanced_class_weights_are_those_of_scikit_learn_for_the_training_part(job: Job) -> None:
+def test_balanced_class_weights_are_those_of_scikit_learn_for_the_training_part(config: RunConfig) -> None:
     from sklearn.utils.class_weight import compute_class_weight
 
-    assert class_weights_of(job, np.arange(36)) is None
-    balanced = job.protocol.model_copy(update={"class_weights": "balanced"})
+    assert class_weights_of(config, np.arange(36)) is None
+    balanced = config.protocol.model_copy(update={"class_weights": "balanced"})
     rows = np.array([0, 2, 4, 6, 8, 1])
-    weights = class_weights_of(replace(job, protocol=balanced), rows)
-    expected = compute_class_weight("balanced", classes=np.arange(2), y=job.targets[rows])
+    weights = class_weights_of(replace(config, protocol=balanced), rows)
+    expected = compute_class_weight("balanced", classes=np.arange(2), y=config.targets[rows])
     assert weights is not None
     assert_rounded(weights, expected, roundings=1)  # computed in float64
-    third = replace(job, protocol=balanced, classes=("a", "b", "untrained"))
+    third = replace(config, protocol=balanced, classes=("a", "b", "untrained"))
     assert class_weights_of(third, rows).tolist() == [*weights.tolist(), 0.0]
 
 
-def test_balanced_class_weights_make_a_rare_class_heard(job: Job, tmp_path: Path) -> None:
+def test_balanced_class_weights_make_a_rare_class_heard(config: RunConfig, tmp_path: Path) -> None:
     features = np.random.default_rng(0).standard_normal((60, 8, 49)).astype(np.float32)
     targets = (np.arange(60) % 6 == 0).astype(np.int64)  # one window in six
     features[:, 0] += 0.35 * targets[:, None]
-    np.save(job.features / "features.npy", features)
+    np.save(config.features / "features.npy", features)
     few = PROTOCOL.model_copy(update={"classifier": "mean_linear", "learning_rate": 0.01})
     recalls = []
     for class_weights in ("none", "balanced"):
         protocol = few.model_copy(update={"class_weights": class_weights})
-        run = replace(job, targets=targets, protocol=protocol, epochs=20, work=tmp_path / class_weights)
+        run = replace(config, targets=targets, protocol=protocol, epochs=20, work=tmp_path / class_weights)
         train(run)
         weights = load_file(run.work / f"{run.name}.safetensors")
         means = (features.mean(2) - weights["0.mean"].numpy()) / weights["0.deviation"].numpy()
@@ -80,26 +80,28 @@ def test_balanced_class_weights_make_a_rare_class_heard(job: Job, tmp_path: Path
     assert recalls[0] < 0.5 < recalls[1]
 
 
-def result(job: Job) -> bytes:
-    return (job.work / f"{job.name}.safetensors").read_bytes()
+def result(config: RunConfig) -> bytes:
+    return (config.work / f"{config.name}.safetensors").read_bytes()
 
 
 @pytest.mark.numeric
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_same_seed_gives_the_same_bytes_and_another_seed_others(job: Job, tmp_path: Path, precision: str) -> None:
-    job = replace(job, precision=precision)
-    again, other = replace(job, work=tmp_path / "again"), replace(job, seed=1, work=tmp_path / "other")
-    for each in (job, again, other):
+def test_same_seed_gives_the_same_bytes_and_another_seed_others(
+    config: RunConfig, tmp_path: Path, precision: str
+) -> None:
+    config = replace(config, precision=precision)
+    again, other = replace(config, work=tmp_path / "again"), replace(config, seed=1, work=tmp_path / "other")
+    for each in (config, again, other):
         train(each)
-    assert result(job) == result(again)
-    assert read_history(job) == read_history(again)
-    assert result(job) != result(other)
+    assert result(config) == result(again)
+    assert read_history(config) == read_history(again)
+    assert result(config) != result(other)
 
 
-def test_jobs_side_by_side_give_what_each_gives_alone(job: Job, tmp_path: Path) -> None:
+def test_jobs_side_by_side_give_what_each_gives_alone(config: RunConfig, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    folds = [replace(job, fold=fold) for fold in (1, 2, 3)]
+    folds = [replace(config, fold=fold) for fold in (1, 2, 3)]
     alone = [replace(each, work=tmp_path / "alone") for each in folds]
     train_all(folds)
     for each in alone:
@@ -108,22 +110,22 @@ def test_jobs_side_by_side_give_what_each_gives_alone(job: Job, tmp_path: Path) 
     assert [result(each) for each in folds] == [result(each) for each in alone]
 
 
-def test_test_rows_are_never_read(job: Job, tmp_path: Path) -> None:
-    train(job)
-    poisoned = replace(job, features=tmp_path / "poisoned", work=tmp_path / "poisoned_work")
+def test_test_rows_are_never_read(config: RunConfig, tmp_path: Path) -> None:
+    train(config)
+    poisoned = replace(config, features=tmp_path / "poisoned", work=tmp_path / "poisoned_work")
     poisoned.features.mkdir()
-    features = np.load(job.features / "features.npy")
-    features[job.parts == "test"] = np.nan
+    features = np.load(config.features / "features.npy")
+    features[config.parts == "test"] = np.nan
     np.save(poisoned.features / "features.npy", features)
     (poisoned.features / "index.json").write_text("{}")
-    poisoned.targets[job.parts == "test"] = 1 - poisoned.targets[job.parts == "test"]
+    poisoned.targets[config.parts == "test"] = 1 - poisoned.targets[config.parts == "test"]
     train(poisoned)
-    assert result(poisoned) == result(job)
+    assert result(poisoned) == result(config)
 
 
-def test_history_has_a_row_an_epoch_with_means_over_whole_epochs(job: Job) -> None:
-    train(job)
-    history = read_history(job)
+def test_history_has_a_row_an_epoch_with_means_over_whole_epochs(config: RunConfig) -> None:
+    train(config)
+    history = read_history(config)
     assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
     assert list(history[0]) == [
         "fold", "seed", "epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss",
@@ -132,11 +134,11 @@ def test_history_has_a_row_an_epoch_with_means_over_whole_epochs(job: Job) -> No
     assert history[-1]["validation_accuracy"] > 0.9  # the classes are easy to tell apart
 
 
-def test_best_validation_loss_selects_that_epoch_and_last_the_last(job: Job, tmp_path: Path) -> None:
+def test_best_validation_loss_selects_that_epoch_and_last_the_last(config: RunConfig, tmp_path: Path) -> None:
     from safetensors import safe_open
 
     hasty = PROTOCOL.model_copy(update={"learning_rate": 0.05})  # overshoots, so that the last epoch is not the best
-    best = replace(job, protocol=hasty, epochs=12)
+    best = replace(config, protocol=hasty, epochs=12)
     last = replace(best, protocol=hasty.model_copy(update={"select": "last"}), work=tmp_path / "last")
     epochs = []
     for each in (best, last):
@@ -147,18 +149,18 @@ def test_best_validation_loss_selects_that_epoch_and_last_the_last(job: Job, tmp
     assert epochs == [losses.index(min(losses)) + 1, 12]
 
 
-def test_patience_stops_after_that_many_epochs_without_a_better_loss(job: Job) -> None:
+def test_patience_stops_after_that_many_epochs_without_a_better_loss(config: RunConfig) -> None:
     hasty = PROTOCOL.model_copy(update={"learning_rate": 0.05, "patience": 3})
-    patient = replace(job, protocol=hasty, epochs=200)
+    patient = replace(config, protocol=hasty, epochs=200)
     train(patient)
     losses = [row["validation_loss"] for row in read_history(patient)]
     assert len(losses) == losses.index(min(losses)) + 1 + 3 < 200
 
 
-def test_dropout_stays_active_at_validation_where_the_protocol_says_so(job: Job, tmp_path: Path) -> None:
+def test_dropout_stays_active_at_validation_where_the_protocol_says_so(config: RunConfig, tmp_path: Path) -> None:
     still = PROTOCOL.model_copy(update={"learning_rate": 1e-12, "optimizer": "sgd", "shuffle_each_epoch": False})
-    paper = replace(job, protocol=still.model_copy(update={"dropout_at_evaluation": True}))
-    clean = replace(job, protocol=still, work=tmp_path / "clean")
+    paper = replace(config, protocol=still.model_copy(update={"dropout_at_evaluation": True}))
+    clean = replace(config, protocol=still, work=tmp_path / "clean")
     for each in (paper, clean):
         train(each)
     spread = [np.ptp([row["validation_loss"] for row in read_history(each)]) for each in (paper, clean)]
@@ -168,16 +170,16 @@ def test_dropout_stays_active_at_validation_where_the_protocol_says_so(job: Job,
 
 @pytest.mark.parametrize("epochs_before_the_kill", [1, 4])
 def test_killed_run_continues_and_ends_with_the_same_bytes(
-    job: Job, tmp_path: Path, epochs_before_the_kill: int
+    config: RunConfig, tmp_path: Path, epochs_before_the_kill: int
 ) -> None:
-    undisturbed = replace(job, epochs=40, work=tmp_path / "undisturbed")
+    undisturbed = replace(config, epochs=40, work=tmp_path / "undisturbed")
     train(undisturbed)
-    killed = replace(job, epochs=40)
+    killed = replace(config, epochs=40)
     # Killed after one more epoch, which no checkpoint holds.
-    note = "beyond_spectrograms.training.loop:Course.note"
+    note = "beyond_spectrograms.training.loop:TrainingState.note"
     kill_training_in(note, epochs_before_the_kill + 1, "training.loop.train", killed, tmp_path)
     checkpoint = killed.work / f"{killed.name}.checkpoint.pt"
-    done = len(torch.load(checkpoint, weights_only=True)["course"]["history"])
+    done = len(torch.load(checkpoint, weights_only=True)["state"]["history"])
     assert done == epochs_before_the_kill
     assert not is_finished(killed)
     train(killed)
@@ -186,9 +188,9 @@ def test_killed_run_continues_and_ends_with_the_same_bytes(
     assert not checkpoint.exists()
 
 
-def test_training_ends_with_the_process_that_started_it(job: Job, tmp_path: Path) -> None:
-    endless = [replace(job, epochs=1_000_000, fold=fold) for fold in (1, 2)]
-    (tmp_path / "jobs.pickle").write_bytes(pickle.dumps(endless))
+def test_training_ends_with_the_process_that_started_it(config: RunConfig, tmp_path: Path) -> None:
+    endless = [replace(config, epochs=1_000_000, fold=fold) for fold in (1, 2)]
+    (tmp_path / "configs.pickle").write_bytes(pickle.dumps(endless))
     script = tmp_path / "script.py"
     script.write_text(
         "import multiprocessing, pickle, sys, threading, time\n"
@@ -202,7 +204,7 @@ def test_training_ends_with_the_process_that_started_it(job: Job, tmp_path: Path
         "    loop.train_all(pickle.load(open(sys.argv[1], 'rb')))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, str(script), str(tmp_path / "jobs.pickle")]
+    command = [sys.executable, str(script), str(tmp_path / "configs.pickle")]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         workers = [int(pid) for pid in process.stdout.readline().split()]
@@ -228,54 +230,54 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_a_result_of_another_training_is_refused(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = replace(job, epochs=2)
+def test_a_result_of_another_training_is_refused(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(config, epochs=2)
     original = loop.train
 
-    def meddle(mine: Job, counter: Any) -> None:
+    def meddle(mine: RunConfig, counter: Any) -> None:
         original(mine, counter)
         original(replace(other, work=mine.work), None)
 
     monkeypatch.setattr(loop, "train", meddle)
     with pytest.raises(TrainingError) as caught:
-        train_all([job])
+        train_all([config])
     assert str(caught.value) == (
-        f"{job.work}: fold_1-seed_0 belongs to other params or versions than this run's: another training wrote "
+        f"{config.work}: fold_1-seed_0 belongs to other params or versions than this run's: another training wrote "
         "there meanwhile. Run the stage again."
     )
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps(os.getcwd, protocol=2)])
 def test_what_is_no_checkpoint_is_not_taken_up_and_not_run(
-    job: Job, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+    config: RunConfig, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job.work.mkdir()
-    checkpoint = job.work / f"{job.name}.checkpoint.pt"
+    config.work.mkdir()
+    checkpoint = config.work / f"{config.name}.checkpoint.pt"
     checkpoint.write_bytes(content)
-    train(job)
+    train(config)
     told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
     assert capsys.readouterr().out == told
     assert not checkpoint.exists()
-    undisturbed = replace(job, work=tmp_path / "undisturbed")
+    undisturbed = replace(config, work=tmp_path / "undisturbed")
     train(undisturbed)
-    assert result(job) == result(undisturbed)
+    assert result(config) == result(undisturbed)
 
 
-def interrupted_after(epochs: int, job: Job, monkeypatch: pytest.MonkeyPatch) -> Path:
+def interrupted_after(epochs: int, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stop a training right after a checkpoint; give that checkpoint."""
     with monkeypatch.context() as patch:
         save = loop._save_checkpoint
 
-        def stop(mine: Job, state: loop.State, mark: str) -> None:
-            save(mine, state, mark)
-            if len(state.course.history) == epochs:
+        def stop(mine: RunConfig, progress: loop.Progress, fingerprint: str) -> None:
+            save(mine, progress, fingerprint)
+            if len(progress.state.history) == epochs:
                 raise KeyboardInterrupt
 
         patch.setattr(loop, "CHECKPOINT_SECONDS", 0)
         patch.setattr(loop, "_save_checkpoint", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(job)
-    return job.work / f"{job.name}.checkpoint.pt"
+            train(config)
+    return config.work / f"{config.name}.checkpoint.pt"
 
 
 def flip(path: Path, offset: int) -> None:
@@ -286,16 +288,16 @@ def flip(path: Path, offset: int) -> None:
 
 @pytest.mark.parametrize("where", [0.0, 0.3, 0.5, 0.8, 0.99999])
 def test_a_checkpoint_with_a_flipped_byte_is_not_taken_up(
-    job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: float
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: float
 ) -> None:
-    checkpoint = interrupted_after(4, job, monkeypatch)
+    checkpoint = interrupted_after(4, config, monkeypatch)
     flip(checkpoint, int(where * checkpoint.stat().st_size))
-    train(job)
+    train(config)
     told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
     assert capsys.readouterr().out == told
-    undisturbed = replace(job, work=job.work.with_name("undisturbed"))
+    undisturbed = replace(config, work=config.work.with_name("undisturbed"))
     train(undisturbed)
-    assert (result(job), read_history(job)) == (result(undisturbed), read_history(undisturbed))
+    assert (result(config), read_history(config)) == (result(undisturbed), read_history(undisturbed))
 
 
 def test_no_flipped_byte_of_a_checkpoint_is_overlooked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -320,11 +322,11 @@ def test_no_flipped_byte_of_a_checkpoint_is_overlooked(tmp_path: Path, capsys: p
 
 @pytest.mark.parametrize("end", ["safetensors", "json"])
 def test_a_finished_run_with_a_flipped_byte_is_trained_anew(
-    job: Job, capsys: pytest.CaptureFixture[str], end: str
+    config: RunConfig, capsys: pytest.CaptureFixture[str], end: str
 ) -> None:
-    train_all([job])
-    weights, history, record = result(job), read_history(job), job.work / f"{job.name}.json"
-    train_all([job])
+    train_all([config])
+    weights, history, record = result(config), read_history(config), config.work / f"{config.name}.json"
+    train_all([config])
     assert capsys.readouterr().out == ""
     offset = len(weights) - 3
     if end == "json":  # a digit of a loss: the record reads as before
@@ -332,52 +334,52 @@ def test_a_finished_run_with_a_flipped_byte_is_trained_anew(
         offset = record.read_text().index(loss) + len(loss) - 1
         offset -= offset % 8  # so that the lowest bit is flipped
         assert chr(record.read_bytes()[offset]).isdigit()
-    flip(job.work / f"{job.name}.{end}", offset)
-    assert not is_finished(job)
-    train_all([job])
+    flip(config.work / f"{config.name}.{end}", offset)
+    assert not is_finished(config)
+    train_all([config])
     told = f"{record}: damaged, or not of the weights beside it. The run starts anew.\n"
     assert capsys.readouterr().out == told
-    assert (result(job), read_history(job)) == (weights, history)
+    assert (result(config), read_history(config)) == (weights, history)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"mark": 1}', b"\xff"])
-def test_a_record_that_is_none_is_no_finished_run(job: Job, content: bytes) -> None:
-    train(job)
-    (job.work / f"{job.name}.json").write_bytes(content)
-    assert not is_finished(job)
+def test_a_record_that_is_none_is_no_finished_run(config: RunConfig, content: bytes) -> None:
+    train(config)
+    (config.work / f"{config.name}.json").write_bytes(content)
+    assert not is_finished(config)
 
 
-def test_weights_that_are_gone_are_no_finished_run(job: Job) -> None:
-    train(job)
-    (job.work / f"{job.name}.safetensors").unlink()
-    assert not is_finished(job)
+def test_weights_that_are_gone_are_no_finished_run(config: RunConfig) -> None:
+    train(config)
+    (config.work / f"{config.name}.safetensors").unlink()
+    assert not is_finished(config)
 
 
-def test_a_run_is_trained_anew_where_its_features_have_other_digests(job: Job) -> None:
-    (job.features / "index.json").write_text('{"sha256": {"key": "one"}}')
-    train(job)
-    assert is_finished(job)
-    (job.features / "index.json").write_text('{"sha256": {"key": "other"}}')
-    assert not is_finished(job)
+def test_a_run_is_trained_anew_where_its_features_have_other_digests(config: RunConfig) -> None:
+    (config.features / "index.json").write_text('{"sha256": {"key": "one"}}')
+    train(config)
+    assert is_finished(config)
+    (config.features / "index.json").write_text('{"sha256": {"key": "other"}}')
+    assert not is_finished(config)
 
 
-def test_result_of_other_params_is_not_taken_for_finished(job: Job) -> None:
-    train(job)
-    assert is_finished(job)
-    assert not is_finished(replace(job, epochs=7))
-    assert not is_finished(replace(job, codebook_size=16))
-    assert not is_finished(replace(job, precision="bf16"))
-    assert not is_finished(replace(job, protocol=PROTOCOL.model_copy(update={"batch_size": 8})))
-    (job.features / "index.json").write_text('{"other": "features"}')
-    assert not is_finished(job)
+def test_result_of_other_params_is_not_taken_for_finished(config: RunConfig) -> None:
+    train(config)
+    assert is_finished(config)
+    assert not is_finished(replace(config, epochs=7))
+    assert not is_finished(replace(config, codebook_size=16))
+    assert not is_finished(replace(config, precision="bf16"))
+    assert not is_finished(replace(config, protocol=PROTOCOL.model_copy(update={"batch_size": 8})))
+    (config.features / "index.json").write_text('{"other": "features"}')
+    assert not is_finished(config)
 
 
 def test_diverging_run_ends_with_the_last_finite_weights_and_says_so(
-    job: Job, capsys: pytest.CaptureFixture[str]
+    config: RunConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from safetensors.torch import load_file
 
-    wild = replace(job, protocol=PROTOCOL.model_copy(update={"optimizer": "sgd", "learning_rate": 1e30}))
+    wild = replace(config, protocol=PROTOCOL.model_copy(update={"optimizer": "sgd", "learning_rate": 1e30}))
     train(wild)
     assert capsys.readouterr().out == (
         "fold_1-seed_0: diverged at epoch 1 (training loss nan, validation loss nan); keeps epoch 0\n"
@@ -388,13 +390,15 @@ def test_diverging_run_ends_with_the_last_finite_weights_and_says_so(
     assert all(torch.isfinite(weight).all() for weight in weights.values())
 
 
-def test_a_run_that_diverges_on_the_last_batch_of_an_epoch_does_not_keep_that_epoch(job: Job, tmp_path: Path) -> None:
+def test_a_run_that_diverges_on_the_last_batch_of_an_epoch_does_not_keep_that_epoch(
+    config: RunConfig, tmp_path: Path
+) -> None:
     from safetensors.torch import load_file
 
     # One batch an epoch: its loss is that of the weights before the step that blows them up.
     wild = PROTOCOL.model_copy(update={"optimizer": "sgd", "learning_rate": 1e38, "batch_size": 36})
     for select in ("last", "best_validation_loss"):
-        run = replace(job, protocol=wild.model_copy(update={"select": select}), work=tmp_path / select)
+        run = replace(config, protocol=wild.model_copy(update={"select": select}), work=tmp_path / select)
         train(run)
         assert (read_outcome(run)[1], read_history(run)) == (1, [])
         weights = load_file(run.work / f"{run.name}.safetensors")
@@ -402,12 +406,12 @@ def test_a_run_that_diverges_on_the_last_batch_of_an_epoch_does_not_keep_that_ep
 
 
 def test_batches_mix_the_classes_of_a_sorted_table_even_without_shuffling_each_epoch(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    targets = np.sort(job.targets)
+    targets = np.sort(config.targets)
     parts = np.where(np.arange(60) % 5 < 3, "train", "validation")
     still = PROTOCOL.model_copy(update={"shuffle_each_epoch": False, "batch_size": 9})
-    mixed = replace(job, targets=targets, parts=parts, protocol=still, epochs=2)
+    mixed = replace(config, targets=targets, parts=parts, protocol=still, epochs=2)
     batches: list[list[int]] = []
     original = torch.nn.functional.cross_entropy
 
@@ -429,15 +433,17 @@ def test_batches_mix_the_classes_of_a_sorted_table_even_without_shuffling_each_e
     assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
-def test_result_says_its_classes_and_marks_its_data(job: Job) -> None:
+def test_result_says_its_classes_and_marks_its_data(config: RunConfig) -> None:
     from safetensors import safe_open
 
-    train(job)
-    with safe_open(job.work / f"{job.name}.safetensors", framework="pt") as stored:
+    train(config)
+    with safe_open(config.work / f"{config.name}.safetensors", framework="pt") as stored:
         assert json.loads(stored.metadata()["notes"])["classes"] == ["a", "b"]
-    assert json.loads((job.work / f"{job.name}.json").read_text())["mark"] == job.mark()
+    assert json.loads((config.work / f"{config.name}.json").read_text())["mark"] == config.fingerprint()
 
 
-def test_a_mark_follows_versions(job: Job) -> None:
-    marks = {replace(job, versions={"training": number, "torch": "2.11.0"}).mark() for number in (1, 2, 2)}
-    assert len({*marks, job.mark()}) == 3
+def test_a_mark_follows_versions(config: RunConfig) -> None:
+    fingerprints = {
+        replace(config, versions={"training": number, "torch": "2.11.0"}).fingerprint() for number in (1, 2, 2)
+    }
+    assert len({*fingerprints, config.fingerprint()}) == 3

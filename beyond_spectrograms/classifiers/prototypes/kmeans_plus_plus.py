@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def choose_starts(proposals: Tensor, targets: Tensor, count: int, class_of: Tensor | None) -> Tensor:
+def kmeans_plus_plus(proposals: Tensor, targets: Tensor, count: int, class_of: Tensor | None) -> Tensor:
     """Choose `count` of the proposals [proposals, bands, frames], drawn with torch's generator.
 
     Each next one is drawn with a chance in proportion to its squared distance to the nearest chosen before (Arthur and

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from beyond_spectrograms.classifiers.base import family_of
-from beyond_spectrograms.training.epoch import Network, Part, run_epoch
-from beyond_spectrograms.training.run import Job, class_weights_of, rows_of, seeded_network
+from beyond_spectrograms.training.epoch import Network, Subset, run_epoch
+from beyond_spectrograms.training.run import RunConfig, class_weights_of, rows_of, seeded_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from beyond_spectrograms.representations.base import Features
 
-Outcome = tuple[float, float]  # accuracy and loss, means over a part's windows
+Outcome = tuple[float, float]  # accuracy and loss, means over a subset's windows
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 
 
-class Learner:
+class Trainer:
     """A run's network and how it learns, epoch by epoch; families override what they do otherwise.
 
     What is random is drawn from torch's generator of the CPU, whose state the loop stores beside `state`.
@@ -32,26 +32,26 @@ class Learner:
 
     columns: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, job: Job, features: Features) -> None:
-        rows = rows_of(job)
-        self.job = job
-        self.network = seeded_network(job, features, rows["train"])
-        self._split = Network.split(self.network, job.precision)
-        self._train, self._validation = (Part(self._split, features, job.targets, rows[part]) for part in rows)
-        self._class_weights = class_weights_of(job, rows["train"])
+    def __init__(self, config: RunConfig, features: Features) -> None:
+        rows = rows_of(config)
+        self.config = config
+        self.network = seeded_network(config, features, rows["train"])
+        self._split = Network.split(self.network, config.precision)
+        self._train, self._validation = (Subset(self._split, features, config.targets, rows[part]) for part in rows)
+        self._class_weights = class_weights_of(config, rows["train"])
         self.optimizer = self._make_optimizer()
 
     def _make_optimizer(self) -> torch.optim.Optimizer | None:
-        protocol = self.job.protocol
+        protocol = self.config.protocol
         return OPTIMIZERS[protocol.optimizer](self.network.parameters(), lr=protocol.learning_rate, fused=True)
 
     def _order(self) -> torch.Tensor:
         """Order of the training windows for the next epoch."""
-        return (torch.randperm if self.job.protocol.shuffle_each_epoch else torch.arange)(len(self._train))
+        return (torch.randperm if self.config.protocol.shuffle_each_epoch else torch.arange)(len(self._train))
 
     def epoch(self) -> tuple[Outcome, Outcome, tuple[float, ...]]:
         """Go over the training part once, then validate; gives both outcomes and a value for each of `columns`."""
-        protocol = self.job.protocol
+        protocol = self.config.protocol
         go = partial(run_epoch, self._split, batch_size=protocol.batch_size, class_weights=self._class_weights)
         self.network.train()
         training = go(self._train, self._order(), optimizer=self.optimizer)
@@ -74,7 +74,7 @@ class Learner:
             self.optimizer.load_state_dict(state["optimizer"])
 
 
-def create_learner(job: Job, features: Features) -> Learner:
-    """Make the run's learner; seeds torch's generator, so that what is drawn later is the run's own too."""
-    family = family_of(job.protocol.classifier)
-    return Learner(job, features) if family is None else family.learner(job, features)
+def create_trainer(config: RunConfig, features: Features) -> Trainer:
+    """Make the run's trainer; seeds torch's generator, so that what is drawn later is the run's own too."""
+    family = family_of(config.protocol.classifier)
+    return Trainer(config, features) if family is None else family.trainer(config, features)

@@ -14,21 +14,21 @@ import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters, refuse_codes
-from beyond_spectrograms.classifiers.prototypes.kmeans_plus_plus import choose_starts
+from beyond_spectrograms.classifiers.prototypes.kmeans_plus_plus import kmeans_plus_plus
 from beyond_spectrograms.classifiers.prototypes.model import layer_of
-from beyond_spectrograms.training.trainers.base import Learner, Outcome
+from beyond_spectrograms.training.trainers.base import Outcome, Trainer
 
 if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features
-    from beyond_spectrograms.training.epoch import Part
-    from beyond_spectrograms.training.run import Job
+    from beyond_spectrograms.training.epoch import Subset
+    from beyond_spectrograms.training.run import RunConfig
 
 PROPOSALS = 2000  # training windows among which the prototypes start
 CHUNK = 16  # windows reconstructed at a time: what they take stays in a core's cache
 RESTART_NOISE = 0.01  # deviation of what parts a restarted prototype from the one it copies
 
 
-class PrototypeLearner(Learner):
+class PrototypeTrainer(Trainer):
     """Descends error and cross-entropy step by step of the curriculum.
 
     Steps are the raw prototypes, each transformation in the settings' order, the temperature (where there is
@@ -38,11 +38,11 @@ class PrototypeLearner(Learner):
 
     columns = ("training_reconstruction_error", "validation_reconstruction_error", "step")
 
-    def __init__(self, job: Job, features: Features) -> None:
-        assert job.protocol.prototypes is not None  # params.Protocol sees to it
-        refuse_codes(job)
-        self.settings = job.protocol.prototypes
-        super().__init__(job, features)
+    def __init__(self, config: RunConfig, features: Features) -> None:
+        assert config.protocol.prototypes is not None  # params.Protocol sees to it
+        refuse_codes(config)
+        self.settings = config.protocol.prototypes
+        super().__init__(config, features)
         self.layer = layer_of(self.network)
         self.steps = ["raw", *self.settings.transformations]
         self.steps += ["temperature"] if self.settings.supervised and self.settings.cross_entropy else []
@@ -51,7 +51,7 @@ class PrototypeLearner(Learner):
         self.best_loss = float("inf")
         self.explained: Tensor | None = None  # training windows of each prototype in the last epoch, without labels
         self._start()
-        self.layer.to(job.device)
+        self.layer.to(config.device)
         self._take_step()
 
     def _start(self) -> None:
@@ -60,11 +60,11 @@ class PrototypeLearner(Learner):
         windows, targets = self._train.batch(drawn)
         means = nn.functional.adaptive_avg_pool1d(self.layer.scale(windows), self.settings.frames)
         classes = self.layer.class_of if self.settings.supervised else None
-        starts = choose_starts(means, targets, len(self.layer.class_of), classes)
+        starts = kmeans_plus_plus(means, targets, len(self.layer.class_of), classes)
         self.layer.prototypes.data.copy_(starts)
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
-        layer, rate = layer_of(self.network), self.job.protocol.learning_rate
+        layer, rate = layer_of(self.network), self.config.protocol.learning_rate
         others = [parameter for parameter in layer.parameters() if parameter is not layer.tau]
         return torch.optim.AdamW(
             [{"params": others, "lr": rate}, {"params": [layer.tau], "lr": self.settings.tau_learning_rate}],
@@ -79,7 +79,7 @@ class PrototypeLearner(Learner):
         self.layer.used = min(self.step, len(self.settings.transformations))
         self.layer.tau.requires_grad_(self.step > len(self.settings.transformations) and "temperature" in self.steps)
         share = 0.1 if name == "fine" else 1.0
-        rates = self.job.protocol.learning_rate, self.settings.tau_learning_rate
+        rates = self.config.protocol.learning_rate, self.settings.tau_learning_rate
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = share * rate
 
@@ -118,10 +118,10 @@ class PrototypeLearner(Learner):
         self._note(first[0][1])
         return *first, (training.error, validation.error, step)
 
-    def _go_over(self, part: Part, order: Tensor, *, learn: bool) -> Tally:
+    def _go_over(self, subset: Subset, order: Tensor, *, learn: bool) -> Tally:
         tally = Tally()
-        for places in torch.split(order, self.job.protocol.batch_size):
-            batch = [value.to(self.job.device) for value in part.batch(places)]
+        for places in torch.split(order, self.config.protocol.batch_size):
+            batch = [value.to(self.config.device) for value in subset.batch(places)]
             with torch.set_grad_enabled(learn):
                 for windows, targets in zip(*(torch.split(value, CHUNK) for value in batch), strict=True):
                     errors = self.layer.errors(windows.contiguous())
@@ -173,8 +173,8 @@ class PrototypeLearner(Learner):
 
     def state(self) -> dict[str, Any]:
         """Add where the curriculum stands."""
-        course = (self.step, self.epochs, self.waited, self.batches, self.best_loss)
-        return {**super().state(), "curriculum": course, "explained": self.explained}
+        curriculum = (self.step, self.epochs, self.waited, self.batches, self.best_loss)
+        return {**super().state(), "curriculum": curriculum, "explained": self.explained}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a stored state."""
@@ -185,7 +185,7 @@ class PrototypeLearner(Learner):
 
 
 class Tally:
-    """Sums over the windows of a part."""
+    """Sums over the windows of a subset."""
 
     def __init__(self) -> None:
         self._errors: list[Tensor] = []

@@ -4,13 +4,13 @@ from beyond_spectrograms.classifiers import apnet, autoencoder, kmeans, reconstr
 from beyond_spectrograms.classifiers.base import Family
 from beyond_spectrograms.classifiers.prototypes import model
 from beyond_spectrograms.training.trainers import prototypes
-from beyond_spectrograms.training.trainers.base import Learner
+from beyond_spectrograms.training.trainers.base import Trainer
 
 FAMILIES = {
-    "kmeans": Family(kmeans.build, kmeans.KMeansLearner, kmeans.measure),
-    "prototypes": Family(model.build, prototypes.PrototypeLearner, model.measure),
-    "apnet": Family(apnet.build, reconstruction.ReconstructingLearner, reconstruction.measure),
-    "apnet_kmeans": Family(apnet.build_clustered, reconstruction.ReconstructingLearner, reconstruction.measure),
-    "autoencoder_kmeans": Family(autoencoder.build, reconstruction.ReconstructingLearner, reconstruction.measure),
-    "temporal_cnn": Family(temporal_cnn.build, Learner, temporal_cnn.measure),
+    "kmeans": Family(kmeans.build, kmeans.KMeansTrainer, kmeans.measure),
+    "prototypes": Family(model.build, prototypes.PrototypeTrainer, model.measure),
+    "apnet": Family(apnet.build, reconstruction.ReconstructionTrainer, reconstruction.measure),
+    "apnet_kmeans": Family(apnet.build_clustered, reconstruction.ReconstructionTrainer, reconstruction.measure),
+    "autoencoder_kmeans": Family(autoencoder.build, reconstruction.ReconstructionTrainer, reconstruction.measure),
+    "temporal_cnn": Family(temporal_cnn.build, Trainer, temporal_cnn.measure),
 }

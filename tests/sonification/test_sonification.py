@@ -20,7 +20,7 @@ from beyond_spectrograms.data.windows import read_windows
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.report import figures
 from beyond_spectrograms.sonification.decoders import create_player
-from beyond_spectrograms.sonification.distance import Ear
+from beyond_spectrograms.sonification.distance import LogMelDistance
 from beyond_spectrograms.sonification.figures import figure_prototypes
 from beyond_spectrograms.sonification.griffin_lim import LOUDNESS, PEAK, PrototypesError, Synthesizer, match_level
 from beyond_spectrograms.sonification.trained import Average, averages, choose_windows, read_layer, render_window
@@ -288,11 +288,14 @@ def test_no_excerpt_is_passed_on_that_its_licence_does_not_let_be(tmp_path: Path
 def test_differences_are_in_level_where_the_clip_can_be_heard(project: tuple[Path, Params]) -> None:
     record = project[1].representations["log_mel_16khz"]
     assert record.kind == "mel"
-    ear, sound = Ear("log_mel_16khz", record), np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
-    assert ear.difference(sound, sound, RATE) == 0
-    assert ear.difference(sound / 2, sound, RATE) == pytest.approx(20 * np.log10(2), abs=0.01)
-    assert ear.difference(sound[:8000] / 2, sound, RATE) == pytest.approx(20 * np.log10(2), abs=0.01)
+    distance, sound = (
+        LogMelDistance("log_mel_16khz", record),
+        np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32),
+    )
+    assert distance.between(sound, sound, RATE) == 0
+    assert distance.between(sound / 2, sound, RATE) == pytest.approx(20 * np.log10(2), abs=0.01)
+    assert distance.between(sound[:8000] / 2, sound, RATE) == pytest.approx(20 * np.log10(2), abs=0.01)
     # Below the range nothing counts: silence is as far as the range reaches.
     clicks = np.zeros(RATE, dtype=np.float32)
-    assert ear.difference(clicks, sound / 2, RATE) == pytest.approx(ear.difference(clicks, sound, RATE), abs=0.01)
-    assert ear.difference(clicks, sound, RATE) < 70
+    assert distance.between(clicks, sound / 2, RATE) == pytest.approx(distance.between(clicks, sound, RATE), abs=0.01)
+    assert distance.between(clicks, sound, RATE) < 70

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import soundfile
 import yaml
-from test_listening import run
+from test_sonification import run
 
 from support import heard
 from support.cells import write_split_record

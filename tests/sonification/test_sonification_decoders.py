@@ -21,7 +21,7 @@ from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
 from beyond_spectrograms.sonification.decoders import create_player
-from beyond_spectrograms.sonification.distance import Ear
+from beyond_spectrograms.sonification.distance import LogMelDistance
 from beyond_spectrograms.sonification.griffin_lim import LOUDNESS, PrototypesError, match_level
 from stages.listen import fetch_decoder
 from support.repository import REPOSITORY, stack
@@ -63,8 +63,8 @@ def test_a_real_clip_sounds_like_itself_after_lyras_encoder_and_decoder(mirror: 
     floored = np.maximum(levels, levels[0].max() - 70)
     assert np.corrcoef(floored[0].ravel(), floored[1].ravel())[0, 1] > 0.8  # of rain, else 0.94 or more
     # No delay to make up for: a frame or a half later or earlier it fits worse.
-    ear = Ear("log_mel_16khz", MEL)
-    at = {shift: ear.difference(np.roll(played, shift), clip, RATE) for shift in (-320, -160, 0, 160, 320)}
+    distance = LogMelDistance("log_mel_16khz", MEL)
+    at = {shift: distance.between(np.roll(played, shift), clip, RATE) for shift in (-320, -160, 0, 160, 320)}
     assert min(at, key=at.__getitem__) == 0
     assert at[0] < 5.5
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_listening import listen
+from test_sonification import listen
 
 from support import heard
 from support.looks import COLOURS, PHONE, contrast, opened_offline

@@ -15,8 +15,8 @@ from beyond_spectrograms.classifiers.base import CLASSIFIERS, EmbedCodes, TimeCo
 from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.training import multi_run
 from beyond_spectrograms.training.loop import train
-from beyond_spectrograms.training.multi_run import train_together
-from beyond_spectrograms.training.run import Job, is_finished, read_history, read_outcome
+from beyond_spectrograms.training.multi_run import train_multi_run
+from beyond_spectrograms.training.run import RunConfig, is_finished, read_history, read_outcome
 from beyond_spectrograms.training.stacked_weights import ConvolutionAsProduct, EmbedByLookup
 from support.numeric import assert_rounded, assert_same, distance, in_float64
 from support.stopping import kill_training_in
@@ -43,7 +43,7 @@ STATISTICS = {"0.mean", "0.deviation"}  # of the bands, which are fp32 in any tr
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> list[Job]:
+def configs(tmp_path: Path) -> list[RunConfig]:
     """Three runs on 90 windows [12 bands, 49 frames] of two classes; the third has two batches fewer than the first."""
     rng = np.random.default_rng(0)
     targets = np.arange(90) % 2
@@ -58,7 +58,7 @@ def jobs(tmp_path: Path) -> list[Job]:
         parts = np.array(["train"] * train_windows + ["validation"] * validation_windows)
         parts = np.roll(np.pad(parts, (0, 90 - len(parts)), constant_values="test"), 10 * fold)
         runs.append(
-            Job(
+            RunConfig(
                 folder,
                 targets,
                 parts,
@@ -82,39 +82,39 @@ def without_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nn.Dropout, "forward", lambda _, windows: windows)
 
 
-def alone_and_together(jobs: list[Job], work: Path) -> list[tuple[Job, Job]]:
+def alone_and_together(configs: list[RunConfig], work: Path) -> list[tuple[RunConfig, RunConfig]]:
     """Train both ways; pairs of a run alone and the same together with the others."""
-    alone, multi_run = ([replace(job, work=work / way) for job in jobs] for way in ("alone", "together"))
-    for job in alone:
-        train(job)
-    train_together(multi_run)
+    alone, multi_run = ([replace(config, work=work / way) for config in configs] for way in ("alone", "together"))
+    for config in alone:
+        train(config)
+    train_multi_run(multi_run)
     return list(zip(alone, multi_run, strict=True))
 
 
-def weights(job: Job) -> dict[str, torch.Tensor]:
-    return load_file(job.work / f"{job.name}.safetensors")
+def weights(config: RunConfig) -> dict[str, torch.Tensor]:
+    return load_file(config.work / f"{config.name}.safetensors")
 
 
-def all_weights(job: Job) -> torch.Tensor:
-    return torch.cat([value.ravel() for name, value in sorted(weights(job).items()) if name not in STATISTICS])
+def all_weights(config: RunConfig) -> torch.Tensor:
+    return torch.cat([value.ravel() for name, value in sorted(weights(config).items()) if name not in STATISTICS])
 
 
-def curve(job: Job, what: str) -> np.ndarray:
+def curve(config: RunConfig, what: str) -> np.ndarray:
     """Give a column of the learning curve, training and validation, [2, epochs]."""
-    return np.array([[row[f"{part}_{what}"] for row in read_history(job)] for part in ("training", "validation")])
+    return np.array([[row[f"{part}_{what}"] for row in read_history(config)] for part in ("training", "validation")])
 
 
-def assert_the_same_is_learnt(jobs: list[Job], work: Path) -> None:
+def assert_the_same_is_learnt(configs: list[RunConfig], work: Path) -> None:
     """Train both ways in float64, where they must agree, and in fp32, where rounding alone may tell them apart.
 
     As `numeric` says. Accuracies are compared in float64 alone: in fp32 a window may be the other side of a tie.
     """
     with in_float64():
-        exact = alone_and_together(jobs, work / "exact")
+        exact = alone_and_together(configs, work / "exact")
     with in_float64(shaken=LONGEST_SUM):
-        shaken = [replace(job, work=work / "shaken") for job in jobs]
-        for job in shaken:
-            train(job)
+        shaken = [replace(config, work=work / "shaken") for config in configs]
+        for config in shaken:
+            train(config)
     for one, same in exact:
         assert weights(one).keys() == weights(same).keys()
         assert_same(all_weights(same), all_weights(one))
@@ -122,12 +122,14 @@ def assert_the_same_is_learnt(jobs: list[Job], work: Path) -> None:
             assert torch.equal(weights(same)[name], weights(one)[name])
         assert_same(curve(same, "loss"), curve(one, "loss"))
         assert np.array_equal(curve(same, "accuracy"), curve(one, "accuracy"))
-    for (reference, _), near, rounded in zip(exact, shaken, alone_and_together(jobs, work / "fp32"), strict=True):
-        for job, way in zip(rounded, ("alone", "together"), strict=True):
-            steps = job.epochs * -(-int((job.parts == "train").sum()) // job.protocol.batch_size)
+    for (reference, _), near, rounded in zip(exact, shaken, alone_and_together(configs, work / "fp32"), strict=True):
+        for config, way in zip(rounded, ("alone", "together"), strict=True):
+            steps = config.epochs * -(-int((config.parts == "train").sum()) // config.protocol.batch_size)
             for values in (all_weights, partial(curve, what="loss")):
                 lost = distance(values(near), values(reference))
-                assert_rounded(values(job), values(reference), roundings=steps, lost=lost, what=f"{job.name} {way}")
+                assert_rounded(
+                    values(config), values(reference), roundings=steps, lost=lost, what=f"{config.name} {way}"
+                )
 
 
 @pytest.mark.numeric
@@ -140,25 +142,25 @@ def assert_the_same_is_learnt(jobs: list[Job], work: Path) -> None:
 )
 @pytest.mark.usefixtures("without_dropout")
 def test_runs_trained_together_learn_what_each_learns_alone(
-    jobs: list[Job], tmp_path: Path, classifier: str, optimizer: str, class_weights: str
+    configs: list[RunConfig], tmp_path: Path, classifier: str, optimizer: str, class_weights: str
 ) -> None:
     changes = {"classifier": classifier, "optimizer": optimizer, "class_weights": class_weights}
     protocol = PROTOCOL.model_copy(update=changes)
-    targets = np.where(np.arange(90) % 5 == 0, 0, jobs[0].targets)  # unequal classes
-    assert_the_same_is_learnt([replace(job, targets=targets, protocol=protocol) for job in jobs], tmp_path)
+    targets = np.where(np.arange(90) % 5 == 0, 0, configs[0].targets)  # unequal classes
+    assert_the_same_is_learnt([replace(config, targets=targets, protocol=protocol) for config in configs], tmp_path)
 
 
 @pytest.mark.numeric
 @pytest.mark.usefixtures("without_dropout")
-def test_codes_are_learnt_together_as_alone(jobs: list[Job], tmp_path: Path) -> None:
+def test_codes_are_learnt_together_as_alone(configs: list[RunConfig], tmp_path: Path) -> None:
     codes = np.random.default_rng(1).integers(0, 16, (90, 12, 49)).astype(np.float32)
-    np.save(jobs[0].features / "features.npy", codes)
-    assert_the_same_is_learnt([replace(job, codebook_size=16) for job in jobs], tmp_path)
+    np.save(configs[0].features / "features.npy", codes)
+    assert_the_same_is_learnt([replace(config, codebook_size=16) for config in configs], tmp_path)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_with_dropout_they_come_to_the_same_accuracy(jobs: list[Job], tmp_path: Path, precision: str) -> None:
-    seeds = [replace(jobs[0], seed=seed, epochs=12, precision=precision) for seed in range(4)]
+def test_with_dropout_they_come_to_the_same_accuracy(configs: list[RunConfig], tmp_path: Path, precision: str) -> None:
+    seeds = [replace(configs[0], seed=seed, epochs=12, precision=precision) for seed in range(4)]
     pairs = alone_and_together(seeds, tmp_path)
     alone, same = (
         np.array([[row["validation_accuracy"] for row in read_history(pair[side])[-4:]] for pair in pairs]).mean(1)
@@ -170,94 +172,98 @@ def test_with_dropout_they_come_to_the_same_accuracy(jobs: list[Job], tmp_path: 
 
 
 @pytest.mark.numeric
-def test_a_run_stands_still_in_steps_that_hold_none_of_its_windows(jobs: list[Job], tmp_path: Path) -> None:
+def test_a_run_stands_still_in_steps_that_hold_none_of_its_windows(configs: list[RunConfig], tmp_path: Path) -> None:
     still = PROTOCOL.model_copy(update={"select": "last", "shuffle_each_epoch": False, "classifier": "mean_linear"})
-    few = replace(jobs[2], protocol=still, epochs=1)
-    beside_many = [replace(job, protocol=still, epochs=1, work=tmp_path / "many") for job in jobs]
+    few = replace(configs[2], protocol=still, epochs=1)
+    beside_many = [replace(config, protocol=still, epochs=1, work=tmp_path / "many") for config in configs]
     with in_float64():
-        train_together([few])
-        train_together(beside_many)
+        train_multi_run([few])
+        train_multi_run(beside_many)
     assert_same(all_weights(beside_many[2]), all_weights(few))
 
 
 def test_a_diverging_run_and_one_out_of_patience_end_and_the_others_go_on(
-    jobs: list[Job], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    configs: list[RunConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    features = np.load(jobs[0].features / "features.npy")
-    features[jobs[1].parts == "train"] *= np.float32(1e30)  # of no other run's validation alone
-    wild = replace(jobs[1], features=tmp_path / "wild")
+    features = np.load(configs[0].features / "features.npy")
+    features[configs[1].parts == "train"] *= np.float32(1e30)  # of no other run's validation alone
+    wild = replace(configs[1], features=tmp_path / "wild")
     raw = PROTOCOL.model_copy(update={"standardize": False, "optimizer": "sgd", "learning_rate": 0.01})
-    poisoned = replace(jobs[0], parts=np.where(jobs[1].parts == "train", "test", jobs[0].parts))
+    poisoned = replace(configs[0], parts=np.where(configs[1].parts == "train", "test", configs[0].parts))
     wild.features.mkdir()
     np.save(wild.features / "features.npy", features)
     (wild.features / "index.json").write_text("{}")
-    both = [replace(job, features=wild.features, protocol=raw) for job in (wild, poisoned)]
-    train_together(both)
+    both = [replace(config, features=wild.features, protocol=raw) for config in (wild, poisoned)]
+    train_multi_run(both)
     assert "fold_2-seed_0: diverged at epoch 1 (" in capsys.readouterr().out
     assert (read_outcome(both[0])[1], read_history(both[0])) == (1, [])
     assert (read_outcome(both[1])[1], len(read_history(both[1]))) == (None, 4)
-    assert all(torch.isfinite(value).all() for job in both for value in weights(job).values())
+    assert all(torch.isfinite(value).all() for config in both for value in weights(config).values())
     hasty = PROTOCOL.model_copy(update={"classifier": "mean_linear", "learning_rate": 0.5, "patience": 2})
-    patient = [replace(job, protocol=hasty, epochs=200, work=tmp_path / "patient") for job in jobs]
-    train_together(patient)
-    for job in patient:
-        losses = [row["validation_loss"] for row in read_history(job)]
+    patient = [replace(config, protocol=hasty, epochs=200, work=tmp_path / "patient") for config in configs]
+    train_multi_run(patient)
+    for config in patient:
+        losses = [row["validation_loss"] for row in read_history(config)]
         assert len(losses) == losses.index(min(losses)) + 1 + 2
 
 
-def test_the_kept_weights_are_those_of_the_epoch_named(jobs: list[Job], tmp_path: Path) -> None:
+def test_the_kept_weights_are_those_of_the_epoch_named(configs: list[RunConfig], tmp_path: Path) -> None:
     from safetensors import safe_open
 
-    last = [replace(job, protocol=PROTOCOL.model_copy(update={"select": "last"})) for job in jobs]
-    train_together(last)
-    shorter = [replace(job, epochs=3, work=tmp_path / "shorter") for job in last]
-    train_together(shorter)
+    last = [replace(config, protocol=PROTOCOL.model_copy(update={"select": "last"})) for config in configs]
+    train_multi_run(last)
+    shorter = [replace(config, epochs=3, work=tmp_path / "shorter") for config in last]
+    train_multi_run(shorter)
     with safe_open(last[0].work / f"{last[0].name}.safetensors", framework="pt") as stored:
         assert json.loads(stored.metadata()["notes"])["epoch"] == 4
-    assert all(is_finished(job) for job in last)
+    assert all(is_finished(config) for config in last)
     assert not torch.equal(weights(last[0])["1.weight"], weights(shorter[0])["1.weight"])
 
 
 @pytest.mark.numeric
 def test_features_too_large_for_the_device_are_read_batch_by_batch_with_the_same_result(
-    jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    configs: list[RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train_together(jobs)
+    train_multi_run(configs)
     monkeypatch.setattr(multi_run, "SHARE_OF_MEMORY", 0.0)
     monkeypatch.setattr(multi_run, "free_bytes", lambda _: 1.0)
-    streamed = [replace(job, work=tmp_path / "streamed") for job in jobs]
-    train_together(streamed)
-    assert capsys.readouterr().out == f"{jobs[0].features}: 211680 bytes do not fit on cpu; read batch by batch\n"
-    for job, same in zip(jobs, streamed, strict=True):
-        assert read_history(job) == read_history(same)
+    streamed = [replace(config, work=tmp_path / "streamed") for config in configs]
+    train_multi_run(streamed)
+    assert capsys.readouterr().out == f"{configs[0].features}: 211680 bytes do not fit on cpu; read batch by batch\n"
+    for config, same in zip(configs, streamed, strict=True):
+        assert read_history(config) == read_history(same)
 
 
-def test_killed_training_continues_and_ends_with_the_same_bytes(jobs: list[Job], tmp_path: Path) -> None:
-    undisturbed = [replace(job, epochs=8, work=tmp_path / "undisturbed") for job in jobs]
-    train_together(undisturbed)
-    killed = [replace(job, epochs=8) for job in jobs]
+def test_killed_training_continues_and_ends_with_the_same_bytes(configs: list[RunConfig], tmp_path: Path) -> None:
+    undisturbed = [replace(config, epochs=8, work=tmp_path / "undisturbed") for config in configs]
+    train_multi_run(undisturbed)
+    killed = [replace(config, epochs=8) for config in configs]
     # Killed in the fourth epoch, when the first of three runs has it noted.
     kill_training_in(
-        "beyond_spectrograms.training.multi_run:Course.note", 10, "training.multi_run.train_together", killed, tmp_path
+        "beyond_spectrograms.training.multi_run:TrainingState.note",
+        10,
+        "training.multi_run.train_multi_run",
+        killed,
+        tmp_path,
     )
-    checkpoint = killed[0].work / "together.checkpoint.pt"
-    assert len(torch.load(checkpoint, weights_only=True)["courses"][0]["history"]) == 3
-    assert not any(is_finished(job) for job in killed)
-    train_together(killed)
-    for job, same in zip(killed, undisturbed, strict=True):
-        assert read_history(job) == read_history(same)
-        assert all(torch.equal(value, weights(same)[name]) for name, value in weights(job).items())
+    checkpoint = killed[0].work / "multi_run.checkpoint.pt"
+    assert len(torch.load(checkpoint, weights_only=True)["states"][0]["history"]) == 3
+    assert not any(is_finished(config) for config in killed)
+    train_multi_run(killed)
+    for config, same in zip(killed, undisturbed, strict=True):
+        assert read_history(config) == read_history(same)
+        assert all(torch.equal(value, weights(same)[name]) for name, value in weights(config).items())
     assert not checkpoint.exists()
 
 
-def test_what_is_no_checkpoint_is_not_taken_up(jobs: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
-    jobs[0].work.mkdir()
-    checkpoint = jobs[0].work / "together.checkpoint.pt"
+def test_what_is_no_checkpoint_is_not_taken_up(configs: list[RunConfig], capsys: pytest.CaptureFixture[str]) -> None:
+    configs[0].work.mkdir()
+    checkpoint = configs[0].work / "multi_run.checkpoint.pt"
     checkpoint.write_bytes(b"junk")
-    train_together(jobs)
+    train_multi_run(configs)
     told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
     assert capsys.readouterr().out == told
-    assert all(is_finished(job) for job in jobs)
+    assert all(is_finished(config) for config in configs)
     assert not checkpoint.exists()
 
 
