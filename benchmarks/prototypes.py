@@ -13,7 +13,7 @@ from joblib import cpu_count
 
 from benchmarks.pairings import SEEDS, Pairing, Spent, Whose, now
 from beyond_spectrograms.training.run import RunConfig
-from beyond_spectrograms.training.trainers.base import create_trainer
+from beyond_spectrograms.training.trainers.registry import create_trainer
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from joblib import cpu_count
 
-from beyond_spectrograms.classifiers.base import choose_device
 from beyond_spectrograms.data.windows import check_content, columns_of, open_features, read_parts, read_windows
 from beyond_spectrograms.estimates.forecasts import compare, spending
 from beyond_spectrograms.estimates.pilot_training import foretell_runs
@@ -24,6 +23,7 @@ from beyond_spectrograms.params.study import SPLITS, WEIGHTS_BY, Study
 from beyond_spectrograms.training.epoch import choose_precision
 from beyond_spectrograms.training.loop import train_all
 from beyond_spectrograms.training.run import RunConfig, TrainingError, is_finished, keep_finished, list_runs
+from beyond_spectrograms.util.device import choose_device
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
 from stages.arguments import parse

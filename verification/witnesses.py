@@ -326,14 +326,13 @@ def classifiers(params: Params, folder: Path) -> Made:
     """Build every classifier with seeded weights: the weights, its logits with dropout and without, what it tells."""
     import torch
 
-    from beyond_spectrograms.classifiers.base import build_network, family_of
+    from beyond_spectrograms.classifiers.registry import CLASSIFIERS, build_network
 
     for kind, codebook_size in (("", None), ("_codes", 16)):
         place, _ = _windows(folder, codes=codebook_size is not None)
         windows = torch.from_numpy(np.load(place / "features.npy"))
         for name, protocol in _protocols(params).items():
-            family = family_of(protocol.classifier)
-            if codebook_size and family:
+            if codebook_size and protocol.classifier not in ("conv1d", "conv2d", "mean_linear"):
                 continue
             torch.manual_seed(0)
             network = build_network(protocol, windows.shape[1], windows.shape[2], len(CLASSES), codebook_size)
@@ -342,7 +341,7 @@ def classifiers(params: Params, folder: Path) -> Made:
             with torch.inference_mode():
                 yield f"{name}{kind}/logits", network.eval()(windows).numpy()
                 yield f"{name}{kind}/logits_with_dropout", network.train()(windows).numpy()
-                told = family.measure(network.eval(), windows) if family else {}
+                told = CLASSIFIERS[protocol.classifier].measure(network.eval(), windows)
             for key, value in told.items():
                 yield f"{name}{kind}/{key}", value.numpy()
 
@@ -366,7 +365,8 @@ def training(params: Params, folder: Path) -> Made:
     """Train every classifier by its shipped protocol for two epochs: kept weights and learning curves."""
     from beyond_spectrograms.training.loop import train
     from beyond_spectrograms.training.multi_run import train_multi_run
-    from beyond_spectrograms.training.run import history_columns, shuffle_labels
+    from beyond_spectrograms.training.run import shuffle_labels
+    from beyond_spectrograms.training.trainers.registry import history_columns
 
     place, targets = _windows(folder)
     configs = {}

@@ -118,7 +118,7 @@ def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> 
     """Classify made windows by seeded, untrained networks of three folds and two seeds."""
     import torch
 
-    from beyond_spectrograms.classifiers.base import build_network
+    from beyond_spectrograms.classifiers.registry import build_network
     from beyond_spectrograms.evaluation.metrics import predict
     from beyond_spectrograms.training.run import RunConfig, TrainingState, write_result
 
@@ -134,7 +134,7 @@ def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> 
             settings = (tuple(CLASSES), None, protocol, 1, fold, seed, "cpu", folder)
             config = RunConfig(folder, np.zeros(len(table), np.int64), parts, *settings, versions={})
             weights = {key: value.contiguous() for key, value in network.state_dict().items()}
-            write_result(config, TrainingState(best_epoch=fold), weights, "")
+            write_result(config, TrainingState(best_epoch=fold), weights, "", ())
             rows = np.flatnonzero(parts == "test")
             runs.append(
                 predict(
@@ -404,8 +404,8 @@ def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
     """Play prototypes of spectra, and of latents where Lyra's decoder is here; what prototypes do to windows."""
     import torch
 
-    from beyond_spectrograms.classifiers.base import build_network
     from beyond_spectrograms.classifiers.prototypes.model import layer_of
+    from beyond_spectrograms.classifiers.registry import build_network
     from beyond_spectrograms.sonification import trained
     from beyond_spectrograms.sonification.decoders import create_player
     from beyond_spectrograms.sonification.distance import LogMelDistance

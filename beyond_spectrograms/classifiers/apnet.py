@@ -12,17 +12,11 @@ With K-means on the similarities (Loiseau et al., ISMIR 2022, section 4) it clus
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.classifiers.base import ClassifierError
 from beyond_spectrograms.classifiers.reconstruction import ReconstructingLayer
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.params import Protocol
 
 CHANNELS = 16
 PER_CLASS = 3  # prototypes; the released code has 100 for 33 classes
@@ -106,7 +100,7 @@ def _double(maps: Tensor, shape: torch.Size, beyond: float) -> Tensor:
     return nn.functional.pad(doubled, (0, shape[3] - doubled.shape[3], 0, shape[2] - doubled.shape[2]), value=beyond)
 
 
-def _build(protocol: Protocol, bands: int, frames: int, classes: int, *, clusters: bool) -> nn.Sequential:  # noqa: ARG001  a family's contract
+def build(bands: int, frames: int, classes: int, *, clusters: bool) -> nn.Sequential:
     """Build the network.
 
     Raises:
@@ -118,7 +112,3 @@ def _build(protocol: Protocol, bands: int, frames: int, classes: int, *, cluster
     # A step takes 0.7 of the processor time so. torch's stubs lack the keyword.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
-
-
-build = partial(_build, clusters=False)
-build_clustered = partial(_build, clusters=True)

@@ -8,16 +8,12 @@ poolings between, and transposed convolutions back. They have 32 channels; two c
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.classifiers.base import ClassifierError
 from beyond_spectrograms.classifiers.reconstruction import ReconstructingLayer
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.params import Protocol
 
 CHANNELS = 16
 LEVELS = 4
@@ -56,7 +52,7 @@ class AutoencoderLayer(ReconstructingLayer):
         return self.go(windows, torch.zeros(len(windows), dtype=torch.long, device=windows.device))[2]
 
 
-def build(protocol: Protocol, bands: int, frames: int, classes: int) -> nn.Sequential:  # noqa: ARG001  a family's contract
+def build(bands: int, frames: int, classes: int) -> nn.Sequential:
     """Build the network, its clusters yet to be found.
 
     Raises:

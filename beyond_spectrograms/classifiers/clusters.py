@@ -2,27 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
-
-from beyond_spectrograms.classifiers.base import ClassifierError
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.training.run import RunConfig
-
-
-def refuse_codes(config: RunConfig) -> None:
-    """Stop where windows hold a codec's codes, between which there is no distance.
-
-    Raises:
-        ClassifierError: they do.
-    """
-    if config.codebook_size is not None:
-        raise ClassifierError(
-            f"{config.protocol.classifier} needs spectra or latents: between the numbers of codes there is no distance"
-        )
 
 
 def name_clusters(clusters: Tensor, targets: Tensor, count: int, classes: int) -> Tensor:

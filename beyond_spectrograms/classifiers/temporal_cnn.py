@@ -6,14 +6,9 @@ of any length; conv1d needs 49 frames.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers.base import TimeConvolution
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.params import Protocol
+from beyond_spectrograms.classifiers.convolutional import TimeConvolution
 
 WIDTHS = (128, 128, 256)  # channels of its convolutions, each over five frames
 DROPOUT = 0.5  # as conv1d's
@@ -27,14 +22,9 @@ class MeanOverTime(nn.Module):
         return hidden.mean(2)
 
 
-def build(protocol: Protocol, bands: int, frames: int, classes: int) -> nn.Sequential:  # noqa: ARG001  a family's contract
+def build(bands: int, frames: int, classes: int) -> nn.Sequential:  # noqa: ARG001  as the others
     """Build the network: windows [windows, bands, frames] -> logits [windows, classes]."""
     layers: list[nn.Module] = []
     for before, width in zip((bands, *WIDTHS), WIDTHS, strict=False):
         layers += [nn.ConstantPad1d(2, 0.0), TimeConvolution(before, width, kernel_size=5), nn.ReLU()]
     return nn.Sequential(*layers, MeanOverTime(), nn.Dropout(DROPOUT), nn.Linear(WIDTHS[-1], classes))
-
-
-def measure(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:  # noqa: ARG001  a family's contract
-    """Tell nothing: it reconstructs no window."""
-    return {}

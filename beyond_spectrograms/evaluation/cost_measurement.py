@@ -126,7 +126,8 @@ def paper_network(bands: int, frames: int, classes: int, codebook_size: int | No
     """Build the released code's network for windows [windows, bands, frames]; codes go through embeddings first."""
     import torch
 
-    from beyond_spectrograms.classifiers.base import TOKEN_SIZE, EmbedCodes, conv1d
+    from beyond_spectrograms.classifiers.base import TOKEN_SIZE, EmbedCodes
+    from beyond_spectrograms.classifiers.convolutional import conv1d
 
     with torch.random.fork_rng():
         torch.manual_seed(SEED)

@@ -76,7 +76,7 @@ def predict(
     import torch
     from safetensors import safe_open
 
-    from beyond_spectrograms.classifiers.base import build_network, family_of
+    from beyond_spectrograms.classifiers.registry import CLASSIFIERS, build_network
 
     with safe_open(model, framework="pt") as stored:
         notes = json.loads(stored.metadata()["notes"])
@@ -91,7 +91,7 @@ def predict(
         raise ModelError(f"{model}: not a {protocol.classifier} for windows of {size}. {error}") from error
     network.to(device).train(protocol.dropout_at_evaluation)
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
-    family = family_of(protocol.classifier)
+    measure = CLASSIFIERS[protocol.classifier].measure
     probabilities, measured = [], []
     with torch.inference_mode():
         torch.manual_seed(seed * 1000 + fold)
@@ -99,7 +99,7 @@ def predict(
             windows = torch.from_numpy(features[rows[first : first + BATCH]]).float().to(device)
             release(features)
             probabilities.append(network(windows).softmax(1).cpu().numpy())
-            measured.append(family.measure(network, windows) if family else {})
+            measured.append(measure(network, windows))
     measures = {name: torch.cat([batch[name] for batch in measured]).cpu().numpy() for name in measured[0]}
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     return Predictions(

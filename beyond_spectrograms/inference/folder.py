@@ -74,14 +74,15 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
     >>> model.representation.encode(window, 22_050).shape
     (1, 16, 173)
     """
-    from beyond_spectrograms.classifiers.base import ClassifierError, build_network, choose_device
+    from beyond_spectrograms.classifiers.registry import build_network
     from beyond_spectrograms.representations import create_representation
+    from beyond_spectrograms.util.device import DeviceError, choose_device
 
     folder = Path(folder)
     card = _read_folder(folder)
     try:
         device = choose_device(device)
-    except ClassifierError:
+    except DeviceError:
         raise ModelError("device is cuda, and torch finds no CUDA device. Choose auto or cpu.") from None
     encoder = card.representation
     paths = [_find_encoder_file(folder, encoder.name, file, weights) for file in card.encoder_files]

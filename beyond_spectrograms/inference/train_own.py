@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from joblib import cpu_count
 
-from beyond_spectrograms.classifiers.base import choose_device
 from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.data.windows import open_features
 from beyond_spectrograms.estimates.forecasts import Forecast, compare, spending
@@ -34,7 +33,9 @@ from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, extract, fingerprint
 from beyond_spectrograms.training.epoch import choose_precision
 from beyond_spectrograms.training.loop import train_all
-from beyond_spectrograms.training.run import RunConfig, history_columns, list_runs, read_history
+from beyond_spectrograms.training.run import RunConfig, list_runs, read_history
+from beyond_spectrograms.training.trainers.registry import history_columns
+from beyond_spectrograms.util.device import choose_device
 from beyond_spectrograms.util.files import replace_folder, write_json
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer, layer_of
 from beyond_spectrograms.classifiers.prototypes.transformations import filter_bands
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.sonification.griffin_lim import PrototypesError
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import joblib
 import numpy as np
 
-from beyond_spectrograms.classifiers.base import family_of
 from beyond_spectrograms.training.multi_run import train_multi_run
 from beyond_spectrograms.training.run import (
     CHECKPOINT_SECONDS,
@@ -30,7 +29,8 @@ from beyond_spectrograms.training.run import (
     tell_damage,
     write_result,
 )
-from beyond_spectrograms.training.trainers.base import Trainer, create_trainer
+from beyond_spectrograms.training.trainers.base import Trainer
+from beyond_spectrograms.training.trainers.registry import TRAINERS, create_trainer
 from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.util.progress import counting
 
@@ -67,7 +67,7 @@ def train_all(configs: list[RunConfig]) -> None:
     if configs[0].device == "cuda":
         with counting("train, epochs", total, lambda: epochs_done.value):
             for protocol, of_protocol in groupby(todo, lambda config: config.protocol):
-                if family_of(protocol.classifier) is None:
+                if TRAINERS[protocol.classifier] is Trainer:
                     train_multi_run(list(of_protocol), epochs_done)
                 else:
                     for config in of_protocol:
@@ -138,7 +138,7 @@ def train(config: RunConfig, epochs_done: Synchronized[int] | None = None) -> No
         if time.perf_counter() - saved > CHECKPOINT_SECONDS and state.diverged_at_epoch is None:
             _save_checkpoint(config, progress, fingerprint)
             saved = began = time.perf_counter()
-    write_result(config, state, progress.best, fingerprint)
+    write_result(config, state, progress.best, fingerprint, trainer.columns)
     _checkpoint(config).unlink(missing_ok=True)
 
 

@@ -176,7 +176,7 @@ def train_multi_run(configs: list[RunConfig], epochs_done: Synchronized[int] | N
             _save(configs, fingerprints, stacked, orders, states)
             saved = began = time.perf_counter()
     for run, (config, state, fingerprint) in enumerate(zip(configs, states, fingerprints, strict=True)):
-        write_result(config, state, stacked.result_of(run), fingerprint)
+        write_result(config, state, stacked.result_of(run), fingerprint, ())
     _checkpoint(configs).unlink(missing_ok=True)
 
 

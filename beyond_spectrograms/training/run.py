@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.classifiers.base import build_network, family_of
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.windows import columns_of, content_of
 from beyond_spectrograms.training.epoch import Network, band_statistics
 from beyond_spectrograms.util.errors import ProjectError
@@ -216,8 +216,10 @@ def seeded_network(config: RunConfig, features: Features, train_rows: npt.NDArra
     return network
 
 
-def write_result(config: RunConfig, state: TrainingState, best: dict[str, torch.Tensor], fingerprint: str) -> None:
-    """Write the kept weights and the learning curve."""
+def write_result(
+    config: RunConfig, state: TrainingState, best: dict[str, torch.Tensor], fingerprint: str, columns: Sequence[str]
+) -> None:
+    """Write the kept weights and the learning curve, whose rows have `columns` after HISTORY_COLUMNS."""
     from safetensors.torch import save_file
 
     diverged = state.diverged_at_epoch
@@ -230,7 +232,7 @@ def write_result(config: RunConfig, state: TrainingState, best: dict[str, torch.
         "precision": config.precision,
         "seconds": state.seconds,
         "diverged_at_epoch": diverged,
-        "columns": history_columns(config.protocol),
+        "columns": [*HISTORY_COLUMNS, *columns],
         "history": state.history,
         "weights_sha256": config.weights_sha256(),
     }
@@ -282,12 +284,6 @@ def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], 
     return shuffled
 
 
-def history_columns(protocol: Protocol) -> list[str]:
-    """List what a learning curve tells of an epoch: HISTORY_COLUMNS and those of the classifier's family."""
-    family = family_of(protocol.classifier)
-    return [*HISTORY_COLUMNS, *(family.trainer.columns if family else ())]
-
-
 def read_record(path: Path) -> dict[str, Any]:
     """Read what a finished run tells: mark, device, precision, seconds, diverged_at_epoch, history (a row an epoch)."""
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -295,10 +291,9 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def read_history(config: RunConfig) -> list[dict[str, Any]]:
-    """Read the finished run's learning curve: fold, seed and its history_columns, one row an epoch."""
-    columns = history_columns(config.protocol)
-    history = read_record(config.work / f"{config.name}.json")["history"]
-    rows = (dict(zip(columns, (int(row[0]), *row[1:]), strict=True)) for row in history)
+    """Read the finished run's learning curve: fold, seed and a value for each column, one row an epoch."""
+    record = read_record(config.work / f"{config.name}.json")
+    rows = (dict(zip(record["columns"], (int(row[0]), *row[1:]), strict=True)) for row in record["history"])
     return [{"fold": config.fold, "seed": config.seed, **row} for row in rows]
 
 

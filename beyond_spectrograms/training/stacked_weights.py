@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
-from beyond_spectrograms.classifiers.base import EmbedCodes, TimeConvolution
+from beyond_spectrograms.classifiers.base import EmbedCodes
+from beyond_spectrograms.classifiers.convolutional import TimeConvolution
 from beyond_spectrograms.training.epoch import Network
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ def test_the_plain_way_drops_what_is_shorter_than_a_second(tmp_path: Path) -> No
 
 
 def test_the_plain_network_is_the_papers(params: Params, tmp_path: Path) -> None:
-    from beyond_spectrograms.classifiers.base import conv1d
+    from beyond_spectrograms.classifiers.convolutional import conv1d
 
     plain, ours = plain_network(8, 60, 3), conv1d(8, 60, 3)
     assert [tuple(one.shape) for one in plain.parameters()] == [tuple(one.shape) for one in ours.parameters()]

@@ -15,7 +15,7 @@ import soundfile
 from benchmarks.classifying import _begin_alone, classifying_table, main, summarise
 from benchmarks.plain_classifying import PlainClassifier
 from beyond_spectrograms import load_model
-from beyond_spectrograms.classifiers.base import build_network
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.inference.folder import save_model
 from beyond_spectrograms.params import weights_of
 from beyond_spectrograms.report.table import to_markdown

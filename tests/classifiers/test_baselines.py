@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from beyond_spectrograms.classifiers.apnet import APNetLayer, _distances, _pool, _unpool
-from beyond_spectrograms.classifiers.base import ClassifierError, build_network, family_of
-from beyond_spectrograms.classifiers.reconstruction import ReconstructionTrainer, layer_of
+from beyond_spectrograms.classifiers.base import ClassifierError
+from beyond_spectrograms.classifiers.reconstruction import layer_of
+from beyond_spectrograms.classifiers.registry import CLASSIFIERS, build_network
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import RunConfig, read_history
-from beyond_spectrograms.training.trainers.base import create_trainer
+from beyond_spectrograms.training.trainers.reconstruction import ReconstructionTrainer
+from beyond_spectrograms.training.trainers.registry import create_trainer
 from support.numeric import assert_rounded, assert_same, by_default_float64
 from support.protocol import PROTOCOL
 from support.stopping import results_of, train_in_two
@@ -75,17 +77,15 @@ def test_a_run_is_the_same_again_and_after_a_stop(
 def test_errors_are_in_the_features_own_unit(config: RunConfig, classifier: str) -> None:
     trainer = create_trainer(of(config, classifier), np.load(config.features / "features.npy"))
     assert isinstance(trainer, ReconstructionTrainer)
-    family = family_of(classifier)
-    assert family is not None
     windows = torch.from_numpy(np.load(config.features / "features.npy")[:12])
     layer = layer_of(trainer.network)
     training = np.load(config.features / "features.npy")[:36].astype(np.float64)
     assert_rounded(float(layer.mean), float(training.mean()), roundings=12 * 16 * 8)  # summed by batches of 12
     with torch.no_grad():
-        before = family.measure(trainer.network, windows)["reconstruction_error"]
+        before = CLASSIFIERS[classifier].measure(trainer.network, windows)["reconstruction_error"]
         for parameter in layer.parameters():
             parameter.zero_()  # then the reconstruction is the mean of the training part
-        after = family.measure(trainer.network, windows)["reconstruction_error"]
+        after = CLASSIFIERS[classifier].measure(trainer.network, windows)["reconstruction_error"]
     expected = (windows.double() - layer.mean).square().mean((1, 2))
     assert_rounded(after, expected, roundings=16 * 8)
     assert not torch.allclose(before, after)
@@ -95,11 +95,9 @@ def test_errors_are_in_the_features_own_unit(config: RunConfig, classifier: str)
 def test_the_cluster_told_is_the_one_that_names_the_class(config: RunConfig, classifier: str) -> None:
     trainer = create_trainer(of(config, classifier), np.load(config.features / "features.npy"))
     trainer.epoch()
-    family = family_of(classifier)
-    assert family is not None
     windows = torch.from_numpy(np.load(config.features / "features.npy"))
     with torch.no_grad():
-        told = family.measure(trainer.network, windows)["cluster"]
+        told = CLASSIFIERS[classifier].measure(trainer.network, windows)["cluster"]
         named = trainer.network(windows).argmax(1)
     assert torch.equal(layer_of(trainer.network).class_of[told], named)
     assert told.unique().tolist() == [0, 1, 2]

@@ -5,28 +5,26 @@ import torch
 from torch import nn
 
 from beyond_spectrograms.classifiers.base import (
-    CLASSIFIERS,
     TOKEN_SIZE,
     ClassifierError,
     EmbedCodes,
     Standardize,
-    build_network,
-    choose_device,
-    conv1d,
-    conv2d,
-    mean_linear,
 )
+from beyond_spectrograms.classifiers.convolutional import conv1d, conv2d, mean_linear
+from beyond_spectrograms.classifiers.registry import CLASSIFIERS, build_network
 from beyond_spectrograms.params import load_params
+from beyond_spectrograms.util.device import DeviceError, choose_device
 from support.numeric import assert_same, by_default_float64
+from support.protocol import PLAIN
 from support.repository import REPOSITORY
 
 PROTOCOLS = load_params(root=REPOSITORY).protocols
 
 
 @pytest.mark.parametrize(("bands", "frames"), [(128, 173), (128, 150), (128, 75), (64, 50)])
-@pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.parametrize("classifier", PLAIN)
 def test_all_take_every_representation_and_give_logits(bands: int, frames: int, classifier: str) -> None:
-    assert CLASSIFIERS[classifier](bands, frames, 10)(torch.randn(3, bands, frames)).shape == (3, 10)
+    assert CLASSIFIERS[classifier].build(bands, frames, 10)(torch.randn(3, bands, frames)).shape == (3, 10)
 
 
 def test_conv1d_has_the_parameters_of_the_released_network() -> None:
@@ -70,7 +68,7 @@ def test_standardize_works_per_band() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
 def test_cuda_asked_for_and_absent_stops() -> None:
     assert choose_device("auto") == choose_device("cpu") == "cpu"
-    with pytest.raises(ClassifierError) as raised:
+    with pytest.raises(DeviceError) as raised:
         choose_device("cuda")
     assert str(raised.value) == "device is cuda in params.yaml, and torch finds no CUDA device. Choose auto or cpu."
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from beyond_spectrograms.classifiers.base import ClassifierError, build_network
+from beyond_spectrograms.classifiers.base import ClassifierError
 from beyond_spectrograms.classifiers.prototypes.kmeans_plus_plus import kmeans_plus_plus
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer, layer_of, measure
 from beyond_spectrograms.classifiers.prototypes.transformations import (
@@ -19,12 +19,13 @@ from beyond_spectrograms.classifiers.prototypes.transformations import (
     shift_pitch,
     shift_positions,
 )
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.evaluation.metrics import predict
 from beyond_spectrograms.params import Protocol, PrototypeSettings
 from beyond_spectrograms.training.loop import train
-from beyond_spectrograms.training.run import RunConfig, history_columns, read_history
-from beyond_spectrograms.training.trainers.base import create_trainer
+from beyond_spectrograms.training.run import RunConfig, read_history
 from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
+from beyond_spectrograms.training.trainers.registry import create_trainer, history_columns
 from support.numeric import assert_rounded, assert_same, by_default_float64
 from support.protocol import PROTOCOL
 from support.stopping import results_of, train_in_two

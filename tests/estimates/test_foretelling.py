@@ -40,8 +40,8 @@ from beyond_spectrograms.params import STUDIES, Params, load_params
 from beyond_spectrograms.params.study import Study, load_study
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import RunConfig
-from beyond_spectrograms.training.trainers.base import create_trainer
 from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
+from beyond_spectrograms.training.trainers.registry import create_trainer
 from support.cells import grid, study_in, write, write_params
 
 GIB = 2**30

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from beyond_spectrograms.classifiers.base import build_network
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.evaluation.metrics import (
     ModelError,
     Predictions,

@@ -15,7 +15,7 @@ import soundfile
 import torch
 
 from beyond_spectrograms import load_model
-from beyond_spectrograms.classifiers.base import build_network
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, save_model

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from beyond_spectrograms import load_model
-from beyond_spectrograms.classifiers.base import build_network
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.params.study import load_study
 from support import models

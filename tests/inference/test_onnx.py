@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from beyond_spectrograms.classifiers.base import build_network
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.inference import Model, ModelError
 from beyond_spectrograms.inference.onnx import check_exportable, export_onnx
 from beyond_spectrograms.inference.stream_windows import Batch

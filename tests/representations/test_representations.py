@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from beyond_spectrograms.classifiers.base import build_network
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import Encodec, load_params
 from beyond_spectrograms.representations import create_representation

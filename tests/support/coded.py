@@ -12,7 +12,7 @@ import torch
 from encodec.compress import compress_to_file
 from encodec.model import EncodecModel, LMModel
 
-from beyond_spectrograms.classifiers.base import build_network
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, save_model
 from beyond_spectrograms.representations.encodec import untrained_model

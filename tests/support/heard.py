@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from beyond_spectrograms.classifiers.base import build_network
 from beyond_spectrograms.classifiers.prototypes.model import layer_of
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.audio import Format, write_clip
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.params import Params

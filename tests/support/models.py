@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from beyond_spectrograms.classifiers.base import build_network
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.inference.card import FORMAT, VERSION, Card
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, save_model

@@ -2,6 +2,7 @@
 
 from beyond_spectrograms.params import Protocol
 
+PLAIN = ("conv1d", "conv2d", "mean_linear")  # classifiers of the paper's experiment
 PROTOCOL = Protocol(
     classifier="conv1d",
     split="source",

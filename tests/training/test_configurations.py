@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from beyond_spectrograms.classifiers.base import CLASSIFIERS
 from beyond_spectrograms.evaluation.metrics import predict
 from beyond_spectrograms.params import load_params, weights_of
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import RunConfig, read_history
+from beyond_spectrograms.training.trainers.registry import TRAINERS
 from support.repository import REPOSITORY
 
 PLACES = sorted(REPOSITORY.glob("studies/*/params.yaml"))
@@ -24,10 +24,6 @@ PROTOCOLS = {name: record for params in STUDIES_HERE for name, record in params.
 WEIGHTS = STUDIES_HERE[0].weights
 
 
-def takes_codes(protocol: str) -> bool:
-    return PROTOCOLS[protocol].classifier in CLASSIFIERS
-
-
 # All of them would take minutes: what a protocol changes does not depend on which numbers, or which codes, come in.
 CASES = [
     (name, protocol)
@@ -35,7 +31,7 @@ CASES = [
     for protocol in PROTOCOLS
     if (protocol == "prototypes" if name == "log_mel_16khz" else protocol == "fair")
     or name == "mel"
-    or (name == "encodec_24khz_codes_6000bps" and takes_codes(protocol))
+    or (name == "encodec_24khz_codes_6000bps" and TRAINERS[PROTOCOLS[protocol].classifier].takes_codes)
 ]
 
 

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from benchmarks.plain_training import PlainTraining, plain_network
-from beyond_spectrograms.classifiers.base import CLASSIFIERS, build_network
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.training import epoch
 from beyond_spectrograms.training.epoch import Network, Subset, band_statistics, choose_precision, run_epoch
 from support.numeric import UNIT, assert_rounded, assert_same, distance, in_float64, shake
+from support.protocol import PLAIN
 from support.repository import REPOSITORY
 
 FAIR = load_params(root=REPOSITORY).protocols["fair"]
@@ -81,7 +82,7 @@ def test_loss_and_gradients_of_conv1d_are_those_of_the_papers_network() -> None:
         assert_rounded(mine, expected, roundings=LONGEST_SUM, lost=distance(its, expected))
 
 
-@pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.parametrize("classifier", PLAIN)
 def test_layers_applied_once_and_the_rest_give_what_the_whole_network_gives(classifier: str) -> None:
     features, targets = windows_and_targets()
     whole = network_for(classifier, features).eval()
@@ -93,7 +94,7 @@ def test_layers_applied_once_and_the_rest_give_what_the_whole_network_gives(clas
     assert_rounded(logits_of_parts(whole, features, targets), expected, roundings=LONGEST_SUM, lost=lost)
 
 
-@pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.parametrize("classifier", PLAIN)
 def test_bf16_changes_loss_and_gradients_by_its_rounding_alone(classifier: str) -> None:
     features, targets = windows_and_targets()
     whole = network_for(classifier, features).eval()
@@ -115,7 +116,7 @@ def test_bf16_changes_loss_and_gradients_by_its_rounding_alone(classifier: str) 
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.parametrize("classifier", PLAIN)
 def test_windows_read_batch_by_batch_give_the_same_bits_as_those_held_in_memory(
     classifier: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,15 +3,18 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from beyond_spectrograms.classifiers.base import CLASSIFIERS, family_of
 from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters
+from beyond_spectrograms.classifiers.registry import CLASSIFIERS, measure_nothing
+from beyond_spectrograms.params.protocols import RECONSTRUCTING, Protocol
 from beyond_spectrograms.training.loop import train
-from beyond_spectrograms.training.run import RunConfig, history_columns, read_history
+from beyond_spectrograms.training.run import RunConfig, read_history
+from beyond_spectrograms.training.trainers.registry import TRAINERS, history_columns
 from support import separable
 from support.protocol import PROTOCOL
 from support.separable import run_stage
@@ -34,8 +37,10 @@ def config(tmp_path: Path) -> RunConfig:
     )
 
 
-def test_the_paper_s_classifiers_have_no_family() -> None:
-    assert [family_of(name) for name in CLASSIFIERS] == [None] * len(CLASSIFIERS)
+def test_params_name_the_classifiers_that_are_there_and_those_that_reconstruct() -> None:
+    assert set(get_args(Protocol.model_fields["classifier"].annotation)) == set(CLASSIFIERS) == set(TRAINERS)
+    measuring = {name for name, each in CLASSIFIERS.items() if each.measure is not measure_nothing}
+    assert set(RECONSTRUCTING) == measuring == {name for name, each in TRAINERS.items() if not each.takes_codes}
 
 
 def test_a_family_s_run_is_the_same_again_and_after_a_stop(

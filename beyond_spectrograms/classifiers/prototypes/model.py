@@ -13,7 +13,7 @@ from beyond_spectrograms.classifiers.prototypes.networks import Decoders, Encode
 from beyond_spectrograms.classifiers.prototypes.transformations import BOUNDS, filter_bands, read_frames, shift_pitch
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.params import Protocol, PrototypeSettings
+    from beyond_spectrograms.params import PrototypeSettings
 
 
 class PrototypeLayer(nn.Module):
@@ -100,16 +100,15 @@ class PrototypeLayer(nn.Module):
         return self.logits(self.errors(windows))
 
 
-def build(protocol: Protocol, bands: int, frames: int, classes: int) -> nn.Sequential:  # noqa: ARG001  a family's contract
-    """Build the network of a protocol, its prototypes yet to be started from data.
+def build(bands: int, frames: int, classes: int, *, settings: PrototypeSettings) -> nn.Sequential:  # noqa: ARG001  as the others
+    """Build the network; its prototypes are still to be started from data.
 
     Raises:
         ClassifierError: windows of a single band.
     """
-    assert protocol.prototypes is not None  # params.Protocol sees to it
     if bands < 2:
         raise ClassifierError(f"prototypes need windows of at least 2 bands, got {bands}")
-    return nn.Sequential(PrototypeLayer(protocol.prototypes, bands, classes))
+    return nn.Sequential(PrototypeLayer(settings, bands, classes))
 
 
 def layer_of(network: nn.Sequential) -> PrototypeLayer:

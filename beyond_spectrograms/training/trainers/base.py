@@ -1,4 +1,4 @@
-"""What a run learns in an epoch: the way of the classifiers of CLASSIFIERS, and where a family has its own."""
+"""One epoch of a run by cross-entropy, and what other trainers share with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from beyond_spectrograms.classifiers.base import family_of
+from beyond_spectrograms.classifiers.base import ClassifierError
 from beyond_spectrograms.training.epoch import Network, Subset, run_epoch
 from beyond_spectrograms.training.run import RunConfig, class_weights_of, rows_of, seeded_network
 
@@ -21,18 +21,23 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.opti
 
 
 class Trainer:
-    """A run's network and how it learns, epoch by epoch; families override what they do otherwise.
+    """A run's network and how it is trained, epoch by epoch; other trainers override what they do differently.
 
     What is random is drawn from torch's generator of the CPU, whose state the loop stores beside `state`.
 
     Attributes:
         optimizer: None where there is nothing to descend.
-        columns: what an epoch tells beside the accuracies and losses, columns of the history.
+        columns: what an epoch reports besides accuracies and losses, columns of the history.
+        takes_codes: whether windows may hold a codec's codes.
     """
 
     columns: ClassVar[tuple[str, ...]] = ()
+    takes_codes: ClassVar[bool] = True
 
     def __init__(self, config: RunConfig, features: Features) -> None:
+        if config.codebook_size is not None and not self.takes_codes:
+            name = config.protocol.classifier
+            raise ClassifierError(f"{name} needs spectra or latents: between the numbers of codes there is no distance")
         rows = rows_of(config)
         self.config = config
         self.network = seeded_network(config, features, rows["train"])
@@ -48,6 +53,9 @@ class Trainer:
     def _order(self) -> torch.Tensor:
         """Order of the training windows for the next epoch."""
         return (torch.randperm if self.config.protocol.shuffle_each_epoch else torch.arange)(len(self._train))
+
+    def _batches(self, places: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return torch.split(places, self.config.protocol.batch_size)
 
     def epoch(self) -> tuple[Outcome, Outcome, tuple[float, ...]]:
         """Go over the training part once, then validate; gives both outcomes and a value for each of `columns`."""
@@ -72,9 +80,3 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         if self.optimizer is not None:
             self.optimizer.load_state_dict(state["optimizer"])
-
-
-def create_trainer(config: RunConfig, features: Features) -> Trainer:
-    """Make the run's trainer; seeds torch's generator, so that what is drawn later is the run's own too."""
-    family = family_of(config.protocol.classifier)
-    return Trainer(config, features) if family is None else family.trainer(config, features)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters, refuse_codes
+from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters
 from beyond_spectrograms.classifiers.prototypes.kmeans_plus_plus import kmeans_plus_plus
 from beyond_spectrograms.classifiers.prototypes.model import layer_of
 from beyond_spectrograms.training.trainers.base import Outcome, Trainer
@@ -37,10 +37,10 @@ class PrototypeTrainer(Trainer):
     """
 
     columns = ("training_reconstruction_error", "validation_reconstruction_error", "step")
+    takes_codes = False
 
     def __init__(self, config: RunConfig, features: Features) -> None:
         assert config.protocol.prototypes is not None  # params.Protocol sees to it
-        refuse_codes(config)
         self.settings = config.protocol.prototypes
         super().__init__(config, features)
         self.layer = layer_of(self.network)
@@ -120,7 +120,7 @@ class PrototypeTrainer(Trainer):
 
     def _go_over(self, subset: Subset, order: Tensor, *, learn: bool) -> Tally:
         tally = Tally()
-        for places in torch.split(order, self.config.protocol.batch_size):
+        for places in self._batches(order):
             batch = [value.to(self.config.device) for value in subset.batch(places)]
             with torch.set_grad_enabled(learn):
                 for windows, targets in zip(*(torch.split(value, CHUNK) for value in batch), strict=True):

@@ -1,16 +1,42 @@
-"""Classifiers that say what a class sounds like, and what they are compared with; found by classifiers.family_of."""
+"""How each classifier is trained: its Trainer, by the classifier's name in params.yaml."""
 
-from beyond_spectrograms.classifiers import apnet, autoencoder, kmeans, reconstruction, temporal_cnn
-from beyond_spectrograms.classifiers.base import Family
-from beyond_spectrograms.classifiers.prototypes import model
-from beyond_spectrograms.training.trainers import prototypes
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from beyond_spectrograms.training.run import HISTORY_COLUMNS
 from beyond_spectrograms.training.trainers.base import Trainer
+from beyond_spectrograms.training.trainers.kmeans import KMeansTrainer
+from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
+from beyond_spectrograms.training.trainers.reconstruction import ReconstructionTrainer
 
-FAMILIES = {
-    "kmeans": Family(kmeans.build, kmeans.KMeansTrainer, kmeans.measure),
-    "prototypes": Family(model.build, prototypes.PrototypeTrainer, model.measure),
-    "apnet": Family(apnet.build, reconstruction.ReconstructionTrainer, reconstruction.measure),
-    "apnet_kmeans": Family(apnet.build_clustered, reconstruction.ReconstructionTrainer, reconstruction.measure),
-    "autoencoder_kmeans": Family(autoencoder.build, reconstruction.ReconstructionTrainer, reconstruction.measure),
-    "temporal_cnn": Family(temporal_cnn.build, Trainer, temporal_cnn.measure),
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import Protocol
+    from beyond_spectrograms.representations.base import Features
+    from beyond_spectrograms.training.run import RunConfig
+
+TRAINERS: dict[str, type[Trainer]] = {
+    "conv1d": Trainer,
+    "conv2d": Trainer,
+    "mean_linear": Trainer,
+    "temporal_cnn": Trainer,
+    "kmeans": KMeansTrainer,
+    "prototypes": PrototypeTrainer,
+    "apnet": ReconstructionTrainer,
+    "apnet_kmeans": ReconstructionTrainer,
+    "autoencoder_kmeans": ReconstructionTrainer,
 }
+
+
+def create_trainer(config: RunConfig, features: Features) -> Trainer:
+    """Make the run's trainer; seeds torch's generator, so that what is drawn later belongs to the run.
+
+    Raises:
+        ClassifierError: the features are codes, which this classifier cannot take.
+    """
+    return TRAINERS[config.protocol.classifier](config, features)
+
+
+def history_columns(protocol: Protocol) -> list[str]:
+    """List the columns of a learning curve."""
+    return [*HISTORY_COLUMNS, *TRAINERS[protocol.classifier].columns]
