@@ -29,7 +29,7 @@ from beyond_spectrograms.data.synthesis import synthesise
 from beyond_spectrograms.evaluation.cost_measurement import order_of_round
 from beyond_spectrograms.params import Encodec, Mel, Params, SoundStream
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.representations.feature_cache import extract
+from beyond_spectrograms.representations.feature_cache import FeatureRequest, extract
 from beyond_spectrograms.training.epoch import choose_precision
 from beyond_spectrograms.training.loop import train_all
 from beyond_spectrograms.training.run import RunConfig
@@ -130,10 +130,9 @@ class Extraction(Pairing):
     def write(self, whose: Whose, place: Path) -> None:
         """Write place/features.npy."""
         if whose == "ours":
-            extract(
-                self.representation, self._sounds.table, self._sounds.folder / "clips",
-                length_s=1.0, mark="bench", place=place, work=place.with_suffix(".work"),
-            )  # fmt: skip
+            clips = self._sounds.folder / "clips"
+            request = FeatureRequest(self.representation, self._sounds.table, clips, 1.0, "bench")
+            extract(request, place, place.with_suffix(".work"))
         else:
             place.mkdir()
             plain_extraction.extract_each_window(self._clips, self._plain, place / "features.npy")

@@ -10,7 +10,6 @@ import torch
 from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.data.windows import columns_of, open_features, read_parts, read_windows
 from beyond_spectrograms.evaluation.results import cell_name
-from beyond_spectrograms.params import decoder_of
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, SPLITS, Study
 from beyond_spectrograms.report import figures
 from beyond_spectrograms.sonification.decoders import create_player
@@ -112,7 +111,7 @@ def listen(study: Study, dataset: str, representation: str, name: str, work: Pat
 def fetch_decoder(study: Study, representation: str) -> Path | None:
     """Fetch what makes a codec's latents audible; None for spectra, which need no weights."""
     params = study.params
-    decoder = decoder_of(params.representations[representation])
+    decoder = params.representations[representation].decoder
     if decoder is None:
         return None
     place, work = Path("data/decoders", representation), PARTIAL / "decoders" / representation

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.data.weights import fetch_weights
+from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.data.windows import read_windows
 from beyond_spectrograms.evaluation.cost_measurement import (
     Bench,
@@ -25,8 +25,8 @@ from beyond_spectrograms.evaluation.cost_measurement import (
     time_rounds,
 )
 from beyond_spectrograms.evaluation.costs import TIMES, cached_bytes_per_second, coded_bytes_per_second, read_costs
-from beyond_spectrograms.params import Codec, weights_of
-from beyond_spectrograms.params.study import DOWNLOADS, FEATURES_BY, PAPER, PARTIAL, RAW, SPLITS, WEIGHTS_BY, Study
+from beyond_spectrograms.params import Codec
+from beyond_spectrograms.params.study import FEATURES_BY, PAPER, RAW, SPLITS, WEIGHTS_BY, Study
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import write_json
 from beyond_spectrograms.util.memory import memory_can_be_measured
@@ -155,8 +155,7 @@ def find_subjects(study: Study, dataset: str, names: Collection[str]) -> list[Su
     precision = choose_precision(params.training_precision, "cpu")
     for name in names:
         record = params.representations[name]
-        wanted = [params.weights[weights] for weights in weights_of(record)]
-        weights = fetch_weights(name, wanted, Path("data/weights", name), DOWNLOADS, PARTIAL / "weights" / name)
+        weights = fetch_encoder(params, name)
         subjects.append(Subject(name, record, tuple(weights), _features(study, dataset, name).parent, precision))
     return subjects
 

@@ -202,7 +202,7 @@ def representations(params: Params, folder: Path) -> Made:
     """Every kind of representation on twelve windows of six sounds; codecs with the weights that are here."""
     from beyond_spectrograms.data.splits import tabulate_windows
     from beyond_spectrograms.representations import create_representation
-    from beyond_spectrograms.representations.feature_cache import extract
+    from beyond_spectrograms.representations.feature_cache import FeatureRequest, extract
     from beyond_spectrograms.representations.storage import store
 
     clips, length_s = _clips(folder, _sounds(folder)), params.windows.length_s
@@ -214,7 +214,7 @@ def representations(params: Params, folder: Path) -> Made:
         made = create_representation(name, record, weights)
         shortened = table if made.form.sample_rate < 24_000 or "untrained" in name else table[:3]
         places = folder / "features" / name, folder / "work" / name
-        extract(made, shortened, folder / "clips", length_s=length_s, mark=name, place=places[0], work=places[1])
+        extract(FeatureRequest(made, shortened, folder / "clips", length_s, name), *places)
         features = np.load(places[0] / "features.npy")
         yield name, features
         yield f"{name}/laws", [made.bands, made.hop_length, made.frame_rate, made.engine, list(made.packages)]

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from beyond_spectrograms.data.downloads import fetch, file_name
-from beyond_spectrograms.util.files import locked, replace_folder, write_json
+from beyond_spectrograms.params import weights_of
+from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, WEIGHTS
+from beyond_spectrograms.util.files import locked, replace_folder, sha256_of, write_json
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.params import WeightsRecord
+    from beyond_spectrograms.params import Params, WeightsRecord
+
+
+def fetch_encoder(
+    params: Params, name: str, *, downloads: Path = DOWNLOADS, work: Path = PARTIAL / "weights"
+) -> list[Path]:
+    """Give the weights files of the representation `name`, in data/weights/<name>, as `fetch_weights` does."""
+    wanted = [params.weights[weights] for weights in weights_of(params.representations[name])]
+    return fetch_weights(name, wanted, WEIGHTS / name, downloads, work / name)
 
 
 def fetch_weights(what: str, records: Sequence[WeightsRecord], place: Path, downloads: Path, work: Path) -> list[Path]:
-    """Give the files of `records` in `place`: those that lie there whole, else all of them fetched anew.
+    """Give the files of `records` in `place`: those that are there and whole, or else all of them, fetched again.
 
     Args:
         what: named where a file cannot be had.
@@ -41,10 +50,10 @@ def _fetch(what: str, records: Sequence[WeightsRecord], place: Path, downloads: 
     work.mkdir(parents=True)
     files = []
     for record in records:
-        found = fetch(f"weights of {what}", [record], downloads)
-        shutil.copyfile(found.path, work / file_name(record.url))
-        told: dict[str, Any] = {"file": file_name(record.url), "url": record.url}
-        files.append({**told, "bytes": found.bytes, "sha256": found.sha256, "licence": record.licence})
+        found, name = fetch(f"weights of {what}", [record], downloads), file_name(record.url)
+        shutil.copyfile(found.path, work / name)
+        described = {"file": name, "url": record.url, "bytes": found.bytes, "sha256": found.sha256}
+        files.append({**described, "licence": record.licence})
     write_json(work / "record.json", {"files": files})
     replace_folder(work, place)
 
@@ -52,16 +61,11 @@ def _fetch(what: str, records: Sequence[WeightsRecord], place: Path, downloads: 
 def _is_whole(place: Path, records: Sequence[WeightsRecord]) -> bool:
     """Say whether `place` holds those files and no others, each with its size and digest."""
     try:
-        told = json.loads((place / "record.json").read_text(encoding="utf-8"))["files"]
-        if [file["file"] for file in told] != [file_name(record.url) for record in records]:
-            return False
-        return all(_is(place / file["file"], record) for file, record in zip(told, records, strict=True))
+        files = json.loads((place / "record.json").read_text(encoding="utf-8"))["files"]
+        paths = [place / file_name(record.url) for record in records]
+        return [file["file"] for file in files] == [path.name for path in paths] and all(
+            path.stat().st_size == record.bytes and sha256_of(path).startswith(record.sha256)
+            for path, record in zip(paths, records, strict=True)
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _is(path: Path, record: WeightsRecord) -> bool:
-    if path.stat().st_size != record.bytes:
-        return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest().startswith(record.sha256)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from beyond_spectrograms.estimates.forecasts import Rate, calibrate
-from beyond_spectrograms.representations.feature_cache import extract
+from beyond_spectrograms.representations.feature_cache import FeatureRequest, extract
 from beyond_spectrograms.util.progress import quiet
 
 if TYPE_CHECKING:
@@ -44,9 +44,8 @@ def pilot_extraction(
 
         def encode(part: pd.DataFrame) -> float:
             place = Path(folder, str(next(numbers)))
-            work = place.with_suffix(".work")
-            done = extract(representation, part, clips, length_s=length_s, mark="pilot", place=place, work=work)
-            return float(done.windows)
+            extract(FeatureRequest(representation, part, clips, length_s, "pilot"), place, place.with_suffix(".work"))
+            return float(len(part))
 
         first = table[table["clip"] == spread[0]].head(FIRST)
         encode(first)

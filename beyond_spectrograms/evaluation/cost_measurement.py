@@ -202,7 +202,7 @@ class FromFile:
 
     def _classify_clip(self, clip: Clip, windows: int) -> Probabilities:
         """Classify the first windows of a clip, encoded in blocks as featurize does."""
-        from beyond_spectrograms.representations.feature_cache import BLOCK
+        from beyond_spectrograms.representations.window_encoder import BLOCK
 
         form = self.representation.form
         samples, _ = audio.convert(audio.read_recording(clip.path, self._sounds.plausible), form)

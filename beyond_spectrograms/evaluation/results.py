@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from beyond_spectrograms.params import Params
+from beyond_spectrograms.params import Codec, Params
 from beyond_spectrograms.report import published
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import written_beside
@@ -233,8 +233,7 @@ class Results:
 
     def is_codec(self, representation: str) -> bool:
         """Whether the representation is made of a codec's latents or codes, trained or not."""
-        known = self.params.representations.get(representation)
-        return known is not None and known.kind != "mel"
+        return isinstance(self.params.representations.get(representation), Codec)
 
     def label(self, representation: str) -> str:
         """Name a representation in a picture, where there is no room for a note."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from joblib import cpu_count
 
-from beyond_spectrograms.data.weights import fetch_weights
+from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.data.windows import open_features
 from beyond_spectrograms.estimates.forecasts import Forecast, compare, spending
 from beyond_spectrograms.estimates.pilot_extraction import pilot_extraction
@@ -27,10 +27,10 @@ from beyond_spectrograms.inference.card import EncoderFile, Recipe, Scores
 from beyond_spectrograms.inference.export import describe_training, write_model
 from beyond_spectrograms.inference.folder import WEIGHTS_FOLDER, read_weights_record
 from beyond_spectrograms.inference.own_sounds import SPLIT, OwnSounds
-from beyond_spectrograms.params import Params, Windows, weights_of
+from beyond_spectrograms.params import Params, Windows
 from beyond_spectrograms.params.study import WEIGHTS_BY
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, extract, fingerprint
+from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, FeatureRequest, extract, fingerprint
 from beyond_spectrograms.training.epoch import choose_precision
 from beyond_spectrograms.training.loop import train_all
 from beyond_spectrograms.training.run import RunConfig, list_runs, read_history
@@ -106,37 +106,21 @@ def _find_weights(params: Params, name: str, work: Path) -> tuple[Sequence[Encod
 
     There `load_model` finds those that their licence keeps out of the model's folder.
     """
-    wanted = [params.weights[weights] for weights in weights_of(params.representations[name])]
-    paths = fetch_weights(name, wanted, WEIGHTS_FOLDER / name, work / "downloads", work / "weights")
+    paths = fetch_encoder(params, name, downloads=work / "downloads", work=work / "weights")
     return read_weights_record(WEIGHTS_FOLDER / name), paths
 
 
 def _featurize(plan: Plan, sounds: OwnSounds, weights: list[Path], work: Path) -> None:
-    record, length_s, dtype = (
-        plan.params.representations[plan.representation],
-        plan.windows.length_s,
-        plan.params.features.dtype,
-    )
+    record, length_s = plan.params.representations[plan.representation], plan.windows.length_s
     representation = create_representation(plan.representation, record, weights)
-    frames, count = representation.frames(round(length_s * representation.form.sample_rate)), len(sounds.table)
-    rate = pilot_extraction(representation, sounds.table, sounds.folder, length_s)
-    size = count * representation.bands * frames * np.dtype(dtype).itemsize
-    foretold = Forecast(count, count * length_s, rate.seconds(count), size, None)
-    print(f"{plan.representation}: {foretold}, if no window is kept from an earlier run", flush=True)
     versions = {name: plan.params.versions[name] for name in FEATURE_VERSIONS}
-    mark = fingerprint(representation, record.model_dump(), weights, length_s, versions)
+    decided = fingerprint(representation, record.model_dump(), weights, length_s, versions)
+    request = FeatureRequest(representation, sounds.table, sounds.folder, length_s, decided, plan.params.features.dtype)
+    count, rate = len(sounds.table), pilot_extraction(representation, sounds.table, sounds.folder, length_s)
+    foretold = Forecast(count, count * length_s, rate.seconds(count), request.bytes, None)
+    print(f"{plan.representation}: {foretold}, if no window is kept from an earlier run", flush=True)
     with spending() as spent:
-        extract(
-            representation,
-            sounds.table,
-            sounds.folder,
-            length_s=length_s,
-            mark=mark,
-            place=work / "features",
-            work=work / "features.partial",
-            dtype=dtype,
-            called=plan.representation,
-        )
+        extract(request, work / "features", work / "features.partial", called=plan.representation)
     print(f"{plan.representation}: {compare(spent, foretold)}", flush=True)
 
 

@@ -16,17 +16,16 @@ from beyond_spectrograms.params.datasets import (
     WeightsRecord,
     Windows,
 )
+from beyond_spectrograms.params.evidence import Audit, Claims, CostSettings, Statistics
+from beyond_spectrograms.params.experiment import Grid, Params, Run
 from beyond_spectrograms.params.loading import (
     DATASETS,
     PARAMS_FILE,
     STUDIES,
-    Grid,
-    Params,
-    Run,
     load_all_params,
     load_params,
 )
-from beyond_spectrograms.params.protocols import Audit, Claims, CostSettings, Protocol, PrototypeSettings, Statistics
+from beyond_spectrograms.params.protocols import Protocol, PrototypeSettings
 from beyond_spectrograms.params.representations import (
     Codec,
     Encodec,
@@ -34,7 +33,6 @@ from beyond_spectrograms.params.representations import (
     Mel,
     Representation,
     SoundStream,
-    decoder_of,
     weights_of,
 )
 
@@ -71,7 +69,6 @@ __all__ = [
     "Synthetic",
     "WeightsRecord",
     "Windows",
-    "decoder_of",
     "load_all_params",
     "load_params",
     "weights_of",

@@ -1,4 +1,4 @@
-"""Sections of params.yaml about training and evidence: protocols, statistics, the rules of the claims."""
+"""Sections of params.yaml about training: protocols, and the prototypes some of them learn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed
+from beyond_spectrograms.params.base import Positive, Real, Section, Seed
 
 # Classifiers that are not trained by cross-entropy on inputs as the others take them (classifiers.family_of).
 RECONSTRUCTING = ("kmeans", "prototypes", "apnet", "apnet_kmeans", "autoencoder_kmeans")
@@ -99,37 +99,3 @@ class Protocol(Section):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds} name one twice")
         return self
-
-
-class Statistics(Section):
-    """How sure we are: intervals by bootstrap, and the fewest recordings and runs for which one is given."""
-
-    confidence: Annotated[Real, Field(gt=0, lt=1)]
-    resamples: Annotated[int, Field(ge=999)]
-    seed: Seed
-    minimum_sources: Annotated[int, Field(ge=2)]
-    minimum_runs: Annotated[int, Field(ge=2)]
-
-
-class CostSettings(Section):
-    """What `measure` times: so many clips drawn by `seed`, in so many rounds, in an order drawn by `seed` too."""
-
-    clips: Positive
-    rounds: Positive
-    seed: Seed
-
-
-class Audit(Section):
-    """When two clips count as the same sound, and the forest that is shown file-level cues."""
-
-    near_strength: Annotated[Real, Field(gt=0, le=1)]
-    trees: Positive
-    seed: Seed
-
-
-class Claims(Section):
-    """The rules by which the paper's claims are judged, fixed before the run."""
-
-    target: Annotated[Real, Field(gt=0, le=1)]
-    baselines: Annotated[list[Name], Field(min_length=2, max_length=2)]  # dvc.yaml names them by place
-    ladder: Annotated[list[Name], Field(min_length=2)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -17,7 +17,21 @@ BITRATES = {
 }
 
 
-class Mel(Section):
+class Record(Section):
+    """What records of all kinds have."""
+
+    @property
+    def codebook_size(self) -> int | None:
+        """Entries of a codebook, where the array holds codes; None elsewhere."""
+        return None
+
+    @property
+    def decoder(self) -> str | None:
+        """The record under `weights` that turns latents into sound; None where there is none."""
+        return None
+
+
+class Mel(Record):
     """A mel spectrogram. `sample_rate` and `pooled_frame_rate` in Hz, `n_fft` and `hop_length` in samples."""
 
     kind: Literal["mel"]
@@ -40,19 +54,21 @@ class Mel(Section):
             )
         return self
 
-    @property
-    def codebook_size(self) -> None:
-        """A spectrogram has no codes."""
 
-
-class Codec(Section):
+class Codec(Record):
     """What a codec's records share: latents before the quantiser, or what it makes of them at `bitrate` (bits/s).
 
     Then the array holds the dequantised latents or, with `codes`, the numbers of the codebooks' entries.
     """
 
+    entries: ClassVar[int]  # of a codebook
     bitrate: Positive | None = None
     codes: bool = False
+
+    @property
+    def codebook_size(self) -> int | None:
+        """Entries of a codebook, where the array holds codes."""
+        return self.entries if self.codes else None
 
     def _check_bitrate(self, choices: tuple[int, ...]) -> None:
         if self.codes and self.bitrate is None:
@@ -68,6 +84,7 @@ class Encodec(Codec):
     bf16 is nearly twice as fast and about 1 % off.
     """
 
+    entries: ClassVar[int] = 1024  # encodec.model: bins=1024
     kind: Literal["encodec"]
     weights: str
     model: Literal["24khz", "48khz"]
@@ -76,9 +93,9 @@ class Encodec(Codec):
     precision: Literal["fp32", "bf16"] = "fp32"
 
     @property
-    def codebook_size(self) -> int | None:
-        """Entries of a codebook, where the array holds codes (encodec.model: bins=1024)."""
-        return 1024 if self.codes else None
+    def decoder(self) -> str | None:
+        """The checkpoint of the encoder holds the decoder too."""
+        return None if self.codes or self.weights == "untrained" else f"encodec_{self.model}"
 
     @model_validator(mode="after")
     def _seed_of_untrained(self) -> Encodec:
@@ -95,8 +112,14 @@ class Encodec(Codec):
 class SoundStream(Codec):
     """Lyra v2's SoundStream encoder; with a bitrate `weights` names its file and the quantiser's."""
 
+    entries: ClassVar[int] = 16  # 4 bits: quantizer.tflite's own second output
     kind: Literal["soundstream"]
     weights: str | list[str]
+
+    @property
+    def decoder(self) -> str | None:
+        """Lyra's decoder plays latents, as they are or dequantised."""
+        return None if self.codes else "soundstream_decoder"
 
     @model_validator(mode="after")
     def _two_files(self) -> SoundStream:
@@ -108,13 +131,8 @@ class SoundStream(Codec):
             raise ValueError(f"weights name {found} files, and {with_} a bitrate there are {wanted}: {whose}")
         return self
 
-    @property
-    def codebook_size(self) -> int | None:
-        """Entries of a codebook, where the array holds codes: 4 bits (quantizer.tflite's own second output)."""
-        return 16 if self.codes else None
 
-
-class Hear(Section):
+class Hear(Record):
     """Frames of a module with the HEAR API. Its load_model is given the file of `weights`, or else `model`, as it is.
 
     `module` is imported: its code runs.
@@ -125,10 +143,6 @@ class Hear(Section):
     weights: str | None
     model: str = ""
 
-    @property
-    def codebook_size(self) -> None:
-        """Embeddings are no codes."""
-
     @model_validator(mode="after")
     def _one_model(self) -> Hear:
         if self.weights is not None and self.model:
@@ -136,22 +150,14 @@ class Hear(Section):
         return self
 
 
-Representation = Annotated[Mel | Encodec | SoundStream | Hear, Field(discriminator="kind")]
+AnyRepresentation = Mel | Encodec | SoundStream | Hear
+Representation = Annotated[AnyRepresentation, Field(discriminator="kind")]
+KINDS = {get_args(record.model_fields["kind"].annotation)[0]: record for record in get_args(AnyRepresentation)}
 
 
-def weights_of(representation: Mel | Encodec | SoundStream | Hear) -> tuple[str, ...]:
+def weights_of(representation: AnyRepresentation) -> tuple[str, ...]:
     """List the records under `weights` whose files a representation needs."""
     named = representation.weights
     if named is None or named == "untrained":
         return ()
     return (named,) if isinstance(named, str) else tuple(named)
-
-
-def decoder_of(representation: Mel | Encodec | SoundStream | Hear) -> str | None:
-    """Name the record under `weights` that plays a representation's latents; None where it has none to play.
-
-    EnCodec's decoder is in the checkpoint of its encoder.
-    """
-    if not isinstance(representation, Codec) or representation.codes or representation.weights == "untrained":
-        return None
-    return f"encodec_{representation.model}" if representation.kind == "encodec" else "soundstream_decoder"

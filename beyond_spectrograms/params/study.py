@@ -18,7 +18,7 @@ from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Params, ParamsError
 
 PAPER = "paper"  # the name of the root's own
 RAW, CLIPS, SPLITS = Path("data/raw"), Path("data/clips"), Path("data/splits")
-DOWNLOADS, PARTIAL = Path("data/downloads"), Path("data/partial")
+DOWNLOADS, PARTIAL, WEIGHTS = Path("data/downloads"), Path("data/partial"), Path("data/weights")
 # Versions that features hang on, weights beside them, and scores beside these: nouns of this project's code, and
 # packages. dvc.yaml has the same.
 FEATURES_BY = (

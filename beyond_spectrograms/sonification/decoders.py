@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.data.audio import Format, Waveform
-from beyond_spectrograms.params import decoder_of
 from beyond_spectrograms.sonification.griffin_lim import PrototypesError, Synthesizer, match_level
 from beyond_spectrograms.util.threads import one_thread
 
@@ -121,7 +120,7 @@ def create_player(name: str, record: Representation, decoder: Path | None, seed:
     """
     if record.kind == "mel" and record.scale == "db":
         return Synthesizer(record, seed)
-    if record.kind not in ("soundstream", "encodec") or decoder_of(record) is None:
+    if record.kind not in ("soundstream", "encodec") or record.decoder is None:
         raise PrototypesError(
             f"{name}: its prototypes cannot be heard. Choose a representation of kind mel and scale db, or the latents "
             "of a trained codec, not its codes."

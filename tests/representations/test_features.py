@@ -67,9 +67,9 @@ def test_a_clip_with_another_sound_is_computed_anew(folder: Path, noise: Sound, 
 
 def test_other_params_or_other_windows_compute_everything_anew(folder: Path) -> None:
     run(folder, windows_of(0, 1))
-    assert run(folder, windows_of(0, 1), mark="other").computed == 6
-    assert run(folder, windows_of(0, 1), mark="other", bands=4).computed == 6
-    assert run(folder, windows_of(0, 1, windows=2), mark="other", bands=4).computed == 4
+    assert run(folder, windows_of(0, 1), fingerprint="other").computed == 6
+    assert run(folder, windows_of(0, 1), fingerprint="other", bands=4).computed == 6
+    assert run(folder, windows_of(0, 1, windows=2), fingerprint="other", bands=4).computed == 4
 
 
 def test_the_fingerprint_follows_params_weights_window_length_and_versions(tmp_path: Path) -> None:

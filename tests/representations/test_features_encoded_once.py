@@ -16,11 +16,11 @@ import pytest
 from beyond_spectrograms.data.audio import Waveform, cut_windows, read_clip, write_clip
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.data.windows import open_features
-from beyond_spectrograms.representations import feature_cache
-from beyond_spectrograms.representations.base import Features, Representation
-from beyond_spectrograms.representations.feature_cache import Extraction, extract, fingerprint
+from beyond_spectrograms.representations import window_encoder
+from beyond_spectrograms.representations.base import Features
+from beyond_spectrograms.representations.feature_cache import Extraction, fingerprint
 from beyond_spectrograms.representations.storage import Rounding
-from support.envelope import FORM, Envelope, status_of_child
+from support.envelope import FORM, Envelope, run, status_of_child
 
 Sound = Callable[..., Waveform]
 RATE = FORM.sample_rate
@@ -49,11 +49,6 @@ def store(folder: Path, clips: dict[str, list[Waveform]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["clip", "start_s"])
 
 
-def run(folder: Path, table: pd.DataFrame, representation: Representation) -> Extraction:
-    where = {"place": folder / "place", "work": folder / "work"}
-    return extract(representation, table, folder / "clips", length_s=1.0, mark="m", **where)
-
-
 def assert_rows_are_window_by_window(folder: Path, table: pd.DataFrame) -> None:
     for row, (clip, start_s) in zip(
         open_features(folder / "place", len(table)), table.itertuples(index=False), strict=True
@@ -74,9 +69,11 @@ def test_repeated_windows_silent_windows_and_equal_clips_are_encoded_once(
         "x/4.wav": [a, silence, a, b],  # the first clip once more
     }
     table = store(tmp_path, clips)
-    assert run(tmp_path, table, kind()) == Extraction(windows=12, computed=12, encoded=2 + 1 + 2, rounding=Rounding())
+    assert run(tmp_path, table, made=kind()) == Extraction(
+        windows=12, computed=12, encoded=2 + 1 + 2, rounding=Rounding()
+    )
     assert_rows_are_window_by_window(tmp_path, table)
-    assert run(tmp_path, table, kind()) == Extraction(windows=12, computed=0, encoded=0, rounding=Rounding())
+    assert run(tmp_path, table, made=kind()) == Extraction(windows=12, computed=0, encoded=0, rounding=Rounding())
 
 
 def test_windows_that_differ_in_one_sample_are_two(tmp_path: Path, noise: Sound) -> None:
@@ -84,20 +81,20 @@ def test_windows_that_differ_in_one_sample_are_two(tmp_path: Path, noise: Sound)
     other = sound.copy()
     other[17] += 0.5
     table = store(tmp_path, {"x/1.wav": [sound, other]})
-    assert run(tmp_path, table, Envelope()).encoded == 2
+    assert run(tmp_path, table, made=Envelope()).encoded == 2
     assert_rows_are_window_by_window(tmp_path, table)
 
 
 def test_rows_are_in_order_when_many_clips_are_under_way_and_a_clip_has_many_blocks(
     tmp_path: Path, noise: Sound, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_cache, "BLOCK", 3)
+    monkeypatch.setattr(window_encoder, "BLOCK", 3)
     lengths = {"x/1.wav": 7, "x/2.wav": 1, "x/3.wav": 3, "x/4.wav": 2, "x/5.wav": 1}
     sounds = {
         name: [noise(1, RATE, 10 * n + k) for k in range(count)] for n, (name, count) in enumerate(lengths.items())
     }
     table = store(tmp_path, sounds)
-    assert run(tmp_path, table, SideBySide()).encoded == 14
+    assert run(tmp_path, table, made=SideBySide()).encoded == 14
     assert_rows_are_window_by_window(tmp_path, table)
     index = json.loads((tmp_path / "place/index.json").read_text())["clips"]
     assert [clip[:3] for clip in index] == [
@@ -108,16 +105,16 @@ def test_rows_are_in_order_when_many_clips_are_under_way_and_a_clip_has_many_blo
 def test_an_error_in_a_thread_ends_the_extraction(tmp_path: Path, noise: Sound) -> None:
     table = store(tmp_path, {f"x/{n}.wav": [noise(1, RATE, n)] for n in range(3)})
     with pytest.raises(RuntimeError, match=r"^the engine failed$"):
-        run(tmp_path, table, Broken())
+        run(tmp_path, table, made=Broken())
     assert not (tmp_path / "place").exists()
 
 
 def test_a_killed_extraction_with_threads_ends_with_the_same_bytes(
     tmp_path: Path, noise: Sound, contents: Callable[[Path], dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_cache, "cpu_count", lambda: 2)  # with many cores all clips would be under way at once
+    monkeypatch.setattr(window_encoder, "cpu_count", lambda: 2)  # with many cores all clips would be under way at once
     table = store(tmp_path, {f"x/{n}.wav": [noise(1, RATE, 20 * n + k) for k in range(9)] for n in range(6)})
-    run(tmp_path, table, SideBySide())
+    run(tmp_path, table, made=SideBySide())
     undisturbed = contents(tmp_path / "place")
     (tmp_path / "place").rename(tmp_path / "undisturbed")
     journal = tmp_path / "work/journal.jsonl"
@@ -128,10 +125,10 @@ def test_a_killed_extraction_with_threads_ends_with_the_same_bytes(
                 os.kill(os.getpid(), signal.SIGKILL)
             return super()._encode(windows)
 
-    assert status_of_child(lambda: run(tmp_path, table, Killer())) == signal.SIGKILL
+    assert status_of_child(lambda: run(tmp_path, table, made=Killer())) == signal.SIGKILL
     done = journal.read_text().count("\n")
     assert 2 <= done < 6
-    assert run(tmp_path, table, SideBySide()).computed == 9 * (6 - done)
+    assert run(tmp_path, table, made=SideBySide()).computed == 9 * (6 - done)
     assert contents(tmp_path / "place") == undisturbed
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.representations import create_representation, feature_cache
-from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, extract, fingerprint
+from beyond_spectrograms.representations import create_representation, feature_cache, stored_rows
+from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, FeatureRequest, extract, fingerprint
 from beyond_spectrograms.util import files
 from support.envelope import add_clips, run, status_of_child, windows_of
 from support.repository import StartStage
@@ -78,7 +78,7 @@ def test_an_unusable_array_is_begun_anew(folder: Path, contents: Contents, left:
 
 def killed_at(line: int, folder: Path, table: pd.DataFrame) -> bool:
     """Extract in a child process that kills itself at the `line`-th line that handles files; say if it came so far."""
-    watched, executed = {feature_cache.__file__, files.__file__, shutil.__file__}, 0
+    watched, executed = {module.__file__ for module in (feature_cache, stored_rows, files, shutil)}, 0
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal executed
@@ -158,7 +158,7 @@ def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(
     record = params.representations["mel"]
     mel = create_representation("mel", record, [])
     mark = fingerprint(mel, record.model_dump(), [], 1.0, {noun: params.versions[noun] for noun in FEATURE_VERSIONS})
-    extract(mel, table, project / "data/clips/pets", length_s=1.0, mark=mark, place=undisturbed, work=project / "work")
+    extract(FeatureRequest(mel, table, project / "data/clips/pets", 1.0, mark), undisturbed, project / "work")
     made = contents(project / "data/features/paper/pets/mel")
     assert json.loads(made.pop("features.json"))["windows"] == clips * seconds
     assert made == contents(undisturbed)

@@ -12,11 +12,10 @@ import torch
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.evaluation.metrics import predict
 from beyond_spectrograms.params import Protocol, load_params
-from beyond_spectrograms.representations.feature_cache import Extraction, extract
-from beyond_spectrograms.representations.storage import DType, PrecisionError, Rounding, store
+from beyond_spectrograms.representations.storage import PrecisionError, Rounding, store
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import RunConfig, read_history
-from support.envelope import Envelope, add_clips, windows_of
+from support.envelope import add_clips, run, windows_of
 
 Sound = Callable[..., Waveform]
 
@@ -55,30 +54,23 @@ def test_a_value_beyond_float16_stops_and_is_named() -> None:
     assert stored[0, 0, 0] == 65_504
 
 
-def run(folder: Path, dtype: DType, *clips: int) -> Extraction:
-    return extract(
-        Envelope(), windows_of(*clips), folder / "clips",
-        length_s=1.0, mark="m", place=folder / "place", work=folder / "work", dtype=dtype,
-    )  # fmt: skip
-
-
 def test_an_extraction_stores_half_the_bytes_and_says_what_was_lost(tmp_path: Path, noise: Sound) -> None:
     add_clips(tmp_path / "clips", noise, 0, 1, 2)
-    whole = run(tmp_path, "float32", 0, 1)
+    whole = run(tmp_path, windows_of(0, 1), dtype="float32")
     assert (whole.computed, whole.rounding) == (6, Rounding(0.0, 0))
     exact = np.load(tmp_path / "place/features.npy")
 
-    half = run(tmp_path, "float16", 0, 1)
+    half = run(tmp_path, windows_of(0, 1), dtype="float16")
     stored = np.load(tmp_path / "place/features.npy")
     assert half.computed == 6  # float32's rows are not taken over
     assert (stored.dtype, stored.nbytes) == (np.float16, exact.nbytes // 2)
     np.testing.assert_array_equal(stored, exact.astype(np.float16))
     assert 0 < half.rounding.largest <= 2**-11
 
-    more = run(tmp_path, "float16", 0, 1, 2)
+    more = run(tmp_path, windows_of(0, 1, 2), dtype="float16")
     assert more.computed == 3  # kept rows keep what is known of them
     assert more.rounding.largest >= half.rounding.largest
-    assert run(tmp_path, "float16", 0, 1).rounding == half.rounding
+    assert run(tmp_path, windows_of(0, 1), dtype="float16").rounding == half.rounding
 
 
 PROTOCOL = Protocol(
@@ -122,6 +114,6 @@ def test_params_say_how_features_are_stored(repository: Path) -> None:
 
 def test_the_index_names_what_each_clip_lost(tmp_path: Path, noise: Sound) -> None:
     add_clips(tmp_path / "clips", noise, 0)
-    lost = run(tmp_path, "float16", 0).rounding
+    lost = run(tmp_path, windows_of(0), dtype="float16").rounding
     clips = json.loads((tmp_path / "place/index.json").read_text())["clips"]
     assert [clip[4:] for clip in clips] == [[lost.largest, lost.vanished]]

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.representations import stored_rows
 from support.envelope import add_clips, run, windows_of
 from support.repository import StartStage
 
@@ -78,7 +79,7 @@ def test_eighty_flipped_bytes_are_noticed_and_computed_anew(
         *random.Random(seed).sample(range(offset_of(folder, 0), offset_of(folder, 12)), 80),
     )
     named = "cat/00.wav, cat/01.wav, cat/02.wav and 1 more"
-    told = f"{folder / 'place'}: rows of 4 clips were damaged and are computed anew: {named}\n"
+    told = f"{folder / 'place'}: rows of 4 clips were damaged and are computed again: {named}\n"
     assert again() == (12, told)
     assert contents(folder / "place") == whole
     assert again() == (0, "")
@@ -90,7 +91,7 @@ def test_one_flipped_byte_costs_its_clip_and_no_other(
 ) -> None:
     whole = contents(folder / "place")
     flip(folder / "place/features.npy", offset_of(folder, 0) + byte)
-    told = f"{folder / 'place'}: rows of 1 clip were damaged and are computed anew: cat/{clip}.wav\n"
+    told = f"{folder / 'place'}: rows of 1 clip were damaged and are computed again: cat/{clip}.wav\n"
     assert again() == (3, told)
     assert contents(folder / "place") == whole
 
@@ -107,20 +108,18 @@ def test_damaged_rows_of_a_clip_that_is_no_longer_wanted_cost_nothing(
 def test_rows_damaged_while_they_are_copied_are_found_by_the_next_run(
     folder: Path, again: Again, contents: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from beyond_spectrograms.representations import feature_cache
+    whole, check = contents(folder / "place"), stored_rows.StoredRows.drop_damaged
 
-    whole, check = contents(folder / "place"), feature_cache._tell_damaged
-
-    def damage(clips: list[str], called: str) -> None:
-        check(clips, called)
+    def damage(stored: stored_rows.StoredRows, wanted: list[stored_rows.Rows], called: str) -> None:
+        check(stored, wanted, called)
         with (folder / "place/features.npy").open("r+b") as file:
             file.seek(offset_of(folder, 4))
             file.write(b"damaged")
 
-    monkeypatch.setattr(feature_cache, "_tell_damaged", damage)
+    monkeypatch.setattr(stored_rows.StoredRows, "drop_damaged", damage)
     assert again() == (0, "")
     monkeypatch.undo()
-    told = f"{folder / 'place'}: rows of 1 clip were damaged and are computed anew: cat/01.wav\n"
+    told = f"{folder / 'place'}: rows of 1 clip were damaged and are computed again: cat/01.wav\n"
     assert again() == (3, told)
     assert contents(folder / "place") == whole
 
@@ -167,7 +166,7 @@ def test_an_index_without_its_whole_array_is_nothing_stored(
 ) -> None:
     whole, place = contents(folder / "place"), folder / "place"
     damage(folder)
-    assert again() == (12, f"{place}: {told.format(place=place)}; all is computed anew\n")
+    assert again() == (12, f"{place}: {told.format(place=place)}; all is computed again\n")
     assert contents(place) == whole
     assert again() == (0, "")
 
@@ -228,7 +227,7 @@ def test_the_second_of_two_featurizes_is_told_and_the_first_ends_whole(
     undisturbed = contents(pets)
     flip(pets / "features.npy", len(undisturbed["features.npy"]) - 1)
     output = start_stage("featurize", "pets", "mel").communicate()[0]
-    assert f"pets as mel: rows of 1 clip were damaged and are computed anew: cat/{CLIPS - 1}.wav\n" in output
+    assert f"pets as mel: rows of 1 clip were damaged and are computed again: cat/{CLIPS - 1}.wav\n" in output
     assert f"computed {SECONDS} of {CLIPS * SECONDS} windows by " in output
     assert contents(pets) == undisturbed
 

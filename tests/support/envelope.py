@@ -14,7 +14,8 @@ import pandas as pd
 from beyond_spectrograms.data.audio import Format, Waveform, write_clip
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.representations.base import Features, Representation
-from beyond_spectrograms.representations.feature_cache import Extraction, extract
+from beyond_spectrograms.representations.feature_cache import Extraction, FeatureRequest, extract
+from beyond_spectrograms.representations.storage import DType
 
 FORM = Format(22_050, 1)
 
@@ -59,17 +60,19 @@ def windows_of(*numbers: int, windows: int = 3) -> pd.DataFrame:
     )
 
 
-def run(folder: Path, table: pd.DataFrame, place: str = "place", mark: str = "m", **options: Any) -> Extraction:
+def run(
+    folder: Path,
+    table: pd.DataFrame,
+    place: str = "place",
+    *,
+    fingerprint: str = "f",
+    dtype: DType = "float32",
+    made: Representation | None = None,
+    **options: Any,
+) -> Extraction:
     """Extract the clips of folder/clips into folder/<place>."""
-    return extract(
-        Envelope(**options),
-        table,
-        folder / "clips",
-        length_s=1.0,
-        mark=mark,
-        place=folder / place,
-        work=folder / "work",
-    )
+    request = FeatureRequest(made or Envelope(**options), table, folder / "clips", 1.0, fingerprint, dtype)
+    return extract(request, folder / place, folder / "work")
 
 
 def status_of_child(work: Callable[[], None]) -> int:

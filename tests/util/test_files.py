@@ -25,8 +25,8 @@ Contents = Callable[[Path], dict[str, bytes]]
 HOLD = """
 import sys
 from pathlib import Path
-from beyond_spectrograms.errors import run
-from beyond_spectrograms.files import locked
+from beyond_spectrograms.util.errors import run
+from beyond_spectrograms.util.files import locked
 
 def main():
     with locked(Path(sys.argv[1])):

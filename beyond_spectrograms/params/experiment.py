@@ -1,0 +1,127 @@
+"""All that decides an experiment as one checked object: its grid, and what the names in the grid stand for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from beyond_spectrograms.params.base import Name, Section
+from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, WeightsRecord, Windows
+from beyond_spectrograms.params.evidence import Audit, Claims, CostSettings, Statistics
+from beyond_spectrograms.params.protocols import Protocol
+from beyond_spectrograms.params.representations import Mel, Representation, weights_of
+
+
+class Grid(Section):
+    """The cells of an experiment: data sets x representations x protocols.
+
+    `only` names for some of the representations the protocols they run under, in place of `protocols`. `beside` are
+    representations of the root's experiment whose cells stand in the study's tables too; `heard` are protocols whose
+    prototypes are played.
+    """
+
+    datasets: list[Name]
+    representations: list[Name]
+    protocols: list[Name]
+    only: dict[Name, list[Name]] = Field(default_factory=dict)
+    beside: list[Name] = Field(default_factory=list)
+    heard: list[Name] = Field(default_factory=list)
+
+    def protocols_of(self, representation: str) -> list[str]:
+        """List the protocols a representation runs under."""
+        return self.only.get(representation, self.protocols)
+
+    def cells(self) -> list[tuple[str, str]]:
+        """List (representation, protocol) of every cell of a data set, by representation."""
+        return [(name, protocol) for name in self.representations for protocol in self.protocols_of(name)]
+
+
+class Run(Section):
+    """The one variant `dvc exp run run` trains and publishes."""
+
+    dataset: Name
+    representation: Name
+    protocol: Name
+
+
+class Params(Section):
+    """All that decides an experiment: params.yaml, the study's own where it is one, datasets/ and versions.yaml."""
+
+    grid: Grid
+    statistics: Statistics
+    claims: Claims
+    audit: Audit
+    costs: CostSettings
+    run: Run
+    windows: Windows
+    features: FeatureSettings
+    splits: dict[Name, Split]
+    datasets: dict[Name, Dataset]
+    representations: dict[Name, Representation]
+    weights: dict[Name, WeightsRecord]
+    protocols: dict[Name, Protocol]
+    device: Literal["auto", "cpu", "cuda"]
+    training_precision: Literal["auto", "bf16", "fp32"]
+    versions: dict[str, int | str]
+
+    def windows_of(self, dataset: str) -> Windows:
+        """How clips of a data set are cut: `windows`, with the data set's own tail if it has one."""
+        tail = self.datasets[dataset].source.tail
+        return self.windows if tail is None else self.windows.model_copy(update={"tail": tail})
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Params:
+        if numbered := [name for name in self.splits if re.search(r"_\d+$", name)]:
+            raise ValueError(f"splits.{numbered[0]}: a name that ends in _<number> is that of a fold of a split")
+        grid, claims, run = self.grid, self.claims, self.run
+        used = {protocol for _, protocol in grid.cells()}
+        choices: tuple[tuple[str, Collection[str], Collection[str]], ...] = (
+            ("grid.datasets", grid.datasets, self.datasets),
+            ("grid.representations", grid.representations, self.representations),
+            ("grid.protocols", grid.protocols, self.protocols),
+            ("grid.only", grid.only, grid.representations),
+            *((f"grid.only.{name}", under, self.protocols) for name, under in grid.only.items()),
+            ("grid.beside", grid.beside, self.representations),
+            ("grid.heard", grid.heard, [name for name in self.protocols if name in used]),
+            ("claims.baselines", claims.baselines, self.representations),
+            ("claims.ladder", claims.ladder, self.protocols),
+            *((f"run.{key}", [name], getattr(self, f"{key}s")) for key, name in run),
+            *((f"protocols.{key}.split", [protocol.split], self.splits) for key, protocol in self.protocols.items()),
+            *(
+                (f"representations.{key}.weights", weights_of(record), self.weights)
+                for key, record in self.representations.items()
+            ),
+        )
+        for where, names, known in choices:
+            if unknown := [name for name in names if name not in known]:
+                raise ValueError(f"{where}: {unknown[0]!r} is not defined. Choose from {', '.join(known)}.")
+            if len(set(names)) < len(names):
+                raise ValueError(f"{where} names one twice: {', '.join(names)}")
+        for name in claims.baselines:
+            if not isinstance(self.representations[name], Mel):
+                raise ValueError(f"claims.baselines: {name!r} is no spectrogram; codecs are compared with spectrograms")
+        return self
+
+    @model_validator(mode="after")
+    def _prototypes_suit_features(self) -> Params:
+        for name, key in self.grid.cells():
+            record, settings = self.representations[name], self.protocols[key].prototypes
+            if settings and "pitch" in settings.transformations:
+                reach = f"reaches {record.sample_rate / 2:g} Hz" if isinstance(record, Mel) else "has no mel bands"
+                if not isinstance(record, Mel) or record.sample_rate != 2 * settings.top_hz:
+                    raise ValueError(
+                        f"protocols.{key}.prototypes.top_hz: {settings.top_hz:g}, but {name!r} of grid.representations "
+                        f"{reach}: its pitch would be shifted wrongly"
+                    )
+            if key in self.grid.heard:
+                if settings is None:
+                    raise ValueError(f"grid.heard: {key!r} has nothing to play: that takes classifier: prototypes")
+                if not isinstance(record, Mel) and record.decoder not in self.weights:
+                    raise ValueError(
+                        f"grid.heard: {key!r} runs on {name!r}, of which no decoder can play the latents. Choose a "
+                        "trained codec without codes"
+                    )
+        return self
