@@ -1,6 +1,10 @@
 # Two commands are enough: `make demo` and `make test`. Each makes .venv first, once.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-PYTHON ?= python3.11
+# Any of 3.11, 3.12 and 3.13: `make demo PYTHON=python3.13`.
+PYTHON ?= $(firstword $(foreach minor,11 12 13,$(shell command -v python3.$(minor) || true)) python3)
+# An index with a smaller torch 2.11.0 and torchaudio 2.11.0, as PyTorch's own for processors alone:
+# `make demo TORCH_INDEX=https://...`. The lock knows none of its hashes, so these two are then checked by version alone.
+TORCH_INDEX ?=
 
 # DVC writes dvc.lock in place. One that a kill left cut is restored before a run; a whole one is copied after it.
 define repro
@@ -8,7 +12,7 @@ define repro
 @dvc repro $(1); status=$$?; python -m stages.locks; exit $$status
 endef
 
-.PHONY: audit bench bench-scale bump demo estimate lint repro repro-all stale tables test test-long test-numeric verify
+.PHONY: audit bench bench-scale bump demo estimate lint lock repro repro-all stale tables test test-long test-numeric verify
 
 demo: .venv/installed
 	$(call repro,studies/demo/dvc.yaml)
@@ -52,11 +56,14 @@ estimate: .venv/installed
 audit: .venv/installed
 	$(call repro,--keep-going audit)
 
+# On two cores a process each, with one thread each; tests of a module share what its fixtures make.
+PYTEST := OMP_NUM_THREADS=1 pytest --numprocesses=2 --dist=loadfile
+
 test: .venv/installed
-	@pytest -m "not long"
+	@$(PYTEST) -m "not long"
 
 test-long: .venv/installed
-	@pytest -m long
+	@$(PYTEST) -m long
 
 # The tests that compare computed numbers, with the kernels of processors without AVX-512 (oneDNN's, torch's own, MKL's
 # and OpenBLAS's) and without AMX; `make test` runs them with those of the processor at hand. Two minutes each.
@@ -72,9 +79,33 @@ lint: .venv/installed
 	@ruff format --check .
 	@mypy
 
-.venv/installed: pyproject.toml constraints.txt
+# The exact versions of all packages, and the hashes of their files, for every Python that pyproject.toml admits. Keeps what
+# the lock has where pyproject.toml still allows it; `make lock UPGRADE="--upgrade-package pandas"` takes a newer one.
+lock: .venv/installed
+	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-annotate $(UPGRADE) \
+		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+# Entries of the lock, a package and its hashes each, by the beginning of their names.
+entries = awk '/^[a-z]/ {found = /^($(1))/} /^ *\#/ {next} $(2)found' requirements.lock
+TORCH := torch|triton|nvidia-|cuda-
+INSTALL := pip install --quiet --disable-pip-version-check
+
+# setuptools first: encodec and antlr4 have no wheels, and are built by the one of the lock.
+.venv/installed: pyproject.toml requirements.lock
 	@$(PYTHON) -m venv .venv
-	@echo "Installing pinned packages into .venv (about 6 GB, most of it torch)"
-	@pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@echo "Installing the $$(grep -c '^[a-z].*==' requirements.lock) packages of requirements.lock into .venv: \
+	$(if $(TORCH_INDEX),2 GB and torch from $(TORCH_INDEX),6.3 GB of which 4.7 are torch and its CUDA)"
+	@$(call entries,setuptools==) > .venv/first.txt
+	@$(call entries,$(TORCH),!) > .venv/most.txt
+	@$(call entries,$(TORCH)) > .venv/torch.txt
+	@$(INSTALL) --require-hashes --no-deps --requirement .venv/first.txt
+	@$(INSTALL) --require-hashes --no-deps --no-build-isolation --requirement .venv/most.txt
+ifeq ($(TORCH_INDEX),)
+	@$(INSTALL) --require-hashes --no-deps --requirement .venv/torch.txt
+else
+	@$(INSTALL) --index-url $(TORCH_INDEX) $$(grep -oE '^torch(audio)?==[0-9.]+' .venv/torch.txt)
+endif
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@pip check
 	@python -m beyond_spectrograms.report.dvc_plots_page
 	@touch $@

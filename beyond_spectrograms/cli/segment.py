@@ -46,10 +46,13 @@ def run(options: argparse.Namespace) -> int:
     from beyond_spectrograms.inference.prefetch import ahead
     from beyond_spectrograms.inference.stream_windows import CutSound
     from beyond_spectrograms.inference.timeline import Spectrogram, draw_timeline
+    from beyond_spectrograms.util.extras import require
     from beyond_spectrograms.util.files import write_text
     from beyond_spectrograms.util.progress import counting
 
     _check_places(options.file, options.out, options.plot)
+    if options.plot:
+        require("matplotlib")
     model = load(options)
     try:
         hop_s = model.check_segmenting(options.hop, options.smoothing)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import socket
-from importlib.util import find_spec
 
 from beyond_spectrograms.cli.common import Commands, add_model_options, load
 
@@ -36,10 +35,9 @@ def port(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until interrupted; give the exit status."""
-    from beyond_spectrograms.inference import ModelError
+    from beyond_spectrograms.util.extras import require
 
-    if missing := [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]:
-        raise ModelError(f"{', '.join(missing)} is not installed. Run: pip install 'beyond-spectrograms[serve]'.")
+    require("fastapi", "uvicorn", "jinja2")
     from beyond_spectrograms.serving.app import serve
 
     with listen(options.host, options.port) as listening:

@@ -1,14 +1,10 @@
-"""Representation and classifier as one ONNX graph: windows of sound in, probabilities out.
-
-Needs the extra: pip install 'beyond-spectrograms[onnx]'.
-"""
+"""Representation and classifier as one ONNX graph: windows of sound in, probabilities out. Needs the extra `onnx`."""
 
 from __future__ import annotations
 
 import json
 import logging
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -19,6 +15,7 @@ from torch import Tensor, nn
 from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.representations.mel import POWER_FLOOR
+from beyond_spectrograms.util.extras import require
 from beyond_spectrograms.util.files import written_beside
 
 if TYPE_CHECKING:
@@ -32,7 +29,8 @@ def check_exportable(record: params.Representation) -> None:
     """Stop where no ONNX graph can be made.
 
     Raises:
-        ModelError: the representation has no graph of its own here, or the extra is not installed.
+        ModelError: the representation has no graph of its own here.
+        MissingPackageError: the packages that write it are not installed.
     """
     if record.kind != "mel":
         why = {
@@ -41,8 +39,7 @@ def check_exportable(record: params.Representation) -> None:
             "hear": "what a module does is not known to this program",
         }[record.kind]
         raise ModelError(f"kind {record.kind} has no ONNX graph: {why}. Choose a representation of kind mel.")
-    if missing := [name for name in ("onnx", "onnxscript") if find_spec(name) is None]:
-        raise ModelError(f"{', '.join(missing)} is not installed. Run: pip install 'beyond-spectrograms[onnx]'.")
+    require("onnx", "onnxscript")
 
 
 class MelGraph(nn.Module):

@@ -109,10 +109,10 @@ def _version_problem(name: str, wanted: str) -> str:
     except PackageNotFoundError:
         if name in OPTIONAL:
             return ""
-        return f"{name}: {wanted} is wanted, none is installed. Install what pyproject.toml pins."
-    if found == wanted:
+        return f"{name}: {wanted} is wanted, none is installed. Install what requirements.lock has."
+    if found.partition("+")[0] == wanted:  # 2.11.0+cpu is 2.11.0, built for processors alone
         return ""
     return (
-        f"{name}: {wanted} is wanted, {found} is installed. Install what pyproject.toml pins, or change the "
-        "version here and there: then what it computes is computed anew."
+        f"{name}: {wanted} is wanted, {found} is installed. Install what requirements.lock has, or change "
+        "the version here and there: then what it computes is computed anew."
     )

@@ -13,6 +13,7 @@ from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
 from beyond_spectrograms.representations.engines import create_engine
 from beyond_spectrograms.util.checkpoints import UnreadableError, read_checkpoint
+from beyond_spectrograms.util.extras import require
 
 if TYPE_CHECKING:
     from encodec.model import EncodecModel
@@ -93,6 +94,7 @@ def fold_weight_norm(encoder: SEANetEncoder) -> None:
 
 def untrained_model(model: str, seed: int) -> EncodecModel:
     """Build the package's model `24khz` or `48khz` with weights drawn from `seed`, leaving torch's own state alone."""
+    require("encodec", "torchaudio")
     import torch
     from encodec.model import EncodecModel
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
+from beyond_spectrograms.util.extras import require
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
@@ -94,6 +95,7 @@ class SoundStreamLatents(Representation):
 
 
 def _interpreter(model: bytes) -> Interpreter:
+    require("ai_edge_litert")
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     return Interpreter(model_content=model, num_threads=1, experimental_op_resolver_type=OpResolverType.BUILTIN)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import tomllib
 import warnings
 from io import StringIO
 from pathlib import Path
@@ -22,7 +21,6 @@ from beyond_spectrograms.params import (
     weights_of,
 )
 from beyond_spectrograms.params.representations import BITRATES
-from beyond_spectrograms.util.code_versions import VERSIONS_FILE, load_versions
 from support.repository import REPOSITORY
 from support.shipped_params import DELETED, PROTOTYPES, SHIPPED, loads, refusal, told
 
@@ -275,16 +273,10 @@ def test_an_integer_serves_where_a_real_number_is_meant() -> None:
 
 def test_other_versions_than_those_the_results_were_made_with_are_refused() -> None:
     assert refusal({"versions/torch": "1.0", "versions/nothing": "2.0"}) == (
-        "versions.yaml: torch: 1.0 is wanted, 2.11.0 is installed. Install what pyproject.toml pins, or change the "
+        "versions.yaml: torch: 1.0 is wanted, 2.11.0 is installed. Install what requirements.lock has, or change the "
         "version here and there: then what it computes is computed anew.\n"
-        "versions.yaml: nothing: 2.0 is wanted, none is installed. Install what pyproject.toml pins."
+        "versions.yaml: nothing: 2.0 is wanted, none is installed. Install what requirements.lock has."
     )
-
-
-def test_versions_are_the_pins(repository: Path) -> None:
-    pins = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    tracked = {f"{name}=={wanted}" for name, wanted in load_versions(repository / VERSIONS_FILE).packages.items()}
-    assert tracked - set(pins) == set()
 
 
 def test_every_fault_has_its_own_line() -> None:

@@ -145,13 +145,13 @@ def test_an_engine_that_cannot_do_what_is_asked_is_refused(monkeypatch: pytest.M
     with pytest.raises(EngineError) as caught:
         create_engine("codec", encoder, "openvino", "fp32")
     assert str(caught.value) == (
-        "codec: engine openvino is wanted and not installed. Install what pyproject.toml pins, or choose "
+        "codec: engine openvino is wanted and not installed. Install the extra 'openvino', or choose "
         "representations.codec.engine torch."
     )
     with pytest.raises(EngineError) as caught:
         create_engine("codec", encoder, "auto", "bf16")
     assert str(caught.value) == (
-        "codec: precision bf16 needs the engine openvino, which is not installed. Install what pyproject.toml pins, "
+        "codec: precision bf16 needs the engine openvino, which is not installed. Install the extra 'openvino', "
         "or choose representations.codec.precision fp32."
     )
 

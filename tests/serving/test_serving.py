@@ -167,7 +167,10 @@ def test_places_that_cannot_be_listened_at_are_told(model: Path, capsys: Capture
 def test_a_missing_extra_is_told(model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert main(["serve", "--model", str(model)]) == 1
-    assert capsys.readouterr().err == "uvicorn is not installed. Run: pip install 'beyond-spectrograms[serve]'.\n"
+    assert capsys.readouterr().err == (
+        "uvicorn is not installed. Install this project with its extra 'serve' (pip install -e '.[serve]' in its "
+        "folder), or run pip install uvicorn.\n"
+    )
 
 
 def test_blocks_are_classified_as_the_whole(model: Path) -> None:

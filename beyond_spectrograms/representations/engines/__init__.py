@@ -25,7 +25,7 @@ def create_engine(name: str, encoder: SEANetEncoder, wanted: Name, precision: Pr
     installed = find_spec("openvino") is not None
     if wanted == "openvino" and not installed:
         raise EngineError(
-            f"{name}: engine openvino is wanted and not installed. Install what pyproject.toml pins, or choose "
+            f"{name}: engine openvino is wanted and not installed. Install the extra 'openvino', or choose "
             f"representations.{name}.engine torch."
         )
     if installed and wanted != "torch":
@@ -34,8 +34,8 @@ def create_engine(name: str, encoder: SEANetEncoder, wanted: Name, precision: Pr
         return OpenVinoEngine(name, encoder, precision)
     if precision != "fp32":
         raise EngineError(
-            f"{name}: precision {precision} needs the engine openvino, which is not installed. Install what "
-            f"pyproject.toml pins, or choose representations.{name}.precision fp32."
+            f"{name}: precision {precision} needs the engine openvino, which is not installed. Install "
+            f"the extra 'openvino', or choose representations.{name}.precision fp32."
         )
     from beyond_spectrograms.representations.engines.torch_engine import TorchEngine
 

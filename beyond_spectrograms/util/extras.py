@@ -1,0 +1,41 @@
+"""Packages that only some uses need, and the extra of this project that installs each."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from beyond_spectrograms.util.errors import ProjectError
+
+# Module -> (its package, the extra of pyproject.toml).
+PACKAGES = {
+    "PIL": ("pillow", "plot"),
+    "ai_edge_litert": ("ai-edge-litert", "soundstream"),
+    "encodec": ("encodec", "encodec"),
+    "fastapi": ("fastapi", "serve"),
+    "jinja2": ("jinja2", "serve"),
+    "matplotlib": ("matplotlib", "plot"),
+    "onnx": ("onnx", "onnx"),
+    "onnxscript": ("onnxscript", "onnx"),
+    "torchaudio": ("torchaudio", "encodec"),
+    "uvicorn": ("uvicorn", "serve"),
+}
+
+
+class MissingPackageError(ProjectError):
+    """A package is not installed; the message names it and the extra that installs it."""
+
+
+def require(*modules: str) -> None:
+    """Check, before any work, that modules of `PACKAGES` are installed.
+
+    Raises:
+        MissingPackageError: some are not.
+    """
+    missing = [PACKAGES[module] for module in modules if find_spec(module) is None]
+    if missing:
+        names = ", ".join(name for name, _ in missing)
+        raise MissingPackageError(
+            f"{names} {'is' if len(missing) == 1 else 'are'} not installed. Install this project with its extra "
+            f"'{missing[0][1]}' (pip install -e '.[{missing[0][1]}]' in its folder), or run pip install "
+            f"{names.replace(',', '')}."
+        )

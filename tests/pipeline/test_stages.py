@@ -1,0 +1,148 @@
+"""What the dvc.yaml files say, and what an edit makes DVC run: in a finished demo whose outputs are made up."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from beyond_spectrograms.params.study import FEATURES_BY, PAPER, WEIGHTS_BY, folder_of
+from beyond_spectrograms.util.code_versions import load_versions
+from support.clones import DEMO, STUDIES, commit, dvc, edit, make_up, ran, run, stage, tiny
+from support.repository import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tiny(tmp_path_factory.mktemp("made_up"))
+    make_up(folder, "demo")
+    commit(folder, "results")
+    return folder
+
+
+@pytest.fixture
+def demo(made_up: Path) -> Iterator[Path]:
+    """A clone of this project in which a tiny demo is finished; edits are undone after the test."""
+    yield made_up
+    run(made_up, "git", "checkout", "-q", ".")
+    run(made_up, "git", "clean", "-qfd")
+    stage(made_up, "resolve", "--study=demo")
+
+
+def would_run(folder: Path) -> set[str]:
+    """Resolve params, and ask DVC what it would run."""
+    stage(folder, "resolve", "--study=demo")
+    return set(ran(dvc(folder, "repro", "--dry", DEMO))) - {"resolve"}
+
+
+AFTER_TRAINING = {"evaluate@demo", "measure@demo", "illustrate@demo", "report@demo", "page"}
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "runs"),
+    [
+        ("versions.yaml", {"evaluation": 2}, {"evaluate@demo"}),
+        ("versions.yaml", {"training": 2}, {"train@demo-mel", "train@demo-log_mel_2048", "evaluate@demo"}),
+        ("versions.yaml", {"report": 2}, {"illustrate@demo", "report@demo", "page"}),
+        ("versions.yaml", {"leakage": 2}, {"audit@demo"}),
+        ("versions.yaml", {"sonification": 2}, set()),
+        # Protocols and runs that are none of this study's: only the page shows params.yaml whole.
+        ("params.yaml", {"protocols.paper.learning_rate": 0.002, "run.representation": "log_mel"}, {"page"}),
+        ("params.yaml", {"representations.log_mel_2048.n_fft": 1024}, {"featurize@demo-log_mel_2048"}),
+        ("params.yaml", {"protocols.mean_linear.learning_rate": 0.002}, {"train@demo-mel", "train@demo-log_mel_2048"}),
+    ],
+)
+def test_an_edit_runs_what_tracks_it(file: str, changes: dict[str, Any], runs: set[str], demo: Path) -> None:
+    edit(demo, file, changes)
+    found = would_run(demo)
+    assert runs <= found
+    assert found == runs or found - runs <= AFTER_TRAINING | {"train@demo-log_mel_2048"}
+
+
+def test_what_is_noted_of_code_runs_nothing(demo: Path) -> None:
+    digests = {
+        noun: {"digest": "0" * 16, "verified_at": "0" * 12} for noun in load_versions(demo / "versions.yaml").code
+    }
+    edit(demo, "versions.yaml", {"code": digests})
+    assert would_run(demo) == set()
+
+
+def test_a_further_data_set_runs_nothing_of_the_others(demo: Path) -> None:
+    shutil.copy(demo / "datasets/demo.yaml", demo / "datasets/more.yaml")
+    edit(demo, "studies/demo/params.yaml", {"grid.datasets": ["demo", "more"]})
+    stage(demo, "resolve", "--study=demo")
+    names = {name.rpartition(":")[2] for name in re.findall(r"^(\S+):$", dvc(demo, "status", DEMO), re.MULTILINE)}
+    of_more = {name for name in names if "more" in name}
+    assert {"download@more", "train@more-mel", "evaluate@more"} <= of_more
+    assert names - of_more <= {"page", "resolve"}  # the page shows params.yaml and all results
+
+
+# What the dvc.yaml files say.
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as its study's dvc.yaml has it; its names are still to be filled in."""
+
+    study: str
+    name: str
+    entry: dict[str, Any]
+
+    def params(self) -> dict[str, list[str]]:
+        """Give what it tracks, by file."""
+        return {file: keys for tracked in self.entry.get("params", []) for file, keys in tracked.items()}
+
+    def outs(self) -> list[str]:
+        every = [out for kind in ("outs", "metrics", "plots") for out in self.entry.get(kind, [])]
+        return [out if isinstance(out, str) else next(iter(out)) for out in every]
+
+
+def list_stages() -> Iterator[Stage]:
+    for study in STUDIES:
+        text = (REPOSITORY / folder_of(study) / "dvc.yaml").read_text(encoding="utf-8")
+        for name, entry in yaml.safe_load(text)["stages"].items():
+            yield Stage(study, name, entry)
+
+
+OF_A_STUDY = ("data/features/", "data/models/", "data/params/", "data/excerpts/")
+EACH = pytest.mark.parametrize("one", list(list_stages()), ids=lambda one: f"{one.study}-{one.name}")
+SCORES_BY = {*FEATURES_BY, *WEIGHTS_BY, "evaluation"}
+TRACKED = {"featurize": set(FEATURES_BY), "train": set(WEIGHTS_BY), "evaluate": SCORES_BY, "run": SCORES_BY}
+
+
+@EACH
+def test_a_stage_runs_a_module_in_the_root_for_its_study(one: Stage) -> None:
+    python, _, module, *names = one.entry["cmd"].split()
+    assert python == "python"
+    assert (REPOSITORY / f"{module.replace('.', '/')}.py").exists()
+    assert [name for name in names if name.startswith("--")] == ([] if one.study == PAPER else [f"--study={one.study}"])
+    assert (REPOSITORY / folder_of(one.study) / one.entry.get("wdir", ".")).resolve() == REPOSITORY
+    assert not any(one.entry.get(key) for key in ("frozen", "always_changed"))
+
+
+@EACH
+def test_a_stage_tracks_every_version_its_results_hang_on(one: Stage) -> None:
+    tracked = one.params().get("versions.yaml", [])
+    load_versions(REPOSITORY / "versions.yaml").of(*tracked)  # all of them are there
+    assert TRACKED.get(one.name, set()) <= set(tracked)
+
+
+@EACH
+def test_a_stage_writes_where_its_study_keeps_what(one: Stage) -> None:
+    kept = ("metrics/", "plots/", "run/") if one.study == PAPER else (f"studies/{one.study}/",)
+    for out in one.outs():
+        assert out.startswith(("data/", *kept))
+        assert not out.startswith(OF_A_STUDY) or out.split("/")[2] == one.study
+
+
+@EACH
+def test_what_a_stage_depends_on_is_of_its_study_or_beside_it_and_no_code(one: Stage) -> None:
+    for dep in one.entry.get("deps", []):
+        assert not dep.startswith(OF_A_STUDY) or dep.split("/")[2] == (
+            PAPER if "claims.baselines" in dep else one.study
+        )
+        assert not dep.endswith(".py")
