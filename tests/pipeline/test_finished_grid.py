@@ -4,30 +4,21 @@ import re
 from pathlib import Path
 
 import pytest
-from dvc.repo import Repo
 
 from beyond_spectrograms.params.study import PAPER
 from support.cells import study_in
-from support.clones import STUDIES, clone, dvc, edit, ran, stage
+from support.clones import STUDIES, clone, dvc, edit, make_up, ran, stage
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """A clone of this project in which every output of every stage is there and committed, and how many stages."""
     folder = clone(tmp_path_factory.mktemp("finished"))
-    with Repo(str(folder)) as repo:
-        stages = list(repo.index.stages)
-    for out in (Path(out.fspath) for each in stages for out in each.outs):
-        file = out if out.suffix else out / "content.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(str(out.relative_to(folder)))
-    for study in STUDIES:
-        stage(folder, "resolve", f"--study={study}")  # what stages depend on below data/params has to be there
-    dvc(folder, "commit", "--force", "--quiet")
-    return folder, len(stages)
+    return folder, make_up(folder, *STUDIES)
 
 
-@pytest.mark.long
 def test_nothing_is_run_again_in_finished_pipelines(finished: tuple[Path, int]) -> None:
     folder, stages = finished
     said = dvc(folder, "repro", "--all-pipelines")
@@ -35,7 +26,6 @@ def test_nothing_is_run_again_in_finished_pipelines(finished: tuple[Path, int]) 
     assert ran(said) == []
 
 
-@pytest.mark.long
 def test_the_root_runs_no_study_and_all_pipelines_run_each(finished: tuple[Path, int]) -> None:
     folder, _ = finished
     known = (folder / "versions.yaml").read_text(encoding="utf-8")
@@ -50,7 +40,6 @@ def test_the_root_runs_no_study_and_all_pipelines_run_each(finished: tuple[Path,
     assert studies == set(STUDIES) - {PAPER}
 
 
-@pytest.mark.long
 def test_an_edit_of_one_protocol_leaves_features_and_other_studies_cells_alone(finished: tuple[Path, int]) -> None:
     folder, _ = finished
     edit(folder, "params.yaml", {"protocols.mean_linear.learning_rate": 0.002})
