@@ -25,9 +25,10 @@ repro: .venv/installed
 repro-all: .venv/installed
 	$(call repro,--all-pipelines)
 
-# Every table, verdict and figure again, from the results in git; needs no data.
+# Every table, verdict and figure again, those of README and docs too, from the results in git; needs no data.
 tables: .venv/installed
 	@python -m stages.tables
+	@python -m stages.docs
 
 # Committed results that the present params or versions would compute anew.
 stale: .venv/installed

@@ -56,7 +56,7 @@ UNTRACKED = (
     "beyond_spectrograms/hear.py",
     "beyond_spectrograms/util/code_versions.py",
     *(f"beyond_spectrograms/{name}/*.py" for name in ("cli", "estimates", "inference", "serving")),
-    *(f"stages/{name}.py" for name in ("locks", "show")),
+    *(f"stages/{name}.py" for name in ("docs", "locks", "show")),
 )
 
 

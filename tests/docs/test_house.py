@@ -29,16 +29,16 @@ def block(language: str) -> list[str]:
 
 def drawn() -> dict[str, set[str]]:
     """Read the tree: folder -> the modules named below it."""
-    tree: dict[str, set[str]] = {}
+    tree: dict[str, str] = {}
     root = folder = ""
     for line in block("text"):
         if named := re.match(r"( {0,2})([\w/]+)/ +\S", line):
             root = root if named[1] else named[2]
             folder = f"{root}/{named[2]}" if named[1] else root
-            tree[folder] = set()
+            tree[folder] = ""
         elif line.startswith("    "):
-            tree[folder] |= {name.strip() for name in re.sub(r"\([^)]*\)", "", line).split(",") if name.strip()}
-    return tree
+            tree[folder] += line
+    return {folder: set(re.findall(r"\w+", re.sub(r"\([^)]*\)", "", names))) for folder, names in tree.items()}
 
 
 def standing() -> dict[str, set[str]]:

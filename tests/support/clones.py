@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.repo import Repo
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
 
 from beyond_spectrograms.params.study import PAPER, folder_of
 from support.repository import REPOSITORY
@@ -53,15 +54,19 @@ def ran(output: str) -> list[str]:
 
 
 def edit(folder: Path, file: str, changes: dict[str, Any]) -> None:
-    """Set entries of a YAML file, given as dotted paths."""
-    values = yaml.safe_load((folder / file).read_text(encoding="utf-8"))
+    """Set entries of a YAML file, given as dotted paths; all else stays as it was written, comments included."""
+    text = YAML()
+    text.preserve_quotes, text.width = True, 4096  # lines are not folded
+    values = text.load(folder / file)
     for where, value in changes.items():
         *parents, key = where.split(".")
         section = values
         for parent in parents:
             section = section[parent]
-        section[key] = value
-    (folder / file).write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        section[key] = CommentedSeq(value) if isinstance(value, list) else value
+        if isinstance(value, list):
+            section[key].fa.set_flow_style()
+    text.dump(values, folder / file)
 
 
 def commit(folder: Path, message: str) -> None:
@@ -95,8 +100,8 @@ def shrink(folder: Path) -> None:
     """Make the demo small: two representations under two protocols, two epochs."""
     source = {"synthetic": TINY, "clips": 6 * int(TINY["clips_per_class"])}
     edit(folder, "datasets/demo.yaml", {"max_epochs": 2} | {f"source.{key}": value for key, value in source.items()})
-    grid = {"datasets": ["demo"], "representations": list(REPRESENTATIONS), "protocols": list(PROTOCOLS)}
-    edit(folder, "studies/demo/params.yaml", {"grid": grid})
+    grid = {"grid.representations": list(REPRESENTATIONS), "grid.protocols": list(PROTOCOLS)}
+    edit(folder, "studies/demo/params.yaml", grid)
     seeds = {f"protocols.{name}.seeds": [0] for name in PROTOCOLS}
     few = {"costs": {"clips": 2, "rounds": 1, "seed": 0}, "statistics.resamples": 999, "audit.trees": 10}
     edit(folder, "params.yaml", seeds | few)

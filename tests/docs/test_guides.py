@@ -1,0 +1,38 @@
+"""Each guide of docs/ is followed in a clone of this project, on the demo made small; then what it adds is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.clones import finished
+from support.guides import follow
+
+pytestmark = pytest.mark.long
+METRICS = "studies/demo/metrics"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone of this project in which a tiny demo is finished and committed; a home of its own beside it."""
+    home, folder = tmp_path / "home", tmp_path / "project"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    return finished(folder)
+
+
+def cells(project: Path, dataset: str = "demo") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((project / METRICS / dataset / "scores.json").read_text(encoding="utf-8"))[
+        "cells"
+    ]
+    return found
+
+
+def test_a_data_set_is_one_file_and_a_name_in_a_grid(project: Path) -> None:
+    said = follow("adding-a-data-set.md", project)
+    assert cells(project, "my_sounds").keys() == cells(project).keys()
+    assert "my_sounds: window accuracy on the test part" in said
+    assert cells(project, "my_sounds")["mel-fair"]["recordings"] == 24
