@@ -1,7 +1,8 @@
 """One training loop for every protocol: a protocol is data (params.yaml), never a branch of code elsewhere.
 
-On the CPU each run is trained on one thread so that its result does not depend on how many cores there are; as many run
-side by side as there are cores. On a GPU all runs train together (together.py), those of a family one after another.
+On the CPU each run is trained on one thread, so that its result does not depend on how many cores there are, and as
+many runs side by side as there are cores. On a GPU runs of a protocol are trained at once (multi_run.py), unless their
+classifier has a trainer of its own: then one after another.
 """
 
 from __future__ import annotations
@@ -10,45 +11,32 @@ import os
 import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
 from itertools import groupby
 from multiprocessing import connection, get_context, parent_process
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
+import torch
 
-from beyond_spectrograms.training.multi_run import train_multi_run
+from beyond_spectrograms.training.checkpoint import Checkpoint
+from beyond_spectrograms.training.multi_run import count, train_multi_run
 from beyond_spectrograms.training.run import (
-    CHECKPOINT_SECONDS,
     RunConfig,
     TrainingError,
     TrainingState,
     is_finished,
-    tell_damage,
+    report_damage,
     write_result,
 )
 from beyond_spectrograms.training.trainers.base import Trainer
 from beyond_spectrograms.training.trainers.registry import TRAINERS, create_trainer
-from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.util.progress import counting
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
-    import torch
-
     from beyond_spectrograms.representations.base import Features
-
-
-@dataclass
-class Progress:
-    """Where a run stands; all of it is in the checkpoint."""
-
-    trainer: Trainer
-    best: dict[str, torch.Tensor]
-    state: TrainingState
 
 
 def train_all(configs: list[RunConfig]) -> None:
@@ -59,35 +47,31 @@ def train_all(configs: list[RunConfig]) -> None:
     """
     todo = [config for config in configs if not is_finished(config)]
     for config in todo:
-        tell_damage(config)
+        report_damage(config)
     total = sum(config.epochs for config in configs)
     finished = total - sum(config.epochs for config in todo)
     context = get_context("spawn")
     epochs_done: Synchronized[int] = context.Value("i", finished)
-    if configs[0].device == "cuda":
-        with counting("train, epochs", total, lambda: epochs_done.value):
+    with counting("train, epochs", total, lambda: epochs_done.value):
+        if configs[0].device == "cuda":
             for protocol, of_protocol in groupby(todo, lambda config: config.protocol):
                 if TRAINERS[protocol.classifier] is Trainer:
                     train_multi_run(list(of_protocol), epochs_done)
                 else:
                     for config in of_protocol:
                         train(config, epochs_done)
-    elif len(todo) < 2:  # a pool of processes takes seconds to start
-        with counting("train, epochs", total, lambda: epochs_done.value):
+        elif len(todo) < 2:  # a pool of processes takes seconds to start
             for config in todo:
                 train(config, epochs_done)
-    else:
-        workers = min(len(todo), joblib.cpu_count())
-        with (
-            counting("train, epochs", total, lambda: epochs_done.value),
-            ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(epochs_done,)) as pool,
-        ):
-            futures = [pool.submit(_train_in_worker, config) for config in todo]
-            done, pending = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in pending:
-                future.cancel()
-            for future in done:
-                future.result()
+        else:
+            workers = min(len(todo), joblib.cpu_count())
+            with ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(epochs_done,)) as pool:
+                futures = [pool.submit(_train_in_worker, config) for config in todo]
+                done, pending = wait(futures, return_when=FIRST_EXCEPTION)
+                for future in pending:
+                    future.cancel()
+                for future in done:
+                    future.result()
     if strange := [config.name for config in configs if not is_finished(config)]:
         raise TrainingError(
             f"{configs[0].work}: {', '.join(strange)} belongs to other params or versions than this run's: another "
@@ -117,63 +101,31 @@ def _train_in_worker(config: RunConfig) -> None:
 
 
 def train(config: RunConfig, epochs_done: Synchronized[int] | None = None) -> None:
-    """Train one run by itself, continuing from its checkpoint if there is one, and write its result."""
-    import torch
-
+    """Train one run by itself, from its checkpoint if there is one, and write its result."""
     torch.use_deterministic_algorithms(config.device == "cpu")
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
     features: Features = np.load(config.features / "features.npy", mmap_mode="r")
     fingerprint, began = config.fingerprint(), time.perf_counter()
-    progress = _begin(config, create_trainer(config, features), fingerprint)
-    state, trainer = progress.state, progress.trainer
-    saved = time.perf_counter()
+    checkpoint = Checkpoint(config.work / f"{config.name}.checkpoint.pt", [fingerprint])
+    trainer = create_trainer(config, features)
+    best, state = _copy_weights(trainer.network), TrainingState()
+    if saved := checkpoint.load():
+        learned, (state,) = saved
+        trainer.load(learned["trainer"])
+        best = learned["best"]
     while not state.is_over(config) and not trainer.is_over():
         if state.note(config, *trainer.epoch()):
-            progress.best = _copy_weights(trainer.network)
+            best = _copy_weights(trainer.network)
         state.seconds += time.perf_counter() - began
         began = time.perf_counter()
-        if epochs_done is not None:
-            with epochs_done.get_lock():
-                epochs_done.value += 1
-        if time.perf_counter() - saved > CHECKPOINT_SECONDS and state.diverged_at_epoch is None:
-            _save_checkpoint(config, progress, fingerprint)
-            saved = began = time.perf_counter()
-    write_result(config, state, progress.best, fingerprint, trainer.columns)
-    _checkpoint(config).unlink(missing_ok=True)
-
-
-def _begin(config: RunConfig, trainer: Trainer, fingerprint: str) -> Progress:
-    """Start with the trainer given, or from the checkpoint of a killed run with the same fingerprint."""
-    import torch
-
-    progress = Progress(trainer, _copy_weights(trainer.network), TrainingState())
-    saved = take_up(_checkpoint(config))
-    if saved is not None and saved["fingerprint"] == fingerprint:
-        trainer.load(saved["trainer"])
-        torch.set_rng_state(saved["random"])
-        progress.best, progress.state = saved["best"], TrainingState(**saved["state"])
-    return progress
+        count(epochs_done, 1)
+        if checkpoint.is_due() and state.diverged_at_epoch is None:
+            checkpoint.save({"trainer": trainer.state(), "best": best}, [state])
+            began = time.perf_counter()
+    write_result(config, state, best, fingerprint, trainer.columns)
+    checkpoint.remove()
 
 
 def _copy_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    import torch
-
     layout = torch.contiguous_format  # safetensors stores no other
     return {key: value.detach().clone(memory_format=layout) for key, value in network.state_dict().items()}
-
-
-def _checkpoint(config: RunConfig) -> Path:
-    return config.work / f"{config.name}.checkpoint.pt"
-
-
-def _save_checkpoint(config: RunConfig, progress: Progress, fingerprint: str) -> None:
-    import torch
-
-    values = {
-        "fingerprint": fingerprint,
-        "trainer": progress.trainer.state(),
-        "random": torch.get_rng_state(),
-        "best": progress.best,
-        "state": asdict(progress.state),
-    }
-    write_checkpoint(_checkpoint(config), values)

@@ -1,7 +1,7 @@
-"""All runs of a cell trained together on one device, each with its own order of batches and its own rows.
+"""All runs of a cell trained at once on one device, each with its own order of batches and its own rows.
 
-On a GPU a step is captured as a graph once and replayed. That half, the few lines under `device.type == "cuda"`, has
-never been run: no GPU was at hand. All else is tested on the CPU.
+**Never run on a GPU**: none was at hand. There a step is captured once as a graph and replayed (the few lines under
+`device.type == "cuda"`). All else here and in stacked_weights.py is tested on the CPU, against each run trained alone.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from beyond_spectrograms.training.checkpoint import Checkpoint
 from beyond_spectrograms.training.run import (
-    CHECKPOINT_SECONDS,
     RunConfig,
     TrainingState,
     class_weights_of,
@@ -27,7 +25,6 @@ from beyond_spectrograms.training.run import (
     write_result,
 )
 from beyond_spectrograms.training.stacked_weights import StackedWeights
-from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
@@ -136,27 +133,30 @@ class Pass:
 
 
 def train_multi_run(configs: list[RunConfig], epochs_done: Synchronized[int] | None = None) -> None:
-    """Train runs of one cell together on their device, from a killed run's checkpoint if any; write results."""
-    device, rows, fingerprints = (
-        torch.device(configs[0].device),
-        [rows_of(config) for config in configs],
-        [config.fingerprint() for config in configs],
-    )
+    """Train runs of one cell at once on their device, from a checkpoint if there is one, and write their results."""
+    device, rows = torch.device(configs[0].device), [rows_of(config) for config in configs]
+    fingerprints = [config.fingerprint() for config in configs]
     torch.use_deterministic_algorithms(device.type == "cpu")
-    torch.set_num_threads(1)  # as training.train: the same bits whatever the number of cores
+    torch.set_num_threads(1)  # as loop.train: the same bits whatever the number of cores
     data = Data(configs[0], device)
     networks, orders = [], []
     for config, mine in zip(configs, rows, strict=True):
         networks.append(seeded_network(config, data.stored, mine["train"]))
         orders.append(torch.Generator().set_state(torch.get_rng_state()))  # as the run alone would go on drawing
     stacked = StackedWeights(networks, configs[0].protocol, configs[0].precision, device, _class_weights(configs, rows))
-    states = _resume(configs, fingerprints, stacked, orders)
+    checkpoint = Checkpoint(configs[0].work / "multi_run.checkpoint.pt", fingerprints)
+    states = [TrainingState() for _ in configs]
+    if saved := checkpoint.load():
+        learned, states = saved
+        stacked.load(learned["stacked"])
+        for generator, order in zip(orders, learned["orders"], strict=True):
+            generator.set_state(order)
     training, validation = (
         Pass(stacked, data, configs, [mine[part] for mine in rows], learn=part == "train")
         for part in ("train", "validation")
     )
     straight = [torch.arange(len(mine["validation"])) for mine in rows]
-    saved = began = time.perf_counter()
+    began = time.perf_counter()
     while not all(over := [state.is_over(config) for state, config in zip(states, configs, strict=True)]):
         running = [not ended for ended in over]
         shuffled = [
@@ -169,15 +169,21 @@ def train_multi_run(configs: list[RunConfig], epochs_done: Synchronized[int] | N
         for state, runs in zip(states, running, strict=True):
             state.seconds += (now - began) / sum(running) if runs else 0.0
         began = now
-        if epochs_done is not None:
-            with epochs_done.get_lock():
-                epochs_done.value += sum(running)
-        if now - saved > CHECKPOINT_SECONDS:
-            _save(configs, fingerprints, stacked, orders, states)
-            saved = began = time.perf_counter()
+        count(epochs_done, sum(running))
+        if checkpoint.is_due():
+            learned = {"stacked": stacked.state(), "orders": [generator.get_state() for generator in orders]}
+            checkpoint.save(learned, states)
+            began = time.perf_counter()
     for run, (config, state, fingerprint) in enumerate(zip(configs, states, fingerprints, strict=True)):
         write_result(config, state, stacked.result_of(run), fingerprint, ())
-    _checkpoint(configs).unlink(missing_ok=True)
+    checkpoint.remove()
+
+
+def count(epochs_done: Synchronized[int] | None, epochs: int) -> None:
+    """Add to the number of epochs that all processes have done, where somebody asks for it."""
+    if epochs_done is not None:
+        with epochs_done.get_lock():
+            epochs_done.value += epochs
 
 
 def _class_weights(configs: list[RunConfig], rows: list[dict[str, npt.NDArray[np.int64]]]) -> Tensor:
@@ -188,42 +194,3 @@ def _class_weights(configs: list[RunConfig], rows: list[dict[str, npt.NDArray[np
 
 def _order(config: RunConfig, windows: int, generator: torch.Generator) -> Tensor:
     return torch.randperm(windows, generator=generator) if config.protocol.shuffle_each_epoch else torch.arange(windows)
-
-
-def _checkpoint(configs: list[RunConfig]) -> Path:
-    return configs[0].work / "multi_run.checkpoint.pt"
-
-
-def _save(
-    configs: list[RunConfig],
-    fingerprints: list[str],
-    stacked: StackedWeights,
-    orders: list[torch.Generator],
-    states: list[TrainingState],
-) -> None:
-    values = {
-        "fingerprints": fingerprints,
-        "stacked": stacked.state(),
-        "orders": [generator.get_state() for generator in orders],
-        "random": torch.get_rng_state(),
-        "cuda_random": torch.cuda.get_rng_state() if stacked.device.type == "cuda" else None,
-        "states": [asdict(state) for state in states],
-    }
-    write_checkpoint(_checkpoint(configs), values)
-
-
-def _resume(
-    configs: list[RunConfig], fingerprints: list[str], stacked: StackedWeights, orders: list[torch.Generator]
-) -> list[TrainingState]:
-    """Start all runs, or take up the checkpoint of the same runs."""
-    states = [TrainingState() for _ in configs]
-    saved = take_up(_checkpoint(configs))
-    if saved is not None and saved["fingerprints"] == fingerprints:
-        stacked.load(saved["stacked"])
-        for generator, state in zip(orders, saved["orders"], strict=True):
-            generator.set_state(state)
-        torch.set_rng_state(saved["random"])
-        if stacked.device.type == "cuda":
-            torch.cuda.set_rng_state(saved["cuda_random"])
-        states = [TrainingState(**state) for state in saved["states"]]
-    return states

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from safetensors.torch import save_file
 
 from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.windows import columns_of, content_of
@@ -22,25 +24,23 @@ from beyond_spectrograms.util.files import read_sealed, sha256_of, write_sealed,
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
     from beyond_spectrograms.params import Protocol
     from beyond_spectrograms.representations.base import Features
 
-CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
 RECORD = {
     *("mark", "device", "precision", "seconds", "diverged_at_epoch", "columns", "history", "weights_sha256"),
-}  # what a finished run tells; one that tells less was written by earlier code, and is trained again
+}  # keys of a finished run's record, `mark` its fingerprint; a record of earlier code has less, and its run starts anew
 HISTORY_COLUMNS = ("epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
 
 
 class TrainingError(ProjectError):
-    """What a killed run left cannot be used, or another run meddled; the message says what to do."""
+    """A result is not the one expected; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One classifier to train.
+    """What decides a run.
 
     Attributes:
         features: folder with features.npy [windows, bands, frames].
@@ -50,7 +50,7 @@ class RunConfig:
         codebook_size: entries of a codebook where the features are a codec's codes, else None.
         precision: of the convolutions, fp32 or bf16; weights, optimizer and loss are always fp32.
         work: folder for this run's checkpoint and result.
-        versions: of study.WEIGHTS_BY, by name; none where nothing is kept.
+        versions: by name, of the code and packages that decide weights (study.WEIGHTS_BY); none where nothing is kept.
     """
 
     features: Path
@@ -82,7 +82,7 @@ class RunConfig:
         return sha256_of(self.result_files[0])
 
     def fingerprint(self) -> str:
-        """Digest all that decides the result: what a killed run left is only continued under the same fingerprint."""
+        """Digest all that decides the result. A result or checkpoint is only used under the same fingerprint."""
         digest = hashlib.sha256(content_of(self.features))
         used = np.where(self.parts == "test", "", self.parts)
         digest.update(self.targets.tobytes() + "\n".join(used).encode())
@@ -93,7 +93,7 @@ class RunConfig:
 
 @dataclass
 class TrainingState:
-    """How a run has gone so far; after `diverged_at_epoch` it does not go on."""
+    """How far a run is; it ends at `diverged_at_epoch`."""
 
     best_epoch: int = 0
     best_loss: float = math.inf
@@ -104,8 +104,8 @@ class TrainingState:
     def is_over(self, config: RunConfig) -> bool:
         """Say whether no epoch is left to train."""
         epochs, patience = len(self.history), config.protocol.patience
-        tired = patience is not None and epochs - self.best_epoch >= patience
-        return self.diverged_at_epoch is not None or tired or epochs >= config.epochs
+        out_of_patience = patience is not None and epochs - self.best_epoch >= patience
+        return self.diverged_at_epoch is not None or out_of_patience or epochs >= config.epochs
 
     def note(
         self,
@@ -114,9 +114,10 @@ class TrainingState:
         validation: tuple[float, float],
         more: Sequence[float] = (),
     ) -> bool:
-        """Note an epoch's accuracies and losses, and what `more` its family tells of it.
+        """Add an epoch to the history: accuracies and losses, and `more` values of the trainer.
 
-        Says whether its weights are those to keep by the protocol.
+        Returns:
+            whether the protocol keeps the weights of this epoch.
         """
         epoch = len(self.history) + 1
         if not math.isfinite(training[1]) or not math.isfinite(validation[1]):
@@ -145,9 +146,10 @@ def list_runs(
     versions: Mapping[str, int | str],
     work: Path,
 ) -> list[RunConfig]:
-    """List the runs of a protocol, every seed and fold: `labels` [windows] are of all parts, `parts` has a column each.
+    """List the runs of a protocol, one for every seed and fold.
 
-    `precision` is what is wanted of the convolutions: a classifier without any computes in fp32 in any case.
+    `labels` [windows] are of all parts, `parts` has a column a fold. `precision` is for convolutions: a classifier
+    without any always computes in fp32.
     """
     classes, indices = np.unique(labels, return_inverse=True)
     targets = indices.astype(np.int64)
@@ -192,11 +194,8 @@ def rows_of(config: RunConfig) -> dict[str, npt.NDArray[np.int64]]:
 def class_weights_of(config: RunConfig, train_rows: npt.NDArray[np.int64]) -> torch.Tensor | None:
     """Weights [classes] of the loss, None where the protocol has none.
 
-    As scikit-learn's `balanced`, windows / (classes * windows of the class); a class without training windows, of which
-    nothing can be learnt, gets 0.
+    As scikit-learn's `balanced`, windows / (classes * windows of the class); a class without training windows gets 0.
     """
-    import torch
-
     if config.protocol.class_weights == "none":
         return None
     counts = np.bincount(config.targets[train_rows], minlength=len(config.classes))
@@ -205,9 +204,7 @@ def class_weights_of(config: RunConfig, train_rows: npt.NDArray[np.int64]) -> to
 
 
 def seeded_network(config: RunConfig, features: Features, train_rows: npt.NDArray[np.int64]) -> torch.nn.Sequential:
-    """Build the run's classifier; seeds torch's generator, so that what is drawn later is the run's own too."""
-    import torch
-
+    """Build the run's classifier. Seeds torch's generator, so that what is drawn later belongs to the run."""
     torch.manual_seed(config.seed * 1000 + config.fold)
     bands, frames = features.shape[1:]
     network = build_network(config.protocol, bands, frames, len(config.classes), config.codebook_size)
@@ -220,8 +217,6 @@ def write_result(
     config: RunConfig, state: TrainingState, best: dict[str, torch.Tensor], fingerprint: str, columns: Sequence[str]
 ) -> None:
     """Write the kept weights and the learning curve, whose rows have `columns` after HISTORY_COLUMNS."""
-    from safetensors.torch import save_file
-
     diverged = state.diverged_at_epoch
     notes = {"epoch": state.best_epoch, "diverged_at_epoch": diverged, "classes": config.classes}
     with written_beside(config.work / f"{config.name}.safetensors") as beside:
@@ -245,15 +240,15 @@ def is_finished(config: RunConfig) -> bool:
     return record is not None and record["mark"] == config.fingerprint()
 
 
-def tell_damage(config: RunConfig) -> None:
-    """Say in a line where a result is there that is not what was written."""
+def report_damage(config: RunConfig) -> None:
+    """Print a line where a result is there but damaged."""
     if (config.work / f"{config.name}.json").exists() and _read_whole(config) is None:
         record = config.work / f"{config.name}.json"
         print(f"{record}: damaged, or not of the weights beside it. The run starts anew.", flush=True)
 
 
 def _read_whole(config: RunConfig) -> dict[str, Any] | None:
-    """Read the record of a result; None where it, or the weights, are not what was written."""
+    """Read the record of a result; None where it or the weights are missing or damaged."""
     record, weights = read_sealed(config.work / f"{config.name}.json"), config.result_files[0]
     if (
         record is None
@@ -266,7 +261,7 @@ def _read_whole(config: RunConfig) -> dict[str, Any] | None:
 
 
 def keep_finished(configs: Sequence[RunConfig], place: Path) -> None:
-    """Take over results that an earlier training left in `place`, of runs that are decided by the same."""
+    """Copy finished results of the same fingerprint from `place`, where an earlier training left them."""
     for config in configs:
         earlier = replace(config, work=place)
         if not is_finished(config) and is_finished(earlier):
@@ -278,14 +273,14 @@ def keep_finished(configs: Sequence[RunConfig], place: Path) -> None:
 
 
 def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
-    """Deal the labels [windows] of training and validation anew among themselves: a control that must score chance."""
+    """Shuffle the labels [windows] of training and validation among themselves: a control that must score chance."""
     shuffled, rows = targets.copy(), np.flatnonzero((parts == "train") | (parts == "validation"))
     shuffled[rows] = np.random.default_rng(seed).permutation(targets[rows])
     return shuffled
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read what a finished run tells: mark, device, precision, seconds, diverged_at_epoch, history (a row an epoch)."""
+    """Read the record of a finished run: the keys of RECORD; its history has a row an epoch."""
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return record
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from beyond_spectrograms.training import loop
+from beyond_spectrograms.training import checkpoint, loop
+from beyond_spectrograms.training.checkpoint import Checkpoint
 from beyond_spectrograms.training.run import RunConfig
 from support.repository import REPOSITORY
 
@@ -59,26 +60,34 @@ def kill_training_in(function: str, call: int, train: str, work: Any, folder: Pa
     module, _, name = train.rpartition(".")
     (folder / "work.pickle").write_bytes(pickle.dumps(work))
     program = (
-        f"import pickle, sys\nmodule.CHECKPOINT_SECONDS = 0\nmodule.{name}(pickle.load(open(sys.argv[1], 'rb')))\n"
+        "import pickle, sys\n"
+        "from beyond_spectrograms.training import checkpoint\n"
+        f"checkpoint.CHECKPOINT_SECONDS = 0\nmodule.{name}(pickle.load(open(sys.argv[1], 'rb')))\n"
     )
     assert function.startswith(f"beyond_spectrograms.{module}:")
     kill_in(function, f"calls == {call}", program, str(folder / "work.pickle"))
 
 
-def train_in_two(config: RunConfig, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stop the run right after its checkpoint of `epochs`, then let it go on to its end."""
-    save = loop._save_checkpoint
+def interrupt_after(config: RunConfig, epochs: int, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stop the run right after its checkpoint of `epochs`; give that checkpoint."""
+    save = Checkpoint.save
 
-    def stop(mine: RunConfig, progress: loop.Progress, fingerprint: str) -> None:
-        save(mine, progress, fingerprint)
-        if len(progress.state.history) == epochs:
+    def stop(self: Checkpoint, learned: Any, states: Any) -> None:
+        save(self, learned, states)
+        if len(states[0].history) == epochs:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
-    monkeypatch.setattr(loop, "_save_checkpoint", stop)
-    with pytest.raises(KeyboardInterrupt):
-        loop.train(config)
-    monkeypatch.setattr(loop, "_save_checkpoint", save)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0)
+        patch.setattr(Checkpoint, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            loop.train(config)
+    return config.work / f"{config.name}.checkpoint.pt"
+
+
+def train_in_two(config: RunConfig, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the run right after its checkpoint of `epochs`, then let it go on to its end."""
+    interrupt_after(config, epochs, monkeypatch)
     loop.train(config)
 
 

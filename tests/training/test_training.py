@@ -30,7 +30,7 @@ from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 from support.numeric import assert_rounded
 from support.protocol import PROTOCOL
 from support.repository import REPOSITORY
-from support.stopping import kill_training_in
+from support.stopping import interrupt_after, kill_training_in
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_killed_run_continues_and_ends_with_the_same_bytes(
     note = "beyond_spectrograms.training.loop:TrainingState.note"
     kill_training_in(note, epochs_before_the_kill + 1, "training.loop.train", killed, tmp_path)
     checkpoint = killed.work / f"{killed.name}.checkpoint.pt"
-    done = len(torch.load(checkpoint, weights_only=True)["state"]["history"])
+    done = len(torch.load(checkpoint, weights_only=True)["states"][0]["history"])
     assert done == epochs_before_the_kill
     assert not is_finished(killed)
     train(killed)
@@ -263,23 +263,6 @@ def test_what_is_no_checkpoint_is_not_taken_up_and_not_run(
     assert result(config) == result(undisturbed)
 
 
-def interrupted_after(epochs: int, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stop a training right after a checkpoint; give that checkpoint."""
-    with monkeypatch.context() as patch:
-        save = loop._save_checkpoint
-
-        def stop(mine: RunConfig, progress: loop.Progress, fingerprint: str) -> None:
-            save(mine, progress, fingerprint)
-            if len(progress.state.history) == epochs:
-                raise KeyboardInterrupt
-
-        patch.setattr(loop, "CHECKPOINT_SECONDS", 0)
-        patch.setattr(loop, "_save_checkpoint", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(config)
-    return config.work / f"{config.name}.checkpoint.pt"
-
-
 def flip(path: Path, offset: int) -> None:
     content = bytearray(path.read_bytes())
     content[offset] ^= 1 << offset % 8
@@ -290,7 +273,7 @@ def flip(path: Path, offset: int) -> None:
 def test_a_checkpoint_with_a_flipped_byte_is_not_taken_up(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: float
 ) -> None:
-    checkpoint = interrupted_after(4, config, monkeypatch)
+    checkpoint = interrupt_after(config, 4, monkeypatch)
     flip(checkpoint, int(where * checkpoint.stat().st_size))
     train(config)
     told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
