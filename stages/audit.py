@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 
+from beyond_spectrograms.data.clips import read_clips
 from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
 from beyond_spectrograms.leakage.audit import (
     check_known_pairs,
@@ -28,7 +29,7 @@ def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
     params, metrics, folder, splits = study.params, study.metrics(dataset), CLIPS / dataset, SPLITS / dataset
     table, parts = read_windows(splits), read_parts(splits)
-    clips = pd.read_csv(folder / "clips.csv", dtype={"clip": str, "label": str}, keep_default_na=False)
+    clips = read_clips(folder)
     clips = clips.merge(table[["clip", "group"]].drop_duplicates(), on="clip")
     known_pairs = params.datasets[dataset].known_pairs
     check_known_pairs(dataset, clips["clip"], known_pairs)

@@ -4,14 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.data.clips import (
-    CLIP_VERSIONS,
-    check_clips,
-    describe_clips,
-    prepare_clips,
-    publish_clips,
-    raw_files,
-)
+from beyond_spectrograms.data.clips import CLIP_VERSIONS, describe_clips, raw_files, store_clips
 from beyond_spectrograms.estimates.forecasts import amount, compare, spending
 from beyond_spectrograms.estimates.pilot_resampling import foretell_resampling
 from beyond_spectrograms.params import Source
@@ -40,13 +33,13 @@ def resample(dataset: str, source: Source, work: Path) -> dict[str, Any]:
     size = amount(sum(path.stat().st_size for path in files))
     print(f"{dataset}: {size} of sound files; {foretold}, if no clip is kept", flush=True)
     with spending() as spent:
-        outcomes = prepare_clips(raw, work, source.seconds, load_versions().of(*CLIP_VERSIONS))
+        outcomes = store_clips(
+            dataset, raw, work=work, place=CLIPS / dataset, source=source, versions=load_versions().of(*CLIP_VERSIONS)
+        )
     print(compare(spent, foretold))
     for outcome in outcomes:
         if outcome.reason:
             print(f"set aside {outcome.clip}: {outcome.reason}")
-    check_clips(dataset, outcomes, source.clips, source.classes, source.known_bad)
-    publish_clips(outcomes, work, CLIPS / dataset)
     return describe_clips(dataset, outcomes)
 
 

@@ -2,17 +2,8 @@
 
 import hashlib
 
-import pandas as pd
-
-from beyond_spectrograms.data.splits import (
-    assign_groups,
-    assign_parts,
-    check_lists,
-    check_sources_apart,
-    describe_splits,
-    read_lists,
-    tabulate_windows,
-)
+from beyond_spectrograms.data.clips import read_clips
+from beyond_spectrograms.data.splits import check_lists, deal_windows, describe_splits, read_lists
 from beyond_spectrograms.data.windows import split_digests
 from beyond_spectrograms.params.study import CLIPS, RAW, SPLITS
 from beyond_spectrograms.util.errors import run_stage
@@ -23,21 +14,19 @@ from stages.arguments import parse
 def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
     params, folder = study.params, CLIPS / dataset
-    clips = pd.read_csv(folder / "clips.csv", dtype={"clip": str, "label": str}, keep_default_na=False)
+    clips = read_clips(folder)
 
     lists = read_lists(RAW / dataset / "lists")
     source = params.datasets[dataset].source
     if lists is not None:
         check_lists(dataset, clips, lists, source.known_bad)
-    clips, straddling = assign_groups(dataset, clips, source)
-    table = tabulate_windows(clips, folder, params.windows_of(dataset))
-    parts = assign_parts(table, params.splits, lists)
-    check_sources_apart(dataset, table, parts, params.splits)
-
+    windows = params.windows_of(dataset)
+    dealt = deal_windows(dataset, clips, folder, source, windows=windows, splits=params.splits, lists=lists)
+    table, parts = dealt.table, dealt.parts
     for name, frame in (("windows", table), ("parts", parts)):
         with written_beside(SPLITS / dataset / f"{name}.csv") as beside:
             frame.to_csv(beside, index=False, lineterminator="\n")
-    metrics = describe_splits(dataset, table, parts, params.splits, straddling)
+    metrics = describe_splits(dataset, table, parts, params.splits, dealt.straddling)
     metrics["sha256"] = split_digests(table, parts, params.splits)  # of windows and parts, by split
     manifest = clips[["clip", "sha256"]].to_csv(index=False, lineterminator="\n")
     metrics["clips_sha256"] = hashlib.sha256(manifest.encode()).hexdigest()

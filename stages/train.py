@@ -9,21 +9,17 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from joblib import cpu_count
 
 from beyond_spectrograms.data.windows import check_content, columns_of, open_features, read_parts, read_windows
-from beyond_spectrograms.estimates.forecasts import compare, spending
-from beyond_spectrograms.estimates.pilot_training import foretell_runs
 from beyond_spectrograms.evaluation.metrics import answer_test_part, variance_of
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
-from beyond_spectrograms.params.study import SPLITS, WEIGHTS_BY, Study
-from beyond_spectrograms.training.epoch import choose_precision
-from beyond_spectrograms.training.loop import train_all
-from beyond_spectrograms.training.run import RunConfig, TrainingError, is_finished, keep_finished, list_runs
-from beyond_spectrograms.util.device import choose_device
+from beyond_spectrograms.params.study import SPLITS, Study
+from beyond_spectrograms.training.protocol_runs import runs_of_protocol, train_runs
+from beyond_spectrograms.training.run import RunConfig, TrainingError, keep_finished
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
 from stages.arguments import parse
@@ -36,25 +32,10 @@ def main() -> None:
         configs = plan(study, dataset, name, study.params.grid.protocols_of(name), work)
         for protocol, of_protocol in configs.items():
             keep_finished(of_protocol, study.models(dataset, name) / protocol)
-        train(study, f"{dataset}, {name}", configs)
+        train_runs(f"{dataset}, {name}", list(chain(*configs.values())), study.params.windows.length_s)
         publish(study, dataset, name, configs, work)
         replace_folder(work / "finished", study.models(dataset, name), required=("features.json",))
         shutil.rmtree(work)
-
-
-def train(study: Study, called: str, configs: dict[str, list[RunConfig]]) -> None:
-    """Train the runs that are not finished, and say beforehand what it will take."""
-    every = [config for of_protocol in configs.values() for config in of_protocol]
-    todo = [config for config in every if not is_finished(config)]
-    print(f"{called}: {len(every)} runs of {len(configs)} protocols, {len(every) - len(todo)} kept", flush=True)
-    if not todo:
-        return
-    foretold = foretell_runs(todo, 1 if todo[0].device == "cuda" else cpu_count(), study.params.windows.length_s)
-    precisions = " and ".join(sorted({config.precision for config in todo}))
-    print(f"{len(todo)} to train on {todo[0].device} in {precisions}, all epochs: {foretold}", flush=True)
-    with spending() as spent:
-        train_all(every)
-    print(compare(spent, foretold))
 
 
 def plan(study: Study, dataset: str, name: str, protocols: Sequence[str], work: Path) -> dict[str, list[RunConfig]]:
@@ -68,22 +49,9 @@ def plan(study: Study, dataset: str, name: str, protocols: Sequence[str], work: 
         raise TrainingError(
             f"{features}: made under other params or versions than those that stand now. Run its featurize stage again."
         )
-    device, cap = choose_device(params.device), params.datasets[dataset].max_epochs
-    versions = {noun: params.versions[noun] for noun in WEIGHTS_BY}
+    settings = {"features": features, "table": table, "parts": parts, "max_epochs": params.datasets[dataset].max_epochs}
     return {
-        protocol: list_runs(
-            params.protocols[protocol],
-            features,
-            table["label"].to_numpy(dtype=str),
-            parts,
-            codebook_size=params.representations[name].codebook_size,
-            epochs=min(params.protocols[protocol].epochs, cap or params.protocols[protocol].epochs),
-            device=device,
-            precision=choose_precision(params.training_precision, device),
-            versions=versions,
-            work=work / protocol,
-        )
-        for protocol in protocols
+        protocol: runs_of_protocol(params, name, protocol, work=work / protocol, **settings) for protocol in protocols
     }
 
 

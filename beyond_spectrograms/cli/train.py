@@ -11,9 +11,9 @@ from beyond_spectrograms.cli.common import Commands, check_known
 
 DESCRIPTION = """
 Train a classifier on your own sounds: FOLDER has a sub-folder for each class. What the pipeline's stages do is done in
-one go: sounds are checked, cut into windows, and tested by folds, of which none parts a group of recordings. Rare
-classes weigh more. A run that was stopped goes on where it was when it is started again. Run it in the project's
-folder: what a representation or protocol is stands in its params.yaml.
+one go: sounds are checked, cut into windows, and tested by folds that keep each group of recordings together. Rare
+classes weigh more. A run that was stopped goes on where it was when you start it again. Representations and protocols
+are those of params.yaml in a checkout, elsewhere those the installed package carries.
 """
 GROUPING = (
     "recordings of one origin (a place, a speaker, an animal) must not be trained on and tested on; say which are"
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         raise ModelError(f"{report}: exists already. Choose another name, or remove it.")
     plan = plan_training(params, options.representation, options.protocol, options.epochs)
     with locked(work):
-        sounds = prepare_sounds(options.folder, work, plan.windows, _grouping(options), options.folds)
+        sounds = prepare_sounds(options.folder, work, plan.params, _grouping(options), options.folds)
         for clip, reason in sounds.set_aside.items():
             print(f"set aside {printable(clip)}: {reason}", file=sys.stderr)
         warn_of_few(sounds, params.statistics.minimum_sources, lambda warning: print(warning, file=sys.stderr))

@@ -8,13 +8,19 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import read_sealed, replace_folder, sha256_of, write_sealed, written_beside
 from beyond_spectrograms.util.progress import track
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from beyond_spectrograms.params import Source
+
+_TEXT = ("clip", "label", "sha256")  # columns of clips.csv that are text whatever they look like
 CLIP_VERSIONS = ("data", "soundfile", "soxr")  # of versions.yaml: what decides a clip
 
 
@@ -43,6 +49,20 @@ class Outcome:
 def raw_files(folder: Path) -> list[Path]:
     """Files of <folder>/<label>/, sorted by label and name."""
     return sorted(path for path in folder.glob("*/*") if path.is_file() and not path.name.startswith("."))
+
+
+def store_clips(
+    dataset: str, raw: Path, *, work: Path, place: Path, source: Source, versions: Mapping[str, int | str]
+) -> list[Outcome]:
+    """Check raw/<label>/ by what `source` says of it, and store the clips in every format, and clips.csv, in `place`.
+
+    Raises:
+        DatasetError: as check_clips.
+    """
+    outcomes = prepare_clips(raw, work, source.seconds, versions)
+    check_clips(dataset, outcomes, source.clips, source.classes, source.known_bad)
+    publish_clips(outcomes, work, place)
+    return outcomes
 
 
 def prepare_clips(
@@ -137,6 +157,13 @@ def _write_table(path: Path, outcomes: list[Outcome]) -> None:
     rows = [{**asdict(outcome), "label": outcome.label} for outcome in outcomes if not outcome.reason]
     with written_beside(path) as beside:
         pandas.DataFrame(rows, columns=columns).to_csv(beside, index=False, lineterminator="\n")
+
+
+def read_clips(folder: Path) -> pd.DataFrame:
+    """Read <folder>/clips.csv, a row a usable clip: clip, label, seconds, source_sample_rate, sha256."""
+    import pandas
+
+    return pandas.read_csv(folder / "clips.csv", dtype=dict.fromkeys(_TEXT, str), keep_default_na=False)
 
 
 def stem(clip: str) -> str:

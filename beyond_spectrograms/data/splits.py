@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,47 @@ if TYPE_CHECKING:
     from beyond_spectrograms.params import Source, Split, Windows
 
 _SILENCE_FORMAT = audio.FORMATS[0]  # the smallest to read
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """What `deal_windows` gives.
+
+    Attributes:
+        clips: the table of clips with `group` and `fold`.
+        table: a row a window, as windows.csv.
+        parts: a column a split and fold, as parts.csv.
+        straddling: groups whose clips stood in two published folds.
+    """
+
+    clips: pd.DataFrame
+    table: pd.DataFrame
+    parts: pd.DataFrame
+    straddling: list[str]
+
+
+def deal_windows(
+    dataset: str,
+    clips: pd.DataFrame,
+    folder: Path,
+    source: Source,
+    *,
+    windows: Windows,
+    splits: Mapping[str, Split],
+    lists: dict[str, str] | None = None,
+) -> Dealt:
+    """Group clips, cut them into windows and deal these to the parts of every split.
+
+    `folder` is data/clips/<dataset>; `lists` are published parts, as read_lists gives them.
+
+    Raises:
+        DatasetError: as the functions it calls.
+    """
+    clips, straddling = assign_groups(dataset, clips, source)
+    table = tabulate_windows(clips, folder, windows)
+    parts = assign_parts(table, splits, lists)
+    check_sources_apart(dataset, table, parts, splits)
+    return Dealt(clips, table, parts, straddling)
 
 
 def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd.DataFrame, list[str]]:

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING
 
 from beyond_spectrograms.data.downloads import fetch, file_name
 from beyond_spectrograms.params import weights_of
-from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, WEIGHTS
+from beyond_spectrograms.params.study import WEIGHTS
 from beyond_spectrograms.util.files import locked, replace_folder, sha256_of, write_json
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params, WeightsRecord
 
 
-def fetch_encoder(
-    params: Params, name: str, *, downloads: Path = DOWNLOADS, work: Path = PARTIAL / "weights"
-) -> list[Path]:
-    """Give the weights files of the representation `name`, in data/weights/<name>, as `fetch_weights` does."""
+def fetch_encoder(params: Params, name: str, data: Path = WEIGHTS.parent) -> list[Path]:
+    """Give the weights files of the representation `name`, in <data>/weights/<name>, as `fetch_weights` does."""
     wanted = [params.weights[weights] for weights in weights_of(params.representations[name])]
-    return fetch_weights(name, wanted, WEIGHTS / name, downloads, work / name)
+    work = data / "partial/weights" / name
+    return fetch_weights(name, wanted, data / "weights" / name, data / "downloads", work)
 
 
 def fetch_weights(what: str, records: Sequence[WeightsRecord], place: Path, downloads: Path, work: Path) -> list[Path]:

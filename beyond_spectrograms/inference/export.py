@@ -6,23 +6,22 @@ import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beyond_spectrograms.data.clips import read_clips
 from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
 from beyond_spectrograms.evaluation.results import SCORES_FILE, cell_name
-from beyond_spectrograms.inference.card import Card, Encoder, EncoderFile, ModelError, Recipe, Scores, Training
+from beyond_spectrograms.inference.card import Card, Encoder, ModelError, Recipe, Scores, Training
 from beyond_spectrograms.inference.folder import (
     CLASSIFIER_FILE,
-    WEIGHTS_FOLDER,
     describe_file,
     read_weights_record,
     save_model,
 )
-from beyond_spectrograms.params import Representation, Windows
-from beyond_spectrograms.params.study import CLIPS, SPLITS, Study
+from beyond_spectrograms.params import Params
+from beyond_spectrograms.params.study import CLIPS, SPLITS, WEIGHTS, Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,30 +53,19 @@ def export_cell(
             f"{trained}: trained under other params, versions or parts than those that stand now. Run `dvc repro "
             f"{study.stage('train', dataset, representation)}`."
         )
-    weights, recipe = WEIGHTS_FOLDER / representation, params.protocols[protocol]
-    encoder_files = read_weights_record(weights)
-    source = params.datasets[dataset].source
+    source, recipe = params.datasets[dataset].source, params.protocols[protocol]
     table, parts = read_windows(SPLITS / dataset), read_parts(SPLITS / dataset)
-    cell = cell_name(representation, protocol)
+    used = set(table["clip"][parts[columns_of(recipe.split, parts)[fold - 1]] == "train"])
+    licences, clips = [archive.licence for archive in source.archives or []], read_clips(CLIPS / dataset)
+    scores_file, cell = study.metrics(dataset) / SCORES_FILE, cell_name(representation, protocol)
     return write_model(
         out,
         trained,
-        windows=params.windows_of(dataset),
-        name=representation,
-        record=params.representations[representation],
-        encoder_files=encoder_files,
-        paths=[weights / file.file for file in encoder_files],
-        recipe=Recipe(name=protocol, record=recipe),
-        training=describe_training(
-            trained,
-            dataset,
-            [archive.licence for archive in source.archives or []],
-            _read_clips(CLIPS / dataset / "clips.csv"),
-            set(table["clip"][parts[columns_of(recipe.split, parts)[fold - 1]] == "train"]),
-            fold=fold,
-            seed=seed,
-        ),
-        scores=_read_scores(study.metrics(dataset) / SCORES_FILE, cell, again, trained, (fold, seed)),
+        params=params.model_copy(update={"windows": params.windows_of(dataset)}),
+        cell=(representation, protocol),
+        weights=WEIGHTS / representation,
+        training=describe_training(trained, dataset, licences, clips, used, fold=fold, seed=seed),
+        scores=_read_scores(scores_file, cell, again, trained, (fold, seed)),
     )
 
 
@@ -85,24 +73,31 @@ def write_model(
     out: Path,
     trained: Path,
     *,
-    windows: Windows,
-    name: str,
-    record: Representation,
-    encoder_files: Sequence[EncoderFile],
-    paths: Sequence[Path],
-    recipe: Recipe,
+    params: Params,
+    cell: tuple[str, str],
+    weights: Path,
     training: Training,
     scores: Scores,
 ) -> Card:
-    """Write a trained classifier and its representation `name` as a model folder.
+    """Write a trained classifier and its representation as a model folder.
 
-    `paths` are the encoder's files, as `encoder_files` describes them.
+    Args:
+        out: the new folder.
+        trained: the classifier, as `train` left it.
+        params: windows, and the records of the cell's representation and protocol.
+        cell: names of representation and protocol.
+        weights: the folder with the representation's weights and their record.json.
+        training: what it learned from.
+        scores: how good it is.
 
     Raises:
-        ModelError: the place is taken.
+        ModelError: `out` exists already, or there is no record of the weights.
     """
     from beyond_spectrograms.representations import create_representation
 
+    (name, protocol), windows, encoder_files = cell, params.windows, read_weights_record(weights)
+    record, recipe = params.representations[name], params.protocols[protocol]
+    paths = [weights / file.file for file in encoder_files]
     encoder = create_representation(name, record, paths)
     samples = round(windows.length_s * encoder.form.sample_rate)
     card = Card(
@@ -120,12 +115,12 @@ def write_model(
             packages={package: version(package) for package in encoder.packages},
         ),
         untrained_encoder=record.weights == "untrained",
-        encoder_files=list(encoder_files),
+        encoder_files=encoder_files,
         classifier_file=describe_file(trained).model_copy(update={"file": CLASSIFIER_FILE}),
-        protocol=recipe,
+        protocol=Recipe(name=protocol, record=recipe),
         training=training,
         scores=scores,
-        remarks=_remarks(recipe.record.model_dump(), training),
+        remarks=_remarks(recipe.model_dump(), training),
     )
     save_model(out, card, trained, paths)
     return card
@@ -159,12 +154,6 @@ def describe_training(
         epoch=notes["epoch"],
         diverged_at_epoch=notes["diverged_at_epoch"],
     )
-
-
-def _read_clips(path: Path) -> pd.DataFrame:
-    import pandas
-
-    return pandas.read_csv(path, dtype=str, keep_default_na=False)
 
 
 def _manifest(clips: pd.DataFrame, used: set[str]) -> str:

@@ -6,12 +6,14 @@ import hashlib
 import json
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beyond_spectrograms.inference.card import CARD_FILE, Card, EncoderFile, ModelError, StoredFile, read_card
 from beyond_spectrograms.inference.model import Model
+from beyond_spectrograms.params import is_project
+from beyond_spectrograms.params.study import WEIGHTS
 from beyond_spectrograms.util.files import partial_beside, replace_folder, write_json
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Representation
 
 CLASSIFIER_FILE = "classifier.safetensors"
-WEIGHTS_FOLDER = Path("data/weights")  # where the pipeline keeps weights, a folder a representation
 COPY_AGAIN = "Copy the whole folder, or export the model again."
 COPIED_LICENCES = ("Apache-2.0", "MIT", "BSD-3-Clause", "CC BY 4.0")  # let anyone pass a file on, with its notice
 
@@ -60,8 +61,8 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
     Args:
         folder: as `beyond-spectrograms export` writes it.
         device: auto, cpu or cuda: where the classifier computes.
-        weights: a folder with the encoder's weights, where their licence kept them out of the model's folder. Where
-            not given, data/weights/<representation> is looked at.
+        weights: a folder with the encoder's weights, where their licence kept them out of the model's folder; by
+            default where `train` keeps them (`data_folder`).
 
     Raises:
         ModelError: the folder is not whole, or not of a version this program reads.
@@ -144,8 +145,7 @@ def _check_file(path: Path, wanted: StoredFile, remedy: str) -> None:
 def _find_encoder_file(folder: Path, name: str, file: EncoderFile, weights: str | Path | None) -> Path:
     if file.included:
         return folder / file.file
-    place = Path(weights) if weights is not None else WEIGHTS_FOLDER / name
-    path = place / file.file
+    path = (Path(weights) if weights is not None else data_folder() / "weights" / name) / file.file
     remedy = (
         f"The weights of {name} ({file.licence}) are no part of a model's folder. Download {file.url} and name its "
         "folder with --weights (in Python: load_model(..., weights=folder))."
@@ -183,7 +183,16 @@ def _compare(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Itera
             yield f"tensor {key} has values that are not finite"
 
 
-def read_weights_record(folder: Path) -> Sequence[EncoderFile]:
+def data_folder() -> Path:
+    """Where weights are kept, in weights/<representation>: data/ of a checkout, elsewhere the user's cache."""
+    if is_project() or WEIGHTS.is_dir():
+        return WEIGHTS.parent
+    import pooch
+
+    return Path(pooch.os_cache("beyond-spectrograms"))
+
+
+def read_weights_record(folder: Path) -> list[EncoderFile]:
     """Read which files the pipeline's data/weights/<representation> holds, and decide which a model may include.
 
     Raises:

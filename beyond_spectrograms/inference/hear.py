@@ -73,12 +73,13 @@ class HearModel(nn.Module):
 
 
 def load_model(model_file_path: str = "log_mel_2048") -> HearModel:
-    """Load a representation: the name of one in params.yaml of this folder, or the folder of a model.
+    """Load a representation by its name in params.yaml, or that of a model's folder, whose classifier is not used.
 
-    Of a model folder the classifier is not used.
+    Weights that are not here are fetched.
 
     Raises:
         HearError: there is no such representation, or it gives codes, whose numbers mean nothing.
+        DownloadError: its weights cannot be had.
     """
     representation = _load(model_file_path)
     return HearModel(representation)
@@ -91,7 +92,9 @@ def _load(name: str) -> Representation:
         model = load_folder(name, device="cpu")
         _refuse_codes(name, model.card.representation.record.codebook_size)
         return model.representation
-    from beyond_spectrograms.params import load_all_params, weights_of
+    from beyond_spectrograms.data.weights import fetch_encoder
+    from beyond_spectrograms.inference.folder import data_folder
+    from beyond_spectrograms.params import load_all_params
     from beyond_spectrograms.representations import create_representation
 
     params = load_all_params()
@@ -102,9 +105,7 @@ def _load(name: str) -> Representation:
         )
     record = params.representations[name]
     _refuse_codes(name, record.codebook_size)
-    folder = Path("data/weights", name)
-    files = [params.weights[weights].url.rsplit("/", 1)[-1] for weights in weights_of(record)]
-    return create_representation(name, record, [folder / file for file in files])
+    return create_representation(name, record, fetch_encoder(params, name, data_folder()))
 
 
 def _refuse_codes(name: str, codebook_size: int | None) -> None:

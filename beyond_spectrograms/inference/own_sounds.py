@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from beyond_spectrograms.data.archives import copy_sounds
-from beyond_spectrograms.data.clips import CLIP_VERSIONS, DatasetError, check_clips, prepare_clips, publish_clips
-from beyond_spectrograms.data.splits import assign_groups, assign_parts, check_sources_apart, tabulate_windows
+from beyond_spectrograms.data.clips import CLIP_VERSIONS, DatasetError, read_clips, store_clips
+from beyond_spectrograms.data.splits import assign_groups, deal_windows
 from beyond_spectrograms.inference.formats import file_name
 from beyond_spectrograms.inference.stream_windows import SHORTEST
-from beyond_spectrograms.params import Source, Split, Windows
-from beyond_spectrograms.util.code_versions import load_versions
+from beyond_spectrograms.params import Params, Source, Split, Windows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +62,7 @@ class OwnSounds:
     set_aside: dict[str, str]
 
 
-def prepare_sounds(sounds: Path, work: Path, windows: Windows, grouping: Grouping, folds: int) -> OwnSounds:
+def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping, folds: int) -> OwnSounds:
     """Check and convert the sounds of <sounds>/<class>/, group them and deal them to at most `folds` folds.
 
     Fewer folds where a class has fewer groups. Files that cannot be used are set aside with the reason.
@@ -74,16 +73,14 @@ def prepare_sounds(sounds: Path, work: Path, windows: Windows, grouping: Groupin
             table that does not say the group of every clip, a name that is not UTF-8.
     """
     dataset = re.sub(r"[^A-Za-z0-9]+", "_", sounds.resolve().name).strip("_") or "sounds"
-    raw, folder = work / "raw", work / "clips"
+    raw, folder, windows = work / "raw", work / "clips", params.windows
     shutil.rmtree(raw, ignore_errors=True)  # left by a run that was stopped
     copy_sounds(str(sounds), raw)
     _check_utf8(sounds, raw)
     source = _source(sounds, windows, grouping)
-    outcomes = prepare_clips(raw, work / "clips.partial", source.seconds, load_versions().of(*CLIP_VERSIONS))
-    check_clips(dataset, outcomes, None, None, [])
-    publish_clips(outcomes, work / "clips.partial", folder)
-    clips = _read_table(folder / "clips.csv")
-    clips["seconds"] = clips["seconds"].astype(float)
+    versions = {name: params.versions[name] for name in CLIP_VERSIONS}
+    outcomes = store_clips(dataset, raw, work=work / "clips.partial", place=folder, source=source, versions=versions)
+    clips = read_clips(folder)
     if clips["label"].nunique() < 2:
         raise DatasetError(f"{sounds}: one class, {clips['label'].iloc[0]!r}. Give at least two, a sub-folder each.")
     if grouping.pattern:
@@ -94,16 +91,12 @@ def prepare_sounds(sounds: Path, work: Path, windows: Windows, grouping: Groupin
     try:
         grouped, _ = assign_groups(dataset, clips, source)
     except DatasetError as error:
-        raise DatasetError(f"{error}\n`train` takes no fewer: one trains, one validates, one tests.") from None
+        raise DatasetError(f"{error}\n`train` needs three: one trains, one validates, one tests.") from None
     fewest = min(folds, int(grouped.groupby("label")["group"].nunique().min()))
-    if fewest > FEWEST_FOLDS:
-        grouped, _ = assign_groups(dataset, clips, source.model_copy(update={"folds": fewest}))
-    table = tabulate_windows(grouped, folder, windows)
-    splits = {SPLIT: Split(kind="source")}
-    parts = assign_parts(table, splits)
-    check_sources_apart(dataset, table, parts, splits)
+    source = source.model_copy(update={"folds": max(fewest, FEWEST_FOLDS)})
+    dealt = deal_windows(dataset, clips, folder, source, windows=windows, splits={SPLIT: Split(kind="source")})
     set_aside = {outcome.clip: outcome.reason for outcome in outcomes if outcome.reason}
-    return OwnSounds(dataset, folder, grouped, table, parts, set_aside)
+    return OwnSounds(dataset, folder, dealt.clips, dealt.table, dealt.parts, set_aside)
 
 
 def _source(sounds: Path, windows: Windows, grouping: Grouping) -> Source:

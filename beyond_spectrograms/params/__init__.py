@@ -16,13 +16,13 @@ from beyond_spectrograms.params.datasets import (
     WeightsRecord,
     Windows,
 )
+from beyond_spectrograms.params.defaults import is_project, load_all_params
 from beyond_spectrograms.params.evidence import Audit, Claims, CostSettings, Statistics
 from beyond_spectrograms.params.experiment import Grid, Params, Run
 from beyond_spectrograms.params.loading import (
     DATASETS,
     PARAMS_FILE,
     STUDIES,
-    load_all_params,
     load_params,
 )
 from beyond_spectrograms.params.protocols import Protocol, PrototypeSettings
@@ -69,6 +69,7 @@ __all__ = [
     "Synthetic",
     "WeightsRecord",
     "Windows",
+    "is_project",
     "load_all_params",
     "load_params",
     "weights_of",

@@ -21,12 +21,13 @@ OPTIONAL = ("openvino",)  # what it does can be done without; the features recor
 UNITED = ("representations", "protocols")  # sections to which a study adds; beside them it has a grid
 
 
-def load_params(study: Path = Path(), root: Path = Path()) -> Params:
+def load_params(study: Path = Path(), root: Path = Path(), *, pinned: bool = True) -> Params:
     """Read and check all that decides an experiment.
 
     Args:
         study: the folder of its params.yaml, below `root`; `Path()` is the root's own experiment.
         root: the folder that holds params.yaml, datasets/ and versions.yaml.
+        pinned: whether packages must have the versions that versions.yaml names.
 
     Raises:
         ParamsError: a file is missing or not YAML, a key is unknown or missing, a value is out of range, or a package's
@@ -43,7 +44,8 @@ def load_params(study: Path = Path(), root: Path = Path()) -> Params:
     records = sorted((root / DATASETS).glob("*.yaml"))
     values["datasets"] = {path.stem: _read(path) for path in records}
     versions = load_versions(root / VERSIONS_FILE)
-    values["versions"] = {**versions.nouns, **versions.packages}
+    packages = versions.packages if pinned else {name: _installed(name) or "none" for name in versions.packages}
+    values["versions"] = {**versions.nouns, **packages}
     try:
         params = Params.model_validate(values)
     except ValidationError as error:
@@ -56,24 +58,8 @@ def load_params(study: Path = Path(), root: Path = Path()) -> Params:
             return own if section and (where[0] not in UNITED or len(where) < 2 or where[1] in section) else file
 
         raise ParamsError("\n".join(explain(problem, file_of) for problem in error.errors())) from None
-    if wrong := [line for name, wanted in versions.packages.items() if (line := _version_problem(name, wanted))]:
+    if pinned and (wrong := [line for name, want in packages.items() if (line := _version_problem(name, want))]):
         raise ParamsError("\n".join(f"{root / VERSIONS_FILE}: {line}" for line in wrong))
-    return params
-
-
-def load_all_params(root: Path = Path()) -> Params:
-    """Read the root's params with the representations and protocols of every study beside its own.
-
-    For what is no study's: models of one's own sounds, and the HEAR API.
-
-    Raises:
-        ParamsError: as load_params.
-    """
-    params = load_params(root=root)
-    for path in sorted((root / STUDIES).glob(f"*/{PARAMS_FILE}")):
-        own = load_params(path.parent.relative_to(root), root)
-        united = {key: getattr(params, key) | getattr(own, key) for key in UNITED}
-        params = params.model_copy(update=united)
     return params
 
 
@@ -103,10 +89,16 @@ def _unite(values: dict[str, Any], own: dict[str, Any], path: Path) -> dict[str,
     return values | own | {section: values[section] | own.get(section, {}) for section in UNITED}
 
 
-def _version_problem(name: str, wanted: str) -> str:
+def _installed(package: str) -> str | None:
     try:
-        found = version(name)
+        return version(package)
     except PackageNotFoundError:
+        return None
+
+
+def _version_problem(name: str, wanted: str) -> str:
+    found = _installed(name)
+    if found is None:
         if name in OPTIONAL:
             return ""
         return f"{name}: {wanted} is wanted, none is installed. Install what requirements.lock has."

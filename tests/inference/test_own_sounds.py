@@ -23,13 +23,12 @@ from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.inference.folder import read_weights_record
 from beyond_spectrograms.inference.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
-from beyond_spectrograms.inference.train_own import make_runs, plan_training
-from beyond_spectrograms.params import Windows
+from beyond_spectrograms.inference.train_own import plan_runs, plan_training
 from beyond_spectrograms.util.errors import ProjectError
 from support.models import PARAMS, REPOSITORY, tone
 
 Capture = pytest.CaptureFixture[str]
-WINDOWS = Windows(length_s=1.0, hop_s=1.0, tail="reflect")
+REFLECTED = PARAMS.model_copy(update={"windows": PARAMS.windows.model_copy(update={"tail": "reflect"})})
 TRAIN = ["--representation", "log_mel_2048_50hz", "--epochs", "20"]
 
 
@@ -62,7 +61,7 @@ def sounds(tmp_path: Path) -> Path:
 
 
 def prepare(sounds: Path, work: Path, folds: int = 5, **grouping: object) -> OwnSounds:
-    return prepare_sounds(sounds, work, WINDOWS, Grouping(**grouping), folds)  # type: ignore[arg-type]
+    return prepare_sounds(sounds, work, REFLECTED, Grouping(**grouping), folds)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("project")
@@ -75,9 +74,9 @@ def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture)
         "class 'low': 9 recordings of 9 origins, fewer than 30: its score may be off by 33 points",
     ]
     lines = output.splitlines()
-    assert lines[0].startswith("log_mel_2048_50hz: 24 windows, 24 s of sound; foretold: ")
-    assert lines[2].startswith("3 folds, at most 20 epochs each, on cpu: ")
-    assert lines[4:] == [
+    assert lines[1].startswith("log_mel_2048_50hz: 24 windows, 24 s of sound; foretold: ")
+    assert lines[4] == "log_mel_2048_50hz: 3 runs of 1 protocol, 0 kept"
+    assert lines[7:] == [
         "12 recordings in 2 classes, each tested by a classifier that had none of its origin (3 folds)",
         "right: 100.0% of windows, 100.0% of recordings; balanced accuracy 100.0% (mean over classes of windows right)",
         "1 recordings are shorter than a window and were reflected: `reflected` in recordings.csv",
@@ -177,7 +176,7 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
     assert refusal(sounds, work) == (
         "my_sounds: class 'high' has 2 recordings or sources, too few for 3 folds. Add recordings, or deal "
         "fewer folds (source.folds, at least 3).\n"
-        "`train` takes no fewer: one trains, one validates, one tests."
+        "`train` needs three: one trains, one validates, one tests."
     )
     for path in (sounds / "high").iterdir():
         path.unlink()
@@ -226,7 +225,7 @@ def test_a_control_on_shuffled_labels_is_one(sounds: Path, tmp_path: Path) -> No
     np.save(tmp_path / "work/features/features.npy", np.zeros((len(labels), 64, 50), np.float32))
     for protocol, shuffled in (("fair", False), ("shuffled_labels", True)):
         plan = plan_training(PARAMS, "log_mel_2048_50hz", protocol, 1)
-        configs = make_runs(plan, prepared, tmp_path / "work")
+        configs = plan_runs(plan, prepared, tmp_path / "work")
         known = [config.parts != "test" for config in configs]
         assert [bool((config.targets != labels)[mine].any()) for config, mine in zip(configs, known, strict=True)] == [
             shuffled
@@ -240,7 +239,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(sounds: Path, project
     assert main(["train", str(sounds), *TRAIN, "--out", "undisturbed"]) == 0
     command = [sys.executable, "-m", "beyond_spectrograms", "train", str(sounds), *TRAIN, "--out", "killed"]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, start_new_session=True)
-    runs, deadline = project / "killed.partial-training/runs", time.monotonic() + 600
+    runs, deadline = project / "killed.partial-training/models/fair", time.monotonic() + 600
     while not list(runs.glob("*.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
