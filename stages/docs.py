@@ -2,8 +2,9 @@
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. A cell is looked up in a Markdown table that another
 stage wrote: in `file`, below the `heading` if there are several, in the row whose first column is `key` (and whose
-other columns are as `where` says), in `column`. The table says what all its cells share; a row or a column adds what
-is its own. `sentence` keeps the first sentence of a long cell. `measured` is a table of docs/measurements.yaml.
+other columns are as `where` says), in `column`; `absent` stands where there is none. The table says what all its cells
+share; a row or a column adds what is its own. `sentence` keeps the first sentence of a long cell. `measured` is a
+table of docs/measurements.yaml.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ def find(name: str, cell: dict[str, Any]) -> str:
         if first == cell["key"] and cell["column"] in row and wanted.items() <= row.items():
             text = row[cell["column"]]
             return text.partition(". ")[0].removesuffix(".") if cell.get("sentence") else text
+    if "absent" in cell:
+        return str(cell["absent"])
     raise DocsError(f"{TABLES}: {name}: no {cell['column']!r} of {cell['key']!r} {wanted or ''} in {', '.join(files)}.")
 
 

@@ -36,3 +36,20 @@ def test_a_data_set_is_one_file_and_a_name_in_a_grid(project: Path) -> None:
     assert cells(project, "my_sounds").keys() == cells(project).keys()
     assert "my_sounds: window accuracy on the test part" in said
     assert cells(project, "my_sounds")["mel-fair"]["recordings"] == 24
+
+
+def test_a_kind_of_representation_is_a_file_a_record_and_a_line_of_a_registry(project: Path) -> None:
+    before = cells(project)
+    said = follow("adding-a-representation.md", project)
+    assert cells(project).keys() - before.keys() == {"mfcc-fair", "mfcc-mean_linear"}
+    features = json.loads((project / METRICS / "demo/scores.json").read_text(encoding="utf-8"))["features"]["mfcc"]
+    assert (features["bands"], features["frames"]) == (40, 1 + 22_050 // 128)
+    assert "\n| mfcc " in said
+
+
+def test_a_classifier_is_a_file_a_line_of_the_registry_and_its_name(project: Path) -> None:
+    before = cells(project)
+    said = follow("adding-a-classifier.md", project)
+    assert cells(project).keys() - before.keys() == {"mel-mlp", "log_mel_2048-mlp"}
+    assert {name: cells(project)[name] for name in before} == before
+    assert "| mlp % " in said

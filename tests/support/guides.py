@@ -39,6 +39,8 @@ def follow(guide: str, folder: Path) -> str:
         elif file:
             assert not (folder / file).exists(), f"{guide}: {file} is there already"
             (folder / file).write_text(text, encoding="utf-8")
+    run(folder, "ruff", "check", "beyond_spectrograms")
+    run(folder, "ruff", "format", "--check", "beyond_spectrograms")
     return said
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from beyond_spectrograms.classifiers.registry import CLASSIFIERS
 from beyond_spectrograms.training.run import HISTORY_COLUMNS
 from beyond_spectrograms.training.trainers.base import Trainer
 from beyond_spectrograms.training.trainers.kmeans import KMeansTrainer
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
     from beyond_spectrograms.training.run import RunConfig
 
 TRAINERS: dict[str, type[Trainer]] = {
-    "conv1d": Trainer,
-    "conv2d": Trainer,
-    "mean_linear": Trainer,
-    "temporal_cnn": Trainer,
+    **dict.fromkeys(CLASSIFIERS, Trainer),  # by cross-entropy, except:
     "kmeans": KMeansTrainer,
     "prototypes": PrototypeTrainer,
     "apnet": ReconstructionTrainer,
