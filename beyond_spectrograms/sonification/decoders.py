@@ -1,9 +1,10 @@
-"""Codec latents made audible by the codec's own decoder, and the choice of what plays a representation."""
+"""Codec latents played by the codec's own decoder, and what plays each kind of representation."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 class Player(Protocol):
     """What makes features of a representation audible.
 
-    `form` is that of the clips the features are of; what is played has its sample rate and one channel. `frequencies`
-    are the centres of the bands [bands] in Hz, None where bands are latents. `seconds_each` is about what a sound of
-    1 s takes to make.
+    `form` is the format of the clips behind the features; sounds have its sample rate and one channel. `frequencies`
+    are the centres of the bands [bands] in Hz, None where bands are latents. `seconds_each` is roughly how long 1 s of
+    sound takes to make.
     """
 
     form: Format
@@ -37,9 +38,8 @@ class Player(Protocol):
 class SoundStreamDecoder:
     """Plays latents [64, frames] of Lyra v2's SoundStream, 320 samples a frame.
 
-    lyragan.tflite carries its state from frame to frame as the encoder does, so each sound gets an interpreter of its
-    own; resolver and thread are pinned for the same reason as the encoder's. It needs no sample of the future: what the
-    encoder was given stands at the same sample again (the test correlates both).
+    lyragan.tflite carries its state from frame to frame, so each sound gets an interpreter of its own; resolver and
+    thread are pinned as the encoder's are. It adds no delay (a test correlates input and output).
     """
 
     form = Format(16_000, 1)
@@ -81,7 +81,7 @@ class SoundStreamDecoder:
 class EncodecDecoder:
     """Plays latents [128, frames] of EnCodec by the decoder of the same checkpoint, 320 samples a frame.
 
-    At 48 kHz the encoder was given whole windows, not segments divided by their level, and so is the decoder; its two
+    At 48 kHz it decodes whole windows, as the encoder was given them, not segments divided by their level. Its two
     channels are averaged.
     """
 
@@ -105,13 +105,20 @@ class EncodecDecoder:
         return match_level(np.asarray(samples.numpy(), dtype=np.float32), self.form.sample_rate)
 
 
+# Which class plays the latents of which kind of codec: a kind that is not here cannot be heard.
+PLAYERS: dict[str, Callable[[Any, Path], Player]] = {
+    "soundstream": lambda _, weights: SoundStreamDecoder(weights),
+    "encodec": EncodecDecoder,
+}
+
+
 def create_player(name: str, record: Representation, decoder: Path | None, seed: int) -> Player:
-    """Make what plays features of a record of params.yaml.
+    """Make what plays features of a representation.
 
     Args:
         name: of the representation, for messages.
-        record: what it is.
-        decoder: the decoder's weights, for latents.
+        record: of the representation, from params.yaml.
+        decoder: file of the decoder's weights, for latents.
         seed: of the phases of spectra.
 
     Raises:
@@ -120,11 +127,12 @@ def create_player(name: str, record: Representation, decoder: Path | None, seed:
     """
     if record.kind == "mel" and record.scale == "db":
         return Synthesizer(record, seed)
-    if record.kind not in ("soundstream", "encodec") or record.decoder is None:
+    play = PLAYERS.get(record.kind)
+    if play is None or record.decoder is None:
         raise PrototypesError(
             f"{name}: its prototypes cannot be heard. Choose a representation of kind mel and scale db, or the latents "
             "of a trained codec, not its codes."
         )
     if decoder is None or not decoder.is_file():
         raise PrototypesError(f"{name}: its decoder's weights are missing. Run its listen stage, which fetches them.")
-    return SoundStreamDecoder(decoder) if record.kind == "soundstream" else EncodecDecoder(record, decoder)
+    return play(record, decoder)

@@ -1,4 +1,4 @@
-"""How near what is heard comes to the clip, in one measure for spectra and latents alike."""
+"""How far a played sound is from the clip: one measure for spectra and latents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from beyond_spectrograms.report.page.excerpts import RANGE_DB
+from beyond_spectrograms.report.page.html import RANGE_DB
 from beyond_spectrograms.representations.mel import MelSpectrogram
 from beyond_spectrograms.sonification.play import cut_clip, say_cost
 from beyond_spectrograms.util.progress import track
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from beyond_spectrograms.sonification.play import Sounds
     from beyond_spectrograms.sonification.trained import Window
 
-MEASURED = 96  # windows at most, evenly of all classes
+MEASURED = 96  # windows at most, as many of each class
 
 
 class LogMelDistance:
-    """Tells sounds apart by their log-mel spectra, at the sample rate and with the settings of `record`."""
+    """Distance between the log-mel spectra of two sounds, with the settings of `record`."""
 
     def __init__(self, name: str, record: Mel) -> None:
         self._mel = MelSpectrogram(name, record)
@@ -33,8 +33,8 @@ class LogMelDistance:
     def between(self, played: Waveform, clip: Waveform, sample_rate: int) -> float:
         """Root mean square over bands and frames of the difference in level, in dB.
 
-        Both [samples] at `sample_rate` Hz and equally loud, from the same instant on; the longer is cut. What lies more
-        than RANGE_DB below the clip's loudest point counts as lying there: nobody hears how far below.
+        Both are [samples] at `sample_rate` Hz, equally loud, and start at the same instant; the longer is cut. Levels
+        more than RANGE_DB below the clip's loudest point are raised to there: nobody hears them.
         """
         import soxr
 
@@ -47,13 +47,13 @@ class LogMelDistance:
 
 @dataclass(frozen=True)
 class Distances:
-    """Differences of what is played from the clip [windows], dB, of windows whose class has a prototype.
+    """Distances from the clip in dB [windows], of windows whose class has a prototype.
 
     Attributes:
-        rendered: by the best prototype of the window's class.
-        prototype: by the same prototype as it is, without its transformations.
-        round_trip: of the clip's own features, which no prototype can be expected to surpass.
-        unnamed: windows left out, because no prototype has their class.
+        rendered: of the window as the best prototype of its class renders it.
+        prototype: of the same prototype without its transformations.
+        round_trip: of the clip's own features, which no prototype can be expected to beat.
+        unnamed: number of windows left out, because no prototype has their class.
     """
 
     rendered: list[float]
@@ -62,19 +62,19 @@ class Distances:
     unnamed: int
 
     def summary(self) -> dict[str, Any]:
-        """Give counts, and of each list mean and standard deviation over windows; None where there is no window."""
-        told: dict[str, Any] = {"windows": len(self.rendered), "windows_without_prototype": self.unnamed}
+        """Give counts, and mean and standard deviation of each list; None where there is no window."""
+        summary: dict[str, Any] = {"windows": len(self.rendered), "windows_without_prototype": self.unnamed}
         for name in ("rendered", "prototype", "round_trip"):
             values = np.array(getattr(self, name))
-            told[f"{name}_db"] = round(float(values.mean()), 3) if len(values) else None
-            told[f"{name}_db_std"] = round(float(values.std(ddof=1)), 3) if len(values) > 1 else None
-        return told
+            summary[f"{name}_db"] = round(float(values.mean()), 3) if len(values) else None
+            summary[f"{name}_db_std"] = round(float(values.std(ddof=1)), 3) if len(values) > 1 else None
+        return summary
 
     def describe(self) -> str:
-        """Say the means in a line."""
+        """Describe the means in a line."""
         found = self.summary()
         if not self.rendered:
-            return f"no window has a prototype of its class, of {self.unnamed}"
+            return f"none of {self.unnamed} windows has a prototype of its class"
         return (
             f"{found['windows']} windows: rendered {found['rendered_db']:.1f} dB from the clip, the prototype itself "
             f"{found['prototype_db']:.1f} dB, round trip {found['round_trip_db']:.1f} dB"
@@ -84,15 +84,15 @@ class Distances:
 def measure_distances(
     distance: LogMelDistance, player: Player, windows: Sequence[Window], *, sounds: Sounds, clips: Path, length_s: float
 ) -> Distances:
-    """Play windows as their own classes render them, and compare with the clips.
+    """Play windows as the prototypes of their own class render them, and compare with the clips.
 
     Args:
-        distance: that compares.
-        player: of the features.
+        distance: compares.
+        player: plays features.
         windows: rendered, of `length_s` seconds each.
-        sounds: of the prototypes themselves.
+        sounds: holds the prototypes, played.
         clips: data/clips/<dataset>.
-        length_s: see windows.
+        length_s: of a window.
 
     Raises:
         BadAudioError: a clip cannot be read.

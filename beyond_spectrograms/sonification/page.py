@@ -1,4 +1,4 @@
-"""The page of a run's prototypes: one HTML file to pick a clip in, see what each class makes of it, and hear all."""
+"""The page of a run's prototypes: pick a clip, see how each class renders it, and hear everything."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.params import Notice
-from beyond_spectrograms.report.page.excerpts import RANGE_DB, png
-from beyond_spectrograms.report.page.rendering import TEMPLATES as REPORT_TEMPLATES
-from beyond_spectrograms.report.page.rendering import embedded, policy
+from beyond_spectrograms.report.page.html import RANGE_DB, png, render_html, too_large
+from beyond_spectrograms.report.page.html import TEMPLATES as REPORT_TEMPLATES
 from beyond_spectrograms.sonification.figures import over_time
 from beyond_spectrograms.sonification.griffin_lim import PrototypesError
 from beyond_spectrograms.sonification.trained import DISTANCE, UNCHANGED
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from beyond_spectrograms.sonification.trained import Average, Window
 
 TEMPLATES = Path(__file__).parent / "templates"
-LARGEST = 5_000_000  # bytes, as the report page
 
 
 def render_page(
@@ -45,27 +43,18 @@ def render_page(
 
     Args:
         title: of the page.
-        facts: what run it shows, names and values.
+        facts: about the run, names and values.
         names: of the prototypes.
-        prototypes: the run's.
-        windows: to pick from; none where there is no `licence` to pass excerpts on.
-        sounds: of all.
+        prototypes: of the run.
+        windows: to pick from; none without a `licence` that lets excerpts be passed on.
+        sounds: of prototypes and windows.
         frequencies: of the bands [bands], in Hz; None where bands are latents.
-        seconds: a window lasts.
+        seconds: length of a window.
         licence: of the excerpts.
 
     Raises:
         PrototypesError: it would weigh more than 5 MB.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     latents = frequencies is None
     data = {
         "frequencies": None if frequencies is None else _rounded(frequencies),
@@ -74,8 +63,11 @@ def render_page(
         "clips": list(_clips(windows, sounds, latents)),
     }
     script = (TEMPLATES / "prototypes.js").read_text(encoding="utf-8")
-    styles = (REPORT_TEMPLATES / "report.css", TEMPLATES / "prototypes.css")
-    html = environment.get_template("prototypes.html.j2").render(
+    html = render_html(
+        TEMPLATES / "prototypes.html.j2",
+        scripts=[script],
+        styles=[REPORT_TEMPLATES / "report.css", TEMPLATES / "prototypes.css"],
+        data=data,
         title=title,
         facts=facts,
         windows=windows,
@@ -86,16 +78,10 @@ def render_page(
         distance=DISTANCE,
         seconds=seconds,
         licence=licence,
-        style="\n".join(path.read_text(encoding="utf-8") for path in styles),
         script=script,
-        policy=policy(script),
-        data=embedded(data),
     )
-    size = len(html.encode("utf-8"))
-    if size > LARGEST:
-        raise PrototypesError(
-            f"page: {size / 1e6:.1f} MB, and at most {LARGEST / 1e6:.0f} MB is allowed. Take fewer clips of each class."
-        )
+    if message := too_large(html, "Take fewer clips of each class."):
+        raise PrototypesError(message)
     return html
 
 
@@ -148,7 +134,7 @@ def _rounded(values: Iterable[Any]) -> list[float]:
 
 
 def _span(features: npt.NDArray[np.float32], latents: bool) -> tuple[float, float]:
-    """Say which values a picture paints black and white: RANGE_DB up to the loudest, or nearly all latents."""
+    """Choose the values that are black and white: RANGE_DB up to the loudest, or 99 % of latents."""
     if latents:
         low, high = np.percentile(features, (0.5, 99.5))
         return float(low), max(float(high), float(low) + 1e-6)
@@ -156,7 +142,7 @@ def _span(features: npt.NDArray[np.float32], latents: bool) -> tuple[float, floa
 
 
 def _picture(features: npt.NDArray[np.float32], span: tuple[float, float]) -> str:
-    """Paint [bands, frames] as a data URL, black and white being the `span`."""
+    """Paint [bands, frames] from black to white over `span`, as a data URL."""
     low, high = span
     return _url("image/png", png(RANGE_DB * (np.clip((features - low) / (high - low), 0, 1) - 1)))
 

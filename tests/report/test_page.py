@@ -16,8 +16,9 @@ import pytest
 
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.page.excerpts import BestCell, confidently_wrong, cut_excerpts
+from beyond_spectrograms.report.page.html import embedded
 from beyond_spectrograms.report.page.provenance import Machine, Origin
-from beyond_spectrograms.report.page.rendering import DatasetPart, Made, embedded, render
+from beyond_spectrograms.report.page.rendering import DatasetPart, Made, render
 from beyond_spectrograms.report.page.tables import PageError
 from support.page_files import write_project
 from support.repository import REPOSITORY

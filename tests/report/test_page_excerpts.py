@@ -22,9 +22,9 @@ from beyond_spectrograms.report.page.excerpts import (
     cut_excerpts,
     describe_recording,
     log_mel,
-    png,
     wav,
 )
+from beyond_spectrograms.report.page.html import png
 from beyond_spectrograms.report.page.tables import PageError
 from stages import illustrate
 from support.cells import CLASSES, FOLDS, WINDOWS, write

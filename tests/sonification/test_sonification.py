@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import librosa
 import numpy as np
@@ -124,11 +126,10 @@ def test_a_click_is_turned_down_before_it_is_cut_and_silence_stays_silence() -> 
     np.testing.assert_array_equal(match_level(np.zeros(100, np.float32), RATE), np.zeros(100))
 
 
-@pytest.mark.parametrize("name", ["mel", "soundstream_codes_9200bps", "encodec_24khz_untrained"])
-def test_what_no_decibels_nor_latents_of_a_trained_codec_stand_for_is_refused(
-    name: str,
-) -> None:
-    known = load_params(Path("studies/bitrates"), REPOSITORY).representations
+@pytest.mark.parametrize("name", ["mel", "soundstream_codes_9200bps", "encodec_24khz_untrained", "another_codec"])
+def test_what_no_player_is_known_for_is_refused(name: str) -> None:
+    known: Any = load_params(Path("studies/bitrates"), REPOSITORY).representations
+    known["another_codec"] = SimpleNamespace(kind="another", decoder="soundstream_decoder")  # not Lyra's to play
     with pytest.raises(PrototypesError) as caught:
         create_player(name, known[name], None, 0)
     assert str(caught.value) == (

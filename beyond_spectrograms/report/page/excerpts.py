@@ -16,12 +16,12 @@ from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.evaluation.clip_results import Recordings
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.page.curves import last_rung, names_run
+from beyond_spectrograms.report.page.html import RANGE_DB, png
 from beyond_spectrograms.report.page.tables import PageError
 
 EXCERPTS = 12
 HEARD = Format(16_000, 1)  # 32 kB a second as 16-bit WAV, which every browser plays
 BANDS, N_FFT, HOP_LENGTH = 80, 512, 128  # 32 ms windows, 8 ms frames: for the eye, no representation of the study
-RANGE_DB = 70.0  # below the loudest point of the excerpt all is black
 
 
 @dataclass(frozen=True)
@@ -147,17 +147,3 @@ def log_mel(samples: Waveform) -> npt.NDArray[np.float32]:
     )
     decibels = librosa.power_to_db(power, ref=float(max(power.max(), 1e-10)), top_db=RANGE_DB)
     return np.asarray(decibels, dtype=np.float32)
-
-
-def png(decibels: npt.NDArray[np.float32]) -> bytes:
-    """Paint dB [bands, frames] from -70 to 0 in magma's 256 colours, low bands below, one pixel a value."""
-    from matplotlib import colormaps
-    from PIL import Image
-
-    levels = np.clip(np.round(255 * (1 + decibels / RANGE_DB)), 0, 255).astype(np.uint8)
-    palette = (255 * colormaps["magma"](np.arange(256))[:, :3]).round().astype(np.uint8)
-    image = Image.fromarray(np.ascontiguousarray(levels[::-1]), mode="P")
-    image.putpalette(palette.tobytes())
-    output = io.BytesIO()
-    image.save(output, format="PNG", optimize=True)
-    return output.getvalue()

@@ -1,23 +1,16 @@
-"""The report page: one HTML file that holds all it needs, scripts, sounds and pictures included.
-
-Everything that comes from a file is escaped; a policy in its head forbids the browser any request and any script but
-the two that are named there by digest.
-"""
+"""The report page: what it shows of each data set, in one HTML file (html.py)."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.page.curves import drawn, last_rung, names_run, protocols_run
 from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt
+from beyond_spectrograms.report.page.html import TEMPLATES, render_html, too_large
 from beyond_spectrograms.report.page.provenance import Duration, Machine, Origin, clock, training_seconds
 from beyond_spectrograms.report.page.tables import PageError, PageTable
 from beyond_spectrograms.report.page.verdicts import SIGNS, TITLES, Verdicts, matrices, show_figures, tallies
@@ -25,10 +18,8 @@ from beyond_spectrograms.report.page.verdicts import SIGNS, TITLES, Verdicts, ma
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("report_curves.js", "report.js")
 VEGA_LITE = "6.4"  # belongs to the Vega 6.2 that vl-convert bundles; another version makes it warn
-LARGEST = 5_000_000  # bytes: more is slow to open on a phone and too much to pass on by mail
 
 
 @dataclass(frozen=True)
@@ -66,26 +57,21 @@ def render(title: str, parts: Sequence[DatasetPart], verdicts: Verdicts | None, 
     Raises:
         PageError: there is no data set, or the page would weigh more than 5 MB.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     if not parts:
         raise PageError(
             "page: no data set of the grid has results. Run its report stage first: dvc repro report@<data set>."
         )
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"clock": clock, "figures": show_figures, "breakable": breakable}
     data = drawn([part.results for part in parts])
     for part in parts:
         data["datasets"][part.results.dataset]["best"] = part.best.representation if part.best else None
     library = vega()
     script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    html = environment.get_template("report.html.j2").render(
+    html = render_html(
+        TEMPLATES / "report.html.j2",
+        scripts=(library, script),
+        styles=[TEMPLATES / "report.css"],
+        data=data,
+        filters={"clock": clock, "figures": show_figures, "breakable": breakable},
         title=title,
         parts=[_shown(part, verdicts) for part in parts],
         rules=verdicts.rules if verdicts else {},
@@ -93,17 +79,11 @@ def render(title: str, parts: Sequence[DatasetPart], verdicts: Verdicts | None, 
         signs=SIGNS,
         judged=verdicts is not None,
         made=made,
-        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         library=library,
         script=script,
-        policy=policy(library, script),
-        data=embedded(data),
     )
-    size = len(html.encode("utf-8"))
-    if size > LARGEST:
-        raise PageError(
-            f"page: {size / 1e6:.1f} MB, and at most {LARGEST / 1e6:.0f} MB is allowed. Name fewer in grid.datasets."
-        )
+    if message := too_large(html, "Name fewer in grid.datasets."):
+        raise PageError(message)
     return html
 
 
@@ -145,18 +125,3 @@ def vega() -> str:
 
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
     return bundle
-
-
-def policy(*scripts: str) -> str:
-    """Write the Content-Security-Policy: nothing is fetched, no script runs but these."""
-    digests = [base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii") for script in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; media-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def embedded(value: Any) -> str:
-    """Write JSON that can stand inside a <script> element: no `<` is left, so nothing in it can end the element."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False).replace("<", "\\u003c")
