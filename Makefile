@@ -49,9 +49,9 @@ bench: .venv/installed
 bench-scale: .venv/installed
 	@python -m benchmarks.run_scale
 
-# What `make repro` would take, by a calibration of three minutes; runs nothing of it.
+# What `make repro` would take, by the rates of earlier runs; runs nothing of it.
 estimate: .venv/installed
-	@python -m benchmarks.run_estimate
+	@python -m benchmarks.estimate
 
 # Fails where a split promises no leak and has one; metrics/<data set>/audit.md says which, also then.
 audit: .venv/installed

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from joblib import cpu_count
 
-from benchmarks.estimate.calibration import find_weights
 from benchmarks.pairings import (
     CLIP_S,
     CLIPS_PER_CLASS,
@@ -25,6 +24,7 @@ from benchmarks.pairings import (
     Extraction,
     Pairing,
     Round,
+    find_weights,
     make_pairing,
     run_once,
     run_rounds,
@@ -33,7 +33,7 @@ from benchmarks.profiles import layers_table, our_profile, plain_profile, steps_
 from benchmarks.results import bench_figure, bench_table, merge, summarise
 from benchmarks.watching import watch
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
-from beyond_spectrograms.estimates.forecasts import roughly
+from beyond_spectrograms.estimates.timing import roughly
 from beyond_spectrograms.params import STUDIES, load_params
 from beyond_spectrograms.report.figures import save
 from beyond_spectrograms.report.table import to_markdown
@@ -58,8 +58,7 @@ def main() -> None:
         "--once", choices=WHOSE, help="run one way once and measure nothing: what memory is measured by"
     )
     arguments = parser.parse_args()
-    found = find_weights(params, params.representations["soundstream"])
-    soundstream = found[0] if found else None
+    soundstream = find_weights(params, "soundstream")
     if arguments.once:
         run_once(arguments.only[0], arguments.once, params, soundstream)
         return

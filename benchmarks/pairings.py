@@ -6,6 +6,7 @@ shape: how long the arithmetic takes does not depend on values. Ours are called 
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import tempfile
@@ -24,6 +25,7 @@ from benchmarks import plain_extraction
 from benchmarks.plain_training import PlainTraining
 from beyond_spectrograms.data.audio import cut_windows, read_clip
 from beyond_spectrograms.data.clips import clip_path, prepare_clips, publish_clips
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, file_name
 from beyond_spectrograms.data.splits import tabulate_windows
 from beyond_spectrograms.data.synthesis import synthesise
 from beyond_spectrograms.evaluation.cost_measurement import order_of_round
@@ -225,6 +227,13 @@ ENCODEC = ("encodec_24khz_untrained", "encodec_48khz_untrained")
 EXTRACTIONS = ("mel", "soundstream", *ENCODEC, *(f"{name}_bf16" for name in ENCODEC))  # plain: fp32 always
 PROTOTYPES = {f"prototypes_{count}": count for count in (6, 32)}
 PAIRINGS = (*EXTRACTIONS, *TRAININGS, *PROTOTYPES)
+
+
+def find_weights(params: Params, name: str) -> Path | None:
+    """Find a weights file where earlier stages or the mirror have it, else None."""
+    file, mirror = file_name(params.weights[name].url), os.environ.get(MIRROR_VARIABLE)
+    here = [*sorted(Path("data/weights").glob(f"*/{file}")), *([Path(mirror, file)] if mirror else [])]
+    return next((path for path in here if path.exists()), None)
 
 
 def make_pairing(name: str, params: Params, folder: Path, soundstream: Path | None) -> Pairing | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.scale import SHAPE, STAGES, Run, ScaleError, describe_scale, make_project, scale_figure, scale_table
 from benchmarks.scale import run_stage as run_one
-from beyond_spectrograms.estimates.forecasts import amount, roughly
+from beyond_spectrograms.estimates.timing import amount, roughly
 from beyond_spectrograms.report.figures import save
 from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.util.errors import run_stage

@@ -21,7 +21,7 @@ import yaml
 from benchmarks.watching import Watched, watch
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.clips import clip_path
-from beyond_spectrograms.estimates.forecasts import amount, roughly
+from beyond_spectrograms.estimates.timing import amount, roughly
 from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.report.table import Row, Table, text
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE

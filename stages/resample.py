@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.data.clips import CLIP_VERSIONS, describe_clips, raw_files, store_clips
-from beyond_spectrograms.estimates.forecasts import amount, compare, spending
-from beyond_spectrograms.estimates.pilot_resampling import foretell_resampling
+from beyond_spectrograms.data.clips import CLIP_VERSIONS, check_clips, describe_clips, publish_clips
+from beyond_spectrograms.estimates.resampling import timed_resampling
 from beyond_spectrograms.params import Source
 from beyond_spectrograms.params.study import CLIPS, PARTIAL, RAW
 from beyond_spectrograms.util.code_versions import load_versions
@@ -27,19 +26,12 @@ def main() -> None:
 def resample(dataset: str, source: Source, work: Path) -> dict[str, Any]:
     """Store the clips of a data set in every format, and describe them."""
     raw = RAW / dataset / "audio"
-    files = raw_files(raw)
-    print(f"{dataset}: checking and resampling {len(files)} files; calibrating on a few", flush=True)
-    foretold = foretell_resampling(files, source.seconds)
-    size = amount(sum(path.stat().st_size for path in files))
-    print(f"{dataset}: {size} of sound files; {foretold}, if no clip is kept", flush=True)
-    with spending() as spent:
-        outcomes = store_clips(
-            dataset, raw, work=work, place=CLIPS / dataset, source=source, versions=load_versions().of(*CLIP_VERSIONS)
-        )
-    print(compare(spent, foretold))
+    outcomes = timed_resampling(dataset, raw, work, source.seconds, load_versions().of(*CLIP_VERSIONS))
     for outcome in outcomes:
         if outcome.reason:
             print(f"set aside {outcome.clip}: {outcome.reason}")
+    check_clips(dataset, outcomes, source.clips, source.classes, source.known_bad)
+    publish_clips(outcomes, work, CLIPS / dataset)
     return describe_clips(dataset, outcomes)
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 
 from beyond_spectrograms.data.windows import read_parts, read_windows
+from beyond_spectrograms.estimates.training import timed_training
 from beyond_spectrograms.evaluation.result_files import evaluate_cell
 from beyond_spectrograms.evaluation.results import cell_name
 from beyond_spectrograms.params.study import SPLITS, Study, load_study
-from beyond_spectrograms.training.protocol_runs import train_runs
 from beyond_spectrograms.training.run import keep_finished
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, write_json, written_beside
@@ -35,7 +35,7 @@ def main() -> None:
     with locked(work):
         configs = plan(study, dataset, representation, [protocol], work)
         keep_finished(configs[protocol], study.models(dataset, representation) / protocol)
-        train_runs(f"{dataset}, {representation}", configs[protocol], study.params.windows.length_s)
+        timed_training(f"{dataset}, {representation}", configs[protocol])
         publish(study, dataset, representation, configs, work)
         test(study, work)
         shutil.rmtree(work)

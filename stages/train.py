@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from beyond_spectrograms.data.windows import check_content, columns_of, open_features, read_parts, read_windows
+from beyond_spectrograms.estimates.training import timed_training
 from beyond_spectrograms.evaluation.metrics import answer_test_part, variance_of
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
 from beyond_spectrograms.params.study import SPLITS, Study
-from beyond_spectrograms.training.protocol_runs import runs_of_protocol, train_runs
+from beyond_spectrograms.training.protocol_runs import runs_of_protocol
 from beyond_spectrograms.training.run import RunConfig, TrainingError, keep_finished
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
@@ -32,7 +33,7 @@ def main() -> None:
         configs = plan(study, dataset, name, study.params.grid.protocols_of(name), work)
         for protocol, of_protocol in configs.items():
             keep_finished(of_protocol, study.models(dataset, name) / protocol)
-        train_runs(f"{dataset}, {name}", list(chain(*configs.values())), study.params.windows.length_s)
+        timed_training(f"{dataset}, {name}", list(chain(*configs.values())))
         publish(study, dataset, name, configs, work)
         replace_folder(work / "finished", study.models(dataset, name), required=("features.json",))
         shutil.rmtree(work)

@@ -1,1 +1,1 @@
-"""What work will cost, foretold: rates of earlier runs and short pilots."""
+"""What work will take, said before it begins: from the rates of earlier runs, else from one short pilot."""

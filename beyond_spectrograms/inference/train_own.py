@@ -11,6 +11,7 @@ import numpy as np
 
 from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.data.windows import open_features
+from beyond_spectrograms.estimates.training import timed_training
 from beyond_spectrograms.evaluation.metrics import answer_test_part
 from beyond_spectrograms.evaluation.result_files import ACCURACIES, evaluate_cell
 from beyond_spectrograms.evaluation.results import cell_name
@@ -20,7 +21,7 @@ from beyond_spectrograms.inference.folder import data_folder
 from beyond_spectrograms.inference.own_sounds import SPLIT, OwnSounds
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.representations.featurize import featurize
-from beyond_spectrograms.training.protocol_runs import runs_of_protocol, train_runs
+from beyond_spectrograms.training.protocol_runs import runs_of_protocol
 from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.util.files import replace_folder, write_json
 
@@ -70,7 +71,7 @@ def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Pa
         called=name, place=work / "features", work=work / "features.partial",
     )  # fmt: skip
     runs = plan_runs(plan, sounds, work)
-    train_runs(name, runs, params.windows.length_s)
+    timed_training(name, runs)
     write_json(work / "models/features.json", described)
     scores = _evaluate(plan, sounds, runs, work, report)
     first = runs[0]

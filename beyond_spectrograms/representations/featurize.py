@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beyond_spectrograms.estimates.forecasts import Forecast, compare, spending
-from beyond_spectrograms.estimates.pilot_extraction import pilot_extraction
+from beyond_spectrograms.estimates.extraction import timed_extraction
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, FeatureRequest, extract, fingerprint
-from beyond_spectrograms.util.memory import memory_can_be_measured, peak_bytes
+from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, FeatureRequest, fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,20 +47,7 @@ def featurize(
     versions = {noun: params.versions[noun] for noun in FEATURE_VERSIONS}
     decided = fingerprint(representation, record.model_dump(), weights, length_s, versions)
     request = FeatureRequest(representation, table, clips, length_s, decided, params.features.dtype)
-    foretold: list[Forecast] = []
-
-    def announce(windows: int) -> None:
-        if windows:
-            print(f"{called}: calibrating on a few clips", flush=True)
-            rate = pilot_extraction(representation, table, clips, length_s)
-            memory = peak_bytes() if memory_can_be_measured() else None
-            foretold.append(Forecast(windows, windows * length_s, rate.seconds(windows), request.bytes, memory))
-            print(f"{called}: {foretold[0]}", flush=True)
-
-    with spending() as spent:
-        extraction = extract(request, place, work, called=called, announce=announce)
-    for forecast in foretold:
-        print(compare(spent, forecast))
+    extraction = timed_extraction(request, place, work, called)
     print(
         f"{called}: computed {extraction.computed} of {len(table)} windows by {representation.engine}, kept "
         f"the others; encoded {extraction.encoded}: repeated and silent ones once"

@@ -1,19 +1,13 @@
-"""The runs of a protocol on stored features: listed by params, and trained with an estimate before and after."""
+"""The runs of a protocol on stored features, listed by params."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from joblib import cpu_count
-
-from beyond_spectrograms.estimates.forecasts import compare, spending
-from beyond_spectrograms.estimates.pilot_training import foretell_runs
 from beyond_spectrograms.params.study import WEIGHTS_BY
 from beyond_spectrograms.training.epoch import choose_precision
-from beyond_spectrograms.training.loop import train_all
-from beyond_spectrograms.training.run import RunConfig, is_finished, list_runs
+from beyond_spectrograms.training.run import RunConfig, list_runs
 from beyond_spectrograms.util.device import choose_device
 
 if TYPE_CHECKING:
@@ -58,21 +52,3 @@ def runs_of_protocol(
         versions={noun: params.versions[noun] for noun in WEIGHTS_BY},
         work=work,
     )
-
-
-def train_runs(called: str, runs: Sequence[RunConfig], length_s: float) -> None:
-    """Train the runs that are not finished; say beforehand what it will take. Windows are `length_s` seconds long."""
-    todo = [run for run in runs if not is_finished(run)]
-    protocols = len({run.work for run in runs})
-    print(
-        f"{called}: {len(runs)} runs of {protocols} protocol{'s' * (protocols > 1)}, {len(runs) - len(todo)} kept",
-        flush=True,
-    )
-    if not todo:
-        return
-    foretold = foretell_runs(todo, 1 if todo[0].device == "cuda" else cpu_count(), length_s)
-    precisions = " and ".join(sorted({run.precision for run in todo}))
-    print(f"{len(todo)} to train on {todo[0].device} in {precisions}, all epochs: {foretold}", flush=True)
-    with spending() as spent:
-        train_all(list(runs))
-    print(compare(spent, foretold))

@@ -276,9 +276,9 @@ def test_a_stage_that_stops_says_why_and_leaves_the_clips_of_before(
     process = start_stage("resample", "pets")
     output, error = process.communicate()
     assert (process.returncode, error) == (1, f"pets: class 'dog' has no usable file:\n  dog/b.wav: {NOT_AUDIO}\n")
-    begin, foretold, took, last = output.splitlines()
-    assert begin == "pets: checking and resampling 2 files; calibrating on a few"
-    assert re.fullmatch(r"pets: 89 kB of sound files; foretold: .* s, 296 kB of disk.*, if no clip is kept", foretold)
+    estimate, took, last = output.splitlines()
+    said = r"pets: 2 files, 1 s of sound, to check and resample; will take about .* s, 296 kB of disk"
+    assert re.fullmatch(said, estimate)
     assert took.startswith("took ")
     assert last == f"set aside dog/b.wav: {NOT_AUDIO}"
     assert contents(project / "data/clips/pets") == {"clips.csv": b"of before"}

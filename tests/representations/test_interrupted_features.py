@@ -150,7 +150,8 @@ def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(
     output, error = start_stage("featurize", "pets", "mel").communicate()
     assert error == ""
     assert (
-        f"pets as mel: {(clips - done) * seconds} windows, {(clips - done) * seconds} s of sound; foretold: " in output
+        f"pets as mel: {(clips - done) * seconds} windows, {(clips - done) * seconds} s of sound; will take about "
+        in output
     )
     assert f"computed {(clips - done) * seconds} of {clips * seconds} windows by " in output
     undisturbed = project / "undisturbed"

@@ -1,0 +1,180 @@
+"""Estimates: rates of earlier runs, short pilots, and what is said before and after the work."""
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from beyond_spectrograms.estimates.rates import RATES, Rate, read_rates, record_rates
+from beyond_spectrograms.estimates.resampling import KEY, pilot_resampling, timed_resampling
+from beyond_spectrograms.estimates.timing import Estimate, amount, roughly, timed
+from beyond_spectrograms.estimates.training import (
+    curriculum_steps,
+    estimate_runs,
+    most_epochs,
+    pilot_training,
+    timed_training,
+)
+from beyond_spectrograms.params import STUDIES, Params, Protocol, load_params
+from beyond_spectrograms.training.run import RunConfig
+from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
+from beyond_spectrograms.training.trainers.registry import create_trainer
+from support.repository import REPOSITORY
+
+Capture = pytest.CaptureFixture[str]
+pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params(STUDIES / "prototypes", REPOSITORY)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        *((roughly(seconds), text) for seconds, text in ((0.034, "0.03 s"), (1.24, "1.2 s"), (99, "99 s"))),
+        *((roughly(seconds), text) for seconds, text in ((120, "2.0 min"), (7200, "2.0 h"), (259_200, "3.0 days"))),
+        *((amount(size), text) for size, text in ((1, "1 kB"), (28_672_128, "29 MB"), (12.8e9, "12.8 GB"))),
+    ],
+)
+def test_times_and_sizes_are_in_the_unit_a_person_would_choose(said: str, expected: str) -> None:
+    assert said == expected
+
+
+def test_an_estimate_is_printed_before_the_work_and_what_it_took_after_it(capsys: Capture) -> None:
+    with timed("esc10 as mel", Estimate(90, 28_000_000, 500_000_000, at_most=True)) as taken:
+        said = capsys.readouterr().out
+        np.random.default_rng(0).standard_normal(4_000_000).sort()  # 32 MB
+    assert said == "esc10 as mel; will take at most about 90 s, 28 MB of disk, 500 MB of memory\n"
+    assert re.fullmatch(
+        r"took \S+ s \(estimate: 90 s\); \S+ s of processor time, \S+ [MG]B in its largest process\n",
+        capsys.readouterr().out,
+    )
+    assert taken.processor_s > 0
+    assert taken.memory_bytes > 32e6
+    assert str(Estimate(0.5)) == "will take about 0.50 s"
+
+
+def rate(units: float, seconds: float, memory_bytes: int = 0) -> Rate:
+    return Rate(units=units, seconds=seconds, memory_bytes=memory_bytes)
+
+
+def test_rates_are_kept_for_the_next_run_and_not_spoilt_by_a_much_smaller_one(capsys: Capture) -> None:
+    record_rates({"resample": rate(10, 1)})
+    assert not RATES.exists()  # outside a project nothing is written
+    RATES.parent.mkdir()
+    assert read_rates() == {}
+    features = Rate(units=100, seconds=2, disk_bytes=7, memory_bytes=9, shape=(128, 75))
+    record_rates({"resample": rate(10, 1), "featurize mel": features})
+    record_rates({"resample": rate(5, 1), "featurize mel": rate(9, 9)})
+    assert read_rates() == {"resample": rate(5, 1), "featurize mel": features}
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("content", [b"", b'{"resample": {"units": 1', b"\xff", b"[]", b'{"resample": {"units": 0}}'])
+def test_a_damaged_file_of_rates_is_ignored_and_said_and_written_anew(content: bytes, capsys: Capture) -> None:
+    RATES.parent.mkdir()
+    RATES.write_bytes(content)
+    assert read_rates() == {}
+    assert capsys.readouterr().out == "data/rates.json: damaged and ignored. It is written anew when this ends.\n"
+    record_rates({"resample": rate(10, 1)})
+    assert read_rates() == {"resample": rate(10, 1)}
+
+
+def test_stages_that_end_at_once_leave_a_whole_file(capsys: Capture) -> None:
+    RATES.parent.mkdir()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: record_rates({f"featurize {number}": rate(1 + number, 1)}), range(40)))
+    assert read_rates()
+    assert "damaged" not in capsys.readouterr().out
+
+
+def test_runs_side_by_side_take_as_long_as_the_longest_row_of_them() -> None:
+    # Three runs of 100, 60 and 50 units on two cores: one core takes the first, the other the two others.
+    runs = [(rate(100, 1, 7), units) for units in (50.0, 100.0, 60.0)]
+    assert estimate_runs(runs, 2) == Estimate(pytest.approx(1.1), 0, 14, at_most=True)
+    assert estimate_runs(runs, 1) == Estimate(pytest.approx(2.1), 0, 7, at_most=True)
+
+
+def limited(protocol: Protocol, step_epochs: int | None, warm_up: int) -> Protocol:
+    assert protocol.prototypes is not None
+    settings = protocol.prototypes.model_copy(update={"step_epochs": step_epochs, "warm_up": warm_up})
+    return protocol.model_copy(update={"prototypes": settings, "epochs": 50, "batch_size": 4})
+
+
+def test_prototypes_train_for_no_more_epochs_than_their_curriculum_has(params: Params) -> None:
+    raw = params.protocols["prototypes_raw"]  # two steps
+    assert most_epochs(params.protocols["fair"], 20, 24) == 20
+    assert [most_epochs(limited(raw, 7, 0), epochs, 24) for epochs in (50, 10)] == [14, 10]
+    assert most_epochs(limited(raw, 7, 60), 50, 24) == 17  # 60 batches are 10 epochs of 6
+    assert most_epochs(limited(raw, None, 0), 50, 24) == 50
+
+
+def make_config(tmp_path: Path, protocol: Protocol, epochs: int) -> RunConfig:
+    """24 windows to train on, 8 to validate."""
+    np.save(tmp_path / "features.npy", np.random.default_rng(0).standard_normal((40, 8, 49)).astype(np.float32))
+    (tmp_path / "index.json").write_text("{}")
+    parts = np.array(["train"] * 24 + ["validation"] * 8 + ["test"] * 8)
+    recipe = protocol.model_copy(update={"batch_size": 4})
+    classes, work = ("a", "b"), tmp_path / "work"
+    return RunConfig(tmp_path, np.arange(40) % 2, parts, classes, None, recipe, epochs, 1, 0, "cpu", work, versions={})
+
+
+@pytest.mark.parametrize("name", ["prototypes", "clusters_gain", "prototypes_raw"])
+def test_a_curriculum_has_as_many_steps_as_are_estimated(name: str, tmp_path: Path, params: Params) -> None:
+    protocol = params.protocols[name]
+    assert protocol.prototypes is not None
+    trainer = create_trainer(make_config(tmp_path, protocol, 50), np.load(tmp_path / "features.npy"))
+    assert isinstance(trainer, PrototypeTrainer)
+    assert curriculum_steps(protocol.prototypes) == len(trainer.steps)
+
+
+@pytest.mark.parametrize("name", ["fair", "prototypes_raw"])
+def test_a_training_without_a_rate_is_piloted_and_leaves_one_for_the_next(
+    name: str, tmp_path: Path, params: Params, capsys: Capture
+) -> None:
+    RATES.parent.mkdir()
+    protocol = params.protocols[name]
+    protocol = protocol if protocol.prototypes is None else limited(protocol, 1, 0)
+    config = make_config(tmp_path, protocol, 3)
+    epochs = 3 if protocol.prototypes is None else 2
+    assert pilot_training(config).units == 8 * epochs  # two batches in each
+    assert not config.work.exists()
+    timed_training("demo, mel", [config])
+    begin, estimate, _ = capsys.readouterr().out.splitlines()
+    assert begin == "demo, mel: 1 runs of 1 protocol, 0 kept"
+    assert estimate.startswith(f"1 to train on cpu in fp32, {24 * epochs} windows; will take at most about ")
+    [(key, left)] = read_rates().items()
+    assert key == f"train {'conv1d' if name == 'fair' else 'prototypes 1x1 2 classes'} features 8x49 fp32"
+    assert left.units == 24 * epochs
+    RATES.write_text(json.dumps({key: {"units": 24 * epochs, "seconds": 7200, "memory_bytes": 1000}}))
+    timed_training("demo, mel", [replace(config, seed=1)])
+    assert "will take at most about 2.0 h, 1 kB of memory\n" in capsys.readouterr().out
+    timed_training("demo, mel", [config])
+    assert capsys.readouterr().out == "demo, mel: 1 runs of 1 protocol, 1 kept\n"
+
+
+def test_resampling_is_estimated_by_a_few_files_and_its_rate_is_of_all_it_did(tmp_path: Path, capsys: Capture) -> None:
+    RATES.parent.mkdir()
+    files = [tmp_path / "raw/cat" / f"{number:02}.wav" for number in range(40)]
+    files[0].parent.mkdir(parents=True)
+    for number, path in enumerate(files):
+        if number % 8 == 1:
+            path.touch()  # empty files do no harm
+        else:
+            soundfile.write(path, np.random.default_rng(number).uniform(-0.5, 0.5, 44100), 44100)
+    pilot = pilot_resampling(files, (0.5, 10.0))
+    timed_resampling("pets", tmp_path / "raw", tmp_path / "work", (0.5, 10.0), {})
+    stored = sum(path.stat().st_size for path in (tmp_path / "work").rglob("*.flac"))
+    assert pilot.disk_bytes / pilot.units == pytest.approx(stored / 35, rel=0.1)
+    assert capsys.readouterr().out.startswith("pets: 40 files, 35 s of sound, to check and resample; will take about ")
+    left = read_rates()[KEY]
+    assert (left.units, left.disk_bytes) == (35, stored)
+    timed_resampling("pets", tmp_path / "raw", tmp_path / "work", (0.5, 10.0), {})  # where all clips are kept
+    assert read_rates() == {KEY: left}
