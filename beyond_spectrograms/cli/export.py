@@ -34,8 +34,14 @@ def run(options: argparse.Namespace) -> int:
     """Export; give the exit status."""
     from beyond_spectrograms.inference import ModelError
     from beyond_spectrograms.inference.export import export_cell
+    from beyond_spectrograms.params import is_project
     from beyond_spectrograms.params.study import load_study
 
+    if not is_project():
+        raise ModelError(
+            "export takes what the pipeline trained, and there is no checkout of the project here (params.yaml and "
+            "versions.yaml). Run it in the project's folder."
+        )
     study = load_study(options.study)
     params = study.params
     check_known("data set", options.dataset, params.datasets)

@@ -101,5 +101,7 @@ def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
         lines.append(f"{short} recordings are shorter than a window and were reflected: `reflected` in recordings.csv")
     own = scores["by_fold"][0]["recording_accuracy"]
     lines.append(f"{out}: the model of fold 1, {own:.1%} of its test recordings right")
-    lines.append(f"{report}: scores.json, recordings.csv, history.csv, confusion.png")
+    drawn = (report / "confusion.png").exists()
+    figure = "confusion.png" if drawn else "no confusion.png, because matplotlib is not installed"
+    lines.append(f"{report}: scores.json, recordings.csv, history.csv, {figure}")
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +54,8 @@ def plan_training(params: Params, representation: str, protocol: str, epochs: in
 def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Path) -> dict[str, Any]:
     """Train a classifier for every fold, write the first one's model to `out` and all scores to `report`.
 
-    `report` gets scores.json, recordings.csv (a row a tested recording), history.csv and confusion.png and .svg. A run
-    that is killed goes on from what it left in `work`.
+    `report` gets scores.json, recordings.csv (a row a tested recording), history.csv and, where matplotlib is
+    installed, confusion.png and .svg. A run that is killed goes on from what it left in `work`.
 
     Returns:
         what is in scores.json: the scores of the cell (`class_accuracy` is the balanced accuracy), and of what.
@@ -124,18 +125,23 @@ def _evaluate(plan: Plan, sounds: OwnSounds, runs: list[RunConfig], work: Path, 
 
 
 def _write_report(report: Path, scores: dict[str, Any], tables: dict[str, pd.DataFrame]) -> None:
-    import matplotlib as mpl
-
-    from beyond_spectrograms.report import figures
-
     beside = report.with_name(f"{report.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)  # left by a run that was stopped
     beside.mkdir(parents=True)
     write_json(beside / "scores.json", scores)
     for name, table in tables.items():
         table.to_csv(beside / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
+    if find_spec("matplotlib"):
+        _draw_confusion(scores, beside)
+    replace_folder(beside, report)
+
+
+def _draw_confusion(scores: dict[str, Any], folder: Path) -> None:
+    import matplotlib as mpl
+
+    from beyond_spectrograms.report import figures
+
     title = f"{scores['dataset']}, {scores['representation']}: windows of recordings not trained on"
     counts = np.array(scores["confusion"]["counts"], dtype=np.int64)
     with mpl.rc_context({"text.parse_math": False}):  # a class may have $ in its name
-        figures.save(figures.confusion(scores["confusion"]["classes"], counts, title), beside, "confusion")
-    replace_folder(beside, report)
+        figures.save(figures.confusion(scores["confusion"]["classes"], counts, title), folder, "confusion")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import sys
 import tarfile
 import tomllib
@@ -61,21 +59,6 @@ def test_a_package_of_an_extra_is_named_with_it(monkeypatch: pytest.MonkeyPatch)
     )
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build both from the tracked files, and what git would track."""
-    source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in names:
-        if name and not name.startswith(("metrics/", "plots/")) and (REPOSITORY / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, source / name)
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(source)]
-    subprocess.run(command, capture_output=True, check=True)
-    return folder
-
-
 def test_the_wheel_holds_the_library_and_nothing_else(built: Path) -> None:
     [wheel] = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -87,7 +70,12 @@ def test_the_wheel_holds_the_library_and_nothing_else(built: Path) -> None:
     modules = {path.relative_to(REPOSITORY).as_posix() for path in library.rglob("*.py")}
     templates = {path.relative_to(REPOSITORY).as_posix() for path in library.rglob("templates/*")}
     assert len(templates) > 10
-    assert modules | templates | {"beyond_spectrograms/py.typed"} <= names
+    settings = [REPOSITORY / "params.yaml", REPOSITORY / "versions.yaml", *REPOSITORY.glob("datasets/*.yaml")]
+    settings += REPOSITORY.glob("studies/*/params.yaml")
+    defaults = {f"beyond_spectrograms/defaults/{path.relative_to(REPOSITORY).as_posix()}": path for path in settings}
+    assert modules | templates | {"beyond_spectrograms/py.typed"} | defaults.keys() <= names
+    with zipfile.ZipFile(wheel) as archive:  # one source: the wheel's settings are the checkout's
+        assert [archive.read(name) == path.read_bytes() for name, path in defaults.items()] == [True] * len(defaults)
     assert {"LICENSE", "NOTICE"} <= {Path(name).name for name in names}
     assert "License-Expression: MIT" in metadata
     assert "Author: Beyond Spectrograms contributors" in metadata
