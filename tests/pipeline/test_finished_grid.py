@@ -7,7 +7,7 @@ import pytest
 
 from beyond_spectrograms.params.study import PAPER
 from support.cells import study_in
-from support.clones import STUDIES, clone, dvc, edit, make_up, ran, stage
+from support.clones import STUDIES, clone, dvc, edit, make_up, ran
 
 pytestmark = pytest.mark.long
 
@@ -38,22 +38,3 @@ def test_the_root_runs_no_study_and_all_pipelines_run_each(finished: tuple[Path,
     assert re.findall(r"Running stage 'studies/", alone) == []
     studies = set(re.findall(r"Running stage 'studies/(\w+)/dvc.yaml:", together))
     assert studies == set(STUDIES) - {PAPER}
-
-
-def test_an_edit_of_one_protocol_leaves_features_and_other_studies_cells_alone(finished: tuple[Path, int]) -> None:
-    folder, _ = finished
-    edit(folder, "params.yaml", {"protocols.mean_linear.learning_rate": 0.002})
-    for study in STUDIES:
-        stage(folder, "resolve", f"--study={study}")
-    changed = set(re.findall(r"^(\S+):$", dvc(folder, "status"), re.MULTILINE))
-    params = study_in(folder).params
-    trained = {
-        f"train@{dataset}-{name}"
-        for dataset in params.grid.datasets
-        for name, protocol in params.grid.cells()
-        if protocol == "mean_linear"
-    }
-    assert {name for name in changed if name.startswith("train@")} == trained
-    told = {name.rpartition(":")[2].partition("@")[0] for name in changed}
-    assert told & {"download", "resample", "split", "audit", "featurize"} == set()
-    assert not any(":train@" in name for name in changed)  # no study runs mean_linear

@@ -76,12 +76,18 @@ def test_a_lock_cut_at_any_length_is_restored_from_the_copy(keep: Keep) -> None:
     assert keep() == ""
 
 
-def test_a_lock_cut_at_any_length_is_restored_from_git_where_no_copy_was_kept(keep: Keep) -> None:
+@pytest.mark.parametrize("copy", [None, LOCK[:-20]])
+def test_a_lock_cut_at_any_length_is_restored_from_git_where_no_whole_copy_was_kept(
+    keep: Keep, copy: str | None
+) -> None:
     commit(LOCK)
     for length in range(0, len(LOCK), 9):
+        if copy:
+            COPY.parent.mkdir(parents=True, exist_ok=True)
+            COPY.write_text(copy)
         Path("dvc.lock").write_text(LOCK[:length])
         assert keep() == "dvc.lock: not whole; restored from git's index\n"
-        assert (lock(), COPY.exists()) == (LOCK, False)
+        assert (lock(), COPY.exists()) == (LOCK, copy is not None)
 
 
 def test_a_lock_cut_after_a_changed_entry_is_restored_where_a_stage_is_cut_or_lacks(keep: Keep) -> None:
@@ -126,15 +132,6 @@ def test_a_lock_of_which_there_is_no_copy_is_removed(keep: Keep, text: str) -> N
     assert keep() == "dvc.lock: not whole, and nowhere is a copy; removed\n"
     assert not Path("dvc.lock").exists()
     assert keep() == ""
-
-
-def test_a_damaged_copy_is_not_what_a_lock_is_restored_from(keep: Keep) -> None:
-    commit(LOCK)
-    COPY.parent.mkdir(parents=True)
-    COPY.write_text(LOCK[:-20])
-    Path("dvc.lock").write_text("")
-    assert keep() == "dvc.lock: not whole; restored from git's index\n"
-    assert lock() == LOCK
 
 
 def test_the_locks_of_studies_are_kept_too(keep: Keep) -> None:

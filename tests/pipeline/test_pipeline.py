@@ -60,15 +60,6 @@ def test_a_second_repro_runs_nothing_and_an_edit_what_it_touches(project: Path) 
     assert "demo, log_mel_2048: 8 runs of 2 protocols, 0 kept\n" in said
 
 
-def test_the_authors_other_windows_run_with_a_reflected_tail(project: Path) -> None:
-    edit(project, "params.yaml", {"windows": {"length_s": 2.0, "hop_s": 1.0, "tail": "reflect"}})
-    dvc(project, "repro", "-q", f"{DEMO}:featurize@demo-mel")
-    windows = pd.read_csv(project / "data/splits/demo/windows.csv")
-    assert len(windows) == 24 * 2  # 0 to 2 s, and 1 to 3 s of a clip of 2.5 s
-    features = json.loads((project / "data/features/demo/demo/mel/features.json").read_text())
-    assert features["frames"] == 1 + 44100 // 128
-
-
 def test_folder_of_the_users_is_a_data_set(project: Path, tmp_path: Path) -> None:
     sounds = tmp_path / "my_sounds"
     shutil.copytree(project / "data/raw/demo/audio", sounds)

@@ -42,7 +42,7 @@ def training(params, folder):
 
 
 def representations(params, folder):
-    from beyond_spectrograms.audio import window_starts
+    from beyond_spectrograms.data.audio import window_starts
 
     yield "starts", window_starts(2.5, 1.0, 1.0, "drop")
 
@@ -130,15 +130,14 @@ def test_where_nothing_changed_nothing_is_run(tree: Path) -> None:
     assert (done.stderr, done.returncode) == ("", 0)
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [("samples", "sound"), ("_fast_length", "_length_of_a_fast_transform")],
-    ids=["a local variable", "a function"],
-)
-def test_a_new_name_is_equal(old: str, new: str, tree: Path) -> None:
+def test_new_names_in_a_moved_module_are_equal(tree: Path) -> None:
     before = load_versions(tree / "versions.yaml").code["leakage"]
-    path = tree / FINGERPRINTS
-    path.write_text(re.sub(rf"\b{old}\b", new, path.read_text()))
+    text = re.sub(r"\bsamples\b", "sound", (tree / FINGERPRINTS).read_text())
+    (tree / FINGERPRINTS).write_text(re.sub(r"\b_fast_length\b", "_length_of_a_fast_transform", text))
+    (tree / FINGERPRINTS).rename(tree / "beyond_spectrograms/leakage/marks.py")
+    for path in (*(tree / "beyond_spectrograms/leakage").glob("*.py"), *(tree / "stages").glob("*.py")):
+        path.write_text(path.read_text().replace("leakage.fingerprints", "leakage.marks"))
+    edit(tree, "verification/witnesses.py", "import fingerprints", "import marks as fingerprints")
     done = verify(tree)
     assert (done.stdout, done.stderr, done.returncode) == ("leakage: equal (3 witnesses), version stays 1\n", "", 0)
     after = load_versions(tree / "versions.yaml").code["leakage"]
@@ -147,15 +146,6 @@ def test_a_new_name_is_equal(old: str, new: str, tree: Path) -> None:
     head = commit(tree)
     assert verify(tree, "leakage").returncode == 0
     assert load_versions(tree / "versions.yaml").code["leakage"] == (after[0], head)
-
-
-def test_a_moved_module_is_equal(tree: Path) -> None:
-    (tree / FINGERPRINTS).rename(tree / "beyond_spectrograms/leakage/marks.py")
-    for path in (*(tree / "beyond_spectrograms/leakage").glob("*.py"), *(tree / "stages").glob("*.py")):
-        path.write_text(path.read_text().replace("leakage.fingerprints", "leakage.marks"))
-    edit(tree, "verification/witnesses.py", "import fingerprints", "import marks as fingerprints")
-    done = verify(tree)
-    assert (done.stdout, done.stderr, done.returncode) == ("leakage: equal (3 witnesses), version stays 1\n", "", 0)
 
 
 def test_a_changed_constant_is_told_by_how_much(tree: Path) -> None:
@@ -170,34 +160,21 @@ def test_a_changed_constant_is_told_by_how_much(tree: Path) -> None:
     assert (tree / "versions.yaml").read_text() == before
 
 
-def test_a_changed_default_of_a_function_is_unequal(tree: Path) -> None:
-    first = load_versions(tree / "versions.yaml").code["leakage"][1]
-    edit(tree, FINGERPRINTS, "by: float = 0.5", "by: float = 0.75")
-    done = verify(tree)
-    assert done.stdout == (
-        f"leakage: 1 of 3 witnesses differ from those of {first}\n  level: largest difference 3 of values up to 12\n"
-    )
-    assert (done.stderr, done.returncode) == (unequal("leakage", "make bump NOUN=leakage"), 1)
-
-
-def test_a_changed_default_of_params_is_unequal_for_those_that_read_it(tree: Path) -> None:
+def test_code_that_others_run_and_defaults_that_they_read_are_compared_for_each(tree: Path) -> None:
     first = load_versions(tree / "versions.yaml").code["training"][1]
     edit(tree, RECORDS, '"torch"] = "auto"', '"torch"] = "torch"')
+    edit(tree, "beyond_spectrograms/data/audio.py", "+ 1e-9) + 1 if", "+ 1e-9) + 2 if")
     done = verify(tree)
     told = {noun: f"{noun}: equal (1 witnesses), version stays 1\n" for noun in NUMBERED}
     told["leakage"] = told["leakage"].replace("1 witnesses", "3 witnesses")
-    told["training"] = f"training: 1 of 1 witnesses differ from those of {first}\n  engine: 'auto' became 'torch'\n"
+    differ = f"1 of 1 witnesses differ from those of {first}\n"
+    told["representations"] = f"representations: {differ}  starts: '1.0' became '1.0,'\n"
+    told["training"] = f"training: {differ}  engine: 'auto' became 'torch'\n"
     assert done.stdout == "".join(told.values())
-    assert (done.stderr, done.returncode) == (unequal("training", "make bump NOUN=training"), 1)
-    assert load_versions(tree / "versions.yaml").code["shared"][0] != digest_of("shared", tree)  # still to be proven
-
-
-def test_those_that_run_the_code_of_a_noun_are_compared_too(tree: Path) -> None:
-    edit(tree, "beyond_spectrograms/audio.py", "+ 1e-9) + 1 if", "+ 1e-9) + 2 if")
-    done = verify(tree)
-    assert "data: equal (1 witnesses), version stays 1\n" in done.stdout
-    assert (done.stderr, done.returncode) == (unequal("representations", "make bump NOUN=representations"), 1)
-    assert load_versions(tree / "versions.yaml").code["data"][0] != digest_of("data", tree)
+    bumps = "make bump NOUN=representations; make bump NOUN=training"
+    assert (done.stderr, done.returncode) == (unequal("representations, training", bumps), 1)
+    code = load_versions(tree / "versions.yaml").code
+    assert not any(code[noun][0] == digest_of(noun, tree) for noun in ("shared", "data"))  # still to be proven
 
 
 def test_another_version_of_a_package_is_named(tree: Path) -> None:
@@ -264,18 +241,15 @@ def test_a_witness_that_fails_is_told_in_a_line(tree: Path) -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("", told, 1)
 
 
-def test_code_that_is_no_python_is_told_in_a_line(tree: Path) -> None:
+def test_code_that_is_no_python_and_an_unknown_noun_are_told_in_a_line(tree: Path) -> None:
+    done = verify(tree, "trainings")
+    assert done.stderr.endswith(f"error: unknown noun 'trainings'. Choose from {', '.join(NOUNS)}.\n")
+    assert done.returncode == 2
     edit(tree, FINGERPRINTS, "LEVEL = 12.0", "LEVEL =")
     done = verify(tree)
     line = (tree / FINGERPRINTS).read_text().splitlines().index("LEVEL =") + 1
     told = f"{tree / FINGERPRINTS}, line {line}: invalid syntax\n"
     assert (done.stdout, done.stderr, done.returncode) == ("", told, 1)
-
-
-def test_an_unknown_noun_is_refused(tree: Path) -> None:
-    done = verify(tree, "trainings")
-    assert done.stderr.endswith(f"error: unknown noun 'trainings'. Choose from {', '.join(NOUNS)}.\n")
-    assert done.returncode == 2
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -326,14 +300,25 @@ def test_the_real_witnesses_of_a_rename_are_equal(real: Path, tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("edits", "nouns"),
     [
-        # The second is what only the last step of a curriculum comes to.
-        ({"classifiers.py": ("nn.Dropout(0.5)", "nn.Dropout(0.4)")}, {"classifiers", "training", "evaluation"}),
-        ({"prototypes/learning.py": ('0.1 if name == "fine"', '0.2 if name == "fine"')}, {"training"}),
-        ({"leakage/cues.py": ("FRAME = 4096", "FRAME = 2048")}, {"leakage"}),
-        ({"prototypes/sounds.py": ("ROUNDS = 32", "ROUNDS = 31")}, {"sonification"}),
-        ({"representations/mel.py": ("[:, :, first:end].mean(", "[:, :, first:end].max(")}, {"representations"}),
+        (
+            {
+                "classifiers/convolutional.py": ("nn.Dropout(0.5)", "nn.Dropout(0.4)"),
+                "leakage/cues.py": ("FRAME = 4096", "FRAME = 2048"),
+                "sonification/griffin_lim.py": ("ROUNDS = 32", "ROUNDS = 31"),
+            },
+            {"classifiers", "training", "evaluation", "leakage", "sonification"},
+        ),
+        (
+            {
+                # What only the last step of a curriculum comes to.
+                "training/trainers/prototypes.py": ('0.1 if name == "fine"', '0.2 if name == "fine"'),
+                "representations/mel.py": ("[:, :, first:end].mean(", "[:, :, first:end].max("),
+            },
+            {"training", "representations"},
+        ),
     ],
-)  # fmt: skip
+    ids=["classifiers, leakage and sonification", "training and representations"],
+)
 def test_the_real_witnesses_of_an_edit(
     edits: dict[str, tuple[str, str]], nouns: set[str], real: Path, tmp_path: Path
 ) -> None:
