@@ -110,7 +110,7 @@ def _deal(split: Split, source: Source, windows: int) -> list[tuple[int, int, in
     """Deal the windows as `splits.assign_parts` would, by shares: groups are taken to be small."""
     if split.fractions is not None:
         first, second = (round(share * windows) for share in (split.fractions[0], sum(split.fractions[:2])))
-        return [(first, second - first, windows - second)]
+        return [(first, second - first, windows - second)] * len(split.seeds or [split.seed])
     if source.lists is not None and source.clips is not None:
         entries = (source.lists.train.entries, source.lists.validation.entries, source.lists.test.entries)
         train, validation, test = (round(windows * count / source.clips) for count in entries)
@@ -139,7 +139,8 @@ def estimate_cell(params: Params, cell: Cell, counts: Counts, rates: Mapping[str
     rate = next((rates[key] for key in keys if key in rates), None)
     if rate is None:
         return None
-    of_runs = [train for train, _, _ in counts.splits[protocol.split]] * len(protocol.seeds)
+    dealt = counts.splits[protocol.split]
+    of_runs = [dealt[fold - 1][0] for fold, _ in params.runs_of(dataset, representation, name, len(dealt))]
     epochs = min(protocol.epochs, record.max_epochs or protocol.epochs)
     return estimate_runs([(rate, run * most_epochs(protocol, epochs, run)) for run in of_runs], cpu_count())
 

@@ -36,7 +36,7 @@ def main() -> None:
         name, wanted = cell_name(*cell), study.score_provenance(dataset, *cell)
         models = study.models(dataset, cell[0])
         if split is not None and cell in trained:
-            found.add(evaluate_cell(study.params, split, models, cell, wanted))
+            found.add(evaluate_cell(study.params, split, models, (dataset, *cell), wanted))
             continue
         if (models / cell[1]).is_dir():
             print(f"{dataset}, {name}: its weights are of other params, versions or parts than those that stand now")

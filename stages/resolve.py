@@ -25,7 +25,7 @@ def main() -> None:
     for name in study.params.grid.representations:
         for kind, decides in (("features", features(study, name)), ("training", training(study, name))):
             write_json(work / kind / f"{name}.json", decides, flushed=False)
-    grid = study.params.grid.model_dump(exclude={"datasets"})
+    grid = study.params.grid.model_dump(exclude={"datasets", "seeds"})
     write_json(work / "grid.json", grid | {"order": list(study.params.representations)}, flushed=False)
     replace_folder(work, Path("data/params", study.name))
 
@@ -45,7 +45,9 @@ def features(study: Study, name: str) -> dict[str, Any]:
 def training(study: Study, name: str) -> dict[str, Any]:
     """List what decides how classifiers are trained on a representation, beside features, parts and versions."""
     params = study.params
+    few = {"seeds": params.grid.seeds} if params.grid.seeds else {}  # for some data sets and representations
     return {
+        **few,
         "device": params.device,
         "training_precision": params.training_precision,
         "codebook_size": params.representations[name].codebook_size,

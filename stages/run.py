@@ -52,7 +52,8 @@ def test(study: Study, work: Path) -> None:
         cell_name(representation, protocol),
     )
     decided = study.score_provenance(dataset, representation, protocol)
-    found = evaluate_cell(study.params, (table, parts), work / "finished", (representation, protocol), decided)
+    cell = dataset, representation, protocol
+    found = evaluate_cell(study.params, (table, parts), work / "finished", cell, decided)
     scores = found.scores[name]
     told = {key: scores[key] for key in ("window_accuracy", "recording_accuracy", "class_accuracy", "diverged_runs")}
     write_json(PLACE / "metrics.json", {**variant.model_dump(), **told})

@@ -52,7 +52,8 @@ def plan(study: Study, dataset: str, name: str, protocols: Sequence[str], work: 
         )
     settings = {"features": features, "table": table, "parts": parts, "max_epochs": params.datasets[dataset].max_epochs}
     return {
-        protocol: runs_of_protocol(params, name, protocol, work=work / protocol, **settings) for protocol in protocols
+        protocol: runs_of_protocol(params, (dataset, name, protocol), work=work / protocol, **settings)
+        for protocol in protocols
     }
 
 

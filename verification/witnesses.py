@@ -24,7 +24,17 @@ import soundfile
 import yaml
 
 from beyond_spectrograms.data import audio
-from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Encodec, Hear, Params, Windows, load_params, weights_of
+from beyond_spectrograms.params import (
+    PARAMS_FILE,
+    STUDIES,
+    Encodec,
+    Hear,
+    Params,
+    Split,
+    Windows,
+    load_params,
+    weights_of,
+)
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE
 
 if TYPE_CHECKING:
@@ -35,6 +45,7 @@ Made = Iterator[tuple[str, Any]]  # name -> array, or what JSON can hold
 NOT_WITNESSED = "not witnessed"  # in place of a value: what it would take is not here
 MIRROR = "BEYOND_SPECTROGRAMS_MIRROR"  # the folder of real weights; `verify` sets it for both sides
 CLASSES = ["bird", "engine", "rain"]
+SPLITS = ("window", "source")  # those that earlier commits have
 EPOCHS = 2
 SHAPE = (24, 50)  # bands and frames of made windows: conv1d takes no fewer than 49
 
@@ -46,7 +57,7 @@ def all_params() -> Params:
         own = load_params(STUDIES / study)
         united = {key: getattr(params, key) | getattr(own, key) for key in ("representations", "protocols")}
         params = params.model_copy(update=united)
-    return params
+    return params.model_copy(update={"splits": {name: params.splits[name] for name in SPLITS}})
 
 
 def _sounds(folder: Path, seconds: float = 2.25) -> Path:
@@ -109,6 +120,8 @@ def data(params: Params, folder: Path) -> Made:
         check_sources_apart(name, table, parts, params.splits)
         yield f"parts/{name}", parts.to_csv(index=False)
         yield f"splits/{name}", describe_splits(name, table, parts, params.splits, straddling)
+    by_seed = {"by_seed": Split(kind="window", fractions=(0.6, 0.2, 0.2), seeds=[0, 3])}
+    yield "parts/by_seed", assign_parts(table, by_seed).to_csv(index=False)
     archive = folder / "sounds.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         for path in sorted(raw.glob("*/*.flac")):
@@ -138,6 +151,7 @@ def run_stages(folder: Path, last: str) -> Path:
         params["protocols"]["fair"] |= {"epochs": EPOCHS, "seeds": [0]}
         params["run"]["dataset"] = "demo"
         params["grid"]["datasets"] = ["demo"]
+        params["splits"] = {name: params["splits"][name] for name in SPLITS}
         _write(PARAMS_FILE, params)
         demo = _read(record)
         demo["source"] |= {"synthetic": {"seed": 0, "clips_per_class": 4, "seconds": 2.5}, "clips": 24}

@@ -207,13 +207,17 @@ def assign_parts(
 
     Returns:
         one column a split and fold, rows as in `table`, values train, validation, test or empty (not used):
-        `<split>` for kind window; for kind source `<split>_<fold>`, where that fold tests, the next one validates
-        and the others train (3/1/1 of five), or the one `<split>_1` where there are published lists.
+        `<split>` for kind window, or `<split>_<n>` for the n-th of its seeds; for kind source `<split>_<fold>`, where
+        that fold tests, the next one validates and the others train (3/1/1 of five), or the one `<split>_1` where there
+        are published lists.
     """
     columns: dict[str, Any] = {}
     for name, split in splits.items():
-        if split.kind == "window":
-            columns[name] = _shuffle(len(table), split)
+        if split.seeds is not None:
+            for number, seed in enumerate(split.seeds, start=1):
+                columns[f"{name}_{number}"] = _shuffle(len(table), split, seed)
+        elif split.kind == "window":
+            columns[name] = _shuffle(len(table), split, split.seed)
         elif lists is not None:
             stems = {stem(clip): part for clip, part in lists.items()}
             columns[f"{name}_1"] = [stems.get(stem(clip), "") for clip in table["clip"]]
@@ -225,11 +229,11 @@ def assign_parts(
     return pd.DataFrame(columns)
 
 
-def _shuffle(count: int, split: Split) -> np.ndarray[Any, np.dtype[np.str_]]:
+def _shuffle(count: int, split: Split, seed: int | None) -> np.ndarray[Any, np.dtype[np.str_]]:
     """Shuffle, then cut at the fractions."""
     assert split.fractions is not None  # params.Split sees to it
     first, second = round(split.fractions[0] * count), round((split.fractions[0] + split.fractions[1]) * count)
-    order = np.random.default_rng(split.seed).permutation(count)
+    order = np.random.default_rng(seed).permutation(count)
     parts = np.empty(count, dtype="U10")
     for part, rows in zip(PARTS, np.split(order, [first, second]), strict=True):
         parts[rows] = part

@@ -21,6 +21,7 @@ from beyond_spectrograms.evaluation.results import (
     MEASURES,
     PREDICTIONS_FILE,
     SCORES_FILE,
+    Interval,
     ResultError,
     ScoresFile,
     cell_name,
@@ -39,6 +40,7 @@ PREDICTION_COLUMNS = (
     *("representation", "protocol", "fold", "seed", "clip", "group", "label", "windows", "windows_right"),
     *("predicted", "predicted_by_seeds", ERROR),
 )
+OWN_TEST_PART = "Each seed has a test part of its own: recordings are not resampled over seeds."
 CURVE_COLUMNS = ("representation", "protocol", "fold", "seed", "epoch", *MEASURES)
 
 
@@ -62,7 +64,7 @@ def evaluate_cell(
     params: Params,
     split: tuple[pd.DataFrame, pd.DataFrame],
     models: Path,
-    cell: tuple[str, str],
+    cell: tuple[str, str, str],
     provenance: dict[str, Any],
 ) -> Evaluation:
     """Score every run of a cell.
@@ -71,19 +73,18 @@ def evaluate_cell(
         params: of the study.
         split: the table of windows (clip, start_s, silent, group, label), and the part of each in every split and fold.
         models: what `train` left of the representation, a folder a protocol.
-        cell: representation and protocol.
+        cell: data set, representation and protocol.
         provenance: what decides the cell's scores as things stand now.
 
     Raises:
         ResultError: a run's record or answers are not of this cell.
         ModelError: answers are missing or damaged.
     """
-    (table, parts), (representation, protocol) = split, cell
-    recipe, folder, name = params.protocols[protocol], models / protocol, cell_name(representation, protocol)
-    folds = range(1, 1 + len(columns_of(recipe.split, parts)))
-    names = {f"fold_{fold}-seed_{seed}": (fold, seed) for seed in recipe.seeds for fold in folds}
+    (table, parts), (_, representation, protocol) = split, cell
+    folder, name = models / protocol, cell_name(representation, protocol)
+    columns = columns_of(params.protocols[protocol].split, parts)
+    names = {f"fold_{fold}-seed_{seed}": (fold, seed) for fold, seed in params.runs_of(*cell, len(columns))}
     runs = [read_predictions(folder / f"{run}.predictions.safetensors", len(table)) for run in names]
-    columns = columns_of(recipe.split, parts)
     for run in runs:
         if not np.array_equal(run.rows, np.flatnonzero(parts[columns[run.fold - 1]] == "test")):
             raise ResultError(f"{folder}: its answers are to other windows than the test part's. Run train again.")
@@ -96,9 +97,10 @@ def evaluate_cell(
         [[*names[run], *row] for run, record in records.items() for row in record["history"]],
         columns=["fold", "seed", *first["columns"]],
     ).astype({"epoch": int})
+    scored = score(runs, answers, classes)
     scores = {
-        **score(runs, answers, classes),
-        **intervals(rows_to_recordings(name, recordings), params.statistics),
+        **scored,
+        **intervals(params, name, protocol, recordings, scored),
         "training": {
             "device": first["device"],
             "precision": first["precision"],
@@ -136,11 +138,17 @@ def rows_to_recordings(name: str, rows: pd.DataFrame) -> Recordings:
     return recordings_of(name, table, PREDICTIONS_FILE, errors=ERROR in rows)
 
 
-def intervals(recordings: Recordings, statistics: Statistics) -> dict[str, Any]:
-    """Compute a cell's intervals, once: tables, verdicts and pages read them."""
+def intervals(
+    params: Params, name: str, protocol: str, rows: pd.DataFrame, scores: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Compute a cell's intervals, once, of its rows of predictions.csv.gz: tables, verdicts and pages read them."""
+    if params.splits[params.protocols[protocol].split].seeds is not None:
+        measures = {"window_interval": "window_accuracy", "recording_interval": "recording_accuracy"}
+        return {key: vars(Interval(scores[measure], reason=OWN_TEST_PART)) for key, measure in measures.items()}
+    recordings = rows_to_recordings(name, rows)
     return {
-        "window_interval": vars(window_interval(recordings, statistics)),
-        "recording_interval": vars(recording_interval(recordings, statistics)),
+        "window_interval": vars(window_interval(recordings, params.statistics)),
+        "recording_interval": vars(recording_interval(recordings, params.statistics)),
     }
 
 
@@ -156,7 +164,7 @@ def kept_cell(
         return None
     scores, rows = earlier.scores[name], earlier.predictions[name]
     if earlier.statistics != params.statistics.model_dump():
-        scores = scores | intervals(rows_to_recordings(name, rows), params.statistics)
+        scores = scores | intervals(params, name, protocol, rows, scores)
     curves = {name: earlier.curves[name]} if name in earlier.curves else {}
     return Evaluation({name: scores}, {representation: earlier.features[representation]}, {name: rows}, curves)
 

@@ -95,7 +95,7 @@ def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Pa
 def plan_runs(plan: Plan, sounds: OwnSounds, work: Path) -> list[RunConfig]:
     """List what is to be trained: a classifier a fold."""
     return runs_of_protocol(
-        plan.params, plan.representation, plan.protocol,
+        plan.params, (sounds.dataset, plan.representation, plan.protocol),
         features=work / "features", table=sounds.table, parts=sounds.parts, max_epochs=plan.epochs,
         work=work / "models" / plan.protocol,
     )  # fmt: skip
@@ -104,7 +104,7 @@ def plan_runs(plan: Plan, sounds: OwnSounds, work: Path) -> list[RunConfig]:
 def _evaluate(plan: Plan, sounds: OwnSounds, runs: list[RunConfig], work: Path, report: Path) -> dict[str, Any]:
     cell = (plan.representation, plan.protocol)
     answer_test_part(runs, open_features(work / "features", len(sounds.table)))
-    found = evaluate_cell(plan.params, (sounds.table, sounds.parts), work / "models", cell, {})
+    found = evaluate_cell(plan.params, (sounds.table, sounds.parts), work / "models", (sounds.dataset, *cell), {})
     recordings = found.predictions[cell_name(*cell)].drop(columns=["representation", "protocol", "predicted_by_seeds"])
     known = sounds.clips.set_index("clip").loc[recordings["clip"]]
     recordings["seconds"] = known["seconds"].to_numpy()

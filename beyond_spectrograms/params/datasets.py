@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -36,17 +37,30 @@ class FeatureSettings(Section):
 
 
 class Split(Section):
-    """How windows are dealt to train, validation and test."""
+    """How windows are dealt to train, validation and test: once by `seed`, or once by each of `seeds`.
+
+    With `seeds` a run's seed decides its split too: a run of the n-th of them is of fold n.
+    """
 
     kind: Literal["window", "source"]
     fractions: Triple | None = None
     seed: Seed | None = None
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+
+    def runs(self, folds: int, seeds: Sequence[int]) -> list[tuple[int, int]]:
+        """List (fold, seed) of every run of a protocol's `seeds`, where the split has so many folds."""
+        if self.seeds is not None:
+            return [(1 + self.seeds.index(seed), seed) for seed in seeds]
+        return [(fold, seed) for seed in seeds for fold in range(1, 1 + folds)]
 
     @model_validator(mode="after")
     def _keys_of_window(self) -> Split:
-        for key in ("fractions", "seed"):
-            if (self.kind == "window") != (getattr(self, key) is not None):
-                raise ValueError(f"{key} belongs to kind window, and only there")
+        if (self.kind == "window") != (self.fractions is not None):
+            raise ValueError("fractions belongs to kind window, and only there")
+        if (self.seed is not None) + (self.seeds is not None) != (self.kind == "window"):
+            raise ValueError("one of seed and seeds belongs to kind window, and only there")
+        if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} name one twice")
         if self.fractions is not None and min(self.fractions) < 0:
             raise ValueError(f"fractions are {', '.join(map(str, self.fractions))}; none may be negative")
         if self.fractions is not None and abs(sum(self.fractions) - 1) > 1e-9:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Name, Section
+from beyond_spectrograms.params.base import Name, Section, Seed
 from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, WeightsRecord, Windows
 from beyond_spectrograms.params.evidence import Audit, Claims, CostSettings, Statistics
 from beyond_spectrograms.params.protocols import Protocol
@@ -20,7 +20,7 @@ class Grid(Section):
 
     `only` names for some of the representations the protocols they run under, in place of `protocols`. `beside` are
     representations of the root's experiment whose cells stand in the study's tables too; `heard` are protocols whose
-    prototypes are played.
+    prototypes are played. `seeds` names for some data sets and representations which of the protocols' seeds run.
     """
 
     datasets: list[Name]
@@ -29,6 +29,7 @@ class Grid(Section):
     only: dict[Name, list[Name]] = Field(default_factory=dict)
     beside: list[Name] = Field(default_factory=list)
     heard: list[Name] = Field(default_factory=list)
+    seeds: dict[Name, Annotated[list[Seed], Field(min_length=1)]] = Field(default_factory=dict)
 
     def protocols_of(self, representation: str) -> list[str]:
         """List the protocols a representation runs under."""
@@ -72,6 +73,16 @@ class Params(Section):
         tail = self.datasets[dataset].source.tail
         return self.windows if tail is None else self.windows.model_copy(update={"tail": tail})
 
+    def seeds_of(self, dataset: str, representation: str, protocol: str) -> list[int]:
+        """List the seeds of a cell: its protocol's, or those of them that the grid names for it."""
+        few = [self.grid.seeds[name] for name in (dataset, representation) if name in self.grid.seeds]
+        return [seed for seed in self.protocols[protocol].seeds if all(seed in named for named in few)]
+
+    def runs_of(self, dataset: str, representation: str, protocol: str, folds: int) -> list[tuple[int, int]]:
+        """List (fold, seed) of the runs of a cell, whose split has so many folds."""
+        split = self.splits[self.protocols[protocol].split]
+        return split.runs(folds, self.seeds_of(dataset, representation, protocol))
+
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
         if numbered := [name for name in self.splits if re.search(r"_\d+$", name)]:
@@ -86,6 +97,7 @@ class Params(Section):
             *((f"grid.only.{name}", under, self.protocols) for name, under in grid.only.items()),
             ("grid.beside", grid.beside, self.representations),
             ("grid.heard", grid.heard, [name for name in self.protocols if name in used]),
+            ("grid.seeds", grid.seeds, [*self.datasets, *self.representations]),
             ("claims.baselines", claims.baselines, self.representations),
             ("claims.ladder", claims.ladder, self.protocols),
             *((f"run.{key}", [name], getattr(self, f"{key}s")) for key, name in run),
@@ -103,6 +115,27 @@ class Params(Section):
         for name in claims.baselines:
             if not isinstance(self.representations[name], Mel):
                 raise ValueError(f"claims.baselines: {name!r} is no spectrogram; codecs are compared with spectrograms")
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_exist(self) -> Params:
+        asked = [
+            (
+                f"protocols.{key}.seeds",
+                protocol.seeds,
+                f"splits.{protocol.split}.seeds",
+                self.splits[protocol.split].seeds,
+            )
+            for key, protocol in self.protocols.items()
+        ]
+        asked += [
+            (f"grid.seeds.{name}", seeds, f"protocols.{key}.seeds", self.protocols[key].seeds)
+            for name, seeds in self.grid.seeds.items()
+            for key in dict.fromkeys(protocol for _, protocol in self.grid.cells())
+        ]
+        for where, seeds, place, known in asked:
+            if known is not None and (unknown := [seed for seed in seeds if seed not in known]):
+                raise ValueError(f"{where}: {unknown[0]} is none of {place}, {known}")
         return self
 
     @model_validator(mode="after")

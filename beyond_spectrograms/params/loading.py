@@ -18,7 +18,8 @@ from beyond_spectrograms.util.code_versions import VERSIONS_FILE, load_versions
 PARAMS_FILE = Path("params.yaml")
 DATASETS, STUDIES = Path("datasets"), Path("studies")  # folders beside it
 OPTIONAL = ("openvino",)  # what it does can be done without; the features record which engine made them
-UNITED = ("representations", "protocols")  # sections to which a study adds; beside them it has a grid
+UNITED = ("representations", "protocols")  # sections to which a study adds
+OWN = ("grid", "training_precision")  # what a study has in place of the root's
 
 
 def load_params(study: Path = Path(), root: Path = Path(), *, pinned: bool = True) -> Params:
@@ -77,9 +78,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _unite(values: dict[str, Any], own: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Put a study's grid in place of the root's; to the sections of UNITED it adds, under names of its own."""
-    if other := [section for section in own if section not in ("grid", *UNITED)]:
-        known = ", ".join(("grid", *UNITED))
+    """Put what a study has of OWN in place of the root's; to the sections of UNITED it adds, under names of its own."""
+    if other := [section for section in own if section not in (*OWN, *UNITED)]:
+        known = ", ".join((*OWN, *UNITED))
         raise ParamsError(f"{path}: a study has no {other[0]!r} of its own; it is the root's. A study has {known}.")
     for section in UNITED:
         if both := [name for name in own.get(section, {}) if name in values[section]]:

@@ -81,9 +81,10 @@ class Study:
     def provenance(self, dataset: str, representation: str, protocol: str) -> dict[str, Any]:
         """Name what decides a cell's weights: a digest of params and of the windows' parts, and versions."""
         recipe = self.params.protocols[protocol]
+        seeds = self.params.seeds_of(dataset, representation, protocol)
         decides = {
             **self._feature_params(representation),
-            "protocol": recipe.model_dump(),
+            "protocol": recipe.model_dump() | {"seeds": seeds},
             "max_epochs": self.params.datasets[dataset].max_epochs,
             "device": self.params.device,
             "training_precision": self.params.training_precision,

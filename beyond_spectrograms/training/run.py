@@ -145,8 +145,9 @@ def list_runs(
     precision: str,
     versions: Mapping[str, int | str],
     work: Path,
+    runs: Sequence[tuple[int, int]],
 ) -> list[RunConfig]:
-    """List the runs of a protocol, one for every seed and fold.
+    """List the runs of a protocol, whose (fold, seed) are `runs`.
 
     `labels` [windows] are of all parts, `parts` has a column a fold. `precision` is for convolutions: a classifier
     without any always computes in fp32.
@@ -164,8 +165,8 @@ def list_runs(
     return [
         RunConfig(
             features=features,
-            targets=targets_of(of_fold, seed),
-            parts=of_fold,
+            targets=targets_of(dealt[fold - 1], seed),
+            parts=dealt[fold - 1],
             classes=tuple(classes.tolist()),
             codebook_size=codebook_size,
             protocol=protocol,
@@ -177,8 +178,7 @@ def list_runs(
             precision=precision if len(Network.split(network, precision).body) else "fp32",
             versions=versions,
         )
-        for seed in protocol.seeds
-        for fold, of_fold in enumerate(dealt, start=1)
+        for fold, seed in runs
     ]
 
 

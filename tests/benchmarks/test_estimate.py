@@ -47,7 +47,7 @@ def test_data_that_is_not_here_is_counted_from_params(
     counts = count_dataset(load_params(root=repository), dataset, Path("nowhere"))
     assert counts is not None
     assert (counts.clips, counts.windows) == size
-    assert counts.splits == {"window": (window,), "source": tuple(source)}
+    assert counts.splits == {"window": (window,), "window_by_seed": (window,) * 5, "source": tuple(source)}
 
 
 def test_a_folder_of_ones_own_is_not_counted_before_it_is_read(project: Path) -> None:

@@ -1,4 +1,4 @@
-"""TinySOL and LibriSpeech as params declare them: small archives of the same tree, downloaded, resampled and split."""
+"""Data sets as their records declare them: small archives of the same tree, downloaded, resampled and split."""
 
 import hashlib
 import io
@@ -20,6 +20,7 @@ from support.cells import write_params
 from support.repository import REPOSITORY
 from support.servers import Answer, running_server
 
+WINDOWS = ("window", *(f"window_by_seed_{number}" for number in range(1, 6)))
 PITCHES = ("C3", "C#3", "D3", "A#3", "C4", "F#4")
 SPEAKERS = {"174": 3, "1272": 3, "84": 1}  # chapters
 
@@ -38,7 +39,7 @@ def archive(names: list[str], seconds: float, sample_rate: int, form: str) -> by
         for number, name in enumerate(names):
             sound = io.BytesIO()
             noise = np.random.default_rng(number).normal(0, 0.1, round(seconds * sample_rate))
-            soundfile.write(sound, noise, sample_rate, "PCM_16", format=form)
+            soundfile.write(sound, noise, sample_rate, "VORBIS" if form == "OGG" else "PCM_16", format=form)
             add(tar, name, sound.getvalue())
         add(tar, f"{names[0].split('/')[0]}/README.txt", b"sounds")
         add(tar, str(Path(names[0]).with_name("._" + Path(names[0]).name)), b"")
@@ -59,11 +60,11 @@ def split(dataset: str, content: bytes, monkeypatch: pytest.MonkeyPatch, **chang
     source = known["source"]
     source |= changes
     with running_server() as server:
-        [record] = source["archives"]
+        record = source["archives"][0]
         record["url"] = server.serves("/sounds.tar.gz", Answer(content))
         if "sha256" in record:
             record |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        else:
+        elif "md5" in record:
             record["md5"] = hashlib.md5(content).hexdigest()
         file.write_text(yaml.safe_dump(known, sort_keys=False), encoding="utf-8")
         for stage in ("download", "resample", "split"):
@@ -106,13 +107,65 @@ def test_no_pitch_of_tinysol_is_in_two_parts_and_resampled_notes_are_left_out(mo
     assert sorted(table["group"].unique()) == sorted(PITCHES)
     assert not set(table["clip"]) & {f"violin/{name}.wav" for name in resampled}
     folds = [f"source_{fold}" for fold in range(1, 6)]
-    assert list(parts) == ["window", *folds]
+    assert list(parts) == [*WINDOWS, *folds]
     assert [straddling(table["group"], parts[fold]) for fold in folds] == [0] * 5
     for fold in folds:
         assert set(table["label"][parts[fold] == "train"]) == set(table["label"])
     assert json.loads(Path("data/raw/tinysol/source.json").read_text())["left_out"] == {
         ".txt": 1, ".wav": 2, "dot-files": 1,
     }  # fmt: skip
+
+
+MUSIC_SPEECH = [
+    f"music_speech/{label}_wav/{stem}{number}.wav"
+    for label, stems in {"music": "classical jazz rock", "speech": "teachers news voices"}.items()
+    for stem in stems.split()
+    for number in ("", 1, 2)
+]
+
+
+@pytest.mark.parametrize(
+    ("above", "beside"),
+    [
+        ("musicSpeechRecognitionMatlab-70b6dc20/", "musicSpeechRecognitionMatlab-70b6dc20/other/music_wav/x.wav"),
+        ("", "dataset/music_wav/classical.wav"),  # Kaggle's, whose folders stand at the top
+    ],
+)
+def test_both_archives_of_music_speech_give_the_same_files_and_no_stem_is_in_two_parts(
+    above: str, beside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [above + (name if above else name.removeprefix("music_speech/")) for name in MUSIC_SPEECH]
+    counts = {"clips": 18, "folds": 3, "seconds": [1, 31], "manifest_sha256": None}
+    split("gtzan_music_speech", archive([*names, beside], 1.2, 22_050, "WAV"), monkeypatch, **counts)
+    table, parts = read("gtzan_music_speech")
+    assert sorted(table["clip"]) == sorted(
+        name.removeprefix("music_speech/").replace("_wav", "") for name in MUSIC_SPEECH
+    )
+    assert table["group"].nunique() == 6
+    assert [straddling(table["group"], parts[f"source_{fold}"]) for fold in (1, 2, 3)] == [0] * 3
+    assert json.loads(Path("data/raw/gtzan_music_speech/source.json").read_text())["left_out"][".wav"] == 1
+
+
+def test_esc_50_as_ogg_is_split_by_the_folds_in_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [
+        f"CNN-ESC50Dataset-87b3f95f/Dataset_ESC-50/{label}/{fold}-{1000 * fold + number}-A.ogg"
+        for number, label in enumerate(("101 - Dog", "204 - Sea waves"))
+        for fold in range(1, 6)
+    ]
+    split("esc50_ogg", archive(names, 3.6, 44_100, "OGG"), monkeypatch, clips=10, classes=2, manifest_sha256=None)
+    table, parts = read("esc50_ogg")
+    assert sorted(table["label"].unique()) == ["dog", "sea_waves"]
+    assert len(table) == 10 * 3
+    assert set(table["clip"][parts["source_2"] == "test"]) == {"dog/2-2000-A.ogg", "sea_waves/2-2001-A.ogg"}
+
+
+@pytest.mark.parametrize("dataset", ["gtzan_music_speech", "esc50_ogg"])
+def test_neither_set_is_passed_on_and_both_are_known_by_a_digest_of_their_files(dataset: str) -> None:
+    known = yaml.safe_load((REPOSITORY / "datasets" / f"{dataset}.yaml").read_text(encoding="utf-8"))
+    assert known["notice"] is None
+    assert len(known["source"]["manifest_sha256"]) == 64
+    licences = {archive["licence"] for archive in known["source"]["archives"]}
+    assert licences == {"none known" if dataset == "gtzan_music_speech" else "CC BY-NC 3.0"}
 
 
 def test_no_utterance_of_a_speaker_is_in_two_parts_though_chapters_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +175,7 @@ def test_no_utterance_of_a_speaker_is_in_two_parts_though_chapters_are(monkeypat
     assert len(table) == 18 * 3
     chapters = table["clip"].str.rsplit("-", n=1).str[0]
     folds = [f"source_{fold}" for fold in range(1, 6)]
-    assert list(parts) == ["window", *folds]
+    assert list(parts) == [*WINDOWS, *folds]
     assert [straddling(table["clip"], parts[fold]) for fold in folds] == [0] * 5
     assert min(straddling(chapters, parts[fold]) for fold in folds) > 0
     assert straddling(table["clip"], parts["window"]) > 0  # which the paper's split does not do
@@ -136,7 +189,7 @@ def test_no_chapter_is_in_two_parts_and_speakers_with_few_are_left_out(monkeypat
         f"{name}-{number}" for name in ("1272", "174") for number in range(100, 103)
     ]
     folds = ["source_1", "source_2", "source_3"]
-    assert list(parts) == ["window", *folds]
+    assert list(parts) == [*WINDOWS, *folds]
     for fold in folds:
         assert straddling(table["group"], parts[fold]) == 0
         for part in ("train", "validation", "test"):

@@ -56,6 +56,11 @@ def esc50() -> list[str]:
     return clips
 
 
+def esc50_ogg() -> list[str]:
+    """Name fold-source-take.ogg, as in ESC-10."""
+    return esc10()
+
+
 def gtzan_music_speech() -> list[str]:
     """Number the takes of a source after its name: classical, classical1, classical2."""
     stems = {
@@ -120,6 +125,7 @@ def origin(dataset: str, clip: str) -> str:
     separator, places = {
         "esc10": ("-", [1]),
         "esc50": ("-", [1]),
+        "esc50_ogg": ("-", [1]),
         "fsdd_speakers": ("_", [0]),  # the word
         "fsdd_digits": ("_", [1]),  # the speaker
         "tinysol": ("-", [2]),  # the pitch
@@ -253,6 +259,16 @@ def test_window_split_is_60_20_20_seeded_and_shuffled(count: int, sizes: tuple[i
     assert list(parts) != sorted(parts)
 
 
+def test_a_split_by_seed_is_dealt_anew_for_each_seed() -> None:
+    table = windows_of(clips_of([f"a/{n}.wav" for n in range(100)]).assign(group="", fold=1), 1)
+    dealt = assign_parts(
+        table, {"dealt": Split(kind="window", fractions=(0.6, 0.2, 0.2), seeds=[1, 0]), "window": SPLITS["window"]}
+    )
+    assert list(dealt) == ["dealt_1", "dealt_2", "window"]
+    assert columns_of("dealt", dealt) == ["dealt_1", "dealt_2"]
+    assert list(dealt["dealt_2"]) == list(dealt["window"]) != list(dealt["dealt_1"])
+
+
 def test_dealt_folds_keep_classes_balanced_and_repeat() -> None:
     clips, _ = grouped("demo", demo())
     assert clips.groupby(["label", "fold"]).size().unique().tolist() == [3]
@@ -364,7 +380,9 @@ def test_windows_longer_than_every_clip_stop(pets: Path) -> None:
 
 def test_the_stage_writes_tables_that_agree_row_by_row(pets: Path, start_stage: StartStage) -> None:
     output, error = start_stage("split", "pets").communicate()
-    assert (output, error) == ("pets: 12 windows, 1 silent; splits window, source_1, source_2, source_3\n", "")
+    by_seed = ", ".join(f"window_by_seed_{number}" for number in range(1, 6))
+    splits = f"window, {by_seed}, source_1, source_2, source_3"
+    assert (output, error) == (f"pets: 12 windows, 1 silent; splits {splits}\n", "")
     project = pets.parents[2]
     table, parts = (read(project / "data/splits/pets") for read in (read_windows, read_parts))
     assert len(table) == len(parts) == 12

@@ -61,7 +61,7 @@ def test_a_folder_of_your_own_is_one_short_file(repository: Path) -> None:
     ("where", "file", "known"),
     [
         ("windows/", "params.yaml", "windows. Known keys: length_s, hop_s, tail."),
-        ("splits/window/", "params.yaml", "splits.window. Known keys: kind, fractions, seed."),
+        ("splits/window/", "params.yaml", "splits.window. Known keys: kind, fractions, seed, seeds."),
         ("datasets/demo/", "datasets/demo.yaml", "the top level. Known keys: source, max_epochs, notice, known_pairs."),
         (
             "datasets/demo/source/synthetic/",
@@ -94,11 +94,11 @@ def test_a_folder_of_your_own_is_one_short_file(repository: Path) -> None:
             "params.yaml",
             "representations.soundstream. Known keys: bitrate, codes, kind, weights.",
         ),
-        ("grid/", "params.yaml", "grid. Known keys: datasets, representations, protocols, only, beside, heard."),
+        ("grid/", "params.yaml", "grid. Known keys: datasets, representations, protocols, only, beside, heard, seeds."),
         (
             "studies/demo/params/grid/",
             "studies/demo/params.yaml",
-            "grid. Known keys: datasets, representations, protocols, only, beside, heard.",
+            "grid. Known keys: datasets, representations, protocols, only, beside, heard, seeds.",
         ),
         (
             "studies/prototypes/params/protocols/prototypes_pitch/prototypes/",
@@ -150,7 +150,7 @@ def test_data_sets_in_params_are_sent_to_files_of_their_own() -> None:
 def test_a_study_has_no_sections_that_its_stages_do_not_track(section: str) -> None:
     assert refusal({f"studies/demo/params/{section}": {}}) == (
         f"studies/demo/params.yaml: a study has no {section!r} of its own; it is the root's. A study has grid, "
-        "representations, protocols."
+        "training_precision, representations, protocols."
     )
 
 
@@ -168,6 +168,18 @@ def test_a_study_has_what_is_the_roots_and_what_it_adds() -> None:
     assert loaded.statistics == loads({}).statistics
     assert list(loaded.protocols) == [*SHIPPED["protocols"], *PROTOTYPES["protocols"]]
     assert loaded.grid.datasets == PROTOTYPES["grid"]["datasets"]
+
+
+def test_a_study_has_a_training_precision_and_seeds_of_its_own() -> None:
+    published = load_params(STUDIES / "published", REPOSITORY)
+    assert (published.training_precision, loads({}).training_precision) == ("fp32", "auto")
+    cells = [("gtzan_music_speech", "mel"), ("gtzan_music_speech", "log_mel_75hz"), ("esc50_ogg", "mel")]
+    assert [published.seeds_of(*cell, "published") for cell in cells] == [[0, 1, 2, 3, 4], [0, 1], [0, 1]]
+    folds = published.runs_of("gtzan_music_speech", "mel", "published", 5)
+    assert folds == [(1, 0), (2, 1), (3, 2), (4, 3), (5, 4)]
+    assert published.runs_of("esc50_ogg", "mel", "fair", 2) == [(1, 0), (2, 0), (1, 1), (2, 1)]
+    paper, own = (published.protocols[name].model_dump() for name in ("paper", "published"))
+    assert {key for key in paper if paper[key] != own[key]} == {"split", "seeds"}
 
 
 @pytest.mark.parametrize(

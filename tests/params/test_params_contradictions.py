@@ -62,7 +62,7 @@ pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
         ),
         (
             {"protocols/fair/split": "random"},
-            "protocols.fair.split: 'random' is not defined. Choose from window, source.",
+            "protocols.fair.split: 'random' is not defined. Choose from window, window_by_seed, source.",
         ),
     ],
 )
@@ -74,7 +74,24 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(changes: dict[str
     ("changes", "message"),
     [
         ({"splits/window/fractions": [0.6, 0.2, 0.1]}, "splits.window: fractions add up to 0.9, not 1"),
-        ({"splits/window/seed": DELETED}, "splits.window: seed belongs to kind window, and only there"),
+        (
+            {"splits/window/seed": DELETED},
+            "splits.window: one of seed and seeds belongs to kind window, and only there",
+        ),
+        (
+            {"splits/window/seeds": [0]},
+            "splits.window: one of seed and seeds belongs to kind window, and only there",
+        ),
+        ({"splits/window_by_seed/seeds": [0, 1, 0]}, "splits.window_by_seed: seeds [0, 1, 0] name one twice"),
+        (
+            {"protocols/paper/split": "window_by_seed", "protocols/paper/seeds": [0, 7]},
+            "protocols.paper.seeds: 7 is none of splits.window_by_seed.seeds, [0, 1, 2, 3, 4]",
+        ),
+        (
+            {"studies/published/params/grid/seeds/esc50_ogg": [0, 9]},
+            "studies/published/params.yaml: grid.seeds.esc50_ogg: 9 is none of protocols.published.seeds, "
+            "[0, 1, 2, 3, 4]",
+        ),
         (
             {"splits/source/fractions": [0.6, 0.2, 0.2]},
             "splits.source: fractions belongs to kind window, and only there",

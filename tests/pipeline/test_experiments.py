@@ -63,7 +63,7 @@ def test_a_number_set_in_any_shipped_file_leaves_all_others_as_they_were(tmp_pat
         assert read(applied, name) == expected, name
         assert as_dvc_reads.load((applied / name).read_text(encoding="utf-8")) == expected, name
     studies = [path.parent.relative_to(applied) for path in applied.glob("studies/*/params.yaml")]
-    assert len(studies) == 3
+    assert len(studies) == 4
     for study in (Path(), *studies):
         params = load_params(study, applied)
         assert params.run.representation == "soundstream"

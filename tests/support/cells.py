@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows, split_digests
+from beyond_spectrograms.data.windows import read_parts, read_windows, split_digests
 from beyond_spectrograms.evaluation.result_files import (
     CURVE_COLUMNS,
     PREDICTION_COLUMNS,
@@ -166,8 +166,7 @@ def write_split_record(folder: Path, dataset: str, study: str = PAPER) -> None:
     """Write what `split` tells of the table of windows and the parts that are in data/splits."""
     known, splits = study_in(folder, study), folder / "data/splits" / dataset
     table, parts = read_windows(splits), read_parts(splits)
-    names = [name for name in known.params.splits if columns_of(name, parts)]
-    record = {"sha256": split_digests(table, parts, names), "clips_sha256": "made"}
+    record = {"sha256": split_digests(table, parts, known.params.splits), "clips_sha256": "made"}
     write(folder / known.metrics(dataset) / "splits.json", json.dumps(record))
 
 
