@@ -1,4 +1,4 @@
-"""What commands that use a model share."""
+"""What the commands share."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def told_name(path: Path) -> str:
 
 
 def check_writable(path: Path) -> None:
-    """Stop before the work, where its result could not be written after it.
+    """Check before the work that its result can be written.
 
     Raises:
         ModelError: it is a folder, or its folder cannot be made or written to.
@@ -60,15 +60,15 @@ def check_writable(path: Path) -> None:
 
 
 def check_known(what: str, name: str, known: Iterable[str]) -> None:
-    """Stop where params.yaml has no such entry.
+    """Check that params.yaml has an entry of that name.
 
     Raises:
-        ModelError: so it is.
+        ModelError: it has none.
     """
     from beyond_spectrograms.inference import ModelError
 
     if name not in known:
-        raise ModelError(f"{name!r} is no {what} of params.yaml. Choose from {', '.join(known)}.")
+        raise ModelError(f"{name!r} is no {what} in params.yaml. Choose from {', '.join(known)}.")
 
 
 def count(text: str) -> int:
@@ -79,7 +79,7 @@ def count(text: str) -> int:
 
 
 def load(options: argparse.Namespace) -> Model:
-    """Load the model that the options name; what its user must know is said on stderr, in one line."""
+    """Load the model that the options name; its warning, if it has one, goes to stderr in one line."""
     from beyond_spectrograms.inference import load_model
 
     with warnings.catch_warnings():

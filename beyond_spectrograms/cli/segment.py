@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from beyond_spectrograms.inference.stream_windows import Batch
 
 DESCRIPTION = """
-Find what is where in a sound: windows slide over it, what the classifier says of them is smoothed (viterbi: a hidden
+Find which class is where in a sound: windows slide over it, their probabilities are smoothed (viterbi: a hidden
 Markov model in which a sound lasts 5 s on average; median: a running median over 2.5 s; none), and neighbours of one
 class are merged. Any length: the file is read as a stream.
 """
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     """Segment; give the exit status."""
     from beyond_spectrograms.data.audio import BadAudioError
     from beyond_spectrograms.inference.batch import DEPTH, cut_file
-    from beyond_spectrograms.inference.prefetch import ahead
+    from beyond_spectrograms.inference.prefetch import prefetch
     from beyond_spectrograms.inference.stream_windows import CutSound
     from beyond_spectrograms.inference.timeline import Spectrogram, draw_timeline
     from beyond_spectrograms.util.extras import require
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             if options.plot and isinstance(sound, CutSound):
                 picture = Spectrogram(model.representation.form.sample_rate, hop_s)
                 windows = picture.watch(sound)
-            batches = ahead(windows, DEPTH)
+            batches = prefetch(windows, DEPTH)
             judged = ((batch, model.judge(batch)) for batch in batches)
             seconds = None if sound.promised_s is None else round(sound.promised_s)
             with counting("segment (seconds)", seconds, lambda: int(sound.seconds), least=LONG_S):
@@ -85,10 +85,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_places(file: Path, out: Path | None, plot: Path | None) -> None:
-    """Stop where a result would replace the sound or the other result, or be what its name does not say.
+    """Check that no result replaces the sound or another result, and that --plot names a PNG.
 
     Raises:
-        ModelError: so it is, or a place cannot be written.
+        ModelError: one does, it does not, or a place cannot be written.
     """
     from beyond_spectrograms.inference import ModelError
 
@@ -96,7 +96,9 @@ def _check_places(file: Path, out: Path | None, plot: Path | None) -> None:
         raise ModelError(f"--plot is {plot}; a timeline is a PNG. Choose a name that ends in .png.")
     places = [place for place in (out, plot) if place]
     if len({place.resolve() for place in (file, *places)}) <= len(places):
-        raise ModelError(f"{', '.join(map(str, (file, *places)))}: one place is named twice. Choose another name.")
+        raise ModelError(
+            f"{', '.join(map(str, (file, *places)))}: two of these are the same file. Choose another name."
+        )
     for place in places:
         check_writable(place)
 

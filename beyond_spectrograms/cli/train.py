@@ -15,9 +15,7 @@ one go: sounds are checked, cut into windows, and tested by folds that keep each
 classes weigh more. A run that was stopped goes on where it was when you start it again. Representations and protocols
 are those of params.yaml in a checkout, elsewhere those the installed package carries.
 """
-GROUPING = (
-    "recordings of one origin (a place, a speaker, an animal) must not be trained on and tested on; say which are"
-)
+GROUPING = "recordings of one origin (a place, a speaker, an animal) are kept in one part; say which belong together"
 
 
 def add_parser(commands: Commands) -> None:

@@ -113,11 +113,11 @@ def _check_whole(path: Path, header: soundfile._SoundFileInfo, decoded: int) -> 
         raise BadAudioError(f"truncated: the header promises more than the {decoded} samples found")
     if decoded < header.frames and header.format != "OGG":
         raise BadAudioError(f"truncated: the header promises {header.frames} samples, {decoded} could be decoded")
-    if header.format == "OGG" and not _ends_ogg_stream(path.read_bytes()):
+    if header.format == "OGG" and not ends_ogg_stream(path.read_bytes()):
         raise BadAudioError(f"truncated: the Ogg stream has no end mark after {decoded} samples")
 
 
-def _ends_ogg_stream(content: bytes) -> bool:
+def ends_ogg_stream(content: bytes) -> bool:
     """Say whether the last page is whole and marked as the last.
 
     RFC 3533, section 6: byte 5 has the flag 4 for "end of stream", byte 26 counts the segments, whose sizes follow.
@@ -166,13 +166,18 @@ def read_clip(path: Path, form: Format) -> Waveform:
     return np.ascontiguousarray(samples.T)
 
 
+def windows_inside(seconds: float, length_s: float, hop_s: float) -> int:
+    """Count the windows that lie inside a clip."""
+    return int((seconds - length_s) / hop_s + 1e-9) + 1 if seconds >= length_s - 1e-9 else 0
+
+
 def window_starts(seconds: float, length_s: float, hop_s: float, tail: str) -> list[float]:
     """Where the windows of a clip start, in seconds.
 
     With tail `drop` every window lies inside the clip (the paper's released code); with `reflect` a last window that
     reaches past the end is kept, to be filled with the clip's own sound backwards (the paper's text).
     """
-    inside = int((seconds - length_s) / hop_s + 1e-9) + 1 if seconds >= length_s - 1e-9 else 0
+    inside = windows_inside(seconds, length_s, hop_s)
     covered = (inside - 1) * hop_s + length_s if inside else 0.0
     extra = tail == "reflect" and max(covered, inside * hop_s) < seconds - 1e-9
     return [index * hop_s for index in range(inside + extra)]

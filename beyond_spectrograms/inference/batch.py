@@ -1,4 +1,4 @@
-"""Many sounds classified one after the other, the next one being decoded meanwhile; a bad one does not stop them."""
+"""Many sounds classified in turn while the next one is decoded; a bad one does not stop the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.ecdc_file import SUFFIX as ECDC
 from beyond_spectrograms.inference.ecdc_windows import CodedBatch, CutCodes
 from beyond_spectrograms.inference.model import Model, Tally
-from beyond_spectrograms.inference.prefetch import ahead
+from beyond_spectrograms.inference.prefetch import prefetch
 from beyond_spectrograms.inference.results import Classification
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
 from beyond_spectrograms.inference.streams import STDIN, open_sound
@@ -47,7 +47,7 @@ class _Part:
 def find_files(names: Iterable[str]) -> Iterator[Path]:
     """List the files that `names` mean: files, folders (all audio in them), glob patterns, `-` for standard input.
 
-    A name that means nothing is given back as it is: opening it will tell.
+    A name that matches nothing is given back as it is; opening it gives the error.
     """
     for name in names:
         path = Path(name)
@@ -70,7 +70,7 @@ def _is_audio(path: Path) -> bool:
 def classify_files(model: Model, paths: Iterable[Path]) -> Iterator[Named]:
     """Classify each file in turn. Its result depends on no other file."""
     tally = Tally(model.card.classes)
-    for part in ahead(_read(model, paths), DEPTH):
+    for part in prefetch(_read(model, paths), DEPTH):
         if part.batch is not None:
             tally.add(model.judge(part.batch))
             continue

@@ -1,4 +1,4 @@
-"""What a model is: card.json beside its weights, every key known and checked."""
+"""card.json, which says what a model is: every key known and checked."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ModelError(ProjectError):
-    """A model folder is not whole, or not of a kind this program reads; the message says what to do."""
+    """A model cannot be read, written or exported; the message says what to do."""
 
 
 class StoredFile(Section):
-    """A file by its size and digest; its name leads to no other folder."""
+    """A file's name, size and digest; the name is a plain one, without a folder."""
 
     file: str
     bytes: Positive
@@ -126,7 +126,7 @@ class Card(Section):
 
     @property
     def warning(self) -> str:
-        """What whoever uses the model must be told; empty where there is nothing."""
+        """What a user of the model must know; empty where there is nothing."""
         if not self.untrained_encoder:
             return ""
         return (
@@ -162,12 +162,6 @@ def read_card(path: Path) -> Card:
 
 
 def _explain(problem: Any) -> str:
-    *where, key = ["the card", *map(str, problem["loc"])] if problem["loc"] else ["", "the card"]
-    match problem["type"]:
-        case "missing":
-            return f"key {key!r} is missing in {'.'.join(where[1:]) or 'the card'}."
-        case "extra_forbidden":
-            return f"unknown key {key!r} in {'.'.join(where[1:]) or 'the card'}."
-    message = problem["msg"].removeprefix("Value error, ")
-    value = "" if problem["type"] == "value_error" else f", not {problem['input']!r}"
-    return f"{'.'.join([*where[1:], key])}: {message}{value}."
+    place = ".".join(map(str, problem["loc"]))
+    value = "" if problem["type"] in ("missing", "value_error") else f", not {problem['input']!r}"
+    return f"{place + ': ' if place else ''}{problem['msg'].removeprefix('Value error, ')}{value}."

@@ -1,16 +1,16 @@
-"""Sound that EnCodec has coded, cut into windows of latents or codes: a model takes them without decoding.
+"""Sound that EnCodec has coded, cut into windows of latents or codes, which a model takes without decoding.
 
 Models that can: representation of kind encodec, model 24khz, with a bitrate (latents through the quantiser and back, or
-the codes themselves). A file may have a higher bitrate than the model: a residual quantiser's first codebooks are those
-of the lower one.
+the codes themselves). A file may have a higher bitrate than the model: the first codebooks of a residual quantiser are
+those of the lower bitrate.
 
-What differs from classifying the sound that was coded: the model was trained on windows each of which was encoded on
-its own, while the coder went through the sound from its start. So the first window's codes are the same, and those of
-later windows differ most in their first frames, where the coder knew what came before. And a window starts at a whole
-frame of 1/75 s, up to 6.7 ms from where it would in sound; past the end frames are reflected, not samples.
+Differences from classifying the sound: the model was trained on windows that were each encoded alone, but the coder
+went through the sound from its start. The first window's codes are the same; later windows differ most in their first
+frames, where the coder knew what came before. A window starts at a whole frame of 1/75 s, up to 6.7 ms from where it
+would in sound, and past the end frames are reflected, not samples.
 
 Models that cannot: those of 48 kHz, where EnCodec divides each second by its level before it encodes. Latents then
-differ by 45 to 75 % (relative norm, six clips of ESC-10, untrained encoder) from what such a model learned from.
+differ by 45 to 75 % (relative norm, six clips of ESC-10, untrained encoder) from those the model was trained on.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class CodedBatch:
     """Up to BATCH windows as features [windows, bands, frames], which start at `starts_s` [windows].
 
-    `silent` is never true: of the level the codes say nothing that could be read without decoding.
+    `silent` is never true: the level of the sound cannot be read from its codes without decoding.
     """
 
     starts_s: npt.NDArray[np.float64]
@@ -49,7 +49,7 @@ class CodedBatch:
 
 
 class CutCodes:
-    """The windows of a coded sound, as cutting.CutSound gives those of a sound."""
+    """The windows of a coded sound, as stream_windows.CutSound gives those of a sound."""
 
     silence = ""
 
@@ -75,7 +75,7 @@ class CutCodes:
 
 
 class Dequantise:
-    """Makes of codes what a model takes, `frames` a window, from files of at least `bitrate` bits per second.
+    """Turns codes into the features a model takes, `frames` a window; files need at least `bitrate` bits per second.
 
     Raises:
         BadAudioError: the model takes no codes.
@@ -89,11 +89,10 @@ class Dequantise:
                 f"encodec, model 24khz, with a bitrate (as encodec_24khz_6000bps), {DECODE}."
             )
         self.bitrate, self.frames, self._codes = record.bitrate, encoder.frames, record.codes
-        # The representation's own: a public name in its file would change the key of every array of features.
         self._quantizer: Any = vars(representation)["_quantizer"]
 
     def __call__(self, codes: Codes) -> Features:
-        """Dequantise codes [codebooks, frames]: latents [128, frames], or the codes where the model takes these."""
+        """Dequantise codes [codebooks, frames] to latents [128, frames]; a model on codes gets the codes."""
         import torch
 
         if self._codes:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """The mean of what the classifier says of a sound's windows, gathered batch by batch."""
+    """The mean of the probabilities of a sound's windows, gathered batch by batch."""
 
     def __init__(self, classes: list[str]) -> None:
         self._classes = tuple(classes)
@@ -99,8 +99,8 @@ class Model:
         return self.look(batch)[1]
 
     def look(self, batch: Batch) -> tuple[Features, Probabilities]:
-        """Give each window's features [windows, bands, frames], and what the classifier says of them."""
-        # Hours of digital silence are common in what is recorded or piped; all its windows are one.
+        """Give each window's features [windows, bands, frames] and probabilities [windows, classes]."""
+        # Hours of digital silence are common in recordings and pipes; all its windows are the same one.
         heard = np.asarray(batch.windows.any(axis=(1, 2)))
         if heard.all():
             return self._look(batch.windows)
@@ -125,7 +125,7 @@ class Model:
         return probabilities
 
     def classify(self, waveform: Any, sample_rate: int) -> Classification:
-        """Say what a sound is: the mean of its windows' probabilities, as in the scores of recordings.
+        """Classify a sound by the mean of its windows' probabilities, as in the scores of recordings.
 
         Args:
             waveform: samples [samples] or [samples, channels], real numbers in [-1, 1]; or an iterator over blocks of
@@ -148,7 +148,7 @@ class Model:
         return self._classify(self.cut(as_blocks(waveform), sample_rate))
 
     def classify_ecdc(self, path: str | Path) -> Classification:
-        """Say what a sound is that EnCodec has compressed, without decoding it; coded.py says how that differs.
+        """Classify a sound that EnCodec has compressed, without decoding it; ecdc_windows.py says how that differs.
 
         Raises:
             BadAudioError: the file cannot be read, or the model takes no codes.
@@ -164,13 +164,13 @@ class Model:
     def segment(
         self, waveform: Any, sample_rate: int, *, hop_s: float | None = None, smoothing: str = "viterbi"
     ) -> Segmentation:
-        """Say what is where in a sound.
+        """Find which class is where in a sound.
 
         Args:
             waveform: as in `classify`.
             sample_rate: Hz, any.
             hop_s: seconds from one window to the next, half a window where not given.
-            smoothing: viterbi, median or none (smoothing.py says what they assume).
+            smoothing: viterbi, median or none (segmentation.py says what they assume).
 
         Raises:
             BadAudioError: the sound is empty, shorter than a tenth of a window or not finite.
@@ -189,7 +189,7 @@ class Model:
         return self.conclude(sound, ((batch, self.judge(batch)) for batch in sound), smoothing)
 
     def segment_ecdc(self, path: str | Path, *, hop_s: float | None = None, smoothing: str = "viterbi") -> Segmentation:
-        """Say what is where in a sound that EnCodec has compressed, without decoding it.
+        """Find which class is where in a sound that EnCodec has compressed, without decoding it.
 
         Raises:
             BadAudioError: the file cannot be read, or the model takes no codes.
@@ -216,10 +216,12 @@ class Model:
         judged: Iterable[tuple[Batch | CodedBatch, Probabilities]],
         smoothing: str,
     ) -> Segmentation:
-        """Find the segments of a sound from all of its batches and what was said of them."""
+        """Find the segments of a sound from all of its batches and their probabilities."""
         # Not the batches themselves: hours of sound would not fit.
-        starts, silences, said = zip(*((batch.starts_s, batch.silent, given) for batch, given in judged), strict=True)
-        starts_s, silent, probabilities = np.concatenate(starts), np.concatenate(silences), np.concatenate(said)
+        starts, silences, judgements = zip(
+            *((batch.starts_s, batch.silent, given) for batch, given in judged), strict=True
+        )
+        starts_s, silent, probabilities = np.concatenate(starts), np.concatenate(silences), np.concatenate(judgements)
         segments = find_segments(
             probabilities,
             silent,
@@ -247,7 +249,7 @@ def as_blocks(waveform: Any) -> Iterable[Waveform]:
     """Check a whole waveform, which becomes one block, or each of an iterator's blocks as it comes.
 
     Raises:
-        ValueError: as `as_waveform`; a whole waveform has more channels than samples.
+        ValueError: as `as_waveform`, or a whole waveform has more channels than samples.
     """
     if isinstance(waveform, Iterator):
         return map(as_waveform, waveform)

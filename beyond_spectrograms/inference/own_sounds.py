@@ -1,4 +1,4 @@
-"""A folder of one's own sounds -> checked clips, windows and grouped folds, by what the stages call."""
+"""A folder of one's own sounds -> checked clips, windows and grouped folds, by the functions the stages call."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BY_FOLDER = r"(?P<group>.*?)(?:__.*)?"  # copy_sounds makes take1__a.wav of <cla
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which recordings must not be parted, because they share an origin; each is on its own where nothing is given.
+    """Which recordings share an origin and must stay in one part; by default each is on its own.
 
     Attributes:
         pattern: regular expression for a file's whole name (without suffix) with the group `group`.
@@ -43,7 +43,7 @@ class Grouping:
 
 @dataclass(frozen=True)
 class OwnSounds:
-    """Sounds ready to be learned from.
+    """Sounds ready to train on.
 
     Attributes:
         dataset: a name made from the folder's.
@@ -135,7 +135,7 @@ def _read_groups(path: Path, column: str, clips: pd.DataFrame) -> list[list[str]
         raise DatasetError(f"{path}: no column {missing[0]!r}. Its columns are {', '.join(table.columns)}.")
     names = table["file"].map(_clip_name)
     if double := sorted(names[names.duplicated()]):
-        raise DatasetError(f"{path}: {double[0]} stands there twice")
+        raise DatasetError(f"{path}: {double[0]} is listed twice")
     group_of = dict(zip(names, table[column], strict=True))
     if unknown := [clip for clip in clips["clip"] if not group_of.get(clip)]:
         raise DatasetError(f"{path}: no {column} for {_few(unknown)}")
@@ -166,9 +166,9 @@ def _few(names: list[str]) -> str:
 
 
 def warn_of_few(sounds: OwnSounds, minimum: int, warn: Callable[[str], object]) -> None:
-    """Warn of every class with fewer than `minimum` groups.
+    """Warn of every class with fewer than `minimum` groups, and say by how much its score may be off.
 
-    How far off its share of right recordings may be: half the 95 % interval of a share of one half, 1.96 sqrt(1/4 / n).
+    That is half the 95 % interval of a share of one half, 1.96 sqrt(1/4 / n).
     """
     for label, groups in sounds.clips.groupby("label")["group"].nunique().items():
         if groups < minimum:

@@ -5,50 +5,42 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-class _End:
-    """Nothing more comes."""
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """Making the next item failed."""
-
-    error: BaseException
-
-
-def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
+def prefetch(items: Iterable[Item], depth: int) -> Iterator[Item]:
     """Yield `items`, which a thread makes up to `depth` ahead; what it raises is raised here, in its place."""
-    made: queue.Queue[Item | _Failure | _End] = queue.Queue(depth)
+    # A daemon, not a pool's thread: one of those that waits for standard input would keep Ctrl+C waiting.
+    made: queue.Queue[tuple[list[Item], BaseException | None]] = queue.Queue(depth)
     stopped = threading.Event()
 
-    def put(thing: Item | _Failure | _End) -> bool:
+    def put(item: list[Item], error: BaseException | None = None) -> None:
         while not stopped.is_set():
-            try:
-                made.put(thing, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
+            with suppress(queue.Full):
+                made.put((item, error), timeout=0.1)
+                return
 
     def make() -> None:
         try:
-            if all(put(item) for item in items):
-                put(_End())
+            for item in items:
+                put([item])
+                if stopped.is_set():
+                    return
+            put([])
         except BaseException as error:
-            put(_Failure(error))
+            put([], error)
 
-    thread = threading.Thread(target=make, daemon=True)
-    thread.start()
+    threading.Thread(target=make, daemon=True).start()
     try:
-        while not isinstance(thing := made.get(), _End):
-            if isinstance(thing, _Failure):
-                raise thing.error
-            yield thing
+        while True:
+            item, error = made.get()
+            if error:
+                raise error
+            if not item:
+                return
+            yield item[0]
     finally:
         stopped.set()

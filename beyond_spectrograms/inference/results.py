@@ -1,4 +1,4 @@
-"""What a model says of a sound: of the whole of it, and over time."""
+"""What a model gives for a sound: classes of the whole, and segments over time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Classification:
 
     Attributes:
         classes: every label the model knows.
-        probabilities: [classes], the mean over the sound's windows of what the classifier says of each.
+        probabilities: [classes], the mean over the sound's windows.
         windows: how many there were.
         seconds: length of the sound.
         remarks: what is unusual about it, for instance that it is shorter than a window.
@@ -57,8 +57,7 @@ class Segmentation:
         classes: every label the model knows.
         starts_s: [windows], where each window starts; it is `length_s` long.
         probabilities: [windows, classes], as the classifier gives them, before smoothing.
-        silent: [windows], whether no sample of a window exceeds -80 dBFS; what the classifier says of it counts for
-            nothing.
+        silent: [windows], whether no sample of a window exceeds -80 dBFS; its probabilities are not used.
         smoothing: viterbi, median or none.
         segments: without gaps, from 0 to `seconds`.
         seconds: length of the sound.

@@ -12,7 +12,7 @@ from beyond_spectrograms.inference.results import Probabilities, Segment
 SMOOTHINGS = ("viterbi", "median", "none")
 MEDIAN_S = 2.5  # seconds of sound a median is taken over
 MEAN_SEGMENT_S = 5.0  # seconds a sound lasts on average before another begins: Viterbi's only assumption
-SMALLEST = 1e-6  # a classifier's certainty is not worth more: one wrong window must not outvote all others
+SMALLEST = 1e-6  # no probability counts as less: one wrong window must not outvote all others
 
 Labels = npt.NDArray[np.int64]
 
@@ -75,8 +75,8 @@ def find_segments(
 ) -> tuple[Segment, ...]:
     """Merge neighbouring windows of one class; the border between two is halfway between their centres.
 
-    Silent windows say nothing about the class and are segments of their own, without a label, from the start of the
-    first to the end of the last: all of a silent window is silent. Segments have no gaps, and go from 0 to `seconds`.
+    Silent windows are segments of their own, without a label, from the start of the first to the end of the last.
+    Segments have no gaps, and go from 0 to `seconds`.
     """
     uniform = np.float32(1 / len(classes))
     chosen = smooth(np.where(silent[:, None], uniform, probabilities), smoothing, hop_s, length_s)

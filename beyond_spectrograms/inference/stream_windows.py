@@ -1,6 +1,6 @@
-"""A sound that comes in blocks, cut into windows: what comes out does not depend on how it was cut into blocks.
+"""A sound that comes in blocks, cut into windows: the same windows, however it was cut into blocks.
 
-Mixing, resampling, limiting and cutting are the pipeline's (audio.py), done block by block.
+It is mixed, resampled, limited and cut as data/audio.py does it, block by block.
 """
 
 from __future__ import annotations
@@ -11,7 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.data.audio import SAMPLE_RATES, SILENCE_PEAK, BadAudioError, Format, Waveform, window_starts
+from beyond_spectrograms.data.audio import (
+    SAMPLE_RATES,
+    SILENCE_PEAK,
+    BadAudioError,
+    Format,
+    Waveform,
+    window_starts,
+    windows_inside,
+)
 
 BATCH = 32  # windows encoded and classified at a time
 BLOCK = 1 << 18  # samples resampled at a time: bounds what a long block takes
@@ -47,20 +55,20 @@ class CutSound:
         self._blocks, self._sample_rate, self._form = blocks, sample_rate, form
         self.length_s, self.hop_s = length_s, hop_s
         self._samples = round(length_s * form.sample_rate)
-        self.promised_s: float | None = None  # as long as the sound's header says it is, where it says so
-        self._heard = 0  # samples that came in
+        self.promised_s: float | None = None  # length by the sound's header, where it says so
+        self._heard = 0  # samples received
         self._channels = 1
         self._channel_peak = 0.0  # before mixing
         self.peak = 0.0
 
     @property
     def seconds(self) -> float:
-        """Length of what came in so far."""
+        """Length of what was received so far."""
         return self._heard / self._sample_rate
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is unusual but usable, in the words of the pipeline."""
+        """What is unusual about the sound but no reason to refuse it."""
         remarks = []
         if self._channels > 2:
             remarks.append(f"{self._channels} channels: mixed to mono by their mean")
@@ -70,7 +78,7 @@ class CutSound:
 
     @property
     def silence(self) -> str:
-        """Why nothing can be said of the sound, where no sample exceeds -80 dBFS; else empty."""
+        """Why the sound cannot be classified, where no sample exceeds -80 dBFS; else empty."""
         if self.peak > SILENCE_PEAK:
             return ""
         reason = f"silent: its peak is {self.peak:g}, silence is {SILENCE_PEAK:g} or less"
@@ -127,11 +135,8 @@ class CutSound:
         return np.ascontiguousarray(mono)
 
     def _ready(self, done: int, samples: int) -> npt.NDArray[np.float64]:
-        """List where the next windows start, BATCH at most, that lie in what came in and in `samples` resampled."""
-        # audio.window_starts's own count of windows inside a clip: a stream must not yield one more than it.
-        inside = (
-            int((self.seconds - self.length_s) / self.hop_s + 1e-9) + 1 if self.seconds > self.length_s - 1e-9 else 0
-        )
+        """List the starts of the next windows, BATCH at most, for which `samples` resampled samples are enough."""
+        inside = windows_inside(self.seconds, self.length_s, self.hop_s)
         starts = np.arange(done, min(inside, done + BATCH), dtype=np.float64) * self.hop_s
         ends = np.rint(starts * self._form.sample_rate) + self._samples
         return starts[: int((ends <= samples).sum())]
@@ -166,10 +171,9 @@ def remark_on_length(seconds: float, length_s: float) -> tuple[str, ...]:
 
 
 def _store(samples: Waveform) -> Waveform:
-    """Limit and round samples as the pipeline's clips are, which stand in 24-bit FLAC files.
+    """Limit and round samples as the pipeline's 24-bit FLAC files do: SoundStream's encoder reacts to the last bit.
 
-    A coarsely quantised encoder such as SoundStream's answers to the last bit. Full scale is 2^23, which is one more
-    than 24 bits can hold.
+    Full scale is 2^23, one more than 24 bits can hold.
     """
     limited = np.clip(samples, -1, 1) * np.float32(1 << 23)
     stored: Waveform = np.minimum(np.rint(limited), (1 << 23) - 1) / np.float32(1 << 23)

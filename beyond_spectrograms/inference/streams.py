@@ -13,8 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from beyond_spectrograms.data import audio
-from beyond_spectrograms.data.audio import BadAudioError, Waveform
+from beyond_spectrograms.data.audio import BadAudioError, Waveform, ends_ogg_stream
 
 if TYPE_CHECKING:
     import soundfile
@@ -65,7 +64,7 @@ class OpenSound:
         """Find truncation as audio.read_recording does; a header may leave the length open."""
         header = self._file
         if header.format == "OGG":
-            if self._regular is not None and not _ends_ogg_stream(self._regular):
+            if self._regular is not None and not _is_whole_ogg(self._regular):
                 raise BadAudioError(f"truncated: the Ogg stream has no end mark after {decoded} samples")
             return
         sizes = [int(size) for size in re.findall(r": (\d+) \(should be", header.extra_info)]
@@ -171,8 +170,8 @@ def _bytes_a_frame(header: soundfile.SoundFile) -> int:
     return int(header.channels) * widths.get(header.subtype, 1)
 
 
-def _ends_ogg_stream(file: IO[bytes]) -> bool:
+def _is_whole_ogg(file: IO[bytes]) -> bool:
     """Say whether the last page is whole and marked as the last: it lies within the longest page's bytes."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - OGG_PAGE, 0))
-    return audio._ends_ogg_stream(file.read())  # the pipeline's rule; renaming it would renew every clip
+    return ends_ogg_stream(file.read())

@@ -75,7 +75,7 @@ def test_a_cell_becomes_a_model_with_all_it_has_to_say(cell: Path, capsys: Captu
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["demos", "mel", "paper"], "'demos' is no data set of params.yaml. Choose from "),
+        (["demos", "mel", "paper"], "'demos' is no data set in params.yaml. Choose from "),
         (
             ["demo", "mel", "paper", "--seed", "7"],
             "data/models/paper/demo/mel/paper/fold_1-seed_7.safetensors: no such file. There are fold 1 seed 0. Run "

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-import warnings
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
+import beyond_spectrograms
 from beyond_spectrograms import load_model
 from beyond_spectrograms.inference import ModelError
 from beyond_spectrograms.inference.folder import save_model
 from support import models
 
 AGAIN = "Copy the whole folder, or export the model again."
+Edit = Callable[[dict[str, Any]], Any]
 
 
 @pytest.fixture
@@ -29,38 +34,33 @@ def refusal(folder: Path, **options: Any) -> str:
     return str(error.value)
 
 
-def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+def edit(folder: Path, change: Edit) -> None:
     card = json.loads((folder / "card.json").read_text())
     change(card)
     (folder / "card.json").write_text(json.dumps(card))
 
 
+def store(folder: Path, write: Callable[[dict[str, torch.Tensor], Path], object]) -> Path:
+    """Write another file in the classifier's place, and its digest in the card."""
+    path = folder / "classifier.safetensors"
+    write(load_file(path), path)
+    edit(folder, lambda card: card.update(classifier_file=models.describe_file(path).model_dump()))
+    return path
+
+
 def test_a_model_is_read_back_as_it_was_written(folder: Path) -> None:
     model = load_model(folder, device="cpu")
     assert model.card == models.card(folder.with_name("model.safetensors"))
-    assert model.classes == ("high", "low")
-    assert model.representation.bands == models.BANDS
+    assert (model.classes, model.representation.bands) == (("high", "low"), models.BANDS)
     assert sorted(path.name for path in folder.iterdir()) == ["card.json", "classifier.safetensors"]
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    none = tmp_path / "none"
+def test_a_folder_that_is_not_whole_is_refused(folder: Path, tmp_path: Path) -> None:
+    none, path = tmp_path / "none", folder / "classifier.safetensors"
     assert refusal(none) == f"{none}: no such folder. A model is made by `beyond-spectrograms export`."
-
-
-@pytest.mark.parametrize("file", ["card.json", "classifier.safetensors"])
-def test_a_missing_file_is_refused(folder: Path, file: str) -> None:
-    (folder / file).unlink()
-    assert refusal(folder) == f"{folder}: {file} is missing. {AGAIN}"
-
-
-def test_a_file_that_does_not_belong_is_refused(folder: Path) -> None:
     (folder / "notes.txt").write_text("mine")
     assert refusal(folder) == f"{folder}: notes.txt is no part of the model. Remove it from the folder."
-
-
-def test_a_changed_file_is_refused(folder: Path) -> None:
-    path = folder / "classifier.safetensors"
+    (folder / "notes.txt").unlink()
     before = models.describe_file(path)
     path.write_bytes(path.read_bytes() + b"\0")
     after = models.describe_file(path)
@@ -68,6 +68,12 @@ def test_a_changed_file_is_refused(folder: Path) -> None:
         f"{path}: {after.bytes} bytes, sha256 {after.sha256}; the model's card says {before.bytes} bytes, sha256 "
         f"{before.sha256}. {AGAIN}"
     )
+    path.unlink()
+    assert refusal(folder) == f"{folder}: classifier.safetensors is missing. {AGAIN}"
+    path.mkdir()
+    assert refusal(folder) == f"{path}: is a directory. {AGAIN}"
+    (folder / "card.json").unlink()
+    assert refusal(folder) == f"{folder}: card.json is missing. {AGAIN}"
 
 
 @pytest.mark.parametrize("version", [2, "1", None, True, 1.0])
@@ -79,81 +85,77 @@ def test_another_version_is_refused(folder: Path, version: object) -> None:
     )
 
 
-@pytest.mark.parametrize("content", ["{}", "[1]", '{"format": "other"}'])
+@pytest.mark.parametrize("content", ["{}", "[1]", '{"format": "other"}', "[" * 100_000])
 def test_what_is_no_card_is_refused(folder: Path, content: str) -> None:
     (folder / "card.json").write_text(content)
-    assert refusal(folder) == (
-        f"{folder}/card.json: not the card of a model: its format is not 'beyond-spectrograms model'. Export the model "
-        "again."
-    )
+    reason = "not the card of a model: its format is not 'beyond-spectrograms model'. Export the model again."
+    if len(content) > 100:
+        reason = "not JSON: maximum recursion depth exceeded"
+    assert refusal(folder).startswith(f"{folder}/card.json: {reason}")
 
 
-def test_unknown_missing_and_wrong_keys_are_refused_together(folder: Path) -> None:
-    def change(card: dict[str, Any]) -> None:
-        card["colour"] = "red"
-        del card["training"]["fold"]
-        card["scores"]["window_accuracy"] = "good"
+def no_plain_name(name: str) -> dict[str, Any]:
+    file = {"file": name, "bytes": 1, "sha256": "0" * 64, "url": "none", "licence": "none", "included": False}
+    return {"encoder_files": [file]}
 
-    edit(folder, change)
-    card = folder / "card.json"
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (no_plain_name("../b"), "encoder_files.0.file: '../b' is no plain file name."),
+        (no_plain_name("a\\b"), "encoder_files.0.file: 'a\\\\b' is no plain file name."),
+        (no_plain_name(""), "encoder_files.0.file: '' is no plain file name."),
+        ({"classes": ["high", ""]}, "a class has no name."),
+        ({"classes": ["low", "low"]}, "classes name one twice."),
+        (
+            {"untrained_encoder": True},
+            "untrained_encoder and representation.record.weights contradict each other.",
+        ),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted, not 'red'."),
+    ],
+)
+def test_a_wrong_card_is_refused(folder: Path, changes: dict[str, Any], problem: str) -> None:
+    edit(folder, lambda card: card.update(changes))
     assert refusal(folder).splitlines() == [
-        f"{card}: key 'fold' is missing in training.",
-        f"{card}: scores.window_accuracy: Input should be a valid number, not 'good'.",
-        f"{card}: unknown key 'colour' in the card.",
+        f"{folder}/card.json: {problem}",
         "Copy the model again, or export it again with this program.",
     ]
 
 
-def test_missing_unknown_and_misshapen_tensors_are_refused(folder: Path) -> None:
-    import torch
-    from safetensors.torch import load_file, save_file
+def test_all_problems_of_a_card_are_told_together(folder: Path) -> None:
+    def change(card: dict[str, Any]) -> None:
+        del card["training"]["fold"]
+        card["scores"]["window_accuracy"] = "good"
 
-    path = folder / "classifier.safetensors"
-    tensors = load_file(path)
-    tensors["2.wieght"] = tensors.pop("2.weight")
-    tensors["2.bias"] = torch.zeros(3)
-    save_file(tensors, path)
-    edit(folder, lambda card: card.update(classifier_file=models.describe_file(path).model_dump()))
+    edit(folder, change)
+    assert refusal(folder).splitlines()[:2] == [
+        f"{folder}/card.json: training.fold: Field required.",
+        f"{folder}/card.json: scores.window_accuracy: Input should be a valid number, not 'good'.",
+    ]
+
+
+def test_figures_that_do_not_follow_from_the_record_are_refused(folder: Path) -> None:
+    edit(folder, lambda card: card["representation"].update(frames=100))
     assert refusal(folder) == (
-        f"{path}: tensors 2.weight are missing; tensors 2.wieght are unknown; tensor 2.bias is [3], not [2]. The card "
-        "and the file do not belong together: export again."
+        f"{folder}/card.json: sample rate, channels, bands and frames of mel_16 are [22050, 1, 16, 100]; its record "
+        f"and a window of 1 s make them [22050, 1, 16, 173]. {AGAIN}"
     )
 
 
-def test_tensors_that_are_not_finite_are_refused(folder: Path) -> None:
-    from safetensors.torch import load_file, save_file
+def test_tensors_that_are_not_the_networks_are_refused(folder: Path) -> None:
+    def rename(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        tensors["2.wieght"] = tensors.pop("2.weight")
+        save_file(tensors | {"2.bias": torch.full((3,), torch.nan)}, path)
 
-    path = folder / "classifier.safetensors"
-    tensors = load_file(path)
-    tensors["2.bias"][0] = float("nan")
-    save_file(tensors, path)
-    edit(folder, lambda card: card.update(classifier_file=models.describe_file(path).model_dump()))
+    path = store(folder, rename)
     assert refusal(folder) == (
-        f"{path}: tensor 2.bias has values that are not finite. The card and the file do not belong together: export "
-        "again."
+        f"{path}: tensors 2.weight are missing; tensors 2.wieght are unknown; tensor 2.bias is [3], not [2]; tensor "
+        "2.bias has values that are not finite. The card and the file do not belong together: export again."
     )
-
-
-@pytest.mark.parametrize("name", ["/etc/hosts", "../secret", "..", "a\\b", ""])
-def test_a_card_names_no_file_outside_of_its_folder(folder: Path, name: str) -> None:
-    file = {"file": name, "bytes": 1, "sha256": "0" * 64, "url": "none", "licence": "none", "included": False}
-    edit(folder, lambda card: card.update(encoder_files=[file]))
-    assert refusal(folder).splitlines()[0] == (
-        f"{folder}/card.json: encoder_files.0.file: {name!r} is no plain file name."
-    )
-
-
-def test_a_class_without_a_name_is_refused(folder: Path) -> None:
-    edit(folder, lambda card: card.update(classes=["high", ""]))
-    assert refusal(folder).splitlines()[0] == f"{folder}/card.json: the card: a class has no name."
 
 
 def test_a_pickle_is_never_opened(folder: Path) -> None:
-    import torch
-
-    path = folder / "classifier.safetensors"
-    torch.save({"2.bias": torch.zeros(2)}, path)
-    edit(folder, lambda card: card.update(classifier_file=models.describe_file(path).model_dump()))
+    path = store(folder, lambda _, path: torch.save({"2.bias": torch.zeros(2)}, path))
     assert refusal(folder).startswith(f"{path}: not a safetensors file: ")
 
 
@@ -165,12 +167,11 @@ def test_a_place_that_is_taken_is_left_as_it_is(folder: Path) -> None:
 
 
 def test_weights_that_may_not_be_copied_are_looked_for_elsewhere(tmp_path: Path) -> None:
-    weights = tmp_path / "encoder.bin"
+    weights, place = tmp_path / "encoder.bin", tmp_path / "elsewhere"
     weights.write_bytes(b"weights")
     file = models.describe_file(weights).model_dump()
     file |= {"url": "https://there/encoder.bin", "licence": "CC BY-NC 4.0", "included": False}
     folder = models.write_model(tmp_path / "model", encoder_files=[file])
-    place = tmp_path / "elsewhere"
     remedy = (
         "The weights of mel_16 (CC BY-NC 4.0) are no part of a model's folder. Download https://there/encoder.bin and "
         "name its folder with --weights (in Python: load_model(..., weights=folder))."
@@ -196,55 +197,27 @@ def test_an_untrained_encoder_is_announced(tmp_path: Path) -> None:
     ]
 
 
-def test_a_card_cannot_hide_an_untrained_encoder(folder: Path) -> None:
-    edit(folder, lambda card: card.update(untrained_encoder=True))
-    assert refusal(folder).splitlines()[0] == (
-        f"{folder}/card.json: the card: untrained_encoder and representation.record.weights contradict each other."
-    )
-
-
-def test_figures_that_do_not_follow_from_the_record_are_refused(folder: Path) -> None:
-    edit(folder, lambda card: card["representation"].update(frames=100))
-    assert refusal(folder) == (
-        f"{folder}/card.json: sample rate, channels, bands and frames of mel_16 are [22050, 1, 16, 100]; its record "
-        "and a window of 1 s make them [22050, 1, 16, 173]. Copy the whole folder, or export the model again."
-    )
-
-
-def test_a_card_that_nests_without_end_is_refused(folder: Path) -> None:
-    (folder / "card.json").write_text("[" * 100_000)
-    assert refusal(folder).startswith(f"{folder}/card.json: not JSON: maximum recursion depth exceeded")
-
-
-def test_a_folder_in_place_of_a_file_is_refused(folder: Path) -> None:
-    (folder / "classifier.safetensors").unlink()
-    (folder / "classifier.safetensors").mkdir()
-    assert refusal(folder) == (
-        f"{folder}/classifier.safetensors: is a directory. Copy the whole folder, or export the model again."
-    )
-
-
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_cuda_is_not_asked_for_in_vain(folder: Path) -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("there is a CUDA device")
     assert refusal(folder, device="cuda") == "device is cuda, and torch finds no CUDA device. Choose auto or cpu."
 
 
 def test_the_package_stays_light_until_a_model_is_loaded() -> None:
-    import subprocess
-    import sys
+    heavy = "{'torch', 'librosa', 'numpy', 'pydantic'}"
+    code = f"import sys, beyond_spectrograms; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=models.REPOSITORY) == "[]\n"
+    with pytest.raises(AttributeError, match="has no attribute 'load_models'"):
+        _ = beyond_spectrograms.load_models
 
+
+def test_a_mel_model_classifies_without_the_packages_of_training(folder: Path, tmp_path: Path) -> None:
+    import soundfile
+
+    soundfile.write(tmp_path / "high.wav", models.tone(1, 4000), 44_100)
+    others = "('dvc', 'encodec', 'matplotlib', 'openvino', 'pandas', 'requests', 'sklearn', 'statsmodels')"
     code = (
-        "import sys, beyond_spectrograms; print(sorted({'torch', 'librosa', 'numpy', 'pydantic'} & set(sys.modules)))"
+        f"import sys; sys.modules.update(dict.fromkeys({others})); from beyond_spectrograms.__main__ import run; run()"
     )
-    told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=models.REPOSITORY
-    )
-    assert told.stdout == "[]\n"
-    with warnings.catch_warnings():
-        import beyond_spectrograms
-
-        with pytest.raises(AttributeError, match="has no attribute 'load_models'"):
-            _ = beyond_spectrograms.load_models
+    line = [sys.executable, "-c", code, "segment", str(tmp_path / "high.wav"), "--model", str(folder)]
+    told = subprocess.run(line, capture_output=True, text=True, check=True, cwd=models.REPOSITORY)
+    assert told.stdout.splitlines()[-1].endswith("high")

@@ -169,7 +169,7 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
         f"{table}: no place for high/plain.flac, high/short.wav, high/six.wav and 8 more"
     )
     table.write_text("file,place\nlow/0.wav,here\n./low/0.wav,there\n")
-    assert refusal(sounds, work, table=table, column="place") == f"{table}: low/0.wav stands there twice"
+    assert refusal(sounds, work, table=table, column="place") == f"{table}: low/0.wav is listed twice"
     table.write_bytes(b"file,\xff\n")
     assert refusal(sounds, work, table=table).startswith(f"{table}: not a CSV table: 'utf-8' codec can't decode")
     (sounds / "high/six.wav").unlink()
@@ -187,10 +187,10 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--representation", "nothing"], "'nothing' is no representation of params.yaml. Choose from mel, log_mel, "),
+        (["--representation", "nothing"], "'nothing' is no representation in params.yaml. Choose from mel, log_mel, "),
         (
             ["--representation", "mel", "--protocol", "none"],
-            "'none' is no protocol of params.yaml. Choose from paper, ",
+            "'none' is no protocol in params.yaml. Choose from paper, ",
         ),
         (["--representation", "mel", "--folds", "2"], "--folds is 2; it must be at least 3\n"),
         (["--representation", "mel", "--epochs", "0"], "--epochs is 0; it must be at least 1\n"),

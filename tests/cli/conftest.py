@@ -1,0 +1,63 @@
+"""A model that tells high sounds from low ones, and commands called with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from beyond_spectrograms.cli import main
+from beyond_spectrograms.data.audio import Waveform
+from support.models import REPOSITORY, write_model
+
+Run = Callable[..., tuple[int, str, str]]
+Start = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("cli") / "model")
+
+
+@pytest.fixture
+def run(model: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call a command with the model, or another; give its status, output and errors."""
+
+    def call(command: str, *arguments: object, model: Path = model) -> tuple[int, str, str]:
+        status = main([command, "--model", str(model), "--device", "cpu", *map(str, arguments)])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def start(model: Path) -> Start:
+    """Start a command with the model as a process of its own, and wait for it."""
+
+    def call(
+        command: str, *arguments: object, environment: dict[str, str] | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[bytes]:
+        line = [sys.executable, "-m", "beyond_spectrograms", command, "--model", str(model), "--device", "cpu"]
+        given = {**os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})}
+        return subprocess.run([*line, *map(str, arguments)], check=False, env=given, **options)
+
+    return call
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write a sound below the temporary folder; give its path."""
+
+    def call(name: str, sound: Waveform, sample_rate: int = 44_100, **options: Any) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, sound, sample_rate, **options)
+        return path
+
+    return call

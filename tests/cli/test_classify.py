@@ -1,0 +1,140 @@
+"""beyond-spectrograms classify, as a user calls it; and what all commands share."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from cli.conftest import Run, Start
+
+from beyond_spectrograms.cli import main
+from support.models import tone, write_model
+
+Write = Callable[..., Path]
+REASONS = {
+    "bad/empty.ogg": "empty file (0 bytes)",
+    "bad/short.wav": "0.050 s long; the shortest that is classified is 0.1 s, a tenth of a window",
+    "bad/silent.wav": "silent: its peak is 0, silence is 0.0001 or less",
+    "bad/text.mp3": "not decodable as audio: Format not recognised.",
+}
+LABELS = {"a high.wav": "high", "deep/low.flac": "low", "six.wav": "low"}
+
+
+@pytest.fixture
+def sounds(tmp_path: Path, write: Write) -> Path:
+    """Make a folder with three good sounds, four bad ones and a text."""
+    write("sounds/a high.wav", tone(2, 4000))
+    write("sounds/deep/low.flac", tone(0.5, 400))
+    write("sounds/six.wav", np.stack([tone(2, 400, 96_000)] * 6, axis=1), 96_000, subtype="PCM_24")
+    write("sounds/bad/silent.wav", np.zeros(44_100))
+    write("sounds/bad/short.wav", tone(0.05, 400))
+    (tmp_path / "sounds/bad/empty.ogg").touch()
+    (tmp_path / "sounds/bad/text.mp3").write_text("this is no sound, but a text of some length")
+    (tmp_path / "sounds/notes.txt").write_text("no audio by its name")
+    return tmp_path / "sounds"
+
+
+def test_bad_files_are_told_and_the_others_done(sounds: Path, run: Run) -> None:
+    status, output, errors = run("classify", sounds, "--format", "json", "--top", 1)
+    told = {Path(entry["file"]).relative_to(sounds).as_posix(): entry for entry in json.loads(output)}
+    assert status == 1
+    assert list(told) == sorted([*REASONS, *LABELS], key=lambda name: Path(sounds, name))
+    assert {name: entry["error"] for name, entry in told.items() if "error" in entry} == REASONS
+    assert {name: entry["labels"][0]["label"] for name, entry in told.items() if "labels" in entry} == LABELS
+    assert told["deep/low.flac"]["remarks"] == ["0.500 s long, shorter than a window of 1 s: reflected"]
+    assert told["six.wav"]["remarks"] == ["6 channels: mixed to mono by their mean"]
+    assert (told["a high.wav"]["seconds"], told["a high.wav"]["windows"]) == (2.0, 2)
+    assert errors.splitlines() == [f"{sounds}/{name}: {reason}" for name, reason in REASONS.items()]
+
+
+def test_all_formats_say_the_same(sounds: Path, run: Run) -> None:
+    high, bad = sounds / "a high.wav", sounds / "bad/empty.ogg"
+    of_json = json.loads(run("classify", high, bad, "--format", "json")[1])
+    assert [json.loads(line) for line in run("classify", high, bad, "--format", "jsonl")[1].splitlines()] == of_json
+    rows = list(csv.DictReader(io.StringIO(run("classify", high, bad, "--format", "csv")[1])))
+    probabilities = [label["probability"] for label in of_json[0]["labels"]]
+    assert [(row["file"], row["rank"], row["label"], row["probability"], row["error"]) for row in rows] == [
+        (str(high), "1", "high", str(probabilities[0]), ""),
+        (str(high), "2", "low", str(probabilities[1]), ""),
+        (str(bad), "", "", "", "empty file (0 bytes)"),
+    ]
+    status, table, _ = run("classify", high, bad, "--top", 1)
+    width = len(str(bad))
+    assert table == (
+        f"{high!s:<{width}}  {probabilities[0]:6.1%} high\n{bad!s:<{width}}  error: empty file (0 bytes)\n"
+    )
+    assert status == 1
+
+
+def test_globs_mean_files_and_a_name_that_matches_nothing_is_told(sounds: Path, run: Run) -> None:
+    status, output, errors = run("classify", sounds / "*.wav", sounds / "**/*.flac", "--format", "jsonl")
+    names = [Path(json.loads(line)["file"]).name for line in output.splitlines()]
+    assert (status, names, errors) == (0, ["a high.wav", "six.wav", "low.flac"], "")
+    none, long = sounds / "none*.wav", "a" * 300
+    status, output, errors = run("classify", none, sounds / "six.wav", long, "--format", "jsonl")
+    assert (status, errors) == (1, f"{none}: no such file or directory\n{long}: file name too long\n")
+    assert ["labels" in json.loads(line) for line in output.splitlines()] == [False, True, False]
+    (sounds / "empty").mkdir()
+    assert run("classify", sounds / "empty") == (1, "", f"{sounds}/empty: no audio file\n")
+
+
+def test_standard_input_is_classified_and_segmented(start: Start) -> None:
+    sound = io.BytesIO()
+    soundfile.write(sound, np.concatenate([tone(4.25, 400), tone(4, 4000)]), 44_100, format="WAV")
+    for name, expected in (("classify", ["-,1,", "-,2,"]), ("segment", ["0.0,4.25,low", "4.25,8.25,high"])):
+        told = start(name, "-", "--format", "csv", input=sound.getvalue(), capture_output=True)
+        lines = told.stdout.decode().splitlines()[1:]
+        assert all(line.startswith(beginning) for line, beginning in zip(lines, expected, strict=True))
+        assert (told.returncode, told.stderr) == (0, b"")
+
+
+def test_a_model_that_is_not_whole_is_told_in_a_line(tmp_path: Path, run: Run) -> None:
+    folder = write_model(tmp_path / "model")
+    (folder / "classifier.safetensors").unlink()
+    told = f"{folder}: classifier.safetensors is missing. Copy the whole folder, or export the model again.\n"
+    assert run("classify", "any.wav", model=folder) == (1, "", told)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x"])
+def test_a_number_of_labels_is_checked(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["classify", "any.wav", "--model", "any", f"--top={text}"])
+    assert left.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"beyond-spectrograms classify: error: argument --top: {text!r} is no whole number above 0"
+    )
+
+
+def test_names_and_labels_cannot_break_a_line_or_steer_the_terminal(tmp_path: Path, write: Write, run: Run) -> None:
+    folder = write_model(tmp_path / "model", classes=["\x1b[2Jhi\ngh", "low"])
+    file = write("a\n\x1b[2Jb.wav", tone(1, 4000))
+    for command in ("classify", "segment"):
+        output = run(command, file, model=folder)[1]
+        assert r" \x1b[2Jhi\ngh" in output
+        assert "\x1b" not in output
+    assert run("classify", file)[1].startswith(rf"{tmp_path}/a\n\x1b[2Jb.wav  ")
+    (tmp_path / "c\n.wav").touch()
+    assert run("segment", tmp_path / "c\n.wav")[2] == rf"{tmp_path}/c\n.wav: empty file (0 bytes)" + "\n"
+
+
+def test_output_is_utf_8_on_any_terminal(write: Write, start: Start) -> None:
+    file = write("schön.wav", tone(1, 4000))
+    told = start("classify", file, environment={"PYTHONIOENCODING": "ascii"}, capture_output=True)
+    assert "schön" in told.stdout.decode("utf-8")
+
+
+def test_whoever_stops_reading_ends_it_quietly(write: Write, start: Start) -> None:
+    files = [write(f"{number}.wav", tone(0.2, 400)) for number in range(3)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    told = start("classify", *files, "--format", "jsonl", stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (told.returncode, told.stderr) == (1, b"")
