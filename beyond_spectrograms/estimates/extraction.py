@@ -22,7 +22,7 @@ def extraction_key(name: str) -> str:
 
 
 def timed_extraction(request: FeatureRequest, place: Path, work: Path, called: str) -> Extraction:
-    """Do as `extract`; where windows are computed, say what that will take and what it took, and record its rate."""
+    """Do as `extract`, and say what was done. Of computed windows say what they will take and took; record the rate."""
     key, length_s, of_run = extraction_key(request.representation.name), request.length_s, list[Taken]()
     with ExitStack() as stack:
 
@@ -35,6 +35,10 @@ def timed_extraction(request: FeatureRequest, place: Path, work: Path, called: s
 
         done = extract(request, place, work, called=called, announce=announce)
     windows, bands, frames = request.shape
+    print(
+        f"{called}: computed {done.computed} of {windows} windows by {request.representation.engine}, kept the others; "
+        f"encoded {done.encoded}: repeated and silent ones once"
+    )
     size = request.bytes * done.computed // windows
     for taken in of_run:
         rate = Rate(units=done.computed * length_s, seconds=taken.wall_s, disk_bytes=size, shape=(bands, frames))

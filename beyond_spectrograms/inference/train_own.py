@@ -12,6 +12,7 @@ import numpy as np
 
 from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.data.windows import open_features
+from beyond_spectrograms.estimates.extraction import timed_extraction
 from beyond_spectrograms.estimates.training import timed_training
 from beyond_spectrograms.evaluation.metrics import answer_test_part
 from beyond_spectrograms.evaluation.result_files import ACCURACIES, evaluate_cell
@@ -21,7 +22,7 @@ from beyond_spectrograms.inference.export import describe_training, write_model
 from beyond_spectrograms.inference.folder import data_folder
 from beyond_spectrograms.inference.own_sounds import SPLIT, OwnSounds
 from beyond_spectrograms.params import Params
-from beyond_spectrograms.representations.featurize import featurize
+from beyond_spectrograms.representations.featurize import describe_features, request_features
 from beyond_spectrograms.training.protocol_runs import runs_of_protocol
 from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.util.files import replace_folder, write_json
@@ -67,13 +68,11 @@ def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Pa
     params, name = plan.params, plan.representation
     data = data_folder()
     weights = fetch_encoder(params, name, data)
-    described = featurize(
-        params, name, weights, sounds.table, sounds.folder,
-        called=name, place=work / "features", work=work / "features.partial",
-    )  # fmt: skip
+    request = request_features(params, name, weights, sounds.table, sounds.folder)
+    extraction = timed_extraction(request, work / "features", work / "features.partial", name)
     runs = plan_runs(plan, sounds, work)
     timed_training(name, runs)
-    write_json(work / "models/features.json", described)
+    write_json(work / "models/features.json", describe_features(request, extraction))
     scores = _evaluate(plan, sounds, runs, work, report)
     first = runs[0]
     trained, used = first.result_files[0], set(sounds.table["clip"][first.parts == "train"])

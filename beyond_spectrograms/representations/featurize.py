@@ -1,4 +1,4 @@
-"""Stored clips -> the features of every window, with an estimate before and what it took afterwards."""
+"""Which features are asked for, by params, and what features.json says of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beyond_spectrograms.estimates.extraction import timed_extraction
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, FeatureRequest, fingerprint
+from beyond_spectrograms.representations.feature_cache import (
+    FEATURE_VERSIONS,
+    Extraction,
+    FeatureRequest,
+    fingerprint,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,18 +20,10 @@ if TYPE_CHECKING:
     from beyond_spectrograms.params import Params
 
 
-def featurize(
-    params: Params,
-    name: str,
-    weights: Sequence[Path],
-    table: pd.DataFrame,
-    clips: Path,
-    *,
-    called: str,
-    place: Path,
-    work: Path,
-) -> dict[str, Any]:
-    """Write place/features.npy [windows, bands, frames], rows in the order of `table`; rows that still hold are kept.
+def request_features(
+    params: Params, name: str, weights: Sequence[Path], table: pd.DataFrame, clips: Path
+) -> FeatureRequest:
+    """Ask for the features of every window, rows in the order of `table`.
 
     Args:
         params: windows, features and versions, and the record of the representation `name`.
@@ -35,31 +31,24 @@ def featurize(
         weights: its files.
         table: a row a window: clip, start_s, ...
         clips: the folder of stored clips.
-        called: what messages call all this.
-        place: the folder to write.
-        work: a folder to work in; a run that was stopped goes on from it.
-
-    Returns:
-        what features.json says of the array.
     """
     record, length_s = params.representations[name], params.windows.length_s
     representation = create_representation(name, record, weights)
     versions = {noun: params.versions[noun] for noun in FEATURE_VERSIONS}
     decided = fingerprint(representation, record.model_dump(), weights, length_s, versions)
-    request = FeatureRequest(representation, table, clips, length_s, decided, params.features.dtype)
-    extraction = timed_extraction(request, place, work, called)
-    print(
-        f"{called}: computed {extraction.computed} of {len(table)} windows by {representation.engine}, kept "
-        f"the others; encoded {extraction.encoded}: repeated and silent ones once"
-    )
+    return FeatureRequest(representation, table, clips, length_s, decided, params.features.dtype)
+
+
+def describe_features(request: FeatureRequest, extraction: Extraction) -> dict[str, Any]:
+    """Say of features that were extracted what features.json holds."""
     windows, bands, frames = request.shape
     return {
         "windows": windows,
         "bands": bands,
         "frames": frames,
         "bytes": request.bytes,
-        "frame_rate": representation.frame_rate,
-        "engine": representation.engine,
+        "frame_rate": request.representation.frame_rate,
+        "engine": request.representation.engine,
         "dtype": request.dtype,
         "largest_rounding": extraction.rounding.largest,
         "values_stored_as_zero": extraction.rounding.vanished,
