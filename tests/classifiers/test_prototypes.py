@@ -27,7 +27,7 @@ from beyond_spectrograms.training.run import RunConfig, read_history
 from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
 from beyond_spectrograms.training.trainers.registry import create_trainer, history_columns
 from support.numeric import assert_rounded, assert_same, by_default_float64
-from support.protocol import PROTOCOL
+from support.protocol import PROTOCOL, write_run
 from support.stopping import results_of, train_in_two
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]
@@ -240,14 +240,9 @@ def made_sounds(folder: Path, **changes: object) -> tuple[RunConfig, torch.Tenso
     shift = 0.15 * depths[0] * torch.sin(time + phases)
     gain = 0.2 * depths[1] * torch.cos(time + phases)
     sounds = shift_pitch(known[targets][:, None], shift[None], 8000.0)[0] + gain[..., None]
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "features.npy", sounds.transpose(1, 2).numpy())
-    (folder / "index.json").write_text("{}")
-    parts = np.array(["train"] * 90 + ["validation"] * 15 + ["test"] * 15)
+    parts = ["train"] * 90 + ["validation"] * 15 + ["test"] * 15
     recipe = protocol(**changes)  # type: ignore[arg-type]
-    config = RunConfig(
-        folder, targets, parts, ("a", "b", "c"), None, recipe, recipe.epochs, 1, 0, "cpu", folder / "work", versions={}
-    )
+    config = write_run(folder, sounds.transpose(1, 2).numpy(), targets, parts, recipe)
     return config, known
 
 

@@ -13,31 +13,17 @@ from torch import nn
 
 from beyond_spectrograms.classifiers.base import EmbedCodes
 from beyond_spectrograms.classifiers.convolutional import TimeConvolution
-from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.training import multi_run
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.multi_run import train_multi_run
 from beyond_spectrograms.training.run import RunConfig, is_finished, read_history, read_outcome
 from beyond_spectrograms.training.stacked_weights import ConvolutionAsProduct, EmbedByLookup
 from support.numeric import assert_rounded, assert_same, distance, in_float64
-from support.protocol import PLAIN
+from support.protocol import PLAIN, write_run
+from support.protocol import PROTOCOL as SIX_EPOCHS
 from support.stopping import kill_training_in
 
-PROTOCOL = Protocol(
-    classifier="conv1d",
-    split="source",
-    standardize=True,
-    shuffle_labels=False,
-    optimizer="adam",
-    learning_rate=0.001,
-    batch_size=16,
-    shuffle_each_epoch=True,
-    epochs=4,
-    patience=None,
-    dropout_at_evaluation=False,
-    select="best_validation_loss",
-    seeds=[0],
-)
+PROTOCOL = SIX_EPOCHS.model_copy(update={"epochs": 4})
 # Terms of a value of conv1d's second convolution, the longest sum of these networks. It covers what the joint training
 # loses beside: Adam's 1 - 0.999^step in fp32 is off by 1000 roundings in the first step, its root by 500.
 LONGEST_SUM = 128 * 5
@@ -51,31 +37,13 @@ def configs(tmp_path: Path) -> list[RunConfig]:
     targets = np.arange(90) % 2
     features = rng.standard_normal((90, 12, 49)).astype(np.float32)
     features[:, 3] += targets[:, None]
-    folder = tmp_path / "features"
-    folder.mkdir()
-    np.save(folder / "features.npy", features)
-    (folder / "index.json").write_text("{}")
     runs = []
     for fold, (train_windows, validation_windows) in enumerate(((58, 20), (50, 14), (25, 33)), start=1):
         parts = np.array(["train"] * train_windows + ["validation"] * validation_windows)
         parts = np.roll(np.pad(parts, (0, 90 - len(parts)), constant_values="test"), 10 * fold)
-        runs.append(
-            RunConfig(
-                folder,
-                targets,
-                parts,
-                ("a", "b"),
-                None,
-                PROTOCOL,
-                4,
-                fold,
-                fold % 2,
-                "cpu",
-                tmp_path / "work",
-                versions={},
-            )
-        )
-    return runs
+        runs.append(parts)
+    first = write_run(tmp_path, features, targets, runs[0], PROTOCOL)
+    return [replace(first, parts=parts, fold=fold, seed=fold % 2) for fold, parts in enumerate(runs, 1)]
 
 
 @pytest.fixture
@@ -256,17 +224,6 @@ def test_killed_training_continues_and_ends_with_the_same_bytes(configs: list[Ru
     for config, same in zip(killed, undisturbed, strict=True):
         assert read_history(config) == read_history(same)
         assert all(torch.equal(value, weights(same)[name]) for name, value in weights(config).items())
-    assert not checkpoint.exists()
-
-
-def test_what_is_no_checkpoint_is_not_taken_up(configs: list[RunConfig], capsys: pytest.CaptureFixture[str]) -> None:
-    configs[0].work.mkdir()
-    checkpoint = configs[0].work / "multi_run.checkpoint.pt"
-    checkpoint.write_bytes(b"junk")
-    train_multi_run(configs)
-    told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
-    assert capsys.readouterr().out == told
-    assert all(is_finished(config) for config in configs)
     assert not checkpoint.exists()
 
 

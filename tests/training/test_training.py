@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from beyond_spectrograms.training import loop
@@ -28,7 +29,7 @@ from beyond_spectrograms.training.run import (
 )
 from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 from support.numeric import assert_rounded
-from support.protocol import PROTOCOL
+from support.protocol import PROTOCOL, write_run
 from support.repository import REPOSITORY
 from support.stopping import interrupt_after, kill_training_in
 
@@ -39,12 +40,7 @@ def config(tmp_path: Path) -> RunConfig:
     rng = np.random.default_rng(0)
     targets = np.arange(60) % 2
     features = rng.standard_normal((60, 8, 49)).astype(np.float32) + targets[:, None, None].astype(np.float32)
-    folder = tmp_path / "features"
-    folder.mkdir()
-    np.save(folder / "features.npy", features)
-    (folder / "index.json").write_text("{}")
-    parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
-    return RunConfig(folder, targets, parts, ("a", "b"), None, PROTOCOL, 6, 1, 0, "cpu", tmp_path / "work", versions={})
+    return write_run(tmp_path, features, targets, ["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
 
 
 @pytest.mark.numeric
@@ -135,8 +131,6 @@ def test_history_has_a_row_an_epoch_with_means_over_whole_epochs(config: RunConf
 
 
 def test_best_validation_loss_selects_that_epoch_and_last_the_last(config: RunConfig, tmp_path: Path) -> None:
-    from safetensors import safe_open
-
     hasty = PROTOCOL.model_copy(update={"learning_rate": 0.05})  # overshoots, so that the last epoch is not the best
     best = replace(config, protocol=hasty, epochs=12)
     last = replace(best, protocol=hasty.model_copy(update={"select": "last"}), work=tmp_path / "last")
@@ -168,19 +162,16 @@ def test_dropout_stays_active_at_validation_where_the_protocol_says_so(config: R
     assert spread[1] < 1e-6  # weights hardly move: only dropout can change the loss
 
 
-@pytest.mark.parametrize("epochs_before_the_kill", [1, 4])
-def test_killed_run_continues_and_ends_with_the_same_bytes(
-    config: RunConfig, tmp_path: Path, epochs_before_the_kill: int
-) -> None:
-    undisturbed = replace(config, epochs=40, work=tmp_path / "undisturbed")
+def test_killed_run_continues_and_ends_with_the_same_bytes(config: RunConfig, tmp_path: Path) -> None:
+    undisturbed = replace(config, epochs=8, work=tmp_path / "undisturbed")
     train(undisturbed)
-    killed = replace(config, epochs=40)
+    killed = replace(config, epochs=8)
     # Killed after one more epoch, which no checkpoint holds.
     note = "beyond_spectrograms.training.loop:TrainingState.note"
-    kill_training_in(note, epochs_before_the_kill + 1, "training.loop.train", killed, tmp_path)
+    kill_training_in(note, 4, "training.loop.train", killed, tmp_path)
     checkpoint = killed.work / f"{killed.name}.checkpoint.pt"
     done = len(torch.load(checkpoint, weights_only=True)["states"][0]["history"])
-    assert done == epochs_before_the_kill
+    assert done == 3
     assert not is_finished(killed)
     train(killed)
     assert result(killed) == result(undisturbed)
@@ -247,37 +238,25 @@ def test_a_result_of_another_training_is_refused(config: RunConfig, monkeypatch:
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps(os.getcwd, protocol=2)])
-def test_what_is_no_checkpoint_is_not_taken_up_and_not_run(
-    config: RunConfig, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config.work.mkdir()
-    checkpoint = config.work / f"{config.name}.checkpoint.pt"
-    checkpoint.write_bytes(content)
-    train(config)
-    told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
-    assert capsys.readouterr().out == told
-    assert not checkpoint.exists()
-    undisturbed = replace(config, work=tmp_path / "undisturbed")
-    train(undisturbed)
-    assert result(config) == result(undisturbed)
-
-
 def flip(path: Path, offset: int) -> None:
     content = bytearray(path.read_bytes())
     content[offset] ^= 1 << offset % 8
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("where", [0.0, 0.3, 0.5, 0.8, 0.99999])
-def test_a_checkpoint_with_a_flipped_byte_is_not_taken_up(
-    config: RunConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: float
+@pytest.mark.parametrize("content", [None, b"junk", pickle.dumps(os.getcwd, protocol=2)])
+def test_a_checkpoint_that_is_damaged_or_none_is_not_taken_up(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: bytes | None
 ) -> None:
     checkpoint = interrupt_after(config, 4, monkeypatch)
-    flip(checkpoint, int(where * checkpoint.stat().st_size))
+    if content is None:
+        flip(checkpoint, checkpoint.stat().st_size // 2)
+    else:
+        checkpoint.write_bytes(content)
     train(config)
     told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
     assert capsys.readouterr().out == told
+    assert not checkpoint.exists()
     undisturbed = replace(config, work=config.work.with_name("undisturbed"))
     train(undisturbed)
     assert (result(config), read_history(config)) == (result(undisturbed), read_history(undisturbed))
@@ -292,15 +271,15 @@ def test_no_flipped_byte_of_a_checkpoint_is_overlooked(tmp_path: Path, capsys: p
     assert (saved["weights"].tolist(), saved["epochs"]) == ([0.0, 1.0, 2.0, 3.0, 4.0], [1, 2])
     assert take_up(tmp_path / "none") is None
     assert capsys.readouterr().out == ""
-    for offset in range(len(whole)):
+    for offset in range(0, len(whole), 5):
         flip(checkpoint, offset)
         assert take_up(checkpoint) is None
         checkpoint.write_bytes(whole)
-    for length in range(len(whole)):
+    for length in range(0, len(whole), 5):
         checkpoint.write_bytes(whole[:length])
         assert take_up(checkpoint) is None
     told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
-    assert capsys.readouterr().out == 2 * len(whole) * told
+    assert capsys.readouterr().out == 2 * len(range(0, len(whole), 5)) * told
 
 
 @pytest.mark.parametrize("end", ["safetensors", "json"])
@@ -325,67 +304,42 @@ def test_a_finished_run_with_a_flipped_byte_is_trained_anew(
     assert (result(config), read_history(config)) == (weights, history)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"mark": 1}', b"\xff"])
-def test_a_record_that_is_none_is_no_finished_run(config: RunConfig, content: bytes) -> None:
-    train(config)
-    (config.work / f"{config.name}.json").write_bytes(content)
-    assert not is_finished(config)
+BROKEN = (b"", b"{", b"[]", b'{"mark": 1}', b"\xff")
 
 
-def test_weights_that_are_gone_are_no_finished_run(config: RunConfig) -> None:
-    train(config)
-    (config.work / f"{config.name}.safetensors").unlink()
-    assert not is_finished(config)
-
-
-def test_a_run_is_trained_anew_where_its_features_have_other_digests(config: RunConfig) -> None:
-    (config.features / "index.json").write_text('{"sha256": {"key": "one"}}')
-    train(config)
-    assert is_finished(config)
-    (config.features / "index.json").write_text('{"sha256": {"key": "other"}}')
-    assert not is_finished(config)
-
-
-def test_result_of_other_params_is_not_taken_for_finished(config: RunConfig) -> None:
+def test_a_run_is_finished_only_while_its_files_params_and_features_are_the_same(config: RunConfig) -> None:
     train(config)
     assert is_finished(config)
     assert not is_finished(replace(config, epochs=7))
     assert not is_finished(replace(config, codebook_size=16))
     assert not is_finished(replace(config, precision="bf16"))
+    assert not is_finished(replace(config, versions={"training": 2}))
     assert not is_finished(replace(config, protocol=PROTOCOL.model_copy(update={"batch_size": 8})))
-    (config.features / "index.json").write_text('{"other": "features"}')
+    index, (weights, record, _) = config.features / "index.json", config.result_files
+    for path, content in ((index, b'{"sha256": {"key": "other"}}'), (weights, b""), *((record, bad) for bad in BROKEN)):
+        whole = path.read_bytes()
+        path.write_bytes(content)
+        assert not is_finished(config)
+        path.write_bytes(whole)
+    assert is_finished(config)
+    config.result_files[0].unlink()
     assert not is_finished(config)
 
 
-def test_diverging_run_ends_with_the_last_finite_weights_and_says_so(
-    config: RunConfig, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("learning_rate", "batch_size"), [(1e30, 16), (1e38, 36)])
+@pytest.mark.parametrize("select", ["last", "best_validation_loss"])
+def test_a_diverging_run_ends_with_the_last_finite_weights_and_says_so(
+    config: RunConfig, capsys: pytest.CaptureFixture[str], select: str, learning_rate: float, batch_size: int
 ) -> None:
-    from safetensors.torch import load_file
-
-    wild = replace(config, protocol=PROTOCOL.model_copy(update={"optimizer": "sgd", "learning_rate": 1e30}))
+    # With one batch an epoch the training loss is that of the weights before the step that blows them up.
+    changes = {"optimizer": "sgd", "learning_rate": learning_rate, "batch_size": batch_size, "select": select}
+    wild = replace(config, protocol=PROTOCOL.model_copy(update=changes))
     train(wild)
-    assert capsys.readouterr().out == (
-        "fold_1-seed_0: diverged at epoch 1 (training loss nan, validation loss nan); keeps epoch 0\n"
-    )
-    assert read_outcome(wild)[1] == 1
-    assert read_history(wild) == []
-    weights = load_file(wild.work / f"{wild.name}.safetensors")
-    assert all(torch.isfinite(weight).all() for weight in weights.values())
-
-
-def test_a_run_that_diverges_on_the_last_batch_of_an_epoch_does_not_keep_that_epoch(
-    config: RunConfig, tmp_path: Path
-) -> None:
-    from safetensors.torch import load_file
-
-    # One batch an epoch: its loss is that of the weights before the step that blows them up.
-    wild = PROTOCOL.model_copy(update={"optimizer": "sgd", "learning_rate": 1e38, "batch_size": 36})
-    for select in ("last", "best_validation_loss"):
-        run = replace(config, protocol=wild.model_copy(update={"select": select}), work=tmp_path / select)
-        train(run)
-        assert (read_outcome(run)[1], read_history(run)) == (1, [])
-        weights = load_file(run.work / f"{run.name}.safetensors")
-        assert all(torch.isfinite(weight).all() for weight in weights.values())
+    printed = capsys.readouterr().out
+    assert printed.startswith("fold_1-seed_0: diverged at epoch 1 (training loss ")
+    assert printed.endswith(", validation loss nan); keeps epoch 0\n")
+    assert (read_outcome(wild)[1], read_history(wild)) == (1, [])
+    assert all(torch.isfinite(weight).all() for weight in load_file(wild.result_files[0]).values())
 
 
 def test_batches_mix_the_classes_of_a_sorted_table_even_without_shuffling_each_epoch(
@@ -416,17 +370,8 @@ def test_batches_mix_the_classes_of_a_sorted_table_even_without_shuffling_each_e
     assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
-def test_result_says_its_classes_and_marks_its_data(config: RunConfig) -> None:
-    from safetensors import safe_open
-
+def test_result_says_its_classes_and_fingerprint(config: RunConfig) -> None:
     train(config)
-    with safe_open(config.work / f"{config.name}.safetensors", framework="pt") as stored:
+    with safe_open(config.result_files[0], framework="pt") as stored:
         assert json.loads(stored.metadata()["notes"])["classes"] == ["a", "b"]
-    assert json.loads((config.work / f"{config.name}.json").read_text())["mark"] == config.fingerprint()
-
-
-def test_a_mark_follows_versions(config: RunConfig) -> None:
-    fingerprints = {
-        replace(config, versions={"training": number, "torch": "2.11.0"}).fingerprint() for number in (1, 2, 2)
-    }
-    assert len({*fingerprints, config.fingerprint()}) == 3
+    assert json.loads(config.result_files[1].read_text())["mark"] == config.fingerprint()

@@ -1,0 +1,146 @@
+"""Classifiers with trainers of their own are trained, continued and scored as the others are."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters
+from beyond_spectrograms.classifiers.reconstruction import layer_of
+from beyond_spectrograms.classifiers.registry import CLASSIFIERS, measure_nothing
+from beyond_spectrograms.params.protocols import RECONSTRUCTING, Protocol
+from beyond_spectrograms.training.loop import train
+from beyond_spectrograms.training.run import RunConfig, read_history
+from beyond_spectrograms.training.trainers.reconstruction import ReconstructionTrainer
+from beyond_spectrograms.training.trainers.registry import TRAINERS, create_trainer, history_columns
+from support import separable
+from support.numeric import assert_rounded
+from support.protocol import PROTOCOL, write_run
+from support.separable import run_stage
+from support.stopping import results_of, train_in_two
+
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]
+AUTOENCODERS = ("apnet", "apnet_kmeans", "autoencoder_kmeans")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RunConfig:
+    """Three classes, each with energy in bands of its own, 60 windows [16 bands, 8 frames] in decibels."""
+    targets = np.arange(60) % 3
+    values = np.random.default_rng(0).normal(-60, 2, (60, 16, 8))
+    for window, target in zip(values, targets, strict=True):
+        window[5 * target : 5 * target + 5] += 40
+    return write_run(tmp_path, values, targets, ["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
+
+
+def of(config: RunConfig, classifier: str, epochs: int = 6) -> RunConfig:
+    recipe = {"classifier": classifier, "optimizer": "adam", "learning_rate": 0.01, "standardize": False}
+    recipe |= {"batch_size": 12, "epochs": epochs, "dropout_at_evaluation": False, "select": "last", "patience": None}
+    protocol = PROTOCOL.model_copy(update=recipe)
+    return replace(config, protocol=protocol, epochs=epochs, work=config.work.with_name(classifier))
+
+
+def test_params_name_the_classifiers_that_are_there_and_those_that_reconstruct() -> None:
+    assert set(get_args(Protocol.model_fields["classifier"].annotation)) == set(CLASSIFIERS) == set(TRAINERS)
+    measuring = {name for name, each in CLASSIFIERS.items() if each.measure is not measure_nothing}
+    assert set(RECONSTRUCTING) == measuring == {name for name, each in TRAINERS.items() if not each.takes_codes}
+
+
+@pytest.mark.parametrize("classifier", [*AUTOENCODERS, "temporal_cnn"])
+def test_classes_of_bands_of_their_own_are_told_apart(config: RunConfig, classifier: str) -> None:
+    mine = of(config, classifier, epochs=20)
+    train(mine)
+    history = read_history(mine)
+    assert history[-1]["validation_accuracy"] == 1.0
+    if classifier in AUTOENCODERS:
+        errors = [row["validation_reconstruction_error"] for row in history]
+        assert errors[-1] < 0.7 * errors[0]
+        assert errors[-1] < 300  # of the bands' variance of 36 windows, about 350 dB squared
+
+
+@pytest.mark.parametrize("classifier", ["kmeans", *AUTOENCODERS, "temporal_cnn"])
+def test_a_run_is_the_same_again_and_after_a_stop(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classifier: str
+) -> None:
+    first = of(config, classifier, epochs=3)
+    stopped = replace(first, work=tmp_path / "stopped")
+    train(first)
+    train_in_two(stopped, 2, monkeypatch)
+    written = results_of(first, stopped)
+    assert written[0] == written[1]
+    assert read_history(first) == read_history(stopped)
+    assert list(read_history(first)[0]) == ["fold", "seed", *history_columns(first.protocol)]
+
+
+@pytest.mark.parametrize("classifier", AUTOENCODERS)
+def test_errors_are_in_the_features_own_unit(config: RunConfig, classifier: str) -> None:
+    trainer = create_trainer(of(config, classifier), np.load(config.features / "features.npy"))
+    assert isinstance(trainer, ReconstructionTrainer)
+    windows = torch.from_numpy(np.load(config.features / "features.npy")[:12])
+    layer = layer_of(trainer.network)
+    training = np.load(config.features / "features.npy")[:36].astype(np.float64)
+    assert_rounded(float(layer.mean), float(training.mean()), roundings=12 * 16 * 8)  # summed by batches of 12
+    with torch.no_grad():
+        before = CLASSIFIERS[classifier].measure(trainer.network, windows)["reconstruction_error"]
+        for parameter in layer.parameters():
+            parameter.zero_()  # then the reconstruction is the mean of the training part
+        after = CLASSIFIERS[classifier].measure(trainer.network, windows)["reconstruction_error"]
+    expected = (windows.double() - layer.mean).square().mean((1, 2))
+    assert_rounded(after, expected, roundings=16 * 8)
+    assert not torch.allclose(before, after)
+
+
+@pytest.mark.parametrize("classifier", ["apnet_kmeans", "autoencoder_kmeans"])
+def test_the_cluster_told_is_the_one_that_names_the_class(config: RunConfig, classifier: str) -> None:
+    trainer = create_trainer(of(config, classifier), np.load(config.features / "features.npy"))
+    trainer.epoch()
+    windows = torch.from_numpy(np.load(config.features / "features.npy"))
+    with torch.no_grad():
+        told = CLASSIFIERS[classifier].measure(trainer.network, windows)["cluster"]
+        named = trainer.network(windows).argmax(1)
+    assert torch.equal(layer_of(trainer.network).class_of[told], named)
+    assert told.unique().tolist() == [0, 1, 2]
+
+
+def test_clusters_are_named_by_the_majority_of_their_training_windows() -> None:
+    clusters, targets = torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([2, 2, 0, 0, 0, 2])
+    # Cluster 2 has no window: it gets the majority of all, and of equal ones the first.
+    assert name_clusters(clusters, targets, 3, 3).tolist() == [2, 0, 0]
+
+
+def test_a_class_is_as_far_as_its_nearest_cluster_and_without_one_infinitely_far() -> None:
+    errors = torch.tensor([[3.0, 1.0, 2.0]])
+    assert best_by_class(errors, torch.tensor([2, 0, 2]), 3).tolist() == [[1.0, torch.inf, 2.0]]
+
+
+@pytest.mark.parametrize(("protocol", "computed"), [("fair", "bf16"), ("mean_linear", "fp32"), ("temporal_cnn", "bf16"),
+                                                    ("kmeans", "fp32"), ("autoencoder_kmeans", "fp32")])  # fmt: skip
+def test_what_is_told_of_a_training_is_the_precision_it_computed_in(
+    protocol: str, computed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    separable.write(tmp_path, epochs=1)
+    separable.edit_params(tmp_path, lambda params: params.update(training_precision="bf16"))
+    monkeypatch.chdir(tmp_path)
+    run_stage("train", protocol, monkeypatch)
+    told = json.loads((tmp_path / f"data/models/paper/demo/mel/{protocol}/fold_1-seed_0.json").read_text())
+    assert told["precision"] == computed
+
+
+def test_stages_train_and_score_clusters_and_tell_what_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    separable.write(tmp_path, epochs=1)
+    monkeypatch.chdir(tmp_path)
+    for stage in ("train", "evaluate"):
+        run_stage(stage, "kmeans", monkeypatch)
+    scores, recordings = separable.cell_of("mel-kmeans")
+    of_a_window = recordings["reconstruction_error"].sum() / recordings["windows"].sum()  # told as sums of recordings
+    assert scores["reconstruction_error"] == pytest.approx(of_a_window, rel=1e-5)
+    assert scores["adjusted_rand"] == scores["by_fold"][0]["adjusted_rand"] > 0.5
+    assert 0.5 < scores["adjusted_mutual_information"] <= 1
+    assert 1 < scores["clusters"] <= separable.CLASSES
+    assert scores["window_accuracy"] > 0.7
