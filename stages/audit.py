@@ -13,7 +13,7 @@ from beyond_spectrograms.leakage.audit import (
     describe_repetitions,
     describe_splits,
     find_pairs,
-    listen,
+    fingerprint_clips,
     parts_of_clips,
 )
 from beyond_spectrograms.leakage.cues import measure_cues, score_cues
@@ -34,7 +34,7 @@ def main() -> None:
     known_pairs = params.datasets[dataset].known_pairs
     check_known_pairs(dataset, clips["clip"], known_pairs)
 
-    sounds = listen(folder, clips["clip"])
+    sounds = fingerprint_clips(folder, clips["clip"])
     places = parts_of_clips(table, parts, clips["clip"])
     pairs = find_pairs(clips, sounds, places, params.audit.near_strength, known_pairs)
     source = params.datasets[dataset].source

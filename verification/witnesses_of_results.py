@@ -305,7 +305,7 @@ def leakage(params: Params, folder: Path) -> Made:
     clips["fold"] = np.arange(len(clips)) % 3 + 1
     table = clips.loc[clips.index.repeat(2)].reset_index(drop=True)
     parts = assign_parts(table, params.splits)
-    heard = audit.listen(folder / "clips", clips["clip"])
+    heard = audit.fingerprint_clips(folder / "clips", clips["clip"])
     for clip, one in zip(clips["clip"], heard, strict=True):
         yield f"fingerprints/{clip}", one.cells
     yield "digests", [one.digest for one in heard]

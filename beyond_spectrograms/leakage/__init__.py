@@ -1,1 +1,1 @@
-"""What stands in two parts at once, and what file-level cues alone give away."""
+"""Leakage audit: recordings that are in two parts of a split, and what file-level cues alone give away."""

@@ -1,7 +1,7 @@
-"""What stands in two parts of a split: recordings, groups, and pairs of clips that are the same sound.
+"""What is in two parts of a split at once: recordings, groups, and pairs of clips that are the same sound.
 
-A split of kind `source` promises that nothing does; `window`, the paper's, promises nothing. All clips are compared,
-those of the test part too, but as sound: no classifier reads that part here.
+A split of kind `source` promises that nothing is; `window`, the paper's, promises nothing. All clips are compared, also
+those of the test part, but only as sound: no classifier reads that part here.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from beyond_spectrograms.params import Split
 
 KINDS = ("same bytes", "same samples", "near")
-SHOWN = 5  # pairs in an error; all of them stand in the files of the audit
+SHOWN = 5  # pairs in an error; the files of the audit list them all
 
 
 class LeakageError(ProjectError):
-    """A split that promises no leak has one, or a pair is acknowledged that cannot be; the message says which."""
+    """A split that promises no leak has one, or an acknowledged pair does not exist; the message says which."""
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A clip as it is compared: a digest of its samples, and its fingerprint, signs [frames, bands]."""
+    """What is compared of a clip: a digest of its samples, and its fingerprint [frames, bands]."""
 
     digest: str
     cells: Cells
@@ -49,8 +49,8 @@ class Sound:
 class Pair:
     """Two clips that are the same sound, in whole or in part.
 
-    kind: same bytes, same samples or near. match: of their fingerprints, None where they do not match, as sounds too
-    short to tell. across: the columns of parts in which they stand in different parts. known: acknowledged in params.
+    kind: same bytes, same samples or near. match: of their fingerprints, None where these do not match, as of sounds
+    that are too short. across: columns of parts in which they are in different parts. known: acknowledged in params.
     """
 
     first: str
@@ -63,33 +63,30 @@ class Pair:
     known: bool
 
 
-def listen(folder: Path, clips: Sequence[str]) -> list[Sound]:
+def fingerprint_clips(folder: Path, clips: Sequence[str]) -> list[Sound]:
     """Digest and fingerprint every clip; `folder` is data/clips/<dataset>."""
 
-    def hear(clip: str) -> Sound:
+    def read(clip: str) -> Sound:
         samples = read_clip(clip_path(folder, FORMAT, clip), FORMAT)[0]
         return Sound(digest_samples(samples), fingerprint(samples))
 
     with ThreadPoolExecutor(cpu_count()) as pool:
-        return list(track(pool.map(hear, clips), "listen", len(clips)))
+        return list(track(pool.map(read, clips), "fingerprint", len(clips)))
 
 
 def digest_samples(samples: Waveform) -> str:
-    """SHA-256 of a clip [samples] as 16-bit integers without the zeros around it.
+    """SHA-256 of a clip [samples] as 16-bit integers, without the zeros around it.
 
-    Finds one sound in two containers, and in one that pads it with digital silence.
+    It is the same in another container, and where digital silence was added at the ends.
     """
     integers = np.round(samples * 32767).astype("<i2")
     return hashlib.sha256(np.trim_zeros(integers).tobytes()).hexdigest()
 
 
 def parts_of_clips(table: pd.DataFrame, parts: pd.DataFrame, clips: Sequence[str]) -> dict[str, list[set[str]]]:
-    """For each column of parts the parts in which each clip has windows; `table` and `parts` have a row a window."""
-    found = {}
-    for column in parts:
-        sets = parts[column].groupby(table["clip"]).agg(lambda values: set(values) - {""})
-        found[str(column)] = [sets[clip] for clip in clips]
-    return found
+    """Find the parts in which each clip has windows, by column; `table` and `parts` have a row a window."""
+    grouped = parts.groupby(table["clip"]).agg(lambda values: set(values) - {""})
+    return {str(column): list(grouped[column].loc[list(clips)]) for column in parts}
 
 
 def find_pairs(
@@ -103,10 +100,10 @@ def find_pairs(
 
     Args:
         clips: the table; sounds and the values of parts (parts_of_clips) have its rows.
-        sounds: what `listen` heard.
-        parts: where the clips stand.
-        strength: of two fingerprints' agreement, from which on they are near.
-        known_pairs: names of clips acknowledged to be near.
+        sounds: of fingerprint_clips.
+        parts: of parts_of_clips.
+        strength: two fingerprints that agree at least so strongly are near.
+        known_pairs: names of clips, acknowledged to be near.
     """
     kinds = dict.fromkeys(_pairs_of_equals([sound.digest for sound in sounds]), "same samples")
     kinds |= dict.fromkeys(_pairs_of_equals(list(clips["sha256"])), "same bytes")
@@ -130,10 +127,8 @@ def find_pairs(
 
 
 def _pairs_of_equals(digests: Sequence[str]) -> list[tuple[int, int]]:
-    rows: dict[str, list[int]] = {}
-    for row, digest in enumerate(digests):
-        rows.setdefault(digest, []).append(row)
-    return [pair for same in rows.values() for pair in combinations(same, 2)]
+    rows = pd.Series(range(len(digests))).groupby(list(digests), sort=False)
+    return [pair for _, same in rows for pair in combinations(same.tolist(), 2)]
 
 
 def _apart(first: set[str], second: set[str]) -> bool:
@@ -141,10 +136,10 @@ def _apart(first: set[str], second: set[str]) -> bool:
 
 
 def check_known_pairs(dataset: str, clips: Sequence[str], known_pairs: Sequence[Sequence[str]]) -> None:
-    """Stop where an acknowledged pair names what is not a clip.
+    """Check that acknowledged pairs name clips.
 
     Raises:
-        LeakageError: naming it.
+        LeakageError: a name is not a clip.
     """
     stems = {stem(clip) for clip in clips}
     for clip in (clip for pair in known_pairs for clip in pair):
@@ -161,11 +156,11 @@ def describe_repetitions(
     parts: Mapping[str, Sequence[set[str]]],
     repetitions: Mapping[str, Sequence[Sequence[str]]],
 ) -> dict[str, Any]:
-    """Follow the repetitions that params know by name (kind -> groups of clips).
+    """Check the repetitions that params list by name (kind -> groups of clips).
 
     Returns:
-        for each kind: the groups known, those of which two clips or more are in the data set, their pairs, how many of
-        these were heard to be the same, the groups not kept as one, and for each column those in two parts.
+        for each kind: number of groups, of those with two clips or more in the data set, of their pairs, and of pairs
+        found to be the same; the groups that splits do not keep together, and by column those in two parts.
     """
     rows = {stem(clip): row for row, clip in enumerate(clips["clip"])}
     groups = list(clips["group"])
@@ -196,9 +191,9 @@ def describe_splits(
     pairs: Sequence[Pair],
     repetitions: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """For every split and column what stands in two parts; `table` and `parts` have a row a window.
+    """Count for every split and column what is in two parts; `table` and `parts` have a row a window.
 
-    `leaks` counts what a split that promises no leak must not have: acknowledged pairs are not in it.
+    `leaks` is the sum without acknowledged pairs, which must be 0 where a split promises no leak.
     """
     described: dict[str, Any] = {}
     for name, split in splits.items():
@@ -221,10 +216,10 @@ def describe_splits(
 
 
 def check_no_leak(dataset: str, described: Mapping[str, Any], pairs: Sequence[Pair]) -> None:
-    """Stop where a split that promises no leak has one that is not acknowledged.
+    """Check that splits that promise no leak have none that is not acknowledged.
 
     Raises:
-        LeakageError: with the splits, their columns, the first pairs, and what to do.
+        LeakageError: one has; the message lists columns and the first pairs, and says what to do.
     """
     lines = []
     for name, split in described.items():
@@ -253,7 +248,7 @@ def check_no_leak(dataset: str, described: Mapping[str, Any], pairs: Sequence[Pa
 
 
 def describe_pair(pair: Pair) -> dict[str, Any]:
-    """Lay out a pair as it stands in metrics/<dataset>/audit.json."""
+    """Lay out a pair for metrics/<dataset>/audit.json."""
     measures = ("similarity", "strength", "offset_s", "overlap_s")
     return {
         **{key: getattr(pair, key) for key in ("first", "second", "kind", "known")},

@@ -1,7 +1,7 @@
-"""What a file gives away without being listened to: its level, the limit of its band, its length and rate.
+"""File-level cues: level, band limit, length and sample rate of a recording.
 
-A classifier on these alone says how far a data set's classes can be told by how they were recorded. It is trained on
-the train recordings of a split and scored on its validation recordings: the test part is left to `evaluate`.
+A classifier on these alone shows how far classes can be told by how they were recorded. It is trained on the train
+recordings of a split and scored on its validation recordings: the test part is left to `evaluate`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from beyond_spectrograms.util.progress import track
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Audit
 
-FORMAT = FORMATS[-1]  # 48 kHz: the widest band that is stored
+FORMAT = FORMATS[-1]  # 48 kHz: the widest band
 FRAME = 4096  # samples, 85 ms: bins of 12 Hz
 LEAST_DB = -120.0  # below the noise of 16 bits; in place of minus infinity
 CUES = {
@@ -50,9 +50,9 @@ def measure_cues(folder: Path, clips: pd.DataFrame) -> pd.DataFrame:
 def measure_sound(samples: Waveform, sample_rate: int) -> dict[str, float]:
     """Level and band limit of a clip [samples] that is not silent throughout.
 
-    peak_dbfs, rms_dbfs: re full scale, so a sine of peak 1 has -3 dB RMS. silent_share: of runs of 20 ms, those without
-    a sample above SILENCE_PEAK. hz_of_..._percent: the frequency below which that much of the power lies.
-    db_above_...: power above that frequency, re all power.
+    peak_dbfs, rms_dbfs: relative to full scale, so a sine of peak 1 has -3 dB RMS. silent_share: of stretches of 20 ms,
+    those without a sample above SILENCE_PEAK. hz_of_..._percent: the frequency below which that much of the power is.
+    db_above_...: power above that frequency, relative to all power.
     """
     length = round(0.02 * sample_rate)
     runs = np.abs(np.pad(samples, (0, -len(samples) % length))).reshape(-1, length).max(axis=1)
@@ -85,13 +85,13 @@ def score_cues(
         cues: a row a recording, the columns of CUES.
         labels: rows as in `cues`.
         groups: rows as in `cues`.
-        parts: rows as in `cues`, a column a fold. What is neither train nor validation in a fold is not used in it.
+        parts: rows as in `cues`, a column a fold; rows that are neither train nor validation are not used.
         audit: `trees` and `seed` of the forest.
 
     Returns:
-        a row a set of cues: accuracy over the validation recordings of all folds, by fold, and beside it chance: that
-        of always naming the class most of them have. The 95 % interval is Wilson's with the groups as trials, for
-        recordings of one source are not independent.
+        a row a set of cues: accuracy over the validation recordings of all folds and by fold; chance, which is always
+        naming their commonest class. The 95 % interval is Wilson's with groups as trials, because recordings of one
+        source are not independent.
     """
     from sklearn.ensemble import RandomForestClassifier
 
@@ -106,17 +106,17 @@ def score_cues(
             guesses = forest.predict(cues.loc[scored, list(columns)].to_numpy())
             right.append(pd.Series(guesses == labels[scored], index=labels[scored].index))
             by_fold[str(fold)] = float(right[-1].mean())
-        together = pd.concat(right)
-        accuracy = float(together.mean())
-        low, high = wilson_interval(accuracy, groups[together.index].nunique())
+        pooled = pd.concat(right)
+        accuracy = float(pooled.mean())
+        low, high = wilson_interval(accuracy, groups[pooled.index].nunique())
         rows.append(
             {
                 "cues": name,
-                "recordings": len(together),
+                "recordings": len(pooled),
                 "accuracy": accuracy,
                 "low": low,
                 "high": high,
-                "chance": float(labels[together.index].value_counts(normalize=True).max()),
+                "chance": float(labels[pooled.index].value_counts(normalize=True).max()),
                 "by_fold": by_fold,
             }
         )

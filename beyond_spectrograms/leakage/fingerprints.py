@@ -1,8 +1,8 @@
 """Near-duplicates by fingerprint: signs of how the spectrum's slope changes, compared at every shift.
 
 After Haitsma and Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002): a cell is the sign of the change
-in time of the level difference between neighbouring bands, so level, slow filtering and re-encoding leave it as it is.
-Here cells too quiet to survive a lossy coder say nothing (0), and clips are compared whole, at every shift.
+in time of the level difference between neighbouring bands, which level, slow filtering and re-encoding do not change.
+Here cells too quiet to survive a lossy coder are 0, and whole clips are compared at every shift.
 
 Strengths measured on ESC-10, 400 clips. Of 79,651 pairs across sources three are the same recording, as the correlation
 of their waveforms shows too: 0.78, 0.54 and 0.44. The next reach 0.27, 0.23 and 0.20, half stay below 0.10; the 149
@@ -13,8 +13,8 @@ pairs of takes of one source reach 0.17, so takes do not overlap. Copies of 250 
     noise 20 dB below           0.83 0.61    by way of 8 kHz              0.99 0.68    loudest 0.5 s          0.45 0.30
     0.05 to 1 s later           0.76 0.56    first 0.05 to 1 s cut        0.77 0.50    6 dB, noise, later     0.75 0.55
 
-Below 0.3 were 1 of 250 of those moved or cut, 2 of the parts of 1 s and 12 of those of 0.5 s, most of them barks and
-sneezes of a fraction of a second. Music was not at hand: two songs that share a sampled sound may be found as a pair.
+Below 0.3 were 1 of 250 moved or cut copies, 2 of the parts of 1 s and 12 of those of 0.5 s, most of them barks and
+sneezes of a fraction of a second. Music was not tried: two songs that share a sampled sound may be found as a pair.
 """
 
 from __future__ import annotations

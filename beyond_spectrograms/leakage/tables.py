@@ -1,4 +1,4 @@
-"""The audit as Markdown: the verdict for each split, the pairs, the cues and the data's known errors."""
+"""The audit as Markdown: a verdict for each split, pairs, cues, and known errors of the data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from beyond_spectrograms.report.table import Row, Table, Value, number, text, to
 
 
 def print_audit(audit: Mapping[str, Any]) -> str:
-    """Lay out what metrics/<dataset>/audit.json holds."""
+    """Lay out the content of metrics/<dataset>/audit.json."""
     dataset = audit["dataset"]
     tables = [
         _splits(f"{dataset}: leakage audit", audit),
@@ -26,36 +26,30 @@ def _expected(pair: Mapping[str, Any]) -> bool:
 
 
 def _splits(title: str, audit: Mapping[str, Any]) -> Table:
-    rows: list[Row] = []
-    for name, split in audit["splits"].items():
-        for column, figures in split["columns"].items():
-            clean = "known pairs only" if figures["known_pairs_across"] else "no leak"
-            rows.append(
-                {
-                    "split": name,
-                    "column": column,
-                    "promise": "no leak" if split["promises_no_leak"] else "none",
-                    "recordings": figures["recordings_in_two_parts"],
-                    "groups": figures["groups_in_two_parts"],
-                    "repetitions": figures["known_repetitions_in_two_parts"],
-                    **figures["pairs_across"],
-                    "known": figures["known_pairs_across"],
-                    "verdict": "leaks" if figures["leaks"] else clean,
-                }
-            )
-    columns = {
-        "split": text("split"),
-        "column": text("column"),
-        "promise": text("promise"),
-        "recordings in two parts": text("recordings"),
-        "groups": text("groups"),
-        "known repetitions": text("repetitions"),
-        "pairs: same bytes": text("same bytes"),
-        "same samples": text("same samples"),
-        "near": text("near"),
-        "of these known": text("known"),
-        "verdict": text("verdict"),
-    }
+    rows: list[Row] = [
+        {
+            "split": name,
+            "column": column,
+            "promise": "no leak" if split["promises_no_leak"] else "none",
+            "recordings": figures["recordings_in_two_parts"],
+            "groups": figures["groups_in_two_parts"],
+            "repetitions": figures["known_repetitions_in_two_parts"],
+            **figures["pairs_across"],
+            "known": figures["known_pairs_across"],
+            "verdict": "leaks"
+            if figures["leaks"]
+            else "known pairs only"
+            if figures["known_pairs_across"]
+            else "no leak",
+        }
+        for name, split in audit["splits"].items()
+        for column, figures in split["columns"].items()
+    ]
+    columns = {name: text(name) for name in ("split", "column", "promise")}
+    columns |= {"recordings in two parts": text("recordings"), "groups": text("groups")}
+    columns |= {"known repetitions": text("repetitions"), "pairs: same bytes": text("same bytes")}
+    columns |= {"same samples": text("same samples"), "near": text("near")}
+    columns |= {"of these known": text("known"), "verdict": text("verdict")}
     notes = [
         f"{audit['clips']} clips of {audit['groups']} groups; near: fingerprints agree with strength "
         f"{audit['near_strength']:g} or more.",
@@ -76,10 +70,8 @@ def _pairs(title: str, pairs: list[Mapping[str, Any]]) -> Table:
         }
         for pair in pairs
     ]
-    columns = {
-        "first": text("first"),
-        "second": text("second"),
-        "kind": text("kind"),
+    columns = {name: text(name) for name in ("first", "second", "kind")}
+    columns |= {
         "strength": number("strength", 2),
         "similarity": number("similarity", 2),
         "second starts s later": number("offset_s", 2),

@@ -1,1 +1,1 @@
-"""Prototypes that are heard: spectra and latents made sound, and the page that plays them."""
+"""Sonification: prototypes and what they make of clips, turned into sound, and a page that plays it."""

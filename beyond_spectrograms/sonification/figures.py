@@ -1,4 +1,4 @@
-"""One figure of all prototypes of a run: their spectra or latents, plain and with their mean transformation."""
+"""A figure of all prototypes of a run: spectra or latents, with and without their mean transformation."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def figure_prototypes(
     seconds: float,
     title: str,
 ) -> Figure:
-    """Draw each prototype in a panel of its own: level over frequency, or over time too where it has several frames.
+    """Draw each prototype in a panel of its own: level over frequency, and over time where it has several frames.
 
-    Of latents, whose bands have no frequency, it is their value over their number.
+    Latents have no frequency: their value is drawn over their number.
 
     Args:
         prototypes: in the order of the panels.
         names: their titles.
         frequencies: of the bands [bands], in Hz; None where bands are latents.
-        seconds: a window lasts.
-        title: says data set, cell and run.
+        seconds: length of a window.
+        title: names data set, cell and run.
     """
     columns = min(COLUMNS, len(prototypes))
     rows = -(-len(prototypes) // columns)
@@ -79,7 +79,7 @@ def over_time(prototypes: Sequence[Average]) -> bool:
 
 
 def _ticks(bands: int, frequencies: npt.NDArray[np.float64] | None) -> tuple[npt.NDArray[np.float64], list[str]]:
-    """Say where along the bands what is written: round frequencies, or the numbers of latents, from 1."""
+    """Place ticks along the bands, with their labels: round frequencies, or numbers of latents, from 1."""
     if frequencies is None:
         numbers = np.linspace(1, bands, 5).round()
         return numbers - 1, [f"{number:g}" for number in numbers]

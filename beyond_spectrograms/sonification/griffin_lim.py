@@ -1,4 +1,4 @@
-"""Log-mel spectra made audible: mel bands -> linear bins -> waveform, all sounds equally loud."""
+"""Log-mel spectra as sound: mel bands -> linear bins -> waveform, all equally loud."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from beyond_spectrograms.data.audio import Waveform
     from beyond_spectrograms.params import Mel
 
-FINDING = 50  # updates of the linear bins: then the median of their mel bands is right to 0.001 dB
+FINDING = 50  # updates of the linear bins: their mel bands are then right to 0.001 dB in the median
 ROUNDS = 32  # of Griffin and Lim, librosa's default
-RAISED = 1e10  # brings the floor of -100 dB to 1: scikit-learn takes what is under 1e-7 for 0
+RAISED = 1e10  # brings the floor of -100 dB to 1: scikit-learn treats what is under 1e-7 as 0
 LOUDNESS = 0.05  # A-weighted root mean square of every sound
-PEAK = 0.98  # what would reach further is turned down, and then is less loud than the others
+PEAK = 0.98  # a sound that would go beyond is turned down, and is less loud than the others
 
 Spectra = npt.NDArray[np.float32]
 
 
 class PrototypesError(ProjectError):
-    """Prototypes cannot be heard; the message says of what, and why."""
+    """Prototypes cannot be played; the message says which, and why."""
 
 
 class Synthesizer:

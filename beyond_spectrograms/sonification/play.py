@@ -1,4 +1,4 @@
-"""All that is heard of a run: prototypes, what they become on average, clips, and what each class makes of these."""
+"""The sounds of a run: prototypes, with and without transformation, clips, and clips as each class renders them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 class Sounds:
     """Waveforms [samples] at `sample_rate` Hz, equally loud.
 
-    `prototypes` and `transformed` (None where there is no mean) are by prototype, `clips` and `round_trips` (what is
-    played of the clips' own features) by window, and `reconstructions` by window and then in the order of its
-    reconstructions.
+    `prototypes` and `transformed` (None where there is no mean) are by prototype; `clips` and `round_trips`, which are
+    played from the clips' own features, by window; `reconstructions` by window and reconstruction.
     """
 
     sample_rate: int
@@ -47,7 +46,7 @@ def play_all(
     features += [window.features for window in windows]
     features += [made.features for window in windows for made in window.reconstructions]
     say_cost(player, len(features), length_s)
-    waves = iter(list(track(map(player.play, features), "listen", len(features))))
+    waves = iter(list(track(map(player.play, features), "play", len(features))))
     return Sounds(
         sample_rate=player.form.sample_rate,
         prototypes=[next(waves) for _ in prototypes],
@@ -59,12 +58,12 @@ def play_all(
 
 
 def say_cost(player: Player, sounds: int, length_s: float) -> None:
-    """Say how long it takes to make so many sounds of `length_s` seconds."""
+    """Print about how long it takes to make so many sounds of `length_s` seconds."""
     print(f"{sounds} sounds to make, about {sounds * player.seconds_each * length_s:.0f} s", flush=True)
 
 
 def cut_clip(window: Window, clips: Path, form: Format, length_s: float) -> Waveform:
-    """Cut a window out of its clip, as loud as all sounds are; of equal channels the first [samples].
+    """Cut a window out of its clip, as loud as all sounds [samples]; of several equal channels the first.
 
     Raises:
         BadAudioError: the clip cannot be read.

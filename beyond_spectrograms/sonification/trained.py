@@ -1,4 +1,4 @@
-"""What a trained run's prototypes are, what they do to clips, and what they do on average."""
+"""A trained run's prototypes: their features, how they render clips, and their mean transformations."""
 
 from __future__ import annotations
 
@@ -46,9 +46,8 @@ def read_layer(model: Path, protocol: Protocol, shape: tuple[int, int], classes:
         trained_for = json.loads(stored.metadata()["notes"])["classes"]
         state = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  not a mapping
     network = build_network(protocol, *shape, len(classes), None)
-    if trained_for != classes or {key: value.shape for key, value in network.state_dict().items()} != {
-        key: value.shape for key, value in state.items()
-    }:
+    shapes = [{key: value.shape for key, value in each.items()} for each in (network.state_dict(), state)]
+    if trained_for != classes or shapes[0] != shapes[1]:
         raise PrototypesError(
             f"{model}: trained for other classes or windows than the data's. Run its train stage again."
         )
@@ -64,10 +63,10 @@ def to_features(layer: PrototypeLayer, scaled: Tensor) -> npt.NDArray[np.float32
 
 @dataclass(frozen=True)
 class Average:
-    """What one prototype does on average: `windows` it explains, and its features before and after.
+    """One prototype without transformation and with its mean one.
 
-    `plain` and `transformed` are [bands, frames], dB of spectra or latents; `transformed` is None where there is no
-    window to average over.
+    `windows` is the number of windows it explains, over which the mean is taken. `plain` and `transformed` are [bands,
+    frames], dB of spectra or latents; `transformed` is None where it explains no window.
     """
 
     windows: int
@@ -78,8 +77,8 @@ class Average:
 def averages(layer: PrototypeLayer, features: Features, rows: npt.NDArray[np.int64], targets: Tensor) -> list[Average]:
     """Apply to each prototype the mean of its transformations over frames and over the windows it explains.
 
-    Those are, supervised, windows of its class, each explained by the best of the class's prototypes; without labels
-    windows of which it is the best of all. `targets` [rows] are the classes of `rows`.
+    A window is explained by the prototype with the smallest error: of its class if supervised, else of all. `targets`
+    [rows] are the classes of `rows`.
     """
     count, frames = len(layer.class_of), features.shape[2]
     sums: Found = {}
@@ -88,7 +87,7 @@ def averages(layer: PrototypeLayer, features: Features, rows: npt.NDArray[np.int
         for first in range(0, len(rows), BATCH):
             scaled = layer.scale(_windows(features, rows[first : first + BATCH]))
             found = layer.transformations(scaled)
-            errors = _errors(scaled, _render(layer, found, frames))
+            errors = layer.errors_of(scaled, _render(layer, found, frames))
             if layer.settings.supervised:
                 others = layer.class_of != targets[first : first + BATCH, None]
                 errors = errors.masked_fill(others, torch.inf)
@@ -150,13 +149,13 @@ def choose_windows(table: pd.DataFrame, rows: npt.NDArray[np.int64], per_class: 
 def render_window(
     layer: PrototypeLayer, features: Features, table: pd.DataFrame, row: int, classes: list[str], *, seconds: float
 ) -> Window:
-    """Let every class render a window of `seconds`, by its best prototype; a class without a prototype does not."""
+    """Render a window of `seconds` by the best prototype of every class that has one."""
     frames = features.shape[2]
     with torch.inference_mode():
         scaled = layer.scale(_windows(features, np.array([row])))
         found = layer.transformations(scaled)
         rendered = _render(layer, found, frames)
-        errors = _errors(scaled, rendered)[0]
+        errors = layer.errors_of(scaled, rendered)[0]
         made, curves = to_features(layer, rendered[0]), _curves(layer, found, seconds)
     best: dict[int, int] = {}
     for prototype in errors.argsort(stable=True).tolist():
@@ -189,16 +188,11 @@ def _render(layer: PrototypeLayer, found: Found, frames: int) -> Tensor:
     return layer.transform(found, frames).expand(-1, -1, frames, -1)
 
 
-def _errors(scaled: Tensor, rendered: Tensor) -> Tensor:
-    """Mean squared differences [windows, prototypes]."""
-    return (scaled.transpose(1, 2)[:, None] - rendered).square().mean((2, 3))
-
-
 def _curves(layer: PrototypeLayer, found: Found, seconds: float) -> dict[str, npt.NDArray[np.float32]]:
     """Give the transformations of one window of `seconds` in units one hears [prototypes, frames].
 
-    Of the filters it is what they add to the lowest and to the highest band. The level of latents is a factor of their
-    distance from the layer's `rest`, of which 1 changes nothing; of time it is how much later the prototype is read.
+    Filters: what they add to the lowest and to the highest band. Level: a factor of the latents' distance from the
+    layer's `rest`; 1 changes nothing. Time: how much later the prototype is read.
     """
     curves = {}
     if "gain" in found:

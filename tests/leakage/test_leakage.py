@@ -20,7 +20,7 @@ from beyond_spectrograms.leakage.audit import (
     describe_repetitions,
     describe_splits,
     find_pairs,
-    listen,
+    fingerprint_clips,
     parts_of_clips,
 )
 from beyond_spectrograms.leakage.fingerprints import Match
@@ -51,7 +51,7 @@ def planted(tmp_path: Path) -> tuple[pd.DataFrame, list[Sound]]:
     tones = [np.asarray(soxr.resample(scene(seed), RATE, 48_000), np.float32) for seed in range(2)]
     stored = {"dog/a.wav": tones[0], "dog/b.wav": tones[0], "dog/c.wav": 0.3 * tones[0]}
     write_clips(tmp_path, stored | {"rain/d.wav": tones[1], "rain/e.wav": tones[1]})
-    return clip_table(GROUPS, ("rain/d.wav", "rain/e.wav")), listen(tmp_path, list(GROUPS))
+    return clip_table(GROUPS, ("rain/d.wav", "rain/e.wav")), fingerprint_clips(tmp_path, list(GROUPS))
 
 
 def places() -> dict[str, list[set[str]]]:

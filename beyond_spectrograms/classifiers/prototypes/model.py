@@ -89,7 +89,12 @@ class PrototypeLayer(nn.Module):
     def errors(self, windows: Tensor) -> Tensor:
         """Mean squared difference over bands and frames [windows, prototypes] of features as they come."""
         scaled = self.scale(windows)
-        return (scaled.transpose(1, 2)[:, None] - self.reconstruct(scaled)).square().mean((2, 3))
+        return self.errors_of(scaled, self.reconstruct(scaled))
+
+    @staticmethod
+    def errors_of(scaled: Tensor, rendered: Tensor) -> Tensor:
+        """Mean squared difference [windows, prototypes] of scaled windows and what `transform` gave for them."""
+        return (scaled.transpose(1, 2)[:, None] - rendered).square().mean((2, 3))
 
     def logits(self, errors: Tensor) -> Tensor:
         """Class logits [windows, classes]: -softplus(tau) times the error of the class's best prototype."""

@@ -1,12 +1,13 @@
-"""How prototypes are learned: losses, the curriculum, restarts of idle prototypes.
+"""How prototypes are trained: losses, the curriculum, restarts of idle prototypes.
 
-Loiseau et al., ISMIR 2022, sections 3.2 to 3.4, and the authors' released code (bd509c5c). Where the two differ params
-choose: the text goes a step on after 10 epochs without a lower training loss, the code after 40. `step_epochs`, a
-limit, is ours.
+Loiseau et al., ISMIR 2022, sections 3.2 to 3.4, and the authors' released code (bd509c5c). Where the two differ, params
+choose: a step ends after 10 epochs without a lower training loss in the text, after 40 in the code. The limit
+`step_epochs` is ours.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
 
 PROPOSALS = 2000  # training windows among which the prototypes start
 CHUNK = 16  # windows reconstructed at a time: what they take stays in a core's cache
-RESTART_NOISE = 0.01  # deviation of what parts a restarted prototype from the one it copies
+RESTART_NOISE = 0.01  # deviation of the noise added to a restarted prototype
 
 
 class PrototypeTrainer(Trainer):
-    """Descends error and cross-entropy step by step of the curriculum.
+    """Minimises error and cross-entropy, step by step of a curriculum.
 
-    Steps are the raw prototypes, each transformation in the settings' order, the temperature (where there is
-    cross-entropy), and a tenth of the learning rate, after which the run is over. A step ends when the training loss
-    has not fallen for `step_patience` epochs or it took `step_epochs`; none before `warm_up` batches.
+    Steps: the raw prototypes; each transformation, in the order of the settings; the temperature, if there is
+    cross-entropy; a tenth of the learning rate. A step ends when the training loss has not fallen for `step_patience`
+    epochs or after `step_epochs`, but not before `warm_up` batches. After the last step the run is over.
     """
 
     columns = ("training_reconstruction_error", "validation_reconstruction_error", "step")
@@ -73,7 +74,7 @@ class PrototypeTrainer(Trainer):
         )
 
     def _take_step(self) -> None:
-        """Let the layer be as the present step wants it."""
+        """Set the layer and the learning rates for the present step."""
         assert self.optimizer is not None
         name = self.steps[min(self.step, len(self.steps) - 1)]
         self.layer.used = min(self.step, len(self.settings.transformations))
@@ -90,8 +91,7 @@ class PrototypeTrainer(Trainer):
         of the logits times its weight.
         """
         if not self.settings.supervised:
-            smallest = errors.amin(1)
-            return smallest, smallest
+            return (smallest := errors.amin(1)), smallest
         own = best_by_class(errors, self.layer.class_of, self.layer.classes).gather(1, targets[:, None])[:, 0]
         if not self.settings.cross_entropy:
             return own, own
@@ -101,7 +101,7 @@ class PrototypeTrainer(Trainer):
     def epoch(self) -> tuple[Outcome, Outcome, tuple[float, ...]]:
         """Restart idle clusters, train, name clusters, validate, and see whether the step is done.
 
-        Restarted at the beginning, no prototype is kept or tested that was not trained, named and validated since.
+        Restarts come first, so that no prototype is kept that was not trained, named and validated afterwards.
         """
         step = self.step
         if self.explained is not None:
@@ -118,8 +118,8 @@ class PrototypeTrainer(Trainer):
         self._note(first[0][1])
         return *first, (training.error, validation.error, step)
 
-    def _go_over(self, subset: Subset, order: Tensor, *, learn: bool) -> Tally:
-        tally = Tally()
+    def _go_over(self, subset: Subset, order: Tensor, *, learn: bool) -> Pass:
+        chunks = []
         for places in self._batches(order):
             batch = [value.to(self.config.device) for value in subset.batch(places)]
             with torch.set_grad_enabled(learn):
@@ -128,14 +128,14 @@ class PrototypeTrainer(Trainer):
                     loss, own = self.losses(errors, targets)
                     if learn:
                         torch.autograd.backward(loss.sum() / len(places))
-                    tally.add(errors, targets, loss, own)
+                    chunks.append([value.detach() for value in (errors, targets, loss, own)])
             if learn:
                 assert self.optimizer is not None
                 self.optimizer.step()
                 self.optimizer.zero_grad(set_to_none=True)
                 self.batches += 1
-        tally.close()
-        return tally
+        errors, targets, loss, own = (torch.cat(values).cpu() for values in zip(*chunks, strict=True))
+        return Pass(errors.argmin(1), targets, loss.double().mean().item(), own.double().mean().item())
 
     def _note(self, loss: float) -> None:
         if loss < self.best_loss:
@@ -149,7 +149,7 @@ class PrototypeTrainer(Trainer):
             self._take_step()
 
     def _restart_idle(self, counts: Tensor) -> None:
-        """Restart prototypes with too few of the training windows [prototypes] as copies of busy ones."""
+        """Restart prototypes that explain too few training windows (`counts` [prototypes]) as copies of busy ones."""
         shares = counts / counts.sum() * len(counts)
         for idle in (shares < self.settings.restart_share).nonzero()[:, 0].tolist():
             busy = int(torch.multinomial(shares, 1))
@@ -184,28 +184,14 @@ class PrototypeTrainer(Trainer):
         super().load(state)
 
 
-class Tally:
-    """Sums over the windows of a subset."""
+@dataclass(frozen=True)
+class Pass:
+    """Result of a pass over a subset: nearest prototype and target [windows], mean loss and error."""
 
-    def __init__(self) -> None:
-        self._errors: list[Tensor] = []
-        self._targets: list[Tensor] = []
-        self._losses: list[Tensor] = []
-        self._own: list[Tensor] = []
-
-    def add(self, errors: Tensor, targets: Tensor, loss: Tensor, own: Tensor) -> None:
-        """Add a chunk: errors [windows, prototypes], the others [windows]."""
-        for values, mine in zip((errors, targets, loss, own), self._lists(), strict=True):
-            mine.append(values.detach())
-
-    def _lists(self) -> tuple[list[Tensor], ...]:
-        return self._errors, self._targets, self._losses, self._own
-
-    def close(self) -> None:
-        """Sum up."""
-        errors, targets, losses, own = (torch.cat(values).cpu() for values in self._lists())
-        self.clusters, self.targets = errors.argmin(1), targets
-        self.loss, self.error = losses.double().mean().item(), own.double().mean().item()
+    clusters: Tensor
+    targets: Tensor
+    loss: float
+    error: float
 
     def outcome(self, class_of: Tensor) -> Outcome:
         """Accuracy of the nearest prototype's class, and loss."""
