@@ -213,6 +213,8 @@ def test_music_speech_takes_of_one_source_are_one_group() -> None:
     clips, _ = grouped("gtzan_music_speech", gtzan_music_speech())
     assert list(clips["group"][:5]) == ["classical", "classical", "classical", "classical", "jazz"]
     assert clips["group"].nunique() == 13
+    takes, _ = grouped("gtzan_music_speech", [f"speech/{name}.wav" for name in ("nj105", "nj105a", "a", "b", "c", "d")])
+    assert list(takes["group"]) == ["nj", "nj", "a", "b", "c", "d"]
 
 
 def test_lists_that_name_clips_which_are_not_there_stop(tmp_path: Path) -> None:
