@@ -20,7 +20,6 @@ from beyond_spectrograms.evaluation.cost_measurement import (
     Sounds,
     Subject,
     choose_sounds,
-    one_thread,
     peak_memory,
     time_rounds,
 )
@@ -32,6 +31,7 @@ from beyond_spectrograms.util.files import write_json
 from beyond_spectrograms.util.memory import memory_can_be_measured
 from beyond_spectrograms.util.processor import processor_name
 from beyond_spectrograms.util.progress import track
+from beyond_spectrograms.util.threads import one_thread
 from stages.arguments import parse
 
 COSTS_BY = ("costs", "soxr")  # versions beside those of features and weights
@@ -102,7 +102,7 @@ def measure(study: Study, dataset: str, name: str, baselines: Iterable[str], sou
         "(no other device is measured)"
     )
     benches = {one.name: Bench(one, sounds) for one in subjects}
-    with one_thread():
+    with one_thread(everywhere=True):
         began = time.perf_counter()
         for bench in benches.values():
             bench.time()

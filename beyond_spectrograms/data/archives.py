@@ -20,10 +20,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from beyond_spectrograms.params import LabelTable, Source
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import digest_file
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".au", ".aiff")
 # Bounds what an archive made to fill the disk can do. Sounds shrink to a half or so, digital silence to a thousandth.
@@ -40,7 +41,7 @@ class Member:
 
     name: str
     size: int
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], Any]
 
 
 def unpack(archive: Path, members: str, table: LabelTable | None, folder: Path) -> dict[str, int]:
@@ -167,11 +168,8 @@ def manifest_digest(folder: Path) -> str:
 
     The lines are those of `sha256sum */*`, sorted as bytes, each with its line end.
     """
-    lines = []
-    for path in folder.glob("*/*"):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        lines.append(f"{digest}  {path.relative_to(folder).as_posix()}\n".encode())
+    paths = folder.glob("*/*")
+    lines = [f"{digest_file(path)}  {path.relative_to(folder).as_posix()}\n".encode() for path in paths]
     return hashlib.sha256(b"".join(sorted(lines))).hexdigest()
 
 
@@ -195,7 +193,7 @@ def _members(archive: Path) -> Iterator[Member]:
                 if not entry.isfile() and not entry.isdir():
                     _refuse(archive, entry.name, "is a link" if entry.issym() or entry.islnk() else "is a device")
                 if entry.isfile():
-                    yield Member(_plain(entry.name), entry.size, partial(_open_tar, tar, entry))
+                    yield Member(str(PurePosixPath(entry.name)), entry.size, partial(tar.extractfile, entry))
             # tarfile takes a damaged header for the end; gzip finds damage when read to its own end.
             while tar.fileobj is not None and tar.fileobj.read(2**20):
                 pass
@@ -206,11 +204,7 @@ def _members(archive: Path) -> Iterator[Member]:
                 if stat.S_ISLNK(info.external_attr >> 16):
                     _refuse(archive, info.filename, "is a link")
                 if not info.is_dir():
-                    yield Member(_plain(info.filename), info.file_size, partial(packed.open, info))
-
-
-def _open_tar(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
-    return cast(IO[bytes], tar.extractfile(entry))  # None for links and folders only
+                    yield Member(str(PurePosixPath(info.filename)), info.file_size, partial(packed.open, info))
 
 
 def _check_path(archive: Path, name: str) -> None:
@@ -223,20 +217,14 @@ def _refuse(archive: Path, name: str, reason: str) -> NoReturn:
     raise RawDataError(f"{archive}: member {name!r} {reason}. Nothing of this archive is used.")
 
 
-def _plain(name: str) -> str:
-    """Drop a leading ./ and doubled slashes."""
-    return str(PurePosixPath(name))
-
-
 @contextmanager
 def _readable(archive: Path) -> Iterator[None]:
     """Make one error of all that zipfile, tarfile and their decompressors raise on what they cannot read."""
     damaged = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
-    unsupported = (NotImplementedError, RuntimeError)  # a compression zipfile does not know; a password
     try:
         yield
-    except (*damaged, *unsupported) as error:
-        raise RawDataError(f"{archive} does not unpack: {error}. Delete it and run again to get it anew.") from error
+    except (*damaged, RuntimeError) as error:  # RuntimeError: a password, or a compression zipfile does not know
+        raise RawDataError(f"{archive} does not unpack: {error}. Delete it and run again to download it.") from error
 
 
 def _read_labels(archive: Path, table: LabelTable) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import read_sealed, replace_folder, sha256_of, write_sealed, written_beside
+from beyond_spectrograms.util.files import digest_file, read_sealed, replace_folder, write_sealed, written_beside
 from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _prepare_clip(path: Path, work: Path, seconds: tuple[float, float], fingerpr
             limited += over
         outcome = Outcome(clip, sha256, "", recording.seconds, recording.sample_rate, recording.remarks, limited)
     content = {"fingerprint": fingerprint, "outcome": asdict(outcome)}
-    content["stored"] = [] if outcome.reason else [sha256_of(path) for path in _stored(work / "finished", clip)]
+    content["stored"] = [] if outcome.reason else [digest_file(path) for path in _stored(work / "finished", clip)]
     write_sealed(record, content, flushed=False)
     return outcome
 
@@ -126,7 +126,7 @@ def _read_record(record: Path, fingerprint: str, stored: list[Path]) -> Outcome 
     content = read_sealed(record)
     if content is None or content["fingerprint"] != fingerprint:
         return None
-    if content["stored"] and [sha256_of(path) if path.exists() else "" for path in stored] != content["stored"]:
+    if content["stored"] and [digest_file(path) if path.exists() else "" for path in stored] != content["stored"]:
         return None
     return Outcome(**{**content["outcome"], "remarks": tuple(content["outcome"]["remarks"])})
 

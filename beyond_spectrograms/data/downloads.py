@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pooch
 import requests
 
+from beyond_spectrograms.params.datasets import File
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import written_beside
+from beyond_spectrograms.util.files import digest_file, written_beside
 
 MIRROR_VARIABLE = "BEYOND_SPECTROGRAMS_MIRROR"
 ATTEMPTS = 3
@@ -39,24 +39,7 @@ class _FaultError(Exception):
         self.transient = transient
 
 
-class Record(Protocol):
-    """Where a file is and what it must be.
-
-    `sha256` may be the first digits only. With neither it nor `md5` the file's bytes are not stable: it has to be an
-    archive, whose content is checked when it is unpacked.
-    """
-
-    @property
-    def url(self) -> str: ...  # noqa: D102
-    @property
-    def bytes(self) -> int | None: ...  # noqa: D102
-    @property
-    def sha256(self) -> str | None: ...  # noqa: D102
-    @property
-    def md5(self) -> str | None: ...  # noqa: D102
-
-
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=File)
 
 
 @dataclass(frozen=True)
@@ -84,9 +67,18 @@ def fetch(what: str, records: Sequence[R], keep: Path) -> Found[R]:
     Raises:
         DownloadError: the mirror folder does not exist or holds a wrong file, or no URL delivered.
     """
-    found = _in_mirror_folder(what, records) or _kept(what, records, keep)
-    if found:
-        return found
+    if mirror := _mirror_folder():
+        found = _look_in(mirror, what, records, file_name)
+        if isinstance(found, Found):
+            return found
+        if found:
+            faults = "".join(f"\n  {fault}" for fault in found)
+            raise DownloadError(f"{what}: {MIRROR_VARIABLE} holds a wrong file.{faults}\nReplace it or take it away.")
+    kept = _look_in(keep, what, records, _kept_name)
+    if isinstance(kept, Found):
+        return kept
+    for fault in kept:
+        print(f"{what}: {fault}")
     reasons = []
     for record in records:
         print(f"{what}: downloading {record.url} ({_size(record)})")
@@ -102,46 +94,30 @@ def file_name(url: str) -> str:
     return unquote(urlsplit(url).path).rsplit("/", 1)[-1]
 
 
-def _in_mirror_folder(what: str, records: Sequence[R]) -> Found[R] | None:
+def _mirror_folder() -> Path | None:
     value = os.environ.get(MIRROR_VARIABLE)
-    if not value:
-        return None
-    folder = Path(value).expanduser()
-    if not folder.is_dir():
+    if value and not Path(value).expanduser().is_dir():
         raise DownloadError(
             f"{MIRROR_VARIABLE} is {value!r}, which is not a folder. "
             "Set it to a folder that holds files named as the last part of their URLs, or unset it."
         )
-    here = [record for record in records if (folder / file_name(record.url)).is_file()]
+    return Path(value).expanduser() if value else None
+
+
+def _look_in(folder: Path, what: str, records: Sequence[R], name: Callable[[str], str]) -> Found[R] | list[str]:
+    """Find the first whole file in a folder, where each is named after its URL by `name`; or say what is wrong."""
     faults = []
-    for record in here:
-        path = folder / file_name(record.url)
-        try:
-            found = _verified(path, record)
-        except _FaultError as fault:
-            faults.append(f"  {path} is not {record.url}: {fault}")
-        else:
-            print(f"{what}: using {path} ({found.bytes} bytes)")
-            return found
-    if faults:
-        raise DownloadError(
-            f"{what}: {MIRROR_VARIABLE} holds a wrong file.\n" + "\n".join(faults) + "\nReplace it or take it away."
-        )
-    return None
-
-
-def _kept(what: str, records: Sequence[R], keep: Path) -> Found[R] | None:
     for record in records:
-        path = keep / _kept_name(record.url)
+        path = folder / name(record.url)
         if path.is_file():
             try:
                 found = _verified(path, record)
             except _FaultError as fault:
-                print(f"{what}: not using {path}: {fault}")
+                faults.append(f"{path} is not {record.url}: {fault}")
             else:
                 print(f"{what}: using {path} ({found.bytes} bytes)")
                 return found
-    return None
+    return faults
 
 
 def _kept_name(url: str) -> str:
@@ -217,11 +193,10 @@ def _verified(path: Path, record: R) -> Found[R]:
     if record.bytes is not None and size != record.bytes:
         # A server that names no length and breaks off looks like one that has finished.
         raise _FaultError(f"has {size} bytes, expected {record.bytes}", transient=size < record.bytes)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = digest_file(path)
     if record.sha256 is not None and not sha256.startswith(record.sha256):
         raise _FaultError(f"has sha256 {sha256}, expected {_digest(record)}")
-    if record.md5 is not None and (md5 := _md5(path)) != record.md5:
+    if record.md5 is not None and (md5 := digest_file(path, "md5")) != record.md5:
         raise _FaultError(f"has md5 {md5}, expected md5 {record.md5}")
     if record.sha256 is None and not (tarfile.is_tarfile(path) or zipfile.is_zipfile(path)):
         raise _FaultError("is not a zip or tar archive")
@@ -239,16 +214,11 @@ def _explain(what: str, records: Sequence[R], reasons: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _size(record: Record) -> str:
+def _size(record: File) -> str:
     return "size not fixed" if record.bytes is None else f"{record.bytes} bytes"
 
 
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _digest(record: Record) -> str:
+def _digest(record: File) -> str:
     if record.sha256 is None:
         return "sha256 not fixed" if record.md5 is None else f"md5 {record.md5}"
     return f"sha256 {record.sha256}" if len(record.sha256) == 64 else f"sha256 beginning {record.sha256}"

@@ -42,16 +42,7 @@ def synthesise(folder: Path, seed: int, clips_per_class: int, seconds: float) ->
 
     A clip depends on `seed`, its class, its number and `seconds` alone: more clips leave the first ones as they were.
     Peaks lie between -12 and -1 dBFS.
-
-    Raises:
-        ValueError: `seed` is below 0, `clips_per_class` below 1, or `seconds` not from 1 to 600.
     """
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; give 0 or more.")
-    if clips_per_class < 1:
-        raise ValueError(f"clips_per_class is {clips_per_class}; give 1 or more.")
-    if not 1 <= seconds <= 600:
-        raise ValueError(f"seconds is {seconds:g}; give 1 (room for a chord or a phrase) to 600.")
     for index, label in enumerate(CLASSES):
         for number in range(clips_per_class):
             clip = _record(np.random.default_rng([seed, index, number]), label, round(seconds * RATE))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from beyond_spectrograms.data.downloads import fetch, file_name
 from beyond_spectrograms.params import weights_of
 from beyond_spectrograms.params.study import WEIGHTS
-from beyond_spectrograms.util.files import locked, replace_folder, sha256_of, write_json
+from beyond_spectrograms.util.files import digest_file, locked, replace_folder, write_json
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params, WeightsRecord
@@ -63,7 +63,7 @@ def _is_whole(place: Path, records: Sequence[WeightsRecord]) -> bool:
         files = json.loads((place / "record.json").read_text(encoding="utf-8"))["files"]
         paths = [place / file_name(record.url) for record in records]
         return [file["file"] for file in files] == [path.name for path in paths] and all(
-            path.stat().st_size == record.bytes and sha256_of(path).startswith(record.sha256)
+            path.stat().st_size == record.bytes and digest_file(path).startswith(record.sha256)
             for path, record in zip(paths, records, strict=True)
         )
     except (OSError, ValueError, KeyError, TypeError):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,6 +22,7 @@ from beyond_spectrograms.data import audio
 from beyond_spectrograms.evaluation.costs import TIMES
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.memory import forget_peak, peak_bytes
+from beyond_spectrograms.util.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,21 +105,6 @@ def choose_sounds(
         seconds = audio.read_recording(raw / name, plausible).seconds
         clips.append(Clip(raw / name, seconds, rows, [float(start) for start in table["start_s"].to_numpy()[rows]]))
     return Sounds(tuple(clips), len(table), table["label"].nunique(), length_s, plausible)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Hold numerical libraries that are loaded by now, torch among them, to one thread."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    before = torch.get_num_threads()
-    with threadpool_limits(1):
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 def paper_network(bands: int, frames: int, classes: int, codebook_size: int | None) -> nn.Sequential:
@@ -262,7 +247,7 @@ def peak_memory(way: Way, subject: Subject, sounds: Sounds) -> tuple[int, int]:
 
 def _measure_peak(way: Way, subject: Subject, sounds: Sounds) -> tuple[int, int]:
     ready = FromCache(subject, sounds) if way == "cached" else FromFile(subject, sounds)
-    with one_thread():
+    with one_thread(everywhere=True):
         held = forget_peak()
         ready.run()
         peak = peak_bytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import warnings
@@ -14,7 +13,7 @@ from beyond_spectrograms.inference.card import CARD_FILE, Card, EncoderFile, Mod
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.params import is_project
 from beyond_spectrograms.params.study import WEIGHTS
-from beyond_spectrograms.util.files import partial_beside, replace_folder, write_json
+from beyond_spectrograms.util.files import digest_file, partial_beside, replace_folder, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,9 +27,7 @@ COPIED_LICENCES = ("Apache-2.0", "MIT", "BSD-3-Clause", "CC BY 4.0")  # let anyo
 
 def describe_file(path: Path) -> StoredFile:
     """Measure and digest a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return StoredFile(file=path.name, bytes=path.stat().st_size, sha256=digest)
+    return StoredFile(file=path.name, bytes=path.stat().st_size, sha256=digest_file(path))
 
 
 def save_model(folder: Path, card: Card, classifier: Path, encoder_files: Iterable[Path]) -> None:

@@ -3,24 +3,18 @@
 from beyond_spectrograms.params.base import ParamsError
 from beyond_spectrograms.params.datasets import (
     SAMPLE_RATES,
-    Archive,
-    Dataset,
-    FeatureSettings,
     LabelTable,
     Notice,
     Source,
     Split,
-    SplitList,
     SplitLists,
-    Synthetic,
     WeightsRecord,
     Windows,
 )
 from beyond_spectrograms.params.defaults import is_project, load_all_params
-from beyond_spectrograms.params.evidence import Audit, Claims, CostSettings, Statistics
-from beyond_spectrograms.params.experiment import Grid, Params, Run
+from beyond_spectrograms.params.evidence import Audit, Statistics
+from beyond_spectrograms.params.experiment import Params
 from beyond_spectrograms.params.loading import (
-    DATASETS,
     PARAMS_FILE,
     STUDIES,
     load_params,
@@ -37,19 +31,12 @@ from beyond_spectrograms.params.representations import (
 )
 
 __all__ = [
-    "DATASETS",
     "PARAMS_FILE",
     "SAMPLE_RATES",
     "STUDIES",
-    "Archive",
     "Audit",
-    "Claims",
     "Codec",
-    "CostSettings",
-    "Dataset",
     "Encodec",
-    "FeatureSettings",
-    "Grid",
     "Hear",
     "LabelTable",
     "Mel",
@@ -59,14 +46,11 @@ __all__ = [
     "Protocol",
     "PrototypeSettings",
     "Representation",
-    "Run",
     "SoundStream",
     "Source",
     "Split",
-    "SplitList",
     "SplitLists",
     "Statistics",
-    "Synthetic",
     "WeightsRecord",
     "Windows",
     "is_project",

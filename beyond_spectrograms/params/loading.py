@@ -107,5 +107,5 @@ def _version_problem(name: str, wanted: str) -> str:
         return ""
     return (
         f"{name}: {wanted} is wanted, {found} is installed. Install what requirements.lock has, or change "
-        "the version here and there: then what it computes is computed anew."
+        "the version here and there: then what it computes is computed again."
     )

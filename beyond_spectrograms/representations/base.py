@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -20,18 +20,24 @@ Features = npt.NDArray[np.float32]
 
 
 class RepresentationError(ProjectError):
-    """A representation was given, or gave, what its contract excludes."""
+    """A representation was given, or returned, what its contract does not allow."""
 
 
 class CheckpointError(ProjectError):
     """Weights are missing, or are not what their record says; the message names the file and what to do."""
 
 
+def require_weights(name: str, weights: Sequence[Path]) -> None:
+    """Stop where a weights file of the representation `name` is missing."""
+    if not weights or not all(path.is_file() for path in weights):
+        raise CheckpointError(f"{name}: its weights file is missing. Run its featurize stage, which fetches it.")
+
+
 class Representation(ABC):
     """Turns windows of sound into arrays [bands, frames].
 
     A new representation is one file: set `form`, `bands` and `hop_length`, write `frames` and `_encode`, and give it a
-    record in params.yaml. `encode` checks input and output, so `_encode` need not.
+    record in params.yaml. `encode` checks input and output, so `_encode` does not have to.
 
     Attributes:
         name: its key in params.yaml.
@@ -39,11 +45,11 @@ class Representation(ABC):
         bands: height of a window: mel bands or latent channels.
         hop_length: samples from one frame to the next; frame_rate is form.sample_rate / hop_length.
         packages: distributions whose version can change the result.
-        engine: what computes; all features of one array come from one engine.
-        chunk: windows a thread encodes at a time, where threads may run `_encode` side by side, each on one core;
-            None where they may not.
-        spare_threads: threads beyond one a core, where one that calls `_encode` also waits.
-        files: code of others that decides the result; for ours versions.yaml has a number.
+        engine: the library that computes; all features of one array come from one engine.
+        chunk: windows a thread encodes at a time, if threads may run `_encode` side by side, each on one core;
+            None if they may not.
+        spare_threads: threads beyond one a core, for engines in which a thread that calls `_encode` also waits.
+        files: files of other people's code that decide the result; for our code versions.yaml has a number.
     """
 
     name: str
@@ -64,7 +70,7 @@ class Representation(ABC):
 
     @abstractmethod
     def frames(self, samples: int) -> int:
-        """Say how many frames a window of `samples` samples has: the frame law."""
+        """Return how many frames a window of `samples` samples has."""
 
     @abstractmethod
     def _encode(self, windows: Waveform) -> Features:
@@ -81,9 +87,9 @@ class Representation(ABC):
         return self.begin(windows, sample_rate)()
 
     def begin(self, windows: Waveform, sample_rate: int) -> Callable[[], Features]:
-        """Begin to encode, and give what waits for the result of `encode`: meanwhile all cores can be kept busy.
+        """Start to encode; call what is returned to wait for the result of `encode`. This keeps all cores busy.
 
-        Where windows are not encoded side by side nothing is done until then.
+        If windows are not encoded side by side, all the work happens in that call.
         """
         self._check_input(windows, sample_rate)
         if self.chunk is None or not len(windows):
@@ -106,7 +112,7 @@ class Representation(ABC):
         return ThreadPoolExecutor(cpu_count() + self.spare_threads, self.name, self._enter_thread)
 
     def _enter_thread(self) -> None:  # noqa: B027
-        """Make a thread that will call `_encode` ready: it shall keep to one core."""
+        """Prepare a thread that will call `_encode`, so that it uses one core."""
 
     def _check_output(self, windows: Waveform, features: Features, encode: Callable[[Waveform], Features]) -> Features:
         expected = (len(windows), self.bands, self.frames(windows.shape[2]))

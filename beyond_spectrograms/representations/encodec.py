@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 
 from beyond_spectrograms.data.audio import Format, Waveform
-from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
+from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, require_weights
 from beyond_spectrograms.representations.engines import create_engine
 from beyond_spectrograms.util.checkpoints import UnreadableError, read_checkpoint
 from beyond_spectrograms.util.extras import require
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
 
 
 class EncodecLatents(Representation):
-    """Latents [128, ceil(samples / 320)] of one encoder call on each window, as the paper's authors make them.
+    """Latents [128, ceil(samples / 320)] from one encoder call on each window, as the paper's authors compute them.
 
     24 kHz is mono and causal. At 48 kHz (stereo) the encoder is called on the window itself: `EncodecModel.encode`
     would cut it into overlapping segments and divide each by its level, giving 152 frames for 1 s instead of 150.
     With a bitrate the latents go through the residual vector quantiser and back (at 48 kHz it was trained on segments
     divided by their level, which these are not), or `codes` are kept: entry numbers, 0 to 1023, a band a codebook.
     With `precision: bf16` latents differ from the package's by about 1 % of the largest, with fp32 by less than 1e-5.
-    With `weights: untrained` the encoder is what the package's own initialisation makes of the seed: a control, not
-    EnCodec.
+    With `weights: untrained` the encoder has the package's own random initialisation, drawn from the seed: a control.
     """
 
     chunk: ClassVar[int | None] = 5  # as many as share a call of the LSTM, and few enough to keep cores busy
@@ -41,10 +40,7 @@ class EncodecLatents(Representation):
         self.form = Format(24_000, 1) if record.model == "24khz" else Format(48_000, 2)
         model = untrained_model(record.model, record.seed or 0)
         if record.weights != "untrained":
-            if not weights:
-                raise CheckpointError(
-                    f"{name}: its weights file is missing. Run its featurize stage, which fetches it."
-                )
+            require_weights(name, weights)
             load_checkpoint(model, weights[0])
         fold_weight_norm(model.encoder)
         self._engine = create_engine(name, model.encoder.eval(), record.engine, record.precision)
@@ -84,7 +80,7 @@ class EncodecLatents(Representation):
 
 
 def fold_weight_norm(encoder: SEANetEncoder) -> None:
-    """Work out every convolution's weight once and for all: weight_norm does so again at each call."""
+    """Compute every convolution's weight once; weight_norm would compute it again at each call."""
     import torch
 
     for module in encoder.modules():
@@ -110,10 +106,8 @@ def load_checkpoint(model: EncodecModel, path: Path) -> None:
     """Load a state dict into `model` without running any code the file may hold.
 
     Raises:
-        CheckpointError: the file is missing, holds more than tensors, or its tensors are not the model's.
+        CheckpointError: the file holds more than tensors, or its tensors are not the model's.
     """
-    if not path.exists():
-        raise CheckpointError(f"{path}: no such file. Run its featurize stage, which fetches it.")
     try:
         state = read_checkpoint(path)
     except UnreadableError as error:

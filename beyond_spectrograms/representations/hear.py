@@ -1,7 +1,7 @@
-"""Any module with the HEAR API as a representation, held to the rules of its public validator.
+"""Any module with the HEAR API as a representation, checked by the rules of the API's public validator.
 
 Source: "HEAR: Holistic Evaluation of Audio Representations" (Turian et al. 2022), common API, https://hearbenchmark.com,
-and its validator, https://github.com/hearbenchmark/hear-validator. Modules of TensorFlow are not taken.
+and its validator, https://github.com/hearbenchmark/hear-validator. TensorFlow modules are not supported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from beyond_spectrograms.data.audio import Format, Waveform
-from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, RepresentationError
+from beyond_spectrograms.representations.base import Features, Representation, RepresentationError, require_weights
 from beyond_spectrograms.util.threads import one_thread
 
 if TYPE_CHECKING:
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
     from beyond_spectrograms.params import Hear
 
-# Hz that the API allows, and in what form of the stored clips sound is taken for each.
+# Sample rates (Hz) that the API allows, and the format of stored clips that is read for each.
 FORMATS = {
     16_000: Format(16_000, 1),
     22_050: Format(22_050, 1),
     44_100: Format(48_000, 2),  # resampled window by window
-    48_000: Format(48_000, 2),  # of two equal channels one
+    48_000: Format(48_000, 2),  # two equal channels, of which one is used
 }
 FUNCTIONS = ("load_model", "get_timestamp_embeddings", "get_scene_embeddings")
-REGULAR_MS = 1e-3  # as far as the validator lets a step between timestamps be off their mean
+REGULAR_MS = 1e-3  # how far the validator lets a step between timestamps differ from their mean
 LONGEST_STEP_MS = 50  # its advice, with a warning
 PROBE_S = 1.0
 
@@ -41,16 +41,16 @@ PROBE_S = 1.0
 class HearEmbeddings(Representation):
     """Timestamp embeddings [timestamp_embedding_size, frames] of each window, the mean over channels.
 
-    The frame law is what the module does: how many frames a window has is asked of it once for each length, with white
-    noise, and every later window must have as many. It computes on one thread, for the last bits of a sum depend on how
-    many share it, and must give the same bits again. What features depend on are the files of its package, the weights
-    and the versions of the distributions that hold it; what it may download itself is not seen.
+    How many frames a window has is found by running the module once on white noise of each length; every later window
+    must have as many. It computes on one thread, because the last bits of a sum depend on how many threads share it,
+    and must give the same bits again. Features depend on the files of its package, the weights and the versions of the
+    distributions that hold it; what it downloads itself is not tracked.
     """
 
     def __init__(self, name: str, record: Hear, weights: Sequence[Path]) -> None:
         self.name, self._record = name, record
-        if record.weights is not None and not (weights and weights[0].is_file()):
-            raise CheckpointError(f"{name}: its weights file is missing. Run its featurize stage, which fetches it.")
+        if record.weights is not None:
+            require_weights(name, weights)
         self._module = _import(name, record.module)
         self._model = self._load(str(weights[0]) if record.weights is not None else record.model)
         self._rate: int = self._model.sample_rate
@@ -141,7 +141,7 @@ def _import(name: str, module: str) -> ModuleType:
             f"{name}: module {module} cannot be imported: {error}. Install it, or put it in the folder you run in."
         ) from error
     if missing := [function for function in FUNCTIONS if not callable(getattr(imported, function, None))]:
-        raise RepresentationError(f"{name}: module {module} has no {', '.join(missing)}: it has not the HEAR API")
+        raise RepresentationError(f"{name}: module {module} has no {', '.join(missing)}, which the HEAR API needs")
     return imported
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from beyond_spectrograms.data.audio import Format, Waveform
-from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
+from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, require_weights
 from beyond_spectrograms.util.extras import require
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ class SoundStreamLatents(Representation):
 
     The encoder is stateful, 320 samples a call, and `reset_all_variables` does not clear its state: each window gets an
     interpreter of its own. The delegate (XNNPACK) and the single thread are pinned because another delegate
-    differs by a quantisation step. Windows go one by one: two threads of interpreters take 1.1 times as long as one,
-    because they wait for each other.
+    differs by a quantisation step. Windows are encoded one by one: two threads with an interpreter each wait for each
+    other and take 1.1 times as long as one.
 
     With a bitrate each frame goes through the residual vector quantiser and back, or its `codes` are kept: entry
     numbers, 0 to 15, a band a codebook. A frame has bitrate / 50 bits, 4 for each codebook used (Lyra's
@@ -37,8 +37,7 @@ class SoundStreamLatents(Representation):
     engine = "ai-edge-litert"
 
     def __init__(self, name: str, record: SoundStream, weights: Sequence[Path]) -> None:
-        if not weights or not all(path.exists() for path in weights):
-            raise CheckpointError(f"{name}: its weights file is missing. Run its featurize stage, which fetches it.")
+        require_weights(name, weights)
         self.name = name
         self.form = Format(16_000, 1)
         self.hop_length = 320

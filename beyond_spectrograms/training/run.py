@@ -20,7 +20,7 @@ from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.windows import columns_of, content_of
 from beyond_spectrograms.training.epoch import Network, band_statistics
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import read_sealed, sha256_of, write_sealed, written_beside
+from beyond_spectrograms.util.files import digest_file, read_sealed, write_sealed, written_beside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +79,7 @@ class RunConfig:
 
     def weights_sha256(self) -> str:
         """Digest the file of its weights."""
-        return sha256_of(self.result_files[0])
+        return digest_file(self.result_files[0])
 
     def fingerprint(self) -> str:
         """Digest all that decides the result. A result or checkpoint is only used under the same fingerprint."""
@@ -254,7 +254,7 @@ def _read_whole(config: RunConfig) -> dict[str, Any] | None:
         record is None
         or record.keys() != RECORD
         or not weights.exists()
-        or sha256_of(weights) != record["weights_sha256"]
+        or digest_file(weights) != record["weights_sha256"]
     ):
         return None
     return record

@@ -89,10 +89,10 @@ def _digest(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def sha256_of(path: Path) -> str:
-    """Digest a file, which may be larger than memory."""
+def digest_file(path: Path, algorithm: str = "sha256") -> str:
+    """Digest a file, which may be larger than memory, as hexadecimal digits."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def replace_folder(finished: Path, place: Path, required: Sequence[str] = ()) -> None:
@@ -233,8 +233,6 @@ def _remove(left: Path) -> None:
 def _runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)  # it runs if it is another user's
     return True

@@ -114,13 +114,7 @@ def test_two_members_for_one_place_stop_it(pack: Pack, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "members",
-    [
-        r".*/(?P<file>[^/]+)",
-        r"(?P<label>top)/(?P<file>.*)",
-        r".*(?P<label> )(?P<file>Cat.*)",
-        r".*(?P<label> )Cat/(?P<file>.*)",
-    ],
+    "members", [r".*/(?P<file>[^/]+)", r"(?P<label>top)/(?P<file>.*)", r".*(?P<label> )Cat/(?P<file>.*)"]
 )
 def test_a_member_without_label_or_plain_name_stops_it(tmp_path: Path, members: str) -> None:
     archive = zipped(tmp_path / "x.zip", {CAT: b"meow"})
@@ -150,7 +144,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     content[content.index(b"b.wav") + 20] ^= 1
     archive.write_bytes(content)
     assert refusal(archive) == (
-        f"{archive} does not unpack: Bad CRC-32 for file {CAT!r}. Delete it and run again to get it anew."
+        f"{archive} does not unpack: Bad CRC-32 for file {CAT!r}. Delete it and run again to download it."
     )
 
 
@@ -159,7 +153,7 @@ def test_a_tar_cut_off_behind_its_last_sound_is_damage_too(tmp_path: Path) -> No
     archive.write_bytes(archive.read_bytes()[:-4])
     assert refusal(archive) == (
         f"{archive} does not unpack: Compressed file ended before the end-of-stream marker was reached. "
-        "Delete it and run again to get it anew."
+        "Delete it and run again to download it."
     )
 
 

@@ -60,7 +60,7 @@ def test_every_format_is_read_with_its_length_rate_and_sound(
     assert np.abs(recording.samples[middle] - sound[middle]).max() <= error
 
 
-@pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
+@pytest.mark.parametrize("kept", [0.3, 0.999])
 @pytest.mark.parametrize(
     ("suffix", "message"),
     [
@@ -89,44 +89,45 @@ def test_an_ogg_file_that_breaks_off_is_refused(tmp_path: Path, noise: Sound, cu
     assert refusal(path) == f"truncated: the Ogg stream has no end mark after {len(soundfile.read(path)[0])} samples"
 
 
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.wav").touch()
-    assert refusal(tmp_path / "a.wav") == "empty file (0 bytes)"
-
-
-@pytest.mark.parametrize("suffix", ["wav", "au"])
-def test_a_header_without_samples_is_refused(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"a.{suffix}"
-    soundfile.write(path, np.zeros(0), 44_100)
-    assert refusal(path) == "empty: a header but no samples"
+def spiked(left: float, right: float) -> Waveform:
+    """A second of stereo in which one sample is not zero."""
+    sound = np.zeros((44_100, 2), np.float32)
+    sound[100] = left, right
+    return sound
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "peak"),
+    ("sound", "sample_rate", "reason"),
     [
-        (0, 0, "0"),
-        (5e-5, 5e-5, "5e-05"),
-        (0.5, -0.5, "0"),
+        (np.zeros(0), 44_100, "empty: a header but no samples"),
+        (np.zeros(8_820), 44_100, "0.200 s long; plausible is 1 to 600 s"),
+        (np.zeros(4_000), 3_999, "sample rate 3999 Hz; plausible is 4000 to 192000 Hz"),
+        (np.zeros(192_001), 192_001, "sample rate 192001 Hz; plausible is 4000 to 192000 Hz"),
+        (spiked(0, 0), 44_100, "silent: its peak is 0, silence is 0.0001 or less"),
+        (spiked(5e-5, 5e-5), 44_100, "silent: its peak is 5e-05, silence is 0.0001 or less"),
+        (spiked(0.5, -0.5), 44_100, "silent: its peak is 0, silence is 0.0001 or less"),
+        (spiked(np.nan, np.inf), 44_100, "2 samples are not finite (NaN or infinite)"),
     ],
 )
-def test_a_silent_file_is_refused(tmp_path: Path, left: float, right: float, peak: str) -> None:
-    sound = np.zeros((44_100, 2), dtype=np.float32)
-    sound[100] = left, right
-    soundfile.write(tmp_path / "a.wav", sound, 44_100, subtype="FLOAT")
-    assert refusal(tmp_path / "a.wav") == f"silent: its peak is {peak}, silence is 0.0001 or less"
+def test_a_sound_that_cannot_serve_as_a_clip_is_refused(
+    tmp_path: Path, sound: Waveform, sample_rate: int, reason: str
+) -> None:
+    soundfile.write(tmp_path / "a.wav", sound, sample_rate, subtype="FLOAT")
+    assert refusal(tmp_path / "a.wav") == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("", "empty file (0 bytes)"), ("No sound.\n" * 100, "not decodable as audio: Format not recognised.")],
+)
+def test_a_file_that_is_no_sound_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "a.wav").write_text(text)
+    assert refusal(tmp_path / "a.wav") == reason
 
 
 def test_a_very_quiet_file_is_kept(tmp_path: Path, sine: Sound) -> None:
     soundfile.write(tmp_path / "a.wav", sine(1, peak=2e-4), 44_100, subtype="FLOAT")
     assert read_recording(tmp_path / "a.wav", PLAUSIBLE).remarks == ()
-
-
-def test_samples_that_are_not_numbers_are_counted_and_refused(tmp_path: Path, sine: Sound) -> None:
-    sound = sine(1)
-    sound[[5, 6]] = np.nan
-    sound[9] = np.inf
-    soundfile.write(tmp_path / "a.wav", sound, 44_100, subtype="FLOAT")
-    assert refusal(tmp_path / "a.wav") == "3 samples are not finite (NaN or infinite)"
 
 
 def test_an_8_bit_file_is_kept_with_a_remark(tmp_path: Path, sine: Sound) -> None:
@@ -145,11 +146,6 @@ def test_channels_are_mixed_by_their_mean_and_more_than_two_remarked_on(
     recording = read_recording(tmp_path / "a.wav", PLAUSIBLE)
     assert recording.remarks == remarks
     np.testing.assert_allclose(recording.samples, channels.mean(axis=1), atol=1e-7)
-
-
-def test_a_fifth_of_a_second_is_too_short(tmp_path: Path, sine: Sound) -> None:
-    soundfile.write(tmp_path / "a.wav", sine(0.2), 44_100)
-    assert refusal(tmp_path / "a.wav") == "0.200 s long; plausible is 1 to 600 s"
 
 
 def test_an_hour_is_refused_without_decoding_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,18 +169,6 @@ def test_an_hour_is_refused_without_decoding_it(tmp_path: Path, monkeypatch: pyt
     assert len(decoded) == 1
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
-def test_a_text_file_with_the_name_of_a_sound_is_refused(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / f"a.{suffix}").write_text("This is not a sound.\n" * 100)
-    assert refusal(tmp_path / f"a.{suffix}") == "not decodable as audio: Format not recognised."
-
-
-@pytest.mark.parametrize("sample_rate", [3_999, 192_001])
-def test_an_implausible_sample_rate_is_refused(tmp_path: Path, sine: Sound, sample_rate: int) -> None:
-    soundfile.write(tmp_path / "a.wav", sine(1, sample_rate), sample_rate)
-    assert refusal(tmp_path / "a.wav") == f"sample rate {sample_rate} Hz; plausible is 4000 to 192000 Hz"
-
-
 @pytest.mark.parametrize("sample_rate", [8_000, 22_050, 44_100, 48_000, 96_000])
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 def test_a_converted_clip_has_the_nearest_whole_number_of_samples(sample_rate: int, form: Format) -> None:
@@ -206,15 +190,6 @@ def test_a_1_khz_sine_stays_one_at_its_level(sine: Sound, sample_rate: int, form
     assert limited == 0
 
 
-def test_the_two_channels_of_48_khz_are_the_same_sound(noise: Sound) -> None:
-    recording = Recording(noise(1.5), 44_100, ())
-    stereo, _ = convert(recording, Format(48_000, 2))
-    mono, _ = convert(recording, Format(48_000, 1))
-    assert stereo.shape == (72_000, 2)
-    np.testing.assert_array_equal(stereo[:, :1], mono)
-    np.testing.assert_array_equal(stereo[:, 1:], mono)
-
-
 def test_ringing_over_full_scale_is_limited_and_counted() -> None:
     square = np.sign(np.sin(2 * np.pi * 1000 * (np.arange(44_100) + 0.5) / 44_100)).astype(np.float32)
     converted, limited = convert(Recording(square, 44_100, ()), Format(48_000, 1))
@@ -228,6 +203,7 @@ def test_a_stored_clip_is_read_back_to_24_bits(tmp_path: Path, noise: Sound, for
     write_clip(tmp_path / "a.flac", samples, form.sample_rate)
     back = read_clip(tmp_path / "a.flac", form)
     assert back.shape == (form.channels, form.sample_rate)
+    assert (back == back[:1]).all()  # channels are equal
     assert np.abs(back - samples.T).max() <= 2**-23
 
 

@@ -1,7 +1,5 @@
-import errno
 import hashlib
 import json
-import os
 import runpy
 import sys
 import zipfile
@@ -11,14 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, DownloadError
-from beyond_spectrograms.data.weights import fetch_weights
-from beyond_spectrograms.params import load_params, weights_of
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from support import cells
 from support.repository import REPOSITORY
 from support.servers import Answer, dead_url, running_server
 
-SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
 LIST = b"cat/1.wav\ncat/2.wav\n"
 
 
@@ -207,89 +202,3 @@ def test_synthesis_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         "seconds": 1.0,
     }
     assert record["files"] == len(contents("data/raw/made/audio")) == len(record["classes"])
-
-
-def fetched(representation: str, weights: dict[str, Any], **changes: Any) -> list[Path]:
-    """Fetch the weights of a shipped representation as featurize does, their records replaced."""
-    cells.write_params(Path(), **changes, weights=SHIPPED["weights"] | weights)
-    params = load_params()
-    wanted = [params.weights[name] for name in weights_of(params.representations[representation])]
-    place = Path("data/weights", representation)
-    return fetch_weights(representation, wanted, place, Path("data/downloads"), Path("data/partial/weights"))
-
-
-def test_weights_are_copied_under_their_own_name(mirror: Path) -> None:
-    (mirror / "encoder-01.tflite").write_bytes(b"weights")
-    sha256 = hashlib.sha256(b"weights").hexdigest()
-    url = "https://example.org/encoder-01.tflite"
-    weights = {"url": url, "bytes": 7, "sha256": sha256[:8], "licence": "Apache-2.0"}
-    files = fetched("soundstream", {"soundstream_encoder": weights})
-    assert files == [Path("data/weights/soundstream/encoder-01.tflite")]
-    found = contents("data/weights/soundstream")
-    assert json.loads(found.pop("record.json")) == {
-        "files": [{"file": "encoder-01.tflite", "url": url, "bytes": 7, "sha256": sha256, "licence": "Apache-2.0"}],
-    }
-    assert found == {"encoder-01.tflite": b"weights"}
-
-
-@pytest.mark.parametrize("representation", ["mel", "encodec_24khz_untrained"])
-def test_a_representation_without_weights_has_the_record_alone(representation: str) -> None:
-    assert fetched(representation, {}) == []
-    found = contents(f"data/weights/{representation}")
-    assert list(found) == ["record.json"]
-    assert json.loads(found["record.json"]) == {"files": []}
-
-
-def two_files(mirror: Path) -> dict[str, Any]:
-    """Put an encoder and a quantiser into the mirror folder; return their records."""
-    records = {}
-    for name, file in (("soundstream_encoder", "z_first.tflite"), ("soundstream_quantizer", "a_second.tflite")):
-        (mirror / file).write_bytes(file.encode())
-        sha256 = hashlib.sha256(file.encode()).hexdigest()
-        url = f"https://example.org/{file}"
-        records[name] = {"url": url, "bytes": len(file), "sha256": sha256, "licence": "Apache-2.0"}
-    return records
-
-
-QUANTISED = {"kind": "soundstream", "weights": ["soundstream_encoder", "soundstream_quantizer"], "bitrate": 3200}
-
-
-def test_two_weights_files_are_listed_in_the_order_the_representation_names_them(mirror: Path) -> None:
-    records = two_files(mirror)
-    files = fetched("quantised", records, representations=SHIPPED["representations"] | {"quantised": QUANTISED})
-    assert [path.name for path in files] == ["z_first.tflite", "a_second.tflite"]
-    found = contents("data/weights/quantised")
-    assert json.loads(found.pop("record.json"))["files"] == [
-        {"file": "z_first.tflite", **records["soundstream_encoder"]},
-        {"file": "a_second.tflite", **records["soundstream_quantizer"]},
-    ]
-    assert found == {"z_first.tflite": b"z_first.tflite", "a_second.tflite": b"a_second.tflite"}
-
-
-def test_weights_that_lie_there_whole_are_not_fetched_again_and_damaged_ones_are(mirror: Path) -> None:
-    records = two_files(mirror)
-    representations = SHIPPED["representations"] | {"quantised": QUANTISED}
-    first, _ = fetched("quantised", records, representations=representations)
-    written = first.stat().st_mtime_ns
-    fetched("quantised", records, representations=representations)
-    assert first.stat().st_mtime_ns == written
-    first.write_bytes(b"a_first.tflite")
-    fetched("quantised", records, representations=representations)
-    assert first.read_bytes() == b"z_first.tflite"
-
-
-def test_missing_weights_are_an_error_that_says_what_to_do() -> None:
-    url = dead_url("/v0/encoder-01.th")
-    refused = f"[Errno {errno.ECONNREFUSED}] {os.strerror(errno.ECONNREFUSED)}"
-    record = {"url": url, "bytes": 7, "sha256": "0123abcd", "licence": "CC BY-NC 4.0"}
-    with pytest.raises(DownloadError) as caught:
-        fetched("encodec_24khz", {"encodec_24khz": record})
-    assert str(caught.value) == (
-        "weights of encodec_24khz: no URL delivered the file.\n"
-        f"  {url}\n"
-        "    file: encoder-01.th, 7 bytes, sha256 beginning 0123abcd\n"
-        f"    failed: no connection: {refused} (3 attempts)\n"
-        "If you have the file, put it under that name into a folder of your own, set the environment variable\n"
-        "BEYOND_SPECTROGRAMS_MIRROR to that folder, and run again."
-    )
-    assert not Path("data/weights").exists()

@@ -168,19 +168,6 @@ def test_neither_set_is_passed_on_and_both_are_known_by_a_digest_of_their_files(
     assert licences == {"none known" if dataset == "gtzan_music_speech" else "CC BY-NC 3.0"}
 
 
-def test_no_utterance_of_a_speaker_is_in_two_parts_though_chapters_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    split("librispeech_speakers", archive(utterances(), 3.4, 16_000, "FLAC"), monkeypatch, clips=18, classes=3)
-    table, parts = read("librispeech_speakers")
-    assert sorted(table["label"].unique()) == ["1272", "174", "84"]
-    assert len(table) == 18 * 3
-    chapters = table["clip"].str.rsplit("-", n=1).str[0]
-    folds = [f"source_{fold}" for fold in range(1, 6)]
-    assert list(parts) == [*WINDOWS, *folds]
-    assert [straddling(table["clip"], parts[fold]) for fold in folds] == [0] * 5
-    assert min(straddling(chapters, parts[fold]) for fold in folds) > 0
-    assert straddling(table["clip"], parts["window"]) > 0  # which the paper's split does not do
-
-
 def test_no_chapter_is_in_two_parts_and_speakers_with_few_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     split("librispeech_chapters", archive(utterances(), 3.4, 16_000, "FLAC"), monkeypatch, classes=2)
     table, parts = read("librispeech_chapters")
@@ -194,13 +181,3 @@ def test_no_chapter_is_in_two_parts_and_speakers_with_few_are_left_out(monkeypat
         assert straddling(table["group"], parts[fold]) == 0
         for part in ("train", "validation", "test"):
             assert set(table["label"][parts[fold] == part]) == {"1272", "174"}
-
-
-def test_a_speaker_of_one_chapter_cannot_be_split_by_chapter(monkeypatch: pytest.MonkeyPatch) -> None:
-    chapters = {"name": r"(?P<group>\d+-\d+)-\d+", "folds": 3, "clips": 18, "classes": 3}
-    with pytest.raises(SystemExit) as stopped:
-        split("librispeech_speakers", archive(utterances(), 1.2, 16_000, "FLAC"), monkeypatch, **chapters)
-    assert stopped.value.code == (
-        "librispeech_speakers: class '84' has 1 recordings or sources, too few for 3 folds. Add recordings, or deal "
-        "fewer folds (source.folds, at least 3)."
-    )

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
-from beyond_spectrograms.data.weights import fetch_weights
-from beyond_spectrograms.params import WeightsRecord
+from beyond_spectrograms.data.weights import fetch_encoder, fetch_weights
+from beyond_spectrograms.params import WeightsRecord, load_params
+from support.cells import write_params
+from support.shipped_params import SHIPPED
 
 FILES = {"encoder.bin": b"an encoder" * 100, "quantizer.bin": b"a quantizer" * 50}
 RECORDS = [
@@ -83,6 +85,11 @@ def test_what_an_earlier_choice_of_weights_left_is_replaced() -> None:
 
 
 @pytest.mark.usefixtures("published")
-def test_a_representation_without_weights_has_an_empty_record() -> None:
-    assert get([]) == []
-    assert json.loads(Path("place/record.json").read_text(encoding="utf-8")) == {"files": []}
+def test_a_representation_gets_the_files_its_record_names_in_their_order() -> None:
+    own = {"soundstream_quantizer": RECORDS[0].model_dump(), "soundstream_encoder": RECORDS[1].model_dump()}
+    record = {"kind": "soundstream", "weights": ["soundstream_encoder", "soundstream_quantizer"], "bitrate": 3200}
+    write_params(Path(), representations=SHIPPED["representations"] | {"q": record}, weights=SHIPPED["weights"] | own)
+    params = load_params()
+    assert fetch_encoder(params, "q") == [Path("data/weights/q", name) for name in ("quantizer.bin", "encoder.bin")]
+    assert fetch_encoder(params, "mel") == []
+    assert json.loads(Path("data/weights/mel/record.json").read_text(encoding="utf-8")) == {"files": []}

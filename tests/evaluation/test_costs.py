@@ -22,7 +22,6 @@ from beyond_spectrograms.evaluation.cost_measurement import (
     Sounds,
     Subject,
     choose_sounds,
-    one_thread,
     order_of_round,
     peak_memory,
     time_rounds,
@@ -42,6 +41,7 @@ from beyond_spectrograms.params import Mel, SoundStream, load_params
 from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.util.memory import memory_can_be_measured
+from beyond_spectrograms.util.threads import one_thread
 from stages.measure import mark
 from support.cells import study_in, write, write_params
 from support.numeric import assert_rounded
@@ -152,7 +152,7 @@ def test_codes_are_classified_through_a_table_of_embeddings(tmp_path: Path, soun
 
 def test_time_is_counted_by_second_of_sound_and_encoding_is_a_part_of_it(subject: Subject, sounds: Sounds) -> None:
     bench = Bench(subject, sounds)
-    with one_thread():
+    with one_thread(everywhere=True):
         times = bench.time()
     assert tuple(times) == TIMES
     assert all(value > 0 for value in times.values())
@@ -180,7 +180,7 @@ def test_every_round_times_each_representation_once_in_an_order_of_its_own(
     timed: list[str] = []
     subjects = {"large": store(tmp_path, LARGE_MEL, sounds), "small": subject}
     benches = {name: Counted(name, one, sounds, timed) for name, one in subjects.items()}
-    with one_thread():
+    with one_thread(everywhere=True):
         rounds = list(time_rounds(benches, 3, 0))
     assert timed == [name for number in (1, 2, 3) for name in order_of_round(benches, number, 0)]
     assert [sorted(one) for one in rounds] == [["large", "small"]] * 3
@@ -201,7 +201,7 @@ def test_one_thread_holds_torch_and_lets_it_go() -> None:
     import torch
 
     before = torch.get_num_threads()
-    with one_thread():
+    with one_thread(everywhere=True):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
 

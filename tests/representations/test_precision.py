@@ -11,7 +11,7 @@ import torch
 
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.evaluation.metrics import predict
-from beyond_spectrograms.params import Protocol, load_params
+from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.representations.storage import PrecisionError, Rounding, store
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import RunConfig, read_history
@@ -106,10 +106,6 @@ def test_training_and_testing_read_float16_as_the_same_numbers_in_float32(tmp_pa
         probabilities.append(tested.probabilities)
     assert histories[0] == histories[1]
     np.testing.assert_array_equal(*probabilities)
-
-
-def test_params_say_how_features_are_stored(repository: Path) -> None:
-    assert load_params(root=repository).features.dtype == "float32"
 
 
 def test_the_index_names_what_each_clip_lost(tmp_path: Path, noise: Sound) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import STUDIES, Encodec, load_params
+from beyond_spectrograms.params.representations import BITRATES
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, Representation
 from beyond_spectrograms.representations.encodec import untrained_model
@@ -137,7 +138,7 @@ def test_quantised_encodec_is_the_packages_own_at_every_bitrate(noise: Sound, ch
         for name, record in RECORDS.items()
         if isinstance(record, Encodec) and record.model == model and record.bitrate and not record.codes
     }
-    assert sorted(named) == sorted(1000 * kbps for kbps in package.target_bandwidths)
+    assert sorted(named) == [1000 * kbps for kbps in package.target_bandwidths] == list(BITRATES[model])
     windows = stack(noise, 2, Format(rate, 1 if model == "24khz" else 2), 0.4)
     seen = []
     for bitrate, name in named.items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import shutil
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +33,10 @@ FILES = {
 }
 SHIPPED = FILES["params"]
 PROTOTYPES = FILES["studies/prototypes/params"]
-BITRATES = FILES["studies/bitrates/params"]
-DATASETS = ", ".join(name.removeprefix("datasets/") for name in FILES if name.startswith("datasets/"))
-
-KNOWN = {
-    section: f"Choose from {', '.join(SHIPPED[section])}." for section in ("protocols", "representations", "weights")
+NAMES = {section: ", ".join(SHIPPED[section]) for section in ("protocols", "representations", "weights")} | {
+    "datasets": ", ".join(name.removeprefix("datasets/") for name in FILES if name.startswith("datasets/")),
+    "bitrates": ", ".join(FILES["studies/bitrates/params"]["representations"]),
+    "prototypes": ", ".join(PROTOTYPES["protocols"]),
 }
 
 
@@ -45,11 +46,12 @@ def loads(changes: dict[str, Any]) -> Params:
     A path is in params.yaml, or begins with the file it is in: datasets/demo/..., versions/..., studies/demo/params/...
     Where a study's own file is changed, it is the study that is loaded.
     """
-    files, study = copy.deepcopy(FILES), Path()
+    files, study, changed = copy.deepcopy(FILES), Path(), set()
     for where, value in changes.items():
         name = next((name for name in files if where.startswith(f"{name}/")), "params")
         if name.startswith("studies/"):
             study = STUDIES / name.split("/")[1]
+        changed.add(name)
         section: Any = files[name]
         *parents, last = where.removeprefix(f"{name}/").split("/")
         for key in parents:
@@ -61,7 +63,10 @@ def loads(changes: dict[str, Any]) -> Params:
     for name, values in files.items():
         path = Path(f"{name}.yaml")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        if name in changed:
+            path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        else:
+            shutil.copy(REPOSITORY / path, path)
     return load_params(study)
 
 
@@ -71,6 +76,17 @@ def refusal(changes: dict[str, Any]) -> str:
     return str(caught.value)
 
 
-def told(message: str) -> str:
-    """Put the file before a message: params.yaml, where none is named."""
-    return message if ".yaml: " in message else f"params.yaml: {message}"
+def read_refusals(path: Path) -> list[tuple[dict[str, Any], str]]:
+    """Read pairs of changes and the message they get; a comment in the file says how it is laid out."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    found = []
+    for is_message, block in groupby(lines, lambda line: line.startswith(" ")):
+        if not is_message:
+            values = yaml.safe_load("\n".join(block))
+            changes = {where: DELETED if value == "DELETED" else value for where, value in values.items()}
+            continue
+        message = " ".join(line.strip() for line in block)
+        for section, names in NAMES.items():
+            message = message.replace(f"{{{section}}}", names)
+        found.append((changes, message if ".yaml: " in message else f"params.yaml: {message}"))
+    return found
