@@ -47,7 +47,7 @@ bench: .venv/installed
 	@python -m benchmarks
 
 bench-scale: .venv/installed
-	@python -m benchmarks.run_scale
+	@python -m benchmarks.scale
 
 # What `make repro` would take, by the rates of earlier runs; runs nothing of it.
 estimate: .venv/installed

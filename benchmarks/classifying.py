@@ -1,7 +1,7 @@
 """Time `classify` beside what a competent user would write with librosa and torch (plain_classifying.py).
 
 Both classify the same files of noise, in turn: one file of 10 s in a new process and in a warm one, many files of 5 s,
-and 60 s on one core. `python -m benchmarks.classifying --model FOLDER` prints a table.
+and 60 s on one core.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,24 +23,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from joblib import cpu_count
 
+from benchmarks.harness import WAYS, Round, Run, Spent, Way, describe, now, run_rounds, show
 from beyond_spectrograms.cli.common import check_writable, count
-from beyond_spectrograms.evaluation.cost_measurement import order_of_round
-from beyond_spectrograms.report.table import Table, number, text, to_markdown
+from beyond_spectrograms.report.table import Row, Table, number, text, to_markdown
 from beyond_spectrograms.util.errors import ProjectError, run
 from beyond_spectrograms.util.files import write_json
 from beyond_spectrograms.util.processor import processor_name
-from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:
     from benchmarks.plain_classifying import PlainClassifier
     from beyond_spectrograms.inference import Model
 
-WHOSE = ("ours", "plain")
 ONE_S, EACH_S, LONG_S = 10.0, 5.0, 60.0  # length of the one file, of each of the many and of the one core's
 DISTINCT = 20  # files among the many: all of them lie in the system's cache
 SAMPLE_RATE = 44_100
-SEED = 0
-Run = Callable[[str], float]
 
 
 @dataclass(frozen=True)
@@ -53,19 +48,19 @@ class Sounds:
     long: Path
 
 
-def make_sounds(folder: Path, count: int) -> Sounds:
+def make_sounds(folder: Path, files: int) -> Sounds:
     """Write the files; the many are DISTINCT ones again and again."""
     import soundfile
 
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(0)
 
     def write(name: str, seconds: float) -> Path:
         noise = rng.normal(0, 0.1, round(seconds * SAMPLE_RATE))
         soundfile.write(folder / name, noise, SAMPLE_RATE, subtype="PCM_16")
         return folder / name
 
-    several = [write(f"{index}.wav", EACH_S) for index in range(min(DISTINCT, count))]
-    many = [several[index % len(several)] for index in range(count)]
+    several = [write(f"{index}.wav", EACH_S) for index in range(min(DISTINCT, files))]
+    many = [several[index % len(several)] for index in range(files)]
     return Sounds(write("one.wav", ONE_S), many, write("long.wav", LONG_S))
 
 
@@ -79,19 +74,19 @@ class BothWays:
         self.ours: Model = load_model(folder, device="cpu")
         self.plain: PlainClassifier = PlainClassifier(folder)
 
-    def time(self, whose: str, paths: Sequence[Path]) -> float:
-        """Classify files one way; give the wall seconds."""
+    def classify(self, way: Way, paths: Sequence[Path]) -> Spent:
+        """Classify files one way."""
         from beyond_spectrograms.inference.batch import classify_files
 
-        began = time.perf_counter()
-        if whose == "ours":
+        began = now()
+        if way == "ours":
             for named in classify_files(self.ours, paths):
                 if named.found is None:
                     raise ProjectError(f"{named.path}: {named.reason}")
         else:
             for path in paths:
                 self.plain.classify(path)
-        return time.perf_counter() - began
+        return now() - began
 
 
 _alone: list[BothWays] = []  # of the process that has one core
@@ -107,75 +102,56 @@ def _begin_alone(core: int, folder: Path) -> None:
     _alone.append(BothWays(folder))
 
 
-def _time_alone(whose: str, path: Path) -> float:
-    return _alone[0].time(whose, [path])
+def _classify_alone(way: Way, path: Path) -> Spent:
+    return _alone[0].classify(way, [path])
 
 
-def _time_cold(whose: str, folder: Path, path: Path) -> float:
+def _classify_cold(way: Way, folder: Path, path: Path) -> Spent:
     """Classify a file in a new process, imports and loading included."""
     ours = ["beyond_spectrograms", "classify", "--model", str(folder), "--device", "cpu", str(path)]
     plain = ["benchmarks.plain_classifying", str(folder), str(path)]
-    began = time.perf_counter()
+    began = now()
     finished = subprocess.run(  # noqa: S603  our own arguments
-        [sys.executable, "-m", *(ours if whose == "ours" else plain)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", *(ours if way == "ours" else plain)], capture_output=True, text=True, check=False
     )
     if finished.returncode:
-        raise ProjectError(f"{whose}, cold: failed:\n{finished.stderr[-2000:]}")
-    return time.perf_counter() - began
+        raise ProjectError(f"{way}, cold: failed:\n{finished.stderr[-2000:]}")
+    return now() - began
 
 
 @contextmanager
 def make_tasks(folder: Path, sounds: Sounds) -> Iterator[dict[str, tuple[float, Run]]]:
-    """Make what is timed ready: seconds of sound, and what goes through them one way and gives the wall seconds."""
+    """Get ready what is timed: by name, the seconds of sound and what classifies them one way."""
     both = BothWays(folder)
     core = min(os.sched_getaffinity(0))
     with ProcessPoolExecutor(1, get_context("spawn"), _begin_alone, (core, folder)) as alone:
         yield {
-            "one file, cold": (ONE_S, lambda whose: _time_cold(whose, folder, sounds.one)),
-            "one file, warm": (ONE_S, lambda whose: both.time(whose, [sounds.one])),
-            f"{len(sounds.many)} files": (
-                EACH_S * len(sounds.many),
-                lambda whose: both.time(whose, sounds.many),
-            ),
-            "one core": (LONG_S, lambda whose: alone.submit(_time_alone, whose, sounds.long).result()),
+            "one file, cold": (ONE_S, lambda way: _classify_cold(way, folder, sounds.one)),
+            "one file, warm": (ONE_S, lambda way: both.classify(way, [sounds.one])),
+            f"{len(sounds.many)} files": (EACH_S * len(sounds.many), lambda way: both.classify(way, sounds.many)),
+            "one core": (LONG_S, lambda way: alone.submit(_classify_alone, way, sounds.long).result()),
         }
 
 
-def run_rounds(tasks: dict[str, tuple[float, Run]], rounds: int) -> Iterator[tuple[str, dict[str, float]]]:
-    """Time all tasks and both ways once a round, in an order of its own each time, after an untimed round."""
-    for turn in range(rounds + 1):
-        for name in order_of_round(tasks, turn, SEED):
-            seconds = {whose: tasks[name][1](whose) for whose in order_of_round(WHOSE, turn, SEED + 1)}
-            if turn:
-                yield name, seconds
+def summarise(sound_s: float, rounds: Sequence[Round]) -> dict[str, Any]:
+    """Lay out a task's rounds. The real-time factor is seconds of work for a second of sound."""
+    described = describe(rounds)
+    factors = {way: median(described["seconds"]["wall"][way]) / sound_s for way in WAYS}
+    return {"sound_s": sound_s, **described, "real_time_factor": factors}
 
 
-def summarise(sound_s: float, rounds: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Lay out a task's rounds. Ratios above 1 are in our favour; the real-time factor is work over sound."""
-    ratios = [one["plain"] / one["ours"] for one in rounds]
-    seconds = {whose: [one[whose] for one in rounds] for whose in WHOSE}
-    return {
-        "sound_s": sound_s,
-        "seconds": seconds,
-        "ratio": {"median": median(ratios), "lowest": min(ratios), "highest": max(ratios)},
-        "real_time_factor": {whose: median(seconds[whose]) / sound_s for whose in WHOSE},
-    }
-
-
-def classifying_table(results: dict[str, Any]) -> Table:
+def classifying_table(results: Mapping[str, Any]) -> Table:
     """Lay the results out for people."""
-    rows = []
-    for name, one in results["tasks"].items():
-        ratio = one["ratio"]
-        rows.append(
-            {
-                "task": name,
-                "sound_s": one["sound_s"],
-                **{whose: median(one["seconds"][whose]) for whose in WHOSE},
-                "ratio": f"{ratio['median']:.2f} [{ratio['lowest']:.2f}, {ratio['highest']:.2f}]",
-                **{f"{whose}_factor": one["real_time_factor"][whose] for whose in WHOSE},
-            }
-        )
+    rows: list[Row] = [
+        {
+            "task": name,
+            "sound_s": one["sound_s"],
+            **{way: median(one["seconds"]["wall"][way]) for way in WAYS},
+            "ratio": show(one["ratio"]["wall"]),
+            **{f"{way}_factor": one["real_time_factor"][way] for way in WAYS},
+        }
+        for name, one in results["tasks"].items()
+    ]
     columns = {
         "classify": text("task"),
         "sound, s": number("sound_s", 0),
@@ -204,13 +180,14 @@ def main(arguments: list[str] | None = None) -> None:
         f"minutes, tens of them for EnCodec. {cpu_count()} cores, load {load:.1f}.",
         file=sys.stderr,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        sounds = make_sounds(Path(folder), options.files)
-        with make_tasks(options.model, sounds) as tasks:
-            rounds: dict[str, list[dict[str, float]]] = {name: [] for name in tasks}
-            for name, seconds in track(run_rounds(tasks, options.rounds), "bench", len(tasks) * options.rounds):
-                rounds[name].append(seconds)
-            summary = {name: summarise(tasks[name][0], rounds[name]) for name in tasks}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        make_tasks(options.model, make_sounds(Path(folder), options.files)) as tasks,
+    ):
+        rounds: dict[str, list[Round]] = {name: [] for name in tasks}
+        for name, one in run_rounds({name: task for name, (_, task) in tasks.items()}, options.rounds):
+            rounds[name].append(one)
+        summary = {name: summarise(tasks[name][0], rounds[name]) for name in tasks}
     results = {
         "model": options.model.name,
         "processor": processor_name(),

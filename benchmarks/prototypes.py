@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from joblib import cpu_count
 
-from benchmarks.pairings import SEEDS, Pairing, Spent, Whose, now
+from benchmarks.harness import Spent, Way, now
+from benchmarks.paths import SEEDS, TimedPath
 from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.training.trainers.registry import create_trainer
 
@@ -23,7 +24,7 @@ SHAPE = (128, 32)  # bands, frames of log_mel_16khz
 TRAINING, VALIDATION = 256, 64  # windows: two batches, and what a run validates beside them
 
 
-class PrototypeTraining(Pairing):
+class PrototypeTraining(TimedPath):
     """An epoch of two runs of supervised prototypes, with all their transformations.
 
     Ours train side by side, a thread each, as `train_all` lets them; the plain way one after the other on all cores.
@@ -63,15 +64,15 @@ class PrototypeTraining(Pairing):
             (both[0][rows], both[1][rows]) for rows in (slice(TRAINING), slice(TRAINING, windows))
         )
 
-    def run(self, whose: Whose) -> Spent:
+    def run(self, way: Way) -> Spent:
         """Train every run for an epoch."""
         import torch
 
         began, elsewhere = now(), 0.0
-        if whose == "ours":
+        if way == "ours":
             elsewhere = sum(future.result() for future in [worker.submit(_epoch) for worker in self._workers])
         else:
-            # What another pairing may have set in this process.
+            # What another path may have set in this process.
             torch.set_num_threads(cpu_count())
             torch.use_deterministic_algorithms(False)
             for plain in self._plain:
@@ -90,7 +91,7 @@ def make_trainer(config: RunConfig) -> PrototypeTrainer:
     return trainer
 
 
-_learners: list[PrototypeTrainer] = []  # of a worker
+_trainers: list[PrototypeTrainer] = []  # of a worker
 
 
 def _begin(config: RunConfig) -> None:
@@ -99,11 +100,11 @@ def _begin(config: RunConfig) -> None:
 
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
-    _learners.append(make_trainer(config))
+    _trainers.append(make_trainer(config))
 
 
 def _epoch() -> float:
     """Train for an epoch; gives processor seconds."""
     began = time.process_time()
-    _learners[0].epoch()
+    _trainers[0].epoch()
     return time.process_time() - began

@@ -1,4 +1,4 @@
-"""The bench's figures: ratios of the plain way to ours, shares of the matrix-product rate, as a table and a figure."""
+"""What the paths took, for metrics/bench.json, as a table and as a figure."""
 
 from __future__ import annotations
 
@@ -6,46 +6,37 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.harness import WAYS, Round, Way, describe, show
 from beyond_spectrograms.report.table import Row, Table, number, text
 from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from benchmarks.pairings import Pairing, Round
+    from benchmarks.paths import TimedPath
 
 LATER = "Measured in a later run than the others:"
 
 
 def summarise(
-    pairing: Pairing, rounds: Sequence[Round], memory: Mapping[str, int], steps: Mapping[str, float]
-) -> dict[str, Any]:
-    """Lay out a pairing's rounds, memory and steps for metrics/bench.json. Ratios above 1 are in our favour."""
-    clocks = {
-        clock: {whose: [getattr(getattr(one, whose), clock) for one in rounds] for whose in ("ours", "plain")}
-        for clock in ("wall", "processor")
-    }
-    ratios = {
-        clock: [plain / ours for plain, ours in zip(of["plain"], of["ours"], strict=True)]
-        for clock, of in clocks.items()
-    }
-    shares = limit = None
-    if (flop := pairing.flop) is not None:
+    path: TimedPath, rounds: Sequence[Round], matrix_rates: Sequence[Mapping[Way, float]], memory: Mapping[str, int],
+    steps: Mapping[str, float],
+) -> dict[str, Any]:  # fmt: skip
+    """Lay out a path's rounds, the rates of matrix products beside them, memory and steps for metrics/bench.json."""
+    described = describe(rounds)
+    wall, shares, limit = described["seconds"]["wall"], None, None
+    if (flop := path.flop) is not None:
+        rates = {way: [one[way] for one in matrix_rates] for way in WAYS}
         shares = {
-            "ours": median(flop / one.ours.wall / one.our_matrix_rate for one in rounds),
-            "plain": median(flop / one.plain.wall / one.plain_matrix_rate for one in rounds),
+            way: median(flop / spent / rate for spent, rate in zip(wall[way], rates[way], strict=True)) for way in WAYS
         }
-        limit = median(one.plain.wall * one.our_matrix_rate / flop for one in rounds)
+        limit = median(spent * rate / flop for spent, rate in zip(wall["plain"], rates["ours"], strict=True))
     return {
-        "unit": pairing.unit,
-        "units": pairing.units,
-        "seconds": clocks,
-        "ratio": {clock: {"median": median(of), "lowest": min(of), "highest": max(of)} for clock, of in ratios.items()},
-        "per_second": {whose: pairing.units / median(clocks["wall"][whose]) for whose in ("ours", "plain")},
-        "matrix_gflop_per_s": {
-            "ours": [one.our_matrix_rate / 1e9 for one in rounds],
-            "plain": [one.plain_matrix_rate / 1e9 for one in rounds],
-        },
+        "unit": path.unit,
+        "units": path.units,
+        **described,
+        "per_second": {way: path.units / median(wall[way]) for way in WAYS},
+        "matrix_gflop_per_s": {way: [one[way] / 1e9 for one in matrix_rates] for way in WAYS},
         "share_of_matrix_rate": shares,
         "ratio_at_matrix_rate": limit,
         "memory_bytes": dict(memory),
@@ -87,11 +78,11 @@ def bench_table(results: Mapping[str, Any]) -> Table:
             {
                 "path": name,
                 "unit": one["unit"],
-                **{f"{whose}_per_s": one["per_second"][whose] for whose in ("plain", "ours")},
-                **{clock: _range(one["ratio"][clock]) for clock in ("wall", "processor")},
-                **{f"{whose}_share": 100 * share[whose] if share else None for whose in ("plain", "ours")},
+                **{f"{way}_per_s": one["per_second"][way] for way in ("plain", "ours")},
+                **{clock: show(one["ratio"][clock]) for clock in ("wall", "processor")},
+                **{f"{way}_share": 100 * share[way] if share else None for way in ("plain", "ours")},
                 "limit": one["ratio_at_matrix_rate"],
-                **{f"{whose}_mb": memory[whose] / 1e6 if memory else None for whose in ("plain", "ours")},
+                **{f"{way}_mb": memory[way] / 1e6 if memory else None for way in ("plain", "ours")},
             }
         )
     columns = {
@@ -108,10 +99,6 @@ def bench_table(results: Mapping[str, Any]) -> Table:
         "MB, ours": number("ours_mb", 0),
     }
     return Table(f"Bench: {results['processor']}, {results['cores']} cores", rows, columns, list(results["notes"]))
-
-
-def _range(ratio: Mapping[str, float]) -> str:
-    return f"{ratio['median']:.2f} [{ratio['lowest']:.2f}, {ratio['highest']:.2f}]"
 
 
 def bench_figure(results: Mapping[str, Any]) -> Figure:

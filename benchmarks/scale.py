@@ -1,12 +1,16 @@
 """A data set of any number of windows, put through the real stages, to see how time and memory grow with it.
 
 Windows are short (0.06 s), so that a million of them take minutes; all else is as in any data set: clips in FLAC, a
-table of windows, a mel spectrogram a window, one epoch of the paper's network.
+table of windows, a mel spectrogram a window, one epoch of the paper's network. For people, on an idle machine:
+`python -m benchmarks.scale` writes metrics/scale.json and .md, and a figure.
 """
 
 from __future__ import annotations
 
+import argparse
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -23,10 +27,10 @@ from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.estimates.timing import amount, roughly
 from beyond_spectrograms.params import PARAMS_FILE
-from beyond_spectrograms.report.table import Row, Table, text
+from beyond_spectrograms.report.table import Row, Table, text, to_markdown
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE
-from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import write_text
+from beyond_spectrograms.util.errors import ProjectError, run
+from beyond_spectrograms.util.files import write_json, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +41,9 @@ LIMIT_BYTES = 4_000_000_000  # what a million windows may take of memory
 WINDOW_S, WINDOWS_PER_CLIP, CLASSES = 0.06, 20, 10
 SHAPE = (32, 51)  # bands, frames: 6.5 kB a window, so that a million fill more than 4 GB
 FORM = audio.FORMATS[0]
+SIZES = (10_000, 100_000, 1_000_000)
+BYTES_PER_WINDOW = 4 * SHAPE[0] * SHAPE[1] + 1100  # features; clips, tables and what stages write besides
+RESULTS, TABLE, FIGURES = Path("metrics/scale.json"), Path("metrics/scale.md"), Path("plots/bench")
 CHECKOUT = Path(__file__).parents[1]  # where stages/ lies
 
 
@@ -173,3 +180,35 @@ def scale_figure(runs: Sequence[Run]) -> Figure:
         memory_axes.set_ylim(0)
         time_axes.legend()
         return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    parser.add_argument("--windows", type=int, nargs="+", default=SIZES, help="multiples of 20")
+    sizes = sorted(parser.parse_args().windows)
+    work = Path("data/partial/scale")
+    work.mkdir(parents=True, exist_ok=True)
+    wanted, free = BYTES_PER_WINDOW * max(sizes), shutil.disk_usage(work).free
+    print(f"{', '.join(f'{size:,}' for size in sizes)} windows through {', '.join(STAGES)}; {amount(wanted)} of disk "
+          f"in {work}, removed at the end", flush=True)  # fmt: skip
+    if free < 1.1 * wanted:
+        raise ScaleError(f"{work}: {amount(free)} free, {amount(wanted)} needed. Make room or give fewer --windows.")
+    runs: list[Run] = []
+    for size in sizes:
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            make_project(Path(folder), size, Path())
+            for stage in STAGES:
+                runs.append(run_stage(Path(folder), stage, size))
+                took = runs[-1].watched
+                print(f"{stage}, {size:,} windows: {roughly(took.wall_seconds)}, {amount(took.own_bytes)}", flush=True)
+    write_json(RESULTS, describe_scale(runs))
+    write_text(TABLE, to_markdown(scale_table(runs)))
+    from beyond_spectrograms.report.figures import save
+
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    save(scale_figure(runs), FIGURES, "scale")
+    print(TABLE.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.ecdc import bench_ecdc, main
+from benchmarks.ecdc import main, measure
 from beyond_spectrograms import load_model
 from beyond_spectrograms.inference import ModelError
 from beyond_spectrograms.util.errors import ProjectError
@@ -33,7 +33,7 @@ def test_both_ways_classify_the_files_and_their_steps_are_told(
     assert [line.partition("(")[2].count(", ") for line in lines[1:3]] == [2, 3]
     model = load_model(tmp_path / "6000", device="cpu", weights=tmp_path / "weights")
     with pytest.raises(ModelError) as caught:
-        bench_ecdc(model, model, [Path(files[0])], 1)
+        measure(model, model, [Path(files[0])], 1)
     assert str(caught.value) == "--against is a model of kind encodec; the usual way needs one of kind mel"
     (tmp_path / "bad.ecdc").write_bytes(b"ECDC")
     with pytest.raises(ProjectError) as error:

@@ -1,20 +1,16 @@
-"""The plain way to train prototypes gives what ours gives, and a path measured later joins the stored results."""
+"""The plain way to train prototypes gives what ours gives."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import librosa
 import pytest
 import torch
 
-from benchmarks.pairings import PAIRINGS, PROTOTYPES, make_pairing, now
+from benchmarks.harness import now
+from benchmarks.paths import make_path
 from benchmarks.plain_prototypes import PlainPrototypes, PlainPrototypeTraining, plain_copy
-from benchmarks.results import bench_table, merge
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.params import STUDIES, Params, Protocol, load_params
-from beyond_spectrograms.report.table import to_markdown
-from beyond_spectrograms.util.errors import ProjectError
 from support.numeric import assert_rounded, assert_same, by_default_float64, distance
 from support.repository import REPOSITORY
 
@@ -95,11 +91,11 @@ def both_ways(
 
 
 def test_ours_train_two_runs_for_an_epoch_in_processes_of_their_own(params: Params, tmp_path: Path) -> None:
-    pairing = make_pairing("prototypes_6", params, tmp_path, None)
-    assert pairing is not None
-    assert (pairing.unit, pairing.units) == ("windows trained on", 512.0)
+    path = make_path("prototypes_6", params, tmp_path, None)
+    assert path is not None
+    assert (path.unit, path.units) == ("windows trained on", 512.0)
     began = now()
-    spent = pairing.run("ours")
+    spent = path.run("ours")
     here = now() - began
     assert spent.wall > 0
     assert spent.processor > here.processor  # that of the processes in which they train is in it
@@ -116,50 +112,3 @@ def test_the_plain_way_learns(params: Params) -> None:
     for _ in range(3):
         plain.epoch(part, part)
     assert plain.loss(*part) < before
-
-
-def results(processor: str, load: float, **ratios: float) -> dict[str, Any]:
-    """What stages.bench lays out, as far as tables show it."""
-    of = {
-        name: {
-            "unit": "windows trained on",
-            "per_second": {"ours": 2.0, "plain": 1.0},
-            "ratio": {clock: {"median": ratio, "lowest": 1.0, "highest": 9.0} for clock in ("wall", "processor")},
-            "share_of_matrix_rate": None,
-            "ratio_at_matrix_rate": None,
-            "memory_bytes": {},
-        }
-        for name, ratio in ratios.items()
-    }
-    return {
-        "processor": processor, "cores": 2, "load_before": load, "rounds": 5, "pairings": of,
-        "encoder_milliseconds": {"plain": {"LSTM": 1.0}} if "mel" in ratios else {}, "notes": ["a note"],
-    }  # fmt: skip
-
-
-def test_paths_measured_later_join_the_stored_results_and_leave_the_others() -> None:
-    stored = results("any", 0.2, mel=3.0, train_mel=2.0)
-    kept = json.dumps(stored)
-    merged = merge(stored, results("any", 0.4, prototypes_6=4.0, train_mel=2.5), PAIRINGS)
-    assert json.dumps(stored) == kept
-    assert list(merged["pairings"]) == ["mel", "train_mel", "prototypes_6"]
-    assert merged["pairings"]["mel"] == stored["pairings"]["mel"]
-    assert (merged["load_before"], merged["encoder_milliseconds"]) == (0.2, {"plain": {"LSTM": 1.0}})
-    assert [one["ratio"]["wall"]["median"] for one in merged["pairings"].values()] == [3.0, 2.5, 4.0]
-    said = "Measured in a later run than the others: train_mel (load 0.4), prototypes_6 (load 0.4)."
-    assert merged["notes"] == ["a note", said]
-    again = merge(merged, results("any", 0.0, prototypes_6=5.0), PAIRINGS)
-    assert again["notes"] == ["a note", said.replace("6 (load 0.4)", "6 (load 0.0)")]
-    assert "| prototypes_6 | windows trained on | 1.0   | 2.0  | 5.00 [1.00, 9.00]" in to_markdown(bench_table(again))
-
-
-def test_results_of_two_machines_do_not_join() -> None:
-    with pytest.raises(ProjectError) as error:
-        merge(results("any", 0.0, mel=3.0), results("another", 0.0, prototypes_6=4.0), PAIRINGS)
-    assert str(error.value) == (
-        "the stored results are of any, 2 cores; these are of another, 2 cores. Run all paths here, without --only."
-    )
-
-
-def test_every_prototype_path_is_one_of_the_benchs() -> None:
-    assert set(PROTOTYPES) <= set(PAIRINGS)

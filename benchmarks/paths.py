@@ -7,28 +7,27 @@ shape: how long the arithmetic takes does not depend on values. Ours are called 
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from joblib import cpu_count
 
 from benchmarks import plain_extraction
+from benchmarks.harness import Spent, Way, now
 from benchmarks.plain_training import PlainTraining
 from beyond_spectrograms.data.audio import cut_windows, read_clip
 from beyond_spectrograms.data.clips import clip_path, prepare_clips, publish_clips
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, file_name
 from beyond_spectrograms.data.splits import tabulate_windows
 from beyond_spectrograms.data.synthesis import synthesise
-from beyond_spectrograms.evaluation.cost_measurement import order_of_round
 from beyond_spectrograms.params import Encodec, Mel, Params, SoundStream
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.feature_cache import FeatureRequest, extract
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
     from beyond_spectrograms.params import Representation
     from beyond_spectrograms.representations.engines import Precision
 
-Whose = Literal["ours", "plain"]
-WHOSE: tuple[Whose, Whose] = ("ours", "plain")
 CLIP_S = 5.0
 CLIPS_PER_CLASS, MEL_CLIPS_PER_CLASS = 5, 60  # of six classes: sound that takes seconds, so that ends count little
 GFLOP_PER_S = {"24khz": 3.0, "48khz": 6.2}  # of EnCodec's encoders for a second of sound: 1.5 and 3.1 GMAC
@@ -51,24 +48,7 @@ TRAINING, VALIDATION, CLASSES, SEEDS = 1024, 256, 10, (0, 1)
 START_EPOCHS = 1  # of the short training whose time is taken off: processes that start, networks that are built
 
 
-@dataclass(frozen=True)
-class Spent:
-    """Wall and processor seconds, of this process and of those it started."""
-
-    wall: float
-    processor: float
-
-    def __sub__(self, other: Spent) -> Spent:
-        return Spent(self.wall - other.wall, self.processor - other.processor)
-
-
-def now() -> Spent:
-    """Read both clocks; processes that still run are not in."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return Spent(time.perf_counter(), sum(one.ru_utime + one.ru_stime for one in used))
-
-
-class Pairing(ABC):
+class TimedPath(ABC):
     """One of our paths and its plain way, made ready.
 
     Attributes:
@@ -83,11 +63,11 @@ class Pairing(ABC):
     precision: Precision = "fp32"
 
     @abstractmethod
-    def run(self, whose: Whose) -> Spent:
+    def run(self, way: Way) -> Spent:
         """Go through all units in our way or in the plain one."""
 
 
-class Extraction(Pairing):
+class Extraction(TimedPath):
     """Stored clips to an array of features in a file, decoding included."""
 
     unit = "seconds of sound"
@@ -106,14 +86,14 @@ class Extraction(Pairing):
             case SoundStream():
                 self._plain = plain_extraction.soundstream_encoder(weights[0])
 
-    def run(self, whose: Whose) -> Spent:
+    def run(self, way: Way) -> Spent:
         """Extract all windows into a temporary folder."""
         import torch
 
         torch.set_num_threads(cpu_count())  # torch's default; ours chooses its own threads
-        place = self._sounds.folder / f"{self._name}-{whose}"
+        place = self._sounds.folder / f"{self._name}-{way}"
         began = now()
-        self.write(whose, place)
+        self.write(way, place)
         spent = now() - began
         shutil.rmtree(place)
         return spent
@@ -129,9 +109,9 @@ class Extraction(Pairing):
             self.representation.encode(windows, form.sample_rate)
         return {"decode": (decoded - began).processor, "encode": (now() - decoded).processor}
 
-    def write(self, whose: Whose, place: Path) -> None:
+    def write(self, way: Way, place: Path) -> None:
         """Write place/features.npy."""
-        if whose == "ours":
+        if way == "ours":
             clips = self._sounds.folder / "clips"
             request = FeatureRequest(self.representation, self._sounds.table, clips, 1.0, "bench")
             extract(request, place, place.with_suffix(".work"))
@@ -140,7 +120,7 @@ class Extraction(Pairing):
             plain_extraction.extract_each_window(self._clips, self._plain, place / "features.npy")
 
 
-class Training(Pairing):
+class Training(TimedPath):
     """Cached features to two trained networks, one a seed; starting processes is taken off as a short run's time."""
 
     unit = "windows trained on"
@@ -159,12 +139,12 @@ class Training(Pairing):
         self._precision = choose_precision(params.training_precision, "cpu")
         self._protocol = params.protocols["eval_mode"].model_copy(update={"seeds": list(SEEDS)})
 
-    def run(self, whose: Whose) -> Spent:
+    def run(self, way: Way) -> Spent:
         """Train for the epochs; START_EPOCHS more are trained in both a long and a short run, and cancel out."""
-        long, short = (self._train(whose, epochs) for epochs in (START_EPOCHS + self._epochs, START_EPOCHS))
+        long, short = (self._train(way, epochs) for epochs in (START_EPOCHS + self._epochs, START_EPOCHS))
         return long - short
 
-    def _train(self, whose: Whose, epochs: int) -> Spent:
+    def _train(self, way: Way, epochs: int) -> Spent:
         import torch
 
         # What the other way may have set in this process.
@@ -172,7 +152,7 @@ class Training(Pairing):
         torch.use_deterministic_algorithms(False)
         work = self._folder / "work"
         began = now()
-        if whose == "plain":
+        if way == "plain":
             rows = {"train": np.arange(TRAINING), "validation": np.arange(TRAINING, len(self._features))}
             for seed in SEEDS:
                 torch.manual_seed(seed)
@@ -181,24 +161,8 @@ class Training(Pairing):
                     plain.epoch()
             return now() - began
         labels = tuple(str(label) for label in range(CLASSES))
-        configs = [
-            RunConfig(
-                self._folder,
-                self._targets,
-                self._parts,
-                labels,
-                None,
-                self._protocol,
-                epochs,
-                1,
-                seed,
-                "cpu",
-                work,
-                self._precision,
-                versions={},
-            )
-            for seed in SEEDS
-        ]
+        settings = (self._folder, self._targets, self._parts, labels, None, self._protocol, epochs, 1)
+        configs = [RunConfig(*settings, seed, "cpu", work, self._precision, versions={}) for seed in SEEDS]
         train_all(configs)
         spent = now() - began
         shutil.rmtree(work)
@@ -226,7 +190,7 @@ TRAININGS = {"train_mel": ((128, 173), 2), "train_encodec_24khz": ((128, 75), 4)
 ENCODEC = ("encodec_24khz_untrained", "encodec_48khz_untrained")
 EXTRACTIONS = ("mel", "soundstream", *ENCODEC, *(f"{name}_bf16" for name in ENCODEC))  # plain: fp32 always
 PROTOTYPES = {f"prototypes_{count}": count for count in (6, 32)}
-PAIRINGS = (*EXTRACTIONS, *TRAININGS, *PROTOTYPES)
+PATHS = (*EXTRACTIONS, *TRAININGS, *PROTOTYPES)
 
 
 def find_weights(params: Params, name: str) -> Path | None:
@@ -236,8 +200,8 @@ def find_weights(params: Params, name: str) -> Path | None:
     return next((path for path in here if path.exists()), None)
 
 
-def make_pairing(name: str, params: Params, folder: Path, soundstream: Path | None) -> Pairing | None:
-    """Make one of PAIRINGS ready in `folder`; None for SoundStream where its weights are not here.
+def make_path(name: str, params: Params, folder: Path, soundstream: Path | None) -> TimedPath | None:
+    """Make one of PATHS ready in `folder`; None for SoundStream where its weights are not here.
 
     Raises:
         EngineError: the processor has no bf16.
@@ -271,31 +235,9 @@ def matrix_rate(precision: Precision) -> float:
     return 2 * MATRIX**3 / min(seconds)
 
 
-@dataclass(frozen=True)
-class Round:
-    """One turn of a pairing: what each way took, and the rate of matrix products beside it, in each one's precision."""
-
-    ours: Spent
-    plain: Spent
-    our_matrix_rate: float
-    plain_matrix_rate: float
-
-
-def run_rounds(pairings: dict[str, Pairing], rounds: int, seed: int) -> Iterator[tuple[str, Round]]:
-    """Run every pairing once a round, pairings and ways in an order of its own each time, after an untimed round."""
-    with quiet():
-        for number in range(rounds + 1):
-            for name in order_of_round(pairings, number, seed):
-                rates = {precision: matrix_rate(precision) for precision in {"fp32", pairings[name].precision}}
-                order = order_of_round(WHOSE, number, seed + 1)
-                spent = {whose: pairings[name].run("ours" if whose == "ours" else "plain") for whose in order}
-                if number:
-                    yield name, Round(spent["ours"], spent["plain"], rates[pairings[name].precision], rates["fp32"])
-
-
-def run_once(name: str, whose: Whose, params: Params, soundstream: Path | None) -> None:
+def run_once(name: str, way: Way, params: Params, soundstream: Path | None) -> None:
     """Run one way once, alone in this process: what its memory is measured by."""
     with tempfile.TemporaryDirectory() as folder, quiet():
-        pairing = make_pairing(name, params, Path(folder), soundstream)
-        if pairing is not None:
-            pairing.run(whose)
+        path = make_path(name, params, Path(folder), soundstream)
+        if path is not None:
+            path.run(way)
