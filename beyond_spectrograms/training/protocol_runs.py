@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
+from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.windows import columns_of
 from beyond_spectrograms.params.study import WEIGHTS_BY
-from beyond_spectrograms.training.epoch import choose_precision
-from beyond_spectrograms.training.run import RunConfig, list_runs
+from beyond_spectrograms.training.epoch import Network, choose_precision
+from beyond_spectrograms.training.run import RunConfig, shuffle_labels
 from beyond_spectrograms.util.device import choose_device
 
 if TYPE_CHECKING:
@@ -38,18 +42,36 @@ def runs_of_protocol(
         max_epochs: the most epochs; None where the protocol alone decides.
         work: where results of the runs go.
     """
-    _, representation, protocol = cell
-    recipe, device = params.protocols[protocol], choose_device(params.device)
-    return list_runs(
-        recipe,
-        features,
-        table["label"].to_numpy(dtype=str),
-        parts,
-        codebook_size=params.representations[representation].codebook_size,
-        epochs=min(recipe.epochs, max_epochs or recipe.epochs),
-        device=device,
-        precision=choose_precision(params.training_precision, device),
-        versions={noun: params.versions[noun] for noun in WEIGHTS_BY},
-        work=work,
-        runs=params.runs_of(*cell, len(columns_of(recipe.split, parts))),
-    )
+    _, representation, name = cell
+    protocol, device = params.protocols[name], choose_device(params.device)
+    codebook_size = params.representations[representation].codebook_size
+    classes, indices = np.unique(table["label"].to_numpy(dtype=str), return_inverse=True)
+    _, bands, frames = np.load(features / "features.npy", mmap_mode="r").shape
+    network = build_network(protocol, bands, frames, len(classes), codebook_size)
+    precision = choose_precision(params.training_precision, device)
+    if not len(Network.split(network, precision).body):
+        precision = "fp32"  # there is no convolution
+    dealt = [parts[column].to_numpy(dtype=str) for column in columns_of(protocol.split, parts)]
+
+    def targets_of(part: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
+        targets = indices.astype(np.int64)
+        return np.where(part == "test", -1, shuffle_labels(targets, part, seed) if protocol.shuffle_labels else targets)
+
+    return [
+        RunConfig(
+            features=features,
+            targets=targets_of(dealt[fold - 1], seed),
+            parts=dealt[fold - 1],
+            classes=tuple(classes.tolist()),
+            codebook_size=codebook_size,
+            protocol=protocol,
+            epochs=min(protocol.epochs, max_epochs or protocol.epochs),
+            fold=fold,
+            seed=seed,
+            device=device,
+            work=work,
+            precision=precision,
+            versions={noun: params.versions[noun] for noun in WEIGHTS_BY},
+        )
+        for fold, seed in params.runs_of(*cell, len(dealt))
+    ]

@@ -17,14 +17,12 @@ import torch
 from safetensors.torch import save_file
 
 from beyond_spectrograms.classifiers.registry import build_network
-from beyond_spectrograms.data.windows import columns_of, content_of
-from beyond_spectrograms.training.epoch import Network, band_statistics
+from beyond_spectrograms.data.windows import content_of
+from beyond_spectrograms.training.epoch import band_statistics
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, read_sealed, write_sealed, written_beside
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from beyond_spectrograms.params import Protocol
     from beyond_spectrograms.representations.base import Features
 
@@ -44,7 +42,7 @@ class RunConfig:
 
     Attributes:
         features: folder with features.npy [windows, bands, frames].
-        targets: class index of every window [windows]; `list_runs` gives -1 in place of the test part's.
+        targets: class index of every window [windows]; -1 in place of the test part's.
         parts: part of every window [windows]: train, validation, test or empty. Test rows are never read here.
         classes: labels by class index.
         codebook_size: entries of a codebook where the features are a codec's codes, else None.
@@ -131,55 +129,6 @@ class TrainingState:
             return False
         self.best_loss, self.best_epoch = validation[1], epoch
         return True
-
-
-def list_runs(
-    protocol: Protocol,
-    features: Path,
-    labels: npt.NDArray[np.str_],
-    parts: pd.DataFrame,
-    *,
-    codebook_size: int | None,
-    epochs: int,
-    device: str,
-    precision: str,
-    versions: Mapping[str, int | str],
-    work: Path,
-    runs: Sequence[tuple[int, int]],
-) -> list[RunConfig]:
-    """List the runs of a protocol, whose (fold, seed) are `runs`.
-
-    `labels` [windows] are of all parts, `parts` has a column a fold. `precision` is for convolutions: a classifier
-    without any always computes in fp32.
-    """
-    classes, indices = np.unique(labels, return_inverse=True)
-    targets = indices.astype(np.int64)
-    _, bands, frames = np.load(features / "features.npy", mmap_mode="r").shape
-    network = build_network(protocol, bands, frames, len(classes), codebook_size)
-    dealt = [parts[column].to_numpy(dtype=str) for column in columns_of(protocol.split, parts)]
-
-    def targets_of(part: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
-        known = shuffle_labels(targets, part, seed) if protocol.shuffle_labels else targets
-        return np.where(part == "test", -1, known)
-
-    return [
-        RunConfig(
-            features=features,
-            targets=targets_of(dealt[fold - 1], seed),
-            parts=dealt[fold - 1],
-            classes=tuple(classes.tolist()),
-            codebook_size=codebook_size,
-            protocol=protocol,
-            epochs=epochs,
-            fold=fold,
-            seed=seed,
-            device=device,
-            work=work,
-            precision=precision if len(Network.split(network, precision).body) else "fp32",
-            versions=versions,
-        )
-        for fold, seed in runs
-    ]
 
 
 def rows_of(config: RunConfig) -> dict[str, npt.NDArray[np.int64]]:
