@@ -13,7 +13,6 @@ from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import RunConfig, read_history
-from beyond_spectrograms.training.trainers.registry import TRAINERS
 from support.repository import REPOSITORY
 
 PLACES = sorted(REPOSITORY.glob("studies/*/params.yaml"))
@@ -29,9 +28,7 @@ CASES = [
     (name, protocol)
     for name in REPRESENTATIONS
     for protocol in PROTOCOLS
-    if (protocol == "prototypes" if name == "log_mel_16khz" else protocol == "fair")
-    or name == "mel"
-    or (name == "encodec_24khz_codes_6000bps" and TRAINERS[PROTOCOLS[protocol].classifier].takes_codes)
+    if (protocol == "prototypes" if name == "log_mel_16khz" else protocol == "fair") or name == "mel"
 ]
 
 

@@ -106,19 +106,6 @@ def test_jobs_side_by_side_give_what_each_gives_alone(config: RunConfig, tmp_pat
     assert [result(each) for each in folds] == [result(each) for each in alone]
 
 
-def test_test_rows_are_never_read(config: RunConfig, tmp_path: Path) -> None:
-    train(config)
-    poisoned = replace(config, features=tmp_path / "poisoned", work=tmp_path / "poisoned_work")
-    poisoned.features.mkdir()
-    features = np.load(config.features / "features.npy")
-    features[config.parts == "test"] = np.nan
-    np.save(poisoned.features / "features.npy", features)
-    (poisoned.features / "index.json").write_text("{}")
-    poisoned.targets[config.parts == "test"] = 1 - poisoned.targets[config.parts == "test"]
-    train(poisoned)
-    assert result(poisoned) == result(config)
-
-
 def test_history_has_a_row_an_epoch_with_means_over_whole_epochs(config: RunConfig) -> None:
     train(config)
     history = read_history(config)
