@@ -57,8 +57,8 @@ estimate: .venv/installed
 audit: .venv/installed
 	$(call repro,--keep-going audit)
 
-# On two cores a process each, with one thread each; tests of a module share what its fixtures make.
-PYTEST := OMP_NUM_THREADS=1 pytest --numprocesses=2 --dist=loadfile
+# A process a core with a thread each; one that has no tests left takes over some of the other's.
+PYTEST := OMP_NUM_THREADS=1 pytest --numprocesses=auto --dist=worksteal
 
 test: .venv/installed
 	@$(PYTEST) -m "not long"
@@ -71,9 +71,9 @@ test-long: .venv/installed
 test-numeric: .venv/installed
 	@echo "The kernels of AVX2"
 	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell \
-		pytest -m "numeric and not long"
+		$(PYTEST) -m "numeric and not long"
 	@echo "The kernels of AVX-512, without AMX"
-	@ONEDNN_MAX_CPU_ISA=AVX512_CORE pytest -m "numeric and not long"
+	@ONEDNN_MAX_CPU_ISA=AVX512_CORE $(PYTEST) -m "numeric and not long"
 
 lint: .venv/installed
 	@ruff check .

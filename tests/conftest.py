@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import yaml
+from filelock import FileLock
 
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.evaluation.results import Results
 from support.cells import write, write_params
+from support.clones import DEMO, commit, dvc, run, tiny
 from support.page_files import results_of, write_project
 from support.repository import REPOSITORY, StartStage
 
@@ -116,6 +118,23 @@ def start_stage(project: Path) -> Iterator[StartStage]:
     for process in running:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run a tiny demo once, whatever the number of processes that test. Read-only: copy it to change it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, running = shared / "finished_demo", shared / "running_demo"
+    with FileLock(shared / "finished_demo.lock"):
+        if not folder.exists():
+            running.mkdir()
+            tiny(running)
+            run(running, sys.executable, "-m", "beyond_spectrograms.report.dvc_plots_page")
+            dvc(running, "repro", "-q", DEMO)
+            commit(running, "results")
+            running.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.clones import finished
 from support.guides import follow
 
 pytestmark = pytest.mark.long
@@ -16,12 +16,12 @@ METRICS = "studies/demo/metrics"
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(finished_demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A clone of this project in which a tiny demo is finished and committed; a home of its own beside it."""
-    home, folder = tmp_path / "home", tmp_path / "project"
+    home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
-    return finished(folder)
+    return Path(shutil.copytree(finished_demo, tmp_path / "project"))
 
 
 def cells(project: Path, dataset: str = "demo") -> dict[str, Any]:

@@ -15,7 +15,7 @@ import yaml
 from ruamel.yaml import YAML
 
 from beyond_spectrograms.params import load_params
-from support.clones import REPRESENTATIONS, clone, commit, dvc, edit, finished, run
+from support.clones import REPRESENTATIONS, clone, commit, dvc, edit, run
 
 # What is changed in every file that decides an experiment.
 CHANGES = {
@@ -73,8 +73,7 @@ def test_a_number_set_in_any_shipped_file_leaves_all_others_as_they_were(tmp_pat
 
 
 @pytest.mark.long
-def test_experiments_stand_side_by_side(tmp_path: Path) -> None:
-    project = finished(tmp_path)
+def test_experiments_stand_side_by_side(project: Path) -> None:
     # The root's own experiment on sounds of its own: the demo's belong to its study.
     tiny = read(project, "datasets/demo.yaml")
     (project / "datasets/tiny.yaml").write_text(yaml.safe_dump(tiny), encoding="utf-8")

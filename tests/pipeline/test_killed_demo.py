@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from support.clones import DEMO, commit, contents, dvc, environment, finished, ran, run, stage, tiny
+from support.clones import DEMO, commit, contents, dvc, environment, ran, run, stage, tiny
 
 
 @pytest.mark.long
-def test_a_demo_that_was_killed_three_times_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    demo, folder = finished(tmp_path / "demo"), tmp_path / "killed"
+def test_a_demo_that_was_killed_three_times_ends_with_the_same_bytes(project: Path, tmp_path: Path) -> None:
+    demo, folder = project, tmp_path / "killed"
     random = np.random.default_rng(0)
     folder.mkdir()
     tiny(folder)

@@ -13,17 +13,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from support.clones import DEMO, PROTOCOLS, REPRESENTATIONS, contents, dvc, edit, finished, ran, run, stage
+from support.clones import DEMO, PROTOCOLS, REPRESENTATIONS, contents, dvc, edit, ran, run, stage
 
 pytestmark = pytest.mark.long  # the demo is run once for this module
 METRICS = "studies/demo/metrics/demo"
 STALE = (sys.executable, "-m", "stages.tables", "--stale")
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A clone of this project in which the demo, 6 x 4 clips of 2.5 s, is finished and committed."""
-    return finished(tmp_path / "project")
 
 
 def test_whole_path_from_sound_to_table(project: Path) -> None:

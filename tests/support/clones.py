@@ -7,13 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Collection
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dvc.repo import Repo
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
@@ -117,6 +114,8 @@ def tiny(folder: Path) -> Path:
 
 def make_up(folder: Path, *studies: str) -> int:
     """Give every stage of some pipelines made-up outputs, and commit them to DVC; return how many stages there are."""
+    from dvc.repo import Repo  # which takes a second to import
+
     files = {(folder_of(study) / "dvc.yaml").as_posix() for study in studies}
     with Repo(str(folder)) as repo:
         stages = [each for each in repo.index.stages if each.path_in_repo in files]
@@ -128,21 +127,6 @@ def make_up(folder: Path, *studies: str) -> int:
         stage(folder, "resolve", f"--study={study}")  # what stages depend on below data/params has to be there
     dvc(folder, "commit", "--force", "--quiet", *sorted(files))
     return len(stages)
-
-
-@cache
-def _finished() -> tempfile.TemporaryDirectory[str]:
-    kept = tempfile.TemporaryDirectory(prefix="finished-")  # removed when this process ends
-    folder = tiny(Path(kept.name))
-    run(folder, sys.executable, "-m", "beyond_spectrograms.report.dvc_plots_page")
-    dvc(folder, "repro", "-q", DEMO)
-    commit(folder, "results")
-    return kept
-
-
-def finished(folder: Path) -> Path:
-    """Copy a tiny clone whose demo is finished and committed; it is run once a process."""
-    return Path(shutil.copytree(_finished().name, folder, dirs_exist_ok=True))
 
 
 def contents(folder: Path, within: Collection[str]) -> dict[str, bytes]:
