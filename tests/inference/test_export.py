@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -103,54 +103,47 @@ def test_what_cannot_be_exported_is_refused(arguments: list[str], message: str, 
     assert not Path("model").exists()
 
 
-@pytest.mark.parametrize("content", [None, {"cells": {}}, {"cells": {"mel-paper": {"by_fold": []}}}])
-def test_a_cell_without_scores_is_refused(cell: Path, capsys: Capture, content: dict[str, Any] | None) -> None:
-    scores = cell / "metrics/demo/scores.json"
-    if content is None:
-        scores.unlink()
-    else:
-        scores.write_text(json.dumps(content))
-    assert main(["export", "demo", "mel", "paper", "--out", "model"]) == 1
-    missing = "no such file" if content is None else "no scores of mel-paper, fold 1, seed 0"
-    told = f"metrics/demo/scores.json: {missing}. Run `dvc repro evaluate@demo`.\n"
-    assert capsys.readouterr().err == told
+TRAINED = "data/models/paper/demo/mel/paper/fold_1-seed_0.safetensors"
+OF_MEL = "metrics/demo/scores.json: the scores of mel-paper"
 
 
-def test_scores_of_other_weights_are_refused(cell: Path, capsys: Capture) -> None:
-    trained = "data/models/paper/demo/mel/paper/fold_1-seed_0.safetensors"
-    digest = hashlib.sha256((cell / trained).read_bytes()).hexdigest()
-    write_scores(cell, "f00d" * 16)
-    assert main(["export", "demo", "mel", "paper", "--out", "model"]) == 1
-    assert capsys.readouterr().err == (
-        "metrics/demo/scores.json: the scores of mel-paper, fold 1, seed 0, are of other weights (f00df00df00d) than "
-        f"{trained} ({digest[:12]}). Run `dvc repro evaluate@demo`.\n"
-    )
-    assert not Path("model").exists()
+def edit_scores(content: str | None) -> None:
+    scores = Path("metrics/demo/scores.json")
+    scores.unlink() if content is None else scores.write_text(content)
 
 
-@pytest.mark.usefixtures("cell")
-def test_weights_of_other_params_are_refused(capsys: Capture) -> None:
+def edit_params() -> None:
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("hop_length: 128", "hop_length: 100"))
-    assert main(["export", "demo", "mel", "paper", "--out", "model"]) == 1
-    assert capsys.readouterr().err == (
-        "data/models/paper/demo/mel/paper/fold_1-seed_0.safetensors: trained under other params, versions or parts "
-        "than those that stand now. Run `dvc repro train@demo-mel`.\n"
-    )
-    assert not Path("model").exists()
 
 
-def test_scores_of_unknown_weights_are_refused(cell: Path, capsys: Capture) -> None:
-    write_scores(cell, None)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda: edit_scores(None), "metrics/demo/scores.json: no such file."),
+        (lambda: edit_scores('{"cells": {}}'), "metrics/demo/scores.json: no scores of mel-paper, fold 1, seed 0."),
+        (
+            lambda: write_scores(Path(), "f00d" * 16),
+            f"{OF_MEL}, fold 1, seed 0, are of other weights (f00df00df00d) than {TRAINED} (<digest>).",
+        ),
+        (lambda: write_scores(Path(), None), f"{OF_MEL} do not say of which weights they are."),
+        (edit_params, f"{TRAINED}: trained under other params, versions or parts than those that stand now."),
+    ],
+    ids=["no scores", "no cell", "other weights", "unknown weights", "other params"],
+)
+@pytest.mark.usefixtures("cell")
+def test_a_cell_that_does_not_agree_with_its_scores_or_params_is_refused(
+    change: Callable[[], object], message: str, capsys: Capture
+) -> None:
+    digest = hashlib.sha256(Path(TRAINED).read_bytes()).hexdigest()[:12]
+    change()
     assert main(["export", "demo", "mel", "paper", "--out", "model"]) == 1
-    assert capsys.readouterr().err == (
-        "metrics/demo/scores.json: the scores of mel-paper do not say of which weights they are. "
-        "Run `dvc repro evaluate@demo`.\n"
-    )
+    stage = "train@demo-mel" if change is edit_params else "evaluate@demo"
+    assert capsys.readouterr().err == f"{message.replace('<digest>', digest)} Run `dvc repro {stage}`.\n"
     assert not Path("model").exists()
 
 
 @pytest.mark.usefixtures("cell")
 def test_a_study_that_is_not_there_is_refused(capsys: Capture) -> None:
     assert main(["export", "demo", "mel", "paper", "--study", "other", "--out", "model"]) == 1
-    assert capsys.readouterr().err == "no study 'other' in studies. Choose from paper.\n"
+    assert capsys.readouterr().err.startswith("no study 'other' in studies. Choose from paper")

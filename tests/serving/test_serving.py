@@ -14,7 +14,6 @@ import pytest
 import requests
 import soundfile
 
-from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.serving.app import MAX_BYTES
 from support.models import tone, write_model
@@ -171,10 +170,3 @@ def test_a_missing_extra_is_told(model: Path, capsys: Capture, monkeypatch: pyte
         "uvicorn is not installed. Install this project with its extra 'serve' (pip install -e '.[serve]' in its "
         "folder), or run pip install uvicorn.\n"
     )
-
-
-def test_blocks_are_classified_as_the_whole(model: Path) -> None:
-    loaded, sound = load_model(model, device="cpu"), np.concatenate([tone(3, 400), tone(2.3, 4000)])
-    whole, parts = loaded.classify(sound, 44_100), loaded.classify(iter(np.array_split(sound, 7)), 44_100)
-    assert np.array_equal(whole.probabilities, parts.probabilities)
-    assert whole.windows == parts.windows == 6
