@@ -61,7 +61,7 @@ def stereo(noise: Sound, count: int, seconds: float) -> Waveform:
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("model", FORMATS)
-@pytest.mark.parametrize("seconds", [0.3, 1.0, 1.001])
+@pytest.mark.parametrize("seconds", [0.3, 1.001])
 def test_latents_are_the_packages_own(noise: Sound, model: str, engine: str, seconds: float) -> None:
     form = FORMATS[model]
     windows = stereo(noise, 2, seconds) if form.channels == 2 else stack(noise, 2, form, seconds)

@@ -18,7 +18,7 @@ from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.data.windows import open_features
 from beyond_spectrograms.representations import window_encoder
 from beyond_spectrograms.representations.base import Features
-from beyond_spectrograms.representations.feature_cache import Extraction, fingerprint
+from beyond_spectrograms.representations.feature_cache import Extraction
 from beyond_spectrograms.representations.storage import Rounding
 from support.envelope import FORM, Envelope, run, status_of_child
 
@@ -130,9 +130,3 @@ def test_a_killed_extraction_with_threads_ends_with_the_same_bytes(
     assert 2 <= done < 6
     assert run(tmp_path, table, made=SideBySide()).computed == 9 * (6 - done)
     assert contents(tmp_path / "place") == undisturbed
-
-
-def test_the_fingerprint_follows_the_engine() -> None:
-    one, other = Envelope(), Envelope()
-    other.engine = "another"
-    assert fingerprint(one, {}, [], 1.0, {}) != fingerprint(other, {}, [], 1.0, {})

@@ -42,37 +42,37 @@ def interrupted_after(computed: int, folder: Path, table: pd.DataFrame, copied: 
     return [json.loads(line) for line in journal]
 
 
-def test_a_torn_line_of_the_journal_costs_its_clip_only(folder: Path, contents: Contents) -> None:
-    table = windows_of(0, 1, 2, 3)
-    run(folder, table, place="undisturbed")
-    interrupted_after(3, folder, table)
-    journal = folder / "work/journal.jsonl"
-    journal.write_text(journal.read_text()[:-30])
-    assert run(folder, table).computed == 6
-    assert contents(folder / "place") == contents(folder / "undisturbed")
+def tear_journal(work: Path) -> None:
+    (work / "journal.jsonl").write_text((work / "journal.jsonl").read_text()[:-30])
 
 
-def test_a_corrupted_row_is_computed_again(folder: Path, contents: Contents) -> None:
-    table = windows_of(0, 1, 2, 3)
-    run(folder, table, place="undisturbed")
-    interrupted_after(3, folder, table)
-    array = np.lib.format.open_memmap(folder / "work/features.npy", mode="r+")
+def change_a_row(work: Path) -> None:
+    array = np.lib.format.open_memmap(work / "features.npy", mode="r+")
     array[4, 2, 9] += 1  # in the second clip
     array.flush()
+
+
+@pytest.mark.parametrize("damage", [tear_journal, change_a_row])
+def test_damage_to_what_a_killed_run_left_costs_its_clip_only(
+    folder: Path, contents: Contents, damage: Callable[[Path], None]
+) -> None:
+    table = windows_of(0, 1, 2, 3)
+    run(folder, table, place="undisturbed")
+    interrupted_after(3, folder, table)
+    damage(folder / "work")
     assert run(folder, table).computed == 6
     assert contents(folder / "place") == contents(folder / "undisturbed")
 
 
 @pytest.mark.parametrize("left", [b"", b"\x93NUMPY\x01\x00", None], ids=["empty", "half a header", "other shape"])
-def test_an_unusable_array_is_begun_anew(folder: Path, contents: Contents, left: bytes | None) -> None:
-    table = windows_of(0, 1)
-    run(folder, table, place="undisturbed")
+def test_an_unusable_array_is_begun_again(folder: Path, contents: Contents, left: bytes | None) -> None:
     (folder / "work").mkdir()
     if left is None:
         np.save(folder / "work/features.npy", np.ones((2, 2), np.float32))
     else:
         (folder / "work/features.npy").write_bytes(left)
-    assert run(folder, table).computed == 6
+    assert run(folder, windows_of(0, 1)).computed == 6
+    run(folder, windows_of(0, 1), place="undisturbed")
     assert contents(folder / "place") == contents(folder / "undisturbed")
 
 

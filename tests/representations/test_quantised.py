@@ -49,7 +49,7 @@ def test_quantised_soundstream_is_a_direct_run_of_lyras_quantiser(mirror: Path, 
             np.testing.assert_array_equal(found[:, frame], expected.ravel())
 
 
-@pytest.mark.parametrize("bitrate", [3200, 9200])
+@pytest.mark.parametrize("bitrate", [3200])
 def test_soundstream_codes_are_entries_of_16_in_bitrate_over_200_codebooks(
     mirror: Path, noise: Sound, bitrate: int
 ) -> None:
@@ -100,13 +100,6 @@ def test_lyras_files_in_the_wrong_place_are_refused(
     mixed = create_representation(name, RECORDS[name], [mirror / f"{file}.tflite" for file in files])
     with pytest.raises(CheckpointError, match=f"^{name}: {re.escape(message)}"):
         mixed.encode(stack(noise, 1, mixed.form), 16_000)
-
-
-def test_a_quantiser_that_is_not_there_is_an_error(mirror: Path, tmp_path: Path) -> None:
-    name, files = "soundstream_3200bps", [mirror / "soundstream_encoder.tflite", tmp_path / "quantizer.tflite"]
-    with pytest.raises(CheckpointError) as caught:
-        create_representation(name, RECORDS[name], files)
-    assert str(caught.value) == f"{name}: its weights file is missing. Run its featurize stage, which fetches it."
 
 
 @pytest.fixture(scope="module", params=["24khz", "48khz"])

@@ -57,12 +57,11 @@ def test_mel_is_librosas_window_by_window(noise: Sound, name: str) -> None:
         assert_rounded(ours, exact, roundings=round(np.log2(n_fft)), lost=distance(own, exact), what=name)
 
 
-@pytest.mark.parametrize(("name", "frames"), [("mel", 173), ("log_mel", 173), ("log_mel_2048", 101)])
+@pytest.mark.parametrize(("name", "frames"), [("mel", 173), ("log_mel_2048", 101)])
 def test_a_second_of_mel_has_the_frames_it_is_known_for(noise: Sound, name: str, frames: int) -> None:
     representation = create_representation(name, RECORDS[name], [])
     assert representation.encode(stack(noise, 2, representation.form), 22_050).shape == (2, 128, frames)
-    twice = representation.encode(stack(noise, 1, representation.form, 2.0), 22_050)
-    assert twice.shape == (1, 128, 1 + 44_100 // representation.hop_length)
+    assert representation.frames(44_100) == 1 + 44_100 // representation.hop_length
 
 
 @pytest.mark.numeric
