@@ -7,8 +7,7 @@ import argparse
 from pathlib import Path
 
 from beyond_spectrograms.evaluation.clip_results import Recordings, read_recordings
-from beyond_spectrograms.evaluation.comparisons import interval_row, show_interval
-from beyond_spectrograms.evaluation.results import Interval, ResultError
+from beyond_spectrograms.evaluation.records import Interval, ResultError, format_interval
 from beyond_spectrograms.evaluation.uncertainty import compare, window_interval
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.util.errors import run
@@ -28,7 +27,7 @@ def main() -> None:
         print(f"{name}: {_percent(window_interval(cell, statistics))} % of windows right")
     difference = test.difference
     p = "" if test.p is None else f", p {test.p:.4f}"
-    print(f"first - second: {_percent(difference, sign=True)} points{p}")
+    print(f"first - second: {_percent(difference, '+z.1f')} points{p}")
     print(f"recordings right under the first alone: {test.only_first}, under the second alone: {test.only_second}")
     for note in filter(None, (difference.reason, difference.remark)):
         print(note)
@@ -43,8 +42,9 @@ def find(name: str) -> Recordings:
     return found[cell]
 
 
-def _percent(interval: Interval, sign: bool = False) -> str:
-    return show_interval("of", sign=sign)(interval_row("of", interval))
+def _percent(interval: Interval, form: str = "z.1f") -> str:
+    low, high = (None if limit is None else 100 * limit for limit in (interval.low, interval.high))
+    return format_interval(100 * interval.value, low, high, form)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from beyond_spectrograms.data.windows import read_parts, read_windows, split_digests
+from beyond_spectrograms.evaluation.records import ResultError, cell_name
 from beyond_spectrograms.evaluation.result_files import (
     Evaluation,
     evaluate_cell,
@@ -17,7 +18,6 @@ from beyond_spectrograms.evaluation.result_files import (
     read_evaluation,
     write_evaluation,
 )
-from beyond_spectrograms.evaluation.results import ResultError, cell_name
 from beyond_spectrograms.params.study import SPLITS, Study
 from beyond_spectrograms.util.errors import run_stage
 from stages.arguments import parse

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beyond_spectrograms.data.windows import FeaturesError, open_features, read_windows
-from beyond_spectrograms.evaluation.metrics import read_predictions, tabulate_predictions
-from beyond_spectrograms.evaluation.results import Results
+from beyond_spectrograms.evaluation.metrics import tabulate_predictions
+from beyond_spectrograms.evaluation.predict import read_predictions
+from beyond_spectrograms.evaluation.results import INPUTS, Results
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.params.study import CLIPS, SPLITS, Study
-from beyond_spectrograms.report import figures, published, tables
+from beyond_spectrograms.report import figures
+from beyond_spectrograms.report.notes import NOT_RUN
 from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt, best_cell, confidently_wrong, cut_excerpts
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
@@ -60,8 +62,8 @@ def figure_2(study: Study, results: Results, windows: pd.DataFrame) -> Figure:
     row, why = figures.choose_window(arrays[mel] if mel else None, scales[mel] if mel else "", silent)
     clip, start = windows["clip"][row], windows["start_s"][row]
     caption = f"{dataset}: {clip}, {start:g} s to {start + params.windows.length_s:g} s ({why})"
-    if missing := [name for name in published.INPUTS if name not in arrays]:
-        caption += f"\n{tables.NOT_RUN}: {', '.join(missing)}"
+    if missing := [name for name in INPUTS if name not in arrays]:
+        caption += f"\n{NOT_RUN}: {', '.join(missing)}"
     panels = [
         figures.Panel(results.label(name), array[row], scales[name])
         for name, array in arrays.items()

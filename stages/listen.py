@@ -9,7 +9,7 @@ import torch
 
 from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.data.windows import columns_of, open_features, read_parts, read_windows
-from beyond_spectrograms.evaluation.results import cell_name
+from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, SPLITS, Study
 from beyond_spectrograms.report import figures
 from beyond_spectrograms.sonification.decoders import create_player

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from beyond_spectrograms.evaluation.results import SCORES_FILE, Results
+from beyond_spectrograms.evaluation.records import SCORES_FILE
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt

@@ -15,8 +15,8 @@ import pandas as pd
 
 from beyond_spectrograms.data.windows import read_parts, read_windows
 from beyond_spectrograms.estimates.training import timed_training
+from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.evaluation.result_files import evaluate_cell
-from beyond_spectrograms.evaluation.results import cell_name
 from beyond_spectrograms.params.study import SPLITS, Study, load_study
 from beyond_spectrograms.training.run import keep_finished
 from beyond_spectrograms.util.errors import run_stage

@@ -16,7 +16,8 @@ import numpy as np
 
 from beyond_spectrograms.data.windows import check_content, columns_of, open_features, read_parts, read_windows
 from beyond_spectrograms.estimates.training import timed_training
-from beyond_spectrograms.evaluation.metrics import answer_test_part, variance_of
+from beyond_spectrograms.evaluation.metrics import variance_of
+from beyond_spectrograms.evaluation.predict import answer_test_part
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
 from beyond_spectrograms.params.study import SPLITS, Study
 from beyond_spectrograms.training.protocol_runs import runs_of_protocol

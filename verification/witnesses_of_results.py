@@ -38,9 +38,11 @@ def made_table() -> pd.DataFrame:
 
 def evaluation(params: Params, folder: Path) -> Made:
     """Predictions, scores and recordings of stored weights; intervals, tests, claims and convergence of made cells."""
-    from beyond_spectrograms.evaluation import bitrates, claims, comparisons, convergence, ladder
+    from beyond_spectrograms.evaluation import claims, comparisons
     from beyond_spectrograms.evaluation.metrics import score, tabulate_predictions, tabulate_recordings
     from beyond_spectrograms.evaluation.uncertainty import fold_interval, gap, holm, median_interval
+    from beyond_spectrograms.report import bitrates, convergence, ladder
+    from beyond_spectrograms.report.comparisons import comparisons_table
 
     table = made_table()
     for name in ("paper", "fair", "prototypes", "clusters", "kmeans", "temporal_cnn", "apnet", "autoencoder_kmeans"):
@@ -75,7 +77,7 @@ def evaluation(params: Params, folder: Path) -> Made:
     yield "claims/rules", claims.rules(results)
     tables = [
         convergence.convergence_table(results),
-        comparisons.comparisons_table(results, pairs),
+        comparisons_table(results, pairs),
         ladder.ladder_table(results, pairs),
         ladder.advantage_table(results, pairs),
         ladder.leakage_table(results),
@@ -91,8 +93,9 @@ def evaluation(params: Params, folder: Path) -> Made:
 def _evaluated(project: Path) -> Made:
     """Tell what a stage wrote of the demo's one cell: answers by window and by recording, and the learning curve."""
     from beyond_spectrograms.data.windows import read_windows
-    from beyond_spectrograms.evaluation.metrics import read_predictions, tabulate_predictions
-    from beyond_spectrograms.evaluation.results import PREDICTIONS_FILE
+    from beyond_spectrograms.evaluation.metrics import tabulate_predictions
+    from beyond_spectrograms.evaluation.predict import read_predictions
+    from beyond_spectrograms.evaluation.records import PREDICTIONS_FILE
     from beyond_spectrograms.util.files import read_sealed
 
     table, models = read_windows(project / "data/splits/demo"), project / "data/models/demo/demo/mel/fair"
@@ -119,7 +122,7 @@ def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> 
     import torch
 
     from beyond_spectrograms.classifiers.registry import build_network
-    from beyond_spectrograms.evaluation.metrics import predict
+    from beyond_spectrograms.evaluation.predict import predict
     from beyond_spectrograms.training.run import RunConfig, TrainingState, write_result
 
     protocol, rng = params.protocols[name], np.random.default_rng(0)
@@ -167,7 +170,9 @@ def made_recordings(name: str, number: int, seeds: int) -> Recordings:
 
 def made_cell(params: Params, name: str, protocol: str, number: int) -> Cell:
     """Make all that is known of a cell of three folds and two seeds; one run of `number` 3 under `paper` diverged."""
-    from beyond_spectrograms.evaluation.results import Cell, Curve, Scores
+    from beyond_spectrograms.evaluation.convergence import Curve
+    from beyond_spectrograms.evaluation.records import Scores
+    from beyond_spectrograms.evaluation.results import Cell
     from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 
     seeds = 2
@@ -205,7 +210,8 @@ def made_cell(params: Params, name: str, protocol: str, number: int) -> Cell:
 
 def made_results(params: Params) -> Results:
     """Make the results of a data set under four rungs of the ladder, the ablations under `fair`; of few resamples."""
-    from beyond_spectrograms.evaluation.results import Features, Results, Splits
+    from beyond_spectrograms.evaluation.records import Features, Splits
+    from beyond_spectrograms.evaluation.results import Results
 
     few = {name: ["fair"] for name in (*ABLATIONS, "log_mel_75hz")}
     changes = {"statistics": params.statistics.model_copy(update={"resamples": 999})}
@@ -260,7 +266,7 @@ def costs(params: Params, folder: Path) -> Made:
     from beyond_spectrograms.data.synthesis import synthesise
     from beyond_spectrograms.evaluation.cost_measurement import choose_sounds, paper_network
     from beyond_spectrograms.evaluation.costs import cached_bytes_per_second, coded_bytes_per_second, paired_ratios
-    from beyond_spectrograms.report.tables import costs_table
+    from beyond_spectrograms.report.costs import costs_table
 
     yield "bytes", [cached_bytes_per_second(128, 75, 1.0), cached_bytes_per_second(64, 50, 0.5, 2)]
     yield "coded_bytes", [coded_bytes_per_second(None), coded_bytes_per_second(6000)]
@@ -335,30 +341,21 @@ def leakage(params: Params, folder: Path) -> Made:
 
 def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
     """Print the tables of made results as Markdown, and what figures and page are drawn from."""
-    from beyond_spectrograms.evaluation import bitrates, claims, comparisons, convergence, ladder
+    from beyond_spectrograms.evaluation.claims import CLAIMS, judge
+    from beyond_spectrograms.evaluation.comparisons import compare_with_baselines
     from beyond_spectrograms.evaluation.metrics import variance_of
-    from beyond_spectrograms.report import prototypes, tables
-    from beyond_spectrograms.report import table as tabular
+    from beyond_spectrograms.report import prototypes
+    from beyond_spectrograms.report.claims import claims_table
+    from beyond_spectrograms.report.dataset_report import tabulate
     from beyond_spectrograms.report.page import curves
+    from beyond_spectrograms.report.table import to_csv, to_markdown
 
     results = made_results(params)
-    pairs = comparisons.compare_with_baselines(results)
     measured = {name: made_costs(name) for name in ("mel", "soundstream")}
-    verdicts = claims.judge(results, measured)
-    made = {
-        "summary": tables.summary(results, pairs),
-        "table_1": tables.table_1(results),
-        "table_2": tables.table_2(results),
-        "ladder": ladder.ladder_table(results, pairs),
-        "advantage": ladder.advantage_table(results, pairs),
-        "leakage_gap": ladder.leakage_table(results),
-        "comparisons": comparisons.comparisons_table(results, pairs),
-        "sizes": tables.sizes_table(results),
-        "costs": tables.costs_table(results, measured),
-        "convergence": convergence.convergence_table(results),
-        "bitrates": bitrates.bitrates_table(results, pairs, "fair"),
-        **{f"claims/{claim}": claims.claims_table(results, verdicts, claim) for claim in claims.CLAIMS},
-    }
+    made = tabulate(results, compare_with_baselines(results), measured)
+    made |= {"summary": made.pop("results"), "bitrates": made.pop("bitrates-fair")}
+    verdicts = judge(results, measured)
+    made |= {f"claims/{claim}": claims_table(results, verdicts, claim) for claim in CLAIMS}
     names = load_params(Path("studies/prototypes")).grid.protocols
     protocols = {name: params.protocols[name] for name in names}
     cells = {name: _prototype_cell(name, number) for number, name in enumerate(names)}
@@ -369,9 +366,8 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
     ):
         made[what] = prototypes.tabulate_differences(what, cells, steps, params.statistics)
     for name, table in made.items():
-        assert table is not None
-        yield name, tabular.to_markdown(table)
-        yield f"{name}/csv", tabular.to_csv(table.rows, list(table.rows[0]))
+        yield name, to_markdown(table)
+        yield f"{name}/csv", to_csv(table.rows, list(table.rows[0]))
     yield "page/curves", curves.drawn([results])
     rng = np.random.default_rng(0)
     yield "variance", variance_of(rng.normal(size=(9, 4, 5)).astype(np.float32), np.arange(1, 8))

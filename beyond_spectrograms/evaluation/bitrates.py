@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beyond_spectrograms.evaluation.comparisons import (
-    Pair,
-    explain_intervals,
-    explain_marks,
-    interval_row,
-    mark,
-    show_interval,
-)
-from beyond_spectrograms.evaluation.results import Interval, Results
+from beyond_spectrograms.evaluation.records import Interval
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import Codec
-from beyond_spectrograms.report.table import Row, Show, Table, text
-from beyond_spectrograms.report.tables import note_of
 
 LATENTS, DEQUANTIZED, CODES = "latents before the quantiser", "dequantised latents", "codes as tokens"
 
@@ -57,29 +47,3 @@ def _codec(results: Results, name: str) -> str:
     first = plain["weights"][0] if isinstance(plain["weights"], list) else plain["weights"]
     same = (other for other, record in records.items() if record.model_dump() == plain | {"weights": first})
     return next(same, name)
-
-
-def bitrates_table(results: Results, pairs: Sequence[Pair], protocol: str) -> Table:
-    """Tabulate accuracy against bitrate."""
-    rows: list[Row] = []
-    for point in points(results, protocol):
-        row: Row = {"codec": point.codec, "representation": point.representation, "form": point.form}
-        row["bits_per_second"] = point.bitrate
-        row |= interval_row("windows", point.interval)
-        row["windows_mark"] = mark(results, pairs, point.representation, protocol)
-        row["note"] = note_of(results, point.representation, point.interval is not None)
-        rows.append(row)
-    columns: dict[str, Show] = {
-        "codec": text("codec"),
-        "what is classified": text("form"),
-        "kbit/s": lambda row: "-" if row["bits_per_second"] is None else f"{float(row['bits_per_second']) / 1000:g}",
-        "windows %": show_interval("windows"),
-        "representation": text("representation"),
-        "note": text("note"),
-    }
-    notes = [
-        "Codes as tokens: each codebook's entry number looked up in a learnt table of vectors, which are added.",
-        explain_intervals(results),
-        explain_marks(results),
-    ]
-    return Table(f"Bitrates: {results.dataset}, {protocol}, window accuracy", rows, columns, notes)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from beyond_spectrograms.evaluation.convergence import first_epoch
 from beyond_spectrograms.evaluation.costs import Costs, paired_ratios
-from beyond_spectrograms.evaluation.results import Cell, Interval, Results
+from beyond_spectrograms.evaluation.records import Interval, format_interval
+from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.evaluation.uncertainty import fold_interval, median_interval
-from beyond_spectrograms.report.table import Row, Show, Table, text
 
 Outcome = Literal["holds", "does not hold", "undecided"]
 MEASURED = "conv1d"  # the classifier whose time is measured
@@ -83,38 +83,42 @@ def judge(results: Results, costs: Mapping[str, Costs]) -> list[Verdict]:
         costs: representation -> what was measured of it and, in the same rounds, of the baselines.
     """
     verdicts: list[Verdict] = []
+    baselines = results.params.claims.baselines
     for codec, protocol in results.cells:
         if not results.is_codec(codec) or results.params.protocols[protocol].shuffle_labels:
             continue
-        for baseline in results.params.claims.baselines:
+        for baseline in baselines:
             if (baseline, protocol) in results.cells:
                 verdicts += _judge_training(results, codec, baseline, protocol, costs.get(codec))
     for codec, measured in costs.items():
-        if results.is_codec(codec):
-            for baseline in results.params.claims.baselines:
+        for baseline in baselines if results.is_codec(codec) else ():
+            if baseline in measured.representations:
                 verdicts += _judge_speed(results, codec, baseline, measured)
     return verdicts
+
+
+def _verdict(
+    results: Results, names: tuple[str, str, str, str], interval: Interval, outcome: Outcome, reason: str
+) -> Verdict:
+    """Put a verdict together; `names` are its codec, protocol, baseline and claim."""
+    said = " ".join(part for part in (f"{reason}." if reason else "", interval.reason) if part)
+    value = None if math.isnan(interval.value) else interval.value
+    control = results.is_control(names[0])
+    return Verdict(results.dataset, *names, outcome, said, value, interval.low, interval.high, control)
 
 
 def _judge_training(
     results: Results, codec: str, baseline: str, protocol: str, measured: Costs | None
 ) -> Iterator[Verdict]:
     """Judge what the learning curves tell; seconds only where a step's time was measured, with the same network."""
-    runs = _pair_runs(results.cell(codec, protocol), results.cell(baseline, protocol))
+    ours = results.cell(codec, protocol)
+    runs = _pair_runs(ours, results.cell(baseline, protocol))
     statistics, target = results.params.statistics, results.params.claims.target
-
-    def verdict(claim: str, interval: Interval, outcome: Outcome, reason: str) -> Verdict:
-        value = None if math.isnan(interval.value) else interval.value
-        limits = (value, interval.low, interval.high)
-        names = (results.dataset, codec, protocol, baseline, claim)
-        return Verdict(
-            *names, outcome, f"{reason}.{_why(interval)}".removeprefix(". "), *limits, control=results.is_control(codec)
-        )
-
+    names = codec, protocol, baseline
     if not runs:
+        nothing = Interval(math.nan, reason=f"No run of {baseline} and {codec} of one fold and seed can be compared.")
         for claim in ("convergence", "equal_epochs"):
-            nothing = f"No run of {baseline} and {codec} of one fold and seed can be compared."
-            yield verdict(claim, Interval(math.nan, reason=nothing), "undecided", "")
+            yield _verdict(results, (*names, claim), nothing, "undecided", "")
         return
     logs, never = {}, 0
     for key, (mine, theirs) in runs.items():
@@ -126,20 +130,21 @@ def _judge_training(
     ratio = _mapped(fold_interval(logs, statistics), math.exp)
     least = f", at least: {never} of {len(runs)} runs never reach its level" if never else ""
     reason = f"{_show(ratio)} times the epochs of {baseline}, mean of {len(runs)} runs{least}"
-    yield verdict("convergence", ratio, _reached(ratio, never), reason)
-    if measured and baseline in measured.representations and _is_measured(results, protocol):
+    yield _verdict(results, (*names, "convergence"), ratio, _reached(ratio, never), reason)
+    same_network = results.params.protocols[protocol].classifier == MEASURED
+    if measured and baseline in measured.representations and same_network:
         step = median(paired_ratios(measured, baseline, "training_s_per_window"))
         seconds = _mapped(ratio, lambda value: step * value)
         reason = f"{_show(seconds)} times the seconds of {baseline}, a step taking {step:.2f} times as long{least}"
-        yield verdict("convergence_seconds", seconds, _reached(seconds, never), reason)
+        yield _verdict(results, (*names, "convergence_seconds"), seconds, _reached(seconds, never), reason)
 
-    ours = results.cell(codec, protocol)
     ahead = {key: _ahead(mine, theirs, ours, key) for key, (mine, theirs) in runs.items()}
     interval = fold_interval({key: float(each.mean()) for key, each in ahead.items()}, statistics)
     shortest = min(map(len, ahead.values()))
     share = float((np.mean([each[:shortest] for each in ahead.values()], axis=0) > 0).mean())
-    reason = f"{_points(interval)} points over {baseline}, mean of {len(runs)} runs; ahead in {share:.0%} of the epochs"
-    yield verdict("equal_epochs", interval, _above(interval, 0), reason)
+    points = _show(_mapped(interval, lambda value: 100 * value), "+.1f")
+    reason = f"{points} points over {baseline}, mean of {len(runs)} runs; ahead in {share:.0%} of the epochs"
+    yield _verdict(results, (*names, "equal_epochs"), interval, _above(interval, 0), reason)
 
 
 def _pair_runs(ours: Cell, theirs: Cell) -> dict[tuple[int, int], tuple[Values, Values]]:
@@ -147,30 +152,20 @@ def _pair_runs(ours: Cell, theirs: Cell) -> dict[tuple[int, int], tuple[Values, 
 
     A baseline's run that diverged sets no level and is left out.
     """
-    others = {(curve.fold, curve.seed): curve.validation_accuracy for curve in theirs.whole_curves}
-    mine = {key: np.empty(0) for key in _diverged(ours)}
-    mine |= {(curve.fold, curve.seed): curve.validation_accuracy for curve in ours.curves}
-    return {key: (mine[key], other) for key, other in others.items() if key in mine}
-
-
-def _diverged(cell: Cell) -> set[tuple[int, int]]:
-    runs = cell.scores.by_fold if cell.scores else []
-    return {(run.fold, run.seed) for run in runs if run.diverged_at_epoch is not None}
+    others = {curve.run: curve.validation_accuracy for curve in theirs.whole_curves}
+    mine = {run: np.empty(0) for run in ours.diverged}
+    mine |= {curve.run: curve.validation_accuracy for curve in ours.curves}
+    return {run: (mine[run], other) for run, other in others.items() if run in mine}
 
 
 def _ahead(mine: Values, theirs: Values, cell: Cell, run: tuple[int, int]) -> Values:
     """Subtract the baseline's accuracies at the epochs both have; a run that diverged guesses from there on."""
-    if run in _diverged(cell) and cell.scores:
+    if run in cell.diverged and cell.scores:
         guessing = np.full(max(0, len(theirs) - len(mine)), 1 / len(cell.scores.confusion.classes))
         mine = np.concatenate([mine, guessing])
     both = min(len(mine), len(theirs))
     ahead: Values = mine[:both] - theirs[:both]
     return ahead
-
-
-def _is_measured(results: Results, protocol: str) -> bool:
-    """Whether times measured with conv1d are those of a protocol."""
-    return results.params.protocols[protocol].classifier == MEASURED
 
 
 def _mapped(interval: Interval, rising: Callable[[float], float]) -> Interval:
@@ -180,16 +175,12 @@ def _mapped(interval: Interval, rising: Callable[[float], float]) -> Interval:
 
 
 def _judge_speed(results: Results, codec: str, baseline: str, measured: Costs) -> Iterator[Verdict]:
-    if baseline not in measured.representations:
-        return
     for claim, key in (("speed_cached", "cached_s_per_s"), ("speed_file", "file_s_per_s")):
         ratios = paired_ratios(measured, baseline, key)
         interval = median_interval(ratios, results.params.statistics)
-        reason = f"{_show(interval)} times the seconds of {baseline}, median of {len(ratios)} rounds.{_why(interval)}"
-        limits = (interval.value, interval.low, interval.high)
-        names = (results.dataset, codec, ANY_PROTOCOL, baseline, claim)
+        reason = f"{_show(interval)} times the seconds of {baseline}, median of {len(ratios)} rounds"
         outcome = _below(interval, 1, touching=False)
-        yield Verdict(*names, outcome, reason, *limits, control=results.is_control(codec))
+        yield _verdict(results, (codec, ANY_PROTOCOL, baseline, claim), interval, outcome, reason)
 
 
 def _below(interval: Interval, limit: float, *, touching: bool) -> Outcome:
@@ -213,39 +204,5 @@ def _above(interval: Interval, limit: float) -> Outcome:
     return "holds" if interval.low > limit else "does not hold" if interval.high <= limit else "undecided"
 
 
-def _show(interval: Interval) -> str:
-    if interval.low is None or interval.high is None:
-        return f"{interval.value:.2f}"
-    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
-
-
-def _points(interval: Interval) -> str:
-    if interval.low is None or interval.high is None:
-        return f"{100 * interval.value:+.1f}"
-    return f"{100 * interval.value:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
-
-
-def _why(interval: Interval) -> str:
-    return "" if interval.reason is None else f" {interval.reason}"
-
-
-def claims_table(results: Results, verdicts: list[Verdict], claim: str) -> Table:
-    """Tabulate one claim's verdicts for one data set, a row a codec and protocol, a column a baseline."""
-    mine = [verdict for verdict in verdicts if (verdict.dataset, verdict.claim) == (results.dataset, claim)]
-    rows: list[Row] = []
-    for codec, protocol in dict.fromkeys((verdict.representation, verdict.protocol) for verdict in mine):
-        row: Row = {"representation": results.label(codec), "protocol": protocol}
-        for baseline in results.params.claims.baselines:
-            found = [v for v in mine if (v.representation, v.protocol, v.baseline) == (codec, protocol, baseline)]
-            row[f"{baseline}_verdict"] = found[0].verdict if found else None
-            row[f"{baseline}_reason"] = found[0].reason if found else None
-        rows.append(row)
-    columns: dict[str, Show] = {"representation": text("representation"), "protocol": text("protocol")}
-    columns |= {f"against {name}": _show_verdict(name) for name in results.params.claims.baselines}
-    return Table(f"{results.dataset}: {CLAIMS[claim]}", rows, columns, [rules(results)[claim]])
-
-
-def _show_verdict(baseline: str) -> Callable[[Row], str]:
-    return lambda row: (
-        "-" if row[f"{baseline}_verdict"] is None else f"**{row[f'{baseline}_verdict']}**: {row[f'{baseline}_reason']}"
-    )
+def _show(interval: Interval, form: str = ".2f") -> str:
+    return format_interval(interval.value, interval.low, interval.high, form)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from beyond_spectrograms.evaluation.results import ResultError, cell_name, read_gzip_csv
+from beyond_spectrograms.evaluation.records import ResultError, numbers_of, read_cells
 
 OF_THE_CLIP = ("fold", "group", "label", "windows", "predicted_by_seeds")  # the same under every seed
 COLUMNS = ("representation", "protocol", "seed", "clip", "windows_right", "predicted", *OF_THE_CLIP)
@@ -40,61 +41,49 @@ def read_recordings(path: Path) -> dict[str, Recordings]:
     """Read the tested recordings of all cells of a data set from its predictions.csv.gz.
 
     Raises:
-        ResultError: the file or a column is missing, a number is not one or out of range, or of one cell a clip stands
-            twice under a seed or under some seeds only, or its seeds disagree on what it is.
+        ResultError: the file or a column is missing, or what `recordings_of` raises.
     """
-    header, rows = read_gzip_csv(path, COLUMNS)
-    cells: dict[str, dict[tuple[int, str], dict[str, str]]] = {}
-    for number, row in enumerate(rows, start=2):
-        seed = _check_row(f"{path}, line {number}", row)
-        table = cells.setdefault(cell_name(row["representation"], row["protocol"]), {})
-        if (seed, row["clip"]) in table:
-            raise ResultError(f"{path}, line {number}: {row['clip']} a second time under seed {seed}.")
-        table[seed, row["clip"]] = row
-    return {cell: recordings_of(cell, table, str(path), errors=ERROR in header) for cell, table in cells.items()}
+    return {cell: recordings_of(cell, rows, path) for cell, rows in read_cells(path, COLUMNS).items()}
 
 
-def recordings_of(
-    cell: str, table: dict[tuple[int, str], dict[str, str]], place: str, *, errors: bool = True
-) -> Recordings:
-    """Arrange one cell's rows, by (seed, clip), as text; `place` is where they are from.
+def recordings_of(cell: str, rows: pd.DataFrame, path: Path) -> Recordings:
+    """Arrange the rows of one cell, text as in the file at `path`.
 
     Raises:
-        ResultError: a clip was tested under some seeds only, or its seeds disagree on what it is.
+        ResultError: a number is not one or out of range, or a clip stands twice under a seed or under some seeds only,
+            or its seeds disagree on what it is.
     """
-    seeds, clips = (sorted(set(keys)) for keys in zip(*table, strict=True))
-    for clip in clips:
-        if absent := [seed for seed in seeds if (seed, clip) not in table]:
-            raise ResultError(
-                f"{place}: {cell}: {clip} was not tested under seed {absent[0]}. Run its evaluate stage again."
-            )
-        for column in OF_THE_CLIP:
-            if len(values := sorted({table[seed, clip][column] for seed in seeds})) > 1:
-                raise ResultError(f"{place}: {cell}: {clip} has {column} {' and '.join(values)} under different seeds.")
-    every = [[table[seed, clip] for clip in clips] for seed in seeds]
-    known = errors and all(row[ERROR] for of_seed in every for row in of_seed)
+    counts = {name: numbers_of(path, rows, name, int) for name in ("seed", "fold", "windows", "windows_right")}
+    windows, right = counts["windows"], counts["windows_right"]
+    for row in np.flatnonzero((windows < 1) | (right < 0) | (right > windows)):
+        line = rows.index[row] + 2
+        raise ResultError(f"{path}, line {line}: {right[row]} of {windows[row]} windows right is impossible.")
+    numbered = rows.assign(seed=counts["seed"])
+    for line, (seed, clip) in numbered.loc[numbered.duplicated(["seed", "clip"]), ["seed", "clip"]].iterrows():
+        raise ResultError(f"{path}, line {line + 2}: {clip} a second time under seed {seed}.")
+    grid = numbered.pivot(index="seed", columns="clip")  # [seeds, clips] of each column, both sorted
+    for column in OF_THE_CLIP:
+        for clip, values in grid[column].items():
+            if absent := values.index[values.isna()].tolist():
+                raise ResultError(
+                    f"{path}: {cell}: {clip} was not tested under seed {absent[0]}. Run its evaluate stage again."
+                )
+            if len(found := sorted(set(values))) > 1:
+                raise ResultError(f"{path}: {cell}: {clip} has {column} {' and '.join(found)} under different seeds.")
+    first, labels = grid.xs(grid.index[0]), grid["label"].to_numpy()
+    reconstructs = ERROR in rows and (rows[ERROR] != "").all()
+    if reconstructs:
+        numbers_of(path, rows, ERROR, float)
     return Recordings(
         cell=cell,
-        clips=tuple(clips),
-        labels=tuple(row["label"] for row in every[0]),
-        sources=tuple(row["group"] for row in every[0]),
-        seeds=tuple(seeds),
-        folds=np.array([int(row["fold"]) for row in every[0]]),
-        windows=np.array([int(row["windows"]) for row in every[0]]),
-        windows_right=np.array([[int(row["windows_right"]) for row in of_seed] for of_seed in every]),
-        right=np.array([[row["predicted"] == row["label"] for row in of_seed] for of_seed in every]),
-        right_by_seeds=np.array([row["predicted_by_seeds"] == row["label"] for row in every[0]]),
-        errors=np.array([[float(row[ERROR]) for row in of_seed] for of_seed in every]) if known else None,
+        clips=tuple(grid["fold"].columns),
+        labels=tuple(first["label"]),
+        sources=tuple(first["group"]),
+        seeds=tuple(grid.index.tolist()),
+        folds=first["fold"].to_numpy().astype(np.int64),
+        windows=first["windows"].to_numpy().astype(np.int64),
+        windows_right=np.ascontiguousarray(grid["windows_right"], dtype=np.int64),
+        right=(grid["predicted"].to_numpy() == labels).astype(bool),
+        right_by_seeds=(first["predicted_by_seeds"] == first["label"]).to_numpy().astype(bool),
+        errors=np.ascontiguousarray(grid[ERROR], dtype=np.float64) if reconstructs else None,
     )
-
-
-def _check_row(place: str, row: dict[str, str]) -> int:
-    try:
-        seed, _, windows, right = (int(row[column]) for column in ("seed", "fold", "windows", "windows_right"))
-        if row.get(ERROR):
-            float(row[ERROR])
-    except ValueError as error:
-        raise ResultError(f"{place}: {error}.") from None
-    if windows < 1 or not 0 <= right <= windows:
-        raise ResultError(f"{place}: {right} of {windows} windows right is impossible.")
-    return seed

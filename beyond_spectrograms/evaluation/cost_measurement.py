@@ -134,7 +134,7 @@ class FromCache:
 
     def __init__(self, subject: Subject, sounds: Sounds) -> None:
         from beyond_spectrograms.data.windows import open_features
-        from beyond_spectrograms.evaluation.metrics import BATCH
+        from beyond_spectrograms.evaluation.predict import BATCH
 
         self.features = open_features(subject.features, sounds.windows)
         self.shape = (*self.features.shape[1:], sounds.classes, subject.record.codebook_size)

@@ -1,23 +1,13 @@
-"""What causes the gap: accuracies along the ladder of protocols, the codecs' advantage at each rung, the leakage."""
+"""The ladder of protocols, from the paper's to a fair one: its rungs, what each changes, and the gap of the leakage."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
-from beyond_spectrograms.evaluation.comparisons import (
-    Pair,
-    explain_intervals,
-    explain_marks,
-    interval_row,
-    mark,
-    show_interval,
-)
+from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.evaluation.uncertainty import gap
 from beyond_spectrograms.params import Protocol
-from beyond_spectrograms.report.table import Row, Show, Table, text
-from beyond_spectrograms.report.tables import note_of
 
 
 def rungs(results: Results) -> list[str]:
@@ -31,91 +21,17 @@ def describe_step(before: Protocol, after: Protocol) -> str:
     return ", ".join(f"{key}: {str(new[key]).lower()}" for key in new if new[key] != old[key])
 
 
-def step_notes(results: Results) -> list[str]:
-    """Say of each rung what it changes."""
-    names, protocols = rungs(results), results.params.protocols
-    steps = pairwise(names)
-    return [f"{after}: {before}, with {describe_step(protocols[before], protocols[after])}." for before, after in steps]
+def leakage_step(results: Results) -> tuple[str, str] | None:
+    """Find two neighbouring rungs that differ only in window split and source split; None where there are none."""
+    protocols = results.params.protocols
+    for before, after in pairwise(rungs(results)):
+        clean = protocols[before].model_copy(update={"split": "source"})
+        if protocols[before].split == "window" and protocols[after] == clean:
+            return before, after
+    return None
 
 
-def ladder_table(results: Results, pairs: Sequence[Pair]) -> Table:
-    """Tabulate the window accuracy of every representation along the ladder."""
-    rows: list[Row] = []
-    for name in results.rows:
-        row: Row = {"representation": name}
-        for protocol in rungs(results):
-            row |= interval_row(protocol, results.cell(name, protocol).window_interval)
-            row[f"{protocol}_mark"] = mark(results, pairs, name, protocol)
-        row["note"] = note_of(results, name, any(results.cell(name, rung).scores for rung in rungs(results)))
-        rows.append(row)
-    columns: dict[str, Show] = {"representation": text("representation")}
-    columns |= {f"{protocol} %": show_interval(protocol) for protocol in rungs(results)}
-    columns["note"] = text("note")
-    notes = [*step_notes(results), explain_intervals(results), explain_marks(results)]
-    if {"mel", "log_mel", "log_mel_2048"} <= set(results.rows):
-        notes.append("log_mel is mel in decibels; log_mel_2048 has a larger n_fft, and with it hop_length and window.")
-    return Table(f"Ladder: {results.dataset}, window accuracy", rows, columns, notes)
-
-
-def advantage_table(results: Results, pairs: Sequence[Pair]) -> Table:
-    """Tabulate codec minus spectrogram along the ladder: what is left of the advantage at each rung."""
-    found = {(pair.codec, pair.baseline, pair.protocol): pair.comparison.difference for pair in pairs}
-    rows: list[Row] = []
-    for codec in filter(results.is_codec, results.rows):
-        for baseline in results.params.claims.baselines:
-            if not any((codec, baseline, rung) in found for rung in rungs(results)):
-                continue
-            row: Row = {"representation": codec, "baseline": baseline}
-            for rung in rungs(results):
-                row |= interval_row(rung, found.get((codec, baseline, rung)))
-                mine = [pair for pair in pairs if pair.baseline == baseline]
-                row[f"{rung}_mark"] = mark(results, mine, codec, rung)
-            row["note"] = note_of(results, codec, run=True)
-            rows.append(row)
-    columns: dict[str, Show] = {"representation": text("representation"), "minus": text("baseline")}
-    columns |= {rung: show_interval(rung, sign=True) for rung in rungs(results)}
-    columns["note"] = text("note")
-    notes = ["Window accuracy, in percentage points; recordings are resampled together.", *step_notes(results)]
-    return Table(
-        f"Advantage: {results.dataset}, codec minus spectrogram", rows, columns, [*notes, explain_marks(results)]
-    )
-
-
-def leakage_table(results: Results) -> Table | None:
-    """Tabulate window minus source split, all else equal; None where the ladder has no such step here."""
-    protocols, names = results.params.protocols, rungs(results)
-    steps = [
-        (before, after)
-        for before, after in pairwise(names)
-        if protocols[before].split == "window"
-        and protocols[after] == protocols[before].model_copy(update={"split": "source"})
-    ]
-    if not steps:
-        return None
-    before, after = steps[0]
-    rows: list[Row] = []
-    for name in results.rows:
-        leaky, clean = (results.cell(name, protocol) for protocol in (before, after))
-        difference = None
-        if leaky.recordings and clean.recordings:
-            difference = gap(leaky.recordings, clean.recordings, results.params.statistics)
-        row: Row = {"representation": name}
-        row |= interval_row("window_split", leaky.window_interval) | interval_row("source_split", clean.window_interval)
-        row |= interval_row("gap", difference)
-        notes = [note_of(results, name, difference is not None)]
-        notes += [difference.reason or difference.remark or ""] if difference else []
-        row["note"] = "; ".join(note for note in notes if note)
-        rows.append(row)
-    columns = {
-        "representation": text("representation"),
-        f"window split ({before}) %": show_interval("window_split"),
-        f"source split ({after}) %": show_interval("source_split"),
-        "gap, points": show_interval("gap", sign=True),
-        "note": text("note"),
-    }
-    notes = [
-        "The gap is judged on the recordings both splits test: under the window split some of a recording's windows "
-        "are tested and others of it trained on, under the source split all of it is new.",
-        explain_intervals(results),
-    ]
-    return Table(f"Leakage gap: {results.dataset}, window minus source split", rows, columns, notes)
+def leakage_gap(results: Results, name: str, before: str, after: str) -> Interval | None:
+    """Subtract a representation's accuracy under one protocol from that under another; None where one was not run."""
+    leaky, clean = (results.cell(name, protocol).recordings for protocol in (before, after))
+    return gap(leaky, clean, results.params.statistics) if leaky and clean else None

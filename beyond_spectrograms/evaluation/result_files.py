@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from beyond_spectrograms.data.windows import columns_of
-from beyond_spectrograms.evaluation.clip_results import COLUMNS, ERROR, Recordings, recordings_of
-from beyond_spectrograms.evaluation.metrics import read_predictions, score, tabulate_predictions, tabulate_recordings
-from beyond_spectrograms.evaluation.results import (
+from beyond_spectrograms.evaluation.clip_results import COLUMNS, ERROR, recordings_of
+from beyond_spectrograms.evaluation.convergence import CURVE_COLUMNS
+from beyond_spectrograms.evaluation.metrics import score, tabulate_predictions, tabulate_recordings
+from beyond_spectrograms.evaluation.predict import read_predictions
+from beyond_spectrograms.evaluation.records import (
     CURVES_FILE,
-    MEASURES,
     PREDICTIONS_FILE,
     SCORES_FILE,
     Interval,
     ResultError,
-    ScoresFile,
     cell_name,
-    read_gzip_csv,
+    read_cells,
+    read_scores,
     write_gzip_csv,
 )
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
@@ -41,7 +41,6 @@ PREDICTION_COLUMNS = (
     *("predicted", "predicted_by_seeds", ERROR),
 )
 OWN_TEST_PART = "Each seed has a test part of its own: recordings are not resampled over seeds."
-CURVE_COLUMNS = ("representation", "protocol", "fold", "seed", "epoch", *MEASURES)
 
 
 @dataclass
@@ -88,10 +87,14 @@ def evaluate_cell(
     for run in runs:
         if not np.array_equal(run.rows, np.flatnonzero(parts[columns[run.fold - 1]] == "test")):
             raise ResultError(f"{folder}: its answers are to other windows than the test part's. Run train again.")
-    records = {run: _read_run(folder / f"{run}.json") for run in names}
+    records: dict[str, dict[str, Any]] = {}
+    for run_name in names:
+        if (record := read_sealed(path := folder / f"{run_name}.json")) is None:
+            raise ResultError(f"{path}: missing or damaged. Run its train stage again.")
+        records[run_name] = record
     classes = sorted(table["label"].unique().tolist())
     answers = tabulate_predictions(runs, table, classes)
-    recordings = as_text(tabulate_recordings(answers, classes), representation, protocol, PREDICTION_COLUMNS)
+    rows = as_text(tabulate_recordings(answers, classes), representation, protocol, PREDICTION_COLUMNS)
     first = next(iter(records.values()))
     history = pd.DataFrame(
         [[*names[run], *row] for run, record in records.items() for row in record["history"]],
@@ -100,7 +103,7 @@ def evaluate_cell(
     scored = score(runs, answers, classes)
     scores = {
         **scored,
-        **intervals(params, name, protocol, recordings, scored),
+        **intervals(params, name, protocol, rows, scored),
         "training": {
             "device": first["device"],
             "precision": first["precision"],
@@ -111,16 +114,9 @@ def evaluate_cell(
     return Evaluation(
         scores={name: scores},
         features={representation: json.loads((models / "features.json").read_text(encoding="utf-8"))},
-        predictions={name: recordings},
+        predictions={name: rows},
         curves={name: as_text(history, representation, protocol, CURVE_COLUMNS)},
     )
-
-
-def _read_run(path: Path) -> dict[str, Any]:
-    record = read_sealed(path)
-    if record is None:
-        raise ResultError(f"{path}: missing or damaged. Run its train stage again.")
-    return record
 
 
 def as_text(rows: pd.DataFrame, representation: str, protocol: str, columns: Sequence[str]) -> pd.DataFrame:
@@ -132,20 +128,14 @@ def as_text(rows: pd.DataFrame, representation: str, protocol: str, columns: Seq
     return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
 
 
-def rows_to_recordings(name: str, rows: pd.DataFrame) -> Recordings:
-    """Arrange a cell's rows of predictions.csv.gz for intervals."""
-    table = {(int(row["seed"]), row["clip"]): row for row in rows.to_dict("records")}
-    return recordings_of(name, table, PREDICTIONS_FILE, errors=ERROR in rows)
-
-
 def intervals(
     params: Params, name: str, protocol: str, rows: pd.DataFrame, scores: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Compute a cell's intervals, once, of its rows of predictions.csv.gz: tables, verdicts and pages read them."""
+    """Compute a cell's intervals, once, of its rows of predictions.csv.gz: whatever shows them reads them."""
     if params.splits[params.protocols[protocol].split].seeds is not None:
         measures = {"window_interval": "window_accuracy", "recording_interval": "recording_accuracy"}
         return {key: vars(Interval(scores[measure], reason=OWN_TEST_PART)) for key, measure in measures.items()}
-    recordings = rows_to_recordings(name, rows)
+    recordings = recordings_of(name, rows, Path(PREDICTIONS_FILE))
     return {
         "window_interval": vars(window_interval(recordings, params.statistics)),
         "recording_interval": vars(recording_interval(recordings, params.statistics)),
@@ -178,29 +168,13 @@ def read_evaluation(folder: Path, dataset: str) -> Evaluation:
     path = folder / SCORES_FILE
     if not path.exists():
         return Evaluation()
-    content = path.read_bytes()
-    try:
-        known = ScoresFile.model_validate_json(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise ResultError(f"{path}: {place}: {problem['msg']}. Restore it from git, or delete it.") from None
-    if known.dataset != dataset:
-        raise ResultError(f"{path}: holds the scores of {known.dataset}, not of {dataset}.")
-    told = json.loads(content)
-    predictions = _by_cell(folder / PREDICTIONS_FILE, COLUMNS)
+    known = read_scores(folder, dataset)
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    predictions = read_cells(folder / PREDICTIONS_FILE, COLUMNS)
     if absent := [name for name in known.cells if name not in predictions]:
         raise ResultError(f"{folder / PREDICTIONS_FILE}: nothing of {absent[0]}, whose scores are there. Restore it.")
-    return Evaluation(
-        told["cells"], told["features"], predictions, _by_cell(folder / CURVES_FILE, CURVE_COLUMNS), told["statistics"]
-    )
-
-
-def _by_cell(path: Path, columns: Sequence[str]) -> dict[str, pd.DataFrame]:
-    header, rows = read_gzip_csv(path, columns)
-    table = pd.DataFrame(rows, columns=header, dtype=str)
-    cells = table.groupby(["representation", "protocol"], sort=False)
-    return {cell_name(*map(str, names)): mine.reset_index(drop=True) for names, mine in cells}
+    curves = read_cells(folder / CURVES_FILE, CURVE_COLUMNS)
+    return Evaluation(stored["cells"], stored["features"], predictions, curves, stored["statistics"])
 
 
 def write_evaluation(folder: Path, dataset: str, found: Evaluation, statistics: Statistics) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_spectrograms.evaluation.results import Interval, ResultError
+from beyond_spectrograms.evaluation.records import Interval, ResultError
 
 if TYPE_CHECKING:
     from beyond_spectrograms.evaluation.clip_results import Recordings

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.data.clips import read_clips
 from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
-from beyond_spectrograms.evaluation.results import SCORES_FILE, cell_name
+from beyond_spectrograms.evaluation.records import SCORES_FILE, cell_name
 from beyond_spectrograms.inference.card import Card, Encoder, ModelError, Recipe, Scores, Training
 from beyond_spectrograms.inference.folder import (
     CLASSIFIER_FILE,

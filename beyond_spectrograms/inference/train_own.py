@@ -14,9 +14,9 @@ from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.data.windows import open_features
 from beyond_spectrograms.estimates.extraction import timed_extraction
 from beyond_spectrograms.estimates.training import timed_training
-from beyond_spectrograms.evaluation.metrics import answer_test_part
+from beyond_spectrograms.evaluation.predict import answer_test_part
+from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.evaluation.result_files import ACCURACIES, evaluate_cell
-from beyond_spectrograms.evaluation.results import cell_name
 from beyond_spectrograms.inference.card import Scores
 from beyond_spectrograms.inference.export import describe_training, write_model
 from beyond_spectrograms.inference.folder import data_folder

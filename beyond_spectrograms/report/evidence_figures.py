@@ -10,7 +10,8 @@ import numpy as np
 
 from beyond_spectrograms.evaluation.bitrates import CODES, DEQUANTIZED, LATENTS, Point
 from beyond_spectrograms.evaluation.ladder import describe_step, rungs
-from beyond_spectrograms.evaluation.results import Interval, Results
+from beyond_spectrograms.evaluation.records import Interval
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.figures import Style, drawing
 
 if TYPE_CHECKING:

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_spectrograms.evaluation.convergence import MeanCurve, smooth
-from beyond_spectrograms.report import published
+from beyond_spectrograms.evaluation.convergence import MeanCurve
+from beyond_spectrograms.evaluation.results import INPUTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DPI = 120
+SMOOTHING = 0.8  # Figure 4: s_t = 0.8 s_(t-1) + 0.2 x_t, starting at x_1, as the released code draws it
 LOSS_SHOWN = 20  # nats; guessing among 1000 classes costs 7, and a run that diverges would flatten all others
 FLOOR = 1e-10  # power below which a mel band counts as empty: -100 dB, librosa's own default
 
@@ -30,6 +31,11 @@ FLOOR = 1e-10  # power below which a mel band counts as empty: -100 dB, librosa'
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 FURTHER = ("#CC79A7", "#56B4E9", "#D55E00", "#000000", "#888888")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+# The representations of params.yaml, by name: to change their order there changes no figure, a new one goes to the end.
+DRAWN = (
+    *("log_mel", "log_mel_2048", "soundstream", "encodec_24khz_untrained", "encodec_48khz_untrained"),
+    *("log_mel_150hz", "log_mel_75hz", "log_mel_2048_50hz"),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -43,16 +49,18 @@ class Style:
 
 
 def styles(names: Sequence[str]) -> dict[str, Style]:
-    """Choose a style for every name, no two alike: the paper's inputs solid in its colours, the others in order."""
-    fixed = dict(zip(published.INPUTS, (BLUE, ORANGE, GREEN), strict=True))
-    chosen = {
-        name: Style(fixed[name], DASHES[0], MARKERS[i]) for i, name in enumerate(published.INPUTS) if name in names
-    }
-    for count, name in enumerate(name for name in names if name not in fixed):
+    """Choose a style for every name, no two alike, whatever their order.
+
+    The paper's inputs are solid in its colours. Those of DRAWN keep their style whatever else there is, and others
+    follow by name: only among these a new one can change a style.
+    """
+    fixed = dict(zip(INPUTS, (BLUE, ORANGE, GREEN), strict=True))
+    chosen = {name: Style(fixed[name], DASHES[0], MARKERS[i]) for i, name in enumerate(INPUTS)}
+    for count, name in enumerate([*DRAWN, *sorted(set(names) - set(DRAWN) - set(INPUTS))]):
         # 3 dashes and 8 markers repeat together only after 24 names, whatever the colours do.
         dash, marker = DASHES[1 + count % 3], MARKERS[(3 + count) % 8]
         chosen[name] = Style(FURTHER[count % len(FURTHER)], dash, marker)
-    return chosen
+    return {name: chosen[name] for name in names}
 
 
 @contextmanager
@@ -200,6 +208,14 @@ def figure_4(
         figure.legend(handles, names, loc="outside lower center", ncols=3, handlelength=3.5)
         figure.suptitle(f"{title}\n{_describe(curves)}", fontsize=11)
     return figure
+
+
+def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Smooth the values of epochs as the paper's Figure 4 does."""
+    smoothed = values.copy()
+    for epoch in range(1, len(values)):
+        smoothed[epoch] = SMOOTHING * smoothed[epoch - 1] + (1 - SMOOTHING) * values[epoch]
+    return smoothed
 
 
 def _draw_curve(axes: Axes, values: NDArray[np.float64], style: Style, label: str, offset: float) -> None:

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from beyond_spectrograms.evaluation.results import Interval
+from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.uncertainty import MINIMUM_FOLDS, fold_interval, gap, window_interval
-from beyond_spectrograms.report.table import Row, Show, Table, number, text
+from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, interval_row, number, scaled, show_interval, text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from beyond_spectrograms.evaluation.clip_results import Recordings
-    from beyond_spectrograms.params import Protocol, PrototypeSettings, Split, Statistics
+    from beyond_spectrograms.evaluation.results import Results
+    from beyond_spectrograms.params import Params, Protocol, PrototypeSettings, Split, Statistics
 
 SPREAD = {  # measures of whole runs: column, title, factor, decimals
     "class_accuracy": ("class_accuracy_percent", "mean over classes %", 100, 1),
@@ -44,6 +45,24 @@ class Cell:
     right: Recordings
     errors: Recordings | None
     variance: float
+
+
+def cells_of(results: Results, representation: str) -> dict[str, Cell]:
+    """Gather what is tabulated of each protocol that a representation was run under, in the order of the grid."""
+    params, cells = results.params, {}
+    for protocol in params.grid.protocols_of(representation):
+        known = results.cell(representation, protocol)
+        if known.scores is None or known.recordings is None:
+            continue
+        recipe = params.protocols[protocol]
+        unit = recipe.prototypes.scale**2 if recipe.prototypes else 1.0
+        cells[protocol] = Cell(
+            runs=[run.model_dump() for run in known.scores.by_fold],
+            right=count_recordings(known.recordings),
+            errors=sum_errors(known.recordings, unit),
+            variance=results.features[representation].variance.get(recipe.split, 0.0),
+        )
+    return cells
 
 
 def count_recordings(recordings: Recordings) -> Recordings:
@@ -151,8 +170,8 @@ def tabulate_cells(dataset: str, representation: str, cells: Mapping[str, Cell],
         right = _within(right, 1.0)
         error = _within(judge(cell.errors, statistics)[0]) if cell.errors else None
         row: Row = {"protocol": protocol, "runs": len(cell.runs)}
-        row |= _interval_row("recording_accuracy_percent", right, 100)
-        row |= _interval_row("reconstruction_error", error) | {"interval_over": over}
+        row |= interval_row("recording_accuracy_percent", right, unit="")
+        row |= interval_row("reconstruction_error", error, 1, "") | {"interval_over": over}
         row |= {"unexplained_share": error.value / cell.variance if error and cell.variance else None}
         for name, (key, _, factor, _) in SPREAD.items():
             runs = [factor * run[name] for run in cell.runs if run.get(name) is not None]
@@ -160,9 +179,9 @@ def tabulate_cells(dataset: str, representation: str, cells: Mapping[str, Cell],
             row |= {f"{key}_lowest": min(runs, default=None), f"{key}_highest": max(runs, default=None)}
         rows.append(row | _note(remarks, protocol, right, error))
     columns: dict[str, Show] = {"protocol": text("protocol"), "runs": text("runs")}
-    columns |= {"recordings right %": _show_interval("recording_accuracy_percent", 1)}
-    columns |= {"error": _show_interval("reconstruction_error", 2)}
-    columns |= {"interval over": text("interval_over"), "unexplained %": _percent("unexplained_share")}
+    columns |= {"recordings right %": show_interval("recording_accuracy_percent", unit="")}
+    columns |= {"error": show_interval("reconstruction_error", "z.2f", "")}
+    columns |= {"interval over": text("interval_over"), "unexplained %": scaled("unexplained_share", ".1f", times=100)}
     columns |= {title: _spread(key, digits) for key, title, _, digits in SPREAD.values()}
     notes = [
         _explain(statistics) + " In round brackets: lowest to highest run.",
@@ -185,16 +204,32 @@ def tabulate_differences(
         ours, theirs = cells[first].errors, cells[second].errors
         error = compare(ours, theirs, statistics)[0] if ours and theirs else None
         row: Row = {"change": what, "first": first, "second": second, "interval_over": over}
-        row |= _interval_row("recording_accuracy_percent", right, 100) | _interval_row("reconstruction_error", error)
+        row |= interval_row("recording_accuracy_percent", right, unit="") | interval_row(
+            "reconstruction_error", error, 1, ""
+        )
         rows.append(row | _note(remarks, f"{first} - {second}", right, error))
     columns: dict[str, Show] = {"change": text("change"), "of": text("first"), "minus": text("second")}
-    columns |= {"recordings right, points": _show_interval("recording_accuracy_percent", 1, sign=True)}
-    columns |= {"error": _show_interval("reconstruction_error", 2, sign=True), "interval over": text("interval_over")}
+    columns |= {"recordings right, points": show_interval("recording_accuracy_percent", SIGNED, "")}
+    columns |= {"error": show_interval("reconstruction_error", "+z.2f", ""), "interval over": text("interval_over")}
     notes = [
         "On the recordings both tested, resampled together; intervals as above.",
         *(f"{', '.join(protocols)}: {remark}" for remark, protocols in remarks.items()),
     ]
     return Table(title, rows, columns, notes)
+
+
+def tabulate_changes(dataset: str, representation: str, cells: Mapping[str, Cell], params: Params) -> list[Table]:
+    """Tabulate what the leaky split adds and what each part of prototypes changes, where there are such pairs."""
+    protocols = {name: params.protocols[name] for name in cells}
+    found = {
+        "what the leaky split adds": find_leaks(protocols, params.splits),
+        "what each part of prototypes changes": find_steps(protocols),
+    }
+    return [
+        tabulate_differences(f"{dataset}, {representation}: {what}", cells, pairs, params.statistics)
+        for what, pairs in found.items()
+        if pairs
+    ]
 
 
 def _explain(statistics: Statistics) -> str:
@@ -220,32 +255,6 @@ def _within(interval: Interval, highest: float = math.inf) -> Interval:
     if interval.low is None or interval.high is None:
         return interval
     return replace(interval, low=max(interval.low, 0.0), high=min(interval.high, highest))
-
-
-def _interval_row(key: str, interval: Interval | None, factor: float = 1.0) -> Row:
-    values = (interval.value, interval.low, interval.high) if interval else (None, None, None)
-    names = (key, f"{key}_low", f"{key}_high")
-    return {name: None if value is None else factor * value for name, value in zip(names, values, strict=True)}
-
-
-def _show_interval(key: str, digits: int, sign: bool = False) -> Show:
-    form = f"{'+' if sign else ''}z.{digits}f"
-
-    def show(row: Row) -> str:
-        value, low, high = row[key], row[f"{key}_low"], row[f"{key}_high"]
-        if value is None:
-            return "-"
-        return f"{value:{form}}" if low is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"
-
-    return show
-
-
-def _percent(key: str) -> Show:
-    def show(row: Row) -> str:
-        share = row[key]
-        return "-" if share is None else f"{100 * float(share):.1f}"
-
-    return show
 
 
 def _spread(name: str, digits: int) -> Show:

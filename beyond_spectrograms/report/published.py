@@ -9,15 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PROTOCOL = "paper"  # the protocol of params.yaml beside which the paper's own figures stand
-MEL = "mel"
-ENCODEC = ("encodec_24khz", "encodec_48khz")
-INPUTS = (MEL, *ENCODEC)  # section 3: the three inputs the paper compares
 
 # Section 3: items (frames) of one second, the height being 128 each, and the cut against mel as printed.
 ITEMS_PER_SECOND = {"mel": 173, "encodec_24khz": 75, "encodec_48khz": 150}
 CHANGE_AGAINST_MEL = {"encodec_24khz": -56.65, "encodec_48khz": -13.29}  # %
-
-SMOOTHING = 0.8  # Figure 4: s_t = 0.8 s_(t-1) + 0.2 x_t, as the authors' released code draws it
 
 
 @dataclass(frozen=True)

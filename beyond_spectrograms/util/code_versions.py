@@ -22,19 +22,23 @@ from beyond_spectrograms.util.errors import ProjectError
 VERSIONS_FILE = Path("versions.yaml")
 SHARED = "shared"  # what all nouns use: without a number of its own
 
-_EVALUATION = "bitrates claims clip_results comparisons convergence ladder metrics result_files results uncertainty"
+_EVALUATION = (
+    *("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "metrics", "predict", "records"),
+    *("result_files", "results", "uncertainty"),
+)
+_COSTS = ("cost_measurement", "costs")
 NOUNS: dict[str, tuple[str, ...]] = {
     "data": ("beyond_spectrograms/data/*.py", *(f"stages/{name}.py" for name in ("download", "resample", "split"))),
     "representations": ("beyond_spectrograms/representations/**/*.py", "stages/featurize.py"),
     "classifiers": ("beyond_spectrograms/classifiers/**/*.py",),
     "training": ("beyond_spectrograms/training/**/*.py", "stages/train.py"),
     "evaluation": (
-        *(f"beyond_spectrograms/evaluation/{name}.py" for name in ("__init__", *_EVALUATION.split())),
+        *(f"beyond_spectrograms/evaluation/{name}.py" for name in ("__init__", *_EVALUATION)),
         *(f"stages/{name}.py" for name in ("evaluate", "run")),
     ),
     "leakage": ("beyond_spectrograms/leakage/*.py", "stages/audit.py"),
     "costs": (
-        *(f"beyond_spectrograms/evaluation/{name}.py" for name in ("cost_measurement", "costs")),
+        *(f"beyond_spectrograms/evaluation/{name}.py" for name in _COSTS),
         "stages/measure.py",
     ),
     "report": (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from beyond_spectrograms.evaluation.bitrates import CODES, DEQUANTIZED, LATENTS, bitrates_table, points
+from beyond_spectrograms.evaluation.bitrates import CODES, DEQUANTIZED, LATENTS, points
 from beyond_spectrograms.evaluation.comparisons import compare_with_baselines
 from beyond_spectrograms.evaluation.results import Results
+from beyond_spectrograms.report.bitrates import bitrates_table
 from support.hands import results, scored
 
 RIGHT = {

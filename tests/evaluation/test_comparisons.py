@@ -7,18 +7,13 @@ from dataclasses import replace
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from beyond_spectrograms.evaluation.comparisons import (
-    compare_with_baselines,
-    comparisons_table,
-    explain_intervals,
-    explain_marks,
-    interval_row,
-    mark,
-    matched,
-    show_interval,
-)
-from beyond_spectrograms.evaluation.results import Features, Results
-from beyond_spectrograms.evaluation.uncertainty import Interval, compare
+from beyond_spectrograms.evaluation.comparisons import compare_with_baselines, matched
+from beyond_spectrograms.evaluation.records import Features, Interval
+from beyond_spectrograms.evaluation.results import Results
+from beyond_spectrograms.evaluation.uncertainty import compare
+from beyond_spectrograms.report.comparisons import comparisons_table
+from beyond_spectrograms.report.notes import explain_intervals, explain_marks, mark
+from beyond_spectrograms.report.table import SIGNED, interval_row, show_interval
 from support.hands import QUICK, results, scored, with_statistics
 
 # Windows right of 4, for 20 recordings.
@@ -214,13 +209,13 @@ def test_the_legend_names_the_baselines_of_the_marks() -> None:
         (Interval(0.712, 0.66, 0.7614), None, {}, "71.2 [66.0, 76.1]"),
         (Interval(0.712, 0.66, 0.7614), "*†", {}, "71.2 [66.0, 76.1] *†"),
         (Interval(0.712, reason="few"), "", {}, "71.2"),
-        (Interval(-0.05, -0.1, 0.0), None, {"sign": True}, "-5.0 [-10.0, +0.0]"),
-        (Interval(-0.0001, -0.1, 0.1), None, {"sign": True}, "+0.0 [-10.0, +10.0]"),
-        (Interval(0.05, 0.025, 0.1), None, {"digits": 2}, "5.00 [2.50, 10.00]"),
+        (Interval(-0.05, -0.1, 0.0), None, {"form": SIGNED}, "-5.0 [-10.0, +0.0]"),
+        (Interval(-0.0001, -0.1, 0.1), None, {"form": SIGNED}, "+0.0 [-10.0, +10.0]"),
+        (Interval(0.05, 0.025, 0.1), None, {"form": "z.2f"}, "5.00 [2.50, 10.00]"),
         (None, None, {}, "-"),
     ],
 )
 def test_an_interval_is_shown_in_percent_with_its_mark(
-    interval: Interval | None, marked: str | None, options: dict[str, bool], text: str
+    interval: Interval | None, marked: str | None, options: dict[str, str], text: str
 ) -> None:
     assert show_interval("windows", **options)(interval_row("windows", interval) | {"windows_mark": marked}) == text

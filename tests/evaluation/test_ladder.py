@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,16 +11,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from beyond_spectrograms.evaluation.comparisons import compare_with_baselines
-from beyond_spectrograms.evaluation.ladder import (
-    advantage_table,
-    describe_step,
-    ladder_table,
-    leakage_table,
-    rungs,
-    step_notes,
-)
+from beyond_spectrograms.evaluation.ladder import describe_step, rungs
 from beyond_spectrograms.evaluation.uncertainty import gap
 from beyond_spectrograms.params import load_params
+from beyond_spectrograms.report.ladder import advantage_table, ladder_table, leakage_table, step_notes
 from beyond_spectrograms.report.table import Row, Table
 from support.cells import write_params
 from support.hands import PARAMS, QUICK, results, scored
@@ -82,26 +73,6 @@ def test_an_edit_of_paper_reaches_every_protocol_that_takes_it(tmp_path: Path) -
     assert protocols["paper"].learning_rate == protocols["standardized"].learning_rate == 0.01
     assert protocols["fair"].learning_rate == 0.001
     assert text.count("<<: *") == before.count("<<: *")  # the merges outlive the edit
-
-
-def test_dvc_sees_in_fair_what_was_edited_in_paper(tmp_path: Path) -> None:
-    def dvc(*arguments: str) -> str:
-        command = [sys.executable, "-m", "dvc", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-
-    for command in (["init", "-q"], ["config", "user.email", "test@example.com"], ["config", "user.name", "test"]):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    dvc("init", "-q")
-    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
-    stage = "stages:\n  train: {cmd: echo, params: [protocols.fair]}\n"
-    (tmp_path / "dvc.yaml").write_text(stage, encoding="utf-8")
-    subprocess.run(["git", "add", "-A"], cwd=tmp_path, check=True)
-    subprocess.run(["git", "commit", "-qm", "first"], cwd=tmp_path, check=True)
-    assert dvc("params", "diff") == ""
-    params = tmp_path / "params.yaml"
-    params.write_text(edited(params.read_text(encoding="utf-8"), "protocols.paper.batch_size", 64), encoding="utf-8")
-    changed = [line.split() for line in dvc("params", "diff").splitlines()[1:]]
-    assert ["params.yaml", "protocols.fair.batch_size", "256", "64"] in changed
 
 
 def find(table: Table, **wanted: str) -> tuple[Row, dict[str, str]]:

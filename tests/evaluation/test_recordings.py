@@ -1,12 +1,13 @@
 """Tested recordings are read by seed and name, and files that contradict themselves are refused."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from beyond_spectrograms.evaluation.clip_results import read_recordings
-from beyond_spectrograms.evaluation.results import ResultError
+from beyond_spectrograms.evaluation.records import ResultError
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 from support.cells import write_gzip, write_gzip_rows
 from support.tested import SETTINGS
@@ -32,7 +33,7 @@ def rows_of(seeds: int = 2) -> list[dict[str, Any]]:
 
 
 def test_recordings_are_read_by_seed_and_name(tmp_path: Path) -> None:
-    write_gzip_rows(tmp_path / "predictions.csv.gz", rows_of())
+    write_gzip_rows(tmp_path / "predictions.csv.gz", rows_of()[::-1])
     (found,) = read_recordings(tmp_path / "predictions.csv.gz").values()
     assert (found.cell, found.clips, found.labels) == ("mel-fair", ("1.wav", "2.wav"), ("bird", "rain"))
     assert found.sources == ("a", "b")
@@ -49,7 +50,7 @@ def test_recordings_are_read_by_seed_and_name(tmp_path: Path) -> None:
     [
         (0, {"windows_right": 3}, ", line 2: 3 of 2 windows right is impossible."),
         (0, {"windows": 0, "windows_right": 0}, ", line 2: 0 of 0 windows right is impossible."),
-        (1, {"windows": "x"}, ", line 3: invalid literal for int() with base 10: 'x'."),
+        (1, {"windows": "x"}, ", line 3: windows is 'x', not a whole number."),
         (1, {"protocol": "paper"}, ": mel-fair: 2.wav was not tested under seed 0. Run its evaluate stage again."),
         (2, {"seed": 0}, ", line 4: 1.wav a second time under seed 0."),
         (2, {"seed": 2}, ": mel-fair: 1.wav was not tested under seed 1. Run its evaluate stage again."),
@@ -95,60 +96,56 @@ def test_errors_of_reconstruction_are_read_where_every_row_of_a_cell_has_one(
     assert (None if found is None else found.tolist()) == read
 
 
-def test_an_error_of_reconstruction_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "predictions.csv.gz"
-    write_gzip_rows(path, [row | {"reconstruction_error": "much"} for row in rows_of()])
-    with pytest.raises(ResultError) as error:
-        read_recordings(path)
-    assert str(error.value) == f"{path}, line 2: could not convert string to float: 'much'."
-
-
 HEADER = "representation,protocol,seed,clip,windows_right,predicted,fold,group,label,windows,predicted_by_seeds"
+WITHOUT = HEADER.replace("seed,", "").replace("fold,", "").replace(",", ", ")
+AGAIN = "Run its evaluate stage again."
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("content", "message"),
     [
-        (None, ": missing. Run its evaluate stage again."),
-        ("", f": no column {HEADER.replace(',', ', ')}. It has none."),
+        (None, f": missing. {AGAIN}"),
+        (b"", f": no column {HEADER.replace(',', ', ')}. It has none."),
+        (b"fold,seed\n", f": no column {WITHOUT}. It has fold, seed."),
+        (f"{HEADER}\nmel,fair,0\n".encode(), ", line 2: the row does not have the header's 11 values."),
         (
-            "fold,seed\n",
-            f": no column {HEADER.replace('seed,', '').replace('fold,', '').replace(',', ', ')}. It has fold, seed.",
+            f"{HEADER},reconstruction_error\nmel,fair,0,1.wav,1,bird,1,a,bird,2,bird,much\n".encode(),
+            ", line 2: reconstruction_error is 'much', not a finite number.",
         ),
-        (f"{HEADER}\nmel,fair,0\n", ", line 2: the row does not have the header's 11 values."),
     ],
 )
-def test_a_file_that_is_no_table_of_recordings_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+def test_a_file_that_is_no_table_of_recordings_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "predictions.csv.gz"
-    if text is not None:
-        write_gzip(path, text)
+    if content is not None:
+        path.write_bytes(gzip.compress(content))
     with pytest.raises(ResultError) as error:
         read_recordings(path)
     assert str(error.value) == f"{path}{message}"
 
 
+def damaged(whole: bytes, how: str) -> bytes:
+    changes = {"cut": whole[:-12], "checksum": whole[:-8] + b"\0" * 8, "not compressed": HEADER.encode()}
+    return changes.get(how, whole[:10] + b"\xff" * 10 + whole[20:])
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("cut", "Compressed file ended before the end-of-stream marker was reached. "),
+        ("checksum", "CRC check failed "),
+        ("content", "Error -3 while decompressing data: "),
+        ("not compressed", "Not a gzipped file (b're'). "),
+    ],
+)
+def test_a_damaged_file_is_refused(tmp_path: Path, how: str, message: str) -> None:
+    path = tmp_path / "predictions.csv.gz"
+    path.write_bytes(damaged(gzip.compress(f"{HEADER}\n".encode() * 50), how))
+    with pytest.raises(ResultError) as error:
+        read_recordings(path)
+    assert str(error.value).startswith(f"{path}: not a gzip file of CSV: {message}")
+    assert str(error.value).endswith(AGAIN)
+
+
 def test_a_header_alone_holds_no_cells(tmp_path: Path) -> None:
     write_gzip(tmp_path / "predictions.csv.gz", f"{HEADER}\n")
     assert read_recordings(tmp_path / "predictions.csv.gz") == {}
-
-
-def test_a_file_that_was_cut_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "predictions.csv.gz"
-    write_gzip_rows(path, rows_of())
-    path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(ResultError) as error:
-        read_recordings(path)
-    assert str(error.value) == (
-        f"{path}: not a gzip file of CSV: Compressed file ended before the end-of-stream marker was reached. Run its "
-        "evaluate stage again."
-    )
-
-
-def test_a_file_that_is_not_compressed_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "predictions.csv.gz"
-    path.write_text(HEADER, encoding="utf-8")
-    with pytest.raises(ResultError) as error:
-        read_recordings(path)
-    assert str(error.value) == (
-        f"{path}: not a gzip file of CSV: Not a gzipped file (b're'). Run its evaluate stage again."
-    )

@@ -9,14 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from beyond_spectrograms.classifiers.registry import build_network
-from beyond_spectrograms.evaluation.metrics import (
-    ModelError,
-    Predictions,
-    predict,
-    score,
-    tabulate_predictions,
-    tabulate_recordings,
-)
+from beyond_spectrograms.evaluation.metrics import score, tabulate_predictions, tabulate_recordings
+from beyond_spectrograms.evaluation.predict import ModelError, Predictions, predict
 from beyond_spectrograms.params import load_params
 
 CLASSES = ["dog", "rain"]

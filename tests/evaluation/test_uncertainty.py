@@ -1,18 +1,15 @@
 """Intervals and tests against cases with known answers: worked by hand, published, or scipy's."""
 
 import math
-import random
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import bootstrap, norm
 
-from beyond_spectrograms.evaluation.clip_results import Recordings, read_recordings
-from beyond_spectrograms.evaluation.results import ResultError
+from beyond_spectrograms.evaluation.clip_results import Recordings
+from beyond_spectrograms.evaluation.records import Interval, ResultError
 from beyond_spectrograms.evaluation.uncertainty import (
-    Interval,
     bca_limits,
     compare,
     fold_interval,
@@ -22,7 +19,6 @@ from beyond_spectrograms.evaluation.uncertainty import (
     recording_interval,
     window_interval,
 )
-from support.cells import write_gzip_rows
 from support.tested import SETTINGS, cell, clustered
 
 ONE_SEED = "One seed: the interval leaves out how much training runs differ."
@@ -48,33 +44,6 @@ def test_takes_of_one_source_count_as_one_long_recording() -> None:
     assert width(window_interval(joined, SETTINGS)) > 1.3 * width(window_interval(apart, SETTINGS))
 
 
-def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
-    counts = clustered(2, 60)
-    rows = [
-        {"representation": "mel", "protocol": "fair", "fold": clip % 5, "seed": seed, "clip": clip, "group": clip}
-        | {
-            "label": "bird",
-            "windows": 5,
-            "windows_right": counts[seed, clip],
-            "predicted": "bird" if counts[seed, clip] > 2 else "rain",
-        }
-        | {"predicted_by_seeds": "bird" if counts[:, clip].sum() > 5 else "rain"}
-        for seed in range(2)
-        for clip in range(60)
-    ]
-    write_gzip_rows(tmp_path / "in_order.csv.gz", rows)
-    random.Random(0).shuffle(rows)
-    write_gzip_rows(tmp_path / "shuffled.csv.gz", rows)
-    first, second = (read_recordings(tmp_path / f"{name}.csv.gz")["mel-fair"] for name in ("in_order", "shuffled"))
-    assert window_interval(first, SETTINGS) == window_interval(second, SETTINGS)
-    assert recording_interval(first, SETTINGS) == recording_interval(second, SETTINGS)
-    other = cell(clustered(2, 60, seed=1))
-    other = Recordings(**{**vars(other), "clips": first.clips})
-    assert compare(first, other, SETTINGS) == compare(second, other, SETTINGS)
-    values = [1.1, 2.3, 3.7, 5.9, 8.2, 13.4, 21.8]
-    assert median_interval(values, SETTINGS) == median_interval(values[::-1], SETTINGS)
-
-
 def test_limits_are_the_published_ones_of_a_textbook() -> None:
     # Efron & Tibshirani 1993: spatial test data A (table 14.1), the variance with divisor n, 90 % BCa limits
     # (115.8, 259.6) from 2000 resamples (table 14.2).
@@ -84,15 +53,6 @@ def test_limits_are_the_published_ones_of_a_textbook() -> None:
     left_out = np.array([np.delete(data, index).var() for index in range(26)])
     assert data.var() == pytest.approx(171.5, abs=0.05)
     assert bca_limits(replicates, data.var(), left_out, 0.9) == pytest.approx((115.8, 259.6), abs=4)
-
-
-def test_limits_of_the_same_resamples_are_those_of_scipy() -> None:
-    data = np.random.default_rng(1).exponential(size=40)
-    theirs = bootstrap((data,), np.mean, n_resamples=9999, method="BCa", rng=np.random.default_rng(2))
-    left_out = (data.sum() - data) / 39
-    ours = bca_limits(theirs.bootstrap_distribution, data.mean(), left_out, 0.95)
-    # scipy interpolates between resamples, of which neighbours lie this far apart out there
-    assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.004)
 
 
 def test_one_seed_has_the_interval_of_scipys_bootstrap_of_a_ratio_of_sums() -> None:
@@ -124,14 +84,6 @@ def test_many_recordings_of_one_window_have_the_interval_of_wilson(share: float)
     mel = cell(right.astype(int), windows=1)
     assert limits(window_interval(mel, SETTINGS)) == pytest.approx((centre - half, centre + half), abs=0.002)
     assert limits(recording_interval(mel, SETTINGS)) == limits(window_interval(mel, SETTINGS))
-
-
-def test_five_windows_of_a_recording_that_agree_count_as_one() -> None:
-    right = np.arange(200) < 120
-    together = window_interval(cell(5 * right), SETTINGS)
-    apart = window_interval(cell(np.repeat(right, 5).astype(int), windows=1), SETTINGS)
-    assert together.value == apart.value == 0.6
-    assert width(together) / width(apart) == pytest.approx(math.sqrt(5), rel=0.05)
 
 
 def test_the_variance_of_runs_is_that_worked_by_hand() -> None:
@@ -180,11 +132,6 @@ def test_recordings_without_a_fault_have_exact_limits(right: int, low: float, hi
     assert recording_interval(every, SETTINGS) == found
     alone = window_interval(cell(np.full(40, right)), SETTINGS)
     assert alone.remark == f"{found.remark} {ONE_SEED}"
-
-
-def test_one_fault_among_many_has_limits_around_it() -> None:
-    low, high = limits(recording_interval(cell([0] + [5] * 399), SETTINGS))
-    assert 0.985 < low < 399 / 400 < high <= 1
 
 
 def test_recordings_all_half_right_have_no_interval() -> None:
@@ -246,14 +193,6 @@ def test_limits_leave_out_zero_exactly_where_p_is_small() -> None:
         assert (found.p <= 0.05) == (not low <= 0 <= high)
         seen.add(found.p <= 0.05)
     assert seen == {True, False}
-
-
-def test_the_two_cells_can_change_places() -> None:
-    first, second = cell(clustered(1, 100)), cell(clustered(1, 100, 0.6, seed=1))
-    there, back = compare(first, second, SETTINGS), compare(second, first, SETTINGS)
-    assert (there.p, there.mcnemar_p) == (back.p, back.mcnemar_p)
-    assert there.difference.value == -back.difference.value
-    assert limits(there.difference) == tuple(-limit for limit in reversed(limits(back.difference)))
 
 
 def test_a_cell_does_not_differ_from_itself() -> None:
@@ -333,12 +272,6 @@ def test_the_mean_over_folds_has_the_limits_of_students_test() -> None:
     assert limits(found) == pytest.approx((expected.low, expected.high))
     # By hand: deviation 0.0604, t of 4 degrees of freedom 2.776.
     assert width(found) == pytest.approx(2 * 2.776 * 0.0604 / math.sqrt(5), rel=0.001)
-
-
-def test_more_seeds_of_the_same_folds_narrow_nothing_that_folds_cause() -> None:
-    two = {(fold, seed): float(fold) for fold in (1, 2, 3) for seed in (0, 1)}
-    ten = {(fold, seed): float(fold) for fold in (1, 2, 3) for seed in range(10)}
-    assert limits(fold_interval(two, SETTINGS)) == pytest.approx(limits(fold_interval(ten, SETTINGS)))
 
 
 def test_two_folds_have_a_value_and_a_reason() -> None:

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from beyond_spectrograms.evaluation.clip_results import Recordings
 from beyond_spectrograms.evaluation.metrics import variance_of
+from beyond_spectrograms.evaluation.records import MEASURES, ResultError, cell_name
 from beyond_spectrograms.evaluation.result_files import Evaluation
-from beyond_spectrograms.evaluation.results import MEASURES, ResultError, cell_name
-from beyond_spectrograms.evaluation.uncertainty import fold_interval, gap, recording_interval, window_interval
+from beyond_spectrograms.evaluation.uncertainty import fold_interval, gap, window_interval
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.params.study import Study
-from beyond_spectrograms.report.prototypes import compare, count_recordings, find_leaks, find_steps, judge, sum_errors
+from beyond_spectrograms.report.prototypes import compare, find_leaks, find_steps, judge, sum_errors
 from stages import ablate
 from support.cells import gather, grid, make_cell, write, write_cell, write_dataset, write_params
 from support.repository import REPOSITORY
@@ -42,11 +41,6 @@ def test_errors_have_the_interval_that_right_windows_would_have() -> None:
     scaled = sum_errors(with_errors(tested), unit=4.0)
     assert scaled is not None
     assert judge(scaled, SETTINGS)[0].value == pytest.approx(4 * judge(errors, SETTINGS)[0].value)
-
-
-def test_accuracy_has_the_interval_of_the_other_tables() -> None:
-    tested = cell(clustered(2, 60))
-    assert judge(count_recordings(tested), SETTINGS) == (recording_interval(tested, SETTINGS), "sources")
 
 
 def test_few_sources_are_judged_over_folds_and_in_one_part_over_recordings() -> None:
@@ -211,17 +205,6 @@ def test_stage_tabulates_the_cells_that_params_name_and_their_differences(
         "log_mel_16khz.csv",
         "log_mel_16khz.md",
     ]
-
-
-def test_latents_have_a_table_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_one(project, "soundstream", "latent_prototypes", folds=True, error=20 / 900, wrong=6)
-    folder = run(monkeypatch)
-    rows = pd.read_csv(folder / "soundstream.csv").to_dict("records")
-    assert [(row["protocol"], row["interval_over"]) for row in rows] == [("latent_prototypes", "folds")]
-    assert rows[0]["reconstruction_error"] == pytest.approx(40.0)
-    assert rows[0]["unexplained_share"] == pytest.approx(0.4)
-    assert (folder / "soundstream-differences.csv").read_text() == "change\n"
-    assert (folder / "soundstream.md").read_text().count("\n# ") == 0
 
 
 @pytest.mark.usefixtures("project")

@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from beyond_spectrograms.evaluation.bitrates import points
-from beyond_spectrograms.evaluation.results import Interval, Results
+from beyond_spectrograms.evaluation.records import Interval
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.evidence_figures import figure_bitrates, figure_ladder
 from beyond_spectrograms.report.figures import save, styles
 from support.hands import QUICK, results, scored

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from beyond_spectrograms.evaluation.convergence import MeanCurve, smooth
+from beyond_spectrograms.evaluation.convergence import MeanCurve
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.report.figures import Panel, choose_window, confusion, figure_2, figure_4, save, styles
+from beyond_spectrograms.report.figures import Panel, choose_window, confusion, figure_2, figure_4, save, smooth, styles
 from support.repository import REPOSITORY
 
 NAMES = ["mel", "log_mel", "soundstream", "encodec_24khz", "encodec_48khz", "encodec_24khz_untrained"]
@@ -62,9 +62,12 @@ def test_representations_that_run_under_every_protocol_have_colours_of_their_own
     assert len({chosen[name].colour for name in drawn}) == len(drawn)
 
 
-def test_a_representation_keeps_its_style_whatever_else_is_drawn() -> None:
-    everything = styles(NAMES)
-    figure = figure_4(curves(["soundstream"]), everything, {"soundstream": "soundstream"}, "")
+def test_a_representation_keeps_its_style_whatever_the_order_and_whatever_else_is_drawn() -> None:
+    shipped = list(load_params(root=REPOSITORY).representations)
+    everything = styles(shipped)
+    assert styles(shipped[::-1]) == everything
+    assert styles(["a_new_one", *shipped]).items() > everything.items()
+    figure = figure_4(curves(["soundstream"]), styles(["soundstream"]), {"soundstream": "soundstream"}, "")
     assert figure.axes[0].lines[1].get_color() == everything["soundstream"].colour
 
 

@@ -13,7 +13,7 @@ import soundfile
 import yaml
 from PIL import Image
 
-from beyond_spectrograms.evaluation.metrics import Predictions, write_predictions
+from beyond_spectrograms.evaluation.predict import Predictions, write_predictions
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.page.excerpts import (
     BestCell,

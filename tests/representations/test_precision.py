@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from beyond_spectrograms.data.audio import Waveform
-from beyond_spectrograms.evaluation.metrics import predict
+from beyond_spectrograms.evaluation.predict import predict
 from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.representations.storage import PrecisionError, Rounding, store
 from beyond_spectrograms.training.loop import train

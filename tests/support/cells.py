@@ -15,6 +15,7 @@ import pandas as pd
 import yaml
 
 from beyond_spectrograms.data.windows import read_parts, read_windows, split_digests
+from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.evaluation.result_files import (
     CURVE_COLUMNS,
     PREDICTION_COLUMNS,
@@ -22,10 +23,9 @@ from beyond_spectrograms.evaluation.result_files import (
     as_text,
     intervals,
     read_evaluation,
-    rows_to_recordings,
     write_evaluation,
 )
-from beyond_spectrograms.evaluation.results import Results, cell_name
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params.study import PAPER, Study, load_study
 from stages.report import results_of
 from support.repository import REPOSITORY
@@ -271,7 +271,7 @@ def gather(
     name, (bands, frames) = cell_name(*cell), shape_of(cell[0])
     rows = as_text(pd.DataFrame(recordings), *cell, PREDICTION_COLUMNS)
     return Evaluation(
-        scores={name: scores | intervals(rows_to_recordings(name, rows), study.params.statistics)},
+        scores={name: scores | intervals(study.params, name, cell[1], rows, scores)},
         features={
             cell[0]: {"representation": cell[0], "windows": WINDOWS, "bands": bands, "frames": frames}
             | {"bytes": WINDOWS * bands * frames * 4, "variance": {}}

@@ -11,19 +11,18 @@ from typing import Any
 import numpy as np
 
 from beyond_spectrograms.evaluation.clip_results import Recordings
-from beyond_spectrograms.evaluation.results import (
+from beyond_spectrograms.evaluation.convergence import Curve
+from beyond_spectrograms.evaluation.records import (
     Accuracies,
-    Cell,
     Confusion,
-    Curve,
     Interval,
     Provenance,
-    Results,
     Scores,
     SplitColumn,
     Splits,
     Training,
 )
+from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 from beyond_spectrograms.params import Statistics, load_params
 from support.repository import REPOSITORY

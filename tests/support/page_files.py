@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+from beyond_spectrograms.evaluation.convergence import Curve
+from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.evaluation.result_files import Evaluation
-from beyond_spectrograms.evaluation.results import Curve, Results, cell_name
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params.study import PAPER, Study
 from beyond_spectrograms.report.page.excerpts import Excerpt, best_cell, confidently_wrong, cut_excerpts
 from support.cells import (

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from beyond_spectrograms.evaluation.result_files import Evaluation, intervals, rows_to_recordings
+from beyond_spectrograms.evaluation.result_files import Evaluation, intervals
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.report import tables
@@ -82,7 +82,7 @@ def turned(study: Study, dataset: str, name: str, protocol: str) -> Evaluation:
         answers.append(other)
     rows = rows.assign(predicted=answers, predicted_by_seeds=answers)
     rows["windows_right"] = [str(3 - int(right)) for right in rows["windows_right"]]
-    scores |= intervals(rows_to_recordings(cell, rows), study.params.statistics)
+    scores |= intervals(study.params, cell, protocol, rows, scores)
     return Evaluation(made.scores, made.features, {cell: rows}, made.curves)
 
 

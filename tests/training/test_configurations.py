@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from beyond_spectrograms.evaluation.metrics import predict
+from beyond_spectrograms.evaluation.predict import predict
 from beyond_spectrograms.params import load_params, weights_of
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model

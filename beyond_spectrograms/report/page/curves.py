@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_spectrograms.evaluation.results import MEASURES, Cell, Curve, Results
+from beyond_spectrograms.evaluation.convergence import Curve, held_to_the_longest
+from beyond_spectrograms.evaluation.records import MEASURES
+from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.report.figures import LOSS_SHOWN, styles
 
 POINTS = 200  # no screen shows more of a line
@@ -41,23 +43,14 @@ def thinned(epochs: int, points: int) -> NDArray[np.int64]:
 
 
 def curve_of(runs: tuple[Curve, ...], points: int) -> dict[str, Any]:
-    """Lay out mean, lowest and highest of a cell's runs, thinned: accuracies in %, losses in nats.
-
-    A run that stopped early holds its last value to the end of the longest, as in convergence.mean_curve.
-    """
-    longest = max(len(run.validation_loss) for run in runs)
-    shown = thinned(longest, points)
+    """Lay out mean, lowest and highest of a cell's runs, thinned: accuracies in %, losses in nats."""
+    shown = thinned(max(len(run.validation_loss) for run in runs), points)
     laid_out: dict[str, Any] = {"runs": len(runs), "epochs": (shown + 1).tolist()}
     for measure in MEASURES:
-        padded = [np.pad(values, (0, longest - len(values)), mode="edge") for values in _values(runs, measure)]
-        stack = np.stack(padded)[:, shown]  # [runs, points]
+        stack = held_to_the_longest(runs, measure)[:, shown]  # [runs, points]
         limits = {"mean": stack.mean(axis=0), "low": stack.min(axis=0), "high": stack.max(axis=0)}
         laid_out[measure] = {name: _rounded(values, measure) for name, values in limits.items()}
     return laid_out
-
-
-def _values(runs: tuple[Curve, ...], measure: str) -> list[NDArray[np.float64]]:
-    return [getattr(run, measure) for run in runs]
 
 
 def _rounded(values: NDArray[np.float64], measure: str) -> list[float]:

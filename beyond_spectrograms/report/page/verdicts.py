@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beyond_spectrograms.evaluation.claims import ANY_PROTOCOL, CLAIMS, MEASURED, Outcome, Verdict
-from beyond_spectrograms.evaluation.results import Record, Results, read_record
+from beyond_spectrograms.evaluation.records import Record, read_record
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.page.tables import PageError
 
 # Heads of columns; what each means in full is its rule.

@@ -1,0 +1,245 @@
+"""The result files of a data set, as they are stored: what scores.json and splits.json hold, and how files are read.
+
+Three files hold all that tables, intervals and figures are made of: scores.json, predictions.csv.gz (a row a tested
+recording) and curves.csv.gz (a row an epoch). In them a cell is named <representation>-<protocol>.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import written_beside
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+SCORES_FILE, PREDICTIONS_FILE, CURVES_FILE = "scores.json", "predictions.csv.gz", "curves.csv.gz"
+MEASURES = ("training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
+
+
+class ResultError(ProjectError):
+    """A result file is not what its stage writes. The message names the file, the place and the value."""
+
+
+class Record(BaseModel):
+    """A JSON file that another stage wrote. The keys named here must be there; others may be."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Accuracies(Record):
+    """Shares of windows, of recordings and of each class's windows (averaged), 0 to 1. None: no window was counted."""
+
+    window_accuracy: Fraction | None
+    recording_accuracy: Fraction | None
+    class_accuracy: Fraction | None
+
+
+class Confusion(Record):
+    """`counts[label][predicted]`, windows."""
+
+    classes: list[str]
+    counts: list[list[int]]
+
+
+class RunScores(Accuracies):
+    """One fold and seed of a cell, and whatever its classifier measures besides.
+
+    `epoch` is the one tested, `diverged_at_epoch` the one whose loss was not finite. `weights_sha256` is the digest of
+    the tested weights; None in scores made before it was kept.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    fold: int
+    seed: int
+    epoch: int
+    diverged_at_epoch: int | None
+    weights_sha256: str | None
+
+
+class Training(Record):
+    """How a cell was trained; seconds each run took, by its name `fold_<fold>-seed_<seed>`."""
+
+    device: str
+    precision: str
+    seconds_by_run: dict[str, float]
+
+
+class Provenance(Record):
+    """What a cell's scores depend on (Study.score_provenance)."""
+
+    params: str
+    data: str
+    versions: dict[str, int | str]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its limits.
+
+    Without limits `reason` says why; `remark` says what the limits do not cover.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
+    remark: str | None = None
+
+
+def format_interval(value: float, low: float | None, high: float | None, form: str) -> str:
+    """Write a value and its limits, `71.2 [66.0, 76.1]`; no brackets where there are no limits."""
+    return f"{value:{form}}" if low is None or high is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+class Scores(Accuracies):
+    """Scores of one cell, pooled over folds and seeds, with their intervals."""
+
+    folds: int
+    seeds: int
+    diverged_runs: int
+    windows: int
+    silent_windows: int
+    recordings: int
+    without_silent: Accuracies
+    by_fold: list[RunScores]
+    confusion: Confusion
+    window_interval: Interval
+    recording_interval: Interval
+    training: Training
+    provenance: Provenance
+
+
+class SplitColumn(Record):
+    """One fold of a split, as `split` describes it."""
+
+    recordings_in_two_parts: int
+
+
+class Splits(Record):
+    """splits.json: split of params.yaml -> column of parts.csv -> figures."""
+
+    recordings: int
+    splits: dict[str, dict[str, SplitColumn]]
+
+
+class Features(Record):
+    """One representation's features. `bytes` is the size of the whole array.
+
+    `variance`, by split, is the mean squared difference of the tested windows from each band's mean over them.
+    Reconstruction errors are given as shares of it. Empty where no classifier reconstructs.
+    """
+
+    windows: int
+    bands: int
+    frames: int
+    bytes: int
+    variance: dict[str, float]
+
+
+class ScoresFile(Record):
+    """scores.json: features by representation, scores by cell."""
+
+    dataset: str
+    features: dict[str, Features]
+    cells: dict[str, Scores]
+
+
+def cell_name(representation: str, protocol: str) -> str:
+    """Name a cell as result files do. Neither part has a dash."""
+    return f"{representation}-{protocol}"
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
+    """Read a JSON file as a record of `kind`.
+
+    Raises:
+        ResultError: it is not there, a key is missing, has the wrong type or is out of range.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ResultError(f"{path}: missing. Run its stage again, or restore it from git.") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = "".join(f"{part}." for part in problem["loc"]).removesuffix(".")
+        message = problem["msg"].removeprefix("Value error, ")
+        raise ResultError(f"{path}: {f'{place}: ' if place else ''}{message}. Run its stage again.") from None
+
+
+def read_scores(folder: Path, dataset: str) -> ScoresFile:
+    """Read the scores.json of a data set.
+
+    Raises:
+        ResultError: it is not there, a key is missing or out of range, or it is of another data set.
+    """
+    scores = read_record(folder / SCORES_FILE, ScoresFile)
+    if scores.dataset != dataset:
+        raise ResultError(f"{folder / SCORES_FILE}: holds the scores of {scores.dataset}, not of {dataset}.")
+    return scores
+
+
+def write_gzip_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as compressed CSV, the same rows always as the same bytes. Numbers have nine figures."""
+    with (
+        written_beside(path) as beside,
+        beside.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file,
+    ):
+        file.write(table.to_csv(index=False, lineterminator="\n", float_format="%.9g").encode())
+
+
+def read_cells(path: Path, columns: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """Read a compressed CSV file of all cells, every value as text. A row's index + 2 is its line in the file.
+
+    Raises:
+        ResultError: it is missing or damaged, has not all of `columns`, or a row has not the header's number of values.
+    """
+    if not path.exists():
+        raise ResultError(f"{path}: missing. Run its evaluate stage again.")
+    try:
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+            header, *rows = list(csv.reader(file, strict=True)) or [[]]
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
+        raise ResultError(f"{path}: not a gzip file of CSV: {error}. Run its evaluate stage again.") from None
+    if missing := [name for name in columns if name not in header]:
+        raise ResultError(f"{path}: no column {', '.join(missing)}. It has {', '.join(header) or 'none'}.")
+    for line, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ResultError(f"{path}, line {line}: the row does not have the header's {len(header)} values.")
+    cells = pd.DataFrame(rows, columns=header, dtype=str).groupby(["representation", "protocol"], sort=False)
+    return {cell_name(*map(str, names)): mine for names, mine in cells}
+
+
+def numbers_of(path: Path, rows: pd.DataFrame, column: str, kind: type[int] | type[float]) -> NDArray[Any]:
+    """Read a column of text as numbers, [rows].
+
+    Raises:
+        ResultError: a value is not a finite number of that kind; the message names its line.
+    """
+    values = []
+    for index, text in rows[column].items():
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            wanted = "a whole number" if kind is int else "a finite number"
+            raise ResultError(f"{path}, line {index + 2}: {column} is {text!r}, not {wanted}.")
+        values.append(value)
+    return np.array(values, dtype=np.int64 if kind is int else np.float64)
