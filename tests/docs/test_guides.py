@@ -7,7 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import f1_score
 
 from support.guides import follow
 
@@ -53,3 +56,23 @@ def test_a_classifier_is_a_file_a_line_of_the_registry_and_its_name(project: Pat
     assert cells(project).keys() - before.keys() == {"mel-mlp", "log_mel_2048-mlp"}
     assert {name: cells(project)[name] for name in before} == before
     assert "| mlp % " in said
+
+
+def test_a_metric_is_two_files_and_a_report(project: Path) -> None:
+    scores = (project / METRICS / "demo/scores.json").read_bytes()
+    said = follow("adding-a-metric.md", project)
+    assert (project / METRICS / "demo/scores.json").read_bytes() == scores
+    assert "| macro-F1 % |" in said
+    rows = pd.read_csv(project / METRICS / "demo/tables/table_1.csv").set_index(["representation", "protocol"])
+    counts = np.array(cells(project)["mel-fair"]["confusion"]["counts"])
+    label, predicted = (np.repeat(places.ravel(), counts.ravel()) for places in np.indices(counts.shape))
+    assert rows.loc[("mel", "fair"), "macro_f1_percent"] == pytest.approx(
+        100 * f1_score(label, predicted, average="macro")
+    )
+
+
+def test_a_figure_is_two_files_and_a_report(project: Path) -> None:
+    said = follow("adding-a-figure.md", project)
+    assert {f"classes-{name}.{kind}" for name in ("fair", "mean_linear") for kind in ("png", "svg")} <= set(
+        said.split()
+    )
