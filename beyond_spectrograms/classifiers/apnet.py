@@ -1,13 +1,13 @@
 """APNet: an autoencoder whose latents are classified by how similar they are to latent prototypes; a baseline.
 
 Zinemanas et al., "An Interpretable Deep Learning Model for Automatic Sound Classification", Electronics 10 (7), 2021:
-three convolutions of 5 x 5 with leaky ReLU and two poolings, whose places the decoder unpools to; similarity
-exp(-squared distance) for each row of frequencies, weighted over frequency for each prototype; a linear layer. The
-weights of the losses stand as 2 : 1 : 1, as theirs (10 : 5 : 5) and those of Loiseau et al.'s code (bd509c5c), whose
-softmax over the weights of frequencies is taken, too. Prototypes start near 0, as in their code (pzinemanas/APNet,
-ac624f43): farther away exp gives 0 and no gradient. Ours: 16 channels, for two cores within an hour.
+three convolutions of 5 x 5 with leaky ReLU and two poolings, which the decoder undoes; similarity
+exp(-squared distance) for each row of frequencies, weighted over frequency for each prototype; a linear layer. Losses
+are weighted 2 : 1 : 1, as theirs (10 : 5 : 5) and in Loiseau et al.'s code (bd509c5c), from which the softmax over
+frequency weights is taken too. Prototypes start near 0, as in their code (pzinemanas/APNet, ac624f43): farther away exp
+gives 0 and no gradient. Ours: 16 channels, to train on two cores within an hour.
 
-With K-means on the similarities (Loiseau et al., ISMIR 2022, section 4) it clusters, yet was trained with labels.
+With K-means on the similarities (Loiseau et al., ISMIR 2022, section 4) it clusters, though it is trained with labels.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _distances(latents: Tensor, prototypes: Tensor) -> Tensor:
 
 
 def _pool(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Take the maximum of every 2 x 2 of maps [..., rows, columns], and say where it is reached, 1 or 0.
+    """Take the maximum of every 2 x 2 of maps [..., rows, columns], and mark where it is, 1 or 0.
 
     An odd row or column at the end is in no 2 x 2.
     """
@@ -90,7 +90,7 @@ def _pool(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _unpool(maps: Tensor, peaks: Tensor) -> Tensor:
-    """Undo _pool: values where the maxima were, 0 elsewhere. torch's max_unpool2d promises no equal bits."""
+    """Undo _pool: values where the maxima were, 0 elsewhere. torch's max_unpool2d is not deterministic."""
     return _double(maps, peaks.shape, 0.0) * peaks
 
 
@@ -109,6 +109,6 @@ def build(bands: int, frames: int, classes: int, *, clusters: bool) -> nn.Sequen
     if min(bands, frames) < 4:
         raise ClassifierError(f"apnet needs windows of at least 4 bands x 4 frames, got {bands} x {frames}")
     network = nn.Sequential(APNetLayer(bands, frames, classes, clusters=clusters))
-    # A step takes 0.7 of the processor time so. torch's stubs lack the keyword.
+    # A step then takes 0.7 of the processor time. torch's stubs lack the keyword.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network

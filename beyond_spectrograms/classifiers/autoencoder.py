@@ -1,8 +1,8 @@
 """K-means on the innermost maps of a convolutional autoencoder, a baseline of the prototypes.
 
-Loiseau et al., ISMIR 2022, section 4, "Clustering": two-dimensional, without skip connections, descending the mean
+Loiseau et al., ISMIR 2022, section 4, "Clustering": two-dimensional, without skip connections, trained on the mean
 squared difference. From the authors' released code (bd509c5c): four convolutions of 5 x 5 with leaky ReLU, three
-poolings between, and transposed convolutions back. They have 32 channels; two cores within an hour allow 16.
+poolings between, and transposed convolutions back. They have 32 channels; ours has 16, to train within an hour.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class AutoencoderLayer(ReconstructingLayer):
 
 
 def build(bands: int, frames: int, classes: int) -> nn.Sequential:
-    """Build the network, its clusters yet to be found.
+    """Build the network; its clusters are still to be found.
 
     Raises:
         ClassifierError: windows too small to be pooled three times.

@@ -9,7 +9,7 @@ from beyond_spectrograms.classifiers.clusters import best_by_class
 
 
 class Centres(nn.Module):
-    """As many centres [clusters, bands, frames] as classes, each with a class. Logits are the negative errors."""
+    """As many centres [clusters, bands, frames] as classes, each named by a class. Logits are minus the errors."""
 
     centres: Tensor
     class_of: Tensor
@@ -42,6 +42,6 @@ def centres_of(network: nn.Sequential) -> Centres:
 
 
 def measure(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:
-    """Tell the nearest centre's error and number, each [windows]."""
+    """Measure the nearest centre's error and number, each [windows]."""
     error, cluster = centres_of(network).errors(network[:-1](windows)).min(1)
     return {"reconstruction_error": error, "cluster": cluster}

@@ -1,4 +1,4 @@
-"""What autoencoders that classify have in common: their scale, their clusters, and how they are learned."""
+"""What autoencoders that classify have in common: their scale and their clusters."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class ReconstructingLayer(nn.Module):
 
     Attributes:
         mean: of the training part's features, one number; `deviation` likewise.
-        centres: [clusters, dimensions] of K-means on what `points` gives; none where the layer classifies by itself.
-        class_of: [clusters], by majority of the training windows.
+        centres: [clusters, dimensions] of K-means on the points of `go`; empty where the layer classifies by itself.
+        class_of: of each cluster [clusters], by majority of its training windows.
     """
 
     mean: Tensor
@@ -39,14 +39,14 @@ class ReconstructingLayer(nn.Module):
         return torch.cdist(points, self.centres).square()
 
     def by_cluster(self, points: Tensor) -> Tensor:
-        """Logits [windows, classes]: the less the farther the class's nearest centre."""
+        """Logits [windows, classes]: minus the squared distance of the class's nearest centre."""
         return -best_by_class(self.distances(points), self.class_of, self.classes)
 
     def go(self, windows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Give loss, error, logits and points of windows, where windows come first.
+        """Compute loss, error, logits and points of windows.
 
-        Loss [windows] is what is descended, error [windows] the mean squared difference of the reconstruction in the
-        features' own unit, points [windows, dimensions] what K-means clusters.
+        The loss [windows] is minimised; the error [windows] is the mean squared difference of the reconstruction in
+        the features' own squared unit; points [windows, dimensions] are what K-means clusters.
         """
         raise NotImplementedError
 
@@ -59,7 +59,7 @@ def layer_of(network: nn.Sequential) -> ReconstructingLayer:
 
 
 def measure(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:
-    """Tell each window's reconstruction error, and its cluster where there are clusters, each [windows]."""
+    """Measure each window's reconstruction error, and its cluster where there are clusters, each [windows]."""
     layer = layer_of(network)
     _, error, _, points = layer.go(
         network[:-1](windows), torch.zeros(len(windows), dtype=torch.long, device=windows.device)

@@ -1,7 +1,7 @@
 """Direct classification: a temporal convolutional network, the baseline without any prototype.
 
-Loiseau et al., ISMIR 2022, section 4, name it by no more than that. Padding and the mean over time let it take windows
-of any length; conv1d needs 49 frames.
+Loiseau et al., ISMIR 2022, section 4, give no more details. Padding and the mean over time let it take windows of any
+length; conv1d needs 49 frames.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.base import Positive, Real, Section, Seed
 
-# Classifiers that are not trained by cross-entropy on inputs as the others take them (classifiers.family_of).
+# Classifiers whose windows have a reconstruction error (a test compares this with classifiers.registry).
 RECONSTRUCTING = ("kmeans", "prototypes", "apnet", "apnet_kmeans", "autoencoder_kmeans")
 
 

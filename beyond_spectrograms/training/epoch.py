@@ -1,7 +1,7 @@
-"""One epoch of one run: windows made ready once, batches without per-window Python, forward and backward.
+"""One epoch of one run: windows prepared once, batches without per-window Python, forward and backward.
 
-Nine tenths of a step are the convolutions of torch, which run at the rate of a large matrix product: in fp32 nothing is
-left to gain there, and bf16 doubles the rate where the processor has it (`choose_precision`).
+Nine tenths of a step are torch's convolutions, which run as fast as a large matrix product: fp32 cannot be faster, and
+bf16 is twice as fast where the processor has it (`choose_precision`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from beyond_spectrograms.data.windows import release
 if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features
 
-HELD_BYTES = 2**30  # a subset's windows are held in memory up to here, beyond read batch by batch; changes no result
-BLOCK = 256  # windows made ready at a time
+HELD_BYTES = 2**30  # larger subsets are read batch by batch instead of held in memory; changes no result
+BLOCK = 256  # windows prepared at a time
 
 
 def choose_precision(precision: str, device: str) -> str:
-    """Resolve `auto` to bf16 where the processor multiplies it natively, else fp32; others are slower in bf16."""
+    """Resolve `auto` to bf16 where the processor multiplies it natively, else to fp32, which is then faster."""
     if precision != "auto":
         return precision
     if device == "cuda":
@@ -35,10 +35,10 @@ def choose_precision(precision: str, device: str) -> str:
 
 @dataclass(frozen=True)
 class Network:
-    """A classifier of build_network in three.
+    """A classifier of build_network, split in three.
 
     Attributes:
-        front: leading layers without weights: they give the same for a window in every epoch, and are applied once.
+        front: leading layers without weights, applied once: their output is the same in every epoch.
         body: layers in between, which may compute in bf16.
         head: the last, linear layer; it and the loss are always fp32.
         dtype: what the body's convolutions compute in.

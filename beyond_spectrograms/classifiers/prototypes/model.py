@@ -1,4 +1,4 @@
-"""Prototypes that can be heard: spectra, each with its own transformations, that classify by who reconstructs best."""
+"""Prototypes: spectra, each with its own transformations; the one that reconstructs a window best names its class."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PrototypeLayer(nn.Module):
 
     Loiseau et al., ISMIR 2022, sections 3.1 to 3.3. A prototype of several frames is stretched over the window; the
     paper's have one. `used` is how many of the settings' transformations are applied, from the first: those whose
-    decoders were never trained change nothing. `rest` [bands], learned too, is where a level of nothing leads to.
+    decoders were never trained change nothing. `rest` [bands], learned too, is what a level of nothing leads to.
     """
 
     class_of: Tensor
@@ -124,7 +124,7 @@ def layer_of(network: nn.Sequential) -> PrototypeLayer:
 
 
 def measure(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:
-    """Tell the error of the best prototype, and without supervision which it is, each [windows]."""
+    """Measure the error of the best prototype and, without supervision, which it is, each [windows]."""
     layer = layer_of(network)
     error, best = layer.errors(network[:-1](windows)).min(1)
     return {"reconstruction_error": error} | ({} if layer.settings.supervised else {"cluster": best})
