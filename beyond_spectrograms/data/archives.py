@@ -93,7 +93,7 @@ def copy_sounds(source: str, folder: Path) -> dict[str, int]:
     """Copy the sounds of a user's folder, one sub-folder a class, to folder/<class>/.
 
     A class folder's own sub-folders are searched too: take1/a.wav becomes take1__a.wav. Whatever is named like a sound
-    is copied; whether it is one is for `resample` to say.
+    is copied; `resample` finds out whether it is one.
 
     Args:
         source: the folder; ~ is the home folder.
@@ -219,7 +219,7 @@ def _refuse(archive: Path, name: str, reason: str) -> NoReturn:
 
 @contextmanager
 def _readable(archive: Path) -> Iterator[None]:
-    """Make one error of all that zipfile, tarfile and their decompressors raise on what they cannot read."""
+    """Turn whatever zipfile, tarfile and their decompressors raise into one error."""
     damaged = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
     try:
         yield
@@ -265,7 +265,7 @@ def _walk(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
 
 
 def _is_hidden(name: str) -> bool:
-    """Tell files of the system from files of people: .DS_Store, ._sound.wav (AppleDouble), __MACOSX/."""
+    """Say whether the system made a file, not a person: .DS_Store, ._sound.wav (AppleDouble), __MACOSX/."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 

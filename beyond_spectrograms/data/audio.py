@@ -21,7 +21,7 @@ FLAC_SUBTYPE = "PCM_24"  # 2^-24 is below float32's own step near full scale
 
 @dataclass(frozen=True)
 class Format:
-    """A form in which clips are stored: `channels` equal channels at `sample_rate` Hz."""
+    """A format in which clips are stored: `channels` equal channels at `sample_rate` Hz."""
 
     sample_rate: int
     channels: int

@@ -80,7 +80,7 @@ def open_features(folder: Path, windows: int) -> Features:
 
 
 def content_of(folder: Path) -> bytes:
-    """Tell what the array in `folder` holds, by the digests of each clip's rows in <folder>/index.json.
+    """Return what identifies the array in `folder`: the digests of each clip's rows in <folder>/index.json.
 
     Keys of rows are left out: features that came out the same under another version train the same.
     """
@@ -93,7 +93,7 @@ def content_of(folder: Path) -> bytes:
 
 
 def check_content(folder: Path, called: str) -> None:
-    """See that the rows in <folder>/features.npy are what was written there.
+    """Check that the rows in <folder>/features.npy are those that were written there.
 
     Raises:
         FeaturesError: some are not; they are computed again by the stage that made them.
@@ -114,7 +114,7 @@ def check_content(folder: Path, called: str) -> None:
 
 
 def release(array: npt.NDArray[Any]) -> None:
-    """Let go of the pages of a mapped array that were read or written; nothing to do for one in memory.
+    """Release the pages of a mapped array that were read or written; an array in memory is left as it is.
 
     They stay in the system's cache, or on their way to disk, but no longer count as this process's: however many
     windows a file holds, those of a batch are all that is held of it.

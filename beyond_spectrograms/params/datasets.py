@@ -192,7 +192,7 @@ class Notice(Section):
 class Dataset(Section):
     """datasets/<name>.yaml: a data set, and the most epochs a protocol may spend on it (None: no cap).
 
-    Without a `notice` nothing of it is heard in pages. `known_pairs` are pairs of clips, <label>/<file name>, that
+    Without a `notice` no excerpt of it is put into pages. `known_pairs` are pairs of clips, <label>/<file name>, that
     stand in different parts where published folds or lists put them there; the audit reports them, but does not fail.
     """
 

@@ -86,7 +86,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
         if numbered := [name for name in self.splits if re.search(r"_\d+$", name)]:
-            raise ValueError(f"splits.{numbered[0]}: a name that ends in _<number> is that of a fold of a split")
+            raise ValueError(f"splits.{numbered[0]}: names that end in _<number> are kept for the folds of a split")
         grid, claims, run = self.grid, self.claims, self.run
         used = {protocol for _, protocol in grid.cells()}
         choices: tuple[tuple[str, Collection[str], Collection[str]], ...] = (
@@ -154,7 +154,7 @@ class Params(Section):
                     raise ValueError(f"grid.heard: {key!r} has nothing to play: that takes classifier: prototypes")
                 if not isinstance(record, Mel) and record.decoder not in self.weights:
                     raise ValueError(
-                        f"grid.heard: {key!r} runs on {name!r}, of which no decoder can play the latents. Choose a "
-                        "trained codec without codes"
+                        f"grid.heard: {key!r} runs on {name!r}, whose latents no decoder can play. Choose a trained "
+                        "codec without codes"
                     )
         return self

@@ -13,14 +13,14 @@ RECONSTRUCTING = ("kmeans", "prototypes", "apnet", "apnet_kmeans", "autoencoder_
 
 
 class PrototypeSettings(Section):
-    """Prototypes that can be heard: how many, of what, learned how (beyond_spectrograms/prototypes).
+    """Prototypes that can be heard: how many, of what, learned how (beyond_spectrograms/classifiers/prototypes).
 
     `offset` and `scale` bring features to about 0 to 1: (value + offset) / scale. `transformations` are learned in the
     order given here, but always applied in one: time, pitch, level, gain, filters. `top_hz` is the upper edge of the
     highest mel band; only pitch needs it. `cross_entropy` is its weight in the loss, `tau` where the temperature
     starts. A step of the curriculum ends after `step_patience` epochs without a lower loss or `step_epochs` in all
     (None, as in the paper: no limit), none before `warm_up` batches. Without supervision a prototype with less than
-    `restart_share` of an even share of the windows starts anew.
+    `restart_share` of an even share of the windows is restarted.
     """
 
     supervised: bool
@@ -55,7 +55,7 @@ class PrototypeSettings(Section):
 class Protocol(Section):
     """How a classifier is trained, selected and tested.
 
-    `class_weights`: balanced = the loss of a window counts the less, the more training windows its class has.
+    `class_weights`: balanced = windows of classes with few training windows count more in the loss.
     """
 
     classifier: Literal[
@@ -93,7 +93,7 @@ class Protocol(Section):
         if self.classifier in (*RECONSTRUCTING, "temporal_cnn") and self.class_weights != "none":
             raise ValueError(f"class_weights {self.class_weights} is not for {self.classifier}")
         if self.classifier in RECONSTRUCTING and self.standardize:
-            raise ValueError(f"standardize is not for {self.classifier}, whose error is told in the features' own unit")
+            raise ValueError(f"standardize is not for {self.classifier}, whose error is in the features' own unit")
         if self.patience is not None and self.select == "last":
             raise ValueError("patience needs select: best_validation_loss")
         if len(set(self.seeds)) < len(self.seeds):

@@ -1,4 +1,4 @@
-"""A study is one experiment of the pipeline: what decides it, and where it keeps what.
+"""A study is one experiment of the pipeline: its params, and where its files are.
 
 The root's own, the paper's experiment, has its dvc.yaml, params.yaml, metrics/ and plots/ in the root; every other has
 them in studies/<name>/. Sounds (data/raw, data/clips, data/splits) are shared by all studies; features and models are a

@@ -73,7 +73,7 @@ def digest_rows(array: Stored, rows: slice) -> str:
 
 
 def read_stored(place: Path, shape: tuple[int, ...], dtype: DType, called: str) -> StoredRows:
-    """Read an earlier, finished extraction; of one of other shape or type, or without a whole array, nothing."""
+    """Read an earlier, finished extraction; nothing is kept of one that is damaged or has another shape or type."""
     nothing = StoredRows(np.empty(0), {}, {})
     if not (place / "index.json").exists():
         return nothing

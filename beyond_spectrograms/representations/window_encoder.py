@@ -74,7 +74,7 @@ class WindowEncoder:
         return read_clip(clip_path(self._clips, self._form, clip), self._form)
 
     def _begin(self, windows: Waveform) -> Callable[[], Features]:
-        """Begin to encode the distinct windows of a block; what waits for them gives a row to every window."""
+        """Start to encode the distinct windows of a block; call what is returned for the features of every window."""
         keys = [key if window.any() else None for window, key in zip(windows, _digest(windows), strict=True)]
         first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None}
         distinct = sorted(first.values())

@@ -21,7 +21,7 @@ def read_checkpoint(path: Path, device: str = "cpu") -> Any:
     """Read tensors (onto `device`) and plain values.
 
     Raises:
-        UnreadableError: see there; whatever torch raises of a broken file ends in it.
+        UnreadableError: the file is no such checkpoint; whatever torch raises is turned into this.
     """
     import torch
 
@@ -46,9 +46,9 @@ def write_checkpoint(path: Path, values: Any) -> None:
 
 
 def take_up(path: Path) -> Any | None:
-    """Read what a killed training left at `path`: None where that is nothing, or is not what was written.
+    """Read the checkpoint that a killed training left at `path`; None if there is none.
 
-    A line says so of the second.
+    If it is damaged, a line says so and None is returned too.
     """
     if not path.exists():
         return None

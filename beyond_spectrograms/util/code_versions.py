@@ -1,4 +1,4 @@
-"""The nouns of versions.yaml: the code that is each, its digest, and the numbers and packages that results depend on.
+"""The nouns of versions.yaml: which code belongs to each, its digest, and the versions that results depend on.
 
 A number is raised when results of a noun change, and DVC runs again what tracks it. `verification/verify.py` proves
 whether they do; until then the digest of a noun's code differs from the one recorded, and a test fails.
@@ -65,7 +65,7 @@ UNTRACKED = (
 
 
 class VersionsError(ProjectError):
-    """versions.yaml holds what it may not, or is asked for what it has not; the message names it and the choices."""
+    """versions.yaml is not valid, or lacks what is asked for; the message names it and the choices."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _parse(path: Path) -> ast.Module:
 
 
 def _shape(node: object) -> str:
-    """Write a syntax tree down, the same under every version of Python: ast.dump is not, nor how f-strings are cut."""
+    """Write a syntax tree as text that is the same under every version of Python, which ast.dump's is not."""
     if isinstance(node, ast.JoinedStr):
         texts = groupby(node.values, lambda part: isinstance(part, ast.Constant))
         parts = [

@@ -1,4 +1,4 @@
-"""What stops a stage: one line that says what, where and what to do, and no traceback; what ends well is timed."""
+"""Errors that end a stage with a line that says what to do, and no traceback; stages that finish are timed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Writing whole files or none, and keeping two runs out of one folder.
 
-Everything is written beside its place, flushed to disk and renamed into it: after a power cut too a name stands for
-what it held before or for all of what it holds now. On Windows nothing is flushed, and two runs are not kept apart.
+Everything is written under a temporary name, flushed to disk and renamed: even after a power cut a file holds either
+all of its old content or all of the new. On Windows nothing is flushed, and two runs are not kept apart.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if sys.platform != "win32":
     import fcntl
 
 PARTIAL = re.compile(r".*\.(\d{1,9})-[0-9a-f]{8}\.partial")  # the name, the process that writes, and a random number
-NAME_BYTES = 200  # of a name that its partial one keeps: file systems allow 255 in all
-IDLE_S = 3600.0  # after which a partial file is left over: its process may run in a container, where it is not seen
-MANY = 100  # files from which on it is quicker to flush whatever is to be flushed than each, at 5 ms
+NAME_BYTES = 200  # of a name that are kept in its partial name; file systems allow 255 in all
+IDLE_S = 3600.0  # age from which a partial file counts as left over: a process in a container cannot be seen
+MANY = 100  # files from which one sync of everything is quicker than flushing each (5 ms)
 
 
 def partial_beside(path: Path) -> Path:

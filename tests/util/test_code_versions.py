@@ -38,7 +38,7 @@ def test_every_module_is_of_one_noun_or_decides_no_result() -> None:
 
 def test_users_are_those_that_run_the_code() -> None:
     assert users_of("leakage", REPOSITORY) == ["leakage"]
-    assert users_of("training", REPOSITORY)[:3] == ["classifiers", "training", "evaluation"]
+    assert users_of("training", REPOSITORY)[:2] == ["training", "evaluation"]
     assert "representations" in users_of("data", REPOSITORY)
     assert users_of("shared", REPOSITORY) == [noun for noun in NOUNS if noun != "shared"]
 
