@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from beyond_spectrograms.data.archives import copy_sounds
 from beyond_spectrograms.data.clips import CLIP_VERSIONS, DatasetError, read_clips, store_clips
-from beyond_spectrograms.data.splits import assign_groups, deal_windows
+from beyond_spectrograms.data.splits import Dealt, assign_groups, deal_windows
 from beyond_spectrograms.inference.formats import file_name
 from beyond_spectrograms.inference.stream_windows import SHORTEST
 from beyond_spectrograms.params import Params, Source, Split, Windows
@@ -42,23 +42,17 @@ class Grouping:
 
 
 @dataclass(frozen=True)
-class OwnSounds:
-    """Sounds ready to train on.
+class OwnSounds(Dealt):
+    """Sounds ready to train on: clips, windows and their parts.
 
     Attributes:
         dataset: a name made from the folder's.
         folder: as data/clips/<dataset> of the pipeline.
-        clips: clip, label, seconds, sha256, group, fold, ...
-        table: a row a window, as data/splits/<dataset>/windows.csv.
-        parts: a column a fold, as parts.csv.
         set_aside: file and reason of those that cannot be used.
     """
 
     dataset: str
     folder: Path
-    clips: pd.DataFrame
-    table: pd.DataFrame
-    parts: pd.DataFrame
     set_aside: dict[str, str]
 
 
@@ -96,7 +90,7 @@ def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping,
     source = source.model_copy(update={"folds": max(fewest, FEWEST_FOLDS)})
     dealt = deal_windows(dataset, clips, folder, source, windows=windows, splits={SPLIT: Split(kind="source")})
     set_aside = {outcome.clip: outcome.reason for outcome in outcomes if outcome.reason}
-    return OwnSounds(dataset, folder, dealt.clips, dealt.table, dealt.parts, set_aside)
+    return OwnSounds(**vars(dealt), dataset=dataset, folder=folder, set_aside=set_aside)
 
 
 def _source(sounds: Path, windows: Windows, grouping: Grouping) -> Source:

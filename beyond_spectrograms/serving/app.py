@@ -13,7 +13,6 @@ import asyncio
 import base64
 import hashlib
 import ipaddress
-import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from starlette.requests import ClientDisconnect
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.inference import Model
 from beyond_spectrograms.report.figures import BLUE, FURTHER, GREEN, ORANGE
+from beyond_spectrograms.report.page.html import render_html
 from beyond_spectrograms.serving.analysis import MAX_SECONDS, analyse
 
 MAX_BYTES = 100_000_000
@@ -117,25 +117,17 @@ async def _read(request: Request) -> bytes:
 
 def render(model: Model) -> tuple[str, str]:
     """Build the page, which holds all it needs, and the Content-Security-Policy that lets it run no other script."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    data = {
-        "maxBytes": MAX_BYTES,
-        "tooLarge": TOO_LARGE,
-        "maxSeconds": MAX_SECONDS,
-        "palette": [BLUE, ORANGE, GREEN, *FURTHER],
-    }
-    html = environment.get_template("page.html.j2").render(
+    settings = {"maxBytes": MAX_BYTES, "tooLarge": TOO_LARGE, "maxSeconds": MAX_SECONDS}
+    html = render_html(
+        TEMPLATES / "page.html.j2",
+        scripts=[script],
+        styles=[REPORT_STYLE, TEMPLATES / "page.css"],
+        data=settings | {"palette": [BLUE, ORANGE, GREEN, *FURTHER]},
         card=model.card,
         minutes=MAX_SECONDS // 60,
         megabytes=MAX_BYTES // 1_000_000,
-        style=REPORT_STYLE.read_text(encoding="utf-8") + (TEMPLATES / "page.css").read_text(encoding="utf-8"),
         script=script,
-        data=json.dumps(data),
     )
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     # blob: is the recorder's own worklet, and the sound that is played.
