@@ -39,12 +39,12 @@ def main() -> None:
             found.add(evaluate_cell(study.params, split, models, (dataset, *cell), wanted))
             continue
         if (models / cell[1]).is_dir():
-            print(f"{dataset}, {name}: its weights are of other params, versions or parts than those that stand now")
+            print(f"{dataset}, {name}: its weights are of other params, versions or parts than the present ones")
         if known := kept_cell(study.params, earlier, *cell, wanted):
             found.add(known)
             kept.append(name)
         elif name in earlier.scores:
-            print(f"{dataset}, {name}: left out: its committed scores are of other params or versions, too")
+            print(f"{dataset}, {name}: left out: its committed scores, too, are of other params or versions")
     write_evaluation(study.metrics(dataset), dataset, found, study.params.statistics)
     if kept:
         print(f"{dataset}: committed scores kept of {len(kept)} cells whose weights are not here: {', '.join(kept)}")
@@ -54,14 +54,16 @@ def main() -> None:
 
 
 def read_split(study: Study, dataset: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read the table of windows and their parts, which must be those that `split` told of.
+    """Read the table of windows and their parts, which must be those whose digests `split` wrote.
 
     Raises:
-        ResultError: they are not.
+        ResultError: their digests are not those in splits.json.
     """
     table, parts = read_windows(SPLITS / dataset), read_parts(SPLITS / dataset)
     if split_digests(table, parts, study.params.splits) != study.split_record(dataset)["sha256"]:
-        raise ResultError(f"{SPLITS / dataset}: other windows or parts than splits.json tells of. Run split again.")
+        raise ResultError(
+            f"{SPLITS / dataset}: its windows or parts are not those that splits.json describes. Run split again."
+        )
     return table, parts
 
 

@@ -1,7 +1,7 @@
 """Features, clips and answers of one data set -> what its results look and sound like.
 
 plots/<dataset>/figure_2: one second in every representation (the paper's Figure 2). data/excerpts/<study>/<dataset>:
-the windows that the best cell got most confidently wrong, to be heard in the report page; not in git.
+the windows that the best cell got wrong with most confidence, to be heard in the report page; not in git.
 """
 
 from __future__ import annotations

@@ -22,15 +22,7 @@ from stages.report import results_of
 TITLE = "Beyond Spectrograms"
 # In the order in which the page shows them; bitrates-<protocol> come last.
 TABLES = (
-    "results",
-    "ladder",
-    "advantage",
-    "leakage_gap",
-    "comparisons",
-    "convergence",
-    "costs",
-    "table_1",
-    "table_2",
+    *("results", "ladder", "advantage", "leakage_gap", "comparisons", "convergence", "costs", "table_1", "table_2"),
     "sizes",
 )
 

@@ -117,8 +117,8 @@ def score(runs: list[Predictions], predictions: pd.DataFrame, classes: list[str]
     """Pool the tested windows of all folds and seeds into a cell's scores, but for intervals (results.Scores).
 
     A recording counts once for each fold and seed that tested it. `class_accuracy` is the mean over classes of the
-    fraction of a class' windows that were right. What a family measures is summarised run by run, and the mean over
-    runs stands beside the accuracies: a cluster's number means nothing in another run. Confusion counts are [true
+    fraction of a class' windows that were right. What a classifier measures besides is summarised run by run
+    and averaged: a cluster's number means nothing in another run. Confusion counts are [true
     class, predicted class].
     """
     from sklearn.metrics import confusion_matrix

@@ -37,8 +37,8 @@ class Predictions:
     """Class probabilities [windows, classes] of one fold and seed's test windows, which are `rows` of the table.
 
     `epoch` is the epoch whose weights were selected; `diverged_at_epoch` where training ended in a loss that is not
-    finite; `weights_sha256` is that of the file of weights; `measures` [windows] are what the classifier's family tells
-    of each window.
+    finite; `weights_sha256` is that of the file of weights; `measures` [windows] are what the classifier measures of
+    each window besides.
     """
 
     fold: int

@@ -31,10 +31,13 @@ FLOOR = 1e-10  # power below which a mel band counts as empty: -100 dB, librosa'
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 FURTHER = ("#CC79A7", "#56B4E9", "#D55E00", "#000000", "#888888")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-# The representations of params.yaml, by name: to change their order there changes no figure, a new one goes to the end.
+# The studies' representations, by name: their order in params changes no figure. A new one goes to the end.
 DRAWN = (
     *("log_mel", "log_mel_2048", "soundstream", "encodec_24khz_untrained", "encodec_48khz_untrained"),
-    *("log_mel_150hz", "log_mel_75hz", "log_mel_2048_50hz"),
+    *("log_mel_150hz", "log_mel_75hz", "log_mel_2048_50hz", "log_mel_16khz"),
+    *(f"soundstream_{rate}" for rate in ("9200bps", "6000bps", "3200bps", "codes_9200bps", "codes_3200bps")),
+    *(f"encodec_24khz_{rate}bps" for rate in (24000, 12000, 6000, 3000, 1500, "codes_6000")),
+    *(f"encodec_48khz_{rate}bps" for rate in (24000, 12000, 6000, 3000)),
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 

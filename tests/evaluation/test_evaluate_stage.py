@@ -123,7 +123,7 @@ def test_a_cell_of_other_params_or_versions_whose_weights_are_not_here_is_left_o
     run(evaluate.main, "demo")
     assert list(scores()["cells"]) == ["mel-mean_linear"]
     assert capsys.readouterr().out.splitlines()[0] == (
-        "demo, mel-shuffled_labels: left out: its committed scores are of other params or versions, too"
+        "demo, mel-shuffled_labels: left out: its committed scores, too, are of other params or versions"
     )
 
 
@@ -143,8 +143,8 @@ def test_weights_trained_under_other_params_are_left_out_and_the_other_cells_sta
     edit(lambda params: params["protocols"]["mean_linear"].update(learning_rate=0.5))
     run(evaluate.main, "demo")
     assert capsys.readouterr().out.splitlines()[:2] == [
-        "demo, mel-mean_linear: its weights are of other params, versions or parts than those that stand now",
-        "demo, mel-mean_linear: left out: its committed scores are of other params or versions, too",
+        "demo, mel-mean_linear: its weights are of other params, versions or parts than the present ones",
+        "demo, mel-mean_linear: left out: its committed scores, too, are of other params or versions",
     ]
     assert list(scores()["cells"]) == ["mel-shuffled_labels"]
 
@@ -157,7 +157,7 @@ def test_answers_to_other_windows_than_those_tested_are_not_scored() -> None:
     with pytest.raises(ProjectError) as stopped:
         run(evaluate.main, "demo")
     assert str(stopped.value) == (
-        "data/splits/demo: other windows or parts than splits.json tells of. Run split again."
+        "data/splits/demo: its windows or parts are not those that splits.json describes. Run split again."
     )
     write_split_record(Path(), "demo")  # as a new split would leave it: now the weights are those of other parts
     run(evaluate.main, "demo")

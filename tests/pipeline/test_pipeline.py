@@ -103,8 +103,8 @@ def test_stale_results_are_listed_with_what_changed_even_without_data(
 def test_a_stage_that_ran_alone_is_not_taken_for_one_after_those_before_it(project: Path) -> None:
     edit(project, "params.yaml", {"protocols.mean_linear.learning_rate": 0.002})
     assert stage(project, "evaluate", "--study=demo", "demo").startswith(
-        "demo, mel-mean_linear: its weights are of other params, versions or parts than those that stand now\n"
-        "demo, mel-mean_linear: left out: its committed scores are of other params or versions, too\n"
+        "demo, mel-mean_linear: its weights are of other params, versions or parts than the present ones\n"
+        "demo, mel-mean_linear: left out: its committed scores, too, are of other params or versions\n"
     )
     edit(project, "params.yaml", {"representations.mel.hop_length": 130})
     assert stage(project, "train", "--study=demo", "demo", "mel", expect=1) == (
@@ -122,6 +122,6 @@ def test_cells_whose_weights_are_not_here_keep_their_scores(project: Path) -> No
     assert (project / METRICS / "scores.json").read_bytes() == before
     edit(project, "params.yaml", {"representations.log_mel_2048.n_fft": 1024})
     said = stage(project, "evaluate", "--study=demo", "demo")
-    why = "left out: its committed scores are of other params or versions, too"
+    why = "left out: its committed scores, too, are of other params or versions"
     assert f"demo, log_mel_2048-fair: {why}\n" in said
     assert list(json.loads((project / METRICS / "scores.json").read_text())["cells"]) == ["mel-fair", "mel-mean_linear"]
