@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from beyond_spectrograms.report.table import read_tables
 from beyond_spectrograms.util.errors import ProjectError, run
 from beyond_spectrograms.util.files import write_text
 
@@ -79,18 +80,9 @@ def find(name: str, cell: dict[str, Any]) -> str:
 
 
 def read_rows(path: Path, heading: str) -> list[Row]:
-    """Read the rows of a file's Markdown tables below headings that contain `heading`."""
-    rows, head, below = [], None, ""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        below = line if line.startswith("#") else below
-        if not line.startswith("|"):
-            head = None
-        elif head is None:
-            head = cells
-        elif not line.startswith("|--") and heading in below:
-            rows.append(dict(zip(head, cells, strict=False)))
-    return rows
+    """Read the rows of a file's tables below headings that contain `heading`."""
+    tables = [table for table in read_tables(path) if heading in table.title]
+    return [dict(zip(table.lines[0], row, strict=True)) for table in tables for row in table.lines[1:]]
 
 
 def lay_out(lines: list[list[Any]]) -> str:

@@ -12,8 +12,8 @@ from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt
 from beyond_spectrograms.report.page.provenance import commit, durations, lock_digests, machine, origin, versions
 from beyond_spectrograms.report.page.rendering import DatasetPart, Made, render
-from beyond_spectrograms.report.page.tables import PageTable, read_tables
 from beyond_spectrograms.report.page.verdicts import read_verdicts
+from beyond_spectrograms.report.table import ShownTable, read_tables
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import write_text
 from stages.arguments import parse
@@ -64,7 +64,7 @@ def show(study: Study, results: Results, digests: dict[str, str], absent: list[s
     )
 
 
-def read_all_tables(results: Results, metrics: Path, absent: list[str]) -> list[PageTable]:
+def read_all_tables(results: Results, metrics: Path, absent: list[str]) -> list[ShownTable]:
     """Read a data set's tables and its audit's; the paths of those that are not there go to `absent`."""
     names = [*TABLES, *(f"bitrates-{protocol}" for protocol in results.ablation_protocols)]
     paths = [*(metrics / "tables" / f"{name}.md" for name in names), metrics / "audit.md"]

@@ -1,20 +1,29 @@
-"""A table as rows, printed in full as CSV and rounded as Markdown, so that both say the same."""
+"""A table as rows, printed in full as CSV and rounded as Markdown; Markdown read back for the page and the docs."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from beyond_spectrograms.evaluation.records import Interval, format_interval
+from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_text
 
 Value = str | int | float | None
 Row = dict[str, Value]
 Show = Callable[[Row], str]
 SIGNED = "+z.1f"  # a difference in points
+# A cell of figures: 71.2 [66.0, 76.1] *, 44.6 / 45.8, < 0.0001, 20-28, 5 x 1, 4.5 (4 to 9), 12 never, or "-".
+_FIGURE = re.compile(r"-|[<>+\-]?\s*[\d.,]+(?:[\d\s.,:+\-/()\[\]<>*†‡§%x±]|to|never|inf)*")
+
+
+class TableError(ProjectError):
+    """A Markdown table is damaged; the message names the file and the line."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,46 @@ def to_markdown(table: Table) -> str:
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     notes = [f"- {note}" for note in table.notes]
     return "\n".join([f"# {table.title}", "", *lines, *([""] if notes else []), *notes]) + "\n"
+
+
+@dataclass
+class ShownTable:
+    """A table as Markdown shows it: `lines` [rows][columns] of text, the header first."""
+
+    title: str
+    lines: list[list[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def figures(self) -> list[bool]:
+        """Say of each column whether it holds figures alone."""
+        columns = list(zip(*self.lines[1:], strict=True)) or [()] * len(self.lines[0])
+        return [any(column) and all(_FIGURE.fullmatch(cell) for cell in column if cell) for column in columns]
+
+
+def read_tables(path: Path) -> list[ShownTable]:
+    """Read the tables of a Markdown file: each a heading, a `|` table and `- ` notes.
+
+    Raises:
+        TableError: a row has not the header's number of cells, or a table has no title.
+    """
+    tables: list[ShownTable] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if heading := re.match(r"#+ +(.*)", line):
+            tables.append(ShownTable(heading[1].strip()))
+        elif line.startswith("|") and not re.fullmatch(r"[|\-: ]+", line):
+            cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+            if not tables:
+                raise TableError(f"{path}, line {number}: a table without a title. Run its stage again.")
+            lines = tables[-1].lines
+            if lines and len(cells) != len(lines[0]):
+                raise TableError(
+                    f"{path}, line {number}: {len(cells)} cells for a header of {len(lines[0])}. Run its stage again."
+                )
+            lines.append(cells)
+        elif line.startswith("- ") and tables:
+            tables[-1].notes.append(line.removeprefix("- "))
+    return [table for table in tables if table.lines]
 
 
 def write_tables(tables: Mapping[str, Table], folder: Path) -> None:

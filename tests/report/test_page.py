@@ -16,20 +16,17 @@ import pytest
 
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.page.excerpts import BestCell, confidently_wrong, cut_excerpts
-from beyond_spectrograms.report.page.html import embedded
-from beyond_spectrograms.report.page.provenance import Machine, Origin
+from beyond_spectrograms.report.page.html import PageError, embedded
 from beyond_spectrograms.report.page.rendering import DatasetPart, Made, render
-from beyond_spectrograms.report.page.tables import PageError
 from support.page_files import write_project
 from support.repository import REPOSITORY
 
-MADE = Made(
-    "c0ffee", Machine("a processor", "2", "4 GiB", "a system", "3.11"), {"numpy": "2"}, "grid: {}", ["metrics/x.md"]
-)
+MACHINE = {"processor": "a processor", "cores": "2", "memory": "4 GiB", "system": "a system", "python": "3.11"}
+MADE = Made("c0ffee", MACHINE, {"numpy": "2"}, "grid: {}", ["metrics/x.md"])
 
 
 def part(results: Results, **changes: Any) -> DatasetPart:
-    given: dict[str, Any] = {"tables": [], "best": None, "excerpts": [], "origin": Origin("esc10", ()), "durations": []}
+    given: dict[str, Any] = {"tables": [], "best": None, "excerpts": [], "origin": [], "durations": []}
     return DatasetPart(results, **{**given, **changes})
 
 

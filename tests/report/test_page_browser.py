@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from beyond_spectrograms.report.page.excerpts import best_cell
-from beyond_spectrograms.report.page.provenance import Machine, Origin, durations
+from beyond_spectrograms.report.page.provenance import durations
 from beyond_spectrograms.report.page.rendering import DatasetPart, Made, render
-from beyond_spectrograms.report.page.tables import read_tables
 from beyond_spectrograms.report.page.verdicts import read_verdicts
+from beyond_spectrograms.report.table import read_tables
 from support.looks import COLOURS, PHONE, brightness, contrast, opened_offline
 from support.page_files import complete_cell, results_of, write_excerpts, write_project
 
@@ -39,11 +39,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
                 read_tables(folder / f"metrics/{dataset}/tables/results.md"),
                 best,
                 write_excerpts(folder, dataset),
-                Origin(dataset, (("licence", "CC BY 3.0"),)),
+                [("licence", "CC BY 3.0")],
                 durations(results, "paper"),
             )
         )
-    machine = Machine("a processor", "2", "4 GiB", "a system", "3.11")
+    machine = {"processor": "a processor", "cores": "2", "memory": "4 GiB", "system": "a system", "python": "3.11"}
     page = folder / "index.html"
     page.write_text(render("T", parts, verdicts, Made("c0ffee", machine, {}, "grid: {}", [])), encoding="utf-8")
     return page.as_uri()

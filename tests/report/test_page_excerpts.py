@@ -24,8 +24,7 @@ from beyond_spectrograms.report.page.excerpts import (
     log_mel,
     wav,
 )
-from beyond_spectrograms.report.page.html import png
-from beyond_spectrograms.report.page.tables import PageError
+from beyond_spectrograms.report.page.html import PageError, png
 from stages import illustrate
 from support.cells import CLASSES, FOLDS, WINDOWS, write
 from support.page_files import TONES, curve

@@ -51,14 +51,14 @@ def test_digests_of_data_are_those_of_the_lock(tmp_path: Path) -> None:
     assert digests == {"data/raw/esc10": "md5 ab.dir, 41,494,148 bytes in 401 files"}
     source = {"kind": "archive", "url": "https://a.org/b.zip", "bytes": None}
     write(tmp_path / "clips.json", json.dumps({"clips": 2000, "set_aside_count": 0, "source": source}))
-    assert origin("esc10", tmp_path / "clips.json", digests).facts == (
+    assert origin("esc10", tmp_path / "clips.json", digests) == [
         ("kind", "archive"),
         ("URL", "https://a.org/b.zip"),
         ("usable clips", "2,000"),
         ("files set aside", "0"),
         ("data/raw (dvc.lock)", "md5 ab.dir, 41,494,148 bytes in 401 files"),
         ("data/clips (dvc.lock)", "not known"),
-    )
+    ]
 
 
 def test_durations_are_those_of_the_stages_last_runs_here(

@@ -16,8 +16,7 @@ from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.evaluation.clip_results import Recordings
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.page.curves import last_rung, names_run
-from beyond_spectrograms.report.page.html import RANGE_DB, png
-from beyond_spectrograms.report.page.tables import PageError
+from beyond_spectrograms.report.page.html import RANGE_DB, PageError, png
 
 EXCERPTS = 12
 HEARD = Format(16_000, 1)  # 32 kB a second as 16-bit WAV, which every browser plays

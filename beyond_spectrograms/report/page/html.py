@@ -17,9 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from beyond_spectrograms.util.errors import ProjectError
+
 TEMPLATES = Path(__file__).parent / "templates"
 LARGEST = 5_000_000  # bytes: more is slow to open on a phone and too much to pass on by mail
 RANGE_DB = 70.0  # in pictures of spectra, what lies further below the loudest point is black
+
+
+class PageError(ProjectError):
+    """The report page cannot be made of what is there; the message names the file, the place and what to do."""
 
 
 def render_html(

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.page.curves import drawn, last_rung, names_run, protocols_run
 from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt
-from beyond_spectrograms.report.page.html import TEMPLATES, render_html, too_large
-from beyond_spectrograms.report.page.provenance import Duration, Machine, Origin, clock, training_seconds
-from beyond_spectrograms.report.page.tables import PageError, PageTable
+from beyond_spectrograms.report.page.html import TEMPLATES, PageError, render_html, too_large
+from beyond_spectrograms.report.page.provenance import Duration, clock, training_seconds
 from beyond_spectrograms.report.page.verdicts import SIGNS, TITLES, Verdicts, matrices, show_figures, tallies
+from beyond_spectrograms.report.table import ShownTable
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -24,13 +24,13 @@ VEGA_LITE = "6.4"  # belongs to the Vega 6.2 that vl-convert bundles; another ve
 
 @dataclass(frozen=True)
 class DatasetPart:
-    """What the page says of one data set. `best` None: no cell to take excerpts from."""
+    """What the page says of one data set. `best` None: no cell to take excerpts from. `origin`: names and values."""
 
     results: Results
-    tables: Sequence[PageTable]
+    tables: Sequence[ShownTable]
     best: BestCell | None
     excerpts: Sequence[Excerpt]
-    origin: Origin
+    origin: Sequence[tuple[str, str]]
     durations: Sequence[Duration]
 
 
@@ -39,7 +39,7 @@ class Made:
     """By what the page was made: commit, machine, versions, params.yaml as text, and the files that were not there."""
 
     commit: str
-    machine: Machine
+    machine: dict[str, str]
     versions: dict[str, str]
     params: str
     absent: Sequence[str]

@@ -9,7 +9,7 @@ from pathlib import Path
 from beyond_spectrograms.evaluation.claims import ANY_PROTOCOL, CLAIMS, MEASURED, Outcome, Verdict
 from beyond_spectrograms.evaluation.records import Record, read_record
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.report.page.tables import PageError
+from beyond_spectrograms.report.page.html import PageError
 
 # Heads of columns; what each means in full is its rule.
 TITLES = {
@@ -32,34 +32,15 @@ class Verdicts(Record):
 
 
 @dataclass(frozen=True)
-class MatrixRow:
-    """One codec's verdicts, in the order of the rules; None: not judged."""
-
-    label: str
-    control: bool
-    verdicts: tuple[Verdict | None, ...]
-
-
-@dataclass(frozen=True)
 class Matrix:
-    """Codec x claim under one protocol against one baseline."""
+    """Codec x claim under one protocol against one baseline.
+
+    `rows` hold a codec's label, whether it is a control, and its verdicts in the order of the rules; None: not judged.
+    """
 
     protocol: str
     baseline: str
-    rows: tuple[MatrixRow, ...]
-
-
-@dataclass(frozen=True)
-class Tally:
-    """How one claim fared over the trained codecs of a data set: their names by verdict."""
-
-    claim: str
-    names: dict[Outcome, tuple[str, ...]]
-
-    @property
-    def judged(self) -> int:
-        """How many codecs were judged."""
-        return sum(len(names) for names in self.names.values())
+    rows: list[tuple[str, bool, list[Verdict | None]]]
 
 
 def read_verdicts(paths: Sequence[Path]) -> Verdicts:
@@ -67,28 +48,15 @@ def read_verdicts(paths: Sequence[Path]) -> Verdicts:
 
     Raises:
         ResultError: a key is missing or has the wrong type.
-        PageError: a claim is unknown or has no rule, one is judged twice, or two files judge by other rules.
+        PageError: a claim is unknown, or two files judge by other rules.
     """
-    rules: dict[str, str] = {}
-    verdicts: list[Verdict] = []
-    for path in paths:
-        found = read_record(path, Verdicts)
+    all_found = [read_record(path, Verdicts) for path in paths]
+    for path, found in zip(paths, all_found, strict=True):
         if unknown := [claim for claim in found.rules if claim not in TITLES]:
             raise PageError(f"{path}: unknown claim {unknown[0]!r}. The page knows {', '.join(CLAIMS)}.")
-        if rules and found.rules != rules:
+        if found.rules != all_found[0].rules:
             raise PageError(f"{path}: judged by other rules than {paths[0]}. Run its report stage again.")
-        rules, seen = found.rules, set()
-        for verdict in found.verdicts:
-            cell = (verdict.dataset, verdict.representation, verdict.protocol, verdict.baseline, verdict.claim)
-            if verdict.claim not in found.rules:
-                raise PageError(
-                    f"{path}: no rule for the claim {verdict.claim!r}, which is judged. Run its stage again."
-                )
-            if cell in seen:
-                raise PageError(f"{path}: {' '.join(cell)} is judged twice. Run its stage again.")
-            seen.add(cell)
-        verdicts += found.verdicts
-    return Verdicts(rules=rules, verdicts=verdicts)
+    return Verdicts(rules=all_found[0].rules, verdicts=[verdict for found in all_found for verdict in found.verdicts])
 
 
 def show_figures(verdict: Verdict) -> str:
@@ -123,23 +91,23 @@ def matrices(verdicts: Verdicts, results: Results) -> list[Matrix]:
             judged |= {v.representation for v in mine if v.baseline == baseline and v.representation not in trained}
             names = sorted((name for name in results.params.representations if name in judged), key=results.is_control)
             rows = [
-                MatrixRow(
+                (
                     results.label(name),
                     results.is_control(name),
-                    tuple(
+                    [
                         cells.get((protocol, baseline, name, claim), timed.get((baseline, name, claim)))
                         for claim in verdicts.rules
-                    ),
+                    ],
                 )
                 for name in names
             ]
             if rows:
-                found.append(Matrix(protocol, baseline, tuple(rows)))
+                found.append(Matrix(protocol, baseline, rows))
     return found
 
 
-def tallies(verdicts: Verdicts, results: Results, protocol: str, baseline: str) -> list[Tally]:
-    """Count each claim's verdicts over trained codecs; an untrained encoder is no codec's result and never counts."""
+def tallies(verdicts: Verdicts, results: Results, protocol: str, baseline: str) -> dict[str, dict[Outcome, list[str]]]:
+    """List, by claim and verdict, the trained codecs; an untrained encoder is no codec's result and never counts."""
     mine = [
         verdict
         for verdict in verdicts.verdicts
@@ -147,10 +115,7 @@ def tallies(verdicts: Verdicts, results: Results, protocol: str, baseline: str) 
         and verdict.protocol in (protocol, ANY_PROTOCOL)
         and not results.is_control(verdict.representation)
     ]
-    return [
-        Tally(
-            claim,
-            {sign: tuple(v.representation for v in mine if (v.claim, v.verdict) == (claim, sign)) for sign in SIGNS},
-        )
+    return {
+        claim: {sign: [v.representation for v in mine if (v.claim, v.verdict) == (claim, sign)] for sign in SIGNS}
         for claim in verdicts.rules
-    ]
+    }
