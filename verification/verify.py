@@ -28,16 +28,15 @@ import yaml
 import beyond_spectrograms
 from beyond_spectrograms.util.code_versions import (
     NOUNS,
-    SHARED,
+    NUMBERED,
     VERSIONS_FILE,
     Versions,
     VersionsError,
-    digest_of,
     load_versions,
-    users_of,
 )
 from beyond_spectrograms.util.errors import ProjectError, run
 from beyond_spectrograms.util.files import write_text
+from verification.digests import digest_of, users_of
 
 MIRROR = "BEYOND_SPECTROGRAMS_MIRROR"  # the folder of real weights
 # What a witness's results come from, beside versions.
@@ -285,7 +284,7 @@ def main() -> None:
     parser.add_argument("nouns", nargs="*", metavar="NOUN", help=f"one of {', '.join(NOUNS)}")
     parser.add_argument("--all", action="store_true", help="all nouns, changed or not")
     parser.add_argument("--since", metavar="COMMIT", help="compare with this commit, whose code is the recorded one")
-    parser.add_argument("--bump", metavar="NOUN", choices=[noun for noun in NOUNS if noun != SHARED])
+    parser.add_argument("--bump", metavar="NOUN", choices=NUMBERED)
     parser.add_argument("--witness", nargs=2, metavar=("NOUN", "FILE.npz"), help="only run a witness, into a file")
     given = parser.parse_args()
     if other := [noun for noun in given.nouns if noun not in NOUNS]:

@@ -1,60 +1,28 @@
 """Typed, validated view of params.yaml: every key known, every value checked, before any work starts."""
 
-from beyond_spectrograms.params.base import ParamsError
-from beyond_spectrograms.params.datasets import (
-    SAMPLE_RATES,
-    LabelTable,
-    Notice,
-    Source,
-    Split,
-    SplitLists,
-    WeightsRecord,
-    Windows,
-)
-from beyond_spectrograms.params.defaults import is_project, load_all_params
-from beyond_spectrograms.params.evidence import Audit, Statistics
-from beyond_spectrograms.params.experiment import Params
-from beyond_spectrograms.params.loading import (
-    PARAMS_FILE,
-    STUDIES,
-    load_params,
-)
-from beyond_spectrograms.params.protocols import Protocol, PrototypeSettings
-from beyond_spectrograms.params.representations import (
-    Codec,
-    Encodec,
-    Hear,
-    Mel,
-    Representation,
-    SoundStream,
-    weights_of,
-)
-
-__all__ = [
-    "PARAMS_FILE",
-    "SAMPLE_RATES",
-    "STUDIES",
-    "Audit",
-    "Codec",
-    "Encodec",
-    "Hear",
-    "LabelTable",
-    "Mel",
-    "Notice",
-    "Params",
-    "ParamsError",
-    "Protocol",
-    "PrototypeSettings",
-    "Representation",
-    "SoundStream",
-    "Source",
-    "Split",
-    "SplitLists",
-    "Statistics",
-    "WeightsRecord",
-    "Windows",
-    "is_project",
-    "load_all_params",
-    "load_params",
-    "weights_of",
-]
+from beyond_spectrograms.params.base import ParamsError as ParamsError
+from beyond_spectrograms.params.datasets import SAMPLE_RATES as SAMPLE_RATES
+from beyond_spectrograms.params.datasets import LabelTable as LabelTable
+from beyond_spectrograms.params.datasets import Notice as Notice
+from beyond_spectrograms.params.datasets import Source as Source
+from beyond_spectrograms.params.datasets import Split as Split
+from beyond_spectrograms.params.datasets import SplitLists as SplitLists
+from beyond_spectrograms.params.datasets import WeightsRecord as WeightsRecord
+from beyond_spectrograms.params.datasets import Windows as Windows
+from beyond_spectrograms.params.defaults import is_project as is_project
+from beyond_spectrograms.params.defaults import load_all_params as load_all_params
+from beyond_spectrograms.params.evidence import Audit as Audit
+from beyond_spectrograms.params.evidence import Statistics as Statistics
+from beyond_spectrograms.params.experiment import Params as Params
+from beyond_spectrograms.params.loading import PARAMS_FILE as PARAMS_FILE
+from beyond_spectrograms.params.loading import STUDIES as STUDIES
+from beyond_spectrograms.params.loading import load_params as load_params
+from beyond_spectrograms.params.protocols import Protocol as Protocol
+from beyond_spectrograms.params.protocols import PrototypeSettings as PrototypeSettings
+from beyond_spectrograms.params.representations import Codec as Codec
+from beyond_spectrograms.params.representations import Encodec as Encodec
+from beyond_spectrograms.params.representations import Hear as Hear
+from beyond_spectrograms.params.representations import Mel as Mel
+from beyond_spectrograms.params.representations import Representation as Representation
+from beyond_spectrograms.params.representations import SoundStream as SoundStream
+from beyond_spectrograms.params.representations import weights_of as weights_of

@@ -1,17 +1,14 @@
-"""The nouns of versions.yaml: which code belongs to each, its digest, and the versions that results depend on.
+"""versions.yaml: the numbers that results depend on, one a noun of this project's code, and versions of packages.
 
-A number is raised when results of a noun change, and DVC runs again what tracks it. `verification/verify.py` proves
-whether they do; until then the digest of a noun's code differs from the one recorded, and a test fails.
+A number is raised when results of a noun change, and DVC runs again what tracks it. `verification/` has which code
+belongs to each noun, and proves whether results change.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,47 +18,11 @@ from beyond_spectrograms.util.errors import ProjectError
 
 VERSIONS_FILE = Path("versions.yaml")
 SHARED = "shared"  # what all nouns use: without a number of its own
-
-_EVALUATION = (
-    *("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "metrics", "predict", "records"),
-    *("result_files", "results", "uncertainty"),
+NUMBERED = (
+    *("data", "representations", "classifiers", "training", "evaluation", "leakage", "costs", "report"),
+    "sonification",
 )
-_COSTS = ("cost_measurement", "costs")
-NOUNS: dict[str, tuple[str, ...]] = {
-    "data": ("beyond_spectrograms/data/*.py", *(f"stages/{name}.py" for name in ("download", "resample", "split"))),
-    "representations": ("beyond_spectrograms/representations/**/*.py", "stages/featurize.py"),
-    "classifiers": ("beyond_spectrograms/classifiers/**/*.py",),
-    "training": ("beyond_spectrograms/training/**/*.py", "stages/train.py"),
-    "evaluation": (
-        *(f"beyond_spectrograms/evaluation/{name}.py" for name in ("__init__", *_EVALUATION)),
-        *(f"stages/{name}.py" for name in ("evaluate", "run")),
-    ),
-    "leakage": ("beyond_spectrograms/leakage/*.py", "stages/audit.py"),
-    "costs": (
-        *(f"beyond_spectrograms/evaluation/{name}.py" for name in _COSTS),
-        "stages/measure.py",
-    ),
-    "report": (
-        "beyond_spectrograms/report/**/*.py",
-        *(f"stages/{name}.py" for name in ("ablate", "compare", "illustrate", "page", "report", "tables")),
-    ),
-    "sonification": ("beyond_spectrograms/sonification/*.py", "stages/listen.py"),
-    SHARED: (
-        "beyond_spectrograms/__init__.py",
-        "beyond_spectrograms/util/[!c]*.py",
-        "beyond_spectrograms/util/checkpoints.py",
-        "beyond_spectrograms/params/*.py",
-        *(f"stages/{name}.py" for name in ("arguments", "resolve")),
-    ),
-}
-# What decides no published result: programs for users, measurements of our own speed, estimates, and the proof itself.
-UNTRACKED = (
-    "beyond_spectrograms/__main__.py",
-    "beyond_spectrograms/hear.py",
-    "beyond_spectrograms/util/code_versions.py",
-    *(f"beyond_spectrograms/{name}/*.py" for name in ("cli", "estimates", "inference", "serving")),
-    *(f"stages/{name}.py" for name in ("docs", "locks", "show")),
-)
+NOUNS = (*NUMBERED, SHARED)
 
 
 class VersionsError(ProjectError):
@@ -106,15 +67,14 @@ def load_versions(path: Path = VERSIONS_FILE) -> Versions:
         raise VersionsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
         raise VersionsError(f"{path}: a number for each noun is expected, not {found!r}")
-    numbered = [noun for noun in NOUNS if noun != SHARED]
     code = found.pop("code", None)
-    for name in numbered:
+    for name in NUMBERED:
         if type(number := found.get(name)) is not int or number < 1:
             raise VersionsError(f"{path}: {name}: a whole number from 1 on is expected, not {number!r}")
-    packages = {name: value for name, value in found.items() if name not in numbered}
+    packages = {name: value for name, value in found.items() if name not in NUMBERED}
     for name, value in packages.items():
         if isinstance(value, int):
-            raise VersionsError(f"{path}: unknown noun {name!r}. Choose from {', '.join(numbered)}.")
+            raise VersionsError(f"{path}: unknown noun {name!r}. Choose from {', '.join(NUMBERED)}.")
         if not isinstance(value, str):
             raise VersionsError(f"{path}: {name}: the version of a package is expected, in quotes, not {value!r}")
     for noun in NOUNS:
@@ -123,92 +83,4 @@ def load_versions(path: Path = VERSIONS_FILE) -> Versions:
         if not all(isinstance(text, str) and re.fullmatch("[0-9a-f]{7,40}", text) for text in texts):
             raise VersionsError(f"{path}: code.{noun}: digest and verified_at are expected, in quotes, not {record!r}")
     recorded = {noun: (code[noun]["digest"], code[noun]["verified_at"]) for noun in NOUNS}
-    return Versions({noun: found[noun] for noun in numbered}, packages, recorded)
-
-
-def modules_of(noun: str, root: Path = Path()) -> list[Path]:
-    """List the files of a noun's code, relative to `root`."""
-    return sorted({path.relative_to(root) for pattern in NOUNS[noun] for path in root.glob(pattern)})
-
-
-def digest_of(noun: str, root: Path = Path()) -> str:
-    """Digest a noun's code as Python reads it: names of files and syntax, without docstrings, comments and layout."""
-    digest = hashlib.sha256()
-    for path in modules_of(noun, root):
-        tree = _shape(_without_docstrings(_parse(root / path)))
-        digest.update(f"{path.as_posix()}\n{tree}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def _parse(path: Path) -> ast.Module:
-    try:
-        return ast.parse(path.read_text(encoding="utf-8"))
-    except SyntaxError as error:
-        raise VersionsError(f"{path}, line {error.lineno}: {error.msg}") from None
-
-
-def _shape(node: object) -> str:
-    """Write a syntax tree as text that is the same under every version of Python, which ast.dump's is not."""
-    if isinstance(node, ast.JoinedStr):
-        texts = groupby(node.values, lambda part: isinstance(part, ast.Constant))
-        parts = [
-            repr("".join(str(part.value) for part in of_kind if isinstance(part, ast.Constant)))
-            if is_text
-            else ", ".join(map(_shape, of_kind))
-            for is_text, of_kind in texts
-        ]
-        return f"JoinedStr([{', '.join(part for part in parts if part != repr(''))}])"
-    if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
-        return f"{type(node).__name__}({', '.join(f'{name}={_shape(value)}' for name, value in fields)})"
-    return f"[{', '.join(map(_shape, node))}]" if isinstance(node, list) else repr(node)
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
-    return tree
-
-
-def users_of(noun: str, root: Path = Path()) -> list[str]:
-    """List the nouns that run code of `noun`, itself among them: its results may change theirs."""
-    if noun == SHARED:
-        return [name for name in NOUNS if name != SHARED]
-    files = {path: name for name in NOUNS for path in modules_of(name, root)}
-    imports = {path: set(_imported(root, path)) & set(files) for path in files}
-    reached = {path for path, name in files.items() if name == noun}
-    while more := {path for path, of in imports.items() if of & reached} - reached:
-        reached |= more
-    return [name for name in NOUNS if name != SHARED and any(files[path] == name for path in reached)]
-
-
-def _imported(root: Path, path: Path) -> Iterator[Path]:
-    """Name the files that a module imports anywhere, but for types alone."""
-    todo: list[ast.AST] = [_parse(root / path)]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            todo += node.orelse
-            continue
-        todo += ast.iter_child_nodes(node)
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and node.value.startswith("beyond_spectrograms.")
-        ):
-            names = [node.value]  # imported by its name
-        for name in names:
-            place = Path(*name.split("."))
-            yield from (place.with_suffix(".py"), place / "__init__.py")
+    return Versions({noun: found[noun] for noun in NUMBERED}, packages, recorded)

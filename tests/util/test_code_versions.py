@@ -7,16 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from beyond_spectrograms.util.code_versions import (
-    NOUNS,
-    UNTRACKED,
-    VersionsError,
-    digest_of,
-    load_versions,
-    modules_of,
-    users_of,
-)
+from beyond_spectrograms.util.code_versions import NOUNS, NUMBERED, VersionsError, load_versions
 from support.repository import REPOSITORY
+from verification.digests import CODE, UNTRACKED, digest_of, modules_of, users_of
 
 SHIPPED = (REPOSITORY / "versions.yaml").read_text(encoding="utf-8")
 
@@ -28,6 +21,7 @@ def test_digests_are_those_recorded() -> None:
 
 
 def test_every_module_is_of_one_noun_or_decides_no_result() -> None:
+    assert tuple(CODE) == NOUNS
     places = Counter(path for noun in NOUNS for path in modules_of(noun, REPOSITORY))
     places.update({path.relative_to(REPOSITORY) for pattern in UNTRACKED for path in REPOSITORY.glob(pattern)})
     folders = (REPOSITORY / name for name in ("beyond_spectrograms", "stages"))
@@ -39,10 +33,10 @@ def test_users_are_those_that_run_the_code() -> None:
     assert users_of("leakage", REPOSITORY) == ["leakage"]
     assert users_of("training", REPOSITORY)[:2] == ["training", "evaluation"]
     assert "representations" in users_of("data", REPOSITORY)
-    assert users_of("shared", REPOSITORY) == [noun for noun in NOUNS if noun != "shared"]
+    assert users_of("shared", REPOSITORY) == list(NUMBERED)
 
 
-CODE = '''"""What a module does."""
+SOURCE = '''"""What a module does."""
 
 SHOWN = 5  # pairs in an error
 
@@ -76,9 +70,9 @@ def digest_with(folder: Path, code: str) -> str:
     ],
 )
 def test_a_digest_follows_code_but_not_wording_and_layout(tmp_path: Path, old: str, new: str, same: bool) -> None:
-    changed = CODE.replace(old, new)
-    assert changed != CODE
-    assert (digest_with(tmp_path, changed) == digest_with(tmp_path, CODE)) is same
+    changed = SOURCE.replace(old, new)
+    assert changed != SOURCE
+    assert (digest_with(tmp_path, changed) == digest_with(tmp_path, SOURCE)) is same
 
 
 def test_versions_are_picked_for_a_fingerprint() -> None:
@@ -86,7 +80,7 @@ def test_versions_are_picked_for_a_fingerprint() -> None:
     assert versions.of("data", "torch") == {"data": versions.nouns["data"], "torch": versions.packages["torch"]}
     with pytest.raises(VersionsError) as error:
         versions.of("trainings")
-    known = [noun for noun in NOUNS if noun != "shared"] + list(versions.packages)
+    known = [*NUMBERED, *versions.packages]
     assert str(error.value) == f"versions.yaml: no version of 'trainings'. Choose from {', '.join(known)}."
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from beyond_spectrograms.util.code_versions import NOUNS, digest_of, load_versions
+from beyond_spectrograms.util.code_versions import NOUNS, NUMBERED, load_versions
 from support.repository import REPOSITORY
+from verification.digests import digest_of
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 FINGERPRINTS, RECORDS = "beyond_spectrograms/leakage/fingerprints.py", "beyond_spectrograms/params/representations.py"
-NUMBERED = [noun for noun in NOUNS if noun != "shared"]
 
 # Of each noun one that takes no time; that of leakage runs the real code, that of training tells a default of params.
 SMALL = """
