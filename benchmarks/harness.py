@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from beyond_spectrograms.evaluation.cost_measurement import order_of_round
+from beyond_spectrograms.evaluation.costs import order_of_round
 from beyond_spectrograms.util.progress import quiet
 
 Way = Literal["ours", "plain"]

@@ -37,10 +37,7 @@ CLAIMS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """One claim about one codec, baseline and protocol; value, low and high as the rule states them.
-
-    `control`: the codec is an untrained encoder, and the verdict is not EnCodec's.
-    """
+    """One claim about one codec, baseline and protocol; value, low and high as the rule states them."""
 
     dataset: str
     representation: str
@@ -52,7 +49,7 @@ class Verdict:
     value: float | None
     low: float | None
     high: float | None
-    control: bool
+    control: bool  # the codec is an untrained encoder: the verdict is not EnCodec's
 
 
 def rules(results: Results) -> dict[str, str]:
@@ -98,7 +95,7 @@ def judge(results: Results, costs: Mapping[str, Costs]) -> list[Verdict]:
 
 
 def _verdict(
-    results: Results, names: tuple[str, str, str, str], interval: Interval, outcome: Outcome, reason: str
+    results: Results, names: tuple[str, str, str, str], interval: Interval, outcome: Outcome, reason: str = ""
 ) -> Verdict:
     """Put a verdict together; `names` are its codec, protocol, baseline and claim."""
     said = " ".join(part for part in (f"{reason}." if reason else "", interval.reason) if part)
@@ -117,8 +114,9 @@ def _judge_training(
     names = codec, protocol, baseline
     if not runs:
         nothing = Interval(math.nan, reason=f"No run of {baseline} and {codec} of one fold and seed can be compared.")
-        for claim in ("convergence", "equal_epochs"):
-            yield _verdict(results, (*names, claim), nothing, "undecided", "")
+        yield from (
+            _verdict(results, (*names, claim), nothing, "undecided") for claim in ("convergence", "equal_epochs")
+        )
         return
     logs, never = {}, 0
     for key, (mine, theirs) in runs.items():
@@ -144,7 +142,9 @@ def _judge_training(
     share = float((np.mean([each[:shortest] for each in ahead.values()], axis=0) > 0).mean())
     points = _show(_mapped(interval, lambda value: 100 * value), "+.1f")
     reason = f"{points} points over {baseline}, mean of {len(runs)} runs; ahead in {share:.0%} of the epochs"
-    yield _verdict(results, (*names, "equal_epochs"), interval, _above(interval, 0), reason)
+    opposite: dict[Outcome, Outcome] = {"holds": "does not hold", "does not hold": "holds"}
+    below = _below(interval, 0, touching=True)
+    yield _verdict(results, (*names, "equal_epochs"), interval, opposite.get(below, below), reason)
 
 
 def _pair_runs(ours: Cell, theirs: Cell) -> dict[tuple[int, int], tuple[Values, Values]]:
@@ -164,8 +164,7 @@ def _ahead(mine: Values, theirs: Values, cell: Cell, run: tuple[int, int]) -> Va
         guessing = np.full(max(0, len(theirs) - len(mine)), 1 / len(cell.scores.confusion.classes))
         mine = np.concatenate([mine, guessing])
     both = min(len(mine), len(theirs))
-    ahead: Values = mine[:both] - theirs[:both]
-    return ahead
+    return mine[:both] - theirs[:both]
 
 
 def _mapped(interval: Interval, rising: Callable[[float], float]) -> Interval:
@@ -187,7 +186,7 @@ def _below(interval: Interval, limit: float, *, touching: bool) -> Outcome:
     """Judge whether the interval lies below a limit, or at it where `touching`."""
     if interval.low is None or interval.high is None:
         return "undecided"
-    if interval.high < limit or (touching and interval.high == limit):
+    if (interval.high <= limit) if touching else (interval.high < limit):
         return "holds"
     return "does not hold" if interval.low > limit or (not touching and interval.low == limit) else "undecided"
 
@@ -196,12 +195,6 @@ def _reached(ratio: Interval, never: int) -> Outcome:
     """Judge a ratio to the baseline; with runs that `never` get there it is too low, so that it cannot hold."""
     outcome = _below(ratio, 1, touching=True)
     return "undecided" if never and outcome == "holds" else outcome
-
-
-def _above(interval: Interval, limit: float) -> Outcome:
-    if interval.low is None or interval.high is None:
-        return "undecided"
-    return "holds" if interval.low > limit else "does not hold" if interval.high <= limit else "undecided"
 
 
 def _show(interval: Interval, form: str = ".2f") -> str:

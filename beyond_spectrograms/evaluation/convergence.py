@@ -36,10 +36,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class MeanCurve:
-    """The mean of a cell's curves, an item an epoch [epochs]; `runs` of them, `shortest` epochs the shortest."""
+    """The mean of a cell's curves, an item an epoch [epochs]."""
 
     runs: int
-    shortest: int
+    shortest: int  # epochs of the shortest
     training_accuracy: Values
     training_loss: Values
     validation_accuracy: Values
@@ -55,19 +55,17 @@ def read_curves(path: Path) -> dict[str, tuple[Curve, ...]]:
     """
     cells = {}
     for cell, rows in read_cells(path, CURVE_COLUMNS).items():
-        epochs = numbers_of(path, rows, "epoch", int)
+        fold, seed, epochs = (numbers_of(path, rows, name, int).tolist() for name in ("fold", "seed", "epoch"))
         values = np.stack([numbers_of(path, rows, measure, float) for measure in MEASURES])
         for measure, column in zip(MEASURES, values, strict=True):
             if measure.endswith("accuracy") and (wrong := np.flatnonzero((column < 0) | (column > 1))).size:
                 line = rows.index[wrong[0]] + 2
                 raise ResultError(f"{path}, line {line}: {measure} is {column[wrong[0]]:g}, not in 0..1.")
         runs: dict[tuple[int, int], list[int]] = {}
-        names = zip(*(numbers_of(path, rows, name, int).tolist() for name in ("fold", "seed")), strict=True)
-        for row, run in enumerate(names):
+        for row, run in enumerate(zip(fold, seed, strict=True)):
             runs.setdefault(run, []).append(row)
-            if epochs[row] != len(runs[run]):
-                line = rows.index[row] + 2
-                raise ResultError(f"{path}, line {line}: epoch {epochs[row]} where {len(runs[run])} is due.")
+            if epochs[row] != (due := len(runs[run])):
+                raise ResultError(f"{path}, line {rows.index[row] + 2}: epoch {epochs[row]} where {due} is due.")
         cells[cell] = tuple(Curve(*run, *values[:, mine]) for run, mine in runs.items())
     return cells
 
@@ -75,8 +73,7 @@ def read_curves(path: Path) -> dict[str, tuple[Curve, ...]]:
 def held_to_the_longest(curves: tuple[Curve, ...], measure: str) -> Values:
     """Stack a measure of runs of different length [runs, epochs].
 
-    A run that stopped early (patience) holds its last value to the end of the longest: averaging only those still
-    running would let the curve jump whenever a fold leaves.
+    A run that stopped early holds its last value: were it left out, the mean would jump where it ends.
     """
     values = [getattr(curve, measure) for curve in curves]
     longest = max(map(len, values))

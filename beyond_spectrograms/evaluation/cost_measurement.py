@@ -1,14 +1,14 @@
 """Measuring what classifying costs: processor time and memory, from cached features and from the audio file on.
 
-Times are processor time on one thread (`time.process_time`, user and system, of all threads together): the wall time
-of an idle core, and little touched by what else the machine does. Weights of the classifier are random: its time and
-memory do not depend on them. Labels and parts are not read.
+Times are processor time on one thread (`time.process_time`, of all threads together): the wall time of an idle core,
+little touched by what else the machine does. The classifier's weights are random, which changes neither time nor
+memory. Labels and parts are not read.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -17,16 +17,23 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from beyond_spectrograms.classifiers.base import TOKEN_SIZE, EmbedCodes
+from beyond_spectrograms.classifiers.convolutional import conv1d
 from beyond_spectrograms.data import audio
-from beyond_spectrograms.evaluation.costs import TIMES
+from beyond_spectrograms.data.windows import open_features
+from beyond_spectrograms.evaluation.costs import TIMES, order_of_round
+from beyond_spectrograms.evaluation.predict import BATCH
+from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.representations.window_encoder import BLOCK
+from beyond_spectrograms.training.epoch import Network, Subset, run_epoch
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.memory import forget_peak, peak_bytes
 from beyond_spectrograms.util.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import nn
 
     from beyond_spectrograms import params
     from beyond_spectrograms.representations.base import Features
@@ -97,23 +104,16 @@ def choose_sounds(
     drawn = np.sort(np.random.default_rng(seed).permutation(len(names))[:count])
     clips = []
     for name in names[drawn]:
-        if not (raw / name).exists():
-            raise CostsError(
-                f"{raw / name}: missing, though the table of windows names it. Run its download stage again."
-            )
+        if not (path := raw / name).exists():
+            raise CostsError(f"{path}: missing, though the table of windows names it. Run its download stage again.")
         rows = np.flatnonzero(table["clip"].to_numpy() == name)
-        seconds = audio.read_recording(raw / name, plausible).seconds
-        clips.append(Clip(raw / name, seconds, rows, [float(start) for start in table["start_s"].to_numpy()[rows]]))
+        seconds = audio.read_recording(path, plausible).seconds
+        clips.append(Clip(path, seconds, rows, table["start_s"].to_numpy(float)[rows].tolist()))
     return Sounds(tuple(clips), len(table), table["label"].nunique(), length_s, plausible)
 
 
-def paper_network(bands: int, frames: int, classes: int, codebook_size: int | None) -> nn.Sequential:
+def paper_network(bands: int, frames: int, classes: int, codebook_size: int | None) -> torch.nn.Sequential:
     """Build the released code's network for windows [windows, bands, frames]; codes go through embeddings first."""
-    import torch
-
-    from beyond_spectrograms.classifiers.base import TOKEN_SIZE, EmbedCodes
-    from beyond_spectrograms.classifiers.convolutional import conv1d
-
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         if codebook_size is None:
@@ -121,48 +121,37 @@ def paper_network(bands: int, frames: int, classes: int, codebook_size: int | No
         return torch.nn.Sequential(EmbedCodes(bands, codebook_size), *conv1d(TOKEN_SIZE, frames, classes)).eval()
 
 
-def _classify(network: nn.Sequential, features: Features) -> Probabilities:
+@torch.inference_mode()
+def _classify(network: torch.nn.Sequential, features: Features) -> Probabilities:
     """Classify features [windows, bands, frames] as evaluate does; gives [windows, classes]."""
-    import torch
-
-    with torch.inference_mode():
-        return np.asarray(network(torch.from_numpy(features).float()).softmax(1).numpy())
+    return np.asarray(network(torch.from_numpy(features).float()).softmax(1).numpy())
 
 
 class FromCache:
     """Classifying from cached features, as the paper counts: mapped file, network and imports are ready."""
 
     def __init__(self, subject: Subject, sounds: Sounds) -> None:
-        from beyond_spectrograms.data.windows import open_features
-        from beyond_spectrograms.evaluation.predict import BATCH
-
         self.features = open_features(subject.features, sounds.windows)
         self.shape = (*self.features.shape[1:], sounds.classes, subject.record.codebook_size)
-        self.network = paper_network(*self.shape)
-        self.batch, self._precision = BATCH, subject.precision
+        self.network, self._precision = paper_network(*self.shape), subject.precision
         self._rows = np.concatenate([clip.rows for clip in sounds.clips])
         _classify(self.network, self.features[self._rows[:1]])
 
     def run(self) -> Probabilities:
         """Read the windows of all clips into memory and classify them, a batch at a time."""
-        batches = (self._rows[first : first + self.batch] for first in range(0, len(self._rows), self.batch))
+        batches = (self._rows[first : first + BATCH] for first in range(0, len(self._rows), BATCH))
         return np.concatenate([_classify(self.network, self.features[rows]) for rows in batches])
 
     def train(self) -> float:
         """Take one training step as `train` does, on a full batch that was made ready; gives seconds per window."""
-        import torch
-
-        from beyond_spectrograms.training.epoch import Network, Subset, run_epoch
-
         network = paper_network(*self.shape).train()  # always the same weights: none drift to infinity over rounds
         optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, fused=True)
         parts = Network.split(network, self._precision)
-        part = Subset(
-            parts, self.features, np.arange(len(self.features)) % self.shape[2], np.resize(self._rows, self.batch)
-        )
+        targets = np.arange(len(self.features)) % self.shape[2]
+        part = Subset(parts, self.features, targets, np.resize(self._rows, BATCH))
         began = time.process_time()
-        run_epoch(parts, part, torch.arange(self.batch), self.batch, optimizer)
-        return (time.process_time() - began) / self.batch
+        run_epoch(parts, part, torch.arange(BATCH), BATCH, optimizer)
+        return (time.process_time() - began) / BATCH
 
 
 class FromFile:
@@ -172,8 +161,6 @@ class FromFile:
     """
 
     def __init__(self, subject: Subject, sounds: Sounds) -> None:
-        from beyond_spectrograms.representations import create_representation
-
         self.representation = create_representation(subject.name, subject.record, subject.weights)
         frames = self.representation.frames(round(sounds.length_s * self.representation.form.sample_rate))
         shape = (self.representation.bands, frames, sounds.classes, subject.record.codebook_size)
@@ -187,8 +174,6 @@ class FromFile:
 
     def _classify_clip(self, clip: Clip, windows: int) -> Probabilities:
         """Classify the first windows of a clip, encoded in blocks as featurize does."""
-        from beyond_spectrograms.representations.window_encoder import BLOCK
-
         form = self.representation.form
         samples, _ = audio.convert(audio.read_recording(clip.path, self._sounds.plausible), form)
         sound = np.ascontiguousarray(samples.T)
@@ -223,11 +208,6 @@ class Bench:
         ended = time.process_time()
         spent = (cached - began, ended - cached, self.file.encoding_s)
         return dict(zip(TIMES, (*(one / self._seconds for one in spent), self.cache.train()), strict=True))
-
-
-def order_of_round(names: Iterable[str], number: int, seed: int) -> list[str]:
-    """Shuffle the names for one round: whatever drifts within a round then hits all alike."""
-    return [str(name) for name in np.random.default_rng([seed, number]).permutation(list(names))]
 
 
 def time_rounds(benches: Mapping[str, Bench], rounds: int, seed: int) -> Iterator[dict[str, dict[str, float]]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from beyond_spectrograms.evaluation.records import Record, read_record
@@ -14,39 +16,28 @@ TIMES = ("cached_s_per_s", "file_s_per_s", "encoding_s_per_s", "training_s_per_w
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # 0: the clock ticks too seldom to see the work
 Bytes = Annotated[int, Field(ge=0)]
-BytesPerSecond = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+BytesPerSecond = Seconds
 
 
 class RepresentationCosts(Record):
     """What one representation costs. Lists hold one value a round; the rounds of all representations are paired.
 
-    Attributes:
-        cached_s_per_s: seconds to classify one second of sound from cached features, as the paper counts.
-        file_s_per_s: the same from the audio file on: decode, resample, cut, encode, classify.
-        encoding_s_per_s: the representation's share of it.
-        training_s_per_window: seconds of one training step, by window of its batch.
-        cached_peak_bytes: memory it takes to classify from cached features, above what imports and weights hold; None
-            where the system cannot tell, and for baselines, whose own files have it. file_peak_bytes: the same from the
-            file on.
-        cached_total_bytes: all memory of that process at its peak. file_total_bytes: the same from the file on.
-        cached_bytes_per_s: cached features of one second of sound.
-        raw_bytes_per_s: the audio files as they are on disk.
-        coded_bytes_per_s: the codec's own bit stream, None where nothing is quantised.
-        parameters: trainable numbers of the classifier.
+    `cached` is classifying from cached features, as the paper counts, `file` from the audio file on. Memory is None
+    where the system cannot tell, and for baselines, whose own files have it.
     """
 
-    cached_s_per_s: list[Seconds]
-    file_s_per_s: list[Seconds]
-    encoding_s_per_s: list[Seconds]
-    training_s_per_window: list[Seconds]
-    cached_peak_bytes: Bytes | None
+    cached_s_per_s: list[Seconds]  # to classify one second of sound
+    file_s_per_s: list[Seconds]  # decode, resample, cut, encode, classify
+    encoding_s_per_s: list[Seconds]  # the representation's share of it
+    training_s_per_window: list[Seconds]  # one training step, by window of its batch
+    cached_peak_bytes: Bytes | None  # above what imports and weights hold
     file_peak_bytes: Bytes | None
-    cached_total_bytes: Bytes | None
+    cached_total_bytes: Bytes | None  # all memory of the process at its peak
     file_total_bytes: Bytes | None
-    cached_bytes_per_s: BytesPerSecond
-    raw_bytes_per_s: BytesPerSecond
-    coded_bytes_per_s: BytesPerSecond | None
-    parameters: Bytes
+    cached_bytes_per_s: BytesPerSecond  # features of one second of sound
+    raw_bytes_per_s: BytesPerSecond  # the audio files as they are on disk
+    coded_bytes_per_s: BytesPerSecond | None  # the codec's own bit stream; None where nothing is quantised
+    parameters: Bytes  # trainable numbers of the classifier
 
 
 class Costs(Record):
@@ -100,6 +91,11 @@ def read_costs(path: Path) -> dict[str, Costs]:
         ResultError: a key is missing or out of range, or a representation lacks a round.
     """
     return read_record(path, CostsFile).representations if path.exists() else {}
+
+
+def order_of_round(names: Iterable[str], number: int, seed: int) -> list[str]:
+    """Shuffle the names for one round: whatever drifts within a round then hits all alike."""
+    return [str(name) for name in np.random.default_rng([seed, number]).permutation(list(names))]
 
 
 def paired_ratios(costs: Costs, baseline: str, key: str) -> list[float]:

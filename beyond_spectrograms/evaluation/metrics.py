@@ -31,10 +31,8 @@ def variance_of(features: Features, rows: npt.NDArray[np.int64]) -> float:
 def tabulate_predictions(runs: list[Predictions], table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """One row a tested window.
 
-    fold, seed, clip, start_s, silent, group, label, predicted, probability, label_probability.
-
-    Then what the classifier's family measures. A last block of columns, p_<class number>, keeps every probability for
-    the scores of recordings.
+    fold, seed, clip, start_s, silent, group, label, predicted, probability, label_probability; what the classifier's
+    family measures; and p_<class number>, every probability, for the scores of recordings.
     """
     frames = []
     for run in runs:
@@ -89,9 +87,7 @@ def tabulate_recordings(predictions: pd.DataFrame, classes: list[str]) -> pd.Dat
     decided = pd.Series(np.asarray(classes)[by_seeds.to_numpy().argmax(1)], by_seeds.index)
     if ERROR in predictions:
         table[ERROR] = recordings[ERROR].sum()
-    table = table.reset_index()
-    table["predicted_by_seeds"] = decided.loc[list(zip(table["fold"], table["clip"], strict=True))].to_numpy()
-    return table
+    return table.reset_index().join(decided.rename("predicted_by_seeds"), on=["fold", "clip"])
 
 
 def summarise(predictions: pd.DataFrame, measures: Iterable[str]) -> dict[str, float]:
@@ -114,12 +110,10 @@ def summarise(predictions: pd.DataFrame, measures: Iterable[str]) -> dict[str, f
 
 
 def score(runs: list[Predictions], predictions: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
-    """Pool the tested windows of all folds and seeds into a cell's scores, but for intervals (results.Scores).
+    """Pool the tested windows of all folds and seeds into a cell's scores, but for intervals (records.Scores).
 
-    A recording counts once for each fold and seed that tested it. `class_accuracy` is the mean over classes of the
-    fraction of a class' windows that were right. What a classifier measures besides is summarised run by run
-    and averaged: a cluster's number means nothing in another run. Confusion counts are [true
-    class, predicted class].
+    A recording counts once for each fold and seed that tested it. What a classifier measures besides is summarised run
+    by run and averaged: a cluster's number means nothing in another run.
     """
     from sklearn.metrics import confusion_matrix
 

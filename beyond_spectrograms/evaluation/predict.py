@@ -34,21 +34,18 @@ class ModelError(ProjectError):
 
 @dataclass(frozen=True)
 class Predictions:
-    """Class probabilities [windows, classes] of one fold and seed's test windows, which are `rows` of the table.
-
-    `epoch` is the epoch whose weights were selected; `diverged_at_epoch` where training ended in a loss that is not
-    finite; `weights_sha256` is that of the file of weights; `measures` [windows] are what the classifier measures of
-    each window besides.
-    """
+    """Answers of one fold and seed to its test windows."""
 
     fold: int
     seed: int
-    epoch: int
-    diverged_at_epoch: int | None
-    weights_sha256: str
-    rows: npt.NDArray[np.int64]
-    probabilities: npt.NDArray[np.float32]
-    measures: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    epoch: int  # the one whose weights were selected
+    diverged_at_epoch: int | None  # the one whose loss was not finite
+    weights_sha256: str  # of the file of weights
+    rows: npt.NDArray[np.int64]  # [windows] of the table
+    probabilities: npt.NDArray[np.float32]  # [windows, classes]
+    measures: dict[str, npt.NDArray[Any]] = field(
+        default_factory=dict
+    )  # [windows], by name: of the classifier's family
 
 
 def predict(

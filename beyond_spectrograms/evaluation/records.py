@@ -1,4 +1,4 @@
-"""The result files of a data set, as they are stored: what scores.json and splits.json hold, and how files are read.
+"""What the result files of a data set hold, and how they are read.
 
 Three files hold all that tables, intervals and figures are made of: scores.json, predictions.csv.gz (a row a tested
 recording) and curves.csv.gz (a row an epoch). In them a cell is named <representation>-<protocol>.
@@ -54,19 +54,15 @@ class Confusion(Record):
 
 
 class RunScores(Accuracies):
-    """One fold and seed of a cell, and whatever its classifier measures besides.
-
-    `epoch` is the one tested, `diverged_at_epoch` the one whose loss was not finite. `weights_sha256` is the digest of
-    the tested weights; None in scores made before it was kept.
-    """
+    """One fold and seed of a cell, and whatever its classifier measures besides."""
 
     model_config = ConfigDict(extra="allow")
 
     fold: int
     seed: int
-    epoch: int
-    diverged_at_epoch: int | None
-    weights_sha256: str | None
+    epoch: int  # the one tested
+    diverged_at_epoch: int | None  # the one whose loss was not finite
+    weights_sha256: str | None  # of the tested weights; None in scores made before it was kept
 
 
 class Training(Record):
@@ -87,16 +83,13 @@ class Provenance(Record):
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and its limits.
-
-    Without limits `reason` says why; `remark` says what the limits do not cover.
-    """
+    """A value and its limits."""
 
     value: float
     low: float | None = None
     high: float | None = None
-    reason: str | None = None
-    remark: str | None = None
+    reason: str | None = None  # why there are no limits
+    remark: str | None = None  # what the limits do not cover
 
 
 def format_interval(value: float, low: float | None, high: float | None, form: str) -> str:
@@ -136,7 +129,7 @@ class Splits(Record):
 
 
 class Features(Record):
-    """One representation's features. `bytes` is the size of the whole array.
+    """One representation's features, [windows, bands, frames].
 
     `variance`, by split, is the mean squared difference of the tested windows from each band's mean over them.
     Reconstruction errors are given as shares of it. Empty where no classifier reconstructs.
@@ -145,7 +138,7 @@ class Features(Record):
     windows: int
     bands: int
     frames: int
-    bytes: int
+    bytes: int  # of the whole array
     variance: dict[str, float]
 
 
@@ -177,7 +170,7 @@ def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
         raise ResultError(f"{path}: missing. Run its stage again, or restore it from git.") from None
     except ValidationError as error:
         problem = error.errors()[0]
-        place = "".join(f"{part}." for part in problem["loc"]).removesuffix(".")
+        place = ".".join(map(str, problem["loc"]))
         message = problem["msg"].removeprefix("Value error, ")
         raise ResultError(f"{path}: {f'{place}: ' if place else ''}{message}. Run its stage again.") from None
 

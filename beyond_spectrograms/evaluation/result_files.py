@@ -100,17 +100,11 @@ def evaluate_cell(
         [[*names[run], *row] for run, record in records.items() for row in record["history"]],
         columns=["fold", "seed", *first["columns"]],
     ).astype({"epoch": int})
-    scored = score(runs, answers, classes)
-    scores = {
-        **scored,
-        **intervals(params, name, protocol, rows, scored),
-        "training": {
-            "device": first["device"],
-            "precision": first["precision"],
-            "seconds_by_run": {run: record["seconds"] for run, record in records.items()},
-        },
-        "provenance": provenance,
-    }
+    scores = score(runs, answers, classes)
+    scores |= intervals(params, name, protocol, rows, scores)
+    training = {"device": first["device"], "precision": first["precision"]}
+    training["seconds_by_run"] = {run: record["seconds"] for run, record in records.items()}
+    scores |= {"training": training, "provenance": provenance}
     return Evaluation(
         scores={name: scores},
         features={representation: json.loads((models / "features.json").read_text(encoding="utf-8"))},
@@ -133,13 +127,11 @@ def intervals(
 ) -> dict[str, dict[str, Any]]:
     """Compute a cell's intervals, once, of its rows of predictions.csv.gz: whatever shows them reads them."""
     if params.splits[params.protocols[protocol].split].seeds is not None:
-        measures = {"window_interval": "window_accuracy", "recording_interval": "recording_accuracy"}
-        return {key: vars(Interval(scores[measure], reason=OWN_TEST_PART)) for key, measure in measures.items()}
-    recordings = recordings_of(name, rows, Path(PREDICTIONS_FILE))
-    return {
-        "window_interval": vars(window_interval(recordings, params.statistics)),
-        "recording_interval": vars(recording_interval(recordings, params.statistics)),
-    }
+        found = [Interval(scores[f"{of}_accuracy"], reason=OWN_TEST_PART) for of in ("window", "recording")]
+    else:
+        recordings = recordings_of(name, rows, Path(PREDICTIONS_FILE))
+        found = [make(recordings, params.statistics) for make in (window_interval, recording_interval)]
+    return dict(zip(("window_interval", "recording_interval"), map(vars, found), strict=True))
 
 
 def kept_cell(
@@ -187,16 +179,7 @@ def write_evaluation(folder: Path, dataset: str, found: Evaluation, statistics: 
         rows = rows.fillna("")
         further = [name for name in rows if name == ERROR or name not in columns]  # what some classifiers measure
         write_gzip_csv(folder / file, rows.drop(columns=[name for name in further if (rows[name] == "").all()]))
-    write_json(
-        folder / ACCURACY_FILE,
-        {name: {key: scores[key] for key in ACCURACIES} for name, scores in found.scores.items()},
-    )
-    write_json(
-        folder / SCORES_FILE,
-        {
-            "dataset": dataset,
-            "statistics": statistics.model_dump(),
-            "features": found.features,
-            "cells": found.scores,
-        },
-    )
+    accuracies = {name: {key: scores[key] for key in ACCURACIES} for name, scores in found.scores.items()}
+    write_json(folder / ACCURACY_FILE, accuracies)
+    stored = {"dataset": dataset, "statistics": statistics.model_dump()}
+    write_json(folder / SCORES_FILE, stored | {"features": found.features, "cells": found.scores})

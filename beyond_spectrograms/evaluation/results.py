@@ -55,10 +55,7 @@ class Cell:
         return tuple(curve for curve in self.curves if curve.run not in self.diverged)
 
     def validation_accuracy(self) -> float | None:
-        """Average over runs the validation accuracy at the epoch tested: what a choice between cells may look at.
-
-        None where nothing was run, or no run finished the epoch it tests.
-        """
+        """Average over runs the validation accuracy at the epoch tested; None where no run finished it."""
         tested = {(run.fold, run.seed): run.epoch for run in self.scores.by_fold} if self.scores else {}
         epochs = [(curve, tested.get(curve.run, 0)) for curve in self.curves]
         found = [float(curve.validation_accuracy[epoch - 1]) for curve, epoch in epochs if epoch]
@@ -67,15 +64,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Results:
-    """What is known of one data set, and what was asked for.
-
-    `rows` always holds the paper's three inputs; `ablations` are further representations, run under a few protocols.
-    """
+    """What is known of one data set, and what was asked for."""
 
     dataset: str
-    rows: tuple[str, ...]
+    rows: tuple[str, ...]  # the paper's three inputs always among them
     protocols: tuple[str, ...]
-    ablations: tuple[str, ...]
+    ablations: tuple[str, ...]  # further representations, run under a few protocols
     ablation_protocols: tuple[str, ...]
     params: Params
     splits: Splits
@@ -103,13 +97,7 @@ class Results:
 def read_results(params: Params, dataset: str, folder: Path, root: Path) -> Results:
     """Read a data set's cells: those of the grid from `folder`, those that stand beside them from `root`.
 
-    What is in a file but not asked for is not read.
-
-    Args:
-        params: of the study.
-        dataset: its name.
-        folder: the study's metrics/<dataset>.
-        root: metrics/<dataset> of the paper's experiment; splits.json is there or in `folder`.
+    `folder` is the study's metrics/<dataset>, `root` that of the paper's experiment; one of them has splits.json.
 
     Raises:
         ResultError: a file is missing or damaged.
@@ -137,7 +125,7 @@ def read_results(params: Params, dataset: str, folder: Path, root: Path) -> Resu
     few = grid.representations if grid.beside else grid.only
     rows = {*(grid.beside or [name for name in grid.representations if name not in grid.only]), *INPUTS}
     # By protocol, so that whatever lists cells in order keeps those together that are compared.
-    order = list(params.protocols)
+    ordered = sorted(found, key=lambda cell: list(params.protocols).index(cell[1]))
     return Results(
         dataset=dataset,
         rows=tuple(name for name in dict.fromkeys([*params.representations, *INPUTS]) if name in rows),
@@ -147,5 +135,5 @@ def read_results(params: Params, dataset: str, folder: Path, root: Path) -> Resu
         params=params,
         splits=read_record((folder if (folder / "splits.json").exists() else root) / "splits.json", Splits),
         features=features,
-        cells={cell: found[cell] for cell in sorted(found, key=lambda cell: order.index(cell[1]))},
+        cells={cell: found[cell] for cell in ordered},
     )

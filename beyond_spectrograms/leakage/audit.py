@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,20 +47,16 @@ class Sound:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two clips that are the same sound, in whole or in part.
-
-    kind: same bytes, same samples or near. match: of their fingerprints, None where these do not match, as of sounds
-    that are too short. across: columns of parts in which they are in different parts. known: acknowledged in params.
-    """
+    """Two clips that are the same sound, in whole or in part."""
 
     first: str
     second: str
     labels: tuple[str, str]
     groups: tuple[str, str]
-    kind: str
-    match: Match | None
-    across: tuple[str, ...]
-    known: bool
+    kind: str  # of KINDS
+    match: Match | None  # of their fingerprints; None where these do not match, as of sounds that are too short
+    across: tuple[str, ...]  # columns of parts in which they are in different parts
+    known: bool  # acknowledged in params
 
 
 def fingerprint_clips(folder: Path, clips: Sequence[str]) -> list[Sound]:
@@ -98,12 +94,8 @@ def find_pairs(
 ) -> list[Pair]:
     """Find all pairs of clips (clip, label, group, sha256) that are the same sound, the surest first.
 
-    Args:
-        clips: the table; sounds and the values of parts (parts_of_clips) have its rows.
-        sounds: of fingerprint_clips.
-        parts: of parts_of_clips.
-        strength: two fingerprints that agree at least so strongly are near.
-        known_pairs: names of clips, acknowledged to be near.
+    Rows of `sounds` (fingerprint_clips) and `parts` (parts_of_clips) are those of `clips`. Two fingerprints that agree
+    with at least `strength` are near. `known_pairs` names clips that are acknowledged to be near.
     """
     kinds = dict.fromkeys(_pairs_of_equals([sound.digest for sound in sounds]), "same samples")
     kinds |= dict.fromkeys(_pairs_of_equals(list(clips["sha256"])), "same bytes")
@@ -119,7 +111,7 @@ def find_pairs(
             (groups[first], groups[second]),
             kinds.get((first, second), "near"),
             match,
-            tuple(column for column, of in parts.items() if _apart(of[first], of[second])),
+            tuple(name for name, of in parts.items() if of[first] and of[second] and len(of[first] | of[second]) > 1),
             frozenset((stem(names[first]), stem(names[second]))) in known,
         )
         for (first, second), match in matches.items()
@@ -131,18 +123,14 @@ def _pairs_of_equals(digests: Sequence[str]) -> list[tuple[int, int]]:
     return [pair for _, same in rows for pair in combinations(same.tolist(), 2)]
 
 
-def _apart(first: set[str], second: set[str]) -> bool:
-    return bool(first and second) and len(first | second) > 1
-
-
 def check_known_pairs(dataset: str, clips: Sequence[str], known_pairs: Sequence[Sequence[str]]) -> None:
     """Check that acknowledged pairs name clips.
 
     Raises:
         LeakageError: a name is not a clip.
     """
-    stems = {stem(clip) for clip in clips}
-    for clip in (clip for pair in known_pairs for clip in pair):
+    stems = set(map(stem, clips))
+    for clip in chain.from_iterable(known_pairs):
         if stem(clip) not in stems:
             raise LeakageError(
                 f"datasets/{dataset}.yaml: known_pairs name {clip}, which is not a clip of {dataset}. "
@@ -158,9 +146,8 @@ def describe_repetitions(
 ) -> dict[str, Any]:
     """Check the repetitions that params list by name (kind -> groups of clips).
 
-    Returns:
-        for each kind: number of groups, of those with two clips or more in the data set, of their pairs, and of pairs
-        found to be the same; the groups that splits do not keep together, and by column those in two parts.
+    Of groups with two clips or more in the data set it counts pairs, and pairs found to be the same, and lists those
+    that splits do not keep together and, by column, those in two parts.
     """
     rows = {stem(clip): row for row, clip in enumerate(clips["clip"])}
     groups = list(clips["group"])
@@ -227,11 +214,8 @@ def check_no_leak(dataset: str, described: Mapping[str, Any], pairs: Sequence[Pa
             continue
         lines.append(f"{dataset}: split {name} promises no leak and has one")
         for column, figures in split["columns"].items():
-            lines += [
-                f"  {column}: {figures[key]} {key.replace('_', ' ')}"
-                for key in ("recordings_in_two_parts", "groups_in_two_parts", "known_repetitions_in_two_parts")
-                if figures[key]
-            ]
+            found = {key.replace("_", " "): count for key, count in figures.items() if key.endswith("in_two_parts")}
+            lines += [f"  {column}: {count} {what}" for what, count in found.items() if count]
         leaking = [pair for pair in pairs if not pair.known and set(pair.across) & set(split["columns"])]
         for pair in leaking[:SHOWN]:
             sure = f" of strength {pair.match.strength:.2f}" if pair.match and pair.kind == "near" else ""

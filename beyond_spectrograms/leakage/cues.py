@@ -81,12 +81,7 @@ def score_cues(
 ) -> list[dict[str, Any]]:
     """Score a random forest on each set of cues, and on all of them, over the folds of one split.
 
-    Args:
-        cues: a row a recording, the columns of CUES.
-        labels: rows as in `cues`.
-        groups: rows as in `cues`.
-        parts: rows as in `cues`, a column a fold; rows that are neither train nor validation are not used.
-        audit: `trees` and `seed` of the forest.
+    All tables have a row a recording, `parts` a column a fold; what is neither train nor validation is not used.
 
     Returns:
         a row a set of cues: accuracy over the validation recordings of all folds and by fold; chance, which is always

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from joblib import cpu_count
+from scipy.fft import irfft, next_fast_len, rfft
 from threadpoolctl import threadpool_limits
 
 from beyond_spectrograms.data.audio import FORMATS, SILENCE_PEAK, Waveform
@@ -42,24 +43,20 @@ BANDS = 32  # pairs of neighbours among 33 bands
 RANGE_HZ = (100.0, 7000.0)
 AUDIBLE_DB = 45.0  # below a clip's loudest cell; what is quieter does not survive noise at 30 dB or a lossy coder
 FULL_EVIDENCE_S = 1.0  # agreement over less than this counts for less: chance agreement falls with the root of length
+FULL_EVIDENCE = FULL_EVIDENCE_S * FORMAT.sample_rate / HOP * BANDS  # cells
 BLOCK_BYTES = 2**24  # of one array of a block of pairs; a core holds about five
 
 
 @dataclass(frozen=True)
 class Match:
-    """Clips `first` and `second` (rows) agree best where second starts `offset_s` after first (negative: before).
-
-    similarity: 1 where all cells audible in both are equal, 0 where they agree by chance.
-    overlap_s: that many seconds' worth of cells are audible in both.
-    strength: similarity, lowered by the root of overlap_s / FULL_EVIDENCE_S where the overlap is shorter.
-    """
+    """Where clips `first` and `second` (rows) agree best."""
 
     first: int
     second: int
-    similarity: float
-    strength: float
-    offset_s: float
-    overlap_s: float
+    similarity: float  # 1 where all cells audible in both are equal, 0 where they agree by chance
+    strength: float  # similarity, lowered by the root of overlap_s / FULL_EVIDENCE_S where the overlap is shorter
+    offset_s: float  # how much later second starts than first (negative: earlier)
+    overlap_s: float  # so many seconds' worth of cells are audible in both
 
 
 def fingerprint(samples: Waveform) -> Cells:
@@ -84,8 +81,7 @@ def fingerprint(samples: Waveform) -> Cells:
 
 def evidence(cells: Cells) -> float:
     """Strength of a clip's match with itself: below 1 where less than FULL_EVIDENCE_S of it is audible."""
-    full = FULL_EVIDENCE_S * FORMAT.sample_rate / HOP * BANDS
-    return float(min(1.0, (np.count_nonzero(cells) / full) ** 0.5))
+    return float(min(1.0, (np.count_nonzero(cells) / FULL_EVIDENCE) ** 0.5))
 
 
 def find_matches(cells: Sequence[Cells], strength: float) -> list[Match]:
@@ -96,7 +92,7 @@ def find_matches(cells: Sequence[Cells], strength: float) -> list[Match]:
     """
     if len(cells) < 2:
         return []
-    size = _fast_length(2 * max(len(clip) for clip in cells))
+    size = int(next_fast_len(2 * max(len(clip) for clip in cells), real=True))
     block = max(1, int((BLOCK_BYTES / (8 * (size // 2 + 1))) ** 0.5))
     starts = range(0, len(cells), block)
     matches: list[Match] = []
@@ -114,16 +110,8 @@ def find_matches(cells: Sequence[Cells], strength: float) -> list[Match]:
     return sorted(matches, key=lambda match: (-match.strength, match.first, match.second))
 
 
-def _fast_length(least: int) -> int:
-    from scipy.fft import next_fast_len
-
-    return int(next_fast_len(least, real=True))
-
-
 def _spectra(cells: Sequence[Cells], size: int) -> Spectra:
     """Transform over time the signs and their absolute values, each to [frequencies, clips, bands]."""
-    from scipy.fft import rfft
-
     padded = np.zeros((len(cells), size, BANDS), np.float32)
     for row, clip in zip(padded, cells, strict=True):
         row[: len(clip)] = clip
@@ -133,9 +121,8 @@ def _spectra(cells: Sequence[Cells], size: int) -> Spectra:
 
 def _match_block(rows: Spectra, columns: Spectra, size: int, least: float, firsts: tuple[int, int]) -> list[Match]:
     agreement, told = (_correlate(ours, theirs, size) for ours, theirs in zip(rows, columns, strict=True))
-    full = FULL_EVIDENCE_S * FORMAT.sample_rate / HOP * BANDS
     np.maximum(told, 0.5, out=told)  # counts of cells, but for the transform's rounding
-    strength = np.sqrt(told * full)
+    strength = np.sqrt(told * FULL_EVIDENCE)
     np.maximum(strength, told, out=strength)
     np.divide(agreement, strength, out=strength)
     best = strength.argmax(axis=0)
@@ -162,7 +149,5 @@ def _match_block(rows: Spectra, columns: Spectra, size: int, least: float, first
 
 def _correlate(rows: npt.NDArray[np.complex64], columns: npt.NDArray[np.complex64], size: int) -> Reals:
     """Correlate over time, summed over bands, every row with every column: [shifts, rows, columns]."""
-    from scipy.fft import irfft
-
     correlated: Reals = irfft(rows @ columns.conj().transpose(0, 2, 1), size, axis=0)
     return correlated

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from beyond_spectrograms.leakage.audit import KINDS
 from beyond_spectrograms.report.table import Row, Table, Value, number, text, to_markdown
 
 
@@ -25,6 +26,12 @@ def _expected(pair: Mapping[str, Any]) -> bool:
     return bool(pair["groups"][0] == pair["groups"][1])
 
 
+def _verdict(figures: Mapping[str, Any]) -> str:
+    if figures["leaks"]:
+        return "leaks"
+    return "known pairs only" if figures["known_pairs_across"] else "no leak"
+
+
 def _splits(title: str, audit: Mapping[str, Any]) -> Table:
     rows: list[Row] = [
         {
@@ -36,20 +43,15 @@ def _splits(title: str, audit: Mapping[str, Any]) -> Table:
             "repetitions": figures["known_repetitions_in_two_parts"],
             **figures["pairs_across"],
             "known": figures["known_pairs_across"],
-            "verdict": "leaks"
-            if figures["leaks"]
-            else "known pairs only"
-            if figures["known_pairs_across"]
-            else "no leak",
+            "verdict": _verdict(figures),
         }
         for name, split in audit["splits"].items()
         for column, figures in split["columns"].items()
     ]
-    columns = {name: text(name) for name in ("split", "column", "promise")}
-    columns |= {"recordings in two parts": text("recordings"), "groups": text("groups")}
-    columns |= {"known repetitions": text("repetitions"), "pairs: same bytes": text("same bytes")}
-    columns |= {"same samples": text("same samples"), "near": text("near")}
-    columns |= {"of these known": text("known"), "verdict": text("verdict")}
+    keys = ("split", "column", "promise", "recordings", "groups", "repetitions", *KINDS, "known", "verdict")
+    headings = {"recordings": "recordings in two parts", "repetitions": "known repetitions", "known": "of these known"}
+    headings["same bytes"] = "pairs: same bytes"
+    columns = {headings.get(key, key): text(key) for key in keys}
     notes = [
         f"{audit['clips']} clips of {audit['groups']} groups; near: fingerprints agree with strength "
         f"{audit['near_strength']:g} or more.",
@@ -61,8 +63,7 @@ def _splits(title: str, audit: Mapping[str, Any]) -> Table:
 def _pairs(title: str, pairs: list[Mapping[str, Any]]) -> Table:
     rows: list[Row] = [
         {
-            **{key: pair[key] for key in ("first", "second", "kind")},
-            **{key: pair[key] for key in ("similarity", "strength", "offset_s", "overlap_s")},
+            **pair,
             "labels": " / ".join(dict.fromkeys(pair["labels"])),
             "groups": " / ".join(dict.fromkeys(pair["groups"])),
             "across": ", ".join(pair["across"]) or None,

@@ -21,7 +21,6 @@ from beyond_spectrograms.evaluation.cost_measurement import (
     Sounds,
     Subject,
     choose_sounds,
-    order_of_round,
     peak_memory,
     time_rounds,
 )
@@ -30,6 +29,7 @@ from beyond_spectrograms.evaluation.costs import (
     Costs,
     cached_bytes_per_second,
     coded_bytes_per_second,
+    order_of_round,
     paired_ratios,
     read_costs,
 )
