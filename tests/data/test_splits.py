@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -31,107 +32,50 @@ SPLITS = {
     "source": Split(kind="source"),
 }
 STRADDLING = ["131943", "134049", "209698", "234879"]  # the four sources of ESC-50 that stand in two folds
-
-
-def esc10() -> list[str]:
-    """Name fold-source-take.ogg: every source gives two takes, all in one fold."""
-    return [
-        f"{label}/{fold}-{1000 * fold + 10 * source + number}-{take}.ogg"
-        for number, label in enumerate(("dog", "rain", "sneeze"))
-        for fold in range(1, 6)
-        for source in range(4)
-        for take in "AB"
-    ]
-
-
-def esc50() -> list[str]:
-    """Name fold-source-take-target.wav, with the four sources that stand in two folds and two classes."""
-    clips = [f"{clip[:-4]}-{'drs'.index(clip[0])}.wav" for clip in esc10()]
-    for fold, source in enumerate(STRADDLING, start=1):
-        clips += [
-            f"dog/{fold}-{source}-A-0.wav",
-            f"rain/{fold + 1}-{source}-A-1.wav",
-            f"rain/{fold + 1}-{source}-B-1.wav",
-        ]
-    return clips
-
-
-def esc50_ogg() -> list[str]:
-    """Name fold-source-take.ogg, as in ESC-10."""
-    return esc10()
-
-
-def gtzan_music_speech() -> list[str]:
-    """Number the takes of a source after its name: classical, classical1, classical2."""
-    stems = {
-        "music": "classical jazz rock bagpipe ballad gravity guitar",
-        "speech": "teachers voices news conv relig sleep",
-    }
-    return [
-        f"{label}/{stem}{number}.wav" for label in stems for stem in stems[label].split() for number in ("", 1, 2, 13)
-    ]
-
-
-def gtzan_genres() -> list[str]:
-    """Name genre.number; the official archive holds .au files."""
-    return [f"{genre}/{genre}.{number:05d}.au" for genre in ("blues", "jazz", "pop") for number in range(50, 70)]
-
-
-SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
-
-
-def fsdd_speakers() -> list[str]:
-    """Name digit_speaker_take, sorted by speaker."""
-    return [f"{speaker}/{digit}_{speaker}_{take}.wav" for speaker in SPEAKERS for digit in range(10) for take in (0, 1)]
-
-
-def fsdd_digits() -> list[str]:
-    return [f"{digit}/{digit}_{speaker}_{take}.wav" for digit in range(10) for speaker in SPEAKERS for take in (0, 1)]
-
-
-def tinysol() -> list[str]:
-    """Name instrument-technique-pitch-dynamics-string-tuning: takes of one pitch."""
-    pitches = [f"{note}{octave}" for note in ("A", "A#", "C#", "F") for octave in (3, 4, 5)]
-    return [
-        f"{folder}/{short}-ord-{pitch}-{take}.wav"
-        for folder, short in (("Violin", "Vn"), ("Flute", "Fl"))
-        for pitch in pitches
-        for take in ("pp-4c-N", "ff-3c-T17d")
-    ]
-
-
-def librispeech_speakers() -> list[str]:
-    """Name speaker-chapter-utterance."""
-    return [
-        f"{speaker}/{speaker}-{chapter}-{utterance:04d}.flac"
-        for speaker in (174, 8842)
-        for chapter in range(speaker * 10, speaker * 10 + 4)
-        for utterance in range(5)
-    ]
-
-
-librispeech_chapters = librispeech_speakers
-
-
-def demo() -> list[str]:
-    return [f"{label}/{label}_{number:02d}.wav" for label in ("rain", "bird") for number in range(12)]
-
-
-def origin(dataset: str, clip: str) -> str:
-    """Say where a clip comes from, told from its name by other means than the project's."""
-    name = clip.split("/")[1]
-    if dataset == "gtzan_music_speech":
-        return name.removesuffix(".wav").rstrip("0123456789")
-    separator, places = {
-        "esc10": ("-", [1]),
-        "esc50": ("-", [1]),
-        "esc50_ogg": ("-", [1]),
-        "fsdd_speakers": ("_", [0]),  # the word
-        "fsdd_digits": ("_", [1]),  # the speaker
-        "tinysol": ("-", [2]),  # the pitch
-        "librispeech_chapters": ("-", [0, 1]),
-    }.get(dataset, ("/", [0]))
-    return "-".join(name.split(separator)[place] for place in places)
+ESC10 = [  # fold-source-take: every source gives two takes, all in one fold
+    f"{label}/{fold}-{1000 * fold + 10 * source + number}-{take}.ogg"
+    for number, label in enumerate(("dog", "rain", "sneeze"))
+    for fold, source, take in product(range(1, 6), range(4), "AB")
+]
+ESC50 = [f"{clip[:-4]}-{'drs'.index(clip[0])}.wav" for clip in ESC10]  # -target, and sources that stand in two folds
+for fold, source in enumerate(STRADDLING, start=1):
+    ESC50 += [f"dog/{fold}-{source}-A-0.wav", *(f"rain/{fold + 1}-{source}-{take}-1.wav" for take in "AB")]
+STEMS = {
+    "music": "classical jazz rock bagpipe ballad gravity guitar",
+    "speech": "teachers voices news conv relig sleep",
+}
+MUSIC_SPEECH = [
+    f"{label}/{stem}{number}.wav" for label in STEMS for stem in STEMS[label].split() for number in ("", 1, 2, 13)
+]
+GENRES = [f"{genre}/{genre}.{number:05d}.au" for genre in ("blues", "jazz", "pop") for number in range(50, 70)]
+SPOKEN = list(product(range(10), ("george", "jackson", "lucas", "nicolas", "theo", "yweweler"), (0, 1)))
+LIBRISPEECH = [
+    f"{speaker}/{speaker}-{speaker * 10 + chapter}-{utterance:04d}.flac"
+    for speaker, chapter, utterance in product((174, 8842), range(4), range(5))
+]
+DEMO = [f"{label}/{label}_{number:02d}.wav" for label in ("rain", "bird") for number in range(12)]
+# Clips of each data set, and where in its name is what must not stand in two parts; the whole name unless said.
+CLIPS = {
+    "esc10": (ESC10, r"-(\d+)-"),
+    "esc50": (ESC50, r"-(\d+)-"),
+    "esc50_ogg": (ESC10, r"-(\d+)-"),
+    "gtzan_music_speech": (MUSIC_SPEECH, r"/([a-z]+)"),
+    "gtzan_genres": (GENRES, "(.*)"),
+    "fsdd_speakers": ([f"{who}/{word}_{who}_{take}.wav" for word, who, take in SPOKEN], r"/(\d)"),
+    "fsdd_digits": ([f"{word}/{word}_{who}_{take}.wav" for word, who, take in SPOKEN], "_([a-z]+)_"),
+    "tinysol": (
+        [
+            f"{folder}/{folder[:2]}-ord-{note}{octave}-{take}.wav"
+            for folder, note, octave, take in product(
+                ("Violin", "Flute"), ("A", "A#", "C#", "F"), (3, 4, 5), ("pp-4c-N", "ff-3c-T17d")
+            )
+        ],
+        "-ord-([^-]+)-",
+    ),
+    "librispeech_speakers": (LIBRISPEECH, "(.*)"),
+    "librispeech_chapters": (LIBRISPEECH, r"/(\d+-\d+)"),
+    "demo": (DEMO, "(.*)"),
+}
 
 
 def lists_of_genres(folder: Path) -> dict[str, str] | None:
@@ -155,6 +99,12 @@ def windows_of(clips: pd.DataFrame, windows: int = 5) -> pd.DataFrame:
     return table.assign(start_s=list(range(windows)) * len(clips), silent=0)
 
 
+def refusal(work: Callable[[], object]) -> str:
+    with pytest.raises(DatasetError) as caught:
+        work()
+    return str(caught.value)
+
+
 def grouped(dataset: str, names: list[str]) -> tuple[pd.DataFrame, list[str]]:
     return assign_groups(dataset, clips_of(names), PARAMS.datasets[dataset].source)
 
@@ -163,14 +113,14 @@ def grouped(dataset: str, names: list[str]) -> tuple[pd.DataFrame, list[str]]:
 def test_no_source_is_in_two_parts_under_source_and_most_recordings_are_under_window(
     dataset: str, tmp_path: Path
 ) -> None:
-    names = globals()[dataset]()
+    names, origin = CLIPS[dataset]
     lists = lists_of_genres(tmp_path / "lists") if PARAMS.datasets[dataset].source.lists else None
     clips, straddling = grouped(dataset, names)
     table = windows_of(clips)
     parts = assign_parts(table, PARAMS.splits, lists)
     check_sources_apart(dataset, table, parts, PARAMS.splits)
     described = describe_splits(dataset, table, parts, PARAMS.splits, straddling)["splits"]
-    origins = table["clip"].map(lambda clip: origin(dataset, clip))
+    origins = table["clip"].str.extract(origin, expand=False)
     columns = columns_of("source", parts)
     assert len(columns) == (1 if lists else PARAMS.datasets[dataset].source.folds or 5)
     for column in columns:
@@ -188,7 +138,7 @@ def test_no_source_is_in_two_parts_under_source_and_most_recordings_are_under_wi
 
 
 def test_the_published_folds_of_esc_are_the_folds() -> None:
-    clips, straddling = grouped("esc10", esc10())
+    clips, straddling = grouped("esc10", ESC10)
     assert straddling == []
     assert list(clips["fold"]) == [int(clip.split("/")[1][0]) for clip in clips["clip"]]
     parts = assign_parts(windows_of(clips), SPLITS)
@@ -199,7 +149,7 @@ def test_the_published_folds_of_esc_are_the_folds() -> None:
 
 
 def test_esc_50_sources_in_two_folds_move_to_the_fold_that_holds_most_of_their_clips() -> None:
-    clips, straddling = grouped("esc50", esc50())
+    clips, straddling = grouped("esc50", ESC50)
     assert straddling == STRADDLING
     moved = clips[clips["group"].isin(STRADDLING)]
     assert moved.groupby("group")["fold"].unique().map(list).to_dict() == dict(
@@ -210,7 +160,7 @@ def test_esc_50_sources_in_two_folds_move_to_the_fold_that_holds_most_of_their_c
 
 
 def test_music_speech_takes_of_one_source_are_one_group() -> None:
-    clips, _ = grouped("gtzan_music_speech", gtzan_music_speech())
+    clips, _ = grouped("gtzan_music_speech", MUSIC_SPEECH)
     assert list(clips["group"][:5]) == ["classical", "classical", "classical", "classical", "jazz"]
     assert clips["group"].nunique() == 13
     takes, _ = grouped("gtzan_music_speech", [f"speech/{name}.wav" for name in ("nj105", "nj105a", "a", "b", "c", "d")])
@@ -220,15 +170,13 @@ def test_music_speech_takes_of_one_source_are_one_group() -> None:
 def test_lists_that_name_clips_which_are_not_there_stop(tmp_path: Path) -> None:
     lists = lists_of_genres(tmp_path / "lists")
     assert lists is not None
-    clips = clips_of(gtzan_genres())
+    clips = clips_of(GENRES)
     bad = ["blues/blues.00049.wav", "jazz/jazz.00049.wav", "pop/pop.00049.wav"]
     check_lists("g", clips, lists, bad)
-    with pytest.raises(DatasetError) as caught:
-        check_lists("g", clips, lists, bad[:2])
-    assert str(caught.value) == "g: its lists name 55 usable clips, found 54; missing: pop/pop.00049"
-    with pytest.raises(DatasetError) as caught:
-        check_lists("g", clips[clips["label"] != "pop"], lists, bad)
-    assert str(caught.value) == (
+    assert refusal(lambda: check_lists("g", clips, lists, bad[:2])) == (
+        "g: its lists name 55 usable clips, found 54; missing: pop/pop.00049"
+    )
+    assert refusal(lambda: check_lists("g", clips[clips["label"] != "pop"], lists, bad)) == (
         "g: its lists name 54 usable clips, found 36; "
         "missing: pop/pop.00050, pop/pop.00051, pop/pop.00052, pop/pop.00053, pop/pop.00054, ..."
     )
@@ -236,7 +184,7 @@ def test_lists_that_name_clips_which_are_not_there_stop(tmp_path: Path) -> None:
 
 def test_published_lists_decide_the_parts_and_leave_the_rest_out(tmp_path: Path) -> None:
     assert read_lists(tmp_path / "lists") is None
-    table = windows_of(grouped("gtzan_genres", gtzan_genres())[0], 2)
+    table = windows_of(grouped("gtzan_genres", GENRES)[0], 2)
     parts = assign_parts(table, SPLITS, lists_of_genres(tmp_path / "lists"))
     assert list(parts.columns) == ["window", "source_1"]
     by_clip = dict(zip(table["clip"], parts["source_1"], strict=True))
@@ -272,18 +220,16 @@ def test_a_split_by_seed_is_dealt_anew_for_each_seed() -> None:
 
 
 def test_dealt_folds_keep_classes_balanced_and_repeat() -> None:
-    clips, _ = grouped("demo", demo())
+    clips, _ = grouped("demo", DEMO)
     assert clips.groupby(["label", "fold"]).size().unique().tolist() == [3]
-    assert list(clips["fold"]) == list(grouped("demo", demo())[0]["fold"])
+    assert list(clips["fold"]) == list(grouped("demo", DEMO)[0]["fold"])
     assert list(clips["group"]) == list(clips["clip"])
 
 
 def test_a_class_with_fewer_recordings_than_folds_stops() -> None:
     source = Source(path="~/pets", seconds=(1, 600), folds=5, fold_seed=0)
     names = [f"cat/{n}.wav" for n in range(5)] + [f"dog/{n}.wav" for n in range(4)]
-    with pytest.raises(DatasetError) as caught:
-        assign_groups("pets", clips_of(names), source)
-    assert str(caught.value) == (
+    assert refusal(lambda: assign_groups("pets", clips_of(names), source)) == (
         "pets: class 'dog' has 4 recordings or sources, too few for 5 folds. "
         "Add recordings, or deal fewer folds (source.folds, at least 3)."
     )
@@ -306,18 +252,11 @@ def test_files_of_the_same_bytes_are_one_group_with_all_that_shares_theirs() -> 
     assert esc["fold"].tolist() == [1, 1, 1, 1, 3]
 
 
-def test_a_file_listed_twice_stops(tmp_path: Path) -> None:
+def test_a_file_listed_twice_or_a_name_that_does_not_match_stops(tmp_path: Path) -> None:
     for part, clip in (("train", "jazz/1.wav"), ("validation", "jazz/2.wav"), ("test", "jazz/1.wav")):
         (tmp_path / f"{part}.txt").write_text(f"{clip}\n")
-    with pytest.raises(DatasetError) as caught:
-        read_lists(tmp_path)
-    assert str(caught.value) == f"{tmp_path}: jazz/1.wav is listed for train and again for test"
-
-
-def test_a_name_that_does_not_match_stops() -> None:
-    with pytest.raises(DatasetError) as caught:
-        grouped("esc10", ["dog/1-100032-A.ogg", "dog/bark.ogg"])
-    assert str(caught.value) == (
+    assert refusal(lambda: read_lists(tmp_path)) == f"{tmp_path}: jazz/1.wav is listed for train and again for test"
+    assert refusal(lambda: grouped("esc10", ["dog/1-100032-A.ogg", "dog/bark.ogg"])) == (
         r"esc10: the name of dog/bark.ogg does not match source.name, '(?P<fold>\\d)-(?P<group>\\d+)-[A-Z]'"
     )
 
@@ -373,9 +312,7 @@ def test_windows_are_tabulated_and_silent_ones_found(
 
 def test_windows_longer_than_every_clip_stop(pets: Path) -> None:
     clips = pd.read_csv(pets / "clips.csv").assign(group="g", fold=1)
-    with pytest.raises(DatasetError) as caught:
-        tabulate_windows(clips, pets, Windows(length_s=3, hop_s=1, tail="drop"))
-    assert str(caught.value) == (
+    assert refusal(lambda: tabulate_windows(clips, pets, Windows(length_s=3, hop_s=1, tail="drop"))) == (
         f"{pets}: no clip is as long as a window, 3 s. Lower windows.length_s or set windows.tail to reflect."
     )
 

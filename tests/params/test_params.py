@@ -55,53 +55,11 @@ def test_a_folder_of_your_own_is_one_short_file(repository: Path) -> None:
     assert (mine.source.path, mine.source.folds, mine.max_epochs) == ("~/x", 5, None)
 
 
-@pytest.mark.parametrize(
-    ("where", "known"),
-    [
-        ("windows/", "params.yaml: {} in windows. Known keys: length_s, hop_s, tail."),
-        ("datasets/demo/", "datasets/demo.yaml: {} in the top level. Known keys: source, max_epochs, notice, "
-         "known_pairs."),
-        ("datasets/demo/source/synthetic/", "datasets/demo.yaml: {} in source.synthetic. Known keys: seed, "
-         "clips_per_class, seconds."),
-        ("datasets/esc10/source/archives/0/", "datasets/esc10.yaml: {} in source.archives.0. Known keys: url, bytes, "
-         "sha256, md5, licence."),
-        ("representations/soundstream/", "params.yaml: {} in representations.soundstream. Known keys: bitrate, codes, "
-         "kind, weights."),
-        ("studies/demo/params/grid/", "studies/demo/params.yaml: {} in grid. Known keys: datasets, representations, "
-         "protocols, only, beside, heard, seeds."),
-    ],
-)  # fmt: skip
-def test_an_unknown_key_is_named_with_the_known_ones(where: str, known: str) -> None:
-    assert refusal({f"{where}colour": 1}) == known.format("unknown key 'colour'")
-
-
 def test_an_unknown_section_is_named_with_those_the_shipped_file_has() -> None:
     start = "params.yaml: unknown key 'colour' in the top level. Known keys: "
     message = refusal({"colour": 1})
     assert message.startswith(start)
     assert sorted(message.removeprefix(start).removesuffix(".").split(", ")) == sorted(SHIPPED)
-
-
-def test_data_sets_in_params_are_sent_to_files_of_their_own() -> None:
-    assert refusal({"params/datasets": {}}) == (
-        "params.yaml: unknown key 'datasets' in the top level. A data set is a file, datasets/<name>.yaml."
-    )
-
-
-@pytest.mark.parametrize("section", ["windows", "device", "statistics", "datasets"])
-def test_a_study_has_no_sections_that_its_stages_do_not_track(section: str) -> None:
-    assert refusal({f"studies/demo/params/{section}": {}}) == (
-        f"studies/demo/params.yaml: a study has no {section!r} of its own; it is the root's. A study has grid, "
-        "training_precision, representations, protocols."
-    )
-
-
-def test_a_study_adds_under_names_of_its_own() -> None:
-    mel = SHIPPED["representations"]["mel"]
-    assert refusal({"studies/prototypes/params/representations/mel": mel}) == (
-        "studies/prototypes/params.yaml: representations.mel stands in the root's params.yaml too. Give it another "
-        "name."
-    )
 
 
 def test_a_study_has_what_is_the_roots_and_what_it_adds() -> None:
@@ -152,13 +110,6 @@ def test_other_versions_than_those_the_results_were_made_with_are_refused() -> N
         "versions.yaml: torch: 1.0 is wanted, 2.11.0 is installed. Install what requirements.lock has, or change the "
         "version here and there: then what it computes is computed again.\n"
         "versions.yaml: nothing: 2.0 is wanted, none is installed. Install what requirements.lock has."
-    )
-
-
-def test_every_fault_has_its_own_line() -> None:
-    assert refusal({"windows/tail": "pad", "device": "gpu"}) == (
-        "params.yaml: windows.tail: Input should be 'drop' or 'reflect', not 'pad'\n"
-        "params.yaml: device: Input should be 'auto', 'cpu' or 'cuda', not 'gpu'"
     )
 
 

@@ -14,16 +14,10 @@ from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.data.windows import FeaturesError, open_features, release
 from beyond_spectrograms.representations.feature_cache import fingerprint
 from beyond_spectrograms.util.memory import forget_peak, memory_can_be_measured, peak_bytes
-from support.envelope import FORM, Envelope, add_clips, run, status_of_child, windows_of
+from support.envelope import FORM, Envelope, run, status_of_child, windows_of
 
 Sound = Callable[..., Waveform]
 Contents = Callable[[Path], dict[str, bytes]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, noise: Sound) -> Path:
-    add_clips(tmp_path / "clips", noise, *range(6))
-    return tmp_path
 
 
 def test_row_i_is_the_encoding_of_window_i(folder: Path, contents: Contents) -> None:
@@ -39,25 +33,17 @@ def test_row_i_is_the_encoding_of_window_i(folder: Path, contents: Contents) -> 
         np.testing.assert_array_equal(row, Envelope().encode(cut_windows(sound, [start_s], 1.0, 22_050), 22_050)[0])
 
 
-def test_adding_k_clips_computes_k_wherever_they_stand(folder: Path, contents: Contents) -> None:
+def test_clips_that_are_new_or_differ_are_computed_and_no_others(
+    folder: Path, noise: Sound, contents: Contents
+) -> None:
     assert run(folder, windows_of(1, 3)).computed == 6
     assert run(folder, windows_of(0, 1, 2, 3)).computed == 6
     assert run(folder, windows_of(0, 1, 2, 3)).computed == 0
     assert run(folder, windows_of(3, 1)).computed == 0
+    write_clip(clip_path(folder / "clips", FORM, "cat/01.wav"), noise(3, 22_050, 99)[:, None], 22_050)
+    assert run(folder, windows_of(3, 1)).computed == 3
     run(folder, windows_of(3, 1), place="fresh")
     assert contents(folder / "place") == contents(folder / "fresh")
-
-
-def test_a_clip_with_another_sound_is_computed_anew(folder: Path, noise: Sound, contents: Contents) -> None:
-    run(folder, windows_of(0, 1, 2))
-    write_clip(clip_path(folder / "clips", FORM, "cat/01.wav"), noise(3, 22_050, 99)[:, None], 22_050)
-    assert run(folder, windows_of(0, 1, 2)).computed == 3
-    run(folder, windows_of(0, 1, 2), place="fresh")
-    assert contents(folder / "place") == contents(folder / "fresh")
-
-
-def test_other_params_or_other_windows_compute_everything_anew(folder: Path) -> None:
-    run(folder, windows_of(0, 1))
     assert run(folder, windows_of(0, 1), fingerprint="other").computed == 6
     assert run(folder, windows_of(0, 1), fingerprint="other", bands=4).computed == 6
     assert run(folder, windows_of(0, 1, windows=2), fingerprint="other", bands=4).computed == 4

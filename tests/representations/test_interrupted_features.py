@@ -27,12 +27,6 @@ Sound = Callable[..., Waveform]
 Contents = Callable[[Path], dict[str, bytes]]
 
 
-@pytest.fixture
-def folder(tmp_path: Path, noise: Sound) -> Path:
-    add_clips(tmp_path / "clips", noise, *range(6))
-    return tmp_path
-
-
 def interrupted_after(computed: int, folder: Path, table: pd.DataFrame, copied: int = 0) -> list[dict[str, Any]]:
     """Extract and break off while a clip is encoded; return the journal, a line for each clip done until then."""
     with pytest.raises(KeyboardInterrupt):

@@ -11,11 +11,11 @@ import torch
 
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.evaluation.predict import predict
-from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.representations.storage import PrecisionError, Rounding, store
 from beyond_spectrograms.training.loop import train
-from beyond_spectrograms.training.run import RunConfig, read_history
+from beyond_spectrograms.training.run import read_history
 from support.envelope import add_clips, run, windows_of
+from support.protocol import PROTOCOL, write_run
 
 Sound = Callable[..., Waveform]
 
@@ -68,31 +68,20 @@ def test_an_extraction_stores_half_the_bytes_and_says_what_was_lost(tmp_path: Pa
     assert run(tmp_path, windows_of(0, 1), dtype="float16").rounding == half.rounding
 
 
-PROTOCOL = Protocol(
-    classifier="conv1d", split="source", standardize=True, shuffle_labels=False, optimizer="adam", learning_rate=0.001,
-    batch_size=16, shuffle_each_epoch=True, epochs=2, patience=None, dropout_at_evaluation=False, select="last",
-    seeds=[0],
-)  # fmt: skip
-
-
 @pytest.mark.numeric
 def test_training_and_testing_read_float16_as_the_same_numbers_in_float32(tmp_path: Path) -> None:
     rng, targets = np.random.default_rng(0), np.arange(60) % 2
     features = rng.standard_normal((60, 8, 49)).astype(np.float16)
-    parts = np.array(["train"] * 36 + ["validation"] * 12 + ["test"] * 12)
+    parts = ["train"] * 36 + ["validation"] * 12 + ["test"] * 12
+    protocol = PROTOCOL.model_copy(update={"epochs": 2, "select": "last"})
     histories, probabilities = [], []
     for dtype in (np.float16, np.float32):
-        folder = tmp_path / np.dtype(dtype).name
-        folder.mkdir()
-        np.save(folder / "features.npy", features.astype(dtype))
-        (folder / "index.json").write_text("{}")
-        config = RunConfig(
-            folder, targets, parts, ("a", "b"), None, PROTOCOL, 2, 1, 0, "cpu", folder / "work", versions={}
-        )
+        config = write_run(tmp_path / np.dtype(dtype).name, features, targets, parts, protocol)
+        np.save(config.features / "features.npy", features.astype(dtype))
         threads = torch.get_num_threads()
         train(config)
         tested = predict(
-            folder / "work/fold_1-seed_0.safetensors", PROTOCOL, features.astype(dtype), rows=np.arange(48, 60),
+            config.work / "fold_1-seed_0.safetensors", protocol, features.astype(dtype), rows=np.arange(48, 60),
             classes=["a", "b"], codebook_size=None, fold=1, seed=0, device="cpu",
         )  # fmt: skip
         torch.set_num_threads(threads)

@@ -19,7 +19,6 @@ import yaml
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.representations import stored_rows
 from support.envelope import add_clips, run, windows_of
-from support.repository import StartStage
 
 Sound = Callable[..., Waveform]
 Contents = Callable[[Path], dict[str, bytes]]
@@ -28,16 +27,9 @@ ROW = 3 * 10 * 4  # bytes of a window
 
 
 @pytest.fixture
-def folder(tmp_path: Path, noise: Sound) -> Path:
-    """Four clips of three windows each, and their features in `place`."""
-    add_clips(tmp_path / "clips", noise, *range(6))
-    run(tmp_path, TABLE)
-    return tmp_path
-
-
-@pytest.fixture
 def again(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], tuple[int, str]]:
-    """Extract over what is stored; give how many windows were computed, and what was said."""
+    """Store the features of four clips; return what extracts again, and gives how many windows and what was said."""
+    run(folder, TABLE)
 
     def extract() -> tuple[int, str]:
         capsys.readouterr()
@@ -60,34 +52,27 @@ def offset_of(folder: Path, row: int) -> int:
     return (folder / "place/features.npy").stat().st_size + (row - 12) * ROW
 
 
-def test_eighty_flipped_bytes_are_noticed_and_computed_again(folder: Path, again: Again, contents: Contents) -> None:
-    whole, rows = contents(folder / "place"), range(offset_of(folder, 0), offset_of(folder, 12))
-    flip(folder / "place/features.npy", *random.Random(0).sample(rows, 80))
-    named = "cat/00.wav, cat/01.wav, cat/02.wav and 1 more"
-    told = f"{folder / 'place'}: rows of 4 clips were damaged and are computed again: {named}\n"
-    assert again() == (12, told)
-    assert contents(folder / "place") == whole
-    assert again() == (0, "")
-
-
-@pytest.mark.parametrize(("byte", "clip"), [(0, "00"), (4 * ROW + 57, "01"), (12 * ROW - 1, "03")])
-def test_one_flipped_byte_costs_its_clip_and_no_other(
-    folder: Path, again: Again, contents: Contents, byte: int, clip: str
+@pytest.mark.parametrize(
+    ("flipped", "clips"),
+    [
+        ([0], "1 clip were damaged and are computed again: cat/00.wav"),
+        ([4 * ROW + 57], "1 clip were damaged and are computed again: cat/01.wav"),
+        ([12 * ROW - 1], "1 clip were damaged and are computed again: cat/03.wav"),
+        (
+            random.Random(0).sample(range(12 * ROW), 80),
+            "4 clips were damaged and are computed again: cat/00.wav, cat/01.wav, cat/02.wav and 1 more",
+        ),
+    ],
+)
+def test_a_flipped_byte_is_noticed_and_costs_its_clip_and_no_other(
+    folder: Path, again: Again, contents: Contents, flipped: list[int], clips: str
 ) -> None:
     whole = contents(folder / "place")
-    flip(folder / "place/features.npy", offset_of(folder, 0) + byte)
-    told = f"{folder / 'place'}: rows of 1 clip were damaged and are computed again: cat/{clip}.wav\n"
-    assert again() == (3, told)
+    flip(folder / "place/features.npy", *(offset_of(folder, 0) + byte for byte in flipped))
+    assert again() == (3 * int(clips[0]), f"{folder / 'place'}: rows of {clips}\n")
     assert contents(folder / "place") == whole
-
-
-def test_damaged_rows_of_a_clip_that_is_no_longer_wanted_cost_nothing(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
     flip(folder / "place/features.npy", offset_of(folder, 10))
-    capsys.readouterr()
-    assert run(folder, windows_of(0, 2)).computed == 0
-    assert capsys.readouterr().out == ""
+    assert run(folder, windows_of(0, 2)).computed == 0  # the damaged clip is no longer wanted
 
 
 def test_rows_damaged_while_they_are_copied_are_found_by_the_next_run(
@@ -109,8 +94,7 @@ def test_rows_damaged_while_they_are_copied_are_found_by_the_next_run(
     assert contents(folder / "place") == whole
 
 
-def cut(folder: Path, size: int) -> None:
-    os.truncate(folder / "place/features.npy", size)
+CUT, OLD = "{place}/features.npy is cut short or damaged", "{place}/index.json is damaged, or of an earlier version"
 
 
 def other_shape(folder: Path) -> None:
@@ -120,10 +104,6 @@ def other_shape(folder: Path) -> None:
 def other_order(folder: Path) -> None:
     array = np.load(folder / "place/features.npy")
     np.save(folder / "place/features.npy", np.asfortranarray(array))
-
-
-def cut_index(folder: Path) -> None:
-    os.truncate(folder / "place/index.json", 300)
 
 
 def old_index(folder: Path) -> None:
@@ -136,13 +116,19 @@ def old_index(folder: Path) -> None:
     ("damage", "told"),
     [
         (lambda folder: (folder / "place/features.npy").unlink(), "{place}/features.npy is missing"),
-        (lambda folder: cut(folder, 0), "{place}/features.npy is cut short or damaged"),
-        (lambda folder: cut(folder, 70), "{place}/features.npy is cut short or damaged"),
-        (lambda folder: cut(folder, offset_of(folder, 12) - 1), "{place}/features.npy is cut short or damaged"),
-        (other_order, "{place}/features.npy is cut short or damaged"),
+        (lambda folder: os.truncate(folder / "place/features.npy", 0), CUT),
+        (lambda folder: os.truncate(folder / "place/features.npy", 70), CUT),
+        (
+            lambda folder: os.truncate(folder / "place/features.npy", offset_of(folder, 12) - 1),
+            CUT,
+        ),
+        (other_order, CUT),
         (other_shape, "{place}/features.npy is [9, 3, 10], and [12, 3, 10] by its index"),
-        (cut_index, "{place}/index.json is damaged, or of an earlier version"),
-        (old_index, "{place}/index.json is damaged, or of an earlier version"),
+        (
+            lambda folder: os.truncate(folder / "place/index.json", 300),
+            OLD,
+        ),
+        (old_index, OLD),
     ],
     ids=["no array", "empty", "half a header", "a byte short", "order", "shape", "half an index", "old index"],
 )
@@ -198,23 +184,6 @@ def stopped_midway(process: subprocess.Popen[str]) -> int:
 
 def told_by(pid: int) -> str:
     return f"data/partial/features/paper-pets-mel: another run (pid {pid}) works here. Wait for it, or end it.\n"
-
-
-def test_the_second_of_two_featurizes_is_told_and_the_first_ends_whole(
-    pets: Path, start_stage: StartStage, contents: Contents
-) -> None:
-    first = start_stage("featurize", "pets", "mel")
-    assert stopped_midway(first) == first.pid
-    second = start_stage("featurize", "pets", "mel")
-    assert (second.communicate()[1], second.returncode) == (told_by(first.pid), 1)
-    first.send_signal(signal.SIGCONT)
-    assert (first.communicate()[1], first.returncode) == ("", 0)
-    undisturbed = contents(pets)
-    flip(pets / "features.npy", len(undisturbed["features.npy"]) - 1)
-    output = start_stage("featurize", "pets", "mel").communicate()[0]
-    assert f"pets as mel: rows of 1 clip were damaged and are computed again: cat/{CLIPS - 1}.wav\n" in output
-    assert f"computed {SECONDS} of {CLIPS * SECONDS} windows by " in output
-    assert contents(pets) == undisturbed
 
 
 @pytest.mark.long
