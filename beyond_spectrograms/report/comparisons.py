@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from beyond_spectrograms.evaluation.comparisons import Pair, matched
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.notes import explain_marks, mark
-from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, interval_row, show_interval, text
+from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, interval_row, joined, show_interval, text
 
 
 def comparisons_table(results: Results, pairs: Sequence[Pair]) -> Table:
@@ -22,8 +22,8 @@ def comparisons_table(results: Results, pairs: Sequence[Pair]) -> Table:
         row |= {"p_windows": test.p, "p_windows_holm": pair.p_windows}
         row |= {"only_codec_right": test.only_first, "only_baseline_right": test.only_second}
         row |= {"p_recordings": test.mcnemar_p, "p_recordings_holm": pair.p_recordings}
-        remarks = [test.difference.reason, test.difference.remark]
-        row["note"] = " ".join([*["Control."] * results.is_control(pair.codec), *[each for each in remarks if each]])
+        control = "Control." if results.is_control(pair.codec) else None
+        row["note"] = joined(control, test.difference.reason, test.difference.remark, by=" ")
         rows.append(row)
     columns: dict[str, Show] = {
         "representation": text("representation"),

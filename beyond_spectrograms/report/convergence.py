@@ -7,10 +7,10 @@ import statistics
 
 from beyond_spectrograms.evaluation.convergence import epochs_to_beat, epochs_to_near_best, mean_curve
 from beyond_spectrograms.evaluation.records import MEASURES
-from beyond_spectrograms.evaluation.results import INPUTS, MEL, Results
+from beyond_spectrograms.evaluation.results import MEL, Results
 from beyond_spectrograms.report import published
 from beyond_spectrograms.report.notes import NOT_RUN, note_of
-from beyond_spectrograms.report.table import Row, Show, Table, text
+from beyond_spectrograms.report.table import Row, Show, Table, text, texts
 
 TIDY = ["representation", "protocol", "epoch", *MEASURES]
 
@@ -27,28 +27,29 @@ def convergence_table(results: Results) -> Table:
             curves = results.cell(name, protocol).curves
             compared = [curve for curve in curves if name != MEL and curve.run in mel]
             beat = [epochs_to_beat(curve, mel[curve.run]) for curve in compared]
-            better, near = _paper_marks(results.dataset, name, protocol)
             row: Row = {"representation": name, "protocol": protocol, "runs": len(curves) or None}
             row |= _spread("epochs_to_beat_mel", beat)
             row |= {"runs_that_never_beat_mel": sum(map(math.isinf, beat)) if beat else None}
             row |= _spread("epochs_to_near_best", [epochs_to_near_best(curve) for curve in curves])
-            row |= {"paper_epochs_to_beat_mel": better, "paper_epochs_to_near_best": near}
+            row |= {"paper_epochs_to_beat_mel": None, "paper_epochs_to_near_best": None}
+            if paper := published.published_of(results.dataset, name, protocol):
+                either = " or ".join(map(str, paper.epochs_encodec))
+                row["paper_epochs_to_beat_mel"] = None if name == MEL else either
+                row["paper_epochs_to_near_best"] = paper.near_best_mel if name == MEL else paper.near_best_encodec
             scores = results.cell(name, protocol).scores
             row["note"] = note_of(results, name, scores is not None, scores)
             rows.append(row)
     columns: dict[str, Show] = {
-        "representation": text("representation"),
-        "protocol": text("protocol"),
+        **texts("representation", "protocol"),
         "first epoch better than mel's best": _show_beat,
         "epochs to within 1 % of own best": _show_spread("epochs_to_near_best"),
-        "runs": text("runs"),
-        "paper: better than mel": text("paper_epochs_to_beat_mel"),
-        "paper: near best": text("paper_epochs_to_near_best"),
-        "note": text("note"),
+        **texts("runs"),
     }
     has_paper = results.dataset in published.PUBLISHED
-    if not has_paper:
-        del columns["paper: better than mel"], columns["paper: near best"]
+    if has_paper:
+        columns["paper: better than mel"] = text("paper_epochs_to_beat_mel")
+        columns["paper: near best"] = text("paper_epochs_to_near_best")
+    columns |= texts("note")
     notes = [
         "Median over folds and seeds (smallest to largest), by validation accuracy as it is, not smoothed.",
         "Better than mel's best: above the highest validation accuracy of mel's run of the same fold and seed.",
@@ -88,16 +89,6 @@ def _show_spread(key: str) -> Show:
 def _show_beat(row: Row) -> str:
     never = row["runs_that_never_beat_mel"]
     return _show_spread("epochs_to_beat_mel")(row) + (f", {never} never" if never else "")
-
-
-def _paper_marks(dataset: str, name: str, protocol: str) -> tuple[str | None, int | None]:
-    """Find the paper's (epochs at which EnCodec is already better, epoch near the best), where it has any."""
-    paper = published.PUBLISHED.get(dataset)
-    if paper is None or protocol != published.PROTOCOL or name not in INPUTS:
-        return None, None
-    if name == MEL:
-        return None, paper.near_best_mel
-    return " or ".join(str(epoch) for epoch in paper.epochs_encodec), paper.near_best_encodec
 
 
 def tidy_curves(results: Results) -> list[Row]:

@@ -11,7 +11,7 @@ from beyond_spectrograms.evaluation.uncertainty import median_interval
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.report import published
 from beyond_spectrograms.report.notes import note_of
-from beyond_spectrograms.report.table import Row, Show, Table, interval_row, number, scaled, show_interval, text
+from beyond_spectrograms.report.table import Row, Show, Table, interval_row, joined, scaled, show_interval, text, texts
 
 MEMORY_AND_SIZE = ("_peak_bytes", "_total_bytes", "_bytes_per_s")
 
@@ -35,23 +35,20 @@ def sizes_table(results: Results) -> Table:
             "bytes_change_percent": shape and mel and 100 * (shape[0] * shape[1] / (mel[0] * mel[1]) - 1),
             "paper_items_per_second": published.ITEMS_PER_SECOND.get(name),
             "paper_items_change_percent": published.CHANGE_AGAINST_MEL.get(name),
-            "note": "; ".join(part for part in (note_of(results, name, measured is not None), laws) if part),
+            "note": joined(note_of(results, name, measured is not None), laws),
         }
         rows.append(row)
     columns = {
-        "representation": text("representation"),
-        "bands": text("bands"),
+        **texts("representation", "bands"),
         "items per second": scaled("items_per_second", "g"),
         "against mel %": scaled("items_change_percent", "+.2f"),
-        "bytes per second": number("bytes_per_second", 0),
+        "bytes per second": scaled("bytes_per_second", ".0f"),
         "bytes against mel %": scaled("bytes_change_percent", "+.2f"),
         "paper: items": text("paper_items_per_second"),
         "paper: against mel %": scaled("paper_items_change_percent", "+.2f"),
-        "note": text("note"),
+        **texts("note"),
     }
-    notes = [
-        f"Items are frames; a window is {length:g} s. Bytes: bands x items x {FLOAT32} (float32).",
-    ]
+    notes = [f"Items are frames; a window is {length:g} s. Bytes: bands x items x {FLOAT32} (float32)."]
     return Table(f"Sizes: {results.dataset}, one second of sound", rows, columns, notes)
 
 
@@ -98,15 +95,14 @@ def costs_table(results: Results, measured: Mapping[str, Costs]) -> Table | None
         f"cached {against}": show_interval("cached_s_per_s_ratio", "#.3g", ""),
         "from file, ms per s": scaled("file_s_per_s", "#.3g", times=1000),
         f"from file {against}": show_interval("file_s_per_s_ratio", "#.3g", ""),
-        "of it encoding %": number("encoding_percent", 0),
+        "of it encoding %": scaled("encoding_percent", ".0f"),
         "training, ms per window": scaled("training_s_per_window", "#.3g", times=1000),
         f"training {against}": show_interval("training_s_per_window_ratio", "#.3g", ""),
         "memory cached, MB": scaled("cached_peak_bytes", ".1f", per=1e6),
         "memory from file, MB": scaled("file_peak_bytes", ".1f", per=1e6),
-        "cached, bytes per s": number("cached_bytes_per_s", 0),
-        "as coded, bytes per s": number("coded_bytes_per_s", 0),
-        "parameters": text("parameters"),
-        "note": text("note"),
+        "cached, bytes per s": scaled("cached_bytes_per_s", ".0f"),
+        "as coded, bytes per s": scaled("coded_bytes_per_s", ".0f"),
+        **texts("parameters", "note"),
     }
     title = f"Costs: {results.dataset}, to classify one second of sound"
     return Table(title, rows, columns, [*_notes(list(measured.values()), baseline), *reasons])

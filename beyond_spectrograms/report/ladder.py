@@ -9,7 +9,7 @@ from beyond_spectrograms.evaluation.comparisons import Pair
 from beyond_spectrograms.evaluation.ladder import describe_step, leakage_gap, leakage_step, rungs
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.notes import explain_intervals, explain_marks, mark, note_of
-from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, interval_row, show_interval, text
+from beyond_spectrograms.report.table import SIGNED, Row, Table, interval_row, joined, show_interval, text, texts
 
 
 def step_notes(results: Results) -> list[str]:
@@ -29,9 +29,8 @@ def ladder_table(results: Results, pairs: Sequence[Pair]) -> Table:
             row[f"{protocol}_mark"] = mark(results, pairs, name, protocol)
         row["note"] = note_of(results, name, any(results.cell(name, rung).scores for rung in rungs(results)))
         rows.append(row)
-    columns: dict[str, Show] = {"representation": text("representation")}
-    columns |= {f"{protocol} %": show_interval(protocol) for protocol in rungs(results)}
-    columns["note"] = text("note")
+    shown = {f"{protocol} %": show_interval(protocol) for protocol in rungs(results)}
+    columns = texts("representation") | shown | texts("note")
     notes = [*step_notes(results), explain_intervals(results), explain_marks(results)]
     if {"mel", "log_mel", "log_mel_2048"} <= set(results.rows):
         notes.append("log_mel is mel in decibels; log_mel_2048 has a larger n_fft, and with it hop_length and window.")
@@ -53,9 +52,8 @@ def advantage_table(results: Results, pairs: Sequence[Pair]) -> Table:
                 row[f"{rung}_mark"] = mark(results, mine, codec, rung)
             row["note"] = note_of(results, codec, run=True)
             rows.append(row)
-    columns: dict[str, Show] = {"representation": text("representation"), "minus": text("baseline")}
-    columns |= {rung: show_interval(rung, SIGNED) for rung in rungs(results)}
-    columns["note"] = text("note")
+    shown = {rung: show_interval(rung, SIGNED) for rung in rungs(results)}
+    columns = texts("representation") | {"minus": text("baseline")} | shown | texts("note")
     notes = ["Window accuracy, in percentage points; recordings are resampled together.", *step_notes(results)]
     return Table(
         f"Advantage: {results.dataset}, codec minus spectrogram", rows, columns, [*notes, explain_marks(results)]
@@ -74,16 +72,15 @@ def leakage_table(results: Results) -> Table | None:
         row: Row = {"representation": name}
         row |= interval_row("window_split", leaky.window_interval) | interval_row("source_split", clean.window_interval)
         row |= interval_row("gap", difference)
-        notes = [note_of(results, name, difference is not None)]
-        notes += [difference.reason or difference.remark or ""] if difference else []
-        row["note"] = "; ".join(note for note in notes if note)
+        remark = difference.reason or difference.remark if difference else None
+        row["note"] = joined(note_of(results, name, difference is not None), remark)
         rows.append(row)
     columns = {
-        "representation": text("representation"),
+        **texts("representation"),
         f"window split ({before}) %": show_interval("window_split"),
         f"source split ({after}) %": show_interval("source_split"),
         "gap, points": show_interval("gap", SIGNED),
-        "note": text("note"),
+        **texts("note"),
     }
     notes = [
         "The gap is judged on the recordings both splits test: under the window split some of a recording's windows "

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from beyond_spectrograms.evaluation.results import INPUTS
+
 PROTOCOL = "paper"  # the protocol of params.yaml beside which the paper's own figures stand
 
 # Section 3: items (frames) of one second, the height being 128 each, and the cut against mel as printed.
@@ -40,46 +42,44 @@ PUBLISHED = {
 }
 
 
-@dataclass(frozen=True)
-class OtherSystem:
-    """A test accuracy published by others."""
-
-    source: str
-    system: str
-    esc50: float | None
-    gtzan_genres: float | None
-    gtzan_music_speech: float | None
-
-    def accuracy(self, dataset: str) -> float | None:
-        """Accuracy in % on the data set of that name, None where the source has no figure for it."""
-        return {
-            "esc50": self.esc50,
-            "gtzan_genres": self.gtzan_genres,
-            "gtzan_music_speech": self.gtzan_music_speech,
-        }.get(dataset)
+def published_of(dataset: str, representation: str, protocol: str) -> Published | None:
+    """Find the figures that stand beside a cell: those of the paper's inputs under its own protocol."""
+    return PUBLISHED.get(dataset) if protocol == PROTOCOL and representation in INPUTS else None
 
 
-OTHERS = (
+def reported(dataset: str) -> list[tuple[str, str, float]]:
+    """List source, system and accuracy in % of what the paper and others report on a data set."""
+    paper = PUBLISHED.get(dataset)
+    found = [("paper, Table 1", "EnCodec, the better of 24 and 48 kHz", paper.best_test)] if paper else []
+    for source, system, *accuracies in OTHERS:
+        accuracy = dict(zip(DATASETS, accuracies, strict=True)).get(dataset)
+        found += [] if accuracy is None else [(source, system, accuracy)]
+    return found
+
+
+DATASETS = ("esc50", "gtzan_genres", "gtzan_music_speech")
+# Source, system, and accuracy in % on each of DATASETS.
+OTHERS: tuple[tuple[str, str, float | None, float | None, float | None], ...] = (
     # The paper's Table 2 and section 3.3, with its reference numbers.
-    OtherSystem("paper, Table 2 [17]", "PANNs", 94.70, 86.30, 99.70),
-    OtherSystem("paper, Table 2 [18]", "masked autoencoders", 85.60, 86.10, 99.20),
-    OtherSystem("paper, Table 2 [19]", "PaSST", 96.80, None, None),
+    ("paper, Table 2 [17]", "PANNs", 94.70, 86.30, 99.70),
+    ("paper, Table 2 [18]", "masked autoencoders", 85.60, 86.10, 99.20),
+    ("paper, Table 2 [19]", "PaSST", 96.80, None, None),
     # Figures from elsewhere: not the paper's, other splits, other classifiers.
-    OtherSystem("MTEB results", "EnCodec 24 kHz, mean over time, logistic regression", 11.5, 29.9, None),
-    OtherSystem("AudioCodecBench README", "EnCodec 24 kHz quantised, small CNN", 27.5, 57.0, None),
-    OtherSystem("AudioCodecBench README", "DAC", 32.5, 57.5, None),
-    OtherSystem("AudioCodecBench README", "XCodec", 64.0, 66.4, None),
-    OtherSystem("AudioCodecBench README", "SemantiCodec", 62.0, 70.3, None),
-    OtherSystem("DATES survey site", "EnCodec 24 kHz, 2 codebooks", 34.8, 70.3, None),
-    OtherSystem("DATES survey site", "EnCodec 24 kHz, 8 codebooks", 37.0, 54.7, None),
-    OtherSystem("DATES survey site", "EnCodec 24 kHz, 32 codebooks", 35.4, 39.7, None),
-    OtherSystem("ESC-50 README, official folds", "MFCC, random forest", 44.3, None, None),
-    OtherSystem("ESC-50 README, official folds", "Piczak, mel CNN", 64.5, None, None),
-    OtherSystem("ESC-50 README, official folds", "human listeners", 81.3, None, None),
-    OtherSystem("HEAR leaderboard", "PaSST", 94.7, 88.3, 97.7),
-    OtherSystem("HEAR leaderboard", "PANNs", 90.9, 86.0, 99.2),
-    OtherSystem("HEAR leaderboard", "YAMNet", 83.8, 84.7, 96.9),
-    OtherSystem("EVAR, GTZAN fault-filtered", "M2D", 91.3, 84.1, None),
-    OtherSystem("EVAR, GTZAN fault-filtered", "BEATs iter3+", 95.5, 84.6, None),
-    OtherSystem("EVAR, GTZAN fault-filtered", "CLAP", 97.3, 84.3, None),
+    ("MTEB results", "EnCodec 24 kHz, mean over time, logistic regression", 11.5, 29.9, None),
+    ("AudioCodecBench README", "EnCodec 24 kHz quantised, small CNN", 27.5, 57.0, None),
+    ("AudioCodecBench README", "DAC", 32.5, 57.5, None),
+    ("AudioCodecBench README", "XCodec", 64.0, 66.4, None),
+    ("AudioCodecBench README", "SemantiCodec", 62.0, 70.3, None),
+    ("DATES survey site", "EnCodec 24 kHz, 2 codebooks", 34.8, 70.3, None),
+    ("DATES survey site", "EnCodec 24 kHz, 8 codebooks", 37.0, 54.7, None),
+    ("DATES survey site", "EnCodec 24 kHz, 32 codebooks", 35.4, 39.7, None),
+    ("ESC-50 README, official folds", "MFCC, random forest", 44.3, None, None),
+    ("ESC-50 README, official folds", "Piczak, mel CNN", 64.5, None, None),
+    ("ESC-50 README, official folds", "human listeners", 81.3, None, None),
+    ("HEAR leaderboard", "PaSST", 94.7, 88.3, 97.7),
+    ("HEAR leaderboard", "PANNs", 90.9, 86.0, 99.2),
+    ("HEAR leaderboard", "YAMNet", 83.8, 84.7, 96.9),
+    ("EVAR, GTZAN fault-filtered", "M2D", 91.3, 84.1, None),
+    ("EVAR, GTZAN fault-filtered", "BEATs iter3+", 95.5, 84.6, None),
+    ("EVAR, GTZAN fault-filtered", "CLAP", 97.3, 84.3, None),
 )

@@ -105,6 +105,16 @@ def write_tables(tables: Mapping[str, Table], folder: Path) -> None:
         write_text(folder / f"{name}.csv", to_csv(table.rows, list(table.rows[0])))
 
 
+def texts(*keys: str) -> dict[str, Show]:
+    """Make columns that show values as they are, each headed by its key."""
+    return {key: text(key) for key in keys}
+
+
+def joined(*notes: str | None, by: str = "; ") -> str:
+    """Put together those notes that say something."""
+    return by.join(note for note in notes if note)
+
+
 def text(key: str) -> Show:
     """Show a value as it is, "-" for None."""
     return lambda row: "-" if row[key] is None else str(row[key])

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from beyond_spectrograms.evaluation.comparisons import Pair
 from beyond_spectrograms.evaluation.records import Scores
-from beyond_spectrograms.evaluation.results import INPUTS, MEL, Results
+from beyond_spectrograms.evaluation.results import MEL, Results
 from beyond_spectrograms.report import published
 from beyond_spectrograms.report.notes import NOT_RUN, diverged, explain_intervals, explain_marks, mark, note_of
-from beyond_spectrograms.report.table import Row, Show, Table, interval_row, number, show_interval, text
+from beyond_spectrograms.report.table import Row, Show, Table, interval_row, joined, number, show_interval, text, texts
 
 
 def percent(fraction: float | None) -> float | None:
@@ -19,19 +19,10 @@ def percent(fraction: float | None) -> float | None:
 
 def table_1(results: Results) -> Table:
     """Tabulate every representation under every protocol, the paper's figures beside ours where it has any."""
-    paper = published.PUBLISHED.get(results.dataset)
-    rows = [
-        _row_1(results, paper, name, protocol)
-        for names, protocols in (
-            (results.rows, results.protocols),
-            (results.ablations, results.ablation_protocols),
-        )
-        for protocol in protocols
-        for name in names
-    ]
+    asked = ((results.rows, results.protocols), (results.ablations, results.ablation_protocols))
+    rows = [_row_1(results, name, protocol) for names, protocols in asked for protocol in protocols for name in names]
     columns: dict[str, Show] = {
-        "representation": text("representation"),
-        "protocol": text("protocol"),
+        **texts("representation", "protocol"),
         "windows %": show_interval("windows"),
         "recordings %": show_interval("recordings"),
         "mean of classes %": number("classes_percent", 1),
@@ -40,18 +31,17 @@ def table_1(results: Results) -> Table:
         "validation % (last epoch)": lambda row: (
             f"{row['last_validation_accuracy_percent']:.1f} ({row['last_epoch']})" if row["last_epoch"] else "-"
         ),
-        "paper: test %": text("paper_test_percent"),
-        "paper: validation %": text("paper_validation_percent"),
-        "note": text("note"),
     }
-    if paper is None:
-        del columns["paper: test %"], columns["paper: validation %"]
+    if results.dataset in published.PUBLISHED:
+        columns |= {f"paper: {part} %": text(f"paper_{part}_percent") for part in ("test", "validation")}
+    columns |= texts("note")
     return Table(f"Table 1: {results.dataset}, test accuracy", rows, columns, _notes_1(results))
 
 
-def _row_1(results: Results, paper: published.Published | None, name: str, protocol: str) -> Row:
+def _row_1(results: Results, name: str, protocol: str) -> Row:
     cell = results.cell(name, protocol)
     scores, ends = cell.scores, [curve.validation_accuracy for curve in cell.curves]
+    lengths = sorted({len(end) for end in ends})
     row: Row = {"representation": name, "protocol": protocol}
     row |= interval_row("windows", cell.window_interval) | interval_row("recordings", cell.recording_interval)
     row |= {
@@ -59,14 +49,20 @@ def _row_1(results: Results, paper: published.Published | None, name: str, proto
         "windows_without_silent_percent": percent(scores.without_silent.window_accuracy) if scores else None,
         "folds": scores.folds if scores else None,
         "seeds": scores.seeds if scores else None,
-        "last_validation_accuracy_percent": percent(_mean([float(end[-1]) for end in ends])),
-        "last_epoch": _range([len(end) for end in ends]),
-        "paper_test_percent": _paper_test(paper, name, protocol),
-        "paper_validation_percent": _paper_validation(paper, name, protocol),
+        "last_validation_accuracy_percent": percent(sum(float(end[-1]) for end in ends) / len(ends)) if ends else None,
+        "last_epoch": "-".join(map(str, dict.fromkeys((*lengths[:1], *lengths[-1:])))),
+        "paper_test_percent": None,
+        "paper_validation_percent": None,
     }
+    if paper := published.published_of(results.dataset, name, protocol):
+        test = "not recoverable" if name == MEL else f"{paper.best_test:.2f} is the better of the two"
+        pairs = [(paper.validation_mel, published.EPOCHS)]
+        if name != MEL:
+            pairs = list(zip(paper.validation_encodec, paper.epochs_encodec, strict=True))
+        validation = " or ".join(f"{accuracy:.2f} (epoch {epoch})" for accuracy, epoch in pairs)
+        row |= {"paper_test_percent": test, "paper_validation_percent": validation}
     remarks = {i.reason or i.remark for i in (cell.window_interval, cell.recording_interval) if i}
-    notes = [note_of(results, name, scores is not None, scores), *sorted(filter(None, remarks))]
-    return {**row, "note": "; ".join(note for note in notes if note)}
+    return {**row, "note": joined(note_of(results, name, scores is not None, scores), *sorted(filter(None, remarks)))}
 
 
 def _notes_1(results: Results) -> list[str]:
@@ -107,30 +103,6 @@ def _notes_1(results: Results) -> list[str]:
     ]
 
 
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-def _range(values: list[int]) -> str:
-    """Write `57` or `57-80`, nothing for nothing."""
-    return "-".join(str(value) for value in sorted({min(values), max(values)})) if values else ""
-
-
-def _paper_test(paper: published.Published | None, name: str, protocol: str) -> str | None:
-    if paper is None or protocol != published.PROTOCOL or name not in INPUTS:
-        return None
-    return "not recoverable" if name == MEL else f"{paper.best_test:.2f} is the better of the two"
-
-
-def _paper_validation(paper: published.Published | None, name: str, protocol: str) -> str | None:
-    if paper is None or protocol != published.PROTOCOL or name not in INPUTS:
-        return None
-    if name == MEL:
-        return f"{paper.validation_mel:.2f} (epoch {published.EPOCHS})"
-    pairs = zip(paper.validation_encodec, paper.epochs_encodec, strict=True)
-    return " or ".join(f"{accuracy:.2f} (epoch {epoch})" for accuracy, epoch in pairs)
-
-
 def best_of(results: Results, protocol: str) -> tuple[str, Scores] | None:
     """Find the representation with the highest validation accuracy under a protocol, None where none was run."""
     cells = {name: cell for name in results.rows if (cell := results.cell(name, protocol)).scores}
@@ -154,25 +126,22 @@ def table_2(results: Results) -> Table:
                 "note": note_of(results, name, True, best) if best else NOT_RUN,
             }
         )
-    paper = published.PUBLISHED.get(results.dataset)
-    reported = [("paper, Table 1", "EnCodec, the better of 24 and 48 kHz", paper.best_test)] if paper else []
-    reported += [(o.source, o.system, a) for o in published.OTHERS if (a := o.accuracy(results.dataset)) is not None]
-    for source, system, accuracy in reported:
+    others = published.reported(results.dataset)
+    for source, system, accuracy in others:
         row: Row = {"source": source, "system": system, "reported_percent": accuracy, "note": ""}
         rows.append({key: row.get(key) for key in rows[0]})
     columns = {
-        "source": text("source"),
-        "system": text("system"),
+        **texts("source", "system"),
         "windows %": number("window_accuracy_percent", 2),
         "recordings %": number("recording_accuracy_percent", 2),
         "as reported %": number("reported_percent", 2),
-        "note": text("note"),
+        **texts("note"),
     }
     notes = [
         "Ours: the representation with the highest validation accuracy under each protocol, a control included if it "
         "wins.",
         "Figures of others were measured on their own splits, with their own classifiers and pretraining."
-        if reported
+        if others
         else f"No source this project rests on reports a figure for {results.dataset}.",
     ]
     return Table(f"Table 2: {results.dataset}, other systems", rows, columns, notes)
@@ -193,11 +162,10 @@ def summary(results: Results, pairs: Sequence[Pair]) -> Table:
             if cell.scores and cell.scores.diverged_runs
         ]
         run = any(cell.scores for cell in cells.values())
-        row["note"] = "; ".join(note for note in (note_of(results, name, run), *failed) if note)
+        row["note"] = joined(note_of(results, name, run), *failed)
         rows.append(row)
-    columns: dict[str, Show] = {"representation": text("representation")}
-    columns |= {f"{protocol} %": show_interval(protocol) for protocol in results.protocols}
-    columns["note"] = text("note")
+    shown = {f"{protocol} %": show_interval(protocol) for protocol in results.protocols}
+    columns = texts("representation") | shown | texts("note")
     notes = [f"{name}: {_describe(results, name)}" for name in results.protocols]
     notes += [explain_intervals(results), explain_marks(results)]
     return Table(f"{results.dataset}: window accuracy on the test part", rows, columns, notes)
