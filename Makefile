@@ -1,7 +1,7 @@
 # Two commands are enough: `make demo` and `make test`. Each makes .venv first, once.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# Any of 3.11, 3.12 and 3.13: `make demo PYTHON=python3.13`.
-PYTHON ?= $(firstword $(foreach minor,11 12 13,$(shell command -v python3.$(minor) || true)) python3)
+# Any of 3.11, 3.12 and 3.13, the first that runs; or `make demo PYTHON=python3.13`.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do $$name -c '' 2> /dev/null && echo $$name && break; done)
 # An index with a smaller torch 2.11.0 and torchaudio 2.11.0, as PyTorch's own for processors alone:
 # `make demo TORCH_INDEX=https://...`. The lock knows none of its hashes, so these two are then checked by version alone.
 TORCH_INDEX ?=
