@@ -139,38 +139,35 @@ def test_auto_is_openvino_where_it_is_installed_and_torch_elsewhere(monkeypatch:
     assert encodec("24khz").engine == "torch"
 
 
-def test_an_engine_that_cannot_do_what_is_asked_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "find_spec", {"openvino": None}.__getitem__)
-    encoder = untrained_model("24khz", 0).encoder
-    with pytest.raises(EngineError) as caught:
-        create_engine("codec", encoder, "openvino", "fp32")
-    assert str(caught.value) == (
-        "codec: engine openvino is wanted and not installed. Install the extra 'openvino', or choose "
-        "representations.codec.engine torch."
-    )
-    with pytest.raises(EngineError) as caught:
-        create_engine("codec", encoder, "auto", "bf16")
-    assert str(caught.value) == (
-        "codec: precision bf16 needs the engine openvino, which is not installed. Install the extra 'openvino', "
-        "or choose representations.codec.precision fp32."
-    )
+class OldProcessor:
+    """In place of openvino's Core."""
+
+    def get_property(self, *_: str) -> list[str]:
+        return ["FP32", "INT8"]
 
 
-def test_bf16_is_refused_on_a_processor_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("installed", "engine", "precision", "message"),
+    [
+        (False, "openvino", "fp32", "engine openvino is wanted and not installed. Install the extra 'openvino', or "
+         "choose representations.codec.engine torch."),
+        (False, "auto", "bf16", "precision bf16 needs the engine openvino, which is not installed. Install the extra "
+         "'openvino', or choose representations.codec.precision fp32."),
+        (True, "auto", "bf16", "precision bf16 needs a processor that multiplies in bf16 (avx512_bf16, amx_bf16); this "
+         "one offers FP32, INT8. Choose representations.codec.precision fp32."),
+    ],
+)  # fmt: skip
+def test_an_engine_that_cannot_do_what_is_asked_is_refused(
+    installed: bool, engine: Any, precision: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from beyond_spectrograms.representations.engines import openvino_engine
 
-    class OldProcessor:
-        def get_property(self, *_: str) -> list[str]:
-            return ["FP32", "INT8"]
-
     monkeypatch.setattr(openvino_engine.ov, "Core", OldProcessor)
+    if not installed:
+        monkeypatch.setattr(engines, "find_spec", {"openvino": None}.__getitem__)
     with pytest.raises(EngineError) as caught:
-        encodec("24khz", precision="bf16")
-    assert str(caught.value) == (
-        "untrained: precision bf16 needs a processor that multiplies in bf16 (avx512_bf16, amx_bf16); this one offers "
-        "FP32, INT8. Choose representations.untrained.precision fp32."
-    )
-    assert encodec("24khz").engine == "openvino"
+        create_engine("codec", untrained_model("24khz", 0).encoder, engine, precision)
+    assert str(caught.value) == f"codec: {message}"
 
 
 def test_openvino_is_imported_without_what_reports_to_its_makers() -> None:
