@@ -4,8 +4,6 @@ For each representation <name>.csv and .md, and <name>-differences.csv: what the
 the cross-entropy change.
 """
 
-from __future__ import annotations
-
 import shutil
 
 from beyond_spectrograms.params.study import Study

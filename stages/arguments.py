@@ -1,7 +1,5 @@
 """What every stage is called with: the study it belongs to, and the names of what it works on."""
 
-from __future__ import annotations
-
 import argparse
 
 from beyond_spectrograms.params.study import PAPER, Study, list_studies, load_study

@@ -7,8 +7,6 @@ share; a row or a column adds what is its own. `sentence` keeps the first senten
 table of docs/measurements.yaml.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from pathlib import Path
@@ -88,7 +86,7 @@ def read_rows(path: Path, heading: str) -> list[Row]:
 def lay_out(lines: list[list[Any]]) -> str:
     """Lay rows of cells out as a Markdown table with straight columns."""
     texts = [[str(cell) for cell in line] for line in lines]
-    widths = [max(len(line[place]) for line in texts) for place in range(len(texts[0]))]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     texts.insert(1, ["-" * width for width in widths])
     padded = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in texts]
     return "".join(f"| {line} |\n" for line in padded)

@@ -5,9 +5,7 @@ accuracy.json (what `dvc metrics` shows). A cell whose weights are not here keep
 decides them is the same.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from beyond_spectrograms.data.windows import read_parts, read_windows, split_digests
 from beyond_spectrograms.evaluation.records import ResultError, cell_name
@@ -21,9 +19,6 @@ from beyond_spectrograms.evaluation.result_files import (
 from beyond_spectrograms.params.study import SPLITS, Study
 from beyond_spectrograms.util.errors import run_stage
 from stages.arguments import parse
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def main() -> None:

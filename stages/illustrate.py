@@ -4,11 +4,11 @@ plots/<dataset>/figure_2: one second in every representation (the paper's Figure
 the windows that the best cell got wrong with most confidence, to be heard in the report page; not in git.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.figure import Figure
 
 from beyond_spectrograms.data.windows import FeaturesError, open_features, read_windows
 from beyond_spectrograms.evaluation.metrics import tabulate_predictions
@@ -23,10 +23,6 @@ from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
 from stages.arguments import parse
 from stages.report import results_of
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 
 def main() -> None:
@@ -50,13 +46,12 @@ def figure_2(study: Study, results: Results, windows: pd.DataFrame) -> Figure:
     """Draw Figure 2: the first mel spectrogram that was run, which also chooses the window, and all latents."""
     params, dataset = results.params, results.dataset
     places = {name: study.features(dataset, name) for name in results.rows}
-    here = [name for name, place in places.items() if (place / "features.npy").exists()]
+    here = {name: place for name, place in places.items() if (place / "features.npy").exists()}
     if not here:
         raise FeaturesError(f"{dataset}: no features are here to draw. Run a featurize stage of it.")
-    arrays = {name: open_features(places[name], len(windows)) for name in here}
-    scales = {
-        name: known.scale if isinstance(known := params.representations[name], Mel) else "latent" for name in here
-    }
+    arrays = {name: open_features(place, len(windows)) for name, place in here.items()}
+    records = {name: params.representations[name] for name in here}
+    scales = {name: record.scale if isinstance(record, Mel) else "latent" for name, record in records.items()}
     mel = next((name for name in here if scales[name] != "latent"), None)
     silent = windows["silent"].to_numpy(dtype=bool)
     row, why = figures.choose_window(arrays[mel] if mel else None, scales[mel] if mel else "", silent)

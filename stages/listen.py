@@ -47,11 +47,8 @@ def main() -> None:
 def listen(study: Study, dataset: str, representation: str, name: str, work: Path) -> dict[str, Any]:
     """Play the prototypes of one cell into work/played/<name>, draw them into work/figures; say how near they come."""
     params = study.params
-    protocol, cell, record = (
-        params.protocols[name],
-        cell_name(representation, name),
-        params.representations[representation],
-    )
+    protocol, record = params.protocols[name], params.representations[representation]
+    cell = cell_name(representation, name)
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
     seed, length_s = protocol.seeds[0], params.windows.length_s
     player = create_player(representation, record, fetch_decoder(study, representation), seed)

@@ -3,8 +3,6 @@
 On the CPU alone. A representation measured before is kept while all that decides its costs is the same.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time

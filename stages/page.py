@@ -1,7 +1,5 @@
 """Everything the other stages wrote -> one HTML file to read, hear and pass on: <study>/plots/report/index.html."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

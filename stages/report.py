@@ -3,8 +3,6 @@
 Reads metrics/<dataset> alone, which is in git: on a bare clone `make tables` makes all of it again.
 """
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import asdict
 

@@ -5,8 +5,6 @@ training/<representation>.json what `train` does. An edit re-runs what it touche
 anew after every stage, holds a digest in place of all values.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

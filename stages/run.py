@@ -4,8 +4,6 @@ Two experiments with different `run` then show side by side in `dvc metrics diff
 `train` finished are taken over where all that decides them is the same.
 """
 
-from __future__ import annotations
-
 import argparse
 import shutil
 from itertools import product
@@ -44,16 +42,10 @@ def main() -> None:
 def test(study: Study, work: Path) -> None:
     """Score the variant that was trained in `work` and write PLACE."""
     variant = study.params.run
-    dataset, representation, protocol = variant.dataset, variant.representation, variant.protocol
-
-    table, parts, name = (
-        read_windows(SPLITS / dataset),
-        read_parts(SPLITS / dataset),
-        cell_name(representation, protocol),
-    )
-    decided = study.score_provenance(dataset, representation, protocol)
-    cell = dataset, representation, protocol
-    found = evaluate_cell(study.params, (table, parts), work / "finished", cell, decided)
+    cell = variant.dataset, variant.representation, variant.protocol
+    name, splits = cell_name(*cell[1:]), SPLITS / variant.dataset
+    split = read_windows(splits), read_parts(splits)
+    found = evaluate_cell(study.params, split, work / "finished", cell, study.score_provenance(*cell))
     scores = found.scores[name]
     told = {key: scores[key] for key in ("window_accuracy", "recording_accuracy", "class_accuracy", "diverged_runs")}
     write_json(PLACE / "metrics.json", {**variant.model_dump(), **told})
@@ -63,13 +55,11 @@ def test(study: Study, work: Path) -> None:
         for label, predicted in product(range(len(classes)), repeat=2)
         for _ in range(counts[label][predicted])
     ]
-    for file, rows in (
-        ("history", found.curves[name]),
-        ("predictions", pd.DataFrame(answers, columns=["label", "predicted"])),  # a row a tested window
-    ):
+    predictions = pd.DataFrame(answers, columns=["label", "predicted"])  # a row a tested window
+    for file, rows in (("history", found.curves[name]), ("predictions", predictions)):
         with written_beside(PLACE / f"{file}.csv") as beside:
             rows.to_csv(beside, index=False, lineterminator="\n")
-    print(f"{dataset}, {name}: {scores['window_accuracy']:.1%} of {scores['windows']} windows right")
+    print(f"{variant.dataset}, {name}: {scores['window_accuracy']:.1%} of {scores['windows']} windows right")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Print a study's results and where its tables, pictures and page are: what `make demo` ends with. Computes nothing."""
 
-from __future__ import annotations
-
 from beyond_spectrograms.util.errors import run
 from stages.arguments import parse
 

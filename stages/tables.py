@@ -3,8 +3,6 @@
 With `--stale`, list the committed cells that the params and versions that stand now would compute anew: `make stale`.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from beyond_spectrograms.evaluation.records import SCORES_FILE, cell_name
@@ -19,24 +17,18 @@ def main() -> None:
     parser.add_argument("--stale", action="store_true", help="list stale cells, make nothing")
     stale = parser.parse_args().stale
     studies = [load_study(name) for name in list_studies()]
-    known = [(study, name) for study in studies for name in study.params.grid.datasets if _has_scores(study, name)]
+    every = [(study, name) for study in studies for name in study.params.grid.datasets]
+    known = [(study, name) for study, name in every if (study.metrics(name) / SCORES_FILE).exists()]
     if stale:
         lines = [line for study, dataset in known for line in stale_cells(study, dataset)]
         total = sum(len(read_evaluation(study.metrics(name), name).scores) for study, name in known)
-        print(
-            *lines,
-            f"{len(lines)} of {total} results are stale" if lines else f"all {total} results are fresh",
-            sep="\n",
-        )
+        last = f"{len(lines)} of {total} results are stale" if lines else f"all {total} results are fresh"
+        print(*lines, last, sep="\n")
         return
     for study, dataset in known:
-        write = ablate.write_tables if study.params.grid.heard else report.write_report
-        write(study, dataset)
-        print(f"{study.metrics(dataset) / 'tables'}: {len(list((study.metrics(dataset) / 'tables').iterdir()))} files")
-
-
-def _has_scores(study: Study, dataset: str) -> bool:
-    return (study.metrics(dataset) / SCORES_FILE).exists()
+        place = study.metrics(dataset) / "tables"
+        (ablate.write_tables if study.params.grid.heard else report.write_report)(study, dataset)
+        print(f"{place}: {len(list(place.iterdir()))} files")
 
 
 def stale_cells(study: Study, dataset: str) -> list[str]:

@@ -4,8 +4,6 @@ A run is a fold and seed of a protocol. Runs that an earlier training finished a
 the same: an edited protocol trains its own alone. Labels of the test part are not read.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Sequence

@@ -54,8 +54,8 @@ def draw(results: Results, folder: Path) -> None:
         run = [point for point in points(results, protocol) if point.interval]
         if any(point.bitrate for point in run):
             title = f"{results.dataset}, protocol {protocol}: accuracy of a codec's latents against its bitrate"
-            baselines = {name: results.cell(name, protocol).window_interval for name in results.params.claims.baselines}
-            references = {name: interval for name, interval in baselines.items() if interval}
+            baselines = results.params.claims.baselines
+            references = {name: known for name in baselines if (known := results.cell(name, protocol).window_interval)}
             figure = evidence_figures.figure_bitrates(results, run, chosen, references, title)
             figures.save(figure, folder, f"bitrates-{protocol}")
     for protocol in results.protocols:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.figures import Style, drawing
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FORMS = {LATENTS: "*", DEQUANTIZED: "o", CODES: "s"}
@@ -39,7 +38,18 @@ def figure_ladder(results: Results, chosen: dict[str, Style], chance: float) -> 
             found = [(x, results.cell(name, rung).window_interval) for x, rung in enumerate(names)]
             places = [(x, interval) for x, interval in found if interval is not None]
             offset = 0.055 * (count - (len(drawn) - 1) / 2)  # side by side, so that no interval hides another
-            _draw_line(axes, [(x + offset, interval) for x, interval in places], chosen[name], results.label(name))
+            axes.errorbar(
+                [x + offset for x, _ in places],
+                **_values_and_bars([interval for _, interval in places]),
+                color=chosen[name].colour,
+                linestyle=chosen[name].dash,
+                marker=chosen[name].marker,
+                markersize=7,
+                linewidth=1.6,
+                elinewidth=1.2,
+                capsize=3,
+                label=results.label(name),
+            )
         axes.axhline(100 * chance, color="black", linewidth=0.8, linestyle=(0, (1, 3)))
         axes.annotate(
             "chance", (1, 100 * chance), (-4, 3), ("axes fraction", "data"), textcoords="offset points", ha="right"
@@ -50,39 +60,23 @@ def figure_ladder(results: Results, chosen: dict[str, Style], chance: float) -> 
         axes.set_ylim(0, None)
         axes.grid(axis="y", alpha=0.3)
         figure.legend(loc="outside lower center", ncols=3, handlelength=3.5)
-        confidence = f"{results.params.statistics.confidence:.0%}"
-        figure.suptitle(
-            f"{results.dataset}: from the published recipe to a fair one, each step named by what it changes\n"
-            f"bars: {confidence} interval, bootstrap over sources and seeds",
-            fontsize=11,
-        )
+        title = f"{results.dataset}: from the published recipe to a fair one, each step named by what it changes"
+        figure.suptitle(f"{title}\nbars: {_explain(results)}", fontsize=11)
     return figure
 
 
-def _draw_line(axes: Axes, places: Sequence[tuple[float, Interval]], style: Style, label: str) -> None:
-    values = np.array([100 * interval.value for _, interval in places])
-    axes.errorbar(
-        [x for x, _ in places],
-        values,
-        yerr=_whiskers([interval for _, interval in places]),
-        color=style.colour,
-        linestyle=style.dash,
-        marker=style.marker,
-        markersize=7,
-        linewidth=1.6,
-        elinewidth=1.2,
-        capsize=3,
-        label=label,
-    )
+def _explain(results: Results) -> str:
+    return f"{results.params.statistics.confidence:.0%} interval, bootstrap over sources and seeds"
 
 
-def _whiskers(intervals: Sequence[Interval]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Lengths of the bars below and above each value, in points [2, values]; 0 where there is no interval."""
+def _values_and_bars(intervals: Sequence[Interval]) -> dict[str, Any]:
+    """Give errorbar's y [values] and yerr [below and above, values], in points; no bar where there is no interval."""
     pairs = [
         (0.0, 0.0) if i.low is None or i.high is None else (100 * (i.value - i.low), 100 * (i.high - i.value))
         for i in intervals
     ]
-    return np.array(pairs, dtype=np.float64).reshape(-1, 2).T.clip(min=0.0)
+    bars = np.array(pairs, dtype=np.float64).reshape(-1, 2).T.clip(min=0.0)
+    return {"y": [100 * interval.value for interval in intervals], "yerr": bars}
 
 
 def figure_bitrates(
@@ -119,8 +113,7 @@ def figure_bitrates(
                 shift = 0.97 if form == CODES else 1.0
                 axes.errorbar(
                     [(point.bitrate or edge) * shift for point in mine],
-                    [100 * point.interval.value for point in mine if point.interval],
-                    yerr=_whiskers([point.interval for point in mine if point.interval]),
+                    **_values_and_bars([point.interval for point in mine if point.interval]),
                     color=chosen[codec].colour,
                     linestyle="-" if form == DEQUANTIZED else (0, (1, 1.5)),
                     marker=marker,
@@ -138,8 +131,5 @@ def figure_bitrates(
         axes.set_ylabel("test windows right (%)")
         axes.grid(axis="y", alpha=0.3)
         figure.legend(loc="outside lower center", ncols=2, handlelength=3.5)
-        confidence = f"{results.params.statistics.confidence:.0%}"
-        figure.suptitle(
-            f"{title}\nbars and bands: {confidence} interval, bootstrap over sources and seeds", fontsize=11
-        )
+        figure.suptitle(f"{title}\nbars and bands: {_explain(results)}", fontsize=11)
     return figure

@@ -118,14 +118,9 @@ def choose_window(mel: NDArray[np.float32] | None, scale: str, silent: NDArray[n
         return 0, "every window is silent"
     if mel is None:
         return int(silent.argmin()), "the first window that is not silent"
-    best, loudest = -1, -np.inf
-    for start in range(0, len(mel), 512):
-        piece = np.asarray(mel[start : start + 512], dtype=np.float64)
-        means = (10 ** (piece / 10) if scale == "db" else piece).mean(axis=(1, 2))
-        means[silent[start : start + 512]] = -np.inf
-        if means.max() > loudest:
-            best, loudest = start + int(means.argmax()), float(means.max())
-    return best, "the loudest window"
+    pieces = (np.asarray(mel[start : start + 512], dtype=np.float64) for start in range(0, len(mel), 512))
+    means = [(10 ** (piece / 10) if scale == "db" else piece).mean(axis=(1, 2)) for piece in pieces]
+    return int(np.where(silent, -np.inf, np.concatenate(means)).argmax()), "the loudest window"
 
 
 def figure_2(panels: Sequence[Panel], seconds: float, caption: str) -> Figure:
@@ -185,12 +180,12 @@ def figure_4(
             (grid[1, 1], "training_loss", "(d) training loss"),
         )
         for axes, measure, heading in panels:
+            in_percent, cut = measure.endswith("accuracy"), ""
             for turn, (name, curve) in enumerate(curves.items()):
-                values = getattr(curve, measure) * (100 if measure.endswith("accuracy") else 1)
+                values = getattr(curve, measure) * (100 if in_percent else 1)
                 _draw_curve(axes, values, chosen[name], labels[name], turn / len(curves))
-            cut = ""
             axes.grid(color="0.9", linewidth=0.8)
-            if measure.endswith("accuracy"):
+            if in_percent:
                 axes.set_ylabel("accuracy (%)")
             else:
                 axes.set_ylabel("cross-entropy (nats, log scale)")

@@ -7,7 +7,7 @@ takes the place of the windows that are right.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +16,18 @@ import numpy as np
 
 from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.uncertainty import MINIMUM_FOLDS, fold_interval, gap, window_interval
-from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, interval_row, number, scaled, show_interval, text
+from beyond_spectrograms.report.table import (
+    SIGNED,
+    Row,
+    Show,
+    Table,
+    interval_row,
+    number,
+    scaled,
+    show_interval,
+    text,
+    texts,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,11 +45,10 @@ SPREAD = {  # measures of whole runs: column, title, factor, decimals
 
 @dataclass(frozen=True)
 class Cell:
-    """What is tabulated of one protocol.
+    """What is tabulated of one protocol: the `runs` of scores.json, and the `variance` of the features tested.
 
-    `runs` are those of scores.json. In `right` a recording counts once; in `errors` the sum of a recording's errors
-    stands where the number of its right windows does, in the features' own unit. `variance` is that of the features
-    tested.
+    In `right` a recording counts once; in `errors` the sum of its errors, in the features' own unit, stands where the
+    number of its right windows does.
     """
 
     runs: list[dict[str, Any]]
@@ -178,7 +188,7 @@ def tabulate_cells(dataset: str, representation: str, cells: Mapping[str, Cell],
             row |= {key: float(np.mean(runs)) if runs else None}
             row |= {f"{key}_lowest": min(runs, default=None), f"{key}_highest": max(runs, default=None)}
         rows.append(row | _note(remarks, protocol, right, error))
-    columns: dict[str, Show] = {"protocol": text("protocol"), "runs": text("runs")}
+    columns = texts("protocol", "runs")
     columns |= {"recordings right %": show_interval("recording_accuracy_percent", unit="")}
     columns |= {"error": show_interval("reconstruction_error", "z.2f", "")}
     columns |= {"interval over": text("interval_over"), "unexplained %": scaled("unexplained_share", ".1f", times=100)}
@@ -188,7 +198,7 @@ def tabulate_cells(dataset: str, representation: str, cells: Mapping[str, Cell],
         "error: mean squared difference of a window and its reconstruction, in the features' own unit (squared "
         "decibels for spectra in decibels). unexplained: the error as a share of the tested features' variance about "
         "each band's mean, so 100 % is what that mean reaches and units do not matter.",
-        *(f"{', '.join(protocols)}: {remark}" for remark, protocols in remarks.items()),
+        *_tell(remarks),
     ]
     return Table(f"{dataset}, {representation}: prototypes", rows, columns, notes)
 
@@ -204,16 +214,15 @@ def tabulate_differences(
         ours, theirs = cells[first].errors, cells[second].errors
         error = compare(ours, theirs, statistics)[0] if ours and theirs else None
         row: Row = {"change": what, "first": first, "second": second, "interval_over": over}
-        row |= interval_row("recording_accuracy_percent", right, unit="") | interval_row(
-            "reconstruction_error", error, 1, ""
-        )
+        row |= interval_row("recording_accuracy_percent", right, unit="")
+        row |= interval_row("reconstruction_error", error, 1, "")
         rows.append(row | _note(remarks, f"{first} - {second}", right, error))
-    columns: dict[str, Show] = {"change": text("change"), "of": text("first"), "minus": text("second")}
+    columns = {**texts("change"), "of": text("first"), "minus": text("second")}
     columns |= {"recordings right, points": show_interval("recording_accuracy_percent", SIGNED, "")}
     columns |= {"error": show_interval("reconstruction_error", "+z.2f", ""), "interval over": text("interval_over")}
     notes = [
         "On the recordings both tested, resampled together; intervals as above.",
-        *(f"{', '.join(protocols)}: {remark}" for remark, protocols in remarks.items()),
+        *_tell(remarks),
     ]
     return Table(title, rows, columns, notes)
 
@@ -221,13 +230,10 @@ def tabulate_differences(
 def tabulate_changes(dataset: str, representation: str, cells: Mapping[str, Cell], params: Params) -> list[Table]:
     """Tabulate what the leaky split adds and what each part of prototypes changes, where there are such pairs."""
     protocols = {name: params.protocols[name] for name in cells}
-    found = {
-        "what the leaky split adds": find_leaks(protocols, params.splits),
-        "what each part of prototypes changes": find_steps(protocols),
-    }
+    leaks, steps = find_leaks(protocols, params.splits), find_steps(protocols)
     return [
         tabulate_differences(f"{dataset}, {representation}: {what}", cells, pairs, params.statistics)
-        for what, pairs in found.items()
+        for what, pairs in (("what the leaky split adds", leaks), ("what each part of prototypes changes", steps))
         if pairs
     ]
 
@@ -243,11 +249,14 @@ def _explain(statistics: Statistics) -> str:
 
 def _note(remarks: dict[str, list[str]], of: str, *intervals: Interval | None) -> Row:
     """Give what is to be said of a row's intervals, and add it to `remarks`: remark -> rows."""
-    every = [each for interval in intervals if interval for each in (interval.reason, interval.remark) if each]
-    said = list(dict.fromkeys(every))
+    said = dict.fromkeys(each for i in intervals if i for each in (i.reason, i.remark) if each)
     for remark in said:
         remarks.setdefault(remark, []).append(of)
     return {"note": " ".join(said)}
+
+
+def _tell(remarks: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"{', '.join(rows)}: {remark}" for remark, rows in remarks.items()]
 
 
 def _within(interval: Interval, highest: float = math.inf) -> Interval:

@@ -77,14 +77,12 @@ def cell_of(cell: Cell, points: int) -> dict[str, Any]:
 
 def names_run(results: Results) -> list[str]:
     """List the representations of which any cell was run, in the order of params.yaml."""
-    run = {name for (name, _), cell in results.cells.items() if cell.scores is not None}
-    return [name for name in results.params.representations if name in run]
+    return [name for name in results.params.representations if any(of == name for of, _ in results.cells)]
 
 
 def protocols_run(results: Results) -> list[str]:
     """List the protocols of which any cell was run, in the order of params.yaml."""
-    run = {protocol for (_, protocol), cell in results.cells.items() if cell.scores is not None}
-    return [name for name in results.params.protocols if name in run]
+    return [name for name in results.params.protocols if any(of == name for _, of in results.cells)]
 
 
 def last_rung(results: Results) -> str | None:
