@@ -42,19 +42,6 @@ def test_the_shipped_params_load_and_hold_the_papers_numbers(repository: Path) -
     assert (paper.split, paper.select, paper.dropout_at_evaluation) == ("window", "last", True)
 
 
-def test_a_folder_of_your_own_is_one_short_file(repository: Path) -> None:
-    for name in ("params.yaml", "versions.yaml"):
-        shutil.copy(repository / name, name)
-    shutil.copytree(repository / "datasets", "datasets")
-    Path("datasets/my_sounds.yaml").write_text(
-        "source: {path: ~/x, seconds: [0.5, 60], folds: 5, fold_seed: 0}\nmax_epochs: null\nnotice: null\n"
-        "known_pairs: []\n",
-        encoding="utf-8",
-    )
-    mine = load_params().datasets["my_sounds"]
-    assert (mine.source.path, mine.source.folds, mine.max_epochs) == ("~/x", 5, None)
-
-
 def test_an_unknown_section_is_named_with_those_the_shipped_file_has() -> None:
     start = "params.yaml: unknown key 'colour' in the top level. Known keys: "
     message = refusal({"colour": 1})

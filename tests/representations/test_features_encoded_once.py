@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -20,7 +18,7 @@ from beyond_spectrograms.representations import window_encoder
 from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.representations.feature_cache import Extraction
 from beyond_spectrograms.representations.storage import Rounding
-from support.envelope import FORM, Envelope, run, status_of_child
+from support.envelope import FORM, Envelope, run
 
 Sound = Callable[..., Waveform]
 RATE = FORM.sample_rate
@@ -107,26 +105,3 @@ def test_an_error_in_a_thread_ends_the_extraction(tmp_path: Path, noise: Sound) 
     with pytest.raises(RuntimeError, match=r"^the engine failed$"):
         run(tmp_path, table, made=Broken())
     assert not (tmp_path / "place").exists()
-
-
-def test_a_killed_extraction_with_threads_ends_with_the_same_bytes(
-    tmp_path: Path, noise: Sound, contents: Callable[[Path], dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(window_encoder, "cpu_count", lambda: 2)  # with many cores all clips would be under way at once
-    table = store(tmp_path, {f"x/{n}.wav": [noise(1, RATE, 20 * n + k) for k in range(9)] for n in range(6)})
-    run(tmp_path, table, made=SideBySide())
-    undisturbed = contents(tmp_path / "place")
-    (tmp_path / "place").rename(tmp_path / "undisturbed")
-    journal = tmp_path / "work/journal.jsonl"
-
-    class Killer(SideBySide):
-        def _encode(self, windows: Waveform) -> Features:
-            if journal.read_text().count("\n") >= 2:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return super()._encode(windows)
-
-    assert status_of_child(lambda: run(tmp_path, table, made=Killer())) == signal.SIGKILL
-    done = journal.read_text().count("\n")
-    assert 2 <= done < 6
-    assert run(tmp_path, table, made=SideBySide()).computed == 9 * (6 - done)
-    assert contents(tmp_path / "place") == undisturbed

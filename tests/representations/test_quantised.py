@@ -49,12 +49,10 @@ def test_quantised_soundstream_is_a_direct_run_of_lyras_quantiser(mirror: Path, 
             np.testing.assert_array_equal(found[:, frame], expected.ravel())
 
 
-@pytest.mark.parametrize("bitrate", [3200])
-def test_soundstream_codes_are_entries_of_16_in_bitrate_over_200_codebooks(
-    mirror: Path, noise: Sound, bitrate: int
-) -> None:
+def test_soundstream_codes_are_entries_of_16_in_bitrate_over_200_codebooks(mirror: Path, noise: Sound) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
+    bitrate = 3200
     codes, plain = soundstream(mirror, f"soundstream_codes_{bitrate}bps"), soundstream(mirror, "soundstream")
     windows = stack(noise, 3, codes.form)
     found = codes.encode(windows, 16_000)
@@ -66,24 +64,6 @@ def test_soundstream_codes_are_entries_of_16_in_bitrate_over_200_codebooks(
     direct = encode(input_frames=latent, num_quantizers=np.int32(bitrate // 200))["output_0"].ravel()
     np.testing.assert_array_equal(found[1, :, 7], direct[: bitrate // 200])
     assert set(direct[bitrate // 200 :]) <= {-1}  # the codebooks left out
-
-
-def test_codes_at_a_lower_bitrate_are_the_first_of_those_at_a_higher(mirror: Path, noise: Sound) -> None:
-    few, many = (soundstream(mirror, f"soundstream_codes_{bitrate}bps") for bitrate in (3200, 9200))
-    windows = stack(noise, 2, few.form)
-    np.testing.assert_array_equal(few.encode(windows, 16_000), many.encode(windows, 16_000)[:, :16])
-
-
-def test_more_bits_bring_soundstream_closer_to_its_latents(mirror: Path, noise: Sound) -> None:
-    plain = soundstream(mirror, "soundstream")
-    windows = stack(noise, 4, plain.form)
-    latents = plain.encode(windows, 16_000)
-    errors = [
-        np.square(soundstream(mirror, name).encode(windows, 16_000) - latents).mean() for name in QUANTIZED.values()
-    ]
-    assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < 0.5 * errors[0]
-    assert errors[0] < latents.var()
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""What runs EnCodec's encoder: one file an engine, behind one contract, and the choice among them."""
+"""What runs EnCodec's encoder: engines behind one contract, and the choice among them."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
-from beyond_spectrograms.representations.engines.base import Engine, EngineError
+from beyond_spectrograms.representations.engines.base import Engine, EngineError, TorchEngine
 
 if TYPE_CHECKING:
     from encodec.modules.seanet import SEANetEncoder
@@ -37,6 +37,4 @@ def create_engine(name: str, encoder: SEANetEncoder, wanted: Name, precision: Pr
             f"{name}: precision {precision} needs the engine openvino, which is not installed. Install "
             f"the extra 'openvino', or choose representations.{name}.precision fp32."
         )
-    from beyond_spectrograms.representations.engines.torch_engine import TorchEngine
-
     return TorchEngine(encoder)
