@@ -39,8 +39,7 @@ from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations.engines.base import EngineError
 from beyond_spectrograms.util.errors import ProjectError, run
 from beyond_spectrograms.util.files import write_json, write_text
-from beyond_spectrograms.util.memory import memory_can_be_measured
-from beyond_spectrograms.util.processor import processor_name
+from beyond_spectrograms.util.machine import memory_can_be_measured, processor_name
 from beyond_spectrograms.util.progress import quiet
 
 RESULTS, TABLE, FIGURES = Path("metrics/bench.json"), Path("metrics/bench.md"), Path("plots/bench")

@@ -28,7 +28,7 @@ from beyond_spectrograms.cli.common import check_writable, count
 from beyond_spectrograms.report.table import Row, Table, number, text, to_markdown
 from beyond_spectrograms.util.errors import ProjectError, run
 from beyond_spectrograms.util.files import write_json
-from beyond_spectrograms.util.processor import processor_name
+from beyond_spectrograms.util.machine import processor_name
 
 if TYPE_CHECKING:
     from benchmarks.plain_classifying import PlainClassifier

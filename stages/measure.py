@@ -26,10 +26,8 @@ from beyond_spectrograms.params import Codec
 from beyond_spectrograms.params.study import FEATURES_BY, PAPER, RAW, SPLITS, WEIGHTS_BY, Study
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import write_json
-from beyond_spectrograms.util.memory import memory_can_be_measured
-from beyond_spectrograms.util.processor import processor_name
+from beyond_spectrograms.util.machine import memory_can_be_measured, one_thread, processor_name
 from beyond_spectrograms.util.progress import track
-from beyond_spectrograms.util.threads import one_thread
 from stages.arguments import parse
 
 COSTS_BY = ("costs", "soxr")  # versions beside those of features and weights

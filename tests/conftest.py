@@ -150,9 +150,9 @@ def mirror() -> Path:
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Let torch compute on one thread: the last bits of a convolution depend on how many share it."""
-    from beyond_spectrograms.util import threads
+    from beyond_spectrograms.util import machine
 
-    with threads.one_thread():
+    with machine.one_thread():
         yield
 
 

@@ -29,8 +29,7 @@ from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.window_encoder import BLOCK
 from beyond_spectrograms.training.epoch import Network, Subset, run_epoch
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.memory import forget_peak, peak_bytes
-from beyond_spectrograms.util.threads import one_thread
+from beyond_spectrograms.util.machine import forget_peak, one_thread, peak_bytes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -74,7 +74,7 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
     """
     from beyond_spectrograms.classifiers.registry import build_network
     from beyond_spectrograms.representations import create_representation
-    from beyond_spectrograms.util.device import DeviceError, choose_device
+    from beyond_spectrograms.util.machine import DeviceError, choose_device
 
     folder = Path(folder)
     card = _read_folder(folder)

@@ -15,7 +15,7 @@ from beyond_spectrograms.inference.card import Card
 from beyond_spectrograms.inference.results import Classification, Probabilities, Segmentation
 from beyond_spectrograms.inference.segmentation import SMOOTHINGS, find_segments
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
-from beyond_spectrograms.util.threads import one_thread
+from beyond_spectrograms.util.machine import one_thread
 
 if TYPE_CHECKING:
     from torch import nn

@@ -22,7 +22,7 @@ from beyond_spectrograms.inference.export import describe_training, write_model
 from beyond_spectrograms.inference.folder import data_folder
 from beyond_spectrograms.inference.own_sounds import SPLIT, OwnSounds
 from beyond_spectrograms.params import Params
-from beyond_spectrograms.representations.featurize import describe_features, request_features
+from beyond_spectrograms.representations.feature_cache import describe_features, request_features
 from beyond_spectrograms.training.protocol_runs import runs_of_protocol
 from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.util.files import replace_folder, write_json

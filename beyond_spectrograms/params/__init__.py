@@ -9,13 +9,13 @@ from beyond_spectrograms.params.datasets import Split as Split
 from beyond_spectrograms.params.datasets import SplitLists as SplitLists
 from beyond_spectrograms.params.datasets import WeightsRecord as WeightsRecord
 from beyond_spectrograms.params.datasets import Windows as Windows
-from beyond_spectrograms.params.defaults import is_project as is_project
-from beyond_spectrograms.params.defaults import load_all_params as load_all_params
-from beyond_spectrograms.params.evidence import Audit as Audit
-from beyond_spectrograms.params.evidence import Statistics as Statistics
+from beyond_spectrograms.params.experiment import Audit as Audit
 from beyond_spectrograms.params.experiment import Params as Params
+from beyond_spectrograms.params.experiment import Statistics as Statistics
 from beyond_spectrograms.params.loading import PARAMS_FILE as PARAMS_FILE
 from beyond_spectrograms.params.loading import STUDIES as STUDIES
+from beyond_spectrograms.params.loading import is_project as is_project
+from beyond_spectrograms.params.loading import load_all_params as load_all_params
 from beyond_spectrograms.params.loading import load_params as load_params
 from beyond_spectrograms.params.protocols import Protocol as Protocol
 from beyond_spectrograms.params.protocols import PrototypeSettings as PrototypeSettings

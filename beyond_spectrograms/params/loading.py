@@ -18,6 +18,7 @@ from beyond_spectrograms.util.code_versions import VERSIONS_FILE, load_versions
 PARAMS_FILE = Path("params.yaml")
 DATASETS, STUDIES = Path("datasets"), Path("studies")  # folders beside it
 OPTIONAL = ("openvino",)  # what it does can be done without; the features record which engine made them
+PACKAGED = Path(__file__).parents[1] / "defaults"  # where setup.py puts the checkout's settings into a wheel
 UNITED = ("representations", "protocols")  # sections to which a study adds
 OWN = ("grid", "training_precision")  # what a study has in place of the root's
 
@@ -109,3 +110,31 @@ def _version_problem(name: str, wanted: str) -> str:
         f"{name}: {wanted} is wanted, {found} is installed. Install what requirements.lock has, or change "
         "the version here and there: then what it computes is computed again."
     )
+
+
+def is_project(folder: Path = Path()) -> bool:
+    """Say whether a folder is a checkout of this project, or laid out as one."""
+    return (folder / PARAMS_FILE).is_file() and (folder / VERSIONS_FILE).is_file()
+
+
+def load_all_params(root: Path | None = None) -> Params:
+    """Read the root's params with the representations and protocols of every study beside its own.
+
+    For what belongs to no study: models of one's own sounds, and the HEAR API. Packages may have any version:
+    `versions` holds those installed ("none" for one that is not).
+
+    Args:
+        root: the folder that holds params.yaml; by default the current folder if it is a checkout, else the settings
+            that the installed package carries.
+
+    Raises:
+        ParamsError: as load_params.
+    """
+    if root is None:
+        root = next(filter(is_project, (Path(), PACKAGED)), PACKAGED.parents[1])  # last: an editable install
+    params = load_params(root=root, pinned=False)
+    for path in sorted((root / STUDIES).glob(f"*/{PARAMS_FILE}")):
+        own = load_params(path.parent.relative_to(root), root, pinned=False)
+        united = {key: getattr(params, key) | getattr(own, key) for key in UNITED}
+        params = params.model_copy(update=united)
+    return params

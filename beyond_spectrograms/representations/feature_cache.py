@@ -19,6 +19,7 @@ import numpy as np
 
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.data.windows import release
+from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import Representation
 from beyond_spectrograms.representations.storage import DType, Rounding, store
 from beyond_spectrograms.representations.stored_rows import Record, Rows, open_array, read_journal, read_stored
@@ -28,6 +29,8 @@ from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from beyond_spectrograms.params import Params
 
 FEATURE_VERSIONS = ("data", "representations")  # of versions.yaml: what rows hang on, beside packages
 
@@ -97,6 +100,25 @@ def fingerprint(
     return digest.hexdigest()
 
 
+def request_features(
+    params: Params, name: str, weights: Sequence[Path], table: pd.DataFrame, clips: Path
+) -> FeatureRequest:
+    """Ask for the features of every window, rows in the order of `table`.
+
+    Args:
+        params: windows, features and versions, and the record of the representation `name`.
+        name: the representation.
+        weights: its files.
+        table: a row a window: clip, start_s, ...
+        clips: the folder of stored clips.
+    """
+    record, length_s = params.representations[name], params.windows.length_s
+    representation = create_representation(name, record, weights)
+    versions = {noun: params.versions[noun] for noun in FEATURE_VERSIONS}
+    decided = fingerprint(representation, record.model_dump(), weights, length_s, versions)
+    return FeatureRequest(representation, table, clips, length_s, decided, params.features.dtype)
+
+
 def extract(
     request: FeatureRequest,
     place: Path,
@@ -125,6 +147,22 @@ def extract(
     with locked(work):
         put_back(work, place)
         return _extract(request, place, work, called or str(place), announce)
+
+
+def describe_features(request: FeatureRequest, extraction: Extraction) -> dict[str, Any]:
+    """Say of features that were extracted what features.json holds."""
+    windows, bands, frames = request.shape
+    return {
+        "windows": windows,
+        "bands": bands,
+        "frames": frames,
+        "bytes": request.bytes,
+        "frame_rate": request.representation.frame_rate,
+        "engine": request.representation.engine,
+        "dtype": request.dtype,
+        "largest_rounding": extraction.rounding.largest,
+        "values_stored_as_zero": extraction.rounding.vanished,
+    }
 
 
 def _extract(

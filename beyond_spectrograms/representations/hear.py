@@ -18,7 +18,7 @@ import numpy as np
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.representations.base import Features, Representation, RepresentationError, require_weights
-from beyond_spectrograms.util.threads import one_thread
+from beyond_spectrograms.util.machine import one_thread
 
 if TYPE_CHECKING:
     import numpy.typing as npt

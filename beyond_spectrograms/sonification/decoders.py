@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.sonification.griffin_lim import PrototypesError, Synthesizer, match_level
-from beyond_spectrograms.util.threads import one_thread
+from beyond_spectrograms.util.machine import one_thread
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Encodec, Representation

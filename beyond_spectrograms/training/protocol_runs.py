@@ -13,7 +13,7 @@ from beyond_spectrograms.data.windows import columns_of
 from beyond_spectrograms.params.study import WEIGHTS_BY
 from beyond_spectrograms.training.epoch import Network, choose_precision
 from beyond_spectrograms.training.run import RunConfig, shuffle_labels
-from beyond_spectrograms.util.device import choose_device
+from beyond_spectrograms.util.machine import choose_device
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from beyond_spectrograms.classifiers.base import (
 from beyond_spectrograms.classifiers.convolutional import conv1d, conv2d, mean_linear
 from beyond_spectrograms.classifiers.registry import CLASSIFIERS, build_network
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.util.device import DeviceError, choose_device
+from beyond_spectrograms.util.machine import DeviceError, choose_device
 from support.numeric import assert_same, by_default_float64
 from support.protocol import PLAIN
 from support.repository import REPOSITORY

@@ -38,8 +38,7 @@ from beyond_spectrograms.params import Mel, SoundStream
 from beyond_spectrograms.report.costs import costs_table
 from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.util.memory import memory_can_be_measured
-from beyond_spectrograms.util.threads import one_thread
+from beyond_spectrograms.util.machine import memory_can_be_measured, one_thread
 from stages.measure import mark
 from support.cells import study_in, write, write_params
 from support.hands import results, with_statistics

@@ -13,7 +13,7 @@ from beyond_spectrograms.data.audio import Waveform, cut_windows, read_clip, wri
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.data.windows import FeaturesError, open_features, release
 from beyond_spectrograms.representations.feature_cache import fingerprint
-from beyond_spectrograms.util.memory import forget_peak, memory_can_be_measured, peak_bytes
+from beyond_spectrograms.util.machine import forget_peak, memory_can_be_measured, peak_bytes
 from support.envelope import FORM, Envelope, run, status_of_child, windows_of
 
 Sound = Callable[..., Waveform]

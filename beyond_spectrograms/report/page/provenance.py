@@ -16,7 +16,7 @@ import yaml
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.util.errors import DURATIONS
-from beyond_spectrograms.util.processor import processor_name
+from beyond_spectrograms.util.machine import processor_name
 
 UNKNOWN = "not known"
 SOURCE_FACTS = {
