@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +17,6 @@ from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from beyond_spectrograms.params import Source
 
 _TEXT = ("clip", "label", "sha256")  # columns of clips.csv that are text whatever they look like
 CLIP_VERSIONS = ("data", "soundfile", "soxr")  # of versions.yaml: what decides a clip
@@ -51,20 +49,6 @@ def raw_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*/*") if path.is_file() and not path.name.startswith("."))
 
 
-def store_clips(
-    dataset: str, raw: Path, *, work: Path, place: Path, source: Source, versions: Mapping[str, int | str]
-) -> list[Outcome]:
-    """Check raw/<label>/ by what `source` says of it, and store the clips in every format, and clips.csv, in `place`.
-
-    Raises:
-        DatasetError: as check_clips.
-    """
-    outcomes = prepare_clips(raw, work, source.seconds, versions)
-    check_clips(dataset, outcomes, source.clips, source.classes, source.known_bad)
-    publish_clips(outcomes, work, place)
-    return outcomes
-
-
 def prepare_clips(
     raw: Path, work: Path, seconds: tuple[float, float], versions: Mapping[str, int | str] | None = None
 ) -> list[Outcome]:
@@ -86,12 +70,17 @@ def prepare_clips(
 
 def publish_clips(outcomes: list[Outcome], work: Path, clips: Path) -> None:
     """Add the table of usable clips, clips.csv, and rename work/finished to `clips`."""
+    import pandas
+
     finished = work / "finished"
     expected = {path for outcome in outcomes if not outcome.reason for path in _stored(finished, outcome.clip)}
     for path in finished.rglob("*"):
         if path.is_file() and path not in expected:  # left by a killed run: half-written, or its source is gone
             path.unlink()
-    _write_table(finished / "clips.csv", outcomes)
+    columns = ["clip", "label", "seconds", "source_sample_rate", "sha256"]
+    rows = [{**asdict(outcome), "label": outcome.label} for outcome in outcomes if not outcome.reason]
+    with written_beside(finished / "clips.csv") as beside:
+        pandas.DataFrame(rows, columns=columns).to_csv(beside, index=False, lineterminator="\n")
     replace_folder(finished, clips)
     shutil.rmtree(work)
 
@@ -150,15 +139,6 @@ def _fingerprint(seconds: tuple[float, float], versions: Mapping[str, int | str]
     return hashlib.sha256(repr((sorted(versions.items()), libraries, seconds)).encode()).hexdigest()
 
 
-def _write_table(path: Path, outcomes: list[Outcome]) -> None:
-    import pandas
-
-    columns = ["clip", "label", "seconds", "source_sample_rate", "sha256"]
-    rows = [{**asdict(outcome), "label": outcome.label} for outcome in outcomes if not outcome.reason]
-    with written_beside(path) as beside:
-        pandas.DataFrame(rows, columns=columns).to_csv(beside, index=False, lineterminator="\n")
-
-
 def read_clips(folder: Path) -> pd.DataFrame:
     """Read <folder>/clips.csv, a row a usable clip: clip, label, seconds, source_sample_rate, sha256."""
     import pandas
@@ -174,9 +154,9 @@ def stem(clip: str) -> str:
 def check_clips(
     dataset: str,
     outcomes: list[Outcome],
-    expected_clips: int | None,
-    expected_classes: int | None,
-    known_bad: list[str],
+    expected_clips: int | None = None,
+    expected_classes: int | None = None,
+    known_bad: Sequence[str] = (),
 ) -> None:
     """Stop where a data set is not what it should be.
 

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from beyond_spectrograms.data.archives import copy_sounds
-from beyond_spectrograms.data.clips import CLIP_VERSIONS, DatasetError, read_clips, store_clips
+from beyond_spectrograms.data.clips import (
+    CLIP_VERSIONS,
+    DatasetError,
+    check_clips,
+    prepare_clips,
+    publish_clips,
+    read_clips,
+)
 from beyond_spectrograms.data.splits import Dealt, assign_groups, deal_windows
 from beyond_spectrograms.inference.formats import file_name
 from beyond_spectrograms.inference.stream_windows import SHORTEST
@@ -73,7 +80,9 @@ def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping,
     _check_utf8(sounds, raw)
     source = _source(sounds, windows, grouping)
     versions = {name: params.versions[name] for name in CLIP_VERSIONS}
-    outcomes = store_clips(dataset, raw, work=work / "clips.partial", place=folder, source=source, versions=versions)
+    outcomes = prepare_clips(raw, work / "clips.partial", source.seconds, versions)
+    check_clips(dataset, outcomes)
+    publish_clips(outcomes, work / "clips.partial", folder)
     clips = read_clips(folder)
     if clips["label"].nunique() < 2:
         raise DatasetError(f"{sounds}: one class, {clips['label'].iloc[0]!r}. Give at least two, a sub-folder each.")

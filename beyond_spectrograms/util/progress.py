@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Item = TypeVar("Item")
 
@@ -27,18 +27,15 @@ def quiet() -> Iterator[None]:
         _quiet = before
 
 
-def _hidden(console: Console) -> bool:
-    return _quiet or not console.is_terminal
-
-
-def _columns() -> tuple[ProgressColumn, ...]:
-    return TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+def _bar(hidden: bool = False) -> Progress:
+    console = Console(file=sys.stderr)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=console, disable=hidden or _quiet or not console.is_terminal)
 
 
 def track(items: Iterable[Item], description: str, total: int, done: int = 0) -> Iterator[Item]:
     """Yield `items` behind a bar that starts at `done` of `total`; shows nothing when stderr is not a terminal."""
-    console = Console(file=sys.stderr)
-    with Progress(*_columns(), console=console, disable=_hidden(console)) as progress:
+    with _bar() as progress:
         task = progress.add_task(description, total=total, completed=done)
         for item in items:
             yield item
@@ -51,9 +48,7 @@ def counting(description: str, total: int | None, done: Callable[[], int], least
 
     `total` is None where it is not known; of a total below `least` nothing is shown.
     """
-    console = Console(file=sys.stderr)
-    short = total is not None and total < least
-    with Progress(*_columns(), console=console, disable=short or _hidden(console)) as progress:
+    with _bar(hidden=total is not None and total < least) as progress:
         task = progress.add_task(description, total=total)
         stop = threading.Event()
 
