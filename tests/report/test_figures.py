@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from beyond_spectrograms.evaluation.convergence import MeanCurve
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.report.figures import Panel, choose_window, confusion, figure_2, figure_4, save, smooth, styles
+from support.looks import assert_nothing_overlaps_or_is_clipped
 from support.repository import REPOSITORY
 
 NAMES = ["mel", "log_mel", "soundstream", "encodec_24khz", "encodec_48khz", "encodec_24khz_untrained"]
@@ -109,7 +110,7 @@ def loss_panel(mel: NDArray[np.float64]) -> tuple[str, float, float, list[float]
     return axes.get_title(loc="left"), low, high, [tick for tick in axes.get_yticks() if low <= tick <= high]
 
 
-def test_a_loss_that_explodes_does_not_flatten_the_others() -> None:
+def test_a_loss_that_explodes_does_not_flatten_the_others_and_stays_in_sight() -> None:
     other = curves(["mel", "soundstream"])["soundstream"].validation_loss
     wild = np.where(np.arange(len(other)) < 3, 2.0, 1e18)
     title, low, high, ticks = loss_panel(wild)
@@ -117,28 +118,12 @@ def test_a_loss_that_explodes_does_not_flatten_the_others() -> None:
     assert low == pytest.approx(0.9 * min(other.min(), 2.0))
     assert len(ticks) > 2
     assert loss_panel(np.full(len(other), 2.0))[0] == "(b) validation loss"
-
-
-def test_the_cut_leaves_a_part_of_every_curve() -> None:
-    epochs = len(curves(["mel"])["mel"].validation_loss)
-    title, _, high, _ = loss_panel(np.geomspace(30, 1e6, epochs))
+    title, _, high, _ = loss_panel(np.geomspace(30, 1e6, len(other)))
     assert (title, high) == ("(b) validation loss, cut at 60", 60)
 
 
 def test_nothing_in_figure_4_overlaps_the_legend_or_is_clipped() -> None:
-    figure = draw(NAMES)
-    figure.draw_without_rendering()
-    legend = figure.legends[0].get_window_extent()
-    for axes in figure.axes:
-        box = axes.get_tightbbox()
-        assert box is not None
-        assert not box.overlaps(legend)
-    for box in (legend, *(axes.get_tightbbox() for axes in figure.axes)):
-        assert box is not None
-        assert box.x0 >= 0
-        assert box.y0 >= 0
-        assert box.x1 <= figure.bbox.x1
-        assert box.y1 <= figure.bbox.y1
+    assert_nothing_overlaps_or_is_clipped(draw(NAMES))
 
 
 def test_figure_2_shows_mel_power_in_db_and_latents_around_zero() -> None:
@@ -154,15 +139,8 @@ def test_figure_2_shows_mel_power_in_db_and_latents_around_zero() -> None:
     assert [axes.get_title(loc="left") for axes in (mel, latent)] == ["mel: 128 x 173", "soundstream: 64 x 50"]
     bars = [axes.get_ylabel() for axes in figure.axes if not axes.images and axes.get_ylabel()]
     assert bars == ["power (dB)", "latent value (no unit)"]
-
-
-def test_a_window_of_zeros_can_be_drawn(tmp_path: Path) -> None:
-    silence = [
-        Panel("mel", np.zeros((128, 173), np.float32), "power"),
-        Panel("z", np.zeros((8, 9), np.float32), "latent"),
-    ]
-    save(figure_2(silence, 1.0, ""), tmp_path, "figure_2")
-    assert (tmp_path / "figure_2.svg").stat().st_size > 0
+    silence = [Panel("z", np.zeros((8, 9), np.float32), scale) for scale in ("power", "latent")]
+    figure_2(silence, 1.0, "").draw_without_rendering()
 
 
 def test_the_window_shown_is_the_loudest_that_is_not_silent() -> None:
@@ -173,12 +151,8 @@ def test_the_window_shown_is_the_loudest_that_is_not_silent() -> None:
     silent[700] = True
     assert choose_window(mel, "power", silent) == (1200, "the loudest window")
     assert choose_window(10 * np.log10(mel), "db", silent) == (1200, "the loudest window")
-
-
-def test_loudness_in_db_is_a_mean_of_power() -> None:
-    peak, steady = np.array([[[40.0, -60.0]]]), np.array([[[10.0, 10.0]]])
-    windows = np.concatenate([steady, peak]).astype(np.float32)
-    assert choose_window(windows, "db", np.zeros(2, bool))[0] == 1
+    steady, peak = [[10.0, 10.0]], [[40.0, -60.0]]  # loudness in dB is a mean of power
+    assert choose_window(np.array([steady, peak], np.float32), "db", np.zeros(2, bool))[0] == 1
 
 
 def test_without_mel_or_sound_the_choice_of_window_says_so() -> None:

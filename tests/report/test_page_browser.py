@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from beyond_spectrograms.report.page.excerpts import best_cell
-from beyond_spectrograms.report.page.provenance import durations
-from beyond_spectrograms.report.page.rendering import DatasetPart, Made, render
-from beyond_spectrograms.report.page.verdicts import read_verdicts
-from beyond_spectrograms.report.table import read_tables
+from support.clones import stage
 from support.looks import COLOURS, PHONE, brightness, contrast, opened_offline
-from support.page_files import complete_cell, results_of, write_excerpts, write_project
+from support.page_files import complete_cell, write_project
+from support.repository import REPOSITORY
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -28,25 +25,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("browser")
     write_project(folder, "demo", "esc10")
     complete_cell(folder, "esc10", "mel", "fair", diverged=[2])
-    verdicts, parts = read_verdicts([folder / f"metrics/{name}/claims.json" for name in ("esc10", "demo")]), []
-    for dataset in ("esc10", "demo"):
-        results = results_of(folder, dataset)
-        best = best_cell(results)
-        assert best is not None
-        parts.append(
-            DatasetPart(
-                results,
-                read_tables(folder / f"metrics/{dataset}/tables/results.md"),
-                best,
-                write_excerpts(folder, dataset),
-                [("licence", "CC BY 3.0")],
-                durations(results, "paper"),
-            )
-        )
-    machine = {"processor": "a processor", "cores": "2", "memory": "4 GiB", "system": "a system", "python": "3.11"}
-    page = folder / "index.html"
-    page.write_text(render("T", parts, verdicts, Made("c0ffee", machine, {}, "grid: {}", [])), encoding="utf-8")
-    return page.as_uri()
+    stage(folder, "page", code=REPOSITORY)
+    return (folder / "plots/report/index.html").as_uri()
 
 
 @pytest.fixture
@@ -187,6 +167,6 @@ def test_a_page_whose_script_was_changed_runs_none_of_it(browser: "Browser", add
     context = browser.new_context(offline=True)
     page = context.new_page()
     page.goto(changed.as_uri())
-    assert page.title() == "T: report"
+    assert page.title() == "Beyond Spectrograms: report"
     assert page.locator("#chart svg").count() == 0
     context.close()

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from beyond_spectrograms.evaluation.predict import Predictions, write_predictions
-from beyond_spectrograms.evaluation.results import Results
+from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.report.page.excerpts import (
     BestCell,
     best_cell,
@@ -35,15 +35,15 @@ def test_the_cell_to_listen_to_is_chosen_by_validation_and_never_by_test(page_re
     assert chosen == BestCell("soundstream", "fair", pytest.approx(0.75 * np.mean([14 / 16, 16 / 18, 18 / 20])))
     mel = page_results.cell("mel", "fair")
     assert mel.scores is not None
+
+    def best_with(changed: Cell) -> BestCell | None:
+        return best_cell(replace(page_results, cells={**page_results.cells, ("mel", "fair"): changed}))
+
     perfect = {"window_accuracy": 1.0, "recording_accuracy": 1.0, "class_accuracy": 1.0}
-    tested_better = replace(mel, scores=mel.scores.model_copy(update=perfect))
-    assert best_cell(replace(page_results, cells={**page_results.cells, ("mel", "fair"): tested_better})) == chosen
+    assert best_with(replace(mel, scores=mel.scores.model_copy(update=perfect))) == chosen
     # The run of fold 1 is tested at its epoch 14: what it reached before does not count.
-    sooner_better = replace(mel, curves=(curve(*[0.99] * 13, 0.1),))
-    assert best_cell(replace(page_results, cells={**page_results.cells, ("mel", "fair"): sooner_better})) == chosen
-    validated_better = replace(mel, curves=(curve(*[0.1] * 13, 0.99),))
-    better = best_cell(replace(page_results, cells={**page_results.cells, ("mel", "fair"): validated_better}))
-    assert better == BestCell("mel", "fair", 0.99)
+    assert best_with(replace(mel, curves=(curve(*[0.99] * 13, 0.1),))) == chosen
+    assert best_with(replace(mel, curves=(curve(*[0.1] * 13, 0.99),))) == BestCell("mel", "fair", 0.99)
 
 
 def test_a_control_is_never_the_best_cell(page_results: Results) -> None:
@@ -140,12 +140,16 @@ def write_answers(folder: Path, dataset: str) -> None:
         write_predictions(place, Predictions(fold, 0, 14, None, "", mine, sure[mine]))
 
 
-def test_illustrate_writes_figure_2_and_what_the_best_cell_got_wrong(
-    page_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def in_a_copy(page_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in a copy of the project, about to run illustrate."""
     shutil.copytree(page_project, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.setattr(sys, "argv", ["illustrate.py", "esc10"])
+
+
+@pytest.mark.usefixtures("in_a_copy")
+def test_illustrate_writes_figure_2_and_what_the_best_cell_got_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     told = Path("data/excerpts/paper/esc10/excerpts.json")
     told.unlink()
     write_answers(Path(), "esc10")
@@ -164,12 +168,8 @@ def test_illustrate_writes_figure_2_and_what_the_best_cell_got_wrong(
     assert told.read_bytes() == again
 
 
-def test_nothing_is_heard_without_weights_or_a_licence(
-    page_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(page_project, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setattr(sys, "argv", ["illustrate.py", "esc10"])
+@pytest.mark.usefixtures("in_a_copy")
+def test_nothing_is_heard_without_weights_or_a_licence(capsys: pytest.CaptureFixture[str]) -> None:
     illustrate.main()
     assert capsys.readouterr().out == (
         "esc10: the weights of soundstream-fair are not here: nothing to hear\n"
@@ -201,7 +201,4 @@ def test_a_tone_is_one_bright_line_at_its_height() -> None:
     # Bands' centres as librosa defines them; the picture's first row is the highest band.
     centres = librosa.mel_frequencies(n_mels=82, fmin=0, fmax=8000)[1:-1]
     assert abs((79 - int(brightness.argmax())) - int(np.abs(centres - 1000).argmin())) <= 1
-
-
-def test_digital_silence_has_a_picture_too() -> None:
-    assert Image.open(io.BytesIO(png(log_mel(np.zeros(16_000, np.float32))))).size == (126, 80)
+    assert Image.open(io.BytesIO(png(log_mel(0 * tone)))).size == (126, 80)  # digital silence has a picture, too

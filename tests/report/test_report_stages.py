@@ -1,15 +1,15 @@
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from beyond_spectrograms.report.dvc_plots_page import page
+from support import clones
 from support.cells import CLASSES, grid, write, write_dataset, write_params, write_rows
 from support.repository import REPOSITORY
 
@@ -39,15 +39,7 @@ PROTOCOLS = ["best_checkpoint", "source_split", "fair"]
 BITRATES = ["soundstream_3200bps", "encodec_24khz_3000bps"]
 
 
-def run(folder: Path, *command: str, expect: int = 0) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert finished.returncode == expect, finished.stdout + finished.stderr
-    return finished.stdout + finished.stderr
-
-
-def stage(folder: Path, name: str, *arguments: str, expect: int = 0) -> str:
-    return run(folder, sys.executable, "-m", f"stages.{name}", *arguments, expect=expect)
+run, stage = (partial(each, code=REPOSITORY) for each in (clones.run, clones.stage))
 
 
 def names(folder: Path) -> list[str]:

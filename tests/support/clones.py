@@ -30,9 +30,14 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
 
 
-def run(folder: Path, *command: str, expect: int = 0, errors: bool = True) -> str:
-    """Run a command in a clone; return what it printed, and last what it said on stderr, unless `errors` is false."""
-    finished = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+def run(folder: Path, *command: str, expect: int = 0, errors: bool = True, code: Path | None = None) -> str:
+    """Run a command in a folder, by the code of `code` or, if it is a clone, its own.
+
+    Returns:
+        what it printed, and last what it said on stderr, unless `errors` is false.
+    """
+    surroundings = environment(code or folder)
+    finished = subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
     assert finished.returncode == expect, finished.stdout + finished.stderr
     return finished.stdout + finished.stderr if errors else finished.stdout
 
@@ -41,8 +46,8 @@ def dvc(folder: Path, *arguments: str, expect: int = 0, errors: bool = True) -> 
     return run(folder, sys.executable, "-m", "dvc", *arguments, expect=expect, errors=errors)
 
 
-def stage(folder: Path, name: str, *arguments: str, expect: int = 0) -> str:
-    return run(folder, sys.executable, "-m", f"stages.{name}", *arguments, expect=expect)
+def stage(folder: Path, name: str, *arguments: str, expect: int = 0, code: Path | None = None) -> str:
+    return run(folder, sys.executable, "-m", f"stages.{name}", *arguments, expect=expect, code=code)
 
 
 def ran(output: str) -> list[str]:

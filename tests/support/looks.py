@@ -1,4 +1,4 @@
-"""How a page in a browser looks, light or dark, and what it says and asks for."""
+"""How a page in a browser looks, light or dark, and what it says and asks for; and how a figure is laid out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from playwright.sync_api import Browser, Page
 
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
@@ -55,6 +56,18 @@ def contrast(first: str, second: str) -> float:
 
     low, high = sorted([luminance(first), luminance(second)])
     return (high + 0.05) / (low + 0.05)
+
+
+def assert_nothing_overlaps_or_is_clipped(figure: Figure) -> None:
+    """See that no axes reach under the figure's legend, and all of them and it stand within the figure."""
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    boxes = [box for axes in figure.axes if (box := axes.get_tightbbox())]
+    assert not any(box.overlaps(legend) for box in boxes)
+    for box in (legend, *boxes):
+        assert min(box.x0, box.y0) >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
 
 
 COLOURS = """() => [...document.querySelectorAll("p, th, td, button, summary, a, dd, label, small, caption, select")]
