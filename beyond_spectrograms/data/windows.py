@@ -100,17 +100,23 @@ def check_content(folder: Path, called: str) -> None:
     """
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     array = np.load(folder / "features.npy", mmap_mode="r")
-    damaged = []
-    for clip, first, count, key, *_ in index.get("clips", []):
-        rows = np.ascontiguousarray(array[first : first + count])
-        if hashlib.sha256(rows.data).hexdigest() != index["sha256"][key]:
-            damaged.append(clip)
-        release(array)
+    damaged = [
+        clip
+        for clip, first, count, key, *_ in index.get("clips", [])
+        if digest_rows(array, slice(first, first + count)) != index["sha256"][key]
+    ]
     if damaged:
         raise FeaturesError(
             f"{folder}: rows of {len(damaged)} clips of {called} are not what was written, {damaged[0]} first. Run its "
             "featurize stage again (dvc repro -f)."
         )
+
+
+def digest_rows(array: npt.NDArray[Any], rows: slice) -> str:
+    """Digest rows of a mapped array, and let go of their pages."""
+    digest = hashlib.sha256(np.ascontiguousarray(array[rows]).data).hexdigest()
+    release(array)
+    return digest
 
 
 def release(array: npt.NDArray[Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tokenize
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from beyond_spectrograms.data.windows import release
+from beyond_spectrograms.data.windows import digest_rows
 from beyond_spectrograms.representations.storage import DType, Rounding, Stored
 from beyond_spectrograms.util.files import write_text
 
@@ -63,13 +62,6 @@ class StoredRows:
             named = ", ".join(clips[:NAMED]) + (f" and {len(clips) - NAMED} more" if len(clips) > NAMED else "")
             count = "1 clip" if len(clips) == 1 else f"{len(clips)} clips"
             print(f"{called}: rows of {count} were damaged and are computed again: {named}", flush=True)
-
-
-def digest_rows(array: Stored, rows: slice) -> str:
-    """Digest rows of a mapped array, and let go of their pages."""
-    digest = hashlib.sha256(array[rows].data).hexdigest()
-    release(array)
-    return digest
 
 
 def read_stored(place: Path, shape: tuple[int, ...], dtype: DType, called: str) -> StoredRows:

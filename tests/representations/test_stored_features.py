@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.data.windows import FeaturesError, check_content
 from beyond_spectrograms.representations import stored_rows
 from support.envelope import add_clips, run, windows_of
 
@@ -69,8 +71,15 @@ def test_a_flipped_byte_is_noticed_and_costs_its_clip_and_no_other(
 ) -> None:
     whole = contents(folder / "place")
     flip(folder / "place/features.npy", *(offset_of(folder, 0) + byte for byte in flipped))
+    with pytest.raises(FeaturesError) as caught:  # as training does
+        check_content(folder / "place", "pets as mel")
+    assert str(caught.value) == (
+        f"{folder / 'place'}: rows of {clips[0]} clips of pets as mel are not what was written, "
+        f"{re.findall('cat/[0-9]+.wav', clips)[0]} first. Run its featurize stage again (dvc repro -f)."
+    )
     assert again() == (3 * int(clips[0]), f"{folder / 'place'}: rows of {clips}\n")
     assert contents(folder / "place") == whole
+    check_content(folder / "place", "pets as mel")
     flip(folder / "place/features.npy", offset_of(folder, 10))
     assert run(folder, windows_of(0, 2)).computed == 0  # the damaged clip is no longer wanted
 
