@@ -111,12 +111,12 @@ def measure(study: Study, dataset: str, name: str, baselines: Iterable[str], sou
     representations: dict[str, Any] = {}
     for subject in subjects:
         bench, record = benches[subject.name], subject.record
-        shape, bitrate = bench.cache.features.shape, record.bitrate if isinstance(record, Codec) else None
-        memory = dict.fromkeys(f"{way}_{part}_bytes" for part in ("peak", "total") for way in ("cached", "file"))
+        features, bitrate = bench.cache.features, record.bitrate if isinstance(record, Codec) else None
+        size = cached_bytes_per_second(features.shape[1], features.shape[2], length_s, features.itemsize)
         representations[subject.name] = {
             **{key: [one[subject.name][key] for one in rounds] for key in TIMES},
-            **memory,
-            "cached_bytes_per_s": cached_bytes_per_second(shape[1], shape[2], length_s, bench.cache.features.itemsize),
+            **dict.fromkeys(f"{way}_{part}_bytes" for part in ("peak", "total") for way in ("cached", "file")),
+            "cached_bytes_per_s": size,
             "raw_bytes_per_s": raw,
             "coded_bytes_per_s": coded_bytes_per_second(bitrate),
             "parameters": bench.parameters,
@@ -145,15 +145,15 @@ def find_subjects(study: Study, dataset: str, names: Collection[str]) -> list[Su
     """
     from beyond_spectrograms.training.epoch import choose_precision
 
-    params, subjects = study.params, []
+    params = study.params
     if missing := [name for name in names if not _features(study, dataset, name).exists()]:
         raise CostsError(f"{_features(study, dataset, missing[0])}: missing. Costs are measured beside {missing[0]}'s.")
     precision = choose_precision(params.training_precision, "cpu")
-    for name in names:
-        record = params.representations[name]
-        weights = fetch_encoder(params, name)
-        subjects.append(Subject(name, record, tuple(weights), _features(study, dataset, name).parent, precision))
-    return subjects
+    places = {name: _features(study, dataset, name).parent for name in names}
+    return [
+        Subject(name, params.representations[name], tuple(fetch_encoder(params, name)), place, precision)
+        for name, place in places.items()
+    ]
 
 
 if __name__ == "__main__":

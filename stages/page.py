@@ -36,9 +36,8 @@ def main() -> None:
     digests = lock_digests(Path("dvc.lock")) | lock_digests(study.folder / "dvc.lock")
     parts = [show(study, results, digests, absent) for results in found]
     claims = [path for part in parts if (path := study.metrics(part.results.dataset) / "claims.json").exists()]
-    text = "\n".join(
-        path.read_text(encoding="utf-8") for path in dict.fromkeys([Path(PARAMS_FILE), study.folder / PARAMS_FILE])
-    )
+    params_files = dict.fromkeys([Path(PARAMS_FILE), study.folder / PARAMS_FILE])
+    text = "\n".join(path.read_text(encoding="utf-8") for path in params_files)
     made = Made(commit(), machine(), versions(params), text, absent)
     page = study.folder / "plots/report/index.html"
     write_text(page, render(TITLE, parts, read_verdicts(claims) if claims else None, made))

@@ -14,9 +14,8 @@ from beyond_spectrograms.report.table import SIGNED, Row, Table, interval_row, j
 
 def step_notes(results: Results) -> list[str]:
     """Say of each rung what it changes."""
-    names, protocols = rungs(results), results.params.protocols
-    steps = pairwise(names)
-    return [f"{after}: {before}, with {describe_step(protocols[before], protocols[after])}." for before, after in steps]
+    known = results.params.protocols
+    return [f"{new}: {old}, with {describe_step(known[old], known[new])}." for old, new in pairwise(rungs(results))]
 
 
 def ladder_table(results: Results, pairs: Sequence[Pair]) -> Table:

@@ -67,11 +67,8 @@ def test_matrices_keep_the_order_of_params_and_put_controls_last(page_project: P
     rows = found[1].rows
     assert [row[:2] for row in rows] == [("soundstream", False), ("encodec_24khz_untrained (control)", True)]
     # The verdict on time was given for any protocol and stands in each.
-    assert [verdict and (verdict.protocol, verdict.verdict) for verdict in rows[0][2]] == [
-        ("fair", "holds"),
-        ("fair", "undecided"),
-        ("any", "does not hold"),
-    ]
+    told = [verdict and (verdict.protocol, verdict.verdict) for verdict in rows[0][2]]
+    assert told == [("fair", "holds"), ("fair", "undecided"), ("any", "does not hold")]
 
 
 def test_a_claim_never_judged_of_a_codec_leaves_its_place_empty(tmp_path: Path, page_results: Results) -> None:
@@ -126,14 +123,11 @@ def test_claims_that_the_page_does_not_know_or_judged_by_two_rules_stop_it(tmp_p
     )
 
 
-def test_thinned_curves_keep_their_ends() -> None:
+def test_thinned_curves_keep_their_ends_and_more_cells_get_fewer_points_each() -> None:
     assert thinned(5, 200).tolist() == [0, 1, 2, 3, 4]
     shown = thinned(1000, 200)
     assert (len(shown), shown[0], shown[-1]) == (200, 0, 999)
     assert thinned(11, 3).tolist() == [0, 5, 10]
-
-
-def test_more_cells_get_fewer_points_each_and_all_stay_under_a_limit() -> None:
     assert points_for(100) == 200
     assert points_for(400) == 52
     assert all(12 * lines * points_for(lines) <= 250_000 for lines in (1, 100, 400, 1000))
@@ -144,15 +138,10 @@ def test_a_curve_is_the_mean_and_the_range_of_its_runs() -> None:
     # The run that stopped after two epochs holds its last value.
     assert told["epochs"] == [1, 2, 3]
     assert told["runs"] == 2
-    assert told["validation_accuracy"] == {
-        "mean": [20.0, 45.0, 50.0],
-        "low": [10.0, 40.0, 40.0],
-        "high": [30.0, 50.0, 60.0],
-    }
+    shown = {"mean": [20.0, 45.0, 50.0], "low": [10.0, 40.0, 40.0], "high": [30.0, 50.0, 60.0]}
+    assert told["validation_accuracy"] == shown
     assert told["validation_loss"]["mean"] == [0.8, 0.55, 0.5]
-
-
-def test_a_loss_of_zero_can_stand_on_a_logarithmic_axis() -> None:
+    # A loss of 0 can stand on a logarithmic axis.
     assert curve_of((curve(0.5, 1.0),), points=200)["validation_loss"]["low"] == [0.5, 1e-6]
 
 

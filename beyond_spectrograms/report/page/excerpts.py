@@ -53,11 +53,13 @@ def best_cell(results: Results) -> BestCell | None:
 
     Controls are left out; of equals the first in params.yaml is taken. None where nothing was run.
     """
-    protocol, found = last_rung(results), []
-    for name in names_run(results):
-        accuracy = results.cell(name, protocol).validation_accuracy() if protocol else None
-        if protocol and accuracy is not None and not results.is_control(name):
-            found.append(BestCell(name, protocol, accuracy))
+    protocol = last_rung(results)
+    found = [
+        BestCell(name, protocol, accuracy)
+        for name in names_run(results)
+        if protocol and not results.is_control(name)
+        if (accuracy := results.cell(name, protocol).validation_accuracy()) is not None
+    ]
     return max(found, key=lambda cell: cell.validation_accuracy, default=None)
 
 
@@ -81,12 +83,10 @@ def confidently_wrong(predictions: pd.DataFrame, count: int = EXCERPTS) -> pd.Da
 def describe_recording(recordings: Recordings, clip: str) -> str:
     """Say how the whole recording fared: `2 of 10 windows right over 2 seeds, as a whole wrong`."""
     row = recordings.clips.index(clip)
-    right, seeds = int(recordings.windows_right[:, row].sum()), len(recordings.seeds)
-    windows = int(recordings.windows[row]) * seeds
+    right, seeds = recordings.windows_right[:, row].sum(), len(recordings.seeds)
     over = f" over {seeds} seeds" if seeds > 1 else ""
-    return (
-        f"{right} of {windows} windows right{over}, as a whole {'right' if recordings.right_by_seeds[row] else 'wrong'}"
-    )
+    whole = "right" if recordings.right_by_seeds[row] else "wrong"
+    return f"{right} of {recordings.windows[row] * seeds} windows right{over}, as a whole {whole}"
 
 
 def cut_excerpts(wrong: pd.DataFrame, recordings: Recordings, clips: Path, length_s: float) -> list[Excerpt]:
@@ -107,25 +107,10 @@ def cut_excerpts(wrong: pd.DataFrame, recordings: Recordings, clips: Path, lengt
         if not path.exists():
             raise PageError(f"{path}: no such clip, though it was tested. Run the resample stage again.")
         samples = cut_windows(read_clip(path, HEARD), [float(row["start_s"])], length_s, HEARD.sample_rate)[0, 0]
-        excerpts.append(
-            Excerpt(
-                clip=row["clip"],
-                start_s=float(row["start_s"]),
-                label=row["label"],
-                predicted=row["predicted"],
-                probability=float(row["probability"]),
-                agreeing=int(row["agreeing"]),
-                seeds=int(row["seeds"]),
-                recording=describe_recording(recordings, row["clip"]),
-                sound=_base64(wav(samples)),
-                picture=_base64(png(log_mel(samples))),
-            )
-        )
+        told = describe_recording(recordings, row["clip"])
+        sound, picture = (base64.b64encode(each).decode("ascii") for each in (wav(samples), png(log_mel(samples))))
+        excerpts.append(Excerpt(**row, recording=told, sound=sound, picture=picture))
     return excerpts
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")
 
 
 def wav(samples: Waveform) -> bytes:
