@@ -37,7 +37,6 @@ class PrototypeTraining(TimedPath):
         import torch
 
         from benchmarks.plain_prototypes import PlainPrototypeTraining, plain_copy
-        from beyond_spectrograms.classifiers.prototypes.model import layer_of
 
         self.units = float(TRAINING * len(SEEDS))
         windows = TRAINING + VALIDATION
@@ -57,7 +56,7 @@ class PrototypeTraining(TimedPath):
         configs = [RunConfig(*settings, seed, "cpu", folder, versions={}) for seed in SEEDS]
         spawn = get_context("spawn")
         self._workers = [ProcessPoolExecutor(1, spawn, _begin, (config,)) for config in configs]
-        networks = [plain_copy(layer_of(make_trainer(config).network), SHAPE[0]) for config in configs]
+        networks = [plain_copy(make_trainer(config).layer, SHAPE[0]) for config in configs]
         self._plain = [PlainPrototypeTraining(protocol, network) for network in networks]
         both = torch.from_numpy(features), torch.from_numpy(targets)
         self._training, self._validation = (

@@ -7,17 +7,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from beyond_spectrograms.classifiers.base import last_layer
+from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
+from beyond_spectrograms.classifiers.registry import read_network
 from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.data.windows import columns_of, open_features, read_parts, read_windows
 from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, SPLITS, Study
 from beyond_spectrograms.report import figures
 from beyond_spectrograms.sonification.decoders import create_player
-from beyond_spectrograms.sonification.distance import MEASURED, LogMelDistance, measure_distances
+from beyond_spectrograms.sonification.distance import MEASURED, LogMelDistance, describe_distances, measure_distances
 from beyond_spectrograms.sonification.figures import figure_prototypes
 from beyond_spectrograms.sonification.page import render_page
 from beyond_spectrograms.sonification.play import play_all, write_prototypes
-from beyond_spectrograms.sonification.trained import averages, choose_windows, read_layer, render_window
+from beyond_spectrograms.sonification.trained import averages, choose_windows, render_window
 from beyond_spectrograms.util.errors import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json, write_text
 from stages.arguments import parse
@@ -61,7 +64,8 @@ def listen(study: Study, dataset: str, representation: str, name: str, work: Pat
 
     run = f"fold {FOLD}, seed {seed}"
     model = study.models(dataset, representation) / name / f"fold_{FOLD}-seed_{seed}.safetensors"
-    layer = read_layer(model, protocol, (features.shape[1], features.shape[2]), classes)
+    network, _ = read_network(model, protocol, features.shape[1:], classes, None)
+    layer = last_layer(network.eval(), PrototypeLayer)
     prototypes = averages(layer, features, rows, targets)
     labels = [classes[number] for number in layer.class_of.tolist()]
     numbered = len(set(labels)) < len(labels)
@@ -101,8 +105,8 @@ def listen(study: Study, dataset: str, representation: str, name: str, work: Pat
     )
     write_text(played / "page/index.html", page)
     told = f"{cell}: {len(prototypes)} prototypes, {len(windows)} clips, a page of {len(page.encode()) / 1e6:.1f} MB"
-    print(told, distances.describe(), sep="\n")
-    return {"fold": FOLD, "seed": seed, **distances.summary()}
+    print(told, describe_distances(distances), sep="\n")
+    return {"fold": FOLD, "seed": seed, **distances}
 
 
 def fetch_decoder(study: Study, representation: str) -> Path | None:

@@ -340,7 +340,7 @@ def classifiers(params: Params, folder: Path) -> Made:
     """Build every classifier with seeded weights: the weights, its logits with dropout and without, what it tells."""
     import torch
 
-    from beyond_spectrograms.classifiers.registry import CLASSIFIERS, build_network
+    from beyond_spectrograms.classifiers.registry import build_network, measure
 
     for kind, codebook_size in (("", None), ("_codes", 16)):
         place, _ = _windows(folder, codes=codebook_size is not None)
@@ -355,7 +355,7 @@ def classifiers(params: Params, folder: Path) -> Made:
             with torch.inference_mode():
                 yield f"{name}{kind}/logits", network.eval()(windows).numpy()
                 yield f"{name}{kind}/logits_with_dropout", network.train()(windows).numpy()
-                told = CLASSIFIERS[protocol.classifier].measure(network.eval(), windows)
+                told = measure(network.eval(), windows)
             for key, value in told.items():
                 yield f"{name}{kind}/{key}", value.numpy()
 

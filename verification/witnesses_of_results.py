@@ -400,7 +400,8 @@ def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
     """Play prototypes of spectra, and of latents where Lyra's decoder is here; what prototypes do to windows."""
     import torch
 
-    from beyond_spectrograms.classifiers.prototypes.model import layer_of
+    from beyond_spectrograms.classifiers.base import last_layer
+    from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
     from beyond_spectrograms.classifiers.registry import build_network
     from beyond_spectrograms.sonification import trained
     from beyond_spectrograms.sonification.decoders import create_player
@@ -416,7 +417,8 @@ def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
     targets = torch.from_numpy(np.searchsorted(CLASSES, table["label"].to_numpy(dtype=str)))
     for protocol in ("prototypes", "clusters", "latent_prototypes"):
         torch.manual_seed(0)
-        layer = layer_of(build_network(params.protocols[protocol], bands, 32, len(CLASSES), None).eval())
+        network = build_network(params.protocols[protocol], bands, 32, len(CLASSES), None)
+        layer = last_layer(network.eval(), PrototypeLayer)
         with torch.no_grad():
             for parameter in layer.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape))

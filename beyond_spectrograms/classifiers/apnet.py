@@ -65,10 +65,6 @@ class APNetLayer(ReconstructingLayer):
         shown = self.by_cluster(similarities) if self.clusters else logits
         return loss, error * self.deviation**2, shown, similarities
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """Classify windows [windows, bands, frames]."""
-        return self.go(windows, torch.zeros(len(windows), dtype=torch.long, device=windows.device))[2]
-
 
 def _distances(latents: Tensor, prototypes: Tensor) -> Tensor:
     """Squared distance over channels and columns of each row [windows, prototypes, rows], by matrix products.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 
-import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.classifiers.base import ClassifierError
@@ -46,10 +45,6 @@ class AutoencoderLayer(ReconstructingLayer):
                 hidden = nn.functional.leaky_relu(nn.functional.interpolate(hidden, size=sizes.pop()))
         loss = (hidden - images).square().mean((1, 2, 3))
         return loss, loss * self.deviation**2, self.by_cluster(points), points
-
-    def forward(self, windows: Tensor) -> Tensor:
-        """Classify by the nearest cluster."""
-        return self.go(windows, torch.zeros(len(windows), dtype=torch.long, device=windows.device))[2]
 
 
 def build(bands: int, frames: int, classes: int) -> nn.Sequential:

@@ -1,6 +1,8 @@
-"""What all classifiers share: their error, and the layers that stand in front of them."""
+"""What all classifiers share: their error, the layers that stand in front of them, and what a last layer may add."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +12,29 @@ from beyond_spectrograms.util.errors import ProjectError
 TOKEN_SIZE = 128  # channels a codec's code is embedded in: the height of the paper's inputs
 
 
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
 class ClassifierError(ProjectError):
-    """A classifier cannot take windows of this size or kind."""
+    """A classifier cannot take windows of this size or kind, or its stored weights do not fit."""
+
+
+class MeasuringLayer(nn.Module):
+    """A last layer that measures windows besides classifying them."""
+
+    def measure(self, windows: Tensor) -> dict[str, Tensor]:
+        """Measure windows [windows, bands, frames]; each value is [windows].
+
+        `reconstruction_error` is in the features' own squared unit; `cluster` is the number of the window's cluster.
+        """
+        raise NotImplementedError
+
+
+def last_layer(network: nn.Sequential, kind: type[Layer]) -> Layer:
+    """Give the last layer of a network that ends in one of this kind."""
+    layer = network[-1]
+    assert isinstance(layer, kind)
+    return layer
 
 
 class Standardize(nn.Module):

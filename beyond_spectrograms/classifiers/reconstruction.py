@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from beyond_spectrograms.classifiers.base import MeasuringLayer
 from beyond_spectrograms.classifiers.clusters import best_by_class
 
 
-class ReconstructingLayer(nn.Module):
+class ReconstructingLayer(MeasuringLayer):
     """Takes windows [windows, bands, frames] and gives logits [windows, classes].
 
     Attributes:
@@ -50,19 +51,16 @@ class ReconstructingLayer(nn.Module):
         """
         raise NotImplementedError
 
+    def _go_without_targets(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Compute what `go` does; the loss then means nothing."""
+        return self.go(windows, torch.zeros(len(windows), dtype=torch.long, device=windows.device))
 
-def layer_of(network: nn.Sequential) -> ReconstructingLayer:
-    """Find the network's last layer."""
-    layer = network[-1]
-    assert isinstance(layer, ReconstructingLayer)
-    return layer
+    def forward(self, windows: Tensor) -> Tensor:
+        """Classify windows [windows, bands, frames]."""
+        return self._go_without_targets(windows)[2]
 
-
-def measure(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:
-    """Measure each window's reconstruction error, and its cluster where there are clusters, each [windows]."""
-    layer = layer_of(network)
-    _, error, _, points = layer.go(
-        network[:-1](windows), torch.zeros(len(windows), dtype=torch.long, device=windows.device)
-    )
-    clusters = {"cluster": layer.distances(points).argmin(1)} if layer.clusters else {}
-    return {"reconstruction_error": error, **clusters}
+    def measure(self, windows: Tensor) -> dict[str, Tensor]:
+        """Measure each window's reconstruction error, and its cluster where there are clusters."""
+        _, error, _, points = self._go_without_targets(windows)
+        clusters = {"cluster": self.distances(points).argmin(1)} if self.clusters else {}
+        return {"reconstruction_error": error, **clusters}

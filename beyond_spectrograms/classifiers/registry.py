@@ -1,64 +1,75 @@
-"""Every classifier by its name in params.yaml, and the network of a protocol."""
+"""Every classifier by its name in params.yaml; the network of a protocol, new or trained."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from beyond_spectrograms.classifiers import (
     apnet,
     autoencoder,
+    clusters,
     convolutional,
-    kmeans,
-    reconstruction,
     temporal_cnn,
 )
-from beyond_spectrograms.classifiers.base import TOKEN_SIZE, EmbedCodes, Standardize
-from beyond_spectrograms.classifiers.prototypes import model as prototype_model
+from beyond_spectrograms.classifiers.base import TOKEN_SIZE, ClassifierError, EmbedCodes, MeasuringLayer, Standardize
+from beyond_spectrograms.classifiers.prototypes import model as prototypes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from beyond_spectrograms.params import Protocol
 
-    Measure = Callable[[nn.Sequential, Tensor], dict[str, Tensor]]
 
-
-def measure_nothing(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:  # noqa: ARG001  as the others
-    """Measure nothing: the network gives logits alone."""
-    return {}
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A classifier.
-
-    Attributes:
-        build: from bands, frames, number of classes and, by keyword, settings of its own, a network that takes windows
-            [windows, bands, frames] and gives logits [windows, classes].
-        measure: what the network says of each window [windows] besides its class: `reconstruction_error` in the
-            features' own squared unit, and `cluster`, the number of the window's cluster.
-    """
-
-    build: Callable[..., nn.Sequential]
-    measure: Measure = measure_nothing
-
-
-CLASSIFIERS = {
-    "conv1d": Classifier(convolutional.conv1d),
-    "conv2d": Classifier(convolutional.conv2d),
-    "mean_linear": Classifier(convolutional.mean_linear),
-    "temporal_cnn": Classifier(temporal_cnn.build),
-    "kmeans": Classifier(kmeans.build, kmeans.measure),
-    "prototypes": Classifier(prototype_model.build, prototype_model.measure),
-    "apnet": Classifier(partial(apnet.build, clusters=False), reconstruction.measure),
-    "apnet_kmeans": Classifier(partial(apnet.build, clusters=True), reconstruction.measure),
-    "autoencoder_kmeans": Classifier(autoencoder.build, reconstruction.measure),
+# From bands, frames, number of classes and, by keyword, settings of its own: a network that takes windows [windows,
+# bands, frames] and gives logits [windows, classes].
+CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {
+    "conv1d": convolutional.conv1d,
+    "conv2d": convolutional.conv2d,
+    "mean_linear": convolutional.mean_linear,
+    "temporal_cnn": temporal_cnn.build,
+    "kmeans": clusters.kmeans,
+    "prototypes": prototypes.build,
+    "apnet": partial(apnet.build, clusters=False),
+    "apnet_kmeans": partial(apnet.build, clusters=True),
+    "autoencoder_kmeans": autoencoder.build,
 }
+
+
+def measure(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:
+    """Measure windows as MeasuringLayer does; nothing where the network does not end in one."""
+    layer = network[-1]
+    return layer.measure(network[:-1](windows)) if isinstance(layer, MeasuringLayer) else {}
+
+
+def read_network(
+    model: Path, protocol: Protocol, shape: Sequence[int], classes: Sequence[str], codebook_size: int | None
+) -> tuple[nn.Sequential, dict[str, Any]]:
+    """Read a trained network for windows of `shape` (bands, frames), and the notes stored with its weights.
+
+    Raises:
+        ClassifierError: the file is not there, or was trained for other classes or another network.
+    """
+    if not model.is_file():
+        raise ClassifierError(f"{model}: no such file. Run the cell's train stage.")
+    with safe_open(model, framework="pt") as stored:
+        notes = json.loads(stored.metadata()["notes"])
+        state = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  not a mapping
+    if notes.pop("classes") != list(classes):
+        raise ClassifierError(f"{model}: trained for other classes than the data's. Run its train stage again.")
+    bands, frames = shape
+    network = build_network(protocol, bands, frames, len(classes), codebook_size)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        size = f"{bands} bands x {frames} frames"
+        raise ClassifierError(f"{model}: not a {protocol.classifier} for windows of {size}. {error}") from error
+    return network, notes
 
 
 def build_network(
@@ -72,7 +83,7 @@ def build_network(
     Raises:
         ClassifierError: windows are too small for the classifier.
     """
-    build = CLASSIFIERS[protocol.classifier].build
+    build = CLASSIFIERS[protocol.classifier]
     if protocol.prototypes is not None:
         build = partial(build, settings=protocol.prototypes)
     if codebook_size is not None:

@@ -29,7 +29,7 @@ NOTES = ("fold", "seed", "epoch", "diverged_at_epoch", "weights_sha256")  # stor
 
 
 class ModelError(ProjectError):
-    """A stored classifier does not fit the data or the protocol; the message names the file and what to do."""
+    """Stored answers do not fit the data; the message names the file and what to do."""
 
 
 @dataclass(frozen=True)
@@ -65,27 +65,15 @@ def predict(
     With `dropout_at_evaluation` dropout stays active, as in the paper's released code, drawn from fold and seed.
 
     Raises:
-        ModelError: the file was trained for other classes or another network.
+        ClassifierError: the file is not there, or was trained for other classes or another network.
     """
     import torch
-    from safetensors import safe_open
 
-    from beyond_spectrograms.classifiers.registry import CLASSIFIERS, build_network
+    from beyond_spectrograms.classifiers.registry import measure, read_network
 
-    with safe_open(model, framework="pt") as stored:
-        notes = json.loads(stored.metadata()["notes"])
-        state = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  not a mapping
-    if notes.pop("classes") != classes:
-        raise ModelError(f"{model}: trained for other classes than the data's. Run its train stage again.")
-    network = build_network(protocol, features.shape[1], features.shape[2], len(classes), codebook_size)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        size = f"{features.shape[1]} bands x {features.shape[2]} frames"
-        raise ModelError(f"{model}: not a {protocol.classifier} for windows of {size}. {error}") from error
+    network, notes = read_network(model, protocol, features.shape[1:], classes, codebook_size)
     network.to(device).train(protocol.dropout_at_evaluation)
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
-    measure = CLASSIFIERS[protocol.classifier].measure
     probabilities, measured = [], []
     with torch.inference_mode():
         torch.manual_seed(seed * 1000 + fold)

@@ -56,26 +56,21 @@ class SoundStreamDecoder:
         Raises:
             PrototypesError: the weights are no decoder of such latents.
         """
-        try:
-            return match_level(self._decode(features), self.form.sample_rate)
-        except ValueError as error:  # all that the runtime raises, for a broken file as for another model's
-            raise PrototypesError(f"{self._weights}: not Lyra's SoundStream decoder. {error}") from error
-
-    def _decode(self, latents: Features) -> Waveform:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        interpreter = Interpreter(
-            model_content=self._model, num_threads=1, experimental_op_resolver_type=OpResolverType.BUILTIN
-        )
-        interpreter.allocate_tensors()
-        source = interpreter.get_input_details()[0]["index"]
-        result = interpreter.get_output_details()[0]["index"]
-        played = []
-        for latent in np.ascontiguousarray(latents.T, dtype=np.float32):
-            interpreter.set_tensor(source, latent[None, None])
-            interpreter.invoke()
-            played.append(interpreter.get_tensor(result)[0])
-        return np.concatenate(played)
+        resolver, played = OpResolverType.BUILTIN, []
+        try:
+            interpreter = Interpreter(model_content=self._model, num_threads=1, experimental_op_resolver_type=resolver)
+            interpreter.allocate_tensors()
+            source = interpreter.get_input_details()[0]["index"]
+            result = interpreter.get_output_details()[0]["index"]
+            for latent in np.ascontiguousarray(features.T, dtype=np.float32):
+                interpreter.set_tensor(source, latent[None, None])
+                interpreter.invoke()
+                played.append(interpreter.get_tensor(result)[0])
+        except ValueError as error:  # all that the runtime raises, for a broken file as for another model's
+            raise PrototypesError(f"{self._weights}: not Lyra's SoundStream decoder. {error}") from error
+        return match_level(np.concatenate(played), self.form.sample_rate)
 
 
 class EncodecDecoder:
@@ -113,13 +108,7 @@ PLAYERS: dict[str, Callable[[Any, Path], Player]] = {
 
 
 def create_player(name: str, record: Representation, decoder: Path | None, seed: int) -> Player:
-    """Make what plays features of a representation.
-
-    Args:
-        name: of the representation, for messages.
-        record: of the representation, from params.yaml.
-        decoder: file of the decoder's weights, for latents.
-        seed: of the phases of spectra.
+    """Make what plays features: spectra with phases from `seed`, latents by the weights in the file `decoder`.
 
     Raises:
         PrototypesError: features of this kind cannot be heard, or the decoder's weights are not there.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,67 +44,42 @@ class LogMelDistance:
         return float(np.sqrt(np.mean((floored[0] - floored[1]) ** 2)))
 
 
-@dataclass(frozen=True)
-class Distances:
-    """Distances from the clip in dB [windows], of windows whose class has a prototype.
-
-    Attributes:
-        rendered: of the window as the best prototype of its class renders it.
-        prototype: of the same prototype without its transformations.
-        round_trip: of the clip's own features, which no prototype can be expected to beat.
-        unnamed: number of windows left out, because no prototype has their class.
-    """
-
-    rendered: list[float]
-    prototype: list[float]
-    round_trip: list[float]
-    unnamed: int
-
-    def summary(self) -> dict[str, Any]:
-        """Give counts, and mean and standard deviation of each list; None where there is no window."""
-        summary: dict[str, Any] = {"windows": len(self.rendered), "windows_without_prototype": self.unnamed}
-        for name in ("rendered", "prototype", "round_trip"):
-            values = np.array(getattr(self, name))
-            summary[f"{name}_db"] = round(float(values.mean()), 3) if len(values) else None
-            summary[f"{name}_db_std"] = round(float(values.std(ddof=1)), 3) if len(values) > 1 else None
-        return summary
-
-    def describe(self) -> str:
-        """Describe the means in a line."""
-        found = self.summary()
-        if not self.rendered:
-            return f"none of {self.unnamed} windows has a prototype of its class"
-        return (
-            f"{found['windows']} windows: rendered {found['rendered_db']:.1f} dB from the clip, the prototype itself "
-            f"{found['prototype_db']:.1f} dB, round trip {found['round_trip_db']:.1f} dB"
-        )
-
-
 def measure_distances(
     distance: LogMelDistance, player: Player, windows: Sequence[Window], *, sounds: Sounds, clips: Path, length_s: float
-) -> Distances:
+) -> dict[str, Any]:
     """Play windows as the prototypes of their own class render them, and compare with the clips.
 
-    Args:
-        distance: compares.
-        player: plays features.
-        windows: rendered, of `length_s` seconds each.
-        sounds: holds the prototypes, played.
-        clips: data/clips/<dataset>.
-        length_s: of a window.
+    `windows` are of `length_s` seconds each, `sounds` holds the prototypes, `clips` is data/clips/<dataset>.
+
+    Returns:
+        Counts of windows with and without a prototype of their class; of those with one the mean distance from the clip
+        in dB and its standard deviation, None of too few, of three sounds: `rendered` as the class's best prototype
+        renders the window, that `prototype` without its transformations, and the `round_trip` of the clip's own
+        features, which no prototype can be expected to beat.
 
     Raises:
         BadAudioError: a clip cannot be read.
     """
     heard = [(window, made) for window in windows for made in window.reconstructions if made.label == window.label]
     say_cost(player, 2 * len(heard), length_s)
-    result = Distances([], [], [], len(windows) - len(heard))
+    found: dict[str, list[float]] = {"rendered": [], "prototype": [], "round_trip": []}
     for window, made in track(heard, "compare", len(heard)):
         clip = cut_clip(window, clips, player.form, length_s)
-        for differences, played in (
-            (result.rendered, player.play(made.features)),
-            (result.prototype, sounds.prototypes[made.prototype]),
-            (result.round_trip, player.play(window.features)),
-        ):
-            differences.append(distance.between(played, clip, player.form.sample_rate))
-    return result
+        played = player.play(made.features), sounds.prototypes[made.prototype], player.play(window.features)
+        for differences, sound in zip(found.values(), played, strict=True):
+            differences.append(distance.between(sound, clip, player.form.sample_rate))
+    summary: dict[str, Any] = {"windows": len(heard), "windows_without_prototype": len(windows) - len(heard)}
+    for name, differences in found.items():
+        summary[f"{name}_db"] = round(float(np.mean(differences)), 3) if differences else None
+        summary[f"{name}_db_std"] = round(float(np.std(differences, ddof=1)), 3) if len(differences) > 1 else None
+    return summary
+
+
+def describe_distances(found: dict[str, Any]) -> str:
+    """Describe in a line what measure_distances found."""
+    if not found["windows"]:
+        return f"none of {found['windows_without_prototype']} windows has a prototype of its class"
+    return (
+        f"{found['windows']} windows: rendered {found['rendered_db']:.1f} dB from the clip, the prototype itself "
+        f"{found['prototype_db']:.1f} dB, round trip {found['round_trip_db']:.1f} dB"
+    )

@@ -29,14 +29,8 @@ def figure_prototypes(
 ) -> Figure:
     """Draw each prototype in a panel of its own: level over frequency, and over time where it has several frames.
 
-    Latents have no frequency: their value is drawn over their number.
-
-    Args:
-        prototypes: in the order of the panels.
-        names: their titles.
-        frequencies: of the bands [bands], in Hz; None where bands are latents.
-        seconds: length of a window.
-        title: names data set, cell and run.
+    `frequencies` are those of the bands [bands] in Hz, None where bands are latents: their value is drawn over their
+    number. `seconds` is the length of a window.
     """
     columns = min(COLUMNS, len(prototypes))
     rows = -(-len(prototypes) // columns)

@@ -41,16 +41,9 @@ def render_page(
 ) -> str:
     """Build the page.
 
-    Args:
-        title: of the page.
-        facts: about the run, names and values.
-        names: of the prototypes.
-        prototypes: of the run.
-        windows: to pick from; none without a `licence` that lets excerpts be passed on.
-        sounds: of prototypes and windows.
-        frequencies: of the bands [bands], in Hz; None where bands are latents.
-        seconds: length of a window.
-        licence: of the excerpts.
+    `facts` are names and values about the run, `names` those of the prototypes. `windows` are to pick from; none
+    without a `licence` that lets excerpts be passed on. `frequencies` are those of the bands [bands] in Hz, None where
+    bands are latents; `seconds` is the length of a window.
 
     Raises:
         PrototypesError: it would weigh more than 5 MB.

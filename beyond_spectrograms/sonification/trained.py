@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,17 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer, layer_of
+from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.classifiers.prototypes.transformations import filter_bands
-from beyond_spectrograms.classifiers.registry import build_network
-from beyond_spectrograms.sonification.griffin_lim import PrototypesError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
-    from beyond_spectrograms.params import Protocol
     from beyond_spectrograms.representations.base import Features
 
 BATCH = 32  # windows at a time; changes no result
@@ -30,29 +24,6 @@ DISTANCE = "factor of the distance from rest"
 UNCHANGED = {DISTANCE: 1.0}  # what leaves a prototype as it is, where that is not 0
 
 Found = dict[str, Tensor]  # transformation -> its numbers [..., frames], of filters [..., frames, 4]
-
-
-def read_layer(model: Path, protocol: Protocol, shape: tuple[int, int], classes: list[str]) -> PrototypeLayer:
-    """Read the prototypes of a stored run, for windows of `shape` (bands, frames).
-
-    Raises:
-        PrototypesError: the file is not there, or was trained for other classes or windows.
-    """
-    from safetensors import safe_open
-
-    if not model.is_file():
-        raise PrototypesError(f"{model}: no such file. Run the cell's train stage.")
-    with safe_open(model, framework="pt") as stored:
-        trained_for = json.loads(stored.metadata()["notes"])["classes"]
-        state = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  not a mapping
-    network = build_network(protocol, *shape, len(classes), None)
-    shapes = [{key: value.shape for key, value in each.items()} for each in (network.state_dict(), state)]
-    if trained_for != classes or shapes[0] != shapes[1]:
-        raise PrototypesError(
-            f"{model}: trained for other classes or windows than the data's. Run its train stage again."
-        )
-    network.load_state_dict(state)
-    return layer_of(network.eval())
 
 
 def to_features(layer: PrototypeLayer, scaled: Tensor) -> npt.NDArray[np.float32]:
@@ -110,14 +81,10 @@ def averages(layer: PrototypeLayer, features: Features, rows: npt.NDArray[np.int
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A window as one prototype renders it.
+    """A window as the prototype of this number and class renders it.
 
-    Attributes:
-        prototype: its number.
-        label: the class of the prototype.
-        error: mean squared difference over bands and frames, in squared units of the features.
-        features: [bands, frames].
-        curves: title with unit -> values [frames], of the transformations.
+    `error` is the mean squared difference over bands and frames, in squared units of the `features` [bands, frames];
+    `curves` are the transformations, title with unit -> values [frames].
     """
 
     prototype: int

@@ -26,7 +26,6 @@ from beyond_spectrograms.training.run import (
     TrainingError,
     TrainingState,
     is_finished,
-    report_damage,
     write_result,
 )
 from beyond_spectrograms.training.trainers.base import Trainer
@@ -45,9 +44,7 @@ def train_all(configs: list[RunConfig]) -> None:
     Raises:
         TrainingError: a result is not this run's.
     """
-    todo = [config for config in configs if not is_finished(config)]
-    for config in todo:
-        report_damage(config)
+    todo = [config for config in configs if not is_finished(config, report_damage=True)]
     total = sum(config.epochs for config in configs)
     finished = total - sum(config.epochs for config in todo)
     context = get_context("spawn")

@@ -83,8 +83,7 @@ class Pass:
         self._targets = torch.from_numpy(np.stack([config.targets for config in configs])).to(device)
         self._training = learn or configs[0].protocol.dropout_at_evaluation
         self._totals = torch.zeros(len(configs), 2, dtype=torch.float64, device=device)
-        self._inputs: tuple[Tensor, Tensor, Tensor] | None = None
-        self._replay: Callable[[], None] | None = None
+        self._captured: tuple[list[Tensor], Callable[[], None]] | None = None
 
     def run(self, orders: list[Tensor], running: list[bool]) -> list[tuple[float, float]]:
         """Go over orders [runs][windows] of the rows; gives accuracy and loss of each run. Others than running rest."""
@@ -104,17 +103,15 @@ class Pass:
 
     def _step(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         if self._stacked.device.type == "cuda":
-            if self._replay is None or self._inputs is None:
-                self._inputs, self._replay = self._capture(batch)
-            for mine, value in zip(self._inputs, batch, strict=True):
+            self._captured = self._captured or self._capture(batch)
+            inputs, replay = self._captured
+            for mine, value in zip(inputs, batch, strict=True):
                 mine.copy_(value)
-            self._replay()
+            replay()
         else:
             self._stacked.run_step(*batch, self._totals, learn=self._learn)
 
-    def _capture(
-        self, batch: tuple[Tensor, Tensor, Tensor]
-    ) -> tuple[tuple[Tensor, Tensor, Tensor], Callable[[], None]]:
+    def _capture(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[list[Tensor], Callable[[], None]]:
         """Capture the step as a CUDA graph on copies of the batch; warmed up by steps that count no window.
 
         As https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs asks: warm up on another stream first.
@@ -129,7 +126,7 @@ class Pass:
         torch.cuda.current_stream().wait_stream(stream)
         with torch.cuda.graph(graph):
             self._stacked.run_step(windows, targets, counted, self._totals, learn=self._learn)
-        return (windows, targets, counted), graph.replay
+        return [windows, targets, counted], graph.replay
 
 
 def train_multi_run(configs: list[RunConfig], epochs_done: Synchronized[int] | None = None) -> None:

@@ -31,16 +31,10 @@ def runs_of_protocol(
     max_epochs: int | None,
     work: Path,
 ) -> list[RunConfig]:
-    """List the runs of a cell (Params.runs_of).
+    """List the runs of a cell: data set, representation and protocol (Params.runs_of).
 
-    Args:
-        params: protocols, splits, representations, versions, device and precision.
-        cell: data set, representation and protocol.
-        features: the folder of features.npy.
-        table: a row a window, with its `label`.
-        parts: a column a split and fold, rows as in `table`.
-        max_epochs: the most epochs; None where the protocol alone decides.
-        work: where results of the runs go.
+    `features` is the folder of features.npy, `work` where results go. `table` has a row a window with its `label`,
+    `parts` a column a split and fold. Without `max_epochs` the protocol alone decides.
     """
     _, representation, name = cell
     protocol, device = params.protocols[name], choose_device(params.device)

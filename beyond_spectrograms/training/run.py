@@ -112,10 +112,9 @@ class TrainingState:
         validation: tuple[float, float],
         more: Sequence[float] = (),
     ) -> bool:
-        """Add an epoch to the history: accuracies and losses, and `more` values of the trainer.
+        """Add an epoch to the history; says whether the protocol keeps its weights.
 
-        Returns:
-            whether the protocol keeps the weights of this epoch.
+        `training` and `validation` are accuracy and loss, `more` values of the trainer's columns.
         """
         epoch = len(self.history) + 1
         if not math.isfinite(training[1]) or not math.isfinite(validation[1]):
@@ -168,7 +167,8 @@ def write_result(
     """Write the kept weights and the learning curve, whose rows have `columns` after HISTORY_COLUMNS."""
     diverged = state.diverged_at_epoch
     notes = {"epoch": state.best_epoch, "diverged_at_epoch": diverged, "classes": config.classes}
-    with written_beside(config.work / f"{config.name}.safetensors") as beside:
+    weights, path, _ = config.result_files
+    with written_beside(weights) as beside:
         save_file(best, beside, metadata={"notes": json.dumps(notes)})  # several keys would come in any order
     record = {
         "mark": fingerprint,
@@ -180,33 +180,21 @@ def write_result(
         "history": state.history,
         "weights_sha256": config.weights_sha256(),
     }
-    write_sealed(config.work / f"{config.name}.json", record)
+    write_sealed(path, record)
 
 
-def is_finished(config: RunConfig) -> bool:
-    """Say whether the run's result is there, as it was written, made from the same data, params and versions."""
-    record = _read_whole(config)
-    return record is not None and record["mark"] == config.fingerprint()
+def is_finished(config: RunConfig, *, report_damage: bool = False) -> bool:
+    """Say whether the run's result is there, as it was written, made from the same data, params and versions.
 
-
-def report_damage(config: RunConfig) -> None:
-    """Print a line where a result is there but damaged."""
-    if (config.work / f"{config.name}.json").exists() and _read_whole(config) is None:
-        record = config.work / f"{config.name}.json"
-        print(f"{record}: damaged, or not of the weights beside it. The run starts anew.", flush=True)
-
-
-def _read_whole(config: RunConfig) -> dict[str, Any] | None:
-    """Read the record of a result; None where it or the weights are missing or damaged."""
-    record, weights = read_sealed(config.work / f"{config.name}.json"), config.result_files[0]
-    if (
-        record is None
-        or record.keys() != RECORD
-        or not weights.exists()
-        or digest_file(weights) != record["weights_sha256"]
-    ):
-        return None
-    return record
+    With `report_damage` a line is printed where it is there but damaged.
+    """
+    weights, path, _ = config.result_files
+    record = read_sealed(path)
+    if record and record.keys() == RECORD and weights.exists() and config.weights_sha256() == record["weights_sha256"]:
+        return bool(record["mark"] == config.fingerprint())
+    if report_damage and path.exists():
+        print(f"{path}: damaged, or not of the weights beside it. The run starts anew.", flush=True)
+    return False
 
 
 def keep_finished(configs: Sequence[RunConfig], place: Path) -> None:
@@ -228,20 +216,19 @@ def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], 
     return shuffled
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Read the record of a finished run: the keys of RECORD; its history has a row an epoch."""
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def _read_record(config: RunConfig) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(config.result_files[1].read_text(encoding="utf-8"))
     return record
 
 
 def read_history(config: RunConfig) -> list[dict[str, Any]]:
     """Read the finished run's learning curve: fold, seed and a value for each column, one row an epoch."""
-    record = read_record(config.work / f"{config.name}.json")
+    record = _read_record(config)
     rows = (dict(zip(record["columns"], (int(row[0]), *row[1:]), strict=True)) for row in record["history"])
     return [{"fold": config.fold, "seed": config.seed, **row} for row in rows]
 
 
 def read_outcome(config: RunConfig) -> tuple[float, int | None]:
     """Read how many seconds the finished run trained, restarts included, and at which epoch it diverged, if it did."""
-    record = read_record(config.work / f"{config.name}.json")
+    record = _read_record(config)
     return record["seconds"], record["diverged_at_epoch"]

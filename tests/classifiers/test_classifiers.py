@@ -4,27 +4,26 @@ import pytest
 import torch
 from torch import nn
 
-from beyond_spectrograms.classifiers.base import (
-    TOKEN_SIZE,
-    ClassifierError,
-    EmbedCodes,
-    Standardize,
-)
-from beyond_spectrograms.classifiers.convolutional import conv1d, conv2d, mean_linear
+from beyond_spectrograms.classifiers.base import TOKEN_SIZE, ClassifierError, EmbedCodes, Standardize
+from beyond_spectrograms.classifiers.convolutional import conv1d, mean_linear
 from beyond_spectrograms.classifiers.registry import CLASSIFIERS, build_network
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.util.machine import DeviceError, choose_device
 from support.numeric import assert_same, by_default_float64
-from support.protocol import PLAIN
 from support.repository import REPOSITORY
 
 PROTOCOLS = load_params(root=REPOSITORY).protocols
 
 
 @pytest.mark.parametrize(("bands", "frames"), [(128, 173), (128, 150), (128, 75), (64, 50)])
-@pytest.mark.parametrize("classifier", PLAIN)
+@pytest.mark.parametrize("classifier", sorted({*CLASSIFIERS} - {"prototypes"}))
 def test_all_take_every_representation_and_give_logits(bands: int, frames: int, classifier: str) -> None:
-    assert CLASSIFIERS[classifier].build(bands, frames, 10)(torch.randn(3, bands, frames)).shape == (3, 10)
+    assert CLASSIFIERS[classifier](bands, frames, 10)(torch.randn(3, bands, frames)).shape == (3, 10)
+
+
+@pytest.mark.parametrize("frames", [1, 7])
+def test_the_temporal_network_takes_windows_of_any_length(frames: int) -> None:
+    assert CLASSIFIERS["temporal_cnn"](16, frames, 3)(torch.randn(2, 16, frames)).shape == (2, 3)
 
 
 def test_conv1d_has_the_parameters_of_the_released_network() -> None:
@@ -47,14 +46,19 @@ def test_pooling_before_relu_changes_neither_values_nor_gradients() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
-def test_too_few_frames_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("classifier", "bands", "frames", "message"),
+    [
+        ("conv1d", 128, 48, "conv1d needs windows of at least 49 frames, got 48: take a shorter hop_length"),
+        ("conv2d", 9, 173, "conv2d needs windows of at least 10 x 10, got 9 bands x 173 frames"),
+        ("apnet", 16, 3, "apnet needs windows of at least 4 bands x 4 frames, got 16 x 3"),
+        ("autoencoder_kmeans", 16, 3, "autoencoder_kmeans needs windows of at least 8 bands x 8 frames, got 16 x 3"),
+    ],
+)
+def test_windows_too_small_are_refused(classifier: str, bands: int, frames: int, message: str) -> None:
     with pytest.raises(ClassifierError) as raised:
-        conv1d(128, 48, 10)
-    assert str(raised.value) == "conv1d needs windows of at least 49 frames, got 48: take a shorter hop_length"
-    conv1d(128, 49, 10)(torch.randn(1, 128, 49))
-    with pytest.raises(ClassifierError) as raised:
-        conv2d(9, 173, 10)
-    assert str(raised.value) == "conv2d needs windows of at least 10 x 10, got 9 bands x 173 frames"
+        CLASSIFIERS[classifier](bands, frames, 10)
+    assert str(raised.value) == message
 
 
 @pytest.mark.numeric

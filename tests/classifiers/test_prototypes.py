@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from beyond_spectrograms.classifiers.base import ClassifierError
-from beyond_spectrograms.classifiers.prototypes.kmeans_plus_plus import kmeans_plus_plus
-from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer, layer_of, measure
+from beyond_spectrograms.classifiers.base import ClassifierError, last_layer
+from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.classifiers.prototypes.transformations import (
     filter_bands,
     read_frames,
     shift_pitch,
     shift_positions,
 )
-from beyond_spectrograms.classifiers.registry import build_network
+from beyond_spectrograms.classifiers.registry import build_network, measure
 from beyond_spectrograms.params import Protocol, PrototypeSettings
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import RunConfig, read_history
+from beyond_spectrograms.training.trainers.kmeans import kmeans_plus_plus
 from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
 from beyond_spectrograms.training.trainers.registry import create_trainer, history_columns
 from support.numeric import assert_rounded, assert_same, by_default_float64
@@ -322,9 +322,10 @@ def test_shifts_that_are_no_numbers_give_none() -> None:
 def test_what_is_measured_is_the_best_prototypes_error_and_unsupervised_its_number() -> None:
     for supervised in (True, False):
         network = build_network(protocol(supervised=supervised, cross_entropy=0.0), 16, 8, 2, None)
-        torch.nn.init.uniform_(layer_of(network).prototypes)
+        layer = last_layer(network, PrototypeLayer)
+        torch.nn.init.uniform_(layer.prototypes)
         windows = torch.rand(4, 16, 8)
-        errors = layer_of(network).errors(windows)
+        errors = layer.errors(windows)
         told = measure(network, windows)
         assert torch.equal(told["reconstruction_error"], errors.amin(1))
         assert ("cluster" in told) == (not supervised)

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from safetensors.torch import save_file
 
+from beyond_spectrograms.classifiers.base import ClassifierError
 from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.evaluation.metrics import score, tabulate_predictions, tabulate_recordings
-from beyond_spectrograms.evaluation.predict import ModelError, Predictions, predict
+from beyond_spectrograms.evaluation.predict import Predictions, predict
 from beyond_spectrograms.params import load_params
 
 CLASSES = ["dog", "rain"]
@@ -137,16 +137,22 @@ def test_protocol_paper_predicts_with_dropout_and_eval_mode_without(stored: Path
     assert paper.probabilities.sum(1) == pytest.approx(np.ones(6), abs=1e-6)
 
 
-def test_classifier_of_other_classes_is_refused(stored: Path) -> None:
-    with pytest.raises(ModelError) as raised:
-        predictions_of(stored, "paper", ["cat", "rain"])
-    assert str(raised.value) == f"{stored}: trained for other classes than the data's. Run its train stage again."
+@pytest.mark.parametrize(
+    ("classes", "frames", "message"),
+    [
+        (["cat", "rain"], 49, "trained for other classes than the data's. Run its train stage again."),
+        (CLASSES, 99, "not a conv1d for windows of 8 bands x 99 frames. Error(s) in loading"),
+    ],
+)
+def test_classifier_of_other_classes_or_another_shape_is_refused(
+    stored: Path, classes: list[str], frames: int, message: str
+) -> None:
+    with pytest.raises(ClassifierError) as raised:
+        predictions_of(stored, "paper", classes, frames)
+    assert str(raised.value).startswith(f"{stored}: {message}")
 
 
-def test_classifier_of_another_shape_is_refused(stored: Path) -> None:
-    with pytest.raises(ModelError) as raised:
-        predictions_of(stored, "paper", CLASSES, frames=99)
-    assert str(raised.value).startswith(
-        f"{stored}: not a conv1d for windows of 8 bands x 99 frames. Error(s) in loading"
-    )
-    assert torch.get_num_threads() >= 1
+def test_an_absent_classifier_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClassifierError) as raised:
+        predictions_of(tmp_path / "absent.safetensors", "paper", CLASSES)
+    assert str(raised.value) == f"{tmp_path}/absent.safetensors: no such file. Run the cell's train stage."

@@ -17,7 +17,9 @@ import pytest
 import soundfile
 import torch
 
+from beyond_spectrograms.classifiers.base import last_layer
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
+from beyond_spectrograms.classifiers.registry import read_network
 from beyond_spectrograms.data.windows import read_windows
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.report import figures
@@ -25,7 +27,7 @@ from beyond_spectrograms.sonification.decoders import create_player
 from beyond_spectrograms.sonification.distance import LogMelDistance
 from beyond_spectrograms.sonification.figures import figure_prototypes
 from beyond_spectrograms.sonification.griffin_lim import LOUDNESS, PEAK, PrototypesError, Synthesizer, match_level
-from beyond_spectrograms.sonification.trained import Average, averages, choose_windows, read_layer, render_window
+from beyond_spectrograms.sonification.trained import Average, averages, choose_windows, render_window
 from support import heard
 from support.heard import RATE, TONES, tone
 from support.repository import REPOSITORY
@@ -49,17 +51,15 @@ def synthesizer(project: tuple[Path, Params]) -> Synthesizer:
 
 @pytest.fixture
 def layer(project: tuple[Path, Params]) -> PrototypeLayer:
-    return read_layer(model_of(project[0]), project[1].protocols["prototypes"], (128, 32), CLASSES)
+    model = project[0] / "data/models/prototypes/esc10/log_mel_16khz/prototypes/fold_1-seed_0.safetensors"
+    network, _ = read_network(model, project[1].protocols["prototypes"], (128, 32), CLASSES, None)
+    return last_layer(network.eval(), PrototypeLayer)
 
 
 def synthesizer_of(params: Params, seed: int) -> Synthesizer:
     player = create_player("log_mel_16khz", params.representations["log_mel_16khz"], None, seed)
     assert isinstance(player, Synthesizer)
     return player
-
-
-def model_of(folder: Path) -> Path:
-    return folder / "data/models/prototypes/esc10/log_mel_16khz/prototypes/fold_1-seed_0.safetensors"
 
 
 def features_of(folder: Path) -> np.ndarray:
@@ -206,20 +206,6 @@ def test_curves_are_in_semitones_and_in_decibels_at_the_ends_of_the_spectrum(
     np.testing.assert_allclose(made.curves["pitch (semitones)"], 12, atol=1e-4)
     np.testing.assert_allclose(made.curves["highest band (dB)"], 17, atol=0.01)
     np.testing.assert_allclose(made.curves["lowest band (dB)"], 0, atol=0.01)
-
-
-def test_weights_of_other_classes_or_none_are_refused(project: tuple[Path, Params], tmp_path: Path) -> None:
-    protocol, model = project[1].protocols["prototypes"], model_of(project[0])
-    for shape, classes in (((128, 32), ["a", "b", "c"]), ((64, 32), CLASSES)):
-        with pytest.raises(PrototypesError) as caught:
-            read_layer(model, protocol, shape, classes)
-        assert str(caught.value) == (
-            f"{model}: trained for other classes or windows than the data's. Run its train stage again."
-        )
-    absent = tmp_path / "fold_1-seed_0.safetensors"
-    with pytest.raises(PrototypesError) as caught:
-        read_layer(absent, protocol, (128, 32), CLASSES)
-    assert str(caught.value) == f"{absent}: no such file. Run the cell's train stage."
 
 
 def listen(folder: Path, dataset: str = "esc10") -> str:

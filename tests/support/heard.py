@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from beyond_spectrograms.classifiers.prototypes.model import layer_of
+from beyond_spectrograms.classifiers.base import last_layer
+from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.audio import Format, write_clip
 from beyond_spectrograms.data.clips import clip_path
@@ -101,7 +102,7 @@ def write_model(folder: Path, dataset: str, params: Params, spectra: np.ndarray)
     protocol = params.protocols[PROTOCOL]
     torch.manual_seed(0)
     network = build_network(protocol, spectra.shape[1], 32, len(classes), None)
-    layer = layer_of(network)
+    layer = last_layer(network, PrototypeLayer)
     spectra = spectra.copy()
     spectra[classes.index("low")] -= GAIN
     layer.prototypes.data.copy_(layer.scale(torch.from_numpy(spectra))[..., None])

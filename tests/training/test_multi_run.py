@@ -1,6 +1,5 @@
 """Runs trained together learn what each learns alone, whatever their sizes; killed and continued; no GPU needed."""
 
-import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,13 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from beyond_spectrograms.classifiers.base import EmbedCodes
-from beyond_spectrograms.classifiers.convolutional import TimeConvolution
 from beyond_spectrograms.training import multi_run
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.multi_run import train_multi_run
 from beyond_spectrograms.training.run import RunConfig, is_finished, read_history, read_outcome
-from beyond_spectrograms.training.stacked_weights import ConvolutionAsProduct, EmbedByLookup
 from support.numeric import assert_rounded, assert_same, distance, in_float64
 from support.protocol import PLAIN, write_run
 from support.protocol import PROTOCOL as SIX_EPOCHS
@@ -178,19 +174,6 @@ def test_a_diverging_run_and_one_out_of_patience_end_and_the_others_go_on(
         assert len(losses) == losses.index(min(losses)) + 1 + 2
 
 
-def test_the_kept_weights_are_those_of_the_epoch_named(configs: list[RunConfig], tmp_path: Path) -> None:
-    from safetensors import safe_open
-
-    last = [replace(config, protocol=PROTOCOL.model_copy(update={"select": "last"})) for config in configs]
-    train_multi_run(last)
-    shorter = [replace(config, epochs=3, work=tmp_path / "shorter") for config in last]
-    train_multi_run(shorter)
-    with safe_open(last[0].work / f"{last[0].name}.safetensors", framework="pt") as stored:
-        assert json.loads(stored.metadata()["notes"])["epoch"] == 4
-    assert all(is_finished(config) for config in last)
-    assert not torch.equal(weights(last[0])["1.weight"], weights(shorter[0])["1.weight"])
-
-
 @pytest.mark.numeric
 def test_features_too_large_for_the_device_are_read_batch_by_batch_with_the_same_result(
     configs: list[RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -225,17 +208,3 @@ def test_killed_training_continues_and_ends_with_the_same_bytes(configs: list[Ru
         assert read_history(config) == read_history(same)
         assert all(torch.equal(value, weights(same)[name]) for name, value in weights(config).items())
     assert not checkpoint.exists()
-
-
-@pytest.mark.numeric
-def test_stackable_layers_give_what_those_of_the_network_give() -> None:
-    windows, convolution = torch.randn(3, 12, 49), TimeConvolution(12, 7, kernel_size=5)
-    rounded = ConvolutionAsProduct(convolution)(windows)
-    reference = convolution.double()(windows.double())
-    assert_same(ConvolutionAsProduct(convolution)(windows.double()), reference)
-    assert_rounded(rounded, reference, roundings=12 * 5)
-    codes, embedding = torch.randint(0, 16, (3, 12, 49)).float(), EmbedCodes(12, 16)
-    rounded = EmbedByLookup(embedding)(codes)
-    reference = embedding.double()(codes)
-    assert_same(EmbedByLookup(embedding)(codes), reference)
-    assert_rounded(rounded, reference, roundings=12)

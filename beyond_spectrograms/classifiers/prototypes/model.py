@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers.base import ClassifierError
+from beyond_spectrograms.classifiers.base import ClassifierError, MeasuringLayer
 from beyond_spectrograms.classifiers.clusters import best_by_class
 from beyond_spectrograms.classifiers.prototypes.networks import Decoders, Encoder
 from beyond_spectrograms.classifiers.prototypes.transformations import BOUNDS, filter_bands, read_frames, shift_pitch
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from beyond_spectrograms.params import PrototypeSettings
 
 
-class PrototypeLayer(nn.Module):
+class PrototypeLayer(MeasuringLayer):
     """Prototypes [prototypes, bands, prototype frames] and what transforms them; logits of windows by their errors.
 
     Loiseau et al., ISMIR 2022, sections 3.1 to 3.3. A prototype of several frames is stretched over the window; the
@@ -104,6 +104,11 @@ class PrototypeLayer(nn.Module):
         """Classify windows [windows, bands, frames]."""
         return self.logits(self.errors(windows))
 
+    def measure(self, windows: Tensor) -> dict[str, Tensor]:
+        """Measure the error of the best prototype and, without supervision, which it is, each [windows]."""
+        error, best = self.errors(windows).min(1)
+        return {"reconstruction_error": error} | ({} if self.settings.supervised else {"cluster": best})
+
 
 def build(bands: int, frames: int, classes: int, *, settings: PrototypeSettings) -> nn.Sequential:  # noqa: ARG001  as the others
     """Build the network; its prototypes are still to be started from data.
@@ -114,17 +119,3 @@ def build(bands: int, frames: int, classes: int, *, settings: PrototypeSettings)
     if bands < 2:
         raise ClassifierError(f"prototypes need windows of at least 2 bands, got {bands}")
     return nn.Sequential(PrototypeLayer(settings, bands, classes))
-
-
-def layer_of(network: nn.Sequential) -> PrototypeLayer:
-    """Find the prototypes of a network."""
-    layer = network[-1]
-    assert isinstance(layer, PrototypeLayer)
-    return layer
-
-
-def measure(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:
-    """Measure the error of the best prototype and, without supervision, which it is, each [windows]."""
-    layer = layer_of(network)
-    error, best = layer.errors(network[:-1](windows)).min(1)
-    return {"reconstruction_error": error} | ({} if layer.settings.supervised else {"cluster": best})

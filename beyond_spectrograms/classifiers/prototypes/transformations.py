@@ -40,13 +40,8 @@ def shift_positions(shift: Tensor, bands: int, top_hz: float) -> tuple[Tensor, T
     A shift p scales all frequencies by e^p: the value at f Hz comes from f e^-p. The released code does so for bands as
     if their numbers were frequencies (its formula on a mel from 0 to 1), which is not the same sound higher.
 
-    Args:
-        shift: [...], positive is up.
-        bands: librosa's mel bands from 0 to `top_hz`.
-        top_hz: upper edge of the highest band.
-
-    Returns:
-        Positions [..., bands] from 0 to bands - 1, beyond the ends those held; and their derivatives by the shift.
+    `shift` [...] is positive upwards; `bands` are librosa's mel bands from 0 to `top_hz`. Gives positions [..., bands]
+    from 0 to bands - 1, beyond the ends those held; and their derivatives by the shift.
     """
     linear, logarithmic, step = _bands_in_mel(bands, top_hz, shift.dtype, shift.device)
     shift = shift[..., None]
@@ -92,15 +87,9 @@ class _ShiftPitch(torch.autograd.Function):
 
 
 def shift_pitch(spectra: Tensor, shift: Tensor, top_hz: float) -> Tensor:
-    """Shift each frame's spectrum.
+    """Shift each frame's spectrum (shift_positions); gives [windows, prototypes, frames, bands].
 
-    Args:
-        spectra: [prototypes, frames or 1, bands]; one frame stands for all.
-        shift: [windows, prototypes, frames].
-        top_hz: see shift_positions.
-
-    Returns:
-        [windows, prototypes, frames, bands].
+    `spectra` are [prototypes, frames or 1, bands], one frame stands for all; `shift` is [windows, prototypes, frames].
     """
     shifted: Tensor = _ShiftPitch.apply(spectra, shift, top_hz)  # type: ignore[no-untyped-call]
     return shifted
@@ -109,12 +98,9 @@ def shift_pitch(spectra: Tensor, shift: Tensor, top_hz: float) -> Tensor:
 def read_frames(prototypes: Tensor, shift: Tensor) -> Tensor:
     """Read prototypes as they go by, each frame of the window earlier or later by a shift.
 
-    Args:
-        prototypes: [prototypes, prototype frames, bands], read from the first to the last over the window.
-        shift: [windows, prototypes, frames], in shares of the prototype's length; beyond the ends these are held.
-
-    Returns:
-        [windows, prototypes, frames, bands], linear between frames.
+    `prototypes` [prototypes, prototype frames, bands] are read from the first frame to the last over the window;
+    `shift` [windows, prototypes, frames] is in shares of their length, whose ends are held. Gives [windows, prototypes,
+    frames, bands], linear between frames.
     """
     count, length, bands = prototypes.shape
     frames = shift.shape[2]
@@ -132,14 +118,8 @@ def filter_bands(settings: Tensor, bands: int) -> Tensor:
     """Compute what two affine filters, of high and of low frequencies, add to each band.
 
     slope_h softplus(2 (f - 0.5 + c_h)) + slope_l softplus(-2 (f - 0.5 + c_l)) with f from 0 to 1 and a softplus of
-    sharpness 10: near 0 up to a cut-off about the middle, moved by c, and a line from there on.
-
-    Args:
-        settings: [..., 4]: slope_h, c_h, slope_l, c_l.
-        bands: how many.
-
-    Returns:
-        [..., bands].
+    sharpness 10: near 0 up to a cut-off about the middle, moved by c, and a line from there on. `settings` [..., 4] are
+    slope_h, c_h, slope_l, c_l; gives [..., bands].
     """
     doubled = torch.linspace(-1, 1, bands, dtype=settings.dtype, device=settings.device)
     slope_high, cut_high, slope_low, cut_low = settings[..., None].unbind(-2)

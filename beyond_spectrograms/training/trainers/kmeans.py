@@ -1,4 +1,4 @@
-"""K-means: on whole windows, and on the points that other trainers find for windows."""
+"""K-means on whole windows and on points found for windows; K-means++, from which prototypes start."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from beyond_spectrograms.classifiers.clusters import name_clusters
-from beyond_spectrograms.classifiers.kmeans import centres_of
+from beyond_spectrograms.classifiers.base import last_layer
+from beyond_spectrograms.classifiers.clusters import Centres, name_clusters
 from beyond_spectrograms.training.trainers.base import Outcome, Trainer
 
 if TYPE_CHECKING:
@@ -32,6 +32,28 @@ def find_clusters(points: Tensor, targets: Tensor, classes: int) -> tuple[Tensor
     return torch.from_numpy(found.cluster_centers_).float(), class_of
 
 
+def kmeans_plus_plus(proposals: Tensor, targets: Tensor, count: int, class_of: Tensor | None) -> Tensor:
+    """Choose `count` of the proposals [proposals, bands, frames], drawn with torch's generator.
+
+    Each next one is drawn with a chance in proportion to its squared distance to the nearest chosen before (Arthur and
+    Vassilvitskii 2007). With `class_of` [count] a prototype is chosen among the proposals of its class, `targets`
+    [proposals], or among all where the class has none.
+    """
+    flat = proposals.flatten(1)
+    chosen: list[int] = []
+    distances = torch.full((len(flat),), torch.inf)
+    for place in range(count):
+        allowed = torch.ones(len(flat)) if class_of is None else (targets == class_of[place]).float()
+        if not allowed.any():
+            allowed = torch.ones(len(flat))
+        alike = [other for other in range(place) if class_of is None or class_of[other] == class_of[place]]
+        if alike:
+            distances = torch.cdist(flat, flat[[chosen[other] for other in alike]]).square().amin(1)
+        chances = allowed * (distances if alike else 1.0)
+        chosen.append(int(torch.multinomial(chances if chances.sum() > 0 else allowed, 1)))
+    return proposals[chosen]
+
+
 class KMeansTrainer(Trainer):
     """Finds the centres anew in each epoch; the loss is the error of the nearest centre."""
 
@@ -43,13 +65,13 @@ class KMeansTrainer(Trainer):
     def epoch(self) -> tuple[Outcome, Outcome, tuple[float, ...]]:
         """Find and name the centres."""
         windows, targets = self._train.batch(torch.arange(len(self._train)))
-        layer = centres_of(self.network)
+        layer = last_layer(self.network, Centres)
         centres, layer.class_of = find_clusters(windows.flatten(1), targets, len(layer.centres))
         layer.centres = centres.reshape(layer.centres.shape)
         return self._score(self._train), self._score(self._validation), ()
 
     def _score(self, subset: Subset) -> Outcome:
-        layer = centres_of(self.network)
+        layer = last_layer(self.network, Centres)
         right = error = 0.0
         for places in self._batches(torch.arange(len(subset))):
             windows, targets = subset.batch(places)

@@ -7,17 +7,17 @@ choose: a step ends after 10 epochs without a lower training loss in the text, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from beyond_spectrograms.classifiers.base import last_layer
 from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters
-from beyond_spectrograms.classifiers.prototypes.kmeans_plus_plus import kmeans_plus_plus
-from beyond_spectrograms.classifiers.prototypes.model import layer_of
+from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.training.trainers.base import Outcome, Trainer
+from beyond_spectrograms.training.trainers.kmeans import kmeans_plus_plus
 
 if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features
@@ -44,7 +44,7 @@ class PrototypeTrainer(Trainer):
         assert config.protocol.prototypes is not None  # params.Protocol sees to it
         self.settings = config.protocol.prototypes
         super().__init__(config, features)
-        self.layer = layer_of(self.network)
+        self.layer = last_layer(self.network, PrototypeLayer)
         self.steps = ["raw", *self.settings.transformations]
         self.steps += ["temperature"] if self.settings.supervised and self.settings.cross_entropy else []
         self.steps += ["fine"]
@@ -65,7 +65,7 @@ class PrototypeTrainer(Trainer):
         self.layer.prototypes.data.copy_(starts)
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
-        layer, rate = layer_of(self.network), self.config.protocol.learning_rate
+        layer, rate = last_layer(self.network, PrototypeLayer), self.config.protocol.learning_rate
         others = [parameter for parameter in layer.parameters() if parameter is not layer.tau]
         return torch.optim.AdamW(
             [{"params": others, "lr": rate}, {"params": [layer.tau], "lr": self.settings.tau_learning_rate}],
@@ -106,19 +106,22 @@ class PrototypeTrainer(Trainer):
         step = self.step
         if self.explained is not None:
             self._restart_idle(self.explained)
-        training = self._go_over(self._train, self._order(), learn=True)
-        clusters = None if self.settings.supervised else training.clusters
-        if clusters is not None:
-            named = name_clusters(clusters, training.targets, len(self.layer.class_of), self.layer.classes)
-            self.layer.class_of.copy_(named)
-        validation = self._go_over(self._validation, torch.arange(len(self._validation)), learn=False)
-        first = training.outcome(self.layer.class_of), validation.outcome(self.layer.class_of)
-        if clusters is not None:
-            self.explained = torch.bincount(clusters, minlength=len(self.layer.class_of))
-        self._note(first[0][1])
-        return *first, (training.error, validation.error, step)
+        class_of = self.layer.class_of
+        clusters, targets, loss, error = self._go_over(self._train, self._order(), learn=True)
+        if not self.settings.supervised:
+            class_of.copy_(name_clusters(clusters, targets, len(class_of), self.layer.classes))
+            self.explained = torch.bincount(clusters, minlength=len(class_of))
+        others = torch.arange(len(self._validation))
+        nearest, wanted, validation_loss, validation_error = self._go_over(self._validation, others, learn=False)
+        right, validated = (
+            float(np.mean((class_of.cpu()[found] == truth).numpy()))
+            for found, truth in ((clusters, targets), (nearest, wanted))
+        )
+        self._note(loss)
+        return (right, loss), (validated, validation_loss), (error, validation_error, step)
 
-    def _go_over(self, subset: Subset, order: Tensor, *, learn: bool) -> Pass:
+    def _go_over(self, subset: Subset, order: Tensor, *, learn: bool) -> tuple[Tensor, Tensor, float, float]:
+        """Go over a subset; gives nearest prototype and target of its windows [windows], mean loss and error."""
         chunks = []
         for places in self._batches(order):
             batch = [value.to(self.config.device) for value in subset.batch(places)]
@@ -135,7 +138,7 @@ class PrototypeTrainer(Trainer):
                 self.optimizer.zero_grad(set_to_none=True)
                 self.batches += 1
         errors, targets, loss, own = (torch.cat(values).cpu() for values in zip(*chunks, strict=True))
-        return Pass(errors.argmin(1), targets, loss.double().mean().item(), own.double().mean().item())
+        return errors.argmin(1), targets, loss.double().mean().item(), own.double().mean().item()
 
     def _note(self, loss: float) -> None:
         if loss < self.best_loss:
@@ -150,6 +153,7 @@ class PrototypeTrainer(Trainer):
 
     def _restart_idle(self, counts: Tensor) -> None:
         """Restart prototypes that explain too few training windows (`counts` [prototypes]) as copies of busy ones."""
+        assert self.optimizer is not None
         shares = counts / counts.sum() * len(counts)
         for idle in (shares < self.settings.restart_share).nonzero()[:, 0].tolist():
             busy = int(torch.multinomial(shares, 1))
@@ -159,13 +163,9 @@ class PrototypeTrainer(Trainer):
                     if name == "prototypes":
                         noise = torch.randn(parameter.shape[1:])
                         parameter.data[idle] += RESTART_NOISE * noise.to(parameter.device)
-                    for moment in self._moments(parameter):
-                        moment[idle] = 0
-
-    def _moments(self, parameter: Tensor) -> list[Tensor]:
-        assert self.optimizer is not None
-        state = self.optimizer.state.get(parameter, {})
-        return [state[name] for name in ("exp_avg", "exp_avg_sq") if name in state]
+                    state = self.optimizer.state.get(parameter, {})
+                    for moment in state.keys() & {"exp_avg", "exp_avg_sq"}:
+                        state[moment][idle] = 0
 
     def is_over(self) -> bool:
         """Say whether the last step is done."""
@@ -182,18 +182,3 @@ class PrototypeTrainer(Trainer):
         self.explained = state["explained"]
         self._take_step()
         super().load(state)
-
-
-@dataclass(frozen=True)
-class Pass:
-    """Result of a pass over a subset: nearest prototype and target [windows], mean loss and error."""
-
-    clusters: Tensor
-    targets: Tensor
-    loss: float
-    error: float
-
-    def outcome(self, class_of: Tensor) -> Outcome:
-        """Accuracy of the nearest prototype's class, and loss."""
-        right = class_of.cpu()[self.clusters] == self.targets
-        return float(np.mean(right.numpy())), self.loss

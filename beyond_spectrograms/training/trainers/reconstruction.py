@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from beyond_spectrograms.classifiers.reconstruction import layer_of
+from beyond_spectrograms.classifiers.base import last_layer
+from beyond_spectrograms.classifiers.reconstruction import ReconstructingLayer
 from beyond_spectrograms.training.trainers.base import Outcome, Trainer
 from beyond_spectrograms.training.trainers.kmeans import find_clusters
 
@@ -25,7 +26,7 @@ class ReconstructionTrainer(Trainer):
 
     def __init__(self, config: RunConfig, features: Features) -> None:
         super().__init__(config, features)
-        self.layer = layer_of(self.network)
+        self.layer = last_layer(self.network, ReconstructingLayer)
         batches = [self._train.batch(places)[0].double() for places in self._batches(torch.arange(len(self._train)))]
         values = sum(batch.numel() for batch in batches)
         mean = sum(float(batch.sum()) for batch in batches) / values
