@@ -1,4 +1,7 @@
-"""The networks of the paper: the one its code runs, the one its text cites, and a linear one to compare them with."""
+"""The networks of the paper: the one its code runs, the one its text cites, and a linear one to compare them with.
+
+All take windows [windows, bands, frames] and give logits [windows, classes].
+"""
 
 from __future__ import annotations
 
@@ -36,8 +39,8 @@ class TimePooling(nn.Module):
 def conv1d(bands: int, frames: int, classes: int) -> nn.Sequential:
     """Build the released code's network: bands are channels, convolution is over time alone.
 
-    Takes windows [windows, bands, frames], gives logits [windows, classes]. ReLU stands behind the pooling instead of
-    before it: both orders give the same values and gradients, this one touches a fifth of them.
+    ReLU stands behind the pooling instead of before it: both orders give the same values and gradients, this one
+    touches a fifth of them.
     """
     pooled = ((frames - 4) // 5 - 4) // 5
     if pooled < 1:
@@ -58,7 +61,6 @@ def conv1d(bands: int, frames: int, classes: int) -> nn.Sequential:
 def conv2d(bands: int, frames: int, classes: int) -> nn.Sequential:
     """Build Keras' mnist_convnet, which the paper's text cites: a window is an image of bands x frames.
 
-    Takes windows [windows, bands, frames], gives logits [windows, classes].
     Source: https://keras.io/examples/vision/mnist_convnet/
     """
     height, width = ((bands - 2) // 2 - 2) // 2, ((frames - 2) // 2 - 2) // 2
@@ -81,8 +83,5 @@ def conv2d(bands: int, frames: int, classes: int) -> nn.Sequential:
 
 
 def mean_linear(bands: int, frames: int, classes: int) -> nn.Sequential:  # noqa: ARG001  the contract of the others
-    """Build a multinomial logistic regression on the mean over time, MTEB's way of comparing representations.
-
-    Takes windows [windows, bands, frames], gives logits [windows, classes].
-    """
+    """Build a multinomial logistic regression on the mean over time, MTEB's way of comparing representations."""
     return nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(bands, classes))

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from beyond_spectrograms.report.figures import BLUE, DASHES, ORANGE, drawing
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from beyond_spectrograms.sonification.trained import Average
@@ -49,7 +48,10 @@ def figure_prototypes(
                 image = axes.imshow(each.plain, origin="lower", aspect="auto", extent=extent, cmap="magma", **scale)
                 axes.set_yticks(places, texts)
             else:
-                _draw_spectrum(axes, each)
+                axes.plot(each.plain[:, 0], color=BLUE, linestyle=DASHES[0], label="prototype")
+                shown = np.full(bands, np.nan) if each.transformed is None else each.transformed[:, 0]
+                axes.plot(shown, color=ORANGE, linestyle=DASHES[1], label="with its mean transformation")
+                axes.grid(color="0.9", linewidth=0.8)
                 axes.set_xticks(places, texts)
             axes.set_title(name, loc="left", fontsize=11, parse_math=False)  # a class may have $ in its name
             if place + columns >= len(panels):  # none stands below
@@ -79,11 +81,3 @@ def _ticks(bands: int, frequencies: npt.NDArray[np.float64] | None) -> tuple[npt
         return numbers - 1, [f"{number:g}" for number in numbers]
     ticks = [hertz for hertz in TICKS_HZ if hertz <= frequencies[-1]]
     return np.interp(ticks, frequencies, np.arange(bands)), [f"{hertz:g}" for hertz in ticks]
-
-
-def _draw_spectrum(axes: Axes, prototype: Average) -> None:
-    """Draw a prototype that is the same in all frames."""
-    axes.plot(prototype.plain[:, 0], color=BLUE, linestyle=DASHES[0], label="prototype")
-    shown = np.full(len(prototype.plain), np.nan) if prototype.transformed is None else prototype.transformed[:, 0]
-    axes.plot(shown, color=ORANGE, linestyle=DASHES[1], label="with its mean transformation")
-    axes.grid(color="0.9", linewidth=0.8)

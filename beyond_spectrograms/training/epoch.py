@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from beyond_spectrograms.data.windows import release
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from beyond_spectrograms.representations.base import Features
 
 HELD_BYTES = 2**30  # larger subsets are read batch by batch instead of held in memory; changes no result
@@ -144,14 +146,14 @@ def band_statistics(
 
     A band that never changes gets deviation 1, so that it stays zero.
     """
+
+    def blocks() -> Iterator[Features]:
+        for first in range(0, len(rows), BLOCK):
+            release(features)
+            yield features[rows[first : first + BLOCK]]
+
     count = len(rows) * features.shape[2]
-    blocks = [rows[first : first + 256] for first in range(0, len(rows), 256)]
-
-    def read(block: npt.NDArray[np.int64]) -> Features:
-        release(features)
-        return features[block]
-
-    mean = sum(read(block).sum(axis=(0, 2), dtype=np.float64) for block in blocks) / count
-    squares = (np.square(read(block) - mean[:, None], dtype=np.float64).sum(axis=(0, 2)) for block in blocks)
+    mean = sum(block.sum(axis=(0, 2), dtype=np.float64) for block in blocks()) / count
+    squares = (np.square(block - mean[:, None], dtype=np.float64).sum(axis=(0, 2)) for block in blocks())
     deviation = np.sqrt(sum(squares) / count)
     return mean.astype(np.float32), np.where(deviation > 0, deviation, 1.0).astype(np.float32)

@@ -153,11 +153,12 @@ def train_multi_run(configs: list[RunConfig], epochs_done: Synchronized[int] | N
         for part in ("train", "validation")
     )
     straight = [torch.arange(len(mine["validation"])) for mine in rows]
-    began = time.perf_counter()
+    shuffle, began = configs[0].protocol.shuffle_each_epoch, time.perf_counter()
     while not all(over := [state.is_over(config) for state, config in zip(states, configs, strict=True)]):
         running = [not ended for ended in over]
         shuffled = [
-            _order(config, len(mine["train"]), each) for config, mine, each in zip(configs, rows, orders, strict=True)
+            torch.randperm(len(mine["train"]), generator=each) if shuffle else torch.arange(len(mine["train"]))
+            for mine, each in zip(rows, orders, strict=True)
         ]
         results = zip(training.run(shuffled, running), validation.run(straight, running), strict=True)
         outcomes = list(zip(configs, states, running, results, strict=True))
@@ -187,7 +188,3 @@ def _class_weights(configs: list[RunConfig], rows: list[dict[str, npt.NDArray[np
     """Class weights of every run [runs, classes]; 1 changes no loss by a bit."""
     weights = [class_weights_of(config, mine["train"]) for config, mine in zip(configs, rows, strict=True)]
     return torch.stack([torch.ones(len(configs[0].classes)) if mine is None else mine for mine in weights])
-
-
-def _order(config: RunConfig, windows: int, generator: torch.Generator) -> Tensor:
-    return torch.randperm(windows, generator=generator) if config.protocol.shuffle_each_epoch else torch.arange(windows)

@@ -49,6 +49,13 @@ SETTINGS = PrototypeSettings(
 )
 
 
+def settings(**changes: object) -> PrototypeSettings:
+    return PrototypeSettings.model_validate(SETTINGS.model_dump() | changes)
+
+
+LATENT = settings(transformations=["level", "time"], frames=4)
+
+
 @pytest.fixture
 def float64() -> Iterator[None]:
     """Compute in float64: what a formula says is then met to ten digits, on every processor."""
@@ -56,9 +63,8 @@ def float64() -> Iterator[None]:
         yield
 
 
-def protocol(epochs: int = 8, learning_rate: float = 0.01, **settings: object) -> Protocol:
-    mine = PrototypeSettings.model_validate(SETTINGS.model_dump() | settings)
-    recipe = {"classifier": "prototypes", "optimizer": "adamw", "standardize": False, "prototypes": mine}
+def protocol(epochs: int = 8, learning_rate: float = 0.01, **changes: object) -> Protocol:
+    recipe = {"classifier": "prototypes", "optimizer": "adamw", "standardize": False, "prototypes": settings(**changes)}
     return PROTOCOL.model_copy(update={**recipe, "epochs": epochs, "learning_rate": learning_rate})
 
 
@@ -125,9 +131,6 @@ def test_filters_add_nothing_without_a_slope_and_a_line_beyond_the_cut_off() -> 
     assert_same(moved[:97], high[32:])
 
 
-LATENT = PrototypeSettings.model_validate(SETTINGS.model_dump() | {"transformations": ["level", "time"], "frames": 4})
-
-
 def layer_with(settings: PrototypeSettings, bands: int = 16) -> PrototypeLayer:
     torch.manual_seed(0)
     layer = PrototypeLayer(settings, bands, 2)
@@ -147,7 +150,7 @@ def test_untrained_decoders_change_nothing() -> None:
 
 @pytest.mark.usefixtures("float64")
 def test_a_gain_adds_exactly_and_before_or_after_the_shift_is_the_same() -> None:
-    layer = layer_with(PrototypeSettings.model_validate(SETTINGS.model_dump() | {"transformations": ["gain", "pitch"]}))
+    layer = layer_with(settings(transformations=["gain", "pitch"]))
     assert layer.decoders is not None
     with torch.no_grad():
         layer.decoders.last_bias[1, 1, 0] = 0.3  # a pitch for the second prototype
@@ -170,8 +173,8 @@ def test_gradients_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda *given: shift_pitch(*given, 8000.0), (spectra[:, :1], -shift.detach() / 2))
     moved = (0.1 * torch.rand(2, 2, 6, dtype=torch.float64) - 0.05).requires_grad_()
     assert torch.autograd.gradcheck(read_frames, (spectra, moved))
-    settings = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda given: filter_bands(given, 8), (settings,))
+    filters = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda given: filter_bands(given, 8), (filters,))
     for given in (SETTINGS, LATENT):
         layer = layer_with(given).double()
         assert layer.decoders is not None
@@ -187,7 +190,7 @@ def _entropy(layer: PrototypeLayer, windows: torch.Tensor, *_: torch.Tensor) -> 
 
 @pytest.mark.usefixtures("float64")
 def test_all_prototypes_at_once_give_what_each_gives_alone() -> None:
-    layer = layer_with(PrototypeSettings.model_validate(SETTINGS.model_dump() | {"per_class": 2, "frames": 3}))
+    layer = layer_with(settings(per_class=2, frames=3))
     assert layer.decoders is not None
     torch.nn.init.normal_(layer.decoders.last, std=0.3)
     windows = torch.rand(5, 16, 8)
@@ -230,16 +233,19 @@ def made_sounds(folder: Path, **changes: object) -> tuple[RunConfig, torch.Tenso
     return config, known
 
 
+def trainer_of(config: RunConfig) -> PrototypeTrainer:
+    trainer = create_trainer(config, np.load(config.features / "features.npy"))
+    assert isinstance(trainer, PrototypeTrainer)
+    return trainer
+
+
 @pytest.mark.parametrize("supervised", [True, False])
 def test_sounds_made_of_known_prototypes_and_transformations_give_these_back(tmp_path: Path, supervised: bool) -> None:
     entropy = 0.01 if supervised else 0.0
     config, known = made_sounds(
         tmp_path, epochs=60, supervised=supervised, cross_entropy=entropy, transformations=["gain", "pitch"]
     )
-    features = np.load(config.features / "features.npy")
-    torch.manual_seed(0)
-    trainer = create_trainer(config, features)
-    assert isinstance(trainer, PrototypeTrainer)
+    trainer = trainer_of(config)
     raw = trainer.epoch()
     for _ in range(59):
         last = trainer.epoch()
@@ -280,8 +286,7 @@ def test_a_stopped_run_continues_to_the_same_bytes(tmp_path: Path, monkeypatch: 
 
 def test_an_idle_prototype_restarts_as_a_copy_of_a_busy_one(tmp_path: Path) -> None:
     config, _ = made_sounds(tmp_path, supervised=False, cross_entropy=0.0)
-    trainer = create_trainer(config, np.load(config.features / "features.npy"))
-    assert isinstance(trainer, PrototypeTrainer)
+    trainer = trainer_of(config)
     trainer.epoch()
     layer = trainer.layer
     assert layer.decoders is not None
@@ -299,8 +304,7 @@ def test_an_idle_prototype_restarts_as_a_copy_of_a_busy_one(tmp_path: Path) -> N
 def test_the_weights_kept_are_those_that_were_validated(tmp_path: Path) -> None:
     recipe = {"per_class": 2, "restart_share": 0.9, "supervised": False, "cross_entropy": 0.0}
     config, _ = made_sounds(tmp_path, epochs=4, **recipe)
-    trainer = create_trainer(config, np.load(config.features / "features.npy"))
-    assert isinstance(trainer, PrototypeTrainer)
+    trainer = trainer_of(config)
     for _ in range(4):
         _, validated, (_, error, _) = trainer.epoch()
         windows, targets = trainer._validation.batch(torch.arange(15))

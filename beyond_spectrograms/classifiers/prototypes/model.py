@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -62,7 +63,10 @@ class PrototypeLayer(MeasuringLayer):
         if "time" in found:
             result = read_frames(prototypes, found["time"])
         else:
-            spectra = self._stretch(prototypes, frames)
+            spectra = prototypes  # one frame stands for all
+            if self.settings.frames > 1:
+                stretch = partial(nn.functional.interpolate, mode="linear", align_corners=True)
+                spectra = stretch(self.prototypes, size=frames).transpose(1, 2)
             pitch = found.get("pitch")
             result = spectra[None] if pitch is None else shift_pitch(spectra, pitch, self.settings.top_hz)
         if self.rest is not None and "level" in found:
@@ -72,15 +76,6 @@ class PrototypeLayer(MeasuringLayer):
         if "filters" in found:
             result = result + filter_bands(found["filters"], result.shape[-1])
         return result
-
-    def _stretch(self, prototypes: Tensor, frames: int) -> Tensor:
-        """Stretch over a window of `frames`: [prototypes, frames, bands], or 1 frame for all."""
-        if self.settings.frames == 1:
-            return prototypes
-        stretched = nn.functional.interpolate(
-            prototypes.transpose(1, 2), size=frames, mode="linear", align_corners=True
-        )
-        return stretched.transpose(1, 2)
 
     def reconstruct(self, scaled: Tensor) -> Tensor:
         """Reconstruct scaled windows [windows, bands, frames] by every prototype, as `transform` gives it."""
