@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -21,8 +20,7 @@ from beyond_spectrograms.cli.common import add_model_options, count, load
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.inference import Model, load_model
 from beyond_spectrograms.inference.card import ModelError
-from beyond_spectrograms.inference.ecdc_file import SAMPLE_RATE, load_lm, read_ecdc, read_header
-from beyond_spectrograms.inference.ecdc_windows import CutCodes, Dequantise
+from beyond_spectrograms.inference.ecdc_file import SAMPLE_RATE, read_ecdc, read_header
 from beyond_spectrograms.representations.encodec import fold_weight_norm, load_checkpoint, untrained_model
 from beyond_spectrograms.util.errors import ProjectError, run
 
@@ -45,12 +43,10 @@ class BothWays:
             raise ModelError(f"--against is a model of kind {kind}; the usual way needs one of kind mel")
         self.model, self.mel, self.files = model, mel, files
         self.seconds = {path: model.ecdc.cut(path).seconds for path in files}
-        self._dequantise = Dequantise(model.card, model.representation)
         self._codec = untrained_model("24khz", 0)
         load_checkpoint(self._codec, model.encoder_files[0])
         self._decoder: Any = self._codec.decoder.eval()
         fold_weight_norm(self._decoder)
-        self._lm = cache(lambda: load_lm(model.encoder_files[0].parent))
         self.steps: dict[Way, dict[str, list[float]]] = {way: defaultdict(list) for way in NAMES}  # seconds, by file
 
     def run(self, way: Way) -> Spent:
@@ -67,17 +63,16 @@ class BothWays:
         return value
 
     def _from_codes(self, path: Path) -> None:
-        coded = self._clock("ours", "read", lambda: read_ecdc(path, self._dequantise.bitrate, self._lm))
-        windows = self.model.card.windows
-        sound = CutCodes(coded, self._dequantise, length_s=windows.length_s, hop_s=windows.hop_s)
-        batches = self._clock("ours", "dequantise", lambda: list(sound))
+        ecdc = self.model.ecdc
+        coded = self._clock("ours", "read", lambda: read_ecdc(path, ecdc.bitrate, lambda: ecdc.lm))
+        batches = self._clock("ours", "dequantise", lambda: list(ecdc.cut_codes(coded)))
         self._clock("ours", "classify", lambda: list(map(self.model.judge, batches)))
 
     def _from_sound(self, path: Path) -> None:
         import torch
 
         bitrate, mel = read_header(path.read_bytes()).bitrate, self.mel
-        coded = self._clock("plain", "read", lambda: read_ecdc(path, bitrate, self._lm))
+        coded = self._clock("plain", "read", lambda: read_ecdc(path, bitrate, lambda: self.model.ecdc.lm))
 
         def decode() -> Any:
             with torch.inference_mode():

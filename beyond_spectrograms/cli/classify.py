@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from beyond_spectrograms.cli.common import Commands, add_model_options, count, load, told_name
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.inference.batch import Named
 
 DESCRIPTION = """
 Classify sounds: the most probable classes of each file, by the mean of the probabilities of its windows. A bad file is
@@ -36,6 +32,14 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Classify; give the exit status."""
     from beyond_spectrograms.inference.batch import classify_files, find_files
+    from beyond_spectrograms.inference.formats import (
+        CLASSIFY_COLUMNS,
+        classify_rows,
+        classify_table,
+        csv_text,
+        describe,
+        json_text,
+    )
     from beyond_spectrograms.util.progress import track
 
     model = load(options)
@@ -43,36 +47,19 @@ def run(options: argparse.Namespace) -> int:
     if not paths:
         print(f"{', '.join(options.files)}: no audio file", file=sys.stderr)
         return 1
-    results = []
-    told = track(classify_files(model, paths), "classify", len(paths))
-    for named in _write_each(told, options.format, options.top):
-        if named.reason:
-            print(f"{told_name(named.path)}: {named.reason}", file=sys.stderr)
-        results.append(named)
-    _write_all(results, options.format, options.top)
-    return int(any(named.reason for named in results))
-
-
-def _write_each(results: Iterator[Named], form: str, top: int) -> Iterator[Named]:
-    """Write those formats that need not wait for the last file."""
-    import json
-
-    from beyond_spectrograms.inference.formats import CLASSIFY_COLUMNS, classify_rows, csv_text, describe
-
+    form, top, results = options.format, options.top, []
     if form == "csv":
         print(csv_text(CLASSIFY_COLUMNS, [], header=True), end="", flush=True)
-    for named in results:
+    for named in track(classify_files(model, paths), "classify", len(paths)):
+        results.append(named)
         if form == "csv":
             print(csv_text(CLASSIFY_COLUMNS, classify_rows(named, top), header=False), end="", flush=True)
         elif form == "jsonl":
             print(json.dumps(describe(named, top), allow_nan=False, ensure_ascii=False), flush=True)
-        yield named
-
-
-def _write_all(results: list[Named], form: str, top: int) -> None:
-    from beyond_spectrograms.inference.formats import classify_table, describe, json_text
-
+        if named.reason:
+            print(f"{told_name(named.path)}: {named.reason}", file=sys.stderr)
     if form == "table":
         print(classify_table(results, top), end="")
     elif form == "json":
         print(json_text([describe(named, top) for named in results]), end="")
+    return int(any(named.reason for named in results))

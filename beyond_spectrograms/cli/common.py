@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beyond_spectrograms.util.errors import ProjectError
+
 if TYPE_CHECKING:
     from beyond_spectrograms.inference import Model
 
@@ -42,9 +44,8 @@ def check_writable(path: Path) -> None:
     """Check before the work that its result can be written.
 
     Raises:
-        ModelError: it is a folder, or its folder cannot be made or written to.
+        ProjectError: it is a folder, or its folder cannot be made or written to.
     """
-    from beyond_spectrograms.inference import ModelError
     from beyond_spectrograms.util.files import partial_beside
 
     beside = partial_beside(path)
@@ -56,19 +57,17 @@ def check_writable(path: Path) -> None:
         beside.unlink()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ModelError(f"{path}: cannot be written: {reason}: {error.filename}") from None
+        raise ProjectError(f"{path}: cannot be written: {reason}: {error.filename}") from None
 
 
 def check_known(what: str, name: str, known: Iterable[str]) -> None:
     """Check that params.yaml has an entry of that name.
 
     Raises:
-        ModelError: it has none.
+        ProjectError: it has none.
     """
-    from beyond_spectrograms.inference import ModelError
-
     if name not in known:
-        raise ModelError(f"{name!r} is no {what} in params.yaml. Choose from {', '.join(known)}.")
+        raise ProjectError(f"{name!r} is no {what} in params.yaml. Choose from {', '.join(known)}.")
 
 
 def count(text: str) -> int:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from beyond_spectrograms.cli.common import Commands, check_known, check_writable
+from beyond_spectrograms.util.errors import ProjectError
 
 DESCRIPTION = """
 Write what the pipeline trained under one fold and seed as a model: a folder with a card and its weights. Run it in the
@@ -32,13 +33,12 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export; give the exit status."""
-    from beyond_spectrograms.inference import ModelError
     from beyond_spectrograms.inference.export import export_cell
     from beyond_spectrograms.params import is_project
     from beyond_spectrograms.params.study import load_study
 
     if not is_project():
-        raise ModelError(
+        raise ProjectError(
             "export takes what the pipeline trained, and there is no checkout of the project here (params.yaml and "
             "versions.yaml). Run it in the project's folder."
         )
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
         check_exportable(params.representations[options.representation])
         if options.onnx.resolve().is_relative_to(options.out.resolve()):
-            raise ModelError(
+            raise ProjectError(
                 f"{options.onnx}: lies in the model's folder, which holds nothing else. Choose a place beside it."
             )
         check_writable(options.onnx)

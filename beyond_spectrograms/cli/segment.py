@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beyond_spectrograms.cli.common import Commands, add_model_options, check_writable, load, told_name
+from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.inference import Segmentation
-    from beyond_spectrograms.inference.ecdc_windows import CodedBatch
     from beyond_spectrograms.inference.stream_windows import Batch
 
 DESCRIPTION = """
@@ -43,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     """Segment; give the exit status."""
     from beyond_spectrograms.data.audio import BadAudioError
     from beyond_spectrograms.inference.batch import DEPTH, cut_file
+    from beyond_spectrograms.inference.formats import SEGMENT_FORMATS
     from beyond_spectrograms.inference.prefetch import prefetch
     from beyond_spectrograms.inference.stream_windows import CutSound
     from beyond_spectrograms.inference.timeline import Spectrogram, draw_timeline
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     picture = None
     try:
         with cut_file(model, options.file, hop_s) as sound:
-            windows: Iterable[Batch | CodedBatch] = sound
+            windows: Iterable[Batch] = sound
             if options.plot and isinstance(sound, CutSound):
                 picture = Spectrogram(model.representation.form.sample_rate, hop_s)
                 windows = picture.watch(sound)
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     except BadAudioError as error:
         print(f"{told_name(options.file)}: {error}", file=sys.stderr)
         return 1
-    text = _writer(options.format, options.file)(found)
+    text = SEGMENT_FORMATS[options.format](found, options.file)
     if options.out:
         write_text(options.out, text)
     else:
@@ -88,28 +88,14 @@ def _check_places(file: Path, out: Path | None, plot: Path | None) -> None:
     """Check that no result replaces the sound or another result, and that --plot names a PNG.
 
     Raises:
-        ModelError: one does, it does not, or a place cannot be written.
+        ProjectError: one does, it does not, or a place cannot be written.
     """
-    from beyond_spectrograms.inference import ModelError
-
     if plot and plot.suffix.lower() != ".png":
-        raise ModelError(f"--plot is {plot}; a timeline is a PNG. Choose a name that ends in .png.")
+        raise ProjectError(f"--plot is {plot}; a timeline is a PNG. Choose a name that ends in .png.")
     places = [place for place in (out, plot) if place]
     if len({place.resolve() for place in (file, *places)}) <= len(places):
-        raise ModelError(
+        raise ProjectError(
             f"{', '.join(map(str, (file, *places)))}: two of these are the same file. Choose another name."
         )
     for place in places:
         check_writable(place)
-
-
-def _writer(form: str, file: Path) -> Callable[[Segmentation], str]:
-    from beyond_spectrograms.inference import formats
-
-    return {
-        "table": formats.segment_table,
-        "json": lambda found: formats.segment_json(found, file),
-        "csv": lambda found: formats.csv_text(formats.SEGMENT_COLUMNS, formats.segment_rows(found), header=True),
-        "audacity": formats.audacity_labels,
-        "textgrid": formats.textgrid,
-    }[form]

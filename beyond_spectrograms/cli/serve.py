@@ -6,6 +6,7 @@ import argparse
 import socket
 
 from beyond_spectrograms.cli.common import Commands, add_model_options, load
+from beyond_spectrograms.util.errors import ProjectError
 
 DESCRIPTION = """
 Open a page at http://HOST:PORT to try a model: drop a sound file or record one, see its spectrogram, what the
@@ -52,13 +53,11 @@ def listen(host: str, number: int) -> socket.socket:
     """Bind to a place before the model is loaded.
 
     Raises:
-        ModelError: it is taken, not allowed or not of this machine.
+        ProjectError: it is taken, not allowed or not of this machine.
     """
-    from beyond_spectrograms.inference import ModelError
-
     try:
         family, *_, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(place[:2], family=family)
     except OSError as error:
         reason = (error.strerror or str(error)).lower().partition(" (")[0]
-        raise ModelError(f"{host}, port {number}: {reason}. Choose another --host or --port.") from None
+        raise ProjectError(f"{host}, port {number}: {reason}. Choose another --host or --port.") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.cli.common import Commands, check_known
+from beyond_spectrograms.util.errors import ProjectError
 
 DESCRIPTION = """
 Train a classifier on your own sounds: FOLDER has a sub-folder for each class. What the pipeline's stages do is done in
@@ -45,7 +46,6 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
-    from beyond_spectrograms.inference import ModelError
     from beyond_spectrograms.inference.formats import printable
     from beyond_spectrograms.inference.own_sounds import prepare_sounds, warn_of_few
     from beyond_spectrograms.inference.train_own import plan_training, train_model
@@ -57,16 +57,16 @@ def run(options: argparse.Namespace) -> int:
     check_known("protocol", options.protocol, params.protocols)
     for option, value, least in (("--folds", options.folds, 3), ("--epochs", options.epochs, 1)):
         if value < least:
-            raise ModelError(f"{option} is {value}; it must be at least {least}")
+            raise ProjectError(f"{option} is {value}; it must be at least {least}")
     if options.out.exists():
-        raise ModelError(f"{options.out}: exists already. Choose another name, or remove it.")
+        raise ProjectError(f"{options.out}: exists already. Choose another name, or remove it.")
     if options.out.resolve().is_relative_to(options.folder.resolve()):
-        raise ModelError(
+        raise ProjectError(
             f"{options.out}: lies in the folder of sounds, {options.folder}. Choose a place outside of it."
         )
     work, report = (options.out.with_name(options.out.name + end) for end in (".partial-training", "-report"))
     if report.exists() and not work.exists():  # a run that was stopped may have left both
-        raise ModelError(f"{report}: exists already. Choose another name, or remove it.")
+        raise ProjectError(f"{report}: exists already. Choose another name, or remove it.")
     plan = plan_training(params, options.representation, options.protocol, options.epochs)
     with locked(work):
         sounds = prepare_sounds(options.folder, work, plan.params, _grouping(options), options.folds)

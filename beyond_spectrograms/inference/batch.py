@@ -11,10 +11,10 @@ from pathlib import Path
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.ecdc_file import SUFFIX as ECDC
-from beyond_spectrograms.inference.ecdc_windows import CodedBatch, CutCodes
-from beyond_spectrograms.inference.model import Model, Tally
+from beyond_spectrograms.inference.ecdc_windows import CutCodes
+from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.inference.prefetch import prefetch
-from beyond_spectrograms.inference.results import Classification
+from beyond_spectrograms.inference.results import Classification, Probabilities
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
 from beyond_spectrograms.inference.streams import STDIN, open_sound
 
@@ -33,14 +33,6 @@ class Named:
 
     path: Path
     found: Classification | None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class _Part:
-    path: Path
-    batch: Batch | CodedBatch | None  # None: the sound ended
-    sound: CutSound | CutCodes | None  # None: it cannot be read
     reason: str = ""
 
 
@@ -69,18 +61,18 @@ def _is_audio(path: Path) -> bool:
 
 def classify_files(model: Model, paths: Iterable[Path]) -> Iterator[Named]:
     """Classify each file in turn. Its result depends on no other file."""
-    tally = Tally(model.card.classes)
-    for part in prefetch(_read(model, paths), DEPTH):
-        if part.batch is not None:
-            tally.add(model.judge(part.batch))
+    judged: list[Probabilities] = []
+    for path, part in prefetch(_read(model, paths), DEPTH):
+        if isinstance(part, Batch):
+            judged.append(model.judge(part))
             continue
         try:
-            if part.sound is None:
-                raise BadAudioError(part.reason)
-            yield Named(part.path, tally.result(part.sound))
-        except BadAudioError as error:
-            yield Named(part.path, None, str(error))
-        tally = Tally(model.card.classes)
+            if isinstance(part, Exception):
+                raise part
+            yield Named(path, model.average(part, judged))
+        except (BadAudioError, ModelError) as error:  # ModelError: EnCodec's language model is not there
+            yield Named(path, None, str(error))
+        judged = []
 
 
 @contextmanager
@@ -99,12 +91,14 @@ def cut_file(model: Model, path: Path, hop_s: float | None = None) -> Iterator[C
             yield sound
 
 
-def _read(model: Model, paths: Iterable[Path]) -> Iterator[_Part]:
+def _read(
+    model: Model, paths: Iterable[Path]
+) -> Iterator[tuple[Path, Batch | CutSound | CutCodes | BadAudioError | ModelError]]:
+    """Yield the batches of every file, and after them the sound itself, or why it cannot be read."""
     for path in paths:
         try:
             with cut_file(model, path) as sound:
-                for batch in sound:
-                    yield _Part(path, batch, sound)
-                yield _Part(path, None, sound)
-        except (BadAudioError, ModelError) as error:  # ModelError: EnCodec's language model is not there
-            yield _Part(path, None, None, str(error))
+                yield from ((path, batch) for batch in sound)
+                yield path, sound
+        except (BadAudioError, ModelError) as error:
+            yield path, error

@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from beyond_spectrograms.data.audio import BadAudioError, window_starts
 from beyond_spectrograms.inference.ecdc_file import DECODE, FRAME_RATE, Coded, Codes, load_lm, read_ecdc
-from beyond_spectrograms.inference.stream_windows import BATCH, check_length, remark_on_length
+from beyond_spectrograms.inference.stream_windows import BATCH, Batch, check_length, remark_on_length
 from beyond_spectrograms.params import Encodec
 
 if TYPE_CHECKING:
@@ -37,51 +36,54 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CodedBatch:
-    """Up to BATCH windows as features [windows, bands, frames], which start at `starts_s` [windows].
+class CutCodes:
+    """The windows of a coded sound, as stream_windows.CutSound gives those of a sound.
 
-    `silent` is never true: the level of the sound cannot be read from its codes without decoding.
+    None of them is `silent`: the level of a sound cannot be read from its codes without decoding.
     """
 
-    starts_s: npt.NDArray[np.float64]
-    features: Features
-    silent: npt.NDArray[np.bool_]
-
-
-class CutCodes:
-    """The windows of a coded sound, as stream_windows.CutSound gives those of a sound."""
-
+    coded: Coded
+    reader: EcdcReader
+    length_s: float
+    hop_s: float
     silence = ""
 
-    def __init__(self, coded: Coded, dequantise: Dequantise, *, length_s: float, hop_s: float) -> None:
-        check_length(coded.seconds, length_s)
-        self._codes, self._dequantise = coded.codes, dequantise
-        self.seconds = self.promised_s = coded.seconds
-        self.length_s, self.hop_s = length_s, hop_s
-        self.remarks = remark_on_length(coded.seconds, length_s)
+    @property
+    def seconds(self) -> float:
+        """Length of the sound."""
+        return self.coded.seconds
 
-    def __iter__(self) -> Iterator[CodedBatch]:
+    promised_s = seconds
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is unusual about the sound but no reason to refuse it."""
+        return remark_on_length(self.seconds, self.length_s)
+
+    def __iter__(self) -> Iterator[Batch]:
         """Yield the windows in order."""
         starts_s = np.array(window_starts(self.seconds, self.length_s, self.hop_s, "reflect"))
         firsts = np.rint(starts_s * FRAME_RATE).astype(np.int64)
-        length = self._dequantise.frames
-        missing = max(0, int(firsts[-1]) + length - self._codes.shape[1])
-        order = np.pad(np.arange(self._codes.shape[1]), (0, missing), mode="reflect")
+        length, frames = self.reader.frames, self.coded.codes.shape[1]
+        order = np.pad(np.arange(frames), (0, max(0, int(firsts[-1]) + length - frames)), mode="reflect")
         for number in range(0, len(firsts), BATCH):
             mine = firsts[number : number + BATCH]
-            values = self._dequantise(self._codes[:, order[mine[0] : mine[-1] + length]])  # each frame once
+            values = self.reader.dequantise(self.coded.codes[:, order[mine[0] : mine[-1] + length]])  # each frame once
             windows = np.stack([values[:, first : first + length] for first in mine - mine[0]])
-            yield CodedBatch(starts_s[number : number + BATCH], windows, np.zeros(len(mine), np.bool_))
+            yield Batch(starts_s[number : number + BATCH], windows, np.zeros(len(mine), np.bool_), encoded=True)
 
 
-class Dequantise:
-    """Turns codes into the features a model takes, `frames` a window; files need at least `bitrate` bits per second.
+class EcdcReader:
+    """Opens .ecdc files of at least `bitrate` bits per second for one model, which takes `frames` frames a window.
+
+    The language model, where a file needs it, is looked for in `lm_folder`, which is where the model's encoder weights
+    are, and loaded once.
 
     Raises:
         BadAudioError: the model takes no codes.
     """
 
-    def __init__(self, card: Card, representation: Representation) -> None:
+    def __init__(self, card: Card, representation: Representation, lm_folder: Path) -> None:
         encoder, record = card.representation, card.representation.record
         if not isinstance(record, Encodec) or record.model != "24khz" or record.bitrate is None:
             raise BadAudioError(
@@ -89,31 +91,8 @@ class Dequantise:
                 f"encodec, model 24khz, with a bitrate (as encodec_24khz_6000bps), {DECODE}."
             )
         self.bitrate, self.frames, self._codes = record.bitrate, encoder.frames, record.codes
-        self._quantizer: Any = vars(representation)["_quantizer"]
-
-    def __call__(self, codes: Codes) -> Features:
-        """Dequantise codes [codebooks, frames] to latents [128, frames]; a model on codes gets the codes."""
-        import torch
-
-        if self._codes:
-            return codes.astype(np.float32)
-        with torch.inference_mode():
-            latents: Features = self._quantizer.decode(torch.from_numpy(codes.astype(np.int64))[:, None])[0].numpy()
-        return latents
-
-
-class EcdcReader:
-    """Opens .ecdc files for one model; the language model, where a file needs it, is loaded once.
-
-    It is looked for in `lm_folder`, which is where the model's encoder weights are.
-
-    Raises:
-        BadAudioError: the model takes no codes.
-    """
-
-    def __init__(self, card: Card, representation: Representation, lm_folder: Path) -> None:
         self._windows, self._lm_folder = card.windows, lm_folder
-        self._dequantise = Dequantise(card, representation)
+        self._quantizer: Any = vars(representation)["_quantizer"]
 
     def cut(self, path: Path, hop_s: float | None = None) -> CutCodes:
         """Cut a file into the windows the model takes, the card's hop apart or another.
@@ -122,10 +101,29 @@ class EcdcReader:
             BadAudioError: the file cannot be read or is too short.
             ModelError: the language model is needed and not there.
         """
-        coded = read_ecdc(path, self._dequantise.bitrate, lambda: self._lm)
+        return self.cut_codes(read_ecdc(path, self.bitrate, lambda: self.lm), hop_s)
+
+    def cut_codes(self, coded: Coded, hop_s: float | None = None) -> CutCodes:
+        """Cut what a file held, as `cut` does."""
         length_s = self._windows.length_s
-        return CutCodes(coded, self._dequantise, length_s=length_s, hop_s=hop_s or min(self._windows.hop_s, length_s))
+        check_length(coded.seconds, length_s)
+        return CutCodes(coded, self, length_s, hop_s or min(self._windows.hop_s, length_s))
+
+    def dequantise(self, codes: Codes) -> Features:
+        """Turn codes [codebooks, frames] into latents [128, frames]; a model on codes gets the codes."""
+        import torch
+
+        if self._codes:
+            return codes.astype(np.float32)
+        with torch.inference_mode():
+            latents: Features = self._quantizer.decode(torch.from_numpy(codes.astype(np.int64))[:, None])[0].numpy()
+        return latents
 
     @cached_property
-    def _lm(self) -> LMModel:
+    def lm(self) -> LMModel:
+        """EnCodec's language model.
+
+        Raises:
+            ModelError: it is not there, or not what its name says.
+        """
         return load_lm(self._lm_folder)

@@ -6,25 +6,23 @@ import hashlib
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from beyond_spectrograms.data.clips import read_clips
 from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
 from beyond_spectrograms.evaluation.records import SCORES_FILE, cell_name
+from beyond_spectrograms.evaluation.result_files import ACCURACIES
 from beyond_spectrograms.inference.card import Card, Encoder, ModelError, Recipe, Scores, Training
-from beyond_spectrograms.inference.folder import (
-    CLASSIFIER_FILE,
-    describe_file,
-    read_weights_record,
-    save_model,
-)
-from beyond_spectrograms.params import Params
+from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, read_weights_record, save_model
 from beyond_spectrograms.params.study import CLIPS, SPLITS, WEIGHTS, Study
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from beyond_spectrograms.params import Params
 
 REMARKS = {
     "dropout_at_evaluation": "the scores were measured with dropout active, as the paper's code does; in use it is not",
@@ -47,25 +45,31 @@ def export_cell(
     again = f"Run `dvc repro {study.stage('evaluate', dataset)}`."
     trained = study.models(dataset, representation) / protocol / f"fold_{fold}-seed_{seed}.safetensors"
     if not trained.is_file():
-        raise ModelError(f"{trained}: no such file.{_choices(trained)} {again}")
+        runs = sorted(
+            path.stem.replace("-", " ").replace("_", " ") for path in trained.parent.glob("fold_*.safetensors")
+        )
+        there = f" There are {', '.join(runs)}." if runs else ""
+        raise ModelError(f"{trained}: no such file.{there} {again}")
     if not study.is_trained(dataset, representation, protocol):
         raise ModelError(
             f"{trained}: trained under other params, versions or parts than those that stand now. Run `dvc repro "
             f"{study.stage('train', dataset, representation)}`."
         )
-    source, recipe = params.datasets[dataset].source, params.protocols[protocol]
     table, parts = read_windows(SPLITS / dataset), read_parts(SPLITS / dataset)
-    used = set(table["clip"][parts[columns_of(recipe.split, parts)[fold - 1]] == "train"])
-    licences, clips = [archive.licence for archive in source.archives or []], read_clips(CLIPS / dataset)
-    scores_file, cell = study.metrics(dataset) / SCORES_FILE, cell_name(representation, protocol)
+    column = columns_of(params.protocols[protocol].split, parts)[fold - 1]
+    clips = read_clips(CLIPS / dataset)
     return write_model(
         out,
         trained,
         params=params.model_copy(update={"windows": params.windows_of(dataset)}),
-        cell=(representation, protocol),
+        cell=(dataset, representation, protocol),
+        run=(fold, seed),
         weights=WEIGHTS / representation,
-        training=describe_training(trained, dataset, licences, clips, used, fold=fold, seed=seed),
-        scores=_read_scores(scores_file, cell, again, trained, (fold, seed)),
+        licences=[archive.licence for archive in params.datasets[dataset].source.archives or []],
+        clips=clips[clips["clip"].isin(table["clip"][parts[column] == "train"])],
+        scores=_read_scores(
+            study.metrics(dataset) / SCORES_FILE, cell_name(representation, protocol), again, trained, (fold, seed)
+        ),
     )
 
 
@@ -74,9 +78,11 @@ def write_model(
     trained: Path,
     *,
     params: Params,
-    cell: tuple[str, str],
+    cell: tuple[str, str, str],
+    run: tuple[int, int],
     weights: Path,
-    training: Training,
+    licences: Sequence[str],
+    clips: pd.DataFrame,
     scores: Scores,
 ) -> Card:
     """Write a trained classifier and its representation as a model folder.
@@ -85,25 +91,36 @@ def write_model(
         out: the new folder.
         trained: the classifier, as `train` left it.
         params: windows, and the records of the cell's representation and protocol.
-        cell: names of representation and protocol.
+        cell: names of data set, representation and protocol.
+        run: fold and seed.
         weights: the folder with the representation's weights and their record.json.
-        training: what it learned from.
+        licences: of the data set.
+        clips: those it learned from, with the columns `clip` and `sha256`.
         scores: how good it is.
 
     Raises:
         ModelError: `out` exists already, or there is no record of the weights.
     """
+    from safetensors import safe_open
+
     from beyond_spectrograms.representations import create_representation
 
-    (name, protocol), windows, encoder_files = cell, params.windows, read_weights_record(weights)
+    (dataset, name, protocol), windows, encoder_files = cell, params.windows, read_weights_record(weights)
     record, recipe = params.representations[name], params.protocols[protocol]
     paths = [weights / file.file for file in encoder_files]
     encoder = create_representation(name, record, paths)
-    samples = round(windows.length_s * encoder.form.sample_rate)
+    with safe_open(trained, framework="pt") as stored:
+        notes = json.loads(stored.metadata()["notes"])
+    # As archives.manifest_digest does.
+    lines = sorted(f"{sha256}  {clip}\n".encode() for sha256, clip in zip(clips["sha256"], clips["clip"], strict=True))
+    epoch, diverged = notes["epoch"], notes["diverged_at_epoch"]
+    remarks = [remark for key, remark in REMARKS.items() if getattr(recipe, key)]
+    if diverged is not None:
+        remarks.append(f"training diverged at epoch {diverged}; this is epoch {epoch}")
     card = Card(
         format="beyond-spectrograms model",
         version=1,
-        classes=_read_notes(trained)["classes"],
+        classes=notes["classes"],
         windows=windows,
         representation=Encoder(
             name=name,
@@ -111,56 +128,28 @@ def write_model(
             sample_rate=encoder.form.sample_rate,
             channels=encoder.form.channels,
             bands=encoder.bands,
-            frames=encoder.frames(samples),
+            frames=encoder.frames(round(windows.length_s * encoder.form.sample_rate)),
             packages={package: version(package) for package in encoder.packages},
         ),
         untrained_encoder=record.weights == "untrained",
         encoder_files=encoder_files,
         classifier_file=describe_file(trained).model_copy(update={"file": CLASSIFIER_FILE}),
         protocol=Recipe(name=protocol, record=recipe),
-        training=training,
+        training=Training(
+            dataset=dataset,
+            licences=list(licences),
+            clips=len(lines),
+            manifest_sha256=hashlib.sha256(b"".join(lines)).hexdigest(),
+            fold=run[0],
+            seed=run[1],
+            epoch=epoch,
+            diverged_at_epoch=diverged,
+        ),
         scores=scores,
-        remarks=_remarks(recipe.model_dump(), training),
+        remarks=remarks,
     )
     save_model(out, card, trained, paths)
     return card
-
-
-def _choices(trained: Path) -> str:
-    found = sorted(path.stem.replace("-", " ").replace("_", " ") for path in trained.parent.glob("fold_*.safetensors"))
-    return f" There are {', '.join(found)}." if found else ""
-
-
-def _read_notes(trained: Path) -> dict[str, Any]:
-    from safetensors import safe_open
-
-    with safe_open(trained, framework="pt") as stored:
-        notes: dict[str, Any] = json.loads(stored.metadata()["notes"])
-    return notes
-
-
-def describe_training(
-    trained: Path, dataset: str, licences: list[str], clips: pd.DataFrame, used: set[str], *, fold: int, seed: int
-) -> Training:
-    """Say what the classifier in the file `trained` learned from: the `used` ones of `clips` (clip, sha256)."""
-    notes = _read_notes(trained)
-    return Training(
-        dataset=dataset,
-        licences=licences,
-        clips=len(used),
-        manifest_sha256=_manifest(clips, used),
-        fold=fold,
-        seed=seed,
-        epoch=notes["epoch"],
-        diverged_at_epoch=notes["diverged_at_epoch"],
-    )
-
-
-def _manifest(clips: pd.DataFrame, used: set[str]) -> str:
-    """Digest the sorted lines `<sha256>  <label>/<file>` of those clips, as archives.manifest_digest does."""
-    pairs = zip(clips["sha256"], clips["clip"], strict=True)
-    lines = sorted(f"{sha256}  {clip}\n".encode() for sha256, clip in pairs if clip in used)
-    return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 def _read_scores(path: Path, cell: str, again: str, trained: Path, run: tuple[int, int]) -> Scores:
@@ -179,8 +168,7 @@ def _read_scores(path: Path, cell: str, again: str, trained: Path, run: tuple[in
             f"{path}: the scores of {cell}, fold {run[0]}, seed {run[1]}, are of other weights ({scored[:12]}) than "
             f"{trained} ({found[:12]}). {again}"
         )
-    names = ("window_accuracy", "recording_accuracy", "class_accuracy")
-    return Scores(file=path.as_posix(), commit=_commit(path), **{name: runs[run][name] for name in names})
+    return Scores(file=path.as_posix(), commit=_commit(path), **{name: runs[run][name] for name in ACCURACIES})
 
 
 def _commit(path: Path) -> str | None:
@@ -195,10 +183,3 @@ def _commit(path: Path) -> str | None:
 
     changed = ask("status", "--porcelain", "--", str(path))
     return None if changed else ask("log", "-1", "--format=%H", "--", str(path)) or None
-
-
-def _remarks(recipe: dict[str, Any], training: Training) -> list[str]:
-    remarks = [remark for key, remark in REMARKS.items() if recipe[key]]
-    if training.diverged_at_epoch is not None:
-        remarks.append(f"training diverged at epoch {training.diverged_at_epoch}; this is epoch {training.epoch}")
-    return remarks

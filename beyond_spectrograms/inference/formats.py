@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +109,8 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest / 1000:06.3f}"
 
 
-def segment_json(found: Segmentation, file: Path) -> str:
-    """Write segments and, of every window, the probabilities before smoothing."""
-    return json_text({"file": file_name(file), **describe_segmentation(found)})
-
-
 def describe_segmentation(found: Segmentation) -> dict[str, Any]:
-    """Make the JSON object of one sound."""
+    """Make the JSON object of one sound: its segments and, of every window, the probabilities before smoothing."""
     return {
         "seconds": round(found.seconds, 6),
         "window_s": found.length_s,
@@ -155,6 +150,15 @@ def textgrid(found: Segmentation) -> str:
         lines += [f"        intervals [{number}]:", f"            xmin = {_number(part.start_s)}"]
         lines += [f"            xmax = {_number(part.end_s)}", f'            text = "{text}"']
     return "".join(f"{line}\n" for line in lines)
+
+
+SEGMENT_FORMATS: dict[str, Callable[[Segmentation, Path], str]] = {  # of the sound in a file
+    "table": lambda found, _: segment_table(found),
+    "json": lambda found, file: json_text({"file": file_name(file), **describe_segmentation(found)}),
+    "csv": lambda found, _: csv_text(SEGMENT_COLUMNS, segment_rows(found), header=True),
+    "audacity": lambda found, _: audacity_labels(found),
+    "textgrid": lambda found, _: textgrid(found),
+}
 
 
 def _number(seconds: float) -> str:

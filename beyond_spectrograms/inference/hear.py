@@ -81,36 +81,28 @@ def load_model(model_file_path: str = "log_mel_2048") -> HearModel:
         HearError: there is no such representation, or it gives codes, whose numbers mean nothing.
         DownloadError: its weights cannot be had.
     """
-    representation = _load(model_file_path)
-    return HearModel(representation)
-
-
-def _load(name: str) -> Representation:
-    if Path(name).is_dir():
-        from beyond_spectrograms.inference import load_model as load_folder
-
-        model = load_folder(name, device="cpu")
-        _refuse_codes(name, model.card.representation.record.codebook_size)
-        return model.representation
     from beyond_spectrograms.data.weights import fetch_encoder
     from beyond_spectrograms.inference.folder import data_folder
+    from beyond_spectrograms.inference.folder import load_model as load_folder
     from beyond_spectrograms.params import load_all_params
     from beyond_spectrograms.representations import create_representation
 
-    params = load_all_params()
-    if name not in params.representations:
+    name, model = model_file_path, None
+    if Path(name).is_dir():
+        model = load_folder(name, device="cpu")
+        record = model.card.representation.record
+    elif name in (params := load_all_params()).representations:
+        record = params.representations[name]
+    else:
         raise HearError(
             f"{name!r} is neither a model's folder nor a representation of params.yaml. Choose from "
             f"{', '.join(params.representations)}."
         )
-    record = params.representations[name]
-    _refuse_codes(name, record.codebook_size)
-    return create_representation(name, record, fetch_encoder(params, name, data_folder()))
-
-
-def _refuse_codes(name: str, codebook_size: int | None) -> None:
-    if codebook_size is not None:
+    if record.codebook_size is not None:
         raise HearError(f"{name}: gives the numbers of codes, which are no embedding. Choose its latents instead.")
+    if model is not None:
+        return HearModel(model.representation)
+    return HearModel(create_representation(name, record, fetch_encoder(params, name, data_folder())))
 
 
 def get_timestamp_embeddings(audio: Tensor, model: HearModel) -> tuple[Tensor, Tensor]:

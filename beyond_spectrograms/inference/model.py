@@ -20,33 +20,8 @@ from beyond_spectrograms.util.machine import one_thread
 if TYPE_CHECKING:
     from torch import nn
 
-    from beyond_spectrograms.inference.ecdc_windows import CodedBatch, CutCodes, EcdcReader
+    from beyond_spectrograms.inference.ecdc_windows import CutCodes, EcdcReader
     from beyond_spectrograms.representations.base import Features, Representation
-
-
-class Tally:
-    """The mean of the probabilities of a sound's windows, gathered batch by batch."""
-
-    def __init__(self, classes: list[str]) -> None:
-        self._classes = tuple(classes)
-        self._sum = np.zeros(len(classes))
-        self._windows = 0
-
-    def add(self, probabilities: Probabilities) -> None:
-        """Add windows [windows, classes]."""
-        self._sum += probabilities.sum(axis=0, dtype=np.float64)
-        self._windows += len(probabilities)
-
-    def result(self, sound: CutSound | CutCodes) -> Classification:
-        """Conclude, when all windows of the sound were added.
-
-        Raises:
-            BadAudioError: the sound is silent.
-        """
-        if sound.silence:
-            raise BadAudioError(sound.silence)
-        mean = (self._sum / self._windows).astype(np.float32)
-        return Classification(self._classes, mean, self._windows, sound.seconds, sound.remarks)
 
 
 @dataclass
@@ -92,11 +67,9 @@ class Model:
         folder = self.encoder_files[0].parent if self.encoder_files else Path()
         return EcdcReader(self.card, self.representation, folder)
 
-    def judge(self, batch: Batch | CodedBatch) -> Probabilities:
+    def judge(self, batch: Batch) -> Probabilities:
         """Give each window's probabilities [windows, classes]."""
-        if not isinstance(batch, Batch):
-            return self.judge_features(batch.features)
-        return self.look(batch)[1]
+        return self.judge_features(batch.windows) if batch.encoded else self.look(batch)[1]
 
     def look(self, batch: Batch) -> tuple[Features, Probabilities]:
         """Give each window's features [windows, bands, frames] and probabilities [windows, classes]."""
@@ -145,7 +118,8 @@ class Model:
         >>> [label for label, probability in found.top(2)]
         ['high', 'low']
         """
-        return self._classify(self.cut(as_blocks(waveform), sample_rate))
+        sound = self.cut(as_blocks(waveform), sample_rate)
+        return self.average(sound, map(self.judge, sound))
 
     def classify_ecdc(self, path: str | Path) -> Classification:
         """Classify a sound that EnCodec has compressed, without decoding it; ecdc_windows.py says how that differs.
@@ -153,13 +127,21 @@ class Model:
         Raises:
             BadAudioError: the file cannot be read, or the model takes no codes.
         """
-        return self._classify(self.ecdc.cut(Path(path)))
+        sound = self.ecdc.cut(Path(path))
+        return self.average(sound, map(self.judge, sound))
 
-    def _classify(self, sound: CutSound | CutCodes) -> Classification:
-        tally = Tally(self.card.classes)
-        for batch in sound:
-            tally.add(self.judge(batch))
-        return tally.result(sound)
+    def average(self, sound: CutSound | CutCodes, judged: Iterable[Probabilities]) -> Classification:
+        """Classify a sound by the mean of its windows' probabilities, which come batch by batch.
+
+        Raises:
+            BadAudioError: the sound is silent.
+        """
+        sums = [(len(batch), batch.sum(axis=0, dtype=np.float64)) for batch in judged]
+        if sound.silence:
+            raise BadAudioError(sound.silence)
+        windows = sum(count for count, _ in sums)
+        mean = sum((of_batch for _, of_batch in sums), np.zeros(len(self.classes))) / windows
+        return Classification(self.classes, mean.astype(np.float32), windows, sound.seconds, sound.remarks)
 
     def segment(
         self, waveform: Any, sample_rate: int, *, hop_s: float | None = None, smoothing: str = "viterbi"
@@ -211,10 +193,7 @@ class Model:
         return hop_s or length_s / 2
 
     def conclude(
-        self,
-        sound: CutSound | CutCodes,
-        judged: Iterable[tuple[Batch | CodedBatch, Probabilities]],
-        smoothing: str,
+        self, sound: CutSound | CutCodes, judged: Iterable[tuple[Batch, Probabilities]], smoothing: str
     ) -> Segmentation:
         """Find the segments of a sound from all of its batches and their probabilities."""
         # Not the batches themselves: hours of sound would not fit.
@@ -222,27 +201,11 @@ class Model:
             *((batch.starts_s, batch.silent, given) for batch, given in judged), strict=True
         )
         starts_s, silent, probabilities = np.concatenate(starts), np.concatenate(silences), np.concatenate(judgements)
-        segments = find_segments(
-            probabilities,
-            silent,
-            starts_s,
-            classes=self.classes,
-            length_s=sound.length_s,
-            hop_s=sound.hop_s,
-            seconds=sound.seconds,
-            smoothing=smoothing,
-        )
-        return Segmentation(
-            classes=self.classes,
-            starts_s=starts_s,
-            length_s=sound.length_s,
-            probabilities=probabilities,
-            silent=silent,
-            smoothing=smoothing,
-            segments=segments,
-            seconds=sound.seconds,
-            remarks=sound.remarks,
-        )
+        told: dict[str, Any] = {"classes": self.classes, "length_s": sound.length_s, "seconds": sound.seconds}
+        told["smoothing"] = smoothing
+        segments = find_segments(probabilities, silent, starts_s, hop_s=sound.hop_s, **told)
+        told |= {"starts_s": starts_s, "probabilities": probabilities, "silent": silent}
+        return Segmentation(segments=segments, remarks=sound.remarks, **told)
 
 
 def as_blocks(waveform: Any) -> Iterable[Waveform]:

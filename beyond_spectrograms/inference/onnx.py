@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.params import Mel
-from beyond_spectrograms.representations.mel import POWER_FLOOR
+from beyond_spectrograms.representations.mel import POWER_FLOOR, pool
 from beyond_spectrograms.util.extras import require
 from beyond_spectrograms.util.files import written_beside
 
@@ -62,9 +62,11 @@ class MelGraph(nn.Module):
         self.register_buffer("filters", torch.from_numpy(filters[:, :, None]))
         self.padding = record.n_fft // 2  # frames are centred, with zeros around the window
         self.decibels = record.scale == "db"
-        pooled = record.pooled_frame_rate
-        before = 1 + samples // record.hop_length
-        self.pool = nn.Identity() if pooled is None else _Pool(before, samples * pooled // record.sample_rate)
+        pooled, means = record.pooled_frame_rate, None
+        if pooled is not None:  # the mean over time of mel.pool, as a matrix [frames before, frames]
+            before = np.eye(1 + samples // record.hop_length, dtype=np.float32)
+            means = torch.from_numpy(pool(before[None], samples * pooled // record.sample_rate)[0])
+        self.register_buffer("means", means)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Give [windows, bands, frames]."""
@@ -73,20 +75,7 @@ class MelGraph(nn.Module):
         power = nn.functional.conv1d(real**2 + imaginary**2, cast("Tensor", self.filters))
         if self.decibels:
             power = 10 * torch.log10(power.clamp(min=POWER_FLOOR))
-        return cast("Tensor", self.pool(power))
-
-
-class _Pool(nn.Module):
-    """The mean over time of representations/mel.pool, as a matrix [frames before, frames]."""
-
-    def __init__(self, before: int, frames: int) -> None:
-        from beyond_spectrograms.representations.mel import pool
-
-        super().__init__()
-        self.register_buffer("mean", torch.from_numpy(pool(np.eye(before, dtype=np.float32)[None], frames)[0]))
-
-    def forward(self, values: Tensor) -> Tensor:
-        return values @ cast("Tensor", self.mean)
+        return power if self.means is None else power @ cast("Tensor", self.means)
 
 
 def export_onnx(model: Model, path: Path) -> None:

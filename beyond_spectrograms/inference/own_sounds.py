@@ -86,8 +86,10 @@ def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping,
     clips = read_clips(folder)
     if clips["label"].nunique() < 2:
         raise DatasetError(f"{sounds}: one class, {clips['label'].iloc[0]!r}. Give at least two, a sub-folder each.")
-    if grouping.pattern:
-        _check_names(sounds, clips, grouping.pattern)
+    if (pattern := grouping.pattern) and (
+        strange := [clip for clip in clips["clip"] if not re.fullmatch(pattern, Path(clip).stem)]
+    ):
+        raise DatasetError(f"{sounds}: --group-pattern {pattern!r} does not match {_few(strange)}")
     if grouping.table:
         listed = _read_groups(grouping.table, grouping.column, clips)
         source = source.model_copy(update={"known_repetitions": {"table": listed}})
@@ -103,14 +105,9 @@ def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping,
 
 
 def _source(sounds: Path, windows: Windows, grouping: Grouping) -> Source:
+    seconds = (SHORTEST * windows.length_s, LONGEST_S)
     try:
-        return Source(
-            path=str(sounds),
-            seconds=(SHORTEST * windows.length_s, LONGEST_S),
-            name=grouping.pattern,
-            folds=FEWEST_FOLDS,
-            fold_seed=0,
-        )
+        return Source(path=str(sounds), seconds=seconds, name=grouping.pattern, folds=FEWEST_FOLDS, fold_seed=0)
     except ValidationError as error:
         problem = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise DatasetError(f"--group-pattern {grouping.pattern!r}: {problem}") from None
@@ -125,15 +122,16 @@ def _check_utf8(sounds: Path, raw: Path) -> None:
             raise DatasetError(f"{sounds}: the name of {name} is not UTF-8. Rename the file or its folder.") from None
 
 
-def _check_names(sounds: Path, clips: pd.DataFrame, pattern: str) -> None:
-    strange = [clip for clip in clips["clip"] if re.fullmatch(pattern, Path(clip).stem) is None]
-    if strange:
-        raise DatasetError(f"{sounds}: --group-pattern {pattern!r} does not match {_few(strange)}")
-
-
 def _read_groups(path: Path, column: str, clips: pd.DataFrame) -> list[list[str]]:
     """List the clips of every group of two or more."""
-    table = _read_table(path)
+    import pandas
+
+    try:
+        table = pandas.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: no such file") from None
+    except ValueError as error:  # what pandas raises of all that is no CSV, encodings included
+        raise DatasetError(f"{path}: not a CSV table: {error}") from None
     if missing := [name for name in ("file", column) if name not in table.columns]:
         raise DatasetError(f"{path}: no column {missing[0]!r}. Its columns are {', '.join(table.columns)}.")
     names = table["file"].map(_clip_name)
@@ -150,18 +148,6 @@ def _clip_name(file: str) -> str:
     """Name a file below the folder of sounds as copy_sounds does: dog/take1/a.wav is dog/take1__a.wav."""
     label, _, inside = file.removeprefix("./").partition("/")
     return f"{label}/{inside.replace('/', '__')}"
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file, all of it as text."""
-    import pandas
-
-    try:
-        return pandas.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: no such file") from None
-    except ValueError as error:  # what pandas raises of all that is no CSV, encodings included
-        raise DatasetError(f"{path}: not a CSV table: {error}") from None
 
 
 def _few(names: list[str]) -> str:

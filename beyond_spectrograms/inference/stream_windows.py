@@ -28,11 +28,15 @@ SHORTEST = 0.1  # of a window: a shorter clip would be little but its own echo
 
 @dataclass(frozen=True)
 class Batch:
-    """Up to BATCH windows [windows, channels, samples] that start at `starts_s` [windows]."""
+    """Up to BATCH windows that start at `starts_s` [windows]; `silent` [windows] where no sample exceeds -80 dBFS.
+
+    They are sound [windows, channels, samples], or where they are `encoded` already features [windows, bands, frames].
+    """
 
     starts_s: npt.NDArray[np.float64]
     windows: Waveform
     silent: npt.NDArray[np.bool_]
+    encoded: bool = False
 
 
 class CutSound:

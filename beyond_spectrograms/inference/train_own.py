@@ -18,7 +18,7 @@ from beyond_spectrograms.evaluation.predict import answer_test_part
 from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.evaluation.result_files import ACCURACIES, evaluate_cell
 from beyond_spectrograms.inference.card import Scores
-from beyond_spectrograms.inference.export import describe_training, write_model
+from beyond_spectrograms.inference.export import write_model
 from beyond_spectrograms.inference.folder import data_folder
 from beyond_spectrograms.inference.own_sounds import SPLIT, OwnSounds
 from beyond_spectrograms.params import Params
@@ -75,14 +75,15 @@ def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Pa
     write_json(work / "models/features.json", describe_features(request, extraction))
     scores = _evaluate(plan, sounds, runs, work, report)
     first = runs[0]
-    trained, used = first.result_files[0], set(sounds.table["clip"][first.parts == "train"])
     write_model(
         out,
-        trained,
+        first.result_files[0],
         params=params,
-        cell=(name, plan.protocol),
+        cell=(sounds.dataset, name, plan.protocol),
+        run=(first.fold, SEED),
         weights=data / "weights" / name,
-        training=describe_training(trained, sounds.dataset, [], sounds.clips, used, fold=first.fold, seed=SEED),
+        licences=[],
+        clips=sounds.clips[sounds.clips["clip"].isin(sounds.table["clip"][first.parts == "train"])],
         scores=Scores(
             file=f"{report.name}/scores.json", commit=None, **{key: scores["by_fold"][0][key] for key in ACCURACIES}
         ),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from encodec.model import EncodecModel
 from PIL import Image
@@ -20,6 +21,7 @@ from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.inference import Model, ModelError
 from beyond_spectrograms.inference.ecdc_file import read_ecdc
 from beyond_spectrograms.representations.base import Features
+from support import models
 from support.coded import CHECKPOINT, compress, melody, seeded_encodec, write_language_model, write_model
 from support.numeric import assert_rounded
 
@@ -70,7 +72,7 @@ def of_sound(model: Model, sound: Waveform) -> Features:
 
 
 def of_file(model: Model, path: Path) -> Features:
-    return np.concatenate([batch.features for batch in model.ecdc.cut(path)])
+    return np.concatenate([batch.windows for batch in model.ecdc.cut(path)])
 
 
 @pytest.mark.parametrize("name", ["6000", "1500", "codes"])
@@ -109,10 +111,10 @@ def test_windows_between_frames_and_past_the_end(tmp_path: Path, encodec: Encode
     coded = read_ecdc(file, 6000, no_lm)
     [batch] = model.ecdc.cut(file, 0.5)
     assert batch.starts_s.tolist() == [0.0, 0.5, 1.0, 1.5]
-    assert batch.features.shape == (4, 128, 75)
-    latents = model.ecdc._dequantise(coded.codes)
+    assert batch.windows.shape == (4, 128, 75)
+    latents = model.ecdc.dequantise(coded.codes)
     reflected = np.pad(latents, ((0, 0), (0, 200)), mode="reflect")
-    for first, window in zip((0, 38, 75, 112), batch.features, strict=True):  # 37.5 and 112.5: to the even one
+    for first, window in zip((0, 38, 75, 112), batch.windows, strict=True):  # 37.5 and 112.5: to the even one
         assert np.array_equal(window, reflected[:, first : first + 75])
     short = model.classify_ecdc(compress(encodec, melody(0.3), tmp_path / "b.ecdc", 6000))
     assert short.remarks == ("0.300 s long, shorter than a window of 1 s: reflected",)
@@ -173,17 +175,15 @@ def test_damage_is_told(tmp_path: Path, encodec: EncodecModel, model: Model) -> 
     assert told(content + b"??").startswith("damaged: the codes end at byte ")
     expected = "expected m (text), al, nc (numbers) and lm (true or false)"
     assert refusal(model, with_header(path, content, al="1")).endswith(expected)
-    assert refusal(model, with_header(path, content, nc=64)) == (
-        "damaged: its header says 64 codebooks; encodec_24khz has 1 to 32"
-    )
-    assert refusal(model, with_header(path, content, al=0)) == "empty: its header says 0 samples"
-    assert refusal(model, with_header(path, content, al=2_073_600_000)) == (
-        "truncated: the header promises 86400.000 s, the codes end after 1.000 s"
-    )
-    for samples in (2_073_600_001, 10**400):
-        assert refusal(model, with_header(path, content, al=samples)) == (
-            f"damaged: its header says {samples} samples, more than the 2073600000 of a day"
-        )
+    too_long = "damaged: its header says {al} samples, more than the 2073600000 of a day"
+    for changes, message in (
+        ({"nc": 64}, "damaged: its header says 64 codebooks; encodec_24khz has 1 to 32"),
+        ({"al": 0}, "empty: its header says 0 samples"),
+        ({"al": 2_073_600_000}, "truncated: the header promises 86400.000 s, the codes end after 1.000 s"),
+        ({"al": 2_073_600_001}, too_long),
+        ({"al": 10**400}, too_long),
+    ):
+        assert refusal(model, with_header(path, content, **changes)) == message.format(**changes)
     nested = b"[" * 100_000
     assert told(content[:5] + len(nested).to_bytes(4) + nested).startswith("damaged: its header is no JSON: b'[[[")
     assert refusal(model, with_header(path, content, m="encodec_48khz")) == (
@@ -253,10 +253,6 @@ def test_a_language_model_that_is_missing_or_another_is_told(
 def test_models_that_take_no_codes_refuse_them_and_sounds_beside_are_classified(
     tmp_path: Path, encodec: EncodecModel, capsys: Capture
 ) -> None:
-    import soundfile
-
-    from support import models
-
     mel = models.write_model(tmp_path / "mel")
     file = compress(encodec, melody(1.0), tmp_path / "a.ecdc", 6000)
     soundfile.write(tmp_path / "b.wav", models.tone(1.0, 4000), 44_100)

@@ -17,6 +17,8 @@ from beyond_spectrograms.params.study import load_study
 from support import models
 from support.cells import write_split_record
 
+MODELS, AGAIN = "data/models/paper/demo/mel", "Run `dvc repro evaluate@demo`.\n"
+TRAINED = f"{MODELS}/paper/fold_1-seed_0.safetensors"
 CLIPS = ("bird/1.wav", "bird/2.wav", "rain/1.wav", "rain/2.wav")
 Capture = pytest.CaptureFixture[str]
 
@@ -37,7 +39,7 @@ def cell(project: Path) -> Path:
     (project / "data/weights/mel/record.json").write_text('{"weights": null, "files": []}')
     network = build_network(models.PARAMS.protocols["paper"], 128, 173, 2, None)
     notes = {"epoch": 3, "diverged_at_epoch": 4, "classes": ["bird", "rain"]}
-    stored = project / "data/models/paper/demo/mel/paper/fold_1-seed_0.safetensors"
+    stored = project / TRAINED
     save_file(network.state_dict(), stored, metadata={"notes": json.dumps(notes)})
     write_scores(project, hashlib.sha256(stored.read_bytes()).hexdigest())
     write_split_record(project, "demo")
@@ -78,13 +80,9 @@ def test_a_cell_becomes_a_model_with_all_it_has_to_say(cell: Path, capsys: Captu
         (["demos", "mel", "paper"], "'demos' is no data set in params.yaml. Choose from "),
         (
             ["demo", "mel", "paper", "--seed", "7"],
-            "data/models/paper/demo/mel/paper/fold_1-seed_7.safetensors: no such file. There are fold 1 seed 0. Run "
-            "`dvc repro evaluate@demo`.\n",
+            f"{MODELS}/paper/fold_1-seed_7.safetensors: no such file. There are fold 1 seed 0. {AGAIN}",
         ),
-        (
-            ["demo", "mel", "fair"],
-            "data/models/paper/demo/mel/fair/fold_1-seed_0.safetensors: no such file. Run `dvc repro evaluate@demo`.\n",
-        ),
+        (["demo", "mel", "fair"], f"{MODELS}/fair/fold_1-seed_0.safetensors: no such file. {AGAIN}"),
         (["demo", "soundstream", "fair", "--onnx", "a.onnx"], "kind soundstream has no ONNX graph: "),
         (
             ["demo", "mel", "paper", "--onnx", "model/graph.onnx"],
@@ -103,7 +101,6 @@ def test_what_cannot_be_exported_is_refused(arguments: list[str], message: str, 
     assert not Path("model").exists()
 
 
-TRAINED = "data/models/paper/demo/mel/paper/fold_1-seed_0.safetensors"
 OF_MEL = "metrics/demo/scores.json: the scores of mel-paper"
 
 
@@ -147,3 +144,12 @@ def test_a_cell_that_does_not_agree_with_its_scores_or_params_is_refused(
 def test_a_study_that_is_not_there_is_refused(capsys: Capture) -> None:
     assert main(["export", "demo", "mel", "paper", "--study", "other", "--out", "model"]) == 1
     assert capsys.readouterr().err.startswith("no study 'other' in studies. Choose from paper")
+
+
+@pytest.mark.usefixtures("in_an_empty_folder")
+def test_export_says_that_it_needs_a_checkout(capsys: Capture) -> None:
+    assert main(["export", "demo", "mel", "paper", "--out", "model"]) == 1
+    assert capsys.readouterr().err == (
+        "export takes what the pipeline trained, and there is no checkout of the project here (params.yaml and "
+        "versions.yaml). Run it in the project's folder.\n"
+    )

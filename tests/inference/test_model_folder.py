@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -107,10 +108,7 @@ def no_plain_name(name: str) -> dict[str, Any]:
         (no_plain_name(""), "encoder_files.0.file: '' is no plain file name."),
         ({"classes": ["high", ""]}, "a class has no name."),
         ({"classes": ["low", "low"]}, "classes name one twice."),
-        (
-            {"untrained_encoder": True},
-            "untrained_encoder and representation.record.weights contradict each other.",
-        ),
+        ({"untrained_encoder": True}, "untrained_encoder and representation.record.weights contradict each other."),
         ({"colour": "red"}, "colour: Extra inputs are not permitted, not 'red'."),
     ],
 )
@@ -211,8 +209,6 @@ def test_the_package_stays_light_until_a_model_is_loaded() -> None:
 
 
 def test_a_mel_model_classifies_without_the_packages_of_training(folder: Path, tmp_path: Path) -> None:
-    import soundfile
-
     soundfile.write(tmp_path / "high.wav", models.tone(1, 4000), 44_100)
     others = "('dvc', 'encodec', 'matplotlib', 'openvino', 'pandas', 'requests', 'sklearn', 'statsmodels')"
     code = (

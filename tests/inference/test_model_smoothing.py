@@ -45,17 +45,16 @@ def test_viterbi_finds_the_path_that_trying_all_finds() -> None:
         assert worth(tuple(smooth(values, "viterbi", hop_s, length_s).tolist())) == pytest.approx(worth(best))
 
 
+def found(labels: str, silent: str, seconds: float, smoothing: str) -> tuple[Segment, ...]:
+    """Find segments in windows of a second, half a second apart."""
+    heard = np.array([sign == "1" for sign in silent])
+    times = {"length_s": 1.0, "hop_s": 0.5, "seconds": seconds}
+    starts_s = np.arange(len(labels)) * 0.5
+    return find_segments(sure(labels), heard, starts_s, classes=CLASSES, smoothing=smoothing, **times)
+
+
 def test_borders_are_halfway_between_the_centres_of_windows() -> None:
-    segments = find_segments(
-        sure("aaaabbbb"),
-        np.array([0, 0, 0, 0, 0, 0, 1, 1], dtype=bool),
-        np.arange(8) * 0.5,
-        classes=CLASSES,
-        length_s=1.0,
-        hop_s=0.5,
-        seconds=4.3,
-        smoothing="none",
-    )
+    segments = found("aaaabbbb", "00000011", 4.3, "none")
     assert [(s.start_s, s.end_s, s.label) for s in segments] == [(0, 2.25, "a"), (2.25, 3.0, "b"), (3.0, 4.3, None)]
     assert segments[0].probability == pytest.approx(0.9)
     assert segments[2] == Segment(3.0, 4.3, None, None)
@@ -63,14 +62,4 @@ def test_borders_are_halfway_between_the_centres_of_windows() -> None:
 
 @pytest.mark.parametrize("smoothing", ["none", "median", "viterbi"])
 def test_one_window_is_one_segment(smoothing: str) -> None:
-    segments = find_segments(
-        sure("b"),
-        np.array([False]),
-        np.array([0.0]),
-        classes=CLASSES,
-        length_s=1.0,
-        hop_s=0.5,
-        seconds=0.4,
-        smoothing=smoothing,
-    )
-    assert [(s.start_s, s.end_s, s.label) for s in segments] == [(0, 0.4, "b")]
+    assert [(s.start_s, s.end_s, s.label) for s in found("b", "0", 0.4, smoothing)] == [(0, 0.4, "b")]

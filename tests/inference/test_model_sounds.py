@@ -87,25 +87,17 @@ def test_what_is_no_sound_is_refused(tmp_path: Path) -> None:
         assert refusal(path) == reason
 
 
-@pytest.mark.parametrize("form", ["WAV", "AU", "AIFF", "W64", "RF64"])
-def test_a_file_that_broke_off_is_refused(form: str, noise: Noise, tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(encoded(noise(3, 16_000), form)[:-40_000])
-    assert refusal(tmp_path / "file").startswith("truncated: the header promises more than the 28")
-
-
-@pytest.mark.parametrize("form", ["WAV", "AU"])
-def test_a_stream_that_broke_off_is_refused(form: str, noise: Noise, tmp_path: Path) -> None:
-    content = encoded(noise(3, 16_000), form)[:-40_000]
-    assert refusal(pipe(tmp_path / "pipe", content)) == (
-        "truncated: the header promises 48000 samples, 28000 could be decoded"
-    )
-
-
-def test_an_ogg_file_that_broke_off_is_refused(noise: Noise, tmp_path: Path) -> None:
-    content = encoded(noise(60, 16_000), "OGG")
-    assert len(content) > 100_000  # more than the last page is looked at
-    (tmp_path / "file").write_bytes(content[:-2000])
-    assert refusal(tmp_path / "file").startswith("truncated: the Ogg stream has no end mark after ")
+@pytest.mark.parametrize("form", ["WAV", "AU", "AIFF", "W64", "RF64", "OGG"])
+def test_a_sound_that_broke_off_is_refused(form: str, noise: Noise, tmp_path: Path) -> None:
+    content = encoded(noise(60 if form == "OGG" else 3, 16_000), form)
+    assert form != "OGG" or len(content) > 100_000  # more than the last page is looked at
+    content = content[: -2000 if form == "OGG" else -40_000]
+    (tmp_path / "file").write_bytes(content)
+    promise = "Ogg stream has no end mark after " if form == "OGG" else "header promises more than the 28"
+    assert refusal(tmp_path / "file").startswith(f"truncated: the {promise}")
+    if form in ("WAV", "AU"):  # which are not spooled to disk
+        told = "truncated: the header promises 48000 samples, 28000 could be decoded"
+        assert refusal(pipe(tmp_path / "pipe", content)) == told
 
 
 @pytest.mark.parametrize("size", [0xFFFF_FFFF, 0x7FFF_FFFF, 0x7FFF_F000])

@@ -76,15 +76,3 @@ def test_one_trains_classifies_segments_and_embeds_without_a_checkout(python: Pa
     assert [line.split(",")[2] for line in segments[1:]] == ["low", "high"]
     assert ask("hear") == "[2, 128]\n"
     assert sorted(path.name for path in empty.iterdir()) == ["mine", "mine-report"]
-
-
-@pytest.mark.long
-def test_export_says_that_it_needs_a_checkout(python: Path, tmp_path: Path) -> None:
-    line = [python, "-P", "-m", "beyond_spectrograms", "export", "demo", "mel", "paper", "--out", "model"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    told = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert (told.returncode, told.stderr) == (
-        1,
-        "export takes what the pipeline trained, and there is no checkout of the project here (params.yaml and "
-        "versions.yaml). Run it in the project's folder.\n",
-    )
