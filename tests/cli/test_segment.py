@@ -7,6 +7,8 @@ import csv
 import io
 import json
 import os
+import shlex
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from cli.conftest import Run
 from PIL import Image
 
@@ -23,6 +24,27 @@ from beyond_spectrograms.inference.timeline import Spectrogram
 from support.models import REPOSITORY, tone, write_model
 
 Write = Callable[..., Path]
+TEXTGRID = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 10
+tiers? <exists>
+size = 1
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "label"
+        xmin = 0
+        xmax = 10
+        intervals: size = 3
+        intervals [1]:
+            xmin = 0
+            xmax = 4.25
+            text = "low"
+        intervals [2]:
+            xmin = 4.25
+"""
 BLUE, ORANGE = (0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00)
 
 
@@ -50,28 +72,7 @@ def test_segments_are_written_in_every_format(tmp_path: Path, write: Write, run:
     assert all(sum(window["probabilities"]) == pytest.approx(1, abs=1e-5) for window in told["windows"])
     grid = tmp_path / "sound.TextGrid"
     assert run("segment", file, "--format", "textgrid", "--out", grid) == (0, "", "")
-    assert grid.read_text().splitlines()[:20] == [
-        'File type = "ooTextFile"',
-        'Object class = "TextGrid"',
-        "",
-        "xmin = 0",
-        "xmax = 10",
-        "tiers? <exists>",
-        "size = 1",
-        "item []:",
-        "    item [1]:",
-        '        class = "IntervalTier"',
-        '        name = "label"',
-        "        xmin = 0",
-        "        xmax = 10",
-        "        intervals: size = 3",
-        "        intervals [1]:",
-        "            xmin = 0",
-        "            xmax = 4.25",
-        '            text = "low"',
-        "        intervals [2]:",
-        "            xmin = 4.25",
-    ]
+    assert grid.read_text().startswith(TEXTGRID)
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -132,14 +133,16 @@ def on_a_terminal(command: list[str]) -> tuple[str, str]:
 
     ours, theirs = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm", "COLUMNS": "100"}
-    told = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, check=True, env=environment)
-    os.close(theirs)
-    shown = b""
-    with contextlib.suppress(OSError):  # how Linux says that the other side is closed
-        while more := os.read(ours, 1 << 16):
-            shown += more
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other side is closed
+            while more := os.read(ours, 1 << 16):  # while it runs: a terminal holds 4 kB that nobody has read
+                shown += more
+        output, _ = process.communicate()
     os.close(ours)
-    return told.stdout.decode(), shown.decode()
+    assert process.returncode == 0
+    return output, shown.decode()
 
 
 def test_a_long_file_has_a_progress_bar_on_a_terminal_alone(write: Write, model: Path, run: Run) -> None:
@@ -161,30 +164,17 @@ sys.exit(status)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("command", "reason"), [("classify", b"-: silent: its peak is 0"), ("segment", b"")])
-def test_ten_hours_of_zeros_fit_in_a_gigabyte(command: str, reason: bytes, model: Path) -> None:
-    rate, seconds = 16_000, 36_000
-    header = io.BytesIO()
-    soundfile.write(header, np.zeros(0), rate, format="WAV", subtype="PCM_16")
-    size = seconds * rate * 2
-    start = bytearray(header.getvalue()[:44])
-    start[4:8], start[40:44] = (size + 36).to_bytes(4, "little"), size.to_bytes(4, "little")
+@pytest.mark.parametrize("command", ["classify", "segment"])
+def test_ten_hours_of_zeros_fit_in_a_gigabyte(command: str, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "start.au").write_bytes(b".snd" + struct.pack(">5I", 24, 0xFFFF_FFFF, 3, 16_000, 1))  # of any length
+    sound = f"(cat start.au; head -c {36_000 * 16_000 * 2} /dev/zero)"
+    line = [sys.executable, "-c", WATCHED, sys.executable, "-m", "beyond_spectrograms", command, "-"]
+    line = ["sh", "-c", f"{sound} | {shlex.join([*line, '--model', str(model)])}"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    line = [sys.executable, "-m", "beyond_spectrograms", command, "-", "--model", str(model)]
-    with subprocess.Popen(
-        [sys.executable, "-c", WATCHED, *line],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-    ) as process:
-        assert process.stdin is not None
-        process.stdin.write(start)
-        for _ in range(seconds // 10):
-            process.stdin.write(bytes(rate * 2 * 10))
-        output, errors = process.communicate()
-    assert reason in errors.replace(b"standard input", b"-")
-    assert process.returncode == (1 if command == "classify" else 0)
-    if command == "segment":
-        assert output.decode().splitlines()[1].split() == ["0:00:00.000", "10:00:00.000", "(silence)"]
-    assert 1e5 < int(errors.splitlines()[-1]) < 1e6
+    told = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    if command == "classify":
+        assert (told.returncode, told.stderr.splitlines()[0][:34]) == (1, "standard input: silent: its peak i")
+    else:
+        assert told.returncode == 0
+        assert told.stdout.splitlines()[1].split() == ["0:00:00.000", "10:00:00.000", "(silence)"]
+    assert 1e5 < int(told.stderr.splitlines()[-1]) < 1e6
