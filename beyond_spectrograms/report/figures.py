@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_spectrograms.evaluation.convergence import MeanCurve
-from beyond_spectrograms.evaluation.results import INPUTS
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from beyond_spectrograms.evaluation.convergence import MeanCurve
 
 DPI = 120
 SMOOTHING = 0.8  # Figure 4: s_t = 0.8 s_(t-1) + 0.2 x_t, starting at x_1, as the released code draws it
@@ -57,6 +56,8 @@ def styles(names: Sequence[str]) -> dict[str, Style]:
     The paper's inputs are solid in its colours. Those of DRAWN keep their style whatever else there is, and others
     follow by name: only among these a new one can change a style.
     """
+    from beyond_spectrograms.evaluation.results import INPUTS  # it needs pandas, which `segment` draws without
+
     fixed = dict(zip(INPUTS, (BLUE, ORANGE, GREEN), strict=True))
     chosen = {name: Style(fixed[name], DASHES[0], MARKERS[i]) for i, name in enumerate(INPUTS)}
     for count, name in enumerate([*DRAWN, *sorted(set(names) - set(DRAWN) - set(INPUTS))]):
