@@ -65,7 +65,10 @@ def prepare(sounds: Path, work: Path, folds: int = 5, **grouping: object) -> Own
 
 
 @pytest.mark.usefixtures("project")
-def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture) -> None:
+def test_a_folder_becomes_a_model_with_its_scores(
+    sounds: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # joblib's: a second process takes longer to start than to train
     assert main(["train", str(sounds), *TRAIN, "--out", "mine"]) == 0
     output, errors = capsys.readouterr()
     assert errors.splitlines() == [
