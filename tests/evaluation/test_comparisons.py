@@ -22,20 +22,13 @@ HIGH = [4, 3] * 10
 AHEAD = [value + (place % 5 == 0) for place, value in enumerate(LOW)]  # by one window in every fifth recording
 
 
+CONTROL = "encodec_24khz_untrained"
+RIGHT = {"mel": LOW, "log_mel_2048": LOW[::-1], "soundstream": HIGH, CONTROL: AHEAD, "log_mel": HIGH}
+
+
 def known() -> Results:
-    return results(
-        {
-            (name, protocol): scored(name, protocol, right)
-            for protocol in ("paper", "fair")
-            for name, right in {
-                "mel": LOW,
-                "log_mel_2048": LOW[::-1],
-                "soundstream": HIGH if protocol == "fair" else LOW[::-1],
-                "encodec_24khz_untrained": AHEAD,
-                "log_mel": HIGH,
-            }.items()
-        }
-    )
+    cells = {(name, protocol): scored(name, protocol, RIGHT[name]) for protocol in ("paper", "fair") for name in RIGHT}
+    return results(cells | {("soundstream", "paper"): scored("soundstream", "paper", LOW[::-1])})
 
 
 def test_every_codec_is_compared_with_every_baseline_under_each_protocol_and_no_spectrogram_is() -> None:
@@ -43,50 +36,41 @@ def test_every_codec_is_compared_with_every_baseline_under_each_protocol_and_no_
     assert [(pair.codec, pair.baseline, pair.protocol) for pair in pairs] == [
         (codec, baseline, protocol)
         for protocol in ("paper", "fair")
-        for codec in ("soundstream", "encodec_24khz_untrained")
+        for codec in ("soundstream", CONTROL)
         for baseline in ("mel", "log_mel_2048")
     ]
 
 
-def test_a_cell_that_was_not_run_is_compared_with_nothing() -> None:
+def test_shuffled_labels_and_cells_that_were_not_run_are_compared_with_nothing() -> None:
     here = known()
     del here.cells["mel", "fair"]
     assert ("mel", "fair") not in {(pair.baseline, pair.protocol) for pair in compare_with_baselines(here)}
-    assert compare_with_baselines(results({("mel", "fair"): scored("mel", "fair", LOW)})) == []
+    shuffled = {(name, "shuffled_labels"): scored(name, "shuffled_labels", LOW) for name in ("mel", "soundstream")}
+    assert compare_with_baselines(results(shuffled)) == []
 
 
 def test_a_codec_is_compared_with_the_spectrogram_of_its_own_size_as_well() -> None:
     here = known()
-    sizes = {"soundstream": (64, 50), "log_mel": (64, 50), "mel": (128, 173), "encodec_24khz_untrained": (128, 75)}
+    sizes = {"soundstream": (64, 50), "log_mel": (64, 50), "mel": (128, 173), CONTROL: (128, 75)}
     features = {
         name: Features(windows=9, bands=bands, frames=frames, bytes=1, variance={})
         for name, (bands, frames) in sizes.items()
     }
     here = replace(here, features=features)
     assert matched(here, "soundstream") == ["log_mel"]
-    assert matched(here, "encodec_24khz_untrained") == []
+    assert matched(here, CONTROL) == []
     pairs = compare_with_baselines(here)
-    assert [(pair.codec, pair.baseline) for pair in pairs if pair.protocol == "fair"] == [
-        ("soundstream", "mel"),
-        ("soundstream", "log_mel_2048"),
-        ("soundstream", "log_mel"),
-        ("encodec_24khz_untrained", "mel"),
-        ("encodec_24khz_untrained", "log_mel_2048"),
-    ]
+    compared = {codec: [p.baseline for p in pairs if (p.codec, p.protocol) == (codec, "fair")] for codec in sizes}
+    assert compared["soundstream"] == ["mel", "log_mel_2048", "log_mel"]
+    assert compared[CONTROL] == ["mel", "log_mel_2048"]
     rows = comparisons_table(here, pairs).rows
     assert {row["baseline"] for row in rows if row["matched"] == "same size"} == {"log_mel"}
     assert mark(here, [pair for pair in pairs if pair.baseline == "log_mel"], "soundstream", "paper") == ""
 
 
-def test_shuffled_labels_are_compared_with_nothing() -> None:
-    cells = {(name, "shuffled_labels"): scored(name, "shuffled_labels", LOW) for name in ("mel", "soundstream")}
-    assert compare_with_baselines(results(cells)) == []
-
-
 def test_resamples_too_few_to_mark_anything_are_told() -> None:
     here = known()
-    pairs = compare_with_baselines(here)
-    # 32 pairs: the smallest p of 999 resamples, 0.002, is 0.064 after correction.
+    pairs = compare_with_baselines(here)  # times 4: the smallest p of 999 resamples, 0.002, is 0.064 after correction
     note = "Nothing can be marked: with so few resamples no corrected p of windows is below 0.064."
     assert comparisons_table(here, pairs * 4).notes[-1] == note
     assert note not in comparisons_table(here, pairs).notes
@@ -113,34 +97,23 @@ def test_p_values_are_corrected_by_holm_over_all_pairs_of_the_data_set() -> None
 def test_only_what_survives_the_correction_is_marked() -> None:
     here = known()
     pairs = compare_with_baselines(here)
-    marks = {
-        (codec, protocol): mark(here, pairs, codec, protocol)
-        for codec in ("soundstream", "encodec_24khz_untrained")
-        for protocol in ("paper", "fair")
-    }
     # The lead of AHEAD alone has p under 0.05 and, of eight tests, not after correction.
-    (ahead,) = [p for p in pairs if (p.codec, p.baseline, p.protocol) == ("encodec_24khz_untrained", "mel", "fair")]
+    (ahead,) = [p for p in pairs if (p.codec, p.baseline, p.protocol) == (CONTROL, "mel", "fair")]
     assert ahead.comparison.p is not None
     assert ahead.p_windows is not None
     assert ahead.comparison.p <= 0.05 < ahead.p_windows
-    assert marks == {
-        ("soundstream", "fair"): "*†",
-        ("soundstream", "paper"): "",
-        ("encodec_24khz_untrained", "fair"): "",
-        ("encodec_24khz_untrained", "paper"): "",
-    }
-    (single,) = compare_with_baselines(
-        results({(name, "fair"): here.cells[name, "fair"] for name in ("mel", "encodec_24khz_untrained")})
-    )
+    marks = [mark(here, pairs, codec, protocol) for codec in ("soundstream", CONTROL) for protocol in ("fair", "paper")]
+    assert marks == ["*†", "", "", ""]
+    (single,) = compare_with_baselines(results({(name, "fair"): here.cells[name, "fair"] for name in ("mel", CONTROL)}))
     assert single.p_windows == single.comparison.p
-    assert mark(here, [single], "encodec_24khz_untrained", "fair") == "*"  # the only test there is
+    assert mark(here, [single], CONTROL, "fair") == "*"  # the only test there is
 
 
 def test_too_few_sources_give_no_p_and_no_mark_and_do_not_count_for_holm() -> None:
     here = known()
     for name in ("mel", "soundstream"):
         here.cells[name, "fair"] = scored(name, "fair", (LOW if name == "mel" else HIGH)[:4])
-    del here.cells["log_mel_2048", "fair"], here.cells["encodec_24khz_untrained", "fair"]
+    del here.cells["log_mel_2048", "fair"], here.cells[CONTROL, "fair"]
     pairs = compare_with_baselines(here)
     (few,) = [pair for pair in pairs if pair.protocol == "fair"]
     assert (few.comparison.p, few.p_windows) == (None, None)
@@ -160,37 +133,26 @@ def test_the_table_shows_the_difference_both_tests_and_their_correction() -> Non
     shown = {heading: show(row) for heading, show in table.columns.items()}
     # 20 recordings of 4 windows: 70 right against 30, and every recording right against none.
     low, high = row["difference_low_percent"], row["difference_high_percent"]
-    assert isinstance(low, float)
-    assert isinstance(high, float)
-    assert low < row["difference_percent"] == 50 < high
+    assert low < row["difference_percent"] == 50 < high  # type: ignore[operator]
     assert shown["difference, points"] == f"+50.0 [+{low:.1f}, +{high:.1f}] *"
-    assert row["note"] == ""
-    assert (row["only_codec_right"], row["only_baseline_right"]) == (20, 0)
-    assert row["p_recordings"] == pytest.approx(2 * 0.5**20)
-    assert shown["p, recordings"] == "< 0.0001"
-    assert row["p_windows"] == 2 / 1000
-    assert shown["p, windows"] == "0.0020"
-    control = [row["note"] for row in table.rows if row["representation"] == "encodec_24khz_untrained"]
-    assert set(control) == {"Control."}
+    assert (row["only_codec_right"], row["only_baseline_right"], row["note"]) == (20, 0, "")
+    assert (row["p_recordings"], shown["p, recordings"]) == (pytest.approx(2 * 0.5**20), "< 0.0001")
+    assert (row["p_windows"], shown["p, windows"]) == (2 / 1000, "0.0020")
+    assert {row["note"] for row in table.rows if row["representation"] == CONTROL} == {"Control."}
     assert table.notes[-1] == "Corrected: Holm, for the 8 pairs of this table."
 
 
 def test_nothing_is_marked_where_too_few_runs_tell_how_much_they_differ() -> None:
-    cells = {
-        (name, "fair"): scored(name, "fair", right, seeds=1) for name, right in (("mel", LOW), ("soundstream", HIGH))
-    }
-    here = results(cells)
+    def two(seeds: int) -> Results:
+        return results({(name, "fair"): scored(name, "fair", RIGHT[name], seeds) for name in ("mel", "soundstream")})
+
+    here, twice = two(1), two(2)
     (pair,) = compare_with_baselines(here)
     assert pair.p_windows == 2 / 1000
     assert mark(here, [pair], "soundstream", "fair") == ""
     (row,) = comparisons_table(here, [pair]).rows
-    assert (row["difference_mark"], row["note"]) == (
-        "",
-        "One seed: the interval leaves out how much training runs differ.",
-    )
-    twice = results(
-        {(name, "fair"): scored(name, "fair", right) for name, right in (("mel", LOW), ("soundstream", HIGH))}
-    )
+    remark = "One seed: the interval leaves out how much training runs differ."
+    assert (row["difference_mark"], row["note"]) == ("", remark)
     assert mark(twice, compare_with_baselines(twice), "soundstream", "fair") == "*"
     strict = with_statistics(twice, minimum_runs=11)  # two seeds in five folds are ten
     assert mark(strict, compare_with_baselines(strict), "soundstream", "fair") == ""

@@ -1,7 +1,6 @@
+"""What classifying costs is measured on real files, kept where it is the same, and told beside the baseline's."""
+
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-import yaml
 
 from beyond_spectrograms.data.audio import Waveform, convert, cut_windows, read_recording
 from beyond_spectrograms.evaluation.cost_measurement import (
@@ -40,10 +38,10 @@ from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.util.machine import memory_can_be_measured, one_thread
 from stages.measure import mark
-from support.cells import study_in, write, write_params
-from support.hands import results, with_statistics
+from support.cells import edit_params, grid, study_in, write
+from support.hands import measured, results, with_statistics
 from support.numeric import assert_rounded
-from support.repository import REPOSITORY
+from support.repository import run_stage
 
 Sound = Callable[..., Waveform]
 
@@ -109,21 +107,13 @@ def test_the_drawn_clips_have_their_own_rows_starts_and_lengths(table: pd.DataFr
     assert [clip.rows.tolist() for clip in all_of_them.clips] == [[0, 1, 2], [3, 4], [5, 6, 7]]
     assert [clip.starts for clip in all_of_them.clips] == [[0.0, 1.0, 2.0], [0.0, 1.0], [0.0, 1.0, 2.0]]
     assert (all_of_them.seconds, all_of_them.windows, all_of_them.classes) == (8.5, 8, 2)
-    drawn = {
-        tuple(
-            clip.path.name for clip in choose_sounds(table, raw, count=2, seed=seed, length_s=1, plausible=(1, 9)).clips
-        )
-        for seed in (0, 0, 1, 2, 3, 4)
-    }
-    assert len(drawn) > 1
-    assert all(len(clips) == 2 for clips in drawn)
-
-
-def test_a_missing_raw_file_is_named(table: pd.DataFrame, tmp_path: Path) -> None:
+    several = [choose_sounds(table, raw, count=2, seed=seed, length_s=1, plausible=(1, 9)) for seed in range(5)]
+    assert {len(sounds.clips) for sounds in several} == {2}
+    assert len({tuple(clip.path for clip in sounds.clips) for sounds in several}) > 1
     with pytest.raises(CostsError) as error:
-        choose_sounds(table, tmp_path, count=3, seed=0, length_s=1.0, plausible=(1.0, 10.0))
+        choose_sounds(table, raw / "none", count=3, seed=0, length_s=1.0, plausible=(1.0, 10.0))
     assert str(error.value) == (
-        f"{tmp_path / 'cat/0.wav'}: missing, though the table of windows names it. Run its download stage again."
+        f"{raw / 'none/cat/0.wav'}: missing, though the table of windows names it. Run its download stage again."
     )
 
 
@@ -176,26 +166,11 @@ def test_the_order_of_a_round_is_drawn_from_the_seed_and_the_round() -> None:
     assert {"".join(sorted(order)) for order in orders[0]} == {"abcdef"}
 
 
-def test_one_thread_holds_torch_and_lets_it_go() -> None:
-    import torch
-
-    before = torch.get_num_threads()
-    with one_thread(everywhere=True):
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == before
-
-
 @pytest.mark.skipif(not memory_can_be_measured(), reason="memory is measured on Linux with the GNU C library alone")
 def test_peak_memory_is_that_of_the_work_not_of_imports(tmp_path: Path, noise: Sound) -> None:
     soundfile.write(tmp_path / "long.wav", noise(20.0, 8_000), 8_000)
-    long = choose_sounds(
-        pd.DataFrame({"clip": ["long.wav"] * 20, "label": "cat", "start_s": np.arange(20.0)}),
-        tmp_path,
-        count=1,
-        seed=0,
-        length_s=1.0,
-        plausible=(1.0, 100.0),
-    )
+    windows = pd.DataFrame({"clip": ["long.wav"] * 20, "label": "cat", "start_s": np.arange(20.0)})
+    long = choose_sounds(windows, tmp_path, count=1, seed=0, length_s=1.0, plausible=(1.0, 100.0))
     # 20 s at 24 kHz as float32 are 1.9 MB, held at least twice: resampled and cut. Imports hold hundreds.
     record = MEL.model_copy(update={"sample_rate": 24000})
     above, total = peak_memory("file", Subject("mel", record, (), tmp_path), long)
@@ -212,21 +187,10 @@ def test_bytes_per_second_of_sound() -> None:
 
 def costs_of(name: str, slower: float, baselines: tuple[str, ...] = ("mel",), **changes: Any) -> dict[str, Any]:
     """What measure writes: five rounds in which the machine gets slower, the ratio to mel 0.1 apart from the middle."""
-    load = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-
-    def representation(factor: float) -> dict[str, Any]:
-        ratios = factor + (np.array([-0.1, 0.0, 0.1, 0.0, 0.0]) if factor != 1 else 0)
-        times = {key: (1e-3 * load * ratios).tolist() for key in TIMES}
-        times["encoding_s_per_s"] = [0.25 * value for value in times["file_s_per_s"]]
-        memory = {"cached_peak_bytes": 1_500_000, "file_peak_bytes": 25_000_000}
-        totals = {"cached_total_bytes": None, "file_total_bytes": None}
-        sizes = {"cached_bytes_per_s": 88_576.0, "raw_bytes_per_s": 88_214.7, "coded_bytes_per_s": None}
-        return times | memory | totals | sizes | {"parameters": 4_242}
-
-    measured = {name: representation(slower), **{baseline: representation(1) for baseline in baselines}}
-    settings = {"clips": 4, "seconds_of_sound": 20.0, "rounds": 5, "threads": 1, "processor": "Abacus 2"}
-    named = {"mark": "", "dataset": "esc10", "representation": name}
-    return {**named, **settings, "representations": measured, **changes}
+    load = 1e-3 * np.arange(1, 6)
+    ratios = slower + (np.array([-0.1, 0.0, 0.1, 0.0, 0.0]) if slower != 1 else 0)
+    times = {name: (load * ratios).tolist()} | dict.fromkeys(baselines, load.tolist())
+    return measured(name, times, **changes)
 
 
 def read(folder: Path, record: dict[str, Any]) -> Costs:
@@ -251,11 +215,10 @@ def test_the_table_has_medians_and_the_ratio_to_the_baseline_with_its_interval(t
     assert ratio == pytest.approx([2.0, 1.9, 2.1])
     lines = to_markdown(table).splitlines()
     cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines[2:6]}
-    times = ["3.00", "-", "3.00", "-", "25", "3.00", "-"]
-    assert cells["mel"] == [*times, "1.5", "25.0", "88576", "-", "4242", ""]
-    times = ["6.30", "2.00 [1.90, 2.10]", "6.30", "2.00 [1.90, 2.10]", "25", "6.30", "2.00 [1.90, 2.10]"]
-    note = "control: untrained encoder, not EnCodec's result"
-    assert cells[control] == [*times, "1.5", "25.0", "88576", "-", "4242", note]
+    sizes, note = ["1.5", "25.0", "88576", "-", "4242"], "control: untrained encoder, not EnCodec's result"
+    assert cells["mel"] == ["3.00", "-", "3.00", "-", "25", "3.00", "-", *sizes, ""]
+    twice = ["6.30", "2.00 [1.90, 2.10]"]
+    assert cells[control] == [*twice, *twice, "25", *twice, *sizes, note]
     assert lines[0] == "# Costs: esc10, to classify one second of sound"
     assert table.notes[0] == (
         "Processor time on one thread of a CPU (Abacus 2); median of 5 rounds over 4 clips, 20.0 s of sound. "
@@ -264,21 +227,15 @@ def test_the_table_has_medians_and_the_ratio_to_the_baseline_with_its_interval(t
     assert table.notes[-1] == "The audio files have 88215 bytes per second."
 
 
-def test_too_few_rounds_give_a_ratio_without_an_interval_and_say_so(tmp_path: Path) -> None:
+def test_what_was_not_measured_or_too_seldom_is_left_out_and_said(tmp_path: Path) -> None:
     table = costs_table(with_statistics(results({}), minimum_runs=6), {"codec": read(tmp_path, costs_of("codec", 2.0))})
     assert table is not None
     assert "| 2.00 " in to_markdown(table)
     assert "[" not in to_markdown(table)
     assert table.notes[-1] == "Only 5 values were measured; 6 are needed for an interval."
-
-
-def test_a_baseline_that_was_not_measured_leaves_the_ratios_out(tmp_path: Path) -> None:
     table = costs_table(results({}), {"codec": read(tmp_path, costs_of("codec", 2.0, ()))})
     assert table is not None
-    assert [value for key, value in table.rows[0].items() if "ratio" in key] == [None] * 12
-
-
-def test_where_nothing_was_measured_there_are_no_costs_and_no_table(tmp_path: Path) -> None:
+    assert [value for key, value in table.rows[0].items() if "ratio" in key] == [None] * 12  # no baseline, no ratio
     assert read_costs(tmp_path / "none.json") == {}
     assert costs_table(results({}), {}) is None
 
@@ -302,56 +259,42 @@ def test_a_file_that_is_not_what_measure_writes_is_refused(
 
 
 @pytest.fixture
-def project(tmp_path: Path, table: pd.DataFrame, raw: Path, sounds: Sounds) -> Path:
+def pets(project: Path, table: pd.DataFrame, raw: Path, sounds: Sounds) -> Path:
     """A data set of three clips with features of `odd` and of its two baselines."""
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    source = {"path": "pets", "seconds": [1.0, 10.0], "folds": 3, "fold_seed": 0}
     records = {name: MEL.model_dump(exclude_none=True) | {"weights": None} for name in ("small", "quick", "odd")}
-    write_params(
-        tmp_path,
-        representations=params["representations"] | records,
-        claims=params["claims"] | {"baselines": ["quick", "small"]},
-        grid={"datasets": ["pets"], "representations": ["quick", "small", "odd"], "protocols": ["fair"]},
-        costs={"clips": 2, "rounds": 2, "seed": 0},
-    )
-    pets = {"source": source, "max_epochs": None, "notice": None, "known_pairs": []}
-    write(tmp_path / "datasets/pets.yaml", yaml.safe_dump(pets))
-    (tmp_path / "data/raw/pets").mkdir(parents=True)
-    (tmp_path / "data/raw/pets/audio").symlink_to(raw)
-    write(tmp_path / "data/splits/pets/windows.csv", table.to_csv(index=False))
-    (tmp_path / "data/features/paper/pets").mkdir(parents=True)
+
+    def change(params: dict[str, Any]) -> None:
+        params["representations"] |= records
+        params["claims"]["baselines"] = ["quick", "small"]
+        params["grid"] = grid("pets", ["quick", "small", "odd"], ["fair"])
+        params["costs"] = {"clips": 2, "rounds": 2, "seed": 0}
+
+    edit_params(project, change)
+    (project / "data/raw/pets").mkdir(parents=True)
+    (project / "data/raw/pets/audio").symlink_to(raw)
+    write(project / "data/splits/pets/windows.csv", table.to_csv(index=False))
+    (project / "data/features/paper/pets").mkdir(parents=True)
     for name in records:
-        store(tmp_path / "data/features/paper/pets", MEL, sounds, name)
-    return tmp_path
+        store(project / "data/features/paper/pets", MEL, sounds, name)
+    return project
 
 
 def measure(folder: Path) -> str:
-    command = [sys.executable, "-W", "error", "-m", "stages.measure", "pets"]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    finished = run_stage(folder, "measure", "pets")
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
 
 
-def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-    change(params)
-    write(folder / "params.yaml", yaml.safe_dump(params, sort_keys=False))
-
-
-def test_measure_writes_the_whole_record(project: Path) -> None:
-    place, earlier = project / "metrics/pets/costs.json", measured_before(project)
+def test_measure_writes_the_whole_record(pets: Path) -> None:
+    place, earlier = pets / "metrics/pets/costs.json", measured_before(pets)
     write(place, json.dumps({"representations": {name: earlier[name] for name in ("quick", "odd")}}))
-    printed = measure(project)
+    printed = measure(pets)
     assert printed.startswith("pets, small beside quick: 2 clips, ")
     assert printed.endswith("pets: measured 1 representations, kept 2\n")
     assert list(read_costs(place)) == ["quick", "small", "odd"]
-    assert [path.name for path in place.parent.iterdir()] == ["costs.json"]
     costs = read_costs(place)["small"]
-    written = json.loads(place.read_text(encoding="utf-8"))["representations"]["small"]
     assert (costs.dataset, costs.representation, costs.clips, costs.rounds, costs.threads) == ("pets", "small", 2, 2, 1)
     assert list(costs.representations) == ["small", "quick"]
-    assert set(written["representations"]["small"]) == {*type(costs.representations["small"]).model_fields}
     small = costs.representations["small"]
     assert [len(getattr(small, key)) for key in TIMES] == [2] * 4
     assert small.cached_bytes_per_s == 32 * 51 * 4
@@ -362,29 +305,29 @@ def test_measure_writes_the_whole_record(project: Path) -> None:
     assert costs.representations["quick"].cached_peak_bytes is None
 
 
-def measured_before(project: Path) -> dict[str, Any]:
+def measured_before(pets: Path) -> dict[str, Any]:
     """Write costs of all as an earlier run left them, the machine's name a mark of their own."""
-    study, costs = study_in(project), {}
+    study, costs = study_in(pets), {}
     for name in ("quick", "small", "odd"):
         told = costs_of(name, 1.0, ("quick",), dataset="pets", processor=f"earlier, {name}")
         costs[name] = told | {"mark": mark(study, "pets", [name, "quick", "small"])}
-    write(project / "metrics/pets/costs.json", json.dumps({"representations": costs}))
+    write(pets / "metrics/pets/costs.json", json.dumps({"representations": costs}))
     return costs
 
 
-def processors(project: Path) -> list[str]:
-    return [costs.processor for costs in read_costs(project / "metrics/pets/costs.json").values()]
+def processors(pets: Path) -> list[str]:
+    return [costs.processor for costs in read_costs(pets / "metrics/pets/costs.json").values()]
 
 
-def test_a_representation_whose_features_are_not_here_keeps_what_was_measured_of_the_same(project: Path) -> None:
-    measured_before(project)
-    (project / "data/features/paper/pets/odd/features.npy").unlink()
-    edit(project, lambda params: params["protocols"]["paper"].update(epochs=7))  # decides no costs
-    assert measure(project) == "pets: measured 0 representations, kept 3\n"
-    assert processors(project) == EARLIER
-    edit(project, lambda params: params["representations"]["odd"].update(n_mels=31))
-    assert measure(project) == (
+def test_a_representation_whose_features_are_not_here_keeps_what_was_measured_of_the_same(pets: Path) -> None:
+    measured_before(pets)
+    (pets / "data/features/paper/pets/odd/features.npy").unlink()
+    edit_params(pets, lambda params: params["protocols"]["paper"].update(epochs=7))  # decides no costs
+    assert measure(pets) == "pets: measured 0 representations, kept 3\n"
+    assert processors(pets) == EARLIER
+    edit_params(pets, lambda params: params["representations"]["odd"].update(n_mels=31))
+    assert measure(pets) == (
         "pets, odd: left out: measured under other params or versions, its features are not here\n"
         "pets: measured 0 representations, kept 2\n"
     )
-    assert processors(project) == EARLIER[:2]
+    assert processors(pets) == EARLIER[:2]

@@ -4,39 +4,31 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 
 from beyond_spectrograms.util.errors import ProjectError
-from stages import evaluate, train
 from support import separable
-from support.cells import grid, write_split_record
+from support.cells import edit_params, grid, write_split_record
+from support.repository import run_here
 
 PROTOCOLS = ["mean_linear", "shuffled_labels"]
 RESULTS = Path("metrics/demo")
 MODELS = Path("data/models/paper/demo/mel")
 Capture = pytest.CaptureFixture[str]
-
-
-def run(stage: Callable[[], None], *arguments: str) -> None:
-    before, sys.argv = sys.argv, ["stage.py", *arguments]
-    try:
-        stage()
-    finally:
-        sys.argv = before
+pytestmark = pytest.mark.usefixtures("project")
 
 
 def edit(change: Callable[[dict[str, Any]], Any]) -> None:
-    """Change params.yaml."""
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    change(params)
-    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    edit_params(Path(), change)
+
+
+def raise_version(noun: str) -> None:
+    edit_params(Path(), lambda versions: versions.update({noun: 2}), "versions.yaml")
 
 
 def results() -> dict[str, bytes]:
@@ -62,8 +54,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table = pd.read_csv(windows, dtype=str, keep_default_na=False)
         table.assign(group=table["clip"]).to_csv(windows, index=False)
         write_split_record(folder, "demo")
-        run(train.main, "demo", "mel")
-        run(evaluate.main, "demo")
+        run_here("train", "demo", "mel")
+        run_here("evaluate", "demo")
     return folder
 
 
@@ -76,11 +68,10 @@ def project(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     return tmp_path / "project"
 
 
-@pytest.mark.usefixtures("project")
 def test_the_same_answers_give_the_same_bytes(capsys: Capture) -> None:
     before = results()
     assert sorted(before) == ["accuracy.json", "curves.csv.gz", "predictions.csv.gz", "scores.json"]
-    run(evaluate.main, "demo")
+    run_here("evaluate", "demo")
     assert results() == before
     assert [line.split(": ")[0] for line in capsys.readouterr().out.splitlines()] == [
         "demo, mel-mean_linear",
@@ -88,16 +79,15 @@ def test_the_same_answers_give_the_same_bytes(capsys: Capture) -> None:
     ]
 
 
-@pytest.mark.usefixtures("project")
 def test_a_cell_whose_weights_are_not_here_keeps_its_scores_to_the_byte(capsys: Capture) -> None:
     before = results()
     shutil.rmtree(MODELS / "shuffled_labels")
-    run(evaluate.main, "demo")
+    run_here("evaluate", "demo")
     assert results() == before
     told = "demo: committed scores kept of 1 cells whose weights are not here: mel-shuffled_labels\n"
     assert told in capsys.readouterr().out
     shutil.rmtree(MODELS)
-    run(evaluate.main, "demo")
+    run_here("evaluate", "demo")
     assert results() == before
     assert capsys.readouterr().out == (
         "demo: committed scores kept of 2 cells whose weights are not here: mel-mean_linear, mel-shuffled_labels\n"
@@ -108,40 +98,35 @@ def test_a_cell_whose_weights_are_not_here_keeps_its_scores_to_the_byte(capsys: 
     "change",
     [
         lambda: edit(lambda params: params["protocols"]["shuffled_labels"].update(learning_rate=0.5)),
-        lambda: Path("versions.yaml").write_text(
-            Path("versions.yaml").read_text().replace("\nevaluation: 1\n", "\nevaluation: 2\n")
-        ),
+        lambda: raise_version("evaluation"),
     ],
     ids=["params", "versions"],
 )
-@pytest.mark.usefixtures("project")
 def test_a_cell_of_other_params_or_versions_whose_weights_are_not_here_is_left_out(
     capsys: Capture, change: Callable[[], None]
 ) -> None:
     shutil.rmtree(MODELS / "shuffled_labels")
     change()
-    run(evaluate.main, "demo")
+    run_here("evaluate", "demo")
     assert list(scores()["cells"]) == ["mel-mean_linear"]
     assert capsys.readouterr().out.splitlines()[0] == (
         "demo, mel-shuffled_labels: left out: its committed scores, too, are of other params or versions"
     )
 
 
-@pytest.mark.usefixtures("project")
 def test_where_no_cell_is_left_the_result_files_are_empty_and_can_be_read() -> None:
     shutil.rmtree(MODELS)
     edit(lambda params: [params["protocols"][name].update(learning_rate=0.5) for name in PROTOCOLS])
-    run(evaluate.main, "demo")
+    run_here("evaluate", "demo")
     assert scores()["cells"] == {}
     before = results()
-    run(evaluate.main, "demo")
+    run_here("evaluate", "demo")
     assert results() == before
 
 
-@pytest.mark.usefixtures("project")
 def test_weights_trained_under_other_params_are_left_out_and_the_other_cells_stay(capsys: Capture) -> None:
     edit(lambda params: params["protocols"]["mean_linear"].update(learning_rate=0.5))
-    run(evaluate.main, "demo")
+    run_here("evaluate", "demo")
     assert capsys.readouterr().out.splitlines()[:2] == [
         "demo, mel-mean_linear: its weights are of other params, versions or parts than the present ones",
         "demo, mel-mean_linear: left out: its committed scores, too, are of other params or versions",
@@ -149,67 +134,56 @@ def test_weights_trained_under_other_params_are_left_out_and_the_other_cells_sta
     assert list(scores()["cells"]) == ["mel-shuffled_labels"]
 
 
-@pytest.mark.usefixtures("project")
 def test_answers_to_other_windows_than_those_tested_are_not_scored() -> None:
     windows = Path("data/splits/demo/windows.csv")
     table = pd.read_csv(windows, dtype=str, keep_default_na=False)
     table.iloc[::-1].to_csv(windows, index=False)
     with pytest.raises(ProjectError) as stopped:
-        run(evaluate.main, "demo")
+        run_here("evaluate", "demo")
     assert str(stopped.value) == (
         "data/splits/demo: its windows or parts are not those that splits.json describes. Run split again."
     )
     write_split_record(Path(), "demo")  # as a new split would leave it: now the weights are those of other parts
-    run(evaluate.main, "demo")
+    run_here("evaluate", "demo")
     assert scores()["cells"] == {}
 
 
-@pytest.mark.usefixtures("project")
 def test_other_rules_of_evidence_give_kept_cells_other_intervals_and_the_same_scores() -> None:
     edit(lambda params: params["statistics"].update(minimum_sources=5, confidence=0.5))
-    run(evaluate.main, "demo")
+    run_here("evaluate", "demo")
     scored = scores()["cells"]
     edit(lambda params: params["statistics"].update(confidence=0.95))
     shutil.rmtree(MODELS)
-    run(evaluate.main, "demo")
+    run_here("evaluate", "demo")
     kept = scores()["cells"]
-    own = ("window_interval", "recording_interval")
     for cell, told in scored.items():
-        assert {key: value for key, value in kept[cell].items() if key not in own} == {
-            key: value for key, value in told.items() if key not in own
-        }
+        assert {key for key in told if told[key] != kept[cell][key]} == {"window_interval", "recording_interval"}
     edit(lambda params: params["statistics"].update(confidence=0.5))
-    run(evaluate.main, "demo")
+    run_here("evaluate", "demo")
     assert scores()["cells"] == scored
-    assert kept != scored
 
 
-@pytest.mark.usefixtures("project")
 def test_an_edited_protocol_trains_its_own_runs_alone(capsys: Capture) -> None:
     before = {path.name: path.read_bytes() for path in (MODELS / "mean_linear").iterdir()}
     edit(lambda params: params["protocols"]["shuffled_labels"].update(learning_rate=0.5))
-    run(train.main, "demo", "mel")
+    run_here("train", "demo", "mel")
     printed = capsys.readouterr().out
     assert printed.startswith("demo, mel: 2 runs of 2 protocols, 1 kept\n1 to train on cpu in ")
     assert {path.name: path.read_bytes() for path in (MODELS / "mean_linear").iterdir()} == before
-    run(train.main, "demo", "mel")
+    run_here("train", "demo", "mel")
     assert capsys.readouterr().out == "demo, mel: 2 runs of 2 protocols, 2 kept\n"
 
 
-@pytest.mark.usefixtures("project")
 def test_another_version_of_training_trains_all_anew(capsys: Capture) -> None:
-    versions = Path("versions.yaml")
-    versions.write_text(versions.read_text().replace("\ntraining: 1\n", "\ntraining: 2\n"))
-    run(train.main, "demo", "mel")
+    raise_version("training")
+    run_here("train", "demo", "mel")
     assert capsys.readouterr().out.startswith("demo, mel: 2 runs of 2 protocols, 0 kept\n2 to train on ")
 
 
-@pytest.mark.usefixtures("project")
 def test_weights_of_features_of_another_version_stop_training() -> None:
-    versions = Path("versions.yaml")
-    versions.write_text(versions.read_text().replace("\nrepresentations: 1\n", "\nrepresentations: 2\n"))
+    raise_version("representations")
     with pytest.raises(ProjectError) as stopped:
-        run(train.main, "demo", "mel")
+        run_here("train", "demo", "mel")
     assert str(stopped.value) == (
         "data/features/paper/demo/mel: made under other params or versions than those that stand now. Run its "
         "featurize stage again."

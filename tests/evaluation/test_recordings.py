@@ -1,6 +1,7 @@
 """Tested recordings are read by seed and name, and files that contradict themselves are refused."""
 
 import gzip
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,18 @@ def rows_of(seeds: int = 2) -> list[dict[str, Any]]:
     wrong = {"windows_right": 1, "predicted": "rain"}
     return [
         {"representation": "mel", "protocol": "fair", "fold": fold, "seed": seed, "clip": f"{fold}.wav"}
-        | {
-            "group": "ab"[fold - 1],
-            "label": label,
-            "windows": 2 * fold,
-            "windows_right": 2,
-            "predicted": label,
-            "predicted_by_seeds": label,
-        }
+        | {"group": group, "label": label, "windows": 2 * fold, "windows_right": 2}
+        | {"predicted": label, "predicted_by_seeds": label}
         | (wrong if seed == 1 and fold == 1 else {})
         for seed in range(seeds)
-        for fold, label in ((1, "bird"), (2, "rain"))
+        for fold, label, group in ((1, "bird", "a"), (2, "rain", "b"))
     ]
+
+
+def read_error(path: Path) -> str:
+    with pytest.raises(ResultError) as error:
+        read_recordings(path)
+    return str(error.value).removeprefix(str(path))
 
 
 def test_recordings_are_read_by_seed_and_name(tmp_path: Path) -> None:
@@ -58,11 +59,6 @@ def test_recordings_are_read_by_seed_and_name(tmp_path: Path) -> None:
         (3, {"windows": 5}, ": mel-fair: 2.wav has windows 4 and 5 under different seeds."),
         (3, {"group": "a"}, ": mel-fair: 2.wav has group a and b under different seeds."),
         (3, {"fold": 1}, ": mel-fair: 2.wav has fold 1 and 2 under different seeds."),
-        (
-            3,
-            {"predicted_by_seeds": "bird"},
-            ": mel-fair: 2.wav has predicted_by_seeds bird and rain under different seeds.",
-        ),
     ],
 )
 def test_recordings_that_contradict_themselves_are_refused(
@@ -71,9 +67,7 @@ def test_recordings_that_contradict_themselves_are_refused(
     rows, path = rows_of(), tmp_path / "predictions.csv.gz"
     rows[row] |= change
     write_gzip_rows(path, rows)
-    with pytest.raises(ResultError) as error:
-        read_recordings(path)
-    assert str(error.value) == f"{path}{message}"
+    assert read_error(path) == message
 
 
 def test_a_file_holds_any_number_of_cells(tmp_path: Path) -> None:
@@ -81,6 +75,8 @@ def test_a_file_holds_any_number_of_cells(tmp_path: Path) -> None:
     write_gzip_rows(path, [*rows_of(), *second])
     found = read_recordings(path)
     assert {cell: known.seeds for cell, known in found.items()} == {"mel-fair": (0, 1), "mel-paper": (0,)}
+    write_gzip(path, f"{HEADER}\n")
+    assert read_recordings(path) == {}
 
 
 @pytest.mark.parametrize(
@@ -118,34 +114,23 @@ def test_a_file_that_is_no_table_of_recordings_is_refused(tmp_path: Path, conten
     path = tmp_path / "predictions.csv.gz"
     if content is not None:
         path.write_bytes(gzip.compress(content))
-    with pytest.raises(ResultError) as error:
-        read_recordings(path)
-    assert str(error.value) == f"{path}{message}"
+    assert read_error(path) == message
 
 
-def damaged(whole: bytes, how: str) -> bytes:
-    changes = {"cut": whole[:-12], "checksum": whole[:-8] + b"\0" * 8, "not compressed": HEADER.encode()}
-    return changes.get(how, whole[:10] + b"\xff" * 10 + whole[20:])
+WHOLE = gzip.compress(f"{HEADER}\n".encode() * 50)
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("damaged", "message"),
     [
-        ("cut", "Compressed file ended before the end-of-stream marker was reached. "),
-        ("checksum", "CRC check failed "),
-        ("content", "Error -3 while decompressing data: "),
-        ("not compressed", "Not a gzipped file (b're'). "),
+        (WHOLE[:-12], "Compressed file ended before the end-of-stream marker was reached"),
+        (WHOLE[:-8] + b"\0" * 8, "CRC check failed *"),
+        (WHOLE[:10] + b"\xff" * 10 + WHOLE[20:], "Error -3 while decompressing data: *"),
+        (HEADER.encode(), "Not a gzipped file (b're')"),
     ],
+    ids=["cut", "checksum", "content", "not compressed"],
 )
-def test_a_damaged_file_is_refused(tmp_path: Path, how: str, message: str) -> None:
+def test_a_damaged_file_is_refused(tmp_path: Path, damaged: bytes, message: str) -> None:
     path = tmp_path / "predictions.csv.gz"
-    path.write_bytes(damaged(gzip.compress(f"{HEADER}\n".encode() * 50), how))
-    with pytest.raises(ResultError) as error:
-        read_recordings(path)
-    assert str(error.value).startswith(f"{path}: not a gzip file of CSV: {message}")
-    assert str(error.value).endswith(AGAIN)
-
-
-def test_a_header_alone_holds_no_cells(tmp_path: Path) -> None:
-    write_gzip(tmp_path / "predictions.csv.gz", f"{HEADER}\n")
-    assert read_recordings(tmp_path / "predictions.csv.gz") == {}
+    path.write_bytes(damaged)
+    assert fnmatchcase(read_error(path), f": not a gzip file of CSV: {message}. {AGAIN}")

@@ -1,8 +1,12 @@
 """Scores against a case worked by hand, and stored classifiers that do not fit."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from safetensors.torch import save_file
@@ -25,8 +29,16 @@ TABLE = pd.DataFrame(
 )
 # dog/1: one window right by far, a silent one wrong by little: the recording is right. dog/2: wrong.
 # rain/1: two windows right by little, one wrong by far: the recording is wrong.
-DOG = np.array([0.9, 0.4, 0.2, 0.4, 0.45, 0.99], dtype=np.float32)
-RUN = Predictions(1, 0, 7, None, "", np.arange(6), np.stack([DOG, 1 - DOG], axis=1))
+DOG = [0.9, 0.4, 0.2, 0.4, 0.45, 0.99]
+
+
+def run_of(dog: npt.ArrayLike, rows: Sequence[int] = range(6), fold: int = 1, seed: int = 0) -> Predictions:
+    """Make answers from the probabilities of `dog` [windows]."""
+    given = np.array(dog, dtype=np.float32)
+    return Predictions(fold, seed, 7, None, "", np.array(rows), np.stack([given, 1 - given], axis=1))
+
+
+RUN = run_of(DOG)
 
 
 def test_scores_are_those_worked_by_hand() -> None:
@@ -44,7 +56,7 @@ def test_scores_are_those_worked_by_hand() -> None:
 
 
 def test_every_fold_and_seed_counts_in_the_pool() -> None:
-    worse = Predictions(2, 0, 3, 2, "f00d", np.arange(3), np.array([[0.1, 0.9]] * 3, dtype=np.float32))
+    worse = replace(run_of([0.1] * 3, range(3), fold=2), diverged_at_epoch=2, weights_sha256="f00d")
     scores = score([RUN, worse], tabulate_predictions([RUN, worse], TABLE, CLASSES), CLASSES)
     assert scores["window_accuracy"] == pytest.approx(3 / 9)
     assert [fold["window_accuracy"] for fold in scores["by_fold"]] == pytest.approx([0.5, 0.0])
@@ -78,28 +90,22 @@ def test_a_recording_has_a_row_with_its_windows_and_the_class_of_their_mean() ->
 
 def test_where_seeds_disagree_the_mean_over_both_decides() -> None:
     # dog/1: 0.65 and 0.3 for dog, mean 0.475. dog/2: 0.2 and 0.9, mean 0.55. rain/1: 0.6133 and 0.3, mean 0.4567.
-    dog = np.array([0.1, 0.5, 0.9, 0.3, 0.3, 0.3], dtype=np.float32)
-    table = recordings_of(RUN, Predictions(1, 1, 7, None, "", np.arange(6), np.stack([dog, 1 - dog], axis=1)))
-    told = table.set_index(["clip", "seed"])[["predicted", "predicted_by_seeds"]]
-    assert {clip_and_seed: tuple(row) for clip_and_seed, *row in told.itertuples(name=None)} == {
-        ("dog/1", 0): ("dog", "rain"),
-        ("dog/1", 1): ("rain", "rain"),
-        ("dog/2", 0): ("rain", "dog"),
-        ("dog/2", 1): ("dog", "dog"),
-        ("rain/1", 0): ("dog", "rain"),
-        ("rain/1", 1): ("rain", "rain"),
-    }
-    assert table["windows"].tolist() == [2, 1, 3, 2, 1, 3]
+    table = recordings_of(RUN, run_of([0.1, 0.5, 0.9, 0.3, 0.3, 0.3], seed=1))
+    told = table[["clip", "seed", "predicted", "predicted_by_seeds", "windows"]]
+    assert told.to_numpy().tolist() == [
+        ["dog/1", 0, "dog", "rain", 2],
+        ["dog/2", 0, "rain", "dog", 1],
+        ["rain/1", 0, "dog", "rain", 3],
+        ["dog/1", 1, "rain", "rain", 2],
+        ["dog/2", 1, "dog", "dog", 1],
+        ["rain/1", 1, "rain", "rain", 3],
+    ]
 
 
 def test_folds_that_test_the_same_clip_are_not_pooled() -> None:
-    other = Predictions(2, 0, 7, None, "", np.array([2]), np.array([[0.95, 0.05]], dtype=np.float32))
-    table = recordings_of(RUN, other)
-    both = table[table["clip"] == "dog/2"]
-    assert both[["fold", "predicted", "predicted_by_seeds"]].to_numpy().tolist() == [
-        [1, "rain", "rain"],
-        [2, "dog", "dog"],
-    ]
+    table = recordings_of(RUN, run_of([0.95], [2], fold=2))
+    both = table.loc[table["clip"] == "dog/2", ["fold", "predicted", "predicted_by_seeds"]]
+    assert both.to_numpy().tolist() == [[1, "rain", "rain"], [2, "dog", "dog"]]
 
 
 def test_the_recordings_say_what_the_scores_say() -> None:
@@ -112,12 +118,8 @@ def test_the_recordings_say_what_the_scores_say() -> None:
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
     network = build_network(load_params().protocols["paper"], 8, 49, 2, None)
-    path = tmp_path / "fold_1-seed_0.safetensors"
-    save_file(
-        network.state_dict(),
-        path,
-        metadata={"notes": '{"epoch": 3, "diverged_at_epoch": null, "classes": ["dog", "rain"]}'},
-    )
+    path, notes = tmp_path / "fold_1-seed_0.safetensors", {"epoch": 3, "diverged_at_epoch": None, "classes": CLASSES}
+    save_file(network.state_dict(), path, metadata={"notes": json.dumps(notes)})
     return path
 
 

@@ -93,6 +93,23 @@ def trained(curves: Sequence[Sequence[float]]) -> Cell:
     return Cell(curves=tuple(curve(values, fold) for fold, values in enumerate(curves, start=1)))
 
 
+def measured(name: str, times: Mapping[str, Sequence[float]], files: float = 1.0, **changes: Any) -> dict[str, Any]:
+    """Make what `measure` writes of a representation, from the seconds a round of it and of its baselines, by name.
+
+    From the file the representation takes `files` times as long, and a quarter of that to encode.
+    """
+    sizes: dict[str, Any] = {"cached_bytes_per_s": 88_576.0, "raw_bytes_per_s": 88_214.7, "coded_bytes_per_s": None}
+    sizes |= {"parameters": 4_242, "cached_total_bytes": None, "file_total_bytes": None}
+    sizes |= {"cached_peak_bytes": 1_500_000, "file_peak_bytes": 25_000_000}
+    costs = {}
+    for one, seconds in times.items():
+        filed = [(files if one == name else 1) * each for each in seconds]
+        costs[one] = sizes | {"cached_s_per_s": list(seconds), "training_s_per_window": list(seconds)}
+        costs[one] |= {"file_s_per_s": filed, "encoding_s_per_s": [0.25 * each for each in filed]}
+    told = {"mark": "", "dataset": "esc10", "representation": name, "clips": 4, "seconds_of_sound": 20.0, "threads": 1}
+    return told | {"processor": "Abacus 2", "rounds": len(times[name]), "representations": costs} | changes
+
+
 def results(cells: Cells, protocols: Sequence[str] = (), ablations: Sequence[str] = ()) -> Results:
     """Make the results of a data set from cells, in which codecs may be ablations."""
     rows = tuple(dict.fromkeys(name for name, _ in cells if name not in ablations))

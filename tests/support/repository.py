@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from beyond_spectrograms.data.audio import Format, Waveform
 
 REPOSITORY = Path(__file__).parents[2]
 
 StartStage = Callable[..., subprocess.Popen[str]]
+
+
+def run_here(stage: str, *arguments: str) -> None:
+    """Run a stage in this process, in the folder we are in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [f"{stage}.py", *arguments])
+        importlib.import_module(f"stages.{stage}").main()
+
+
+def run_stage(folder: Path, stage: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a stage in `folder` as a process of its own, which a warning ends."""
+    command = [sys.executable, "-W", "error", "-m", f"stages.{stage}", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def stack(noise: Callable[..., Waveform], count: int, form: Format, seconds: float = 1.0) -> Waveform:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import runpy
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 import yaml
 
-from support.cells import grid, study_in, write_params, write_split_record
-from support.repository import REPOSITORY
+from support.cells import edit_params, grid, study_in, write_params, write_split_record
+from support.repository import REPOSITORY, run_here
 
 CLASSES, RECORDINGS, WINDOWS, FRAMES = 20, 8, 3, 49
 PARTS = ["train"] * 5 + ["validation"] * 2 + ["test"]  # of a class's recordings
@@ -23,9 +19,9 @@ PARTS = ["train"] * 5 + ["validation"] * 2 + ["test"]  # of a class's recordings
 
 def write(folder: Path, epochs: int = 10) -> None:
     """Write the data set `demo` as mel: 20 classes of 8 recordings of 3 windows, a class's own band raised by 4."""
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    further = yaml.safe_load((REPOSITORY / "studies/prototypes/params.yaml").read_text(encoding="utf-8"))
-    protocols = params["protocols"] | further["protocols"]
+    files = ("params.yaml", "studies/prototypes/params.yaml")
+    paper, further = (yaml.safe_load((REPOSITORY / file).read_text(encoding="utf-8"))["protocols"] for file in files)
+    protocols = paper | further
     for protocol in protocols.values():
         protocol |= {"batch_size": 16, "epochs": epochs, "seeds": [0]}
     write_params(folder, device="cpu", protocols=protocols)
@@ -62,16 +58,8 @@ def cell_of(name: str) -> tuple[dict[str, Any], pd.DataFrame]:
     return scores, rows[rows["representation"] + "-" + rows["protocol"] == name]
 
 
-def edit_params(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    path = folder / "params.yaml"
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    change(params)
-    path.write_text(yaml.safe_dump(params), encoding="utf-8")
-
-
-def run_stage(stage: str, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_stages(protocol: str, *stages: str) -> None:
     """Run train or evaluate on the data set under one protocol, in the folder we are in."""
     edit_params(Path(), lambda params: params.update(grid=grid("demo", ["mel"], [protocol])))
-    names = ["demo", "mel"] if stage == "train" else ["demo"]
-    monkeypatch.setattr(sys, "argv", [f"{stage}.py", *names])
-    runpy.run_path(str(REPOSITORY / "stages" / f"{stage}.py"), run_name="__main__")
+    for stage in stages:
+        run_here(stage, "demo", *["mel"] * (stage == "train"))

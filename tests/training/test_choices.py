@@ -47,7 +47,7 @@ def test_train_writes_the_same_bytes_whatever_the_test_part_holds(
 ) -> None:
     separable.write(tmp_path, epochs=2)
     monkeypatch.chdir(tmp_path)
-    separable.run_stage("train", protocol, monkeypatch)
+    separable.run_stages(protocol, "train")
     honest = trained(protocol, contents)
 
     tested = (pd.read_csv("data/splits/demo/parts.csv")["source_1"] == "test").to_numpy()
@@ -58,12 +58,12 @@ def test_train_writes_the_same_bytes_whatever_the_test_part_holds(
     windows = pd.read_csv("data/splits/demo/windows.csv", dtype={"label": str})
     windows.loc[tested, "label"] = windows.loc[tested, "label"].to_numpy()[::-1]
     windows.to_csv("data/splits/demo/windows.csv", index=False)
-    separable.run_stage("train", protocol, monkeypatch)
+    separable.run_stages(protocol, "train")
     assert trained(protocol, contents) == honest
 
     features[np.flatnonzero(~tested)[0], 0] += 1  # what is trained on does count
     store(place, features)
-    separable.run_stage("train", protocol, monkeypatch)
+    separable.run_stages(protocol, "train")
     assert trained(protocol, contents) != honest
 
 

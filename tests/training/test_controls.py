@@ -14,16 +14,15 @@ from beyond_spectrograms.training.run import shuffle_labels
 from support import separable
 
 
-def scored(protocol: str, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], pd.DataFrame]:
-    for stage in ("train", "evaluate"):
-        separable.run_stage(stage, protocol, monkeypatch)
+def scored(protocol: str) -> tuple[dict[str, Any], pd.DataFrame]:
+    separable.run_stages(protocol, "train", "evaluate")
     return separable.cell_of(f"mel-{protocol}")
 
 
 def test_shuffled_labels_score_chance_and_true_ones_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     separable.write(tmp_path)
     monkeypatch.chdir(tmp_path)
-    (true, _), (shuffled, recordings) = (scored(protocol, monkeypatch) for protocol in ("fair", "shuffled_labels"))
+    (true, _), (shuffled, recordings) = (scored(protocol) for protocol in ("fair", "shuffled_labels"))
     assert true["window_accuracy"] > 0.95
     # Windows of a class look alike, so that all are given one label: a class is one trial.
     counts = np.array(shuffled["confusion"]["counts"])

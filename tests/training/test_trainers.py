@@ -19,9 +19,10 @@ from beyond_spectrograms.training.run import RunConfig, read_history
 from beyond_spectrograms.training.trainers.reconstruction import ReconstructionTrainer
 from beyond_spectrograms.training.trainers.registry import TRAINERS, create_trainer, history_columns
 from support import separable
+from support.cells import edit_params
 from support.numeric import assert_rounded
 from support.protocol import PROTOCOL, write_run
-from support.separable import run_stage
+from support.separable import run_stages
 from support.stopping import results_of, train_in_two
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]
@@ -122,9 +123,9 @@ def test_what_is_told_of_a_training_is_the_precision_it_computed_in(
     protocol: str, computed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     separable.write(tmp_path, epochs=1)
-    separable.edit_params(tmp_path, lambda params: params.update(training_precision="bf16"))
+    edit_params(tmp_path, lambda params: params.update(training_precision="bf16"))
     monkeypatch.chdir(tmp_path)
-    run_stage("train", protocol, monkeypatch)
+    run_stages(protocol, "train")
     told = json.loads((tmp_path / f"data/models/paper/demo/mel/{protocol}/fold_1-seed_0.json").read_text())
     assert told["precision"] == computed
 
@@ -134,8 +135,7 @@ def test_stages_train_and_score_clusters_and_tell_what_is_measured(
 ) -> None:
     separable.write(tmp_path, epochs=1)
     monkeypatch.chdir(tmp_path)
-    for stage in ("train", "evaluate"):
-        run_stage(stage, "kmeans", monkeypatch)
+    run_stages("kmeans", "train", "evaluate")
     scores, recordings = separable.cell_of("mel-kmeans")
     of_a_window = recordings["reconstruction_error"].sum() / recordings["windows"].sum()  # told as sums of recordings
     assert scores["reconstruction_error"] == pytest.approx(of_a_window, rel=1e-5)
