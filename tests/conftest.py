@@ -18,9 +18,9 @@ from filelock import FileLock
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.evaluation.results import Results
-from support.cells import write, write_params
+from support.cells import read_back, write, write_params
 from support.clones import DEMO, commit, dvc, run, tiny
-from support.page_files import results_of, write_project
+from support.page_files import write_project
 from support.repository import REPOSITORY, StartStage
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def page_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def page_results(page_project: Path) -> Results:
-    return results_of(page_project, "esc10")
+    return read_back(page_project, "esc10")
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,13 @@ import pandas as pd
 import pytest
 import soundfile
 import soxr
-import yaml
-from test_leakage import scene
 
 from beyond_spectrograms.data.audio import FORMATS, Waveform, write_clip
 from beyond_spectrograms.data.clips import clip_path
-from beyond_spectrograms.util.errors import run_stage
-from support.repository import StartStage
+from beyond_spectrograms.params import ParamsError
+from support.cells import edit_params
+from support.repository import run_here, run_stage
+from support.scenes import scene
 
 CLASSES = ("dog", "rain", "sneeze")
 
@@ -35,28 +33,17 @@ def write_pets(folder: Path, changed: dict[str, Callable[[], Waveform]], source:
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, sound, 16_000)
     (folder / "data/raw/pets/source.json").write_text(json.dumps({"kind": "path"}))
-    edit(folder / "params.yaml", lambda params: params["audit"].update(trees=20))
-    edit(folder / "datasets/pets.yaml", lambda record: record["source"].update(source))
-
-
-def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    change(values)
-    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    edit_params(folder, lambda params: params["audit"].update(trees=20))
+    edit_params(folder, lambda record: record["source"].update(source), "datasets/pets.yaml")
 
 
 def acknowledge(folder: Path, pairs: list[list[str]]) -> None:
-    edit(folder / "datasets/pets.yaml", lambda record: record.update(known_pairs=pairs))
+    edit_params(folder, lambda record: record.update(known_pairs=pairs), "datasets/pets.yaml")
 
 
-def run(stage: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run a stage in this process; return the error it ends with, empty where there is none."""
-    monkeypatch.setattr(sys, "argv", [stage, "pets"])
-    try:
-        run_stage(importlib.import_module(f"stages.{stage}").main)
-    except SystemExit as stopped:
-        return str(stopped.code)
-    return ""
+def run(*stages: str) -> None:
+    for stage in stages:
+        run_here(stage, "pets")
 
 
 def read_audit(folder: Path) -> tuple[dict[str, Any], str]:
@@ -73,52 +60,40 @@ def by_another_rate() -> Waveform:
 
 
 def test_planted_copies_fail_the_split_once_they_stand_in_two_parts_and_pass_once_acknowledged(
-    project: Path, start_stage: StartStage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     planted = {f"dog/{take}.wav": later_and_softer for take in (4, 5, 6)} | {"rain/6.wav": by_another_rate}
     write_pets(project, planted, {})
-    assert (run("resample", monkeypatch), run("split", monkeypatch)) == ("", "")
-    process = start_stage("audit", "pets")
-    out, error = process.communicate(timeout=60)
+    run("resample", "split")
+    stopped = run_stage(project, "audit", "pets")
     audit, page = read_audit(project)
     pairs = {(pair["first"], pair["second"]): pair for pair in audit["pairs"]}
-    assert {pair: of["kind"] for pair, of in pairs.items()} == {
-        ("dog/4.wav", "dog/5.wav"): "same bytes",
-        ("dog/4.wav", "dog/6.wav"): "same bytes",
-        ("dog/5.wav", "dog/6.wav"): "same bytes",
-        ("dog/0.wav", "dog/4.wav"): "near",
-        ("dog/0.wav", "dog/5.wav"): "near",
-        ("dog/0.wav", "dog/6.wav"): "near",
-        ("rain/1.wav", "rain/6.wav"): "near",
-    }
+    same = [("dog/4.wav", "dog/5.wav"), ("dog/4.wav", "dog/6.wav"), ("dog/5.wav", "dog/6.wav")]
+    near = [*(("dog/0.wav", f"dog/{take}.wav") for take in (4, 5, 6)), ("rain/1.wav", "rain/6.wav")]
+    kinds = dict.fromkeys(same, "same bytes") | dict.fromkeys(near, "near")
+    assert {pair: of["kind"] for pair, of in pairs.items()} == kinds
     assert all(of["groups"] == ["dog/4.wav", "dog/4.wav"] for of in pairs.values() if of["kind"] == "same bytes")
     apart = {pair for pair, of in pairs.items() if any(column.startswith("source_") for column in of["across"])}
     assert apart
-    assert (process.returncode, out) == (1, "")
-    assert error.startswith("pets: split source promises no leak and has one\n")
+    assert (stopped.returncode, stopped.stdout) == (1, "")
+    assert stopped.stderr.startswith("pets: split source promises no leak and has one\n")
     for first, second in apart:
-        assert f"{first} and {second}, near of strength" in error
+        assert f"{first} and {second}, near of strength" in stopped.stderr
         assert f"| {first} " in page
-    assert error.endswith(
-        "Give such clips one group (datasets/pets.yaml: source.name or source.known_repetitions), "
-        "or acknowledge a pair there under known_pairs.\n"
-    )
 
     acknowledge(project, [list(pair) for pair in apart])
     capsys.readouterr()
-    assert run("audit", monkeypatch) == ""
+    run("audit")
     assert capsys.readouterr().out.startswith(
         f"pets: 7 pairs of clips are the same sound, {len(apart)} of them acknowledged\n"
     )
     assert "known pairs only" in read_audit(project)[1]
 
 
-def test_known_repetitions_are_one_group_and_reported_and_strangers_pass(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_known_repetitions_are_one_group_and_reported_and_strangers_pass(project: Path) -> None:
     repetitions = {"known_repetitions": {"exact": [["dog/0", "dog/4"]]}}
     write_pets(project, {"dog/4.wav": later_and_softer}, repetitions)
-    assert [run(stage, monkeypatch) for stage in ("resample", "split", "audit")] == ["", "", ""]
+    run("resample", "split", "audit")
     audit, page = read_audit(project)
     assert audit["known_errors"]["repetitions"]["exact"]["pairs_heard"] == 1
     assert "| known repetitions, exact | 1 groups | 1 of 1 pairs heard to be the same |" in page
@@ -129,7 +104,7 @@ def test_known_repetitions_are_one_group_and_reported_and_strangers_pass(
     # The same clips once more, the test part of the first fold filled with noise: the first fold's scores stay.
     parts = pd.read_csv(project / "data/splits/pets/parts.csv", keep_default_na=False)
     parts[["window", "source_1"]].to_csv(project / "data/splits/pets/parts.csv", index=False)
-    assert run("audit", monkeypatch) == ""
+    run("audit")
     before = read_audit(project)[0]["cues"]
     clips = pd.read_csv(project / "data/splits/pets/windows.csv")["clip"][parts["source_1"] == "test"].unique()
     for number, clip in enumerate(clips):
@@ -137,14 +112,9 @@ def test_known_repetitions_are_one_group_and_reported_and_strangers_pass(
         noise = np.random.default_rng(number).uniform(-1, 1, 96_000).astype(np.float32)
         write_clip(path, np.repeat(noise[:, None], 2, axis=1), 48_000)
     assert len(clips) == 7
-    assert run("audit", monkeypatch) == ""
+    run("audit")
     assert read_audit(project)[0]["cues"] == before
 
-
-def test_an_acknowledgement_is_of_two_clips(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_pets(project, {}, {})
     acknowledge(project, [["dog/0.wav"]])
-    assert run("audit", monkeypatch) == (
-        "datasets/pets.yaml: known_pairs.0: List should have at least 2 items after validation, not 1, "
-        "not ['dog/0.wav']"
-    )
+    with pytest.raises(ParamsError, match=r"^datasets/pets\.yaml: known_pairs\.0: List should have at least 2 items "):
+        run("audit")

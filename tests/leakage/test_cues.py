@@ -50,9 +50,9 @@ def cue_set(folder: Path, sounds: dict[str, Waveform]) -> pd.DataFrame:
     return measure_cues(folder, pd.DataFrame({"clip": list(sounds), "seconds": 0.5, "source_sample_rate": 44_100}))
 
 
-def scored(cues: pd.DataFrame, labels: list[str], parts: list[str]) -> dict[str, dict[str, Any]]:
+def scored(cues: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:
     groups = pd.Series([str(number) for number in range(len(labels))])
-    rows = score_cues(cues, pd.Series(labels), groups, pd.DataFrame({"source_1": parts}), AUDIT)
+    rows = score_cues(cues, pd.Series(labels), groups, pd.DataFrame({"source_1": DEALT}), AUDIT)
     return {row["cues"]: row for row in rows}
 
 
@@ -69,7 +69,7 @@ DEALT = ["train"] * 24 + ["validation"] * 12 + ["test"] * 12
 
 def test_classes_that_differ_in_level_are_told_by_loudness_and_not_by_the_rest(tmp_path: Path) -> None:
     sounds = {f"{label}/{n}.wav": half_second(n, 0.2 if label == "dog" else 1.0) for n, label in enumerate(LABELS)}
-    rows = scored(cue_set(tmp_path, sounds), LABELS, DEALT)
+    rows = scored(cue_set(tmp_path, sounds), LABELS)
     assert rows["loudness"]["accuracy"] == rows["all"]["accuracy"] == 1
     assert rows["loudness"]["recordings"] == 12
     assert rows["loudness"]["chance"] == rows["duration"]["accuracy"] == 0.5
@@ -78,16 +78,16 @@ def test_classes_that_differ_in_level_are_told_by_loudness_and_not_by_the_rest(t
 
 
 def test_classes_that_differ_in_band_limit_are_told_by_it(tmp_path: Path) -> None:
-    limits = {"dog": 11_025, "rain": None}
-    sounds = {f"{label}/{n}.wav": half_second(n, 1.0, limits[label]) for n, label in enumerate(LABELS)}
-    assert scored(cue_set(tmp_path, sounds), LABELS, DEALT)["band_limit"]["accuracy"] == 1
+    limits = [11_025 if label == "dog" else None for label in LABELS]
+    sounds = {f"{label}/{n}.wav": half_second(n, 1.0, limits[n]) for n, label in enumerate(LABELS)}
+    assert scored(cue_set(tmp_path, sounds), LABELS)["band_limit"]["accuracy"] == 1
 
 
 def test_nonsense_in_the_test_part_changes_no_score() -> None:
     random = np.random.default_rng(0)
     names = [name for names in CUES.values() for name in names]
     cues = pd.DataFrame(random.normal(size=(48, len(names))), columns=names)
-    before = scored(cues, LABELS, DEALT)
+    before = scored(cues, LABELS)
     cues.loc[[part == "test" for part in DEALT]] = np.nan
     nonsense = ["nonsense" if part == "test" else label for label, part in zip(LABELS, DEALT, strict=True)]
-    assert scored(cues, nonsense, DEALT) == before
+    assert scored(cues, nonsense) == before

@@ -1,9 +1,7 @@
 """A small data set's results as the earlier stages leave them: three classes, twelve recordings, three folds."""
 
 import contextlib
-import csv
 import gzip
-import io
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -48,11 +46,7 @@ def write(path: Path, text: str) -> None:
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
 def write_gzip(path: Path, text: str) -> None:
@@ -63,11 +57,7 @@ def write_gzip(path: Path, text: str) -> None:
 
 def write_gzip_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows as CSV, compressed."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_gzip(path, text.getvalue())
+    write_gzip(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
 def write_params(folder: Path, study: str = PAPER, **changes: Any) -> None:
@@ -97,11 +87,8 @@ def study_in(folder: Path, name: str = PAPER) -> Study:
 
 def grid(dataset: str, representations: Sequence[str], protocols: Sequence[str], **more: Any) -> dict[str, Any]:
     """Make the section `grid` of params.yaml."""
-    return {
-        "datasets": [dataset],
-        "representations": list(dict.fromkeys(representations)),
-        "protocols": list(protocols),
-    } | more
+    names = {"representations": list(dict.fromkeys(representations)), "protocols": list(protocols)}
+    return {"datasets": [dataset]} | names | more
 
 
 def read(
@@ -141,25 +128,12 @@ def write_dataset(
     rows = [recording | {"start_s": float(start), "silent": 0} for recording in list_recordings() for start in range(3)]
     rows[SILENT_ROW]["silent"] = 1
     write_rows(folder / f"data/splits/{dataset}/windows.csv", rows)
-    columns = {"window": {"window": 11}, "source": {f"source_{fold}": 0 for fold in range(1, FOLDS + 1)}}
-    splits = {
-        split: {column: {"recordings_in_two_parts": count} for column, count in folds.items()}
-        for split, folds in columns.items()
-    }
+    source = {f"source_{fold}": {"recordings_in_two_parts": 0} for fold in range(1, FOLDS + 1)}
+    record: dict[str, Any] = {"splits": {"window": {"window": {"recordings_in_two_parts": 11}}, "source": source}}
+    record |= {"dataset": dataset, "windows": WINDOWS, "recordings": 12, "clips_sha256": "made"}
+    record["sha256"] = dict.fromkeys(record["splits"], "made")
     known = study_in(folder, study)
-    write(
-        folder / known.metrics(dataset) / "splits.json",
-        json.dumps(
-            {
-                "dataset": dataset,
-                "windows": WINDOWS,
-                "recordings": 12,
-                "splits": splits,
-                "sha256": dict.fromkeys(splits, "made"),
-                "clips_sha256": "made",
-            }
-        ),
-    )
+    write(folder / known.metrics(dataset) / "splits.json", json.dumps(record))
     found = Evaluation()
     for name in representations:
         write_features(folder, dataset, name, study)
@@ -281,11 +255,8 @@ def gather(
 
 def make_scores(accuracy: float, epochs: dict[int, int]) -> dict[str, Any]:
     """Make the scores of a cell whose runs, one a fold, were tested at their last epoch."""
-    both = {
-        "window_accuracy": accuracy,
-        "recording_accuracy": (WINDOWS * accuracy + 3) / WINDOWS,
-        "class_accuracy": accuracy - 0.0625,
-    }
+    both = {"window_accuracy": accuracy, "recording_accuracy": (WINDOWS * accuracy + 3) / WINDOWS}
+    both["class_accuracy"] = accuracy - 0.0625
     runs = [
         {"fold": fold, "seed": 0, "epoch": epoch, "diverged_at_epoch": None, "weights_sha256": "0" * 64} | both
         for fold, epoch in epochs.items()

@@ -55,9 +55,8 @@ def add_clips(folder: Path, noise: Callable[..., Waveform], *numbers: int, secon
 
 
 def windows_of(*numbers: int, windows: int = 3) -> pd.DataFrame:
-    return pd.DataFrame({"clip": [f"cat/{n:02d}.wav" for n in numbers for _ in range(windows)]}).assign(
-        start_s=[float(start) for _ in numbers for start in range(windows)]
-    )
+    rows = [(f"cat/{number:02d}.wav", float(start)) for number in numbers for start in range(windows)]
+    return pd.DataFrame(rows, columns=["clip", "start_s"])
 
 
 def run(

@@ -26,6 +26,7 @@ from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 from beyond_spectrograms.params import Statistics, load_params
 from support.repository import REPOSITORY
+from support.tested import cell
 
 PARAMS = load_params(Path("studies/bitrates"), REPOSITORY)  # the root's representations, and codecs at bitrates
 QUICK = Statistics(confidence=0.95, resamples=999, seed=0, minimum_sources=5, minimum_runs=5)
@@ -37,19 +38,7 @@ def recordings(name: str, protocol: str, right: Sequence[int], seeds: int = 2, w
 
     Five folds test them in turn.
     """
-    counts, clips = np.array(right), tuple(f"{number:03d}.wav" for number in range(len(right)))
-    return Recordings(
-        cell=f"{name}-{protocol}",
-        clips=clips,
-        labels=("bird",) * len(clips),
-        sources=clips,
-        seeds=tuple(range(seeds)),
-        folds=np.arange(len(clips)) % 5 + 1,
-        windows=np.full(len(clips), windows),
-        windows_right=np.tile(counts, (seeds, 1)),
-        right=np.tile(2 * counts > windows, (seeds, 1)),
-        right_by_seeds=2 * counts > windows,
-    )
+    return cell([right] * seeds, windows, name=f"{name}-{protocol}")
 
 
 def curve(validation: Sequence[float], fold: int = 1) -> Curve:
@@ -69,17 +58,13 @@ def scored(name: str, protocol: str, right: Sequence[int], seeds: int = 2) -> Ce
     shares = {"window_accuracy": float(known.windows_right.mean()) / 4, "class_accuracy": 0.5}
     shares["recording_accuracy"] = float(known.right.mean())
     windows, of_recordings = _intervals(tuple(right), seeds)
+    counts: dict[str, Any] = {"folds": 5, "seeds": seeds, "diverged_runs": 0, "recordings": len(right)}
+    counts |= {"windows": int(known.windows.sum()) * seeds, "silent_windows": 0, "by_fold": []}
     scores = Scores(
         **shares,
-        folds=5,
-        seeds=seeds,
-        diverged_runs=0,
-        windows=int(known.windows.sum()) * seeds,
-        silent_windows=0,
-        recordings=len(right),
+        **counts,
         without_silent=Accuracies(**shares),
         confusion=Confusion(classes=["bird", "rain"], counts=[[3, 1], [1, 3]]),
-        by_fold=[],
         window_interval=windows,
         recording_interval=of_recordings,
         training=Training(device="cpu", precision="fp32", seconds_by_run={}),

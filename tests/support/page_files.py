@@ -14,14 +14,13 @@ import soundfile
 from beyond_spectrograms.evaluation.convergence import Curve
 from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.evaluation.result_files import Evaluation
-from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params.study import PAPER, Study
 from beyond_spectrograms.report.page.excerpts import Excerpt, best_cell, confidently_wrong, cut_excerpts
 from support.cells import (
-    CLASSES,
     FOLDS,
     gather,
     grid,
+    list_recordings,
     make_cell,
     read_back,
     study_in,
@@ -34,6 +33,7 @@ from support.cells import (
 REPRESENTATIONS = ["mel", "log_mel_2048", "soundstream", "encodec_24khz_untrained"]
 PROTOCOLS = ["paper", "fair"]
 TONES = (500.0, 1000.0, 2000.0)  # Hz, of a clip's three seconds
+CLIPS = [recording["clip"] for recording in list_recordings()]
 CLAIMS = ("convergence", "equal_epochs", "speed_cached")
 TABLE = """# {dataset}: window accuracy
 
@@ -44,10 +44,6 @@ TABLE = """# {dataset}: window accuracy
 
 - In brackets: 95% interval.
 """
-
-
-def clip_names() -> list[str]:
-    return [f"{label}/{number}.wav" for label in CLASSES for number in range(4)]
 
 
 def write_project(folder: Path, *datasets: str, study: str = PAPER) -> None:
@@ -61,7 +57,7 @@ def write_project(folder: Path, *datasets: str, study: str = PAPER) -> None:
         origin = {"kind": "archive", "licence": "CC BY 3.0", "manifest_sha256": "ab" * 32}
         write(metrics / "clips.json", json.dumps({"files": 13, "clips": 12, "classes": 3, "source": origin}))
         write(metrics / "claims.json", json.dumps(claims(dataset)))
-        for clip in clip_names():
+        for clip in CLIPS:
             write_clip(folder / f"data/clips/{dataset}/mono_16000/{clip}.flac")
         write_excerpts(folder, dataset, study)
 
@@ -85,14 +81,9 @@ def answers() -> pd.DataFrame:
         {"fold": 1, "seed": 0, "clip": clip, "start_s": float(start), "silent": 0, "label": clip.split("/")[0]}
         | {"predicted": "rain" if clip.startswith("bird") and start == 1 else clip.split("/")[0]}
         | {"probability": 0.9 - index / 100}
-        for index, clip in enumerate(clip_names())
+        for index, clip in enumerate(CLIPS)
         for start in range(3)
     )
-
-
-def results_of(folder: Path, dataset: str) -> Results:
-    """Read a data set's results in `folder`."""
-    return read_back(folder, dataset)
 
 
 def curve(*accuracies: float, fold: int = 1) -> Curve:
@@ -117,15 +108,12 @@ def complete(study: Study, dataset: str, name: str, protocol: str, diverged: Col
     found = make_cell(study, dataset, name, protocol)
     cell = cell_name(name, protocol)
     scores = found.scores[cell]
-    runs = [
-        run | {"diverged_at_epoch": 4 if run["fold"] in diverged else run["diverged_at_epoch"]}
-        for run in scores["by_fold"]
-    ]
+    runs = [run | {"diverged_at_epoch": 4 if run["fold"] in diverged else None} for run in scores["by_fold"]]
     seconds = dict.fromkeys(scores["training"]["seconds_by_run"], 30.0)
     scores |= {"by_fold": runs, "diverged_runs": len(diverged)}
     scores["training"] = scores["training"] | {"seconds_by_run": seconds}
     recordings = []
-    for index, clip in enumerate(clip_names()):
+    for index, clip in enumerate(CLIPS):
         label = clip.split("/")[0]
         told: dict[str, Any] = {"fold": 1 if protocol == "paper" else index % 4 % FOLDS + 1, "seed": 0, "clip": clip}
         told |= {"group": clip, "label": label, "windows": 3, "windows_right": 2 if label == "bird" else 3}
@@ -148,12 +136,7 @@ def claims(dataset: str) -> dict[str, Any]:
         ):
             for protocol in ["any"] if claim == "speed_cached" else PROTOCOLS:
                 told = {"dataset": dataset, "representation": codec, "protocol": protocol, "baseline": "mel"}
-                reason = f"{codec} {protocol} {value} times <mel>."
+                told |= {"claim": claim, "verdict": verdict, "reason": f"{codec} {protocol} {value} times <mel>."}
                 limits = {"value": value, "low": value / 2, "high": 2 * value}
-                verdicts.append(
-                    told
-                    | {"claim": claim, "verdict": verdict, "reason": reason}
-                    | limits
-                    | {"control": "untrained" in told["representation"]}
-                )
+                verdicts.append(told | limits | {"control": "untrained" in codec})
     return {"rules": {claim: f"The rule of {claim}." for claim in CLAIMS}, "verdicts": verdicts}
