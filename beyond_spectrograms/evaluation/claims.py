@@ -88,8 +88,8 @@ def judge(results: Results, costs: Mapping[str, Costs]) -> list[Verdict]:
             if (baseline, protocol) in results.cells:
                 verdicts += _judge_training(results, codec, baseline, protocol, costs.get(codec))
     for codec, measured in costs.items():
-        for baseline in baselines if results.is_codec(codec) else ():
-            if baseline in measured.representations:
+        if results.is_codec(codec):
+            for baseline in filter(measured.representations.get, baselines):
                 verdicts += _judge_speed(results, codec, baseline, measured)
     return verdicts
 
@@ -152,10 +152,8 @@ def _pair_runs(ours: Cell, theirs: Cell) -> dict[tuple[int, int], tuple[Values, 
 
     A baseline's run that diverged sets no level and is left out.
     """
-    others = {curve.run: curve.validation_accuracy for curve in theirs.whole_curves}
-    mine = {run: np.empty(0) for run in ours.diverged}
-    mine |= {curve.run: curve.validation_accuracy for curve in ours.curves}
-    return {run: (mine[run], other) for run, other in others.items() if run in mine}
+    mine = dict.fromkeys(ours.diverged, np.empty(0)) | {one.run: one.validation_accuracy for one in ours.curves}
+    return {one.run: (mine[one.run], one.validation_accuracy) for one in theirs.whole_curves if one.run in mine}
 
 
 def _ahead(mine: Values, theirs: Values, cell: Cell, run: tuple[int, int]) -> Values:

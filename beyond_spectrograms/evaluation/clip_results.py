@@ -20,14 +20,14 @@ ERROR = "reconstruction_error"  # a further column, filled where a classifier re
 class Recordings:
     """How one cell, `<representation>-<protocol>`, did on each tested recording. By name, seeds ascending.
 
-    `sources` [recordings] names what each recording was cut from; takes of one source are not independent. `errors` are
-    sums over a recording's windows of the mean squared difference of bands and frames from their reconstruction.
+    `errors` are sums over a recording's windows of the mean squared difference of bands and frames from their
+    reconstruction.
     """
 
     cell: str
     clips: tuple[str, ...]
     labels: tuple[str, ...]
-    sources: tuple[str, ...]
+    sources: tuple[str, ...]  # what each recording was cut from; takes of one source are not independent
     seeds: tuple[int, ...]
     folds: NDArray[np.int64]  # [recordings]
     windows: NDArray[np.int64]  # [recordings], those in the test part
@@ -53,12 +53,12 @@ def recordings_of(cell: str, rows: pd.DataFrame, path: Path) -> Recordings:
         ResultError: a number is not one or out of range, or a clip stands twice under a seed or under some seeds only,
             or its seeds disagree on what it is.
     """
-    counts = {name: numbers_of(path, rows, name, int) for name in ("seed", "fold", "windows", "windows_right")}
-    windows, right = counts["windows"], counts["windows_right"]
+    names = ("seed", "fold", "windows", "windows_right")
+    seeds, _, windows, right = (numbers_of(path, rows, name, int) for name in names)
     for row in np.flatnonzero((windows < 1) | (right < 0) | (right > windows)):
         line = rows.index[row] + 2
         raise ResultError(f"{path}, line {line}: {right[row]} of {windows[row]} windows right is impossible.")
-    numbered = rows.assign(seed=counts["seed"])
+    numbered = rows.assign(seed=seeds)
     for line, (seed, clip) in numbered.loc[numbered.duplicated(["seed", "clip"]), ["seed", "clip"]].iterrows():
         raise ResultError(f"{path}, line {line + 2}: {clip} a second time under seed {seed}.")
     grid = numbered.pivot(index="seed", columns="clip")  # [seeds, clips] of each column, both sorted

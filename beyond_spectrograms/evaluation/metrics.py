@@ -38,15 +38,13 @@ def tabulate_predictions(runs: list[Predictions], table: pd.DataFrame, classes: 
     for run in runs:
         frame = table.iloc[run.rows][["clip", "start_s", "silent", "group", "label"]].reset_index(drop=True)
         target = np.searchsorted(classes, frame["label"])
-        best = run.probabilities.argmax(1)
-        frame["predicted"] = np.asarray(classes)[best]
+        frame["predicted"] = np.asarray(classes)[run.probabilities.argmax(1)]
         frame["probability"] = run.probabilities.max(1)
         frame["label_probability"] = run.probabilities[np.arange(len(target)), target]
-        frame = frame.assign(**run.measures)
         frame.insert(0, "seed", run.seed)
         frame.insert(0, "fold", run.fold)
-        every = pd.DataFrame(run.probabilities, columns=[f"p_{index}" for index in range(len(classes))])
-        frames.append(pd.concat([frame, every], axis=1))
+        every = {f"p_{index}": of_class for index, of_class in enumerate(run.probabilities.T)}
+        frames.append(frame.assign(**run.measures, **every))
     return pd.concat(frames, ignore_index=True)
 
 

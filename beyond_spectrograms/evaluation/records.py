@@ -73,14 +73,6 @@ class Training(Record):
     seconds_by_run: dict[str, float]
 
 
-class Provenance(Record):
-    """What a cell's scores depend on (Study.score_provenance)."""
-
-    params: str
-    data: str
-    versions: dict[str, int | str]
-
-
 @dataclass(frozen=True)
 class Interval:
     """A value and its limits."""
@@ -112,7 +104,7 @@ class Scores(Accuracies):
     window_interval: Interval
     recording_interval: Interval
     training: Training
-    provenance: Provenance
+    provenance: dict[str, Any]  # what the scores depend on: Study.score_provenance
 
 
 class SplitColumn(Record):

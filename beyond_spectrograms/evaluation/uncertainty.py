@@ -110,28 +110,28 @@ def gap(first: Recordings, second: Recordings, statistics: Statistics) -> Interv
     Raises:
         ResultError: they have no recording in common.
     """
-    if not set(first.clips) & set(second.clips):
-        raise ResultError(f"{first.cell} and {second.cell} have no recording in common. Compare cells of one data set.")
     return _difference(first, second, statistics)[0]
 
 
 def _difference(first: Recordings, second: Recordings, statistics: Statistics) -> tuple[Interval, float | None]:
     """Difference of window accuracy on the recordings both tested, and its p; see `compare`."""
-    common, tested = set(first.clips) & set(second.clips), []
-    for cell in (first, second):
-        mine = np.array([clip in common for clip in cell.clips])
-        tested.append(_by_source(cell, mine, cell.windows_right.astype(float), cell.windows))
+    if not (common := set(first.clips) & set(second.clips)):
+        raise ResultError(f"{first.cell} and {second.cell} have no recording in common. Compare cells of one data set.")
+    tested = [
+        _by_source(cell, np.isin(cell.clips, list(common)), cell.windows_right.astype(float), cell.windows)
+        for cell in (first, second)
+    ]
     one, other = (float(right.sum() / (len(right) * total.sum())) for right, total, _ in tested)
     if reason := _too_few(len(tested[0][1]), statistics.minimum_sources, "sources were tested"):
         return Interval(one - other, reason=reason), None
-    replicates = np.subtract(*_resample(tested, statistics))
+    replicates, remark = np.subtract(*_resample(tested, statistics)), _remark(statistics, first, second)
     tail = 1 + min(int(np.sum(replicates <= 0)), int(np.sum(replicates >= 0)))
     p = min(1.0, 2 * tail / (1 + statistics.resamples))
     if replicates.min() == replicates.max():
         why = "Every source differs alike: there is no spread to resample."
-        return Interval(one - other, reason=why, remark=_remark(statistics, first, second)), p
+        return Interval(one - other, reason=why, remark=remark), p
     limits = _order_statistics(replicates, _tails(statistics.confidence))
-    return Interval(one - other, *limits, remark=_remark(statistics, first, second)), p
+    return Interval(one - other, *limits, remark=remark), p
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

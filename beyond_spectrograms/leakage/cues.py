@@ -104,17 +104,9 @@ def score_cues(
         pooled = pd.concat(right)
         accuracy = float(pooled.mean())
         low, high = wilson_interval(accuracy, groups[pooled.index].nunique())
-        rows.append(
-            {
-                "cues": name,
-                "recordings": len(pooled),
-                "accuracy": accuracy,
-                "low": low,
-                "high": high,
-                "chance": float(labels[pooled.index].value_counts(normalize=True).max()),
-                "by_fold": by_fold,
-            }
-        )
+        chance = float(labels[pooled.index].value_counts(normalize=True).max())
+        row = {"cues": name, "recordings": len(pooled), "accuracy": accuracy, "low": low, "high": high}
+        rows.append(row | {"chance": chance, "by_fold": by_fold})
     return rows
 
 

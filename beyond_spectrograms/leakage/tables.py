@@ -6,33 +6,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from beyond_spectrograms.leakage.audit import KINDS
-from beyond_spectrograms.report.table import Row, Table, Value, number, text, to_markdown
+from beyond_spectrograms.report.table import Row, Table, number, text, texts, to_markdown
 
 
 def print_audit(audit: Mapping[str, Any]) -> str:
     """Lay out the content of metrics/<dataset>/audit.json."""
     dataset = audit["dataset"]
+    apart = [pair for pair in audit["pairs"] if len(set(pair["groups"])) > 1]
+    together = [pair for pair in audit["pairs"] if len(set(pair["groups"])) == 1]
     tables = [
         _splits(f"{dataset}: leakage audit", audit),
-        _pairs("Pairs of different groups", [pair for pair in audit["pairs"] if not _expected(pair)]),
-        _pairs("Pairs of one group, which the splits keep together", [p for p in audit["pairs"] if _expected(p)]),
+        _pairs("Pairs of different groups", apart),
+        _pairs("Pairs of one group, which the splits keep together", together),
         _cues(audit),
         _known_errors(audit),
     ]
     return "\n".join(to_markdown(table) for table in tables)
 
 
-def _expected(pair: Mapping[str, Any]) -> bool:
-    return bool(pair["groups"][0] == pair["groups"][1])
-
-
-def _verdict(figures: Mapping[str, Any]) -> str:
-    if figures["leaks"]:
-        return "leaks"
-    return "known pairs only" if figures["known_pairs_across"] else "no leak"
-
-
 def _splits(title: str, audit: Mapping[str, Any]) -> Table:
+    acquitted = ("no leak", "known pairs only")
     rows: list[Row] = [
         {
             "split": name,
@@ -43,7 +36,7 @@ def _splits(title: str, audit: Mapping[str, Any]) -> Table:
             "repetitions": figures["known_repetitions_in_two_parts"],
             **figures["pairs_across"],
             "known": figures["known_pairs_across"],
-            "verdict": _verdict(figures),
+            "verdict": "leaks" if figures["leaks"] else acquitted[bool(figures["known_pairs_across"])],
         }
         for name, split in audit["splits"].items()
         for column, figures in split["columns"].items()
@@ -71,8 +64,7 @@ def _pairs(title: str, pairs: list[Mapping[str, Any]]) -> Table:
         }
         for pair in pairs
     ]
-    columns = {name: text(name) for name in ("first", "second", "kind")}
-    columns |= {
+    columns = texts("first", "second", "kind") | {
         "strength": number("strength", 2),
         "similarity": number("similarity", 2),
         "second starts s later": number("offset_s", 2),
@@ -111,14 +103,12 @@ def _percent(key: str) -> Any:
 
 def _known_errors(audit: Mapping[str, Any]) -> Table:
     known = audit["known_errors"]
-    rows: list[Row] = [_error("group in two published folds, moved to one", group, None) for group in known["moved"]]
+    errors: list[tuple[str, str, str | None]]
+    errors = [("group in two published folds, moved to one", group, None) for group in known["moved"]]
     for kind, of in known["repetitions"].items():
-        what = f"{of['pairs_heard']} of {of['pairs_present']} pairs heard to be the same"
-        rows.append(_error(f"known repetitions, {kind.replace('_', ' ')}", f"{of['groups_present']} groups", what))
-        rows += [_error("known repetition that is not one group", ", ".join(g), None) for g in of["not_one_group"]]
-    columns = {"known error": text("error"), "what": text("what"), "heard": text("heard")}
+        heard = f"{of['pairs_heard']} of {of['pairs_present']} pairs heard to be the same"
+        errors.append((f"known repetitions, {kind.replace('_', ' ')}", f"{of['groups_present']} groups", heard))
+        errors += [("known repetition that is not one group", ", ".join(g), None) for g in of["not_one_group"]]
+    columns = texts("known error", "what", "heard")
+    rows: list[Row] = [dict(zip(columns, error, strict=True)) for error in errors]
     return Table("Known errors of the data", rows, columns, [] if rows else ["None is known."])
-
-
-def _error(error: str, what: Value, heard: Value) -> Row:
-    return {"error": error, "what": what, "heard": heard}

@@ -16,7 +16,6 @@ from beyond_spectrograms.evaluation.records import (
     Accuracies,
     Confusion,
     Interval,
-    Provenance,
     Scores,
     SplitColumn,
     Splits,
@@ -68,7 +67,7 @@ def scored(name: str, protocol: str, right: Sequence[int], seeds: int = 2) -> Ce
         window_interval=windows,
         recording_interval=of_recordings,
         training=Training(device="cpu", precision="fp32", seconds_by_run={}),
-        provenance=Provenance(params="", data="", versions={}),
+        provenance={},
     )
     return Cell(scores=scores, recordings=known)
 

@@ -1,17 +1,14 @@
 """How results in fp32 are judged: by a reference in float64, never by a number that one processor happened to meet.
 
-A sum in fp32 is rounded in an order that depends on the processor's instruction set (AVX2, AVX-512, AMX), so two ways
-that compute the same differ in their last bits, by amounts that differ from machine to machine. Training makes more of
-them: Adam divides a gradient by its own size, and a maximum of two nearly equal values passes its gradient to one or
-the other. So the rule is, in this order:
+A sum in fp32 is rounded in an order that depends on the processor's instruction set, and training makes more of such
+differences. So the rule is, in this order:
 
-1. Both ways in float64 (`in_float64`, or `.double()`) must agree to SAME of their size: `assert_same`. Rounding is 2^29
-   times as small there, and below Adam's epsilon; what differs by more is other mathematics. Floats of 64 bits go
-   through no kernel of AMX or bf16, so that every processor computes this reference.
+1. Both ways in float64 (`in_float64`, or `.double()`) must agree to SAME of their size: `assert_same`. What differs by
+   more is other mathematics; every processor computes this reference.
 2. In fp32 a way may be off the float64 reference by twice what is bound to be lost, and no more: `assert_rounded`. What
    is bound to be lost is measured on the reference itself, or follows from the number of roundings.
 
-Ways that promise the same bits (a run continued, windows in another order) are compared bit by bit, as ever.
+Ways that promise the same bits (a run continued, windows in another order) are compared bit by bit.
 """
 
 from __future__ import annotations
@@ -79,14 +76,9 @@ def assert_same(found: Values, expected: Values, what: str = "") -> None:
 def assert_rounded(found: Values, reference: Values, *, roundings: int, lost: float = 0.0, what: str = "") -> None:
     """Assert that a result of fp32 is off its reference in float64 by no more than rounding explains.
 
-    Args:
-        found: what was computed in fp32.
-        reference: the same in float64.
-        roundings: how many follow each other on the way to one value, such as the terms of its longest sum; each is off
-            by UNIT of the value at most.
-        lost: what rounding makes of the reference as a distance: how far the plain way in fp32 is off, or a reference
-            whose inputs were shaken by as much (`in_float64`). For values that are small differences of large ones.
-        what: a name for the message.
+    `roundings` follow each other on the way to one value, such as the terms of its longest sum; each is off by UNIT of
+    the value at most. For small differences of large values `lost` is what rounding makes of the reference, as a
+    distance: how far the plain way in fp32 is off, or a reference whose inputs were shaken (`in_float64`).
     """
     bound = roundings * UNIT * float(np.linalg.norm(exact(reference)))
     off = distance(found, reference)
@@ -117,10 +109,9 @@ def in_float64(shaken: int = 0) -> Iterator[None]:
     """Train in float64 what is trained in fp32 otherwise, from the same initial weights and in the same order.
 
     The code under test is unchanged; the type it names becomes another. With `shaken` every initial weight is off by up
-    to so many roundings of fp32. By backward error analysis (Higham, Accuracy and Stability of Numerical Algorithms,
-    chapter 3) a product of sums of n terms in fp32 is the exact one of weights that are off by n roundings at most, so
-    how far a shaken training ends from the other is what fp32 may lose, kinks and near ties of this very training
-    included; and being computed in float64 that figure is the same on every processor.
+    to so many roundings of fp32: a product of sums of n terms in fp32 is the exact one of weights that are off by n
+    roundings at most (Higham, Accuracy and Stability of Numerical Algorithms, chapter 3), so how far a shaken training
+    ends from the other is what fp32 may lose, and the same on every processor.
     """
     build, weights_of = run.build_network, run.class_weights_of
 
