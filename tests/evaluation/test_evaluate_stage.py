@@ -163,7 +163,7 @@ def test_other_rules_of_evidence_give_kept_cells_other_intervals_and_the_same_sc
     assert scores()["cells"] == scored
 
 
-def test_an_edited_protocol_trains_its_own_runs_alone(capsys: Capture) -> None:
+def test_an_edited_protocol_trains_its_own_runs_alone_and_another_version_of_training_all(capsys: Capture) -> None:
     before = {path.name: path.read_bytes() for path in (MODELS / "mean_linear").iterdir()}
     edit(lambda params: params["protocols"]["shuffled_labels"].update(learning_rate=0.5))
     run_here("train", "demo", "mel")
@@ -172,9 +172,6 @@ def test_an_edited_protocol_trains_its_own_runs_alone(capsys: Capture) -> None:
     assert {path.name: path.read_bytes() for path in (MODELS / "mean_linear").iterdir()} == before
     run_here("train", "demo", "mel")
     assert capsys.readouterr().out == "demo, mel: 2 runs of 2 protocols, 2 kept\n"
-
-
-def test_another_version_of_training_trains_all_anew(capsys: Capture) -> None:
     raise_version("training")
     run_here("train", "demo", "mel")
     assert capsys.readouterr().out.startswith("demo, mel: 2 runs of 2 protocols, 0 kept\n2 to train on ")

@@ -11,7 +11,7 @@ from beyond_spectrograms.evaluation.clip_results import read_recordings
 from beyond_spectrograms.evaluation.records import ResultError
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 from support.cells import write_gzip, write_gzip_rows
-from support.tested import SETTINGS
+from support.hands import SETTINGS
 
 
 def rows_of(seeds: int = 2) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from beyond_spectrograms.evaluation.uncertainty import (
     recording_interval,
     window_interval,
 )
-from support.tested import SETTINGS, cell, clustered
+from support.hands import SETTINGS, cell, clustered
 
 ONE_SEED = "One seed: the interval leaves out how much training runs differ."
 

@@ -19,8 +19,8 @@ from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.report.prototypes import compare, find_leaks, find_steps, judge, sum_errors
 from stages import ablate
 from support.cells import gather, grid, make_cell, write, write_cell, write_dataset, write_params
+from support.hands import SETTINGS, cell, clustered
 from support.repository import REPOSITORY
-from support.tested import SETTINGS, cell, clustered
 
 
 def with_errors(recordings: Recordings) -> Recordings:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from beyond_spectrograms.evaluation.clip_results import Recordings
 from beyond_spectrograms.evaluation.convergence import Curve
@@ -25,19 +26,36 @@ from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 from beyond_spectrograms.params import Statistics, load_params
 from support.repository import REPOSITORY
-from support.tested import cell
 
 PARAMS = load_params(Path("studies/bitrates"), REPOSITORY)  # the root's representations, and codecs at bitrates
-QUICK = Statistics(confidence=0.95, resamples=999, seed=0, minimum_sources=5, minimum_runs=5)
+SETTINGS = Statistics(confidence=0.95, resamples=9999, seed=0, minimum_sources=30, minimum_runs=5)
+QUICK = SETTINGS.model_copy(update={"resamples": 999, "minimum_sources": 5})
 Cells = Mapping[tuple[str, str], Cell]
 
 
-def recordings(name: str, protocol: str, right: Sequence[int], seeds: int = 2, windows: int = 4) -> Recordings:
-    """Make a cell's recordings, each of a source of its own, from the windows right of each, the same under each seed.
+def cell(windows_right: ArrayLike, windows: int = 5, folds: int = 5, name: str = "mel-fair") -> Recordings:
+    """Make a cell from its right windows [seeds, recordings]; a recording is right where most of its windows are."""
+    counts = np.atleast_2d(np.asarray(windows_right))
+    seeds, recordings = counts.shape
+    return Recordings(
+        cell=name,
+        clips=tuple(f"{number:05d}.wav" for number in range(recordings)),
+        labels=("bird",) * recordings,
+        sources=tuple(f"{number:05d}" for number in range(recordings)),
+        seeds=tuple(range(seeds)),
+        folds=np.arange(recordings) % folds + 1,
+        windows=np.full(recordings, windows),
+        windows_right=counts,
+        right=2 * counts > windows,
+        right_by_seeds=2 * counts.mean(0) > windows,
+    )
 
-    Five folds test them in turn.
-    """
-    return cell([right] * seeds, windows, name=f"{name}-{protocol}")
+
+def clustered(seeds: int, recordings: int, chance: float = 0.7, seed: int = 0) -> np.ndarray:
+    """Draw right windows of 5 [seeds, recordings]; some recordings are far easier than others."""
+    generator = np.random.default_rng(seed)
+    easy = generator.beta(2 * chance, 2 * (1 - chance), recordings)
+    return generator.binomial(5, easy, size=(seeds, recordings))
 
 
 def curve(validation: Sequence[float], fold: int = 1) -> Curve:
@@ -47,13 +65,13 @@ def curve(validation: Sequence[float], fold: int = 1) -> Curve:
 
 @functools.cache
 def _intervals(right: tuple[int, ...], seeds: int) -> tuple[Interval, Interval]:
-    known = recordings("any", "any", right, seeds)
+    known = cell([right] * seeds, windows=4)
     return window_interval(known, QUICK), recording_interval(known, QUICK)
 
 
 def scored(name: str, protocol: str, right: Sequence[int], seeds: int = 2) -> Cell:
-    """Make a cell of which the test is known."""
-    known = recordings(name, protocol, right, seeds)
+    """Make a cell of which the test is known: windows right of 4 for each recording, the same under each seed."""
+    known = cell([right] * seeds, windows=4, name=f"{name}-{protocol}")
     shares = {"window_accuracy": float(known.windows_right.mean()) / 4, "class_accuracy": 0.5}
     shares["recording_accuracy"] = float(known.right.mean())
     windows, of_recordings = _intervals(tuple(right), seeds)
