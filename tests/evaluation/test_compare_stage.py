@@ -4,10 +4,15 @@ import gzip
 from pathlib import Path
 
 from support.cells import write_gzip
-from support.repository import run_stage
+from support.clones import stage
+from support.repository import REPOSITORY
 
 FILE = "metrics/esc10/predictions.csv.gz"
 CELL = f"{FILE}:soundstream-fair"
+
+
+def compare(folder: Path, other: str, expect: int = 0) -> str:
+    return stage(folder, "compare", CELL, other, expect=expect, code=REPOSITORY)
 
 
 def predictions(folder: Path) -> str:
@@ -20,8 +25,7 @@ def test_a_cell_kept_aside_is_compared_with_the_present_one(page_project: Path, 
     text = predictions(page_project)
     assert text.count(f"{row}3,") == 1
     write_gzip(kept, text.replace(f"{row}3,", f"{row}1,"))
-    lines = run_stage(page_project, "compare", CELL, f"{kept}:soundstream-fair").stdout.splitlines()
-    assert lines == [
+    assert compare(page_project, f"{kept}:soundstream-fair").splitlines() == [
         f"{CELL}: 88.9 % of windows right",  # 32 of 36
         f"{kept}:soundstream-fair: 83.3 % of windows right",
         "first - second: +5.6 points",
@@ -34,17 +38,14 @@ def test_a_cell_kept_aside_is_compared_with_the_present_one(page_project: Path, 
 def test_cells_tested_on_other_recordings_are_refused(page_project: Path, tmp_path: Path) -> None:
     fewer = tmp_path / "fewer.csv.gz"
     write_gzip(fewer, "".join(line for line in predictions(page_project).splitlines(True) if "bird/0.wav" not in line))
-    refused = run_stage(page_project, "compare", CELL, f"{fewer}:soundstream-fair")
-    assert (refused.returncode, refused.stderr) == (
-        1,
+    assert compare(page_project, f"{fewer}:soundstream-fair", expect=1) == (
         "soundstream-fair and soundstream-fair cannot be compared: 1 recordings were tested by one only or with other "
-        "labels or window counts, bird/0.wav first. Compare cells of one data set and split.\n",
+        "labels or window counts, bird/0.wav first. Compare cells of one data set and split.\n"
     )
 
 
 def test_a_cell_that_is_not_in_the_file_is_refused(page_project: Path) -> None:
-    refused = run_stage(page_project, "compare", CELL, f"{FILE}:soundstream-fare")
-    assert refused.stderr == (
+    assert compare(page_project, f"{FILE}:soundstream-fare", expect=1) == (
         f"{FILE}: no cell 'soundstream-fare'. Choose from mel-paper, mel-fair, log_mel_2048-paper, log_mel_2048-fair, "
         "soundstream-paper, soundstream-fair, encodec_24khz_untrained-paper, encodec_24khz_untrained-fair.\n"
     )

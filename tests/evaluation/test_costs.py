@@ -38,9 +38,10 @@ from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.util.machine import memory_can_be_measured, one_thread
 from stages.measure import mark
 from support.cells import edit_params, grid, study_in, write
+from support.clones import stage
 from support.hands import PARAMS, measured, results, with_statistics
 from support.numeric import assert_rounded
-from support.repository import run_stage
+from support.repository import REPOSITORY
 
 Sound = Callable[..., Waveform]
 
@@ -266,9 +267,7 @@ def pets(project: Path, table: pd.DataFrame, raw: Path, sounds: Sounds) -> Path:
 
 
 def measure(folder: Path) -> str:
-    finished = run_stage(folder, "measure", "pets")
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
+    return stage(folder, "measure", "pets", code=REPOSITORY)
 
 
 def test_measure_writes_the_whole_record(pets: Path) -> None:

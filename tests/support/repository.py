@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,13 +23,6 @@ def run_here(stage: str, *arguments: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [f"{stage}.py", *arguments])
         importlib.import_module(f"stages.{stage}").main()
-
-
-def run_stage(folder: Path, stage: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a stage in `folder` as a process of its own, which a warning ends."""
-    command = [sys.executable, "-W", "error", "-m", f"stages.{stage}", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def stack(noise: Callable[..., Waveform], count: int, form: Format, seconds: float = 1.0) -> Waveform:
