@@ -9,19 +9,9 @@ from beyond_spectrograms.report.page.provenance import clock, commit, durations,
 from support.cells import write
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (None, "-"),
-        (4.24, "4.2 s"),
-        (59.94, "59.9 s"),
-        (192, "3 min 12 s"),
-        (3599.6, "1 h 00 min"),
-        (3960, "1 h 06 min"),
-    ],
-)
-def test_seconds_are_told_as_people_tell_them(seconds: float | None, shown: str) -> None:
-    assert clock(seconds) == shown
+def test_seconds_are_told_as_people_tell_them() -> None:
+    told = [clock(seconds) for seconds in (None, 4.24, 59.94, 192, 3599.6, 3960)]
+    assert told == ["-", "4.2 s", "59.9 s", "3 min 12 s", "1 h 00 min", "1 h 06 min"]
 
 
 def git(folder: Path, *arguments: str) -> str:
