@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.inference import hear
 from support.cells import write_params
 from support.models import BANDS, write_model
@@ -47,10 +47,9 @@ def test_representations_keep_the_rules(name: str, project: Path) -> None:
     validate(hear.load_model(name))
 
 
-def test_soundstream_keeps_the_rules(mirror: Path, project: Path) -> None:
-    weights = project / "data/weights/soundstream"
-    weights.mkdir(parents=True)
-    shutil.copy(mirror / "soundstream_encoder.tflite", weights)
+@pytest.mark.usefixtures("project")
+def test_soundstream_keeps_the_rules(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MIRROR_VARIABLE, str(mirror))
     validate(hear.load_model("soundstream"))
 
 
