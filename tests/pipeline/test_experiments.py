@@ -44,9 +44,9 @@ def test_a_number_set_in_any_shipped_file_leaves_all_others_as_they_were(tmp_pat
     folder.mkdir()
     clone(folder)
     places = sorted(
-        path for pattern in ("*.yaml", "datasets/*.yaml", "studies/*/*.yaml") for path in folder.glob(pattern)
+        path for pattern in ("*s.yaml", "datasets/*.yaml", "studies/*/params.yaml") for path in folder.glob(pattern)
     )
-    files = [path.relative_to(folder).as_posix() for path in places if path.name not in ("dvc.yaml", ".pre-commit-config.yaml")]
+    files = [path.relative_to(folder).as_posix() for path in places]
     changes = {name: CHANGES[name.split("/")[0]] for name in files}
     sets = [f"{name}:{where}={str(value).replace(' ', '')}" for name, (where, value) in changes.items()]
     dvc(folder, "exp", "run", "--queue", *(part for each in sets for part in ("-S", each)))
