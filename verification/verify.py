@@ -86,8 +86,7 @@ def witnesses(noun: str, trees: Sequence[Path]) -> list[Arrays]:
         made = [Path(folder, f"{number}.npz") for number in range(len(trees))]
         try:
             for tree, place in zip(trees, made, strict=True):
-                folder_of_proof = "verification" if (tree / "verification").is_dir() else "stages"  # before it moved
-                command = [sys.executable, "-m", f"{folder_of_proof}.verify", "--witness", noun, str(place)]
+                command = [sys.executable, "-m", "verification.verify", "--witness", noun, str(place)]
                 with place.with_suffix(".txt").open("wb") as said:
                     env = {**settings, "PYTHONPATH": str(tree), "TMPDIR": folder}
                     running.append(subprocess.Popen(command, cwd=tree, env=env, stdout=said, stderr=said))  # noqa: S603

@@ -37,12 +37,10 @@ def made_table() -> pd.DataFrame:
 
 
 def evaluation(params: Params, folder: Path) -> Made:
-    """Predictions, scores and recordings of stored weights; intervals, tests, claims and convergence of made cells."""
+    """Predictions, scores and recordings of stored weights; intervals, tests and claims of made cells."""
     from beyond_spectrograms.evaluation import claims, comparisons
     from beyond_spectrograms.evaluation.metrics import score, tabulate_predictions, tabulate_recordings
     from beyond_spectrograms.evaluation.uncertainty import fold_interval, gap, holm, median_interval
-    from beyond_spectrograms.report import bitrates, convergence, ladder
-    from beyond_spectrograms.report.comparisons import comparisons_table
 
     table = made_table()
     for name in ("paper", "fair", "prototypes", "clusters", "kmeans", "temporal_cnn", "apnet", "autoencoder_kmeans"):
@@ -75,18 +73,6 @@ def evaluation(params: Params, folder: Path) -> Made:
     yield "comparisons", [asdict(pair) for pair in pairs]
     yield "claims", [asdict(verdict) for verdict in claims.judge(results, {"soundstream": made_costs("soundstream")})]
     yield "claims/rules", claims.rules(results)
-    tables = [
-        convergence.convergence_table(results),
-        comparisons_table(results, pairs),
-        ladder.ladder_table(results, pairs),
-        ladder.advantage_table(results, pairs),
-        ladder.leakage_table(results),
-        bitrates.bitrates_table(results, pairs, "fair"),
-    ]
-    for table_made in tables:
-        assert table_made is not None
-        yield f"tables/{table_made.title}", table_made.rows
-    yield "curves", convergence.tidy_curves(results)
     yield from _evaluated(run_stages(folder, "evaluate"))
 
 
@@ -368,6 +354,7 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
     for name, table in made.items():
         yield name, to_markdown(table)
         yield f"{name}/csv", to_csv(table.rows, list(table.rows[0]))
+    yield "curves", convergence.tidy_curves(results)
     yield "page/curves", curves.drawn([results])
     rng = np.random.default_rng(0)
     yield "variance", variance_of(rng.normal(size=(9, 4, 5)).astype(np.float32), np.arange(1, 8))
