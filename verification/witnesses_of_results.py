@@ -332,6 +332,7 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
     from beyond_spectrograms.evaluation.metrics import variance_of
     from beyond_spectrograms.report import prototypes
     from beyond_spectrograms.report.claims import claims_table
+    from beyond_spectrograms.report.convergence import tidy_curves
     from beyond_spectrograms.report.dataset_report import tabulate
     from beyond_spectrograms.report.page import curves
     from beyond_spectrograms.report.table import to_csv, to_markdown
@@ -354,7 +355,7 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
     for name, table in made.items():
         yield name, to_markdown(table)
         yield f"{name}/csv", to_csv(table.rows, list(table.rows[0]))
-    yield "curves", convergence.tidy_curves(results)
+    yield "curves", tidy_curves(results)
     yield "page/curves", curves.drawn([results])
     rng = np.random.default_rng(0)
     yield "variance", variance_of(rng.normal(size=(9, 4, 5)).astype(np.float32), np.arange(1, 8))
