@@ -219,7 +219,7 @@ def test_when_dvc_alone_is_killed_the_next_meets_the_stage_that_lives_on_and_no_
     assert told_by(pid) in second.stderr
     assert second.returncode != 0
     os.kill(pid, signal.SIGCONT)
-    while LOCK.exists():
+    while LOCK.exists() or not (pets / "features.json").exists():
         time.sleep(0.01)
     whole = contents(pets)
     assert sorted(whole) == ["features.json", "features.npy", "index.json"]

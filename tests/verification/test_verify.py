@@ -288,7 +288,7 @@ def test_the_real_witnesses_of_a_rename_are_equal(real: Path, tmp_path: Path, mo
     tree = Path(shutil.copytree(real, tmp_path / "tree"))
     for path in (tree / "beyond_spectrograms").rglob("*.py"):
         text = re.sub(r"\brun_epoch\b", "go_through_a_part", path.read_text())
-        path.write_text(re.sub(r"\bloss_sum\b", "added", text))
+        path.write_text(re.sub(r"\bname_clusters\b", "named_by_majority", text))
     done = verify(tree)
     equal = [f"{noun}: equal" for noun in ("classifiers", "training", "evaluation", "costs", "report", "sonification")]
     equal.insert(-1, "sonification: played/soundstream was not witnessed: its weights are not here")
