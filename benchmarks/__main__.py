@@ -15,14 +15,13 @@ from pathlib import Path
 
 from joblib import cpu_count
 
-from benchmarks.harness import WAYS, Round, Way, run_rounds
+from benchmarks.harness import WAYS, Round, TimedPath, Way, run_rounds
 from benchmarks.paths import (
     CLIP_S,
     CLIPS_PER_CLASS,
     MEL_CLIPS_PER_CLASS,
     PATHS,
     Extraction,
-    TimedPath,
     find_weights,
     make_path,
     matrix_rate,
@@ -37,7 +36,8 @@ from beyond_spectrograms.params import STUDIES, Params, load_params
 from beyond_spectrograms.report.figures import save
 from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations.engines.base import EngineError
-from beyond_spectrograms.util.errors import ProjectError, run
+from beyond_spectrograms.util.commands import run
+from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_json, write_text
 from beyond_spectrograms.util.machine import memory_can_be_measured, processor_name
 from beyond_spectrograms.util.progress import quiet

@@ -26,7 +26,8 @@ from joblib import cpu_count
 from benchmarks.harness import WAYS, Round, Run, Spent, Way, describe, now, run_rounds, show
 from beyond_spectrograms.cli.common import check_writable, count
 from beyond_spectrograms.report.table import Row, Table, number, text, to_markdown
-from beyond_spectrograms.util.errors import ProjectError, run
+from beyond_spectrograms.util.commands import run
+from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_json
 from beyond_spectrograms.util.machine import processor_name
 

@@ -22,7 +22,8 @@ from beyond_spectrograms.inference import Model, load_model
 from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.ecdc_file import SAMPLE_RATE, read_ecdc, read_header
 from beyond_spectrograms.representations.encodec import fold_weight_norm, load_checkpoint, untrained_model
-from beyond_spectrograms.util.errors import ProjectError, run
+from beyond_spectrograms.util.commands import run
+from beyond_spectrograms.util.errors import ProjectError
 
 Value = TypeVar("Value")
 NAMES: dict[Way, str] = {"ours": "from the codes", "plain": "from the sound"}

@@ -22,7 +22,7 @@ from beyond_spectrograms.estimates.training import estimate_runs, most_epochs, t
 from beyond_spectrograms.params.study import CLIPS, PAPER, SPLITS, list_studies, load_study
 from beyond_spectrograms.report.table import Row, Table, text, to_markdown
 from beyond_spectrograms.training.epoch import choose_precision
-from beyond_spectrograms.util.errors import run
+from beyond_spectrograms.util.commands import run
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params, Source, Split

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import resource
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from beyond_spectrograms.evaluation.costs import order_of_round
 from beyond_spectrograms.util.progress import quiet
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.representations.engines import Precision
 
 Way = Literal["ours", "plain"]
 WAYS: tuple[Way, Way] = ("ours", "plain")
 CLOCKS = ("wall", "processor")
 SEED = 0
+SEEDS = (0, 1)  # of trainings that are timed
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,25 @@ class Spent:
 
 Round = Mapping[Way, Spent]
 Run = Callable[[Way], Spent]  # does all of a task one way
+
+
+class TimedPath(ABC):
+    """One of our paths and its plain way, made ready.
+
+    Attributes:
+        unit, units: what a run goes through: so many seconds of sound, or windows trained on.
+        flop: floating-point operations of a run, where they are counted.
+        precision: what ours multiplies in.
+    """
+
+    unit: str
+    units: float
+    flop: float | None = None
+    precision: Precision = "fp32"
+
+    @abstractmethod
+    def run(self, way: Way) -> Spent:
+        """Go through all units in our way or in the plain one."""
 
 
 def now() -> Spent:

@@ -10,7 +10,6 @@ import os
 import shutil
 import tempfile
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import pandas as pd
 from joblib import cpu_count
 
 from benchmarks import plain_extraction
-from benchmarks.harness import Spent, Way, now
+from benchmarks.harness import SEEDS, Spent, TimedPath, Way, now
 from benchmarks.plain_training import PlainTraining
 from beyond_spectrograms.data.audio import cut_windows, read_clip
 from beyond_spectrograms.data.clips import clip_path, prepare_clips, publish_clips
@@ -44,27 +43,8 @@ CLIP_S = 5.0
 CLIPS_PER_CLASS, MEL_CLIPS_PER_CLASS = 5, 60  # of six classes: sound that takes seconds, so that ends count little
 GFLOP_PER_S = {"24khz": 3.0, "48khz": 6.2}  # of EnCodec's encoders for a second of sound: 1.5 and 3.1 GMAC
 MATRIX = 3072  # rows and columns: large enough for the full rate, small enough to take a tenth of a second
-TRAINING, VALIDATION, CLASSES, SEEDS = 1024, 256, 10, (0, 1)
+TRAINING, VALIDATION, CLASSES = 1024, 256, 10
 START_EPOCHS = 1  # of the short training whose time is taken off: processes that start, networks that are built
-
-
-class TimedPath(ABC):
-    """One of our paths and its plain way, made ready.
-
-    Attributes:
-        unit, units: what a run goes through: so many seconds of sound, or windows trained on.
-        flop: floating-point operations of a run, where they are counted.
-        precision: what ours multiplies in.
-    """
-
-    unit: str
-    units: float
-    flop: float | None = None
-    precision: Precision = "fp32"
-
-    @abstractmethod
-    def run(self, way: Way) -> Spent:
-        """Go through all units in our way or in the plain one."""
 
 
 class Extraction(TimedPath):

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from joblib import cpu_count
 
-from benchmarks.harness import Spent, Way, now
-from benchmarks.paths import SEEDS, TimedPath
+from benchmarks.harness import SEEDS, Spent, TimedPath, Way, now
 from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.training.trainers.registry import create_trainer
 

@@ -13,7 +13,7 @@ from beyond_spectrograms.util.errors import ProjectError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from benchmarks.paths import TimedPath
+    from benchmarks.harness import TimedPath
 
 LATER = "Measured in a later run than the others:"
 

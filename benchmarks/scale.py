@@ -29,7 +29,8 @@ from beyond_spectrograms.estimates.timing import amount, roughly
 from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.report.table import Row, Table, text, to_markdown
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE
-from beyond_spectrograms.util.errors import ProjectError, run
+from beyond_spectrograms.util.commands import run
+from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_json, write_text
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import shutil
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.report.prototypes import cells_of, tabulate_cells, tabulate_changes
 from beyond_spectrograms.report.table import to_csv, to_markdown
-from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_text
 from stages.arguments import parse
 from stages.report import scored_results_of

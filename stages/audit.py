@@ -20,7 +20,7 @@ from beyond_spectrograms.leakage.cues import measure_cues, score_cues
 from beyond_spectrograms.leakage.fingerprints import evidence
 from beyond_spectrograms.leakage.tables import print_audit
 from beyond_spectrograms.params.study import CLIPS, SPLITS
-from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import write_json, write_text
 from stages.arguments import parse
 

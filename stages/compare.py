@@ -10,7 +10,7 @@ from beyond_spectrograms.evaluation.clip_results import Recordings, read_recordi
 from beyond_spectrograms.evaluation.records import Interval, ResultError, format_interval
 from beyond_spectrograms.evaluation.uncertainty import compare, window_interval
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.util.errors import run
+from beyond_spectrograms.util.commands import run
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 
 from beyond_spectrograms.report.table import read_tables
-from beyond_spectrograms.util.errors import ProjectError, run
+from beyond_spectrograms.util.commands import run
+from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_text
 
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))

@@ -17,7 +17,7 @@ from beyond_spectrograms.evaluation.result_files import (
     write_evaluation,
 )
 from beyond_spectrograms.params.study import SPLITS, Study
-from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.commands import run_stage
 from stages.arguments import parse
 
 

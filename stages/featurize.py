@@ -5,7 +5,7 @@ from beyond_spectrograms.data.windows import read_windows
 from beyond_spectrograms.estimates.extraction import timed_extraction
 from beyond_spectrograms.params.study import CLIPS, SPLITS
 from beyond_spectrograms.representations.feature_cache import describe_features, request_features
-from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import write_json
 from stages.arguments import parse
 

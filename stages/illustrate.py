@@ -19,7 +19,7 @@ from beyond_spectrograms.params.study import CLIPS, SPLITS, Study
 from beyond_spectrograms.report import figures
 from beyond_spectrograms.report.notes import NOT_RUN
 from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt, best_cell, confidently_wrong, cut_excerpts
-from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
 from stages.arguments import parse
 from stages.report import results_of

@@ -21,7 +21,7 @@ from beyond_spectrograms.sonification.figures import figure_prototypes
 from beyond_spectrograms.sonification.page import render_page
 from beyond_spectrograms.sonification.play import play_all, write_prototypes
 from beyond_spectrograms.sonification.trained import averages, choose_windows, render_window
-from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json, write_text
 from stages.arguments import parse
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from beyond_spectrograms.util.errors import run
+from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.files import write_text
 
 TEMPORARY = Path(".dvc/tmp")

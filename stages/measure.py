@@ -24,7 +24,7 @@ from beyond_spectrograms.evaluation.cost_measurement import (
 from beyond_spectrograms.evaluation.costs import TIMES, cached_bytes_per_second, coded_bytes_per_second, read_costs
 from beyond_spectrograms.params import Codec
 from beyond_spectrograms.params.study import FEATURES_BY, PAPER, RAW, SPLITS, WEIGHTS_BY, Study
-from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import write_json
 from beyond_spectrograms.util.machine import memory_can_be_measured, one_thread, processor_name
 from beyond_spectrograms.util.progress import track

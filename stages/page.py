@@ -12,7 +12,7 @@ from beyond_spectrograms.report.page.provenance import commit, durations, lock_d
 from beyond_spectrograms.report.page.rendering import DatasetPart, Made, render
 from beyond_spectrograms.report.page.verdicts import read_verdicts
 from beyond_spectrograms.report.table import ShownTable, read_tables
-from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import write_text
 from stages.arguments import parse
 from stages.report import results_of

@@ -16,7 +16,7 @@ from beyond_spectrograms.report.claims import print_claims
 from beyond_spectrograms.report.convergence import TIDY, tidy_curves
 from beyond_spectrograms.report.dataset_report import draw, tabulate
 from beyond_spectrograms.report.table import to_csv, write_tables
-from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json, write_text
 from stages.arguments import parse
 

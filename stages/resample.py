@@ -9,7 +9,7 @@ from beyond_spectrograms.estimates.resampling import timed_resampling
 from beyond_spectrograms.params import Source
 from beyond_spectrograms.params.study import CLIPS, PARTIAL, RAW
 from beyond_spectrograms.util.code_versions import load_versions
-from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, write_json
 from stages.arguments import parse
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from beyond_spectrograms.params import weights_of
 from beyond_spectrograms.params.study import Study
-from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import replace_folder, write_json
 from stages.arguments import parse
 

@@ -17,7 +17,7 @@ from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.evaluation.result_files import evaluate_cell
 from beyond_spectrograms.params.study import SPLITS, Study, load_study
 from beyond_spectrograms.training.run import keep_finished
-from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, write_json, written_beside
 from stages.train import plan, publish
 

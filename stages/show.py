@@ -1,6 +1,6 @@
 """Print a study's results and where its tables, pictures and page are: what `make demo` ends with. Computes nothing."""
 
-from beyond_spectrograms.util.errors import run
+from beyond_spectrograms.util.commands import run
 from stages.arguments import parse
 
 

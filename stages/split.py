@@ -6,7 +6,7 @@ from beyond_spectrograms.data.clips import read_clips
 from beyond_spectrograms.data.splits import check_lists, deal_windows, describe_splits, read_lists
 from beyond_spectrograms.data.windows import split_digests
 from beyond_spectrograms.params.study import CLIPS, RAW, SPLITS
-from beyond_spectrograms.util.errors import run_stage
+from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import write_json, written_beside
 from stages.arguments import parse
 

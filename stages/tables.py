@@ -8,7 +8,7 @@ import argparse
 from beyond_spectrograms.evaluation.records import SCORES_FILE, cell_name
 from beyond_spectrograms.evaluation.result_files import read_evaluation
 from beyond_spectrograms.params.study import Study, list_studies, load_study
-from beyond_spectrograms.util.errors import run
+from beyond_spectrograms.util.commands import run
 from stages import ablate, report
 
 

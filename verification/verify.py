@@ -34,7 +34,8 @@ from beyond_spectrograms.util.code_versions import (
     VersionsError,
     load_versions,
 )
-from beyond_spectrograms.util.errors import ProjectError, run
+from beyond_spectrograms.util.commands import run
+from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_text
 from verification.digests import digest_of, users_of
 

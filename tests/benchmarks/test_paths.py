@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from benchmarks import plain_extraction
-from benchmarks.harness import Round, Spent, Way, run_rounds
-from benchmarks.paths import PATHS, Extraction, Sounds, TimedPath, Training, make_sounds
+from benchmarks.harness import Round, Spent, TimedPath, Way, run_rounds
+from benchmarks.paths import PATHS, Extraction, Sounds, Training, make_sounds
 from benchmarks.plain_training import plain_network
 from benchmarks.profiles import KINDS, layers_table, our_profile, plain_profile, steps_table
 from benchmarks.results import bench_figure, bench_table, merge, summarise

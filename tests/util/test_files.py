@@ -25,7 +25,7 @@ Contents = Callable[[Path], dict[str, bytes]]
 HOLD = """
 import sys
 from pathlib import Path
-from beyond_spectrograms.util.errors import run
+from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.files import locked
 
 def main():

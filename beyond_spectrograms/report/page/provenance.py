@@ -15,7 +15,7 @@ import yaml
 
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import Params
-from beyond_spectrograms.util.errors import DURATIONS
+from beyond_spectrograms.util.commands import DURATIONS
 from beyond_spectrograms.util.machine import processor_name
 
 UNKNOWN = "not known"

@@ -1,0 +1,36 @@
+"""Running a program or a stage: an error of ours ends it with one line, and a stage that finishes is timed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import write_json
+
+DURATIONS = Path("data/durations")  # of this machine alone: neither in git nor in DVC, whose outputs must not differ
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a program; a ProjectError ends it with its message and exit status 1."""
+    try:
+        main()
+    except ProjectError as error:
+        sys.exit(str(error))
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run a stage as `run` does.
+
+    How many seconds it took is kept in data/durations/<study>/<stage>-<arguments>.json, for the report page.
+    """
+    began = time.perf_counter()
+    run(main)
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--study", default="paper")
+    given, arguments = parser.parse_known_args()
+    study, names = given.study, [Path(main.__code__.co_filename).stem, *arguments]
+    write_json(DURATIONS / study / f"{'-'.join(names)}.json", {"seconds": time.perf_counter() - began})
