@@ -231,10 +231,9 @@ def test_a_gap_is_that_of_the_recordings_both_tested() -> None:
     other = cell(clustered(1, 100, seed=1))
     assert gap(source, other, SETTINGS) == compare(source, other, SETTINGS).difference
     window["clips"] = tuple(f"x{clip}" for clip in window["clips"])
-    with pytest.raises(
-        ResultError, match=r"^mel-paper and mel-fair have no recording in common\. Compare cells of one "
-    ):
+    with pytest.raises(ResultError) as raised:
         gap(Recordings(**window), source, SETTINGS)
+    assert str(raised.value) == "mel-paper and mel-fair have no recording in common. Compare cells of one data set."
 
 
 def test_holm_gives_the_p_values_worked_by_hand() -> None:
