@@ -139,19 +139,18 @@ def test_protocol_paper_predicts_with_dropout_and_eval_mode_without(stored: Path
     assert paper.probabilities.sum(1) == pytest.approx(np.ones(6), abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("classes", "frames", "message"),
-    [
-        (["cat", "rain"], 49, "trained for other classes than the data's. Run its train stage again."),
-        (CLASSES, 99, "not a conv1d for windows of 8 bands x 99 frames. Error(s) in loading"),
-    ],
-)
-def test_classifier_of_other_classes_or_another_shape_is_refused(
-    stored: Path, classes: list[str], frames: int, message: str
-) -> None:
+def test_classifier_of_other_classes_is_refused(stored: Path) -> None:
     with pytest.raises(ClassifierError) as raised:
-        predictions_of(stored, "paper", classes, frames)
-    assert str(raised.value).startswith(f"{stored}: {message}")
+        predictions_of(stored, "paper", ["cat", "rain"])
+    assert str(raised.value) == f"{stored}: trained for other classes than the data's. Run its train stage again."
+
+
+def test_classifier_of_another_shape_is_refused(stored: Path) -> None:
+    with pytest.raises(ClassifierError) as raised:
+        predictions_of(stored, "paper", CLASSES, frames=99)
+    assert str(raised.value).startswith(
+        f"{stored}: not a conv1d for windows of 8 bands x 99 frames. Error(s) in loading"
+    )
 
 
 def test_an_absent_classifier_is_refused(tmp_path: Path) -> None:

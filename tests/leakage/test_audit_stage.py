@@ -80,6 +80,10 @@ def test_planted_copies_fail_the_split_once_they_stand_in_two_parts_and_pass_onc
     for first, second in apart:
         assert f"{first} and {second}, near of strength" in told
         assert f"| {first} " in page
+    assert told.endswith(
+        "Give such clips one group (datasets/pets.yaml: source.name or source.known_repetitions), "
+        "or acknowledge a pair there under known_pairs.\n"
+    )
 
     acknowledge(project, [list(pair) for pair in apart])
     capsys.readouterr()
