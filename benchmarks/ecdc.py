@@ -4,8 +4,6 @@ The usual way decodes a file to sound, takes its mel spectrogram and classifies 
 threads, so that other work on the machine counts little.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import defaultdict
 from collections.abc import Callable, Sequence

@@ -5,8 +5,6 @@ is there (made up) and committed, times each ROUNDS times and prints a table. Ti
 round, which is the wall time of an idle core; the last column is its wall time.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

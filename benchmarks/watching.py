@@ -1,7 +1,5 @@
 """Running a command and measuring what it takes: wall and processor time, memory of all its processes. Linux."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import threading

@@ -6,8 +6,6 @@ own code, and compares what comes out to the bit. Equal: versions.yaml notes the
 differs by how much; undo that, or raise the number with `make bump NOUN=training`, and DVC runs its stages again.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

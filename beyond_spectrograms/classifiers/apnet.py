@@ -10,8 +10,6 @@ gives 0 and no gradient. Ours: 16 channels, to train on two cores within an hour
 With K-means on the similarities (Loiseau et al., ISMIR 2022, section 4) it clusters, though it is trained with labels.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -5,8 +5,6 @@ squared difference. From the authors' released code (bd509c5c): four convolution
 poolings between, and transposed convolutions back. They have 32 channels; ours has 16, to train within an hour.
 """
 
-from __future__ import annotations
-
 import itertools
 
 from torch import Tensor, nn

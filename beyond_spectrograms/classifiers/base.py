@@ -1,7 +1,5 @@
 """What all classifiers share: their error, the layers that stand in front of them, and what a last layer may add."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 import torch

@@ -3,8 +3,6 @@
 K-means on whole windows is the baseline whose prototypes have no transformation at all.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -3,8 +3,6 @@
 All take windows [windows, bands, frames] and give logits [windows, classes].
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """What autoencoders that classify have in common: their scale and their clusters."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

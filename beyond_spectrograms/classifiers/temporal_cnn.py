@@ -4,8 +4,6 @@ Loiseau et al., ISMIR 2022, section 4, give no more details. Padding and the mea
 length; conv1d needs 49 frames.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from beyond_spectrograms.classifiers.convolutional import TimeConvolution

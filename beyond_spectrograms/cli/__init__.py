@@ -1,7 +1,5 @@
 """The commands of `beyond-spectrograms`: each module adds its own parser and runs it."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

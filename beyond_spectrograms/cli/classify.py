@@ -1,7 +1,5 @@
 """`classify FILE...`: what is in each file."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

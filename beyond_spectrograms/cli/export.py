@@ -1,7 +1,5 @@
 """`export DATASET REPRESENTATION PROTOCOL`: a trained cell of the pipeline as a model folder, or as ONNX too."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`serve`: a local page to try a model on sounds that are dropped or recorded there."""
 
-from __future__ import annotations
-
 import argparse
 import socket
 

@@ -1,7 +1,5 @@
 """`train FOLDER`: a model from sounds of one's own, without a pipeline."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

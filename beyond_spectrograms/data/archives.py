@@ -1,7 +1,5 @@
 """Archives and folders of sounds -> audio/<label>/<file>, and the checks of what came out."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import hashlib

@@ -1,7 +1,5 @@
 """Files from the network: several mirrors in order, checked, kept. A local folder is looked at first."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -5,8 +5,6 @@ A clip is its class's own sound (`CLASSES`) put through a recording that is draw
 Every sound is float64 `[samples]` at 44.1 kHz. Ranges for which no source is given are choices made by looking.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

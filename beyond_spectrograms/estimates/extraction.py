@@ -1,7 +1,5 @@
 """Extracting features, with an estimate before it begins."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from contextlib import ExitStack

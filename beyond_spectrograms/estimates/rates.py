@@ -4,8 +4,6 @@ Two stages may end at once: the file is read again before it is written, and is 
 of one of them is lost until it runs again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

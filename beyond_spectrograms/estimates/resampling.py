@@ -1,7 +1,5 @@
 """Checking and resampling sound files, with an estimate before it begins."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Mapping

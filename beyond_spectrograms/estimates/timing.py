@@ -1,7 +1,5 @@
 """Saying what a piece of work will take before it begins, and what it took when it ends."""
 
-from __future__ import annotations
-
 import math
 import resource
 import sys

@@ -1,7 +1,5 @@
 """The latent ladder: accuracy of latents before the quantiser, through it at each bitrate, and of the codes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from beyond_spectrograms.evaluation.records import Interval

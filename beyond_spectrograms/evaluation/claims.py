@@ -4,8 +4,6 @@ A claim holds where the whole interval is on its side, does not hold where the w
 undecided where the interval has both or there is none. Convergence and equal epochs are judged by validation accuracy.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

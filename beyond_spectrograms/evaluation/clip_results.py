@@ -1,7 +1,5 @@
 """How cells did on each tested recording, from predictions.csv.gz: what intervals are made of."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

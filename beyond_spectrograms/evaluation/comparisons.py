@@ -1,7 +1,5 @@
 """Codec against spectrogram on the same recordings: every pair of the grid tested, and corrected for their number."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from beyond_spectrograms.evaluation.results import Results

@@ -1,7 +1,5 @@
 """Learning curves from curves.csv.gz: read, averaged over folds and seeds, and the paper's convergence marks."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The ladder of protocols, from the paper's to a fair one: its rungs, what each changes, and the gap of the leakage."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from beyond_spectrograms.evaluation.records import Interval

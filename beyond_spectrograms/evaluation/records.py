@@ -4,8 +4,6 @@ Three files hold all that tables, intervals and figures are made of: scores.json
 recording) and curves.csv.gz (a row an epoch). In them a cell is named <representation>-<protocol>.
 """
 
-from __future__ import annotations
-
 import csv
 import gzip
 import math

@@ -1,7 +1,5 @@
 """The results of a data set: what is known of each cell (a representation under a protocol), read from its files."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

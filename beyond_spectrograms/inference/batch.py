@@ -1,7 +1,5 @@
 """Many sounds classified in turn while the next one is decoded; a bad one does not stop the others."""
 
-from __future__ import annotations
-
 import glob
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

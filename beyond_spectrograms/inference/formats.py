@@ -1,7 +1,5 @@
 """Results as text: tables, JSON, CSV, and the label files of Audacity and Praat."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

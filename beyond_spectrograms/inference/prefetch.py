@@ -1,7 +1,5 @@
 """Work done ahead of its use: a thread decodes while the caller encodes."""
 
-from __future__ import annotations
-
 import queue
 import threading
 from collections.abc import Iterable, Iterator

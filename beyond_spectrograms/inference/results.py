@@ -1,7 +1,5 @@
 """What a model gives for a sound: classes of the whole, and segments over time."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """From probabilities of overlapping windows to segments."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -3,8 +3,6 @@
 It is mixed, resampled, limited and cut as data/audio.py does it, block by block.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 

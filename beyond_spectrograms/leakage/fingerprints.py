@@ -17,8 +17,6 @@ Below 0.3 were 1 of 250 moved or cut copies, 2 of the parts of 1 s and 12 of tho
 sneezes of a fraction of a second. Music was not tried: two songs that share a sampled sound may be found as a pair.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

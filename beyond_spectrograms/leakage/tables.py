@@ -1,7 +1,5 @@
 """The audit as Markdown: a verdict for each split, pairs, cues, and known errors of the data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

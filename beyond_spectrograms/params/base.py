@@ -1,7 +1,5 @@
 """What every section of params.yaml is made of: strict, typed mappings and checked numbers and names."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field

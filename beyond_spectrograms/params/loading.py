@@ -1,7 +1,5 @@
 """Reading params.yaml, a study's own, datasets/ and versions.yaml; each problem found is one line of the error."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is wrong with params, in one line: which file, where in it, what, the value and the choices."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ them in studies/<name>/. Sounds (data/raw, data/clips, data/splits) are shared b
 study's own.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable

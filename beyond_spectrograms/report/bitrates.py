@@ -1,7 +1,5 @@
 """The table of accuracy against bitrate."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from beyond_spectrograms.evaluation.bitrates import points

@@ -1,7 +1,5 @@
 """Tables of the paper's claims, judged."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from beyond_spectrograms.evaluation.claims import CLAIMS, Verdict, rules

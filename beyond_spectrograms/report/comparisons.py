@@ -1,7 +1,5 @@
 """The table of comparisons: every codec against every spectrogram on the same recordings."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from beyond_spectrograms.evaluation.comparisons import Pair, matched

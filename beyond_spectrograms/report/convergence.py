@@ -1,7 +1,5 @@
 """The table of the paper's convergence marks, and mean curves as rows for `dvc plots`."""
 
-from __future__ import annotations
-
 import math
 import statistics
 

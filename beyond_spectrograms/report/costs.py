@@ -1,7 +1,5 @@
 """Tables of sizes and costs: how large a second of sound is in each representation, and what classifying it takes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 

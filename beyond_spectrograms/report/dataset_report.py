@@ -1,7 +1,5 @@
 """All tables and figures of one data set's report."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 `python -m beyond_spectrograms.report.dvc_plots_page` writes .dvc/plots/page.html; .dvc/config names it, git ignores it.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from beyond_spectrograms.util.files import write_text

@@ -1,7 +1,5 @@
 """Tables of what causes the gap: accuracies along the ladder of protocols, the codecs' advantage, the leakage."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """What every table says beside its figures: what was not run, what the brackets hold and what the marks mean."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from beyond_spectrograms.evaluation.comparisons import Pair

@@ -4,8 +4,6 @@ The paper: Perianez-Pascual et al., "Beyond Spectrograms: Rethinking Audio Class
 Space", Algorithms 2025, 18(2), 108, doi 10.3390/a18020108. Accuracies are in %.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from beyond_spectrograms.evaluation.results import INPUTS

@@ -1,7 +1,5 @@
 """A table as rows, printed in full as CSV and rounded as Markdown; Markdown read back for the page and the docs."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

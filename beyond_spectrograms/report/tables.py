@@ -1,7 +1,5 @@
 """The report's tables of accuracy: ours beside the paper's and others' figures."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from beyond_spectrograms.evaluation.comparisons import Pair

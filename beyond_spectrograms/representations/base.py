@@ -1,7 +1,5 @@
 """The contract of a representation, checked loudly at every call."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

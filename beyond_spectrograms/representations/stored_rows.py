@@ -1,7 +1,5 @@
 """Rows of features that an earlier extraction left, finished or killed: read back, each proved by its digest."""
 
-from __future__ import annotations
-
 import json
 import tokenize
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ done: a clip of five windows would otherwise leave cores idle. Windows of a bloc
 once, and windows of nothing but zeros once for all clips.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """What the page shows of one sound: its classes, its segments, its spectrogram and what the classifier was given."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Iterable, Iterator

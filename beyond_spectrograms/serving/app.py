@@ -7,8 +7,6 @@ name of theirs can be pointed here (DNS rebinding); a POST with an Origin must c
 allows another origin to read it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import hashlib

@@ -1,7 +1,5 @@
 """What a killed training leaves behind, so that the next one goes on from there with the same bits."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Files written by torch.save, read without running any code they may hold; those of a training have a digest."""
 
-from __future__ import annotations
-
 import hashlib
 import pickle
 import struct

@@ -4,8 +4,6 @@ A number is raised when results of a noun change, and DVC runs again what tracks
 belongs to each noun, and proves whether results change.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Running a program or a stage: an error of ours ends it with one line, and a stage that finishes is timed."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

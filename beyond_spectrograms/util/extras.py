@@ -1,7 +1,5 @@
 """Packages that only some uses need, and the extra of this project that installs each."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 from beyond_spectrograms.util.errors import ProjectError

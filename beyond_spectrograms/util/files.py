@@ -4,8 +4,6 @@ Everything is written under a temporary name, flushed to disk and renamed: even 
 all of its old content or all of the new. On Windows nothing is flushed, and two runs are not kept apart.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib

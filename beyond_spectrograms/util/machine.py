@@ -3,8 +3,6 @@
 Memory is measured on Linux with the GNU C library alone.
 """
 
-from __future__ import annotations
-
 import ctypes
 import platform
 import sys

@@ -1,7 +1,5 @@
 """Progress bars for people, silence for logs."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator

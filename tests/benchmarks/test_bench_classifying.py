@@ -1,7 +1,5 @@
 """`bench` compares two ways that say the same of a file."""
 
-from __future__ import annotations
-
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor

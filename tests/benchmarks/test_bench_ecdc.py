@@ -1,7 +1,5 @@
 """Classifying .ecdc files from their codes is compared with decoding them first."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A model that tells high sounds from low ones, and commands called with it."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """beyond-spectrograms classify, as a user calls it; and what all commands share."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

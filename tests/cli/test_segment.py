@@ -1,7 +1,5 @@
 """beyond-spectrograms segment, as a user calls it: every format, the timeline, and any length."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import io

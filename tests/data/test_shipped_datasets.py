@@ -1,7 +1,5 @@
 """The shipped records of data sets: which files of an archive they take, and under which label."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

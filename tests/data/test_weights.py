@@ -1,7 +1,5 @@
 """Weights that lie in place whole are kept; missing or damaged ones are fetched again."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What README and docs name is there: files, links, `make` targets, modules, stages, commands and their options."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 

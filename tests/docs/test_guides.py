@@ -1,7 +1,5 @@
 """Each guide of docs/ is followed in a clone of this project, on the demo made small; then what it adds is there."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

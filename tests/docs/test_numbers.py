@@ -1,7 +1,5 @@
 """Results in README and docs: tables are those that `make tables` writes, numbers in prose stand in files in git."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The latent ladder: which points there are, in which order, and the table of accuracy against bitrate."""
 
-from __future__ import annotations
-
 from beyond_spectrograms.evaluation.bitrates import CODES, DEQUANTIZED, LATENTS, points
 from beyond_spectrograms.evaluation.comparisons import compare_with_baselines
 from beyond_spectrograms.evaluation.results import Results

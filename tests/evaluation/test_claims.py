@@ -1,7 +1,5 @@
 """The rules of the three claims on curves and costs made by hand: holds, does not hold, undecided."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

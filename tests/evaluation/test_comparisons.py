@@ -1,7 +1,5 @@
 """Codec against spectrogram: which pairs are tested, corrected by Holm, and marked only where that survives."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Evaluate scores what is trained here and keeps what is committed; training keeps what an edit does not touch."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

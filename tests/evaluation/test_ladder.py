@@ -1,7 +1,5 @@
 """The ladder of protocols: one change a rung, whole by merge keys, and the tables that walk along it."""
 
-from __future__ import annotations
-
 import shutil
 from itertools import pairwise
 from pathlib import Path

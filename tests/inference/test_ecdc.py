@@ -1,7 +1,5 @@
 """EnCodec's files classified and segmented without decoding: parity with the sound, every damage told."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A trained cell of the pipeline becomes a model, by the command line."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Representations behind the HEAR API, held to the rules of its public validator."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

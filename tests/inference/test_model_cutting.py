@@ -1,7 +1,5 @@
 """A sound in blocks is cut into the windows of the whole, which are the pipeline's own."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A model folder is whole and of a known version, or it is refused with what to do."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

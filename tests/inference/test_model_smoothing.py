@@ -1,7 +1,5 @@
 """From probabilities over time to segments, with answers known by hand."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Files, pipes and what is wrong with them: every reason in full."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -1,7 +1,5 @@
 """classify and segment as a library: known answers, bad input, and a stream that is the whole."""
 
-from __future__ import annotations
-
 import doctest
 import re
 import tracemalloc

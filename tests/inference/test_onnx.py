@@ -1,7 +1,5 @@
 """The exported graph says what the model says, in onnxruntime."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """beyond-spectrograms train: a folder of one's own becomes a model with honest scores, or the reason why not."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

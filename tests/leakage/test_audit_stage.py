@@ -1,7 +1,5 @@
 """The stage on small real files, from resampling on."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """File-level cues are measured right, and a forest that is shown them scores what they give away."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Fingerprints find copies of a sound, however changed, and nothing among strangers."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 

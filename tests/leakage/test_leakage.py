@@ -1,7 +1,5 @@
 """Planted copies are found, strangers are not, and file-level cues are scored without the test part."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any

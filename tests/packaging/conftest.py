@@ -1,7 +1,5 @@
 """Wheel and source archive, built once."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The example notebook runs from its first cell to its last, and is kept without what it printed."""
 
-from __future__ import annotations
-
 import nbformat
 import pytest
 from nbclient import NotebookClient

@@ -1,7 +1,5 @@
 """The wheel in use, where there is no checkout and only the core is installed."""
 
-from __future__ import annotations
-
 import csv
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The lock, and what the wheel and the source archive hold."""
 
-from __future__ import annotations
-
 import re
 import sys
 import tarfile

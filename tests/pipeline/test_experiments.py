@@ -1,7 +1,5 @@
 """`dvc exp run -S` on the files that this project ships, and two experiments side by side as README shows them."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

@@ -1,7 +1,5 @@
 """dvc.lock, which DVC writes in place: kept while it is whole, restored where a kill left it empty or cut."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import subprocess

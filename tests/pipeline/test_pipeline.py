@@ -1,7 +1,5 @@
 """A real pipeline, the demo's, run by the real DVC in a clone of this project on few small sounds."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json

@@ -1,7 +1,5 @@
 """Pictures of the evidence: what they are labelled with, that nothing is clipped, and that bytes repeat."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Every engine against the encodec package's own encoder, seeded and untrained."""
 
-from __future__ import annotations
-
 import functools
 import os
 import subprocess

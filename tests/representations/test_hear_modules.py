@@ -1,7 +1,5 @@
 """Modules with the HEAR API as representations: a small one, our own, and every way of breaking the rules."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

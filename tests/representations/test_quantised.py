@@ -1,7 +1,5 @@
 """Latents through a codec's quantiser, and its codes, against direct runs of Lyra's file and of the encodec package."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Two runs at once, and stored features that are damaged or not whole: nothing is lost and nothing wrong is kept."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,7 +1,5 @@
 """What `serve` answers over HTTP: who may ask, what is too much, and that it stores nothing."""
 
-from __future__ import annotations
-
 import io
 import json
 import socket

@@ -1,7 +1,5 @@
 """Prototypes made audible: right bands, equal levels, what they do on average, and the stage that writes it all."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

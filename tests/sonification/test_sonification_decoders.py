@@ -1,7 +1,5 @@
 """Latents made audible: real clips through Lyra's encoder and decoder, EnCodec's own, and what is refused."""
 
-from __future__ import annotations
-
 import io
 import json
 import zipfile

@@ -1,7 +1,5 @@
 """Heard end to end with trained models: latents, and clusters of which two have one class and a class has none."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Repositories of the project's tracked files, in which the real DVC runs the real stages on sounds made in seconds."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

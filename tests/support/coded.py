@@ -1,7 +1,5 @@
 """EnCodec as a test can have it: seeded weights, codebooks and language model; files are written by its package."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 from pathlib import Path

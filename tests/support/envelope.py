@@ -1,7 +1,5 @@
 """A representation quick enough to extract hundreds of times, and clips for it."""
 
-from __future__ import annotations
-
 import os
 import traceback
 from collections.abc import Callable

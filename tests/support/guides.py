@@ -11,8 +11,6 @@ What is followed are fenced blocks, by what stands behind the three backquotes:
 Other blocks only show something.
 """
 
-from __future__ import annotations
-
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path

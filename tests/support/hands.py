@@ -1,7 +1,5 @@
 """Results made by hand: cells of which every recording's right windows and every run's curve are given."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A cell of prototypes as the stages before `listen` leave it: three tones as classes, a prototype each."""
 
-from __future__ import annotations
-
 import json
 import math
 import shutil

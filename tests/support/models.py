@@ -1,7 +1,5 @@
 """Models made by hand, of which the answers are known."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

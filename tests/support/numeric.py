@@ -11,8 +11,6 @@ differences. So the rule is, in this order:
 Ways that promise the same bits (a run continued, windows in another order) are compared bit by bit.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager

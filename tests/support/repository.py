@@ -1,7 +1,5 @@
 """Where the project lies, how its stages are started, and windows of noise."""
 
-from __future__ import annotations
-
 import importlib
 import subprocess
 import sys

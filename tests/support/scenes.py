@@ -1,7 +1,5 @@
 """Sounds to look for copies in, and clips stored for the audit."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

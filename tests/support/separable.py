@@ -1,7 +1,5 @@
 """Features of classes that are easy to tell apart, as the earlier stages leave them, and stages run in this process."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The shipped params, with some values replaced."""
 
-from __future__ import annotations
-
 import copy
 import shutil
 from itertools import groupby

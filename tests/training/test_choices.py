@@ -1,7 +1,5 @@
 """The test part stays unread until evaluate, and what it says chooses nothing: by train, tables, figures or page."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Shuffled labels score chance where the same training on true labels is nearly always right."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """versions.yaml, and which noun's digest an edit changes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

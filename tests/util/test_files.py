@@ -1,7 +1,5 @@
 """Whole files or none, one run in a folder, and what is left of runs that were killed."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

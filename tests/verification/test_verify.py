@@ -1,7 +1,5 @@
 """What `make verify` says of edits, in real repositories: with small witnesses, and at the end with the real ones."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

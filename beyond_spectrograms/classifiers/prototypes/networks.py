@@ -4,8 +4,6 @@ Section 3.4 of the paper: 2-D convolutions and poolings over bands and time; at 
 few maps by a learned pooling; decoders are 1-D convolutions over time with these maps as skip connections.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """What the report page's own script draws: learning curves, confusion matrices and each representation's style."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sounds of the report page: the most confidently wrong windows of the best cell, to be heard and seen."""
 
-from __future__ import annotations
-
 import base64
 import io
 from dataclasses import dataclass

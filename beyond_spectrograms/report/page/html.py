@@ -4,8 +4,6 @@ Everything that comes from a file is escaped. A policy in the head forbids the b
 those that are named there by digest.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

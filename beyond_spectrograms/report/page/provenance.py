@@ -1,7 +1,5 @@
 """Where results come from: commit, machine, versions, digests of the data, and how long each stage took."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -1,7 +1,5 @@
 """Verdicts of the report page: metrics/<dataset>/claims.json as matrices of codec x claim, and how each claim fared."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
