@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.evaluation.results import Results
 from support.cells import read_back, write, write_params
@@ -40,45 +39,9 @@ def page_results(page_project: Path) -> Results:
     return read_back(page_project, "esc10")
 
 
-@pytest.fixture(scope="session")
-def repository() -> Path:
-    return REPOSITORY
-
-
 @pytest.fixture
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(scope="session")
-def noise() -> Callable[..., Waveform]:
-    """Make white noise at about -20 dBFS, [samples]; another seed is another sound."""
-
-    def make(seconds: float, sample_rate: int = 44_100, seed: int = 0) -> Waveform:
-        return np.random.default_rng(seed).normal(0, 0.1, round(seconds * sample_rate)).astype(np.float32)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def sine() -> Callable[..., Waveform]:
-    """Make a sine, [samples]."""
-
-    def make(seconds: float, sample_rate: int = 44_100, hertz: float = 1000, peak: float = 0.5) -> Waveform:
-        time = np.arange(round(seconds * sample_rate)) / sample_rate
-        return (peak * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def contents() -> Callable[[Path], dict[str, bytes]]:
-    """Read the files of a folder by name."""
-
-    def read(folder: Path) -> dict[str, bytes]:
-        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-    return read
 
 
 @pytest.fixture

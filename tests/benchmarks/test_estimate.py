@@ -15,13 +15,14 @@ from beyond_spectrograms.estimates.timing import Estimate
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.params.study import load_study
 from support.cells import grid, write, write_params
+from support.repository import REPOSITORY
 
 LONG = ("resample", "featurize", "train")
 
 
 @pytest.fixture
-def params(repository: Path) -> Params:
-    return load_params(root=repository)
+def params() -> Params:
+    return load_params(root=REPOSITORY)
 
 
 @pytest.mark.parametrize(
@@ -42,9 +43,8 @@ def test_data_that_is_not_here_is_counted_from_params(
     size: tuple[int, int],
     window: tuple[int, int, int],
     source: list[tuple[int, int, int]],
-    repository: Path,
 ) -> None:
-    counts = count_dataset(load_params(root=repository), dataset, Path("nowhere"))
+    counts = count_dataset(load_params(root=REPOSITORY), dataset, Path("nowhere"))
     assert counts is not None
     assert (counts.clips, counts.windows) == size
     assert counts.splits == {"window": (window,), "window_by_seed": (window,) * 5, "source": tuple(source)}
@@ -55,10 +55,8 @@ def test_a_folder_of_ones_own_is_not_counted_before_it_is_read(project: Path) ->
 
 
 @pytest.mark.parametrize("name", ["paper", "demo", "prototypes", "bitrates"])
-def test_all_long_stages_that_a_pipeline_runs_are_listed_once(
-    repository: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(repository)
+def test_all_long_stages_that_a_pipeline_runs_are_listed_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
     pipeline = [] if name == "paper" else [f"studies/{name}/dvc.yaml"]
     command = [sys.executable, "-m", "dvc", "stage", "list", "--name-only", *pipeline]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()

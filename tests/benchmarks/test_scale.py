@@ -10,6 +10,7 @@ from benchmarks.watching import Watched
 from beyond_spectrograms.data.splits import tabulate_windows
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.report.table import to_markdown
+from support.repository import REPOSITORY
 
 
 def test_time_is_linear_where_a_further_window_takes_the_same_at_all_sizes() -> None:
@@ -23,16 +24,16 @@ def test_time_is_linear_where_a_further_window_takes_the_same_at_all_sizes() -> 
     assert len(scale_figure(runs).axes) == 2
 
 
-def test_the_made_data_set_has_as_many_windows_as_asked(tmp_path: Path, repository: Path) -> None:
-    make_project(tmp_path, 1000, repository)
+def test_the_made_data_set_has_as_many_windows_as_asked(tmp_path: Path) -> None:
+    make_project(tmp_path, 1000, REPOSITORY)
     clips = pd.read_csv(tmp_path / "data/clips/scale/clips.csv").assign(group="", fold=1)
     table = tabulate_windows(clips, tmp_path / "data/clips/scale", load_params(root=tmp_path).windows)
     assert (len(table), table["label"].nunique(), table["silent"].sum()) == (1000, 10, 0)
 
 
 @pytest.mark.long
-def test_the_real_stages_run_on_the_made_data_set(tmp_path: Path, repository: Path) -> None:
-    make_project(tmp_path, 1000, repository)
+def test_the_real_stages_run_on_the_made_data_set(tmp_path: Path) -> None:
+    make_project(tmp_path, 1000, REPOSITORY)
     for stage in STAGES:
         run = run_stage(tmp_path, stage, 1000)
         assert (run.stage, run.windows, run.watched.status) == (stage, 1000, 0)

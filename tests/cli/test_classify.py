@@ -14,7 +14,8 @@ import soundfile
 from cli.conftest import Run, Start
 
 from beyond_spectrograms.cli import main
-from support.models import tone, write_model
+from support.common import tone
+from support.models import write_model
 
 Write = Callable[..., Path]
 REASONS = {

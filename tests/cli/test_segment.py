@@ -19,7 +19,8 @@ from PIL import Image
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.inference.timeline import Spectrogram
-from support.models import REPOSITORY, tone, write_model
+from support.common import tone
+from support.models import REPOSITORY, write_model
 
 Write = Callable[..., Path]
 TEXTGRID = """File type = "ooTextFile"

@@ -10,6 +10,7 @@ import pytest
 
 from beyond_spectrograms.data.archives import RawDataError, check_list, check_sounds, manifest_digest, unpack
 from beyond_spectrograms.params import LabelTable, Source
+from support.common import contents
 
 Pack = Callable[[Path, dict[str, bytes]], Path]
 
@@ -33,12 +34,8 @@ def tarred(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def lay_out(folder: Path, contents: dict[str, bytes]) -> None:
-    for name, content in contents.items():
+def lay_out(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
 
@@ -57,7 +54,7 @@ def pack(request: pytest.FixtureRequest) -> Pack:
 def test_members_that_match_go_to_a_folder_named_by_their_label(pack: Pack, tmp_path: Path) -> None:
     archive = pack(tmp_path / "x", {DOG: b"woof", f"./{CAT}": b"meow"})
     assert unpack(archive, MEMBERS, None, tmp_path / "audio") == {}
-    assert files(tmp_path / "audio") == {"dog_bark/a.wav": b"woof", "cat/b.wav": b"meow"}
+    assert contents(tmp_path / "audio") == {"dog_bark/a.wav": b"woof", "cat/b.wav": b"meow"}
 
 
 def test_what_is_left_out_is_counted(pack: Pack, tmp_path: Path) -> None:
@@ -68,7 +65,7 @@ def test_what_is_left_out_is_counted(pack: Pack, tmp_path: Path) -> None:
     archive = pack(tmp_path / "x", {CAT: b"meow", **dict.fromkeys(others, b"")})
     left_out = unpack(archive, ".*(?P<label>Cat)/(?P<file>[^/]+wav)", None, tmp_path / "audio")
     assert left_out == {".md": 1, ".wav": 1, "dot-files": 4, "no suffix": 1}
-    assert files(tmp_path / "audio") == {"cat/b.wav": b"meow"}
+    assert contents(tmp_path / "audio") == {"cat/b.wav": b"meow"}
 
 
 def linked_zip(folder: Path) -> Path:
@@ -176,7 +173,7 @@ def labelled(pack: Pack, tmp_path: Path) -> Path:
 
 def test_a_table_names_the_labels(labelled: Path, tmp_path: Path) -> None:
     assert unpack(labelled, LABELLED, label_table(), tmp_path / "audio") == {".csv": 1}
-    assert files(tmp_path / "audio") == {"dog/a.wav": b"woof", "cat/b.wav": b"meow"}
+    assert contents(tmp_path / "audio") == {"dog/a.wav": b"woof", "cat/b.wav": b"meow"}
 
 
 @pytest.mark.parametrize(

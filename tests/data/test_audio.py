@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,8 @@ from beyond_spectrograms.data.audio import (
     window_starts,
     write_clip,
 )
+from support.common import noise, tone
 
-Sound = Callable[..., Waveform]
 PLAUSIBLE = (1.0, 600.0)
 
 
@@ -43,9 +42,9 @@ def refusal(path: Path, seconds: tuple[float, float] = PLAUSIBLE) -> str:
     ],
 )
 def test_every_format_is_read_with_its_length_rate_and_sound(
-    tmp_path: Path, sine: Sound, suffix: str, subtype: str, error: float
+    tmp_path: Path, suffix: str, subtype: str, error: float
 ) -> None:
-    sound = sine(1.5)
+    sound = tone(1.5)
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, sound, 44_100, subtype=subtype)
     recording = read_recording(path, PLAUSIBLE)
@@ -66,7 +65,7 @@ def test_every_format_is_read_with_its_length_rate_and_sound(
         ("aiff", "truncated: the header promises more than the {found} samples found"),
     ],
 )
-def test_a_truncated_file_is_refused(tmp_path: Path, noise: Sound, suffix: str, message: str, kept: float) -> None:
+def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, message: str, kept: float) -> None:
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, noise(10), 44_100)
     content = path.read_bytes()
@@ -76,7 +75,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, noise: Sound, suffix: str, 
 
 
 @pytest.mark.parametrize("cut", [-9000, 0, 4, 5, 27, 1000])
-def test_an_ogg_file_that_breaks_off_is_refused(tmp_path: Path, noise: Sound, cut: int) -> None:
+def test_an_ogg_file_that_breaks_off_is_refused(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "a.ogg"
     soundfile.write(path, noise(10), 44_100)
     content = path.read_bytes()
@@ -127,16 +126,16 @@ def test_a_file_that_is_no_sound_is_refused(tmp_path: Path, text: str, reason: s
         ("PCM_U8", 0.5, ("8-bit samples: quantisation noise at about -50 dBFS is part of the sound",)),
     ],
 )
-def test_a_poor_sound_is_kept(tmp_path: Path, sine: Sound, subtype: str, peak: float, remarks: tuple[str, ...]) -> None:
-    soundfile.write(tmp_path / "a.wav", sine(1, peak=peak), 44_100, subtype=subtype)
+def test_a_poor_sound_is_kept(tmp_path: Path, subtype: str, peak: float, remarks: tuple[str, ...]) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(1, peak=peak), 44_100, subtype=subtype)
     recording = read_recording(tmp_path / "a.wav", PLAUSIBLE)
     assert recording.remarks == remarks
-    assert np.abs(recording.samples - sine(1, peak=peak)).max() <= (1 / 128 if remarks else 0)
+    assert np.abs(recording.samples - tone(1, peak=peak)).max() <= (1 / 128 if remarks else 0)
 
 
 @pytest.mark.parametrize(("count", "remarks"), [(2, ()), (5, ("5 channels: mixed to mono by their mean",))])
 def test_channels_are_mixed_by_their_mean_and_more_than_two_remarked_on(
-    tmp_path: Path, noise: Sound, count: int, remarks: tuple[str, ...]
+    tmp_path: Path, count: int, remarks: tuple[str, ...]
 ) -> None:
     channels = np.stack([noise(1, seed=seed) for seed in range(count)], axis=1)
     soundfile.write(tmp_path / "a.wav", channels, 44_100, subtype="FLOAT")
@@ -163,8 +162,8 @@ def test_a_converted_clip_has_the_nearest_whole_number_of_samples(sample_rate: i
 
 @pytest.mark.parametrize("sample_rate", [22_050, 44_100, 48_000])
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
-def test_a_1_khz_sine_stays_one_at_its_level(sine: Sound, sample_rate: int, form: Format) -> None:
-    converted, limited = convert(Recording(sine(2, sample_rate), sample_rate, ()), form)
+def test_a_1_khz_sine_stays_one_at_its_level(sample_rate: int, form: Format) -> None:
+    converted, limited = convert(Recording(tone(2, sample_rate=sample_rate), sample_rate, ()), form)
     second = converted[form.sample_rate // 2 : 3 * form.sample_rate // 2, 0]  # a whole second: bins are 1 Hz apart
     spectrum = np.abs(np.fft.rfft(second)) * 2 / len(second)
     assert spectrum.argmax() == 1000
@@ -181,7 +180,7 @@ def test_ringing_over_full_scale_is_limited_and_counted() -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
-def test_a_stored_clip_is_read_back_to_24_bits(tmp_path: Path, noise: Sound, form: Format) -> None:
+def test_a_stored_clip_is_read_back_to_24_bits(tmp_path: Path, form: Format) -> None:
     samples, _ = convert(Recording(noise(1), 44_100, ()), form)
     write_clip(tmp_path / "a.flac", samples, form.sample_rate)
     back = read_clip(tmp_path / "a.flac", form)
@@ -190,7 +189,7 @@ def test_a_stored_clip_is_read_back_to_24_bits(tmp_path: Path, noise: Sound, for
     assert np.abs(back - samples.T).max() <= 2**-23
 
 
-def test_a_clip_in_the_wrong_folder_is_refused(tmp_path: Path, noise: Sound) -> None:
+def test_a_clip_in_the_wrong_folder_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     write_clip(path, noise(1, 16_000)[:, None], 16_000)
     with pytest.raises(BadAudioError) as caught:
@@ -220,7 +219,7 @@ def test_windows_start_every_hop_and_only_reflect_keeps_the_tail(
 
 
 @pytest.mark.parametrize(("length_s", "hop_s"), [(1.0, 1.0), (2.0, 1.0)])
-def test_windows_hold_the_clip_from_their_start_on(noise: Sound, length_s: float, hop_s: float) -> None:
+def test_windows_hold_the_clip_from_their_start_on(length_s: float, hop_s: float) -> None:
     clip = np.stack([noise(5, 1000, seed) for seed in (0, 1)])
     starts = window_starts(5, length_s, hop_s, "drop")
     windows = cut_windows(clip, starts, length_s, 1000)
@@ -231,7 +230,7 @@ def test_windows_hold_the_clip_from_their_start_on(noise: Sound, length_s: float
 
 
 @pytest.mark.parametrize("seconds", [2.3, 0.3])  # 0.3: there and back again and again
-def test_a_reflected_tail_is_the_clip_backwards_and_never_silence(noise: Sound, seconds: float) -> None:
+def test_a_reflected_tail_is_the_clip_backwards_and_never_silence(seconds: float) -> None:
     clip = noise(seconds, 1000)[None]
     windows = cut_windows(clip, window_starts(seconds, 1, 1, "reflect"), 1, 1000)
     there_and_back = np.concatenate([clip[0], clip[0, -2:0:-1]])
@@ -239,6 +238,6 @@ def test_a_reflected_tail_is_the_clip_backwards_and_never_silence(noise: Sound, 
     assert np.count_nonzero(windows[-1]) == 1000
 
 
-def test_a_window_must_be_a_whole_number_of_samples(noise: Sound) -> None:
+def test_a_window_must_be_a_whole_number_of_samples() -> None:
     with pytest.raises(ValueError, match=r"^windows.length_s 0.33 is not a whole number of samples at 22050 Hz$"):
         cut_windows(noise(1, 22_050)[None], [0.0], 0.33, 22_050)

@@ -1,6 +1,5 @@
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,10 @@ from beyond_spectrograms.data.clips import (
     prepare_clips,
     publish_clips,
 )
+from support.common import contents, noise
 from support.repository import StartStage
 from support.stopping import kill_stage_in
 
-Sound = Callable[..., Waveform]
-Contents = Callable[[Path], dict[str, bytes]]
 PLAUSIBLE = (1.0, 600.0)
 NOT_AUDIO = "not decodable as audio: Format not recognised."
 
@@ -39,7 +37,7 @@ def store(raw: Path, work: Path, clips: Path) -> list[Outcome]:
 
 
 @pytest.fixture
-def pets(tmp_path: Path, noise: Sound) -> Path:
+def pets(tmp_path: Path) -> Path:
     """A data set of two classes with three clips each; one is 8-bit, one of another rate."""
     raw = tmp_path / "raw"
     for number in range(6):
@@ -75,7 +73,7 @@ def test_every_usable_file_is_stored_in_every_format_and_in_the_table(tmp_path: 
     assert not (tmp_path / "work").exists()
 
 
-def test_bad_files_are_set_aside_with_their_reasons_and_counted(tmp_path: Path, pets: Path, noise: Sound) -> None:
+def test_bad_files_are_set_aside_with_their_reasons_and_counted(tmp_path: Path, pets: Path) -> None:
     (pets / "cat" / "empty.wav").touch()
     (pets / "cat" / "text.wav").write_text("miaow")
     write(pets / "dog" / "short.wav", noise(0.2))
@@ -146,9 +144,7 @@ def changed(before: dict[Path, int], folder: Path) -> set[Path]:
     return {path for path, time in written(folder).items() if time != before.get(path, time)}
 
 
-def test_after_a_kill_only_what_changed_is_done_again(
-    tmp_path: Path, pets: Path, noise: Sound, contents: Contents
-) -> None:
+def test_after_a_kill_only_what_changed_is_done_again(tmp_path: Path, pets: Path) -> None:
     work = tmp_path / "work"
     prepare_clips(pets, work, PLAUSIBLE)
     before = written(work)
@@ -169,9 +165,7 @@ def test_after_a_kill_only_what_changed_is_done_again(
 
 
 @pytest.mark.parametrize("damage", ["a flipped byte", "a cut clip", "a missing clip", "an emptied record"])
-def test_a_clip_that_is_not_what_a_killed_run_wrote_is_written_anew(
-    tmp_path: Path, pets: Path, contents: Contents, damage: str
-) -> None:
+def test_a_clip_that_is_not_what_a_killed_run_wrote_is_written_anew(tmp_path: Path, pets: Path, damage: str) -> None:
     work = tmp_path / "work"
     prepare_clips(pets, work, PLAUSIBLE)
     clip = clip_path(work / "finished", FORMATS[1], "cat/1.wav")
@@ -210,7 +204,7 @@ def kill_midway(project: Path, records: Path, done: int, files: int) -> list[str
 
 
 def test_a_killed_resample_goes_on_where_it_stopped_and_ends_with_the_same_bytes(
-    project: Path, start_stage: StartStage, noise: Sound, contents: Contents, tmp_path: Path
+    project: Path, start_stage: StartStage, tmp_path: Path
 ) -> None:
     raw, work, clips = (project / "data" / part for part in ("raw/pets/audio", "partial/clips/pets", "clips/pets"))
     for number in range(20):
@@ -233,9 +227,7 @@ def test_a_killed_resample_goes_on_where_it_stopped_and_ends_with_the_same_bytes
     assert (told["clips"], told["source"]) == (19, {"kind": "path"})
 
 
-def test_a_stage_that_stops_says_why_and_leaves_the_clips_of_before(
-    project: Path, start_stage: StartStage, noise: Sound, contents: Contents
-) -> None:
+def test_a_stage_that_stops_says_why_and_leaves_the_clips_of_before(project: Path, start_stage: StartStage) -> None:
     raw = project / "data/raw/pets/audio"
     write(raw / "cat" / "a.wav", noise(1))
     (raw / "dog").mkdir()

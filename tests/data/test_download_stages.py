@@ -11,6 +11,7 @@ import yaml
 
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from support import cells
+from support.common import contents
 from support.repository import REPOSITORY
 from support.servers import dead_url
 
@@ -67,11 +68,6 @@ def pets(folder: Path, clips: int = 2) -> dict[str, Any]:
     }
 
 
-def contents(folder: str) -> dict[str, bytes]:
-    root = Path(folder)
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize("fixed", [False, True])
 def test_an_archive_becomes_audio_lists_and_a_record_with_its_bytes_if_params_fix_them(
     mirror: Path, monkeypatch: pytest.MonkeyPatch, fixed: bool
@@ -81,7 +77,7 @@ def test_an_archive_becomes_audio_lists_and_a_record_with_its_bytes_if_params_fi
     source["archives"][0] |= {"sha256": sha256[:8]} if fixed else {}
     write_params({"pets": source})
     assert run_stage("download", "pets", monkeypatch) is None
-    found = contents("data/raw/pets")
+    found = contents(Path("data/raw/pets"))
     record = json.loads(found.pop("source.json"))
     lists = dict.fromkeys(("lists/train.txt", "lists/validation.txt", "lists/test.txt"), LIST)
     assert found == {"audio/cat/1.wav": b"meow 1", "audio/cat/2.wav": b"meow 2", **lists}
@@ -102,12 +98,12 @@ def test_an_archive_becomes_audio_lists_and_a_record_with_its_bytes_if_params_fi
 def test_a_wrong_count_leaves_what_was_there(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_params({"pets": pets(mirror, clips=2)})
     assert run_stage("download", "pets", monkeypatch) is None
-    before = contents("data/raw/pets")
+    before = contents(Path("data/raw/pets"))
     write_params({"pets": pets(mirror, clips=3)})
     assert run_stage("download", "pets", monkeypatch) == (
         "pets: expected 3 files in 1 classes, found 2 in 1.\n  Found by class: cat 2"
     )
-    assert contents("data/raw/pets") == before
+    assert contents(Path("data/raw/pets")) == before
 
 
 def test_a_data_set_params_do_not_define_is_an_error(
@@ -137,7 +133,7 @@ def test_a_folder_of_folders_becomes_audio_and_a_record(tmp_path: Path, monkeypa
     (tmp_path / "pets/cat/gone.wav").symlink_to(tmp_path / "nowhere")
     write_params({"pets": {"path": "~/pets"}})
     assert run_stage("download", "pets", monkeypatch) is None
-    assert contents("data/raw/pets/audio") == {
+    assert contents(Path("data/raw/pets/audio")) == {
         "Big dog/a.WAV": b"Big dog/a.WAV",
         "Big dog/old__a.wav": b"Big dog/old/a.wav",
         "Big dog/old__er__b.mp3": b"Big dog/old/er/b.mp3",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beyond_spectrograms.data.audio import FORMATS, Waveform, write_clip
+from beyond_spectrograms.data.audio import FORMATS, write_clip
 from beyond_spectrograms.data.clips import DatasetError, clip_path
 from beyond_spectrograms.data.splits import (
     assign_groups,
@@ -21,9 +21,9 @@ from beyond_spectrograms.data.splits import (
 )
 from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
 from beyond_spectrograms.params import Source, Split, Windows, load_params
+from support.common import noise
 from support.repository import REPOSITORY, StartStage
 
-Sound = Callable[..., Waveform]
 PARAMS = load_params(root=REPOSITORY)
 SPLITS = {
     "window": Split(kind="window", fractions=(0.6, 0.2, 0.2), seed=0),
@@ -272,7 +272,7 @@ def test_a_split_that_cannot_be_trained_or_leaks_stops() -> None:
 
 
 @pytest.fixture
-def pets(noise: Sound, project: Path) -> Path:
+def pets(project: Path) -> Path:
     """data/clips/pets: three clips of each of two classes, 2.4 s; the second second of dog/0.wav is silent."""
     folder = project / "data/clips/pets"
     names = [f"{label}/{number}.wav" for label in ("cat", "dog") for number in range(3)]

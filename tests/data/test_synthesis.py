@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from beyond_spectrograms.data.synthesis import CLASSES, RATE, VOWELS, _through_formants, synthesise
+from support.common import contents
 
 Sound = NDArray[np.float64]
 SECONDS = 1.5
-
-
-Contents = Callable[[Path], dict[str, bytes]]
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +31,7 @@ def dry() -> dict[str, list[Sound]]:
     }
 
 
-def test_every_class_has_its_numbered_clips_all_different_of_the_form_and_level_asked_for(
-    folder: Path, contents: Contents
-) -> None:
+def test_every_class_has_its_numbered_clips_all_different_of_the_form_and_level_asked_for(folder: Path) -> None:
     labels = ["bird", "chords", "engine", "fire", "rain", "syllables"]
     names = [f"audio/{label}/{label}_{n:02d}.wav" for label in labels for n in range(3)]
     assert sorted(contents(folder.parent)) == names
@@ -50,7 +46,7 @@ def test_every_class_has_its_numbered_clips_all_different_of_the_form_and_level_
 
 
 def test_a_seed_gives_the_same_bytes_again_another_seed_others_and_fewer_clips_are_the_first_of_more(
-    folder: Path, tmp_path: Path, contents: Contents
+    folder: Path, tmp_path: Path
 ) -> None:
     first = contents(folder)
     for seed in (0, 1):

@@ -1,7 +1,6 @@
 """What classifying costs is measured on real files, kept where it is the same, and told beside the baseline's."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from beyond_spectrograms.data.audio import Waveform, convert, cut_windows, read_recording
+from beyond_spectrograms.data.audio import convert, cut_windows, read_recording
 from beyond_spectrograms.evaluation.cost_measurement import (
     Bench,
     CostsError,
@@ -39,11 +38,10 @@ from beyond_spectrograms.util.machine import memory_can_be_measured, one_thread
 from stages.measure import mark
 from support.cells import edit_params, grid, study_in, write
 from support.clones import stage
+from support.common import noise
 from support.hands import PARAMS, measured, results, with_statistics
 from support.numeric import assert_rounded
 from support.repository import REPOSITORY
-
-Sound = Callable[..., Waveform]
 
 RAW_RATE = 44_100
 CLIPS = {"cat/0.wav": 3.0, "cat/1.wav": 2.5, "dog/0.wav": 3.0}  # seconds
@@ -61,7 +59,7 @@ def table() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory, noise: Sound) -> Path:
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("raw")
     for seed, (clip, seconds) in enumerate(CLIPS.items()):
         (folder / clip).parent.mkdir(exist_ok=True)
@@ -159,7 +157,7 @@ def test_the_order_of_a_round_is_drawn_from_the_seed_and_the_round() -> None:
 
 
 @pytest.mark.skipif(not memory_can_be_measured(), reason="memory is measured on Linux with the GNU C library alone")
-def test_peak_memory_is_that_of_the_work_not_of_imports(tmp_path: Path, noise: Sound) -> None:
+def test_peak_memory_is_that_of_the_work_not_of_imports(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "long.wav", noise(20.0, 8_000), 8_000)
     windows = pd.DataFrame({"clip": ["long.wav"] * 20, "label": "cat", "start_s": np.arange(20.0)})
     long = choose_sounds(windows, tmp_path, count=1, seed=0, length_s=1.0, plausible=(1.0, 100.0))

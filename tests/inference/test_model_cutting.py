@@ -1,6 +1,6 @@
 """A sound in blocks is cut into the windows of the whole, which are the pipeline's own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,9 @@ import pytest
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.audio import BadAudioError, Format, Waveform
 from beyond_spectrograms.inference.stream_windows import BATCH, Batch, CutSound
+from support.common import noise
 
 MONO = Format(16_000, 1)
-Noise = Callable[..., Waveform]
 
 
 def cut(blocks: list[Waveform], sample_rate: int, form: Format = MONO, hop_s: float = 0.5) -> list[Batch]:
@@ -25,7 +25,7 @@ def blocks_of(sound: Waveform, length: int) -> Iterator[Waveform]:
 @pytest.mark.parametrize("sample_rate", [8_000, 22_050, 44_100, 48_000])
 @pytest.mark.parametrize("form", [MONO, Format(48_000, 2)])
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 2.0001, 35.26])
-def test_windows_do_not_depend_on_the_blocks(sample_rate: int, form: Format, seconds: float, noise: Noise) -> None:
+def test_windows_do_not_depend_on_the_blocks(sample_rate: int, form: Format, seconds: float) -> None:
     sound = noise(seconds, sample_rate)
     whole = cut([sound], sample_rate, form)
     for length in (777, 100_000):
@@ -39,7 +39,7 @@ def test_windows_do_not_depend_on_the_blocks(sample_rate: int, form: Format, sec
     ("seconds", "channels", "hop_s"), [(0.4, 1, 0.5), (1.63, 1, 0.1), (5.0, 1, 0.25), (5.3, 2, 1.0), (7.9, 6, 0.5)]
 )
 def test_windows_are_those_of_the_pipeline_to_the_bit(
-    seconds: float, channels: int, hop_s: float, noise: Noise, tmp_path: Path
+    seconds: float, channels: int, hop_s: float, tmp_path: Path
 ) -> None:
     import soundfile
 
@@ -55,7 +55,7 @@ def test_windows_are_those_of_the_pipeline_to_the_bit(
     assert np.array_equal(batch.windows, expected)
 
 
-def test_what_is_unusual_is_remarked(noise: Noise) -> None:
+def test_what_is_unusual_is_remarked() -> None:
     six = np.stack([20 * noise(0.5, 44_100)] * 6, axis=1)
     sound = CutSound([six], 44_100, MONO, length_s=1.0, hop_s=1.0)
     list(sound)
@@ -67,7 +67,7 @@ def test_what_is_unusual_is_remarked(noise: Noise) -> None:
     assert sound.peak > 1
 
 
-def test_silent_windows_are_marked(noise: Noise) -> None:
+def test_silent_windows_are_marked() -> None:
     sound = noise(4, 16_000)
     sound[16_000:32_000] = 5e-5
     (batch,) = cut([sound], 16_000, hop_s=1.0)
@@ -98,7 +98,7 @@ def test_what_cannot_be_cut_is_refused(sound: Waveform, sample_rate: int, messag
     assert str(error.value) == message
 
 
-def test_channels_that_cancel_each_other_are_told_from_silence(noise: Noise) -> None:
+def test_channels_that_cancel_each_other_are_told_from_silence() -> None:
     left = noise(2, 16_000).clip(-0.25, 0.25)
     sound = CutSound([np.stack([left, -left], axis=1)], 16_000, Format(16_000, 1), length_s=1.0, hop_s=1.0)
     assert all(batch.silent.all() for batch in sound)

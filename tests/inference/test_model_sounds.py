@@ -5,7 +5,6 @@ import io
 import os
 import struct
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,7 @@ import soundfile
 
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.inference.streams import open_sound
-
-Noise = Callable[..., Waveform]
+from support.common import noise
 
 
 def read(path: Path) -> Waveform:
@@ -48,7 +46,7 @@ def pipe(path: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("form", ["WAV", "AU", "FLAC", "OGG", "MP3", "AIFF", "CAF"])
-def test_a_pipe_gives_what_the_file_gives(form: str, noise: Noise, tmp_path: Path) -> None:
+def test_a_pipe_gives_what_the_file_gives(form: str, tmp_path: Path) -> None:
     content = encoded(noise(3, 16_000), form)
     (tmp_path / "file").write_bytes(content)
     from_file = read(tmp_path / "file")
@@ -56,7 +54,7 @@ def test_a_pipe_gives_what_the_file_gives(form: str, noise: Noise, tmp_path: Pat
     assert len(from_file) >= 48_000
 
 
-def test_a_pipe_may_go_on_after_its_reader_has_left(noise: Noise, tmp_path: Path) -> None:
+def test_a_pipe_may_go_on_after_its_reader_has_left(tmp_path: Path) -> None:
     content = encoded(noise(30, 16_000), "WAV")
     before = set(threading.enumerate())
     for turn in range(100):  # the reader leaves at another point of the stream each time
@@ -86,7 +84,7 @@ def test_what_is_no_sound_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["WAV", "AU", "AIFF", "W64", "RF64", "OGG"])
-def test_a_sound_that_broke_off_is_refused(form: str, noise: Noise, tmp_path: Path) -> None:
+def test_a_sound_that_broke_off_is_refused(form: str, tmp_path: Path) -> None:
     content = encoded(noise(60 if form == "OGG" else 3, 16_000), form)
     assert form != "OGG" or len(content) > 100_000  # more than the last page is looked at
     content = content[: -2000 if form == "OGG" else -40_000]
@@ -107,7 +105,7 @@ def test_a_stream_need_not_know_its_length(size: int, tmp_path: Path) -> None:
     assert len(read(pipe(tmp_path / "pipe", content))) == len(read(tmp_path / "file")) == 16_000
 
 
-def test_flac_need_not_know_its_length(noise: Noise, tmp_path: Path) -> None:
+def test_flac_need_not_know_its_length(tmp_path: Path) -> None:
     content = bytearray(encoded(noise(3.1, 16_000), "FLAC"))
     whole = bytes(content)
     content[21] &= 0xF0  # the 36 bits of STREAMINFO that count samples (RFC 9639, section 8.2)
@@ -119,7 +117,7 @@ def test_flac_need_not_know_its_length(noise: Noise, tmp_path: Path) -> None:
         assert sound.promised is None
 
 
-def test_an_mp3_in_a_pipe_may_begin_with_a_large_picture(noise: Noise, tmp_path: Path) -> None:
+def test_an_mp3_in_a_pipe_may_begin_with_a_large_picture(tmp_path: Path) -> None:
     size = (3 << 20) + 10
     tag = b"ID3\3\0\0" + bytes(size - 10 >> shift & 0x7F for shift in (21, 14, 7, 0)) + bytes(size - 10)
     content = encoded(noise(3, 16_000), "MP3")

@@ -3,7 +3,7 @@
 import doctest
 import re
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,9 +15,8 @@ from beyond_spectrograms import load_model
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.inference import Model, Segment, folder
 from beyond_spectrograms.inference import model as using
-from support.models import tone, write_model
-
-Noise = Callable[..., Waveform]
+from support.common import noise, tone
+from support.models import write_model
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +98,7 @@ def test_silence_alone_is_a_segment_without_a_label(model: Model) -> None:
     assert model.segment(np.zeros(44_100 * 3), 44_100).segments == (Segment(0.0, 3.0, None, None),)
 
 
-def test_a_stream_is_segmented_as_the_whole_to_the_bit(model: Model, noise: Noise) -> None:
+def test_a_stream_is_segmented_as_the_whole_to_the_bit(model: Model) -> None:
     sound = noise(70, 44_100) + np.repeat(tone(7, 400), 10)
     whole = model.segment(sound, 44_100, hop_s=0.3)
     stream = model.segment((sound[n : n + 9999] for n in range(0, len(sound), 9999)), 44_100, hop_s=0.3)

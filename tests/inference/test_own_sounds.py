@@ -23,7 +23,8 @@ from beyond_spectrograms.inference.folder import read_weights_record
 from beyond_spectrograms.inference.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
 from beyond_spectrograms.inference.train_own import plan_runs, plan_training
 from beyond_spectrograms.util.errors import ProjectError
-from support.models import PARAMS, REPOSITORY, tone
+from support.common import tone
+from support.models import PARAMS, REPOSITORY
 
 Capture = pytest.CaptureFixture[str]
 REFLECTED = PARAMS.model_copy(update={"windows": PARAMS.windows.model_copy(update={"tail": "reflect"})})

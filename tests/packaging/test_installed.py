@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from support.models import tone
+from support.common import tone
 
 # Runs a command as where only the core's packages are: what extras install cannot be imported.
 CORE = """

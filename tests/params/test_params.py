@@ -29,8 +29,8 @@ DVC_READS = [
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 
 
-def test_the_shipped_params_load_and_hold_the_papers_numbers(repository: Path) -> None:
-    params = load_params(root=repository)
+def test_the_shipped_params_load_and_hold_the_papers_numbers() -> None:
+    params = load_params(root=REPOSITORY)
     mel = params.representations["mel"].model_dump()
     assert (mel["sample_rate"], mel["n_fft"], mel["hop_length"], mel["n_mels"]) == (22050, 512, 128, 128)
     assert (mel["window"], mel["scale"]) == ("hamming", "power")
@@ -72,10 +72,10 @@ def test_what_is_wrong_is_named_with_its_place_and_the_choices(changes: dict[str
     assert refusal(changes) == message
 
 
-def test_a_number_that_yaml_reads_as_text_is_refused_with_the_way_to_write_it(repository: Path) -> None:
-    shutil.copytree(repository / "datasets", "datasets")
-    shutil.copy(repository / "versions.yaml", "versions.yaml")
-    text = (repository / "params.yaml").read_text(encoding="utf-8")
+def test_a_number_that_yaml_reads_as_text_is_refused_with_the_way_to_write_it() -> None:
+    shutil.copytree(REPOSITORY / "datasets", "datasets")
+    shutil.copy(REPOSITORY / "versions.yaml", "versions.yaml")
+    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
     Path("params.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 1e-3"), encoding="utf-8")
     with pytest.raises(ParamsError) as caught:
         load_params()
@@ -142,9 +142,9 @@ def test_windows_are_whole_samples_in_every_format_clips_are_stored_in() -> None
     ],
 )
 def test_a_representation_knows_its_weights_files_and_its_codebooks(
-    repository: Path, name: str, files: tuple[str, ...], codebook_size: int | None
+    name: str, files: tuple[str, ...], codebook_size: int | None
 ) -> None:
-    record = load_params(STUDIES / "bitrates", repository).representations[name]
+    record = load_params(STUDIES / "bitrates", REPOSITORY).representations[name]
     assert isinstance(record, Mel | Encodec | SoundStream)
     assert weights_of(record) == files
     assert record.codebook_size == codebook_size

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from stages import locks
+from support.repository import REPOSITORY
 
 COPY = Path(".dvc/tmp/locks/dvc.lock")
 LOCK = """\
@@ -158,10 +159,10 @@ def test_while_dvc_writes_nothing_is_restored(keep: Keep) -> None:
 
 
 def test_dvc_killed_while_it_writes_its_lock_goes_on_after_it_is_restored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
     def run(*module: str) -> str:
         command = [sys.executable, "-m", *module]

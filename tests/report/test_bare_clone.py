@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from support.clones import run, stage
+from support.repository import REPOSITORY
 
 
 @pytest.mark.long
-def test_a_bare_clone_makes_the_same_tables_and_verdicts_again(tmp_path: Path, repository: Path) -> None:
+def test_a_bare_clone_makes_the_same_tables_and_verdicts_again(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
-    run(tmp_path, "git", "clone", "-q", str(repository), str(clone))
+    run(tmp_path, "git", "clone", "-q", str(REPOSITORY), str(clone))
     assert not (clone / "data").exists()
     made = [*clone.glob("metrics/*/tables/*"), *clone.glob("studies/*/metrics/*/tables/*")]
     made += [*clone.glob("metrics/*/claims.json"), *clone.glob("studies/*/metrics/*/claims.json")]

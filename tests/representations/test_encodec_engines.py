@@ -4,7 +4,6 @@ import functools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,12 @@ from beyond_spectrograms.params import Encodec
 from beyond_spectrograms.representations import engines
 from beyond_spectrograms.representations.encodec import EncodecLatents, untrained_model
 from beyond_spectrograms.representations.engines import EngineError, create_engine
+from support.common import noise, stack
 from support.numeric import UNIT, assert_rounded, distance, likely, shake
-from support.repository import REPOSITORY, stack
+from support.repository import REPOSITORY
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
 
-Sound = Callable[..., Waveform]
 ENGINES = ["openvino", "torch"]
 # Terms that are summed one after the other on the way to a latent: channels x taps of all convolutions, 13,000, and the
 # 2 x 1024 of the LSTM in each of 150 frames.
@@ -49,7 +48,7 @@ def packages_latents(model: str, windows: Waveform, dtype: torch.dtype = torch.f
         return np.concatenate([encoder(torch.from_numpy(window[None]).to(dtype)).numpy() for window in windows])
 
 
-def stereo(noise: Sound, count: int, seconds: float) -> Waveform:
+def stereo(count: int, seconds: float) -> Waveform:
     """Windows [count, 2, samples] whose channels differ."""
     sounds = [noise(seconds, 48_000, seed) * 10.0 ** -(seed // 2) for seed in range(2 * count)]
     return np.stack(sounds).reshape(count, 2, -1).astype(np.float32)
@@ -60,9 +59,9 @@ def stereo(noise: Sound, count: int, seconds: float) -> Waveform:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("model", FORMATS)
 @pytest.mark.parametrize("seconds", [0.3, 1.001])
-def test_latents_are_the_packages_own(noise: Sound, model: str, engine: str, seconds: float) -> None:
+def test_latents_are_the_packages_own(model: str, engine: str, seconds: float) -> None:
     form = FORMATS[model]
-    windows = stereo(noise, 2, seconds) if form.channels == 2 else stack(noise, 2, form, seconds)
+    windows = stereo(2, seconds) if form.channels == 2 else stack(2, form, seconds)
     found, own = ready(model, engine).encode(windows, form.sample_rate), packages_latents(model, windows)
     assert found.shape == own.shape
     if engine == "torch":
@@ -75,9 +74,9 @@ def test_latents_are_the_packages_own(noise: Sound, model: str, engine: str, sec
 @pytest.mark.numeric
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("model", FORMATS)
-def test_a_windows_bits_depend_on_no_other_window(noise: Sound, model: str, engine: str) -> None:
+def test_a_windows_bits_depend_on_no_other_window(model: str, engine: str) -> None:
     representation, form = ready(model, engine), FORMATS[model]
-    windows = stack(noise, 3, form, 0.5)
+    windows = stack(3, form, 0.5)
     together = representation.encode(windows, form.sample_rate)
     for window, found in zip(windows, together, strict=True):
         np.testing.assert_array_equal(representation.encode(window[None], form.sample_rate)[0], found)
@@ -111,7 +110,7 @@ def test_bits_do_not_depend_on_how_many_cores_there_are() -> None:
 
 @pytest.mark.numeric
 @pytest.mark.parametrize("model", FORMATS)
-def test_bf16_is_near_and_not_equal(noise: Sound, model: str) -> None:
+def test_bf16_is_near_and_not_equal(model: str) -> None:
     from openvino import Core
 
     if "BF16" not in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -119,7 +118,7 @@ def test_bf16_is_near_and_not_equal(noise: Sound, model: str) -> None:
     if os.environ.get("ONEDNN_MAX_CPU_ISA") == "AVX2":
         pytest.skip("oneDNN is held to kernels without bf16; OpenVINO, which asks the processor, does not know")
     form = FORMATS[model]
-    windows = stack(noise, 2, form, 0.5)
+    windows = stack(2, form, 0.5)
     found = encodec(model, precision="bf16").encode(windows, form.sample_rate)
     reference, plain = (packages_latents(model, windows, dtype) for dtype in (torch.float64, torch.float32))
     # Three roundings to 8 significant bits a layer: of its input, its weights and its output.

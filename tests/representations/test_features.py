@@ -1,7 +1,7 @@
 import json
 import resource
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,11 +17,8 @@ from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.representations.feature_cache import Extraction, fingerprint
 from beyond_spectrograms.representations.storage import Rounding
 from beyond_spectrograms.util.machine import forget_peak, memory_can_be_measured, peak_bytes
+from support.common import contents, noise
 from support.envelope import FORM, Envelope, run, status_of_child, windows_of
-
-Sound = Callable[..., Waveform]
-Contents = Callable[[Path], dict[str, bytes]]
-
 
 RATE = FORM.sample_rate
 
@@ -57,7 +54,7 @@ def assert_rows_are_window_by_window(folder: Path, table: pd.DataFrame) -> None:
         np.testing.assert_array_equal(row, Envelope().encode(window, RATE)[0])
 
 
-def test_row_i_is_the_encoding_of_window_i(folder: Path, contents: Contents) -> None:
+def test_row_i_is_the_encoding_of_window_i(folder: Path) -> None:
     table = windows_of(3, 0, 5)
     assert run(folder, table).computed == 9
     assert sorted(contents(folder / "place")) == ["features.npy", "index.json"]
@@ -68,9 +65,7 @@ def test_row_i_is_the_encoding_of_window_i(folder: Path, contents: Contents) -> 
     assert_rows_are_window_by_window(folder, table)
 
 
-def test_clips_that_are_new_or_differ_are_computed_and_no_others(
-    folder: Path, noise: Sound, contents: Contents
-) -> None:
+def test_clips_that_are_new_or_differ_are_computed_and_no_others(folder: Path) -> None:
     assert run(folder, windows_of(1, 3)).computed == 6
     assert run(folder, windows_of(0, 1, 2, 3)).computed == 6
     assert run(folder, windows_of(0, 1, 2, 3)).computed == 0
@@ -152,9 +147,7 @@ def test_a_mapped_array_read_in_blocks_is_never_held_as_a_whole(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", [Envelope, SideBySide])
-def test_repeated_windows_silent_windows_and_equal_clips_are_encoded_once(
-    tmp_path: Path, noise: Sound, kind: type[Envelope]
-) -> None:
+def test_repeated_windows_silent_windows_and_equal_clips_are_encoded_once(tmp_path: Path, kind: type[Envelope]) -> None:
     a, b, silence = noise(1, RATE, 0), noise(1, RATE, 1), np.zeros(RATE, np.float32)
     clips = {
         "x/1.wav": [a, silence, a, b],  # two distinct windows besides silence
@@ -170,7 +163,7 @@ def test_repeated_windows_silent_windows_and_equal_clips_are_encoded_once(
     assert run(tmp_path, table, made=kind()) == Extraction(windows=12, computed=0, encoded=0, rounding=Rounding())
 
 
-def test_windows_that_differ_in_one_sample_are_two(tmp_path: Path, noise: Sound) -> None:
+def test_windows_that_differ_in_one_sample_are_two(tmp_path: Path) -> None:
     sound = noise(1, RATE, 0)
     other = sound.copy()
     other[17] += 0.5
@@ -180,7 +173,7 @@ def test_windows_that_differ_in_one_sample_are_two(tmp_path: Path, noise: Sound)
 
 
 def test_rows_are_in_order_when_many_clips_are_under_way_and_a_clip_has_many_blocks(
-    tmp_path: Path, noise: Sound, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(window_encoder, "BLOCK", 3)
     lengths = {"x/1.wav": 7, "x/2.wav": 1, "x/3.wav": 3, "x/4.wav": 2, "x/5.wav": 1}
@@ -196,7 +189,7 @@ def test_rows_are_in_order_when_many_clips_are_under_way_and_a_clip_has_many_blo
     ]  # fmt: skip
 
 
-def test_an_error_in_a_thread_ends_the_extraction(tmp_path: Path, noise: Sound) -> None:
+def test_an_error_in_a_thread_ends_the_extraction(tmp_path: Path) -> None:
     table = store(tmp_path, {f"x/{n}.wav": [noise(1, RATE, n)] for n in range(3)})
     with pytest.raises(RuntimeError, match=r"^the engine failed$"):
         run(tmp_path, table, made=Broken())

@@ -10,8 +10,8 @@ import pytest
 from beyond_spectrograms.params import Hear, load_params
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, Representation, RepresentationError
+from support.common import stack
 from support.numeric import assert_rounded
-from support.repository import stack
 
 SMALL = """
 from pathlib import Path
@@ -66,10 +66,10 @@ def make(module: str, weights: Path | None = None, **more: Any) -> Representatio
 
 @pytest.mark.numeric
 @pytest.mark.parametrize(("rate", "form"), [(16_000, "mono_16000"), (44_100, "stereo_48000"), (48_000, "stereo_48000")])
-def test_a_module_is_a_representation(rate: int, form: str, write_module: Any, noise: Any) -> None:
+def test_a_module_is_a_representation(rate: int, form: str, write_module: Any) -> None:
     levels = make(write_module(rate=rate))
     assert (levels.form.name, levels.bands, levels.frame_rate) == (form, 4, 50)
-    windows = stack(noise, 3, levels.form)
+    windows = stack(3, levels.form)
     features = levels.encode(windows, levels.form.sample_rate)
     assert features.shape == (3, 4, levels.frames(windows.shape[2])) == (3, 4, 50)
     hop = levels.form.sample_rate // 50
@@ -81,11 +81,11 @@ def test_a_module_is_a_representation(rate: int, form: str, write_module: Any, n
     assert levels.frames(levels.form.sample_rate // 2) == 25
 
 
-def test_weights_and_code_are_what_features_depend_on(write_module: Any, tmp_path: Path, noise: Any) -> None:
+def test_weights_and_code_are_what_features_depend_on(write_module: Any, tmp_path: Path) -> None:
     (tmp_path / "scale.txt").write_text("3")
     module = write_module()
     plain, scaled = make(module), make(module, weights=tmp_path / "scale.txt")
-    windows = stack(noise, 1, plain.form)
+    windows = stack(1, plain.form)
     np.testing.assert_allclose(scaled.encode(windows, 16_000), 3 * plain.encode(windows, 16_000), rtol=1e-6)
     assert make(module, model=str(tmp_path / "scale.txt")).encode(windows, 16_000).tolist() == (
         scaled.encode(windows, 16_000).tolist()
@@ -97,11 +97,11 @@ def test_weights_and_code_are_what_features_depend_on(write_module: Any, tmp_pat
 
 
 @pytest.mark.usefixtures("project")
-def test_our_own_module_gives_our_own_representation(noise: Any) -> None:
+def test_our_own_module_gives_our_own_representation() -> None:
     ours = make("beyond_spectrograms.hear", model="log_mel_2048_50hz")
     record = load_params().representations["log_mel_2048_50hz"]
     log_mel = create_representation("log_mel_2048_50hz", record, [])
-    windows = stack(noise, 2, log_mel.form)
+    windows = stack(2, log_mel.form)
     assert (ours.form, ours.bands) == (log_mel.form, log_mel.bands)
     features = ours.encode(windows, 22_050)
     assert np.array_equal(features, log_mel.encode(windows, 22_050)[:, :, : features.shape[2]])
@@ -142,10 +142,10 @@ def test_frames_far_apart_are_warned_of(write_module: Any) -> None:
         make(module)
 
 
-def test_random_and_missing_modules_are_refused(write_module: Any, noise: Any) -> None:
+def test_random_and_missing_modules_are_refused(write_module: Any) -> None:
     random = make(write_module(**{"model.scale *": "torch.rand(1) *"}))
     with pytest.raises(RepresentationError) as caught:
-        random.encode(stack(noise, 1, random.form), 16_000)
+        random.encode(stack(1, random.form), 16_000)
     assert str(caught.value) == "levels: gave two results for one window; it must be deterministic"
     with pytest.raises(RepresentationError) as caught:
         make("no_such_module_here")

@@ -12,17 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.representations import create_representation, feature_cache, stored_rows
 from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, FeatureRequest, extract, fingerprint
 from beyond_spectrograms.util import files
+from support.common import contents
 from support.envelope import add_clips, run, status_of_child, windows_of
 from support.repository import StartStage
 from support.stopping import kill_stage_in
-
-Sound = Callable[..., Waveform]
-Contents = Callable[[Path], dict[str, bytes]]
 
 
 def interrupted_after(computed: int, folder: Path, table: pd.DataFrame, copied: int = 0) -> list[dict[str, Any]]:
@@ -45,9 +42,7 @@ def change_a_row(work: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [tear_journal, change_a_row])
-def test_damage_to_what_a_killed_run_left_costs_its_clip_only(
-    folder: Path, contents: Contents, damage: Callable[[Path], None]
-) -> None:
+def test_damage_to_what_a_killed_run_left_costs_its_clip_only(folder: Path, damage: Callable[[Path], None]) -> None:
     table = windows_of(0, 1, 2, 3)
     run(folder, table, place="undisturbed")
     interrupted_after(3, folder, table)
@@ -57,7 +52,7 @@ def test_damage_to_what_a_killed_run_left_costs_its_clip_only(
 
 
 @pytest.mark.parametrize("left", [b"", b"\x93NUMPY\x01\x00", None], ids=["empty", "half a header", "other shape"])
-def test_an_unusable_array_is_begun_again(folder: Path, contents: Contents, left: bytes | None) -> None:
+def test_an_unusable_array_is_begun_again(folder: Path, left: bytes | None) -> None:
     (folder / "work").mkdir()
     if left is None:
         np.save(folder / "work/features.npy", np.ones((2, 2), np.float32))
@@ -94,7 +89,7 @@ def killed_at(line: int, folder: Path, table: pd.DataFrame) -> bool:
 @pytest.mark.parametrize("step", [11, 1])
 @pytest.mark.parametrize("interrupted", [False, True], ids=["begun anew", "killed before"])
 def test_killed_at_any_line_it_goes_on_and_computes_at_most_one_clip_again(
-    folder: Path, contents: Contents, interrupted: bool, step: int
+    folder: Path, interrupted: bool, step: int
 ) -> None:
     table = windows_of(0, 1, 2, 3, 4) if interrupted else windows_of(0, 1)
     run(folder, table, place="undisturbed")
@@ -122,11 +117,9 @@ def test_killed_at_any_line_it_goes_on_and_computes_at_most_one_clip_again(
     assert line > 80
 
 
-def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(
-    project: Path, start_stage: StartStage, noise: Sound, contents: Contents
-) -> None:
+def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(project: Path, start_stage: StartStage) -> None:
     clips, seconds = 40, 10
-    add_clips(project / "data/clips/pets", noise, *range(clips), seconds=seconds)
+    add_clips(project / "data/clips/pets", *range(clips), seconds=seconds)
     (project / "data/splits/pets").mkdir(parents=True)
     table = windows_of(*range(clips), windows=seconds).assign(label="cat", group="g", fold=1, silent=0)
     table.to_csv(project / "data/splits/pets/windows.csv", index=False)

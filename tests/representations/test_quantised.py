@@ -1,7 +1,6 @@
 """Latents through a codec's quantiser, and its codes, against direct runs of Lyra's file and of the encodec package."""
 
 import re
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from beyond_spectrograms.data.audio import Format, Waveform
+from beyond_spectrograms.data.audio import Format
 from beyond_spectrograms.params import STUDIES, Encodec, load_params
 from beyond_spectrograms.params.representations import BITRATES
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, Representation
 from beyond_spectrograms.representations.encodec import untrained_model
-from support.repository import REPOSITORY, stack
+from support.common import stack
+from support.repository import REPOSITORY
 
 pytestmark = pytest.mark.numeric
 
-Sound = Callable[..., Waveform]
 RECORDS = load_params(STUDIES / "bitrates", REPOSITORY).representations
 QUANTIZED = {bitrate: f"soundstream_{bitrate}bps" for bitrate in (3200, 6000, 9200)}
 
@@ -30,11 +29,11 @@ def soundstream(mirror: Path, name: str) -> Representation:
 
 
 @pytest.mark.parametrize("bitrate", QUANTIZED)
-def test_quantised_soundstream_is_a_direct_run_of_lyras_quantiser(mirror: Path, noise: Sound, bitrate: int) -> None:
+def test_quantised_soundstream_is_a_direct_run_of_lyras_quantiser(mirror: Path, bitrate: int) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     plain, quantized = soundstream(mirror, "soundstream"), soundstream(mirror, QUANTIZED[bitrate])
-    windows = stack(noise, 2, plain.form)
+    windows = stack(2, plain.form)
     features = quantized.encode(windows, 16_000)
     assert features.shape == (2, 64, 50)
     direct = Interpreter(model_path=str(mirror / "quantizer.tflite"), num_threads=1)
@@ -47,12 +46,12 @@ def test_quantised_soundstream_is_a_direct_run_of_lyras_quantiser(mirror: Path, 
             np.testing.assert_array_equal(found[:, frame], expected.ravel())
 
 
-def test_soundstream_codes_are_entries_of_16_in_bitrate_over_200_codebooks(mirror: Path, noise: Sound) -> None:
+def test_soundstream_codes_are_entries_of_16_in_bitrate_over_200_codebooks(mirror: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     bitrate = 3200
     codes, plain = soundstream(mirror, f"soundstream_codes_{bitrate}bps"), soundstream(mirror, "soundstream")
-    windows = stack(noise, 3, codes.form)
+    windows = stack(3, codes.form)
     found = codes.encode(windows, 16_000)
     assert found.shape == (3, bitrate // 50 // 4, 50)
     assert set(np.unique(found)) <= set(range(16))
@@ -71,13 +70,11 @@ def test_soundstream_codes_are_entries_of_16_in_bitrate_over_200_codebooks(mirro
         (("soundstream_encoder", "soundstream_encoder"), "its second weights file is not Lyra's quantiser. "),
     ],
 )
-def test_lyras_files_in_the_wrong_place_are_refused(
-    mirror: Path, noise: Sound, files: tuple[str, str], message: str
-) -> None:
+def test_lyras_files_in_the_wrong_place_are_refused(mirror: Path, files: tuple[str, str], message: str) -> None:
     name = "soundstream_3200bps"
     mixed = create_representation(name, RECORDS[name], [mirror / f"{file}.tflite" for file in files])
     with pytest.raises(CheckpointError, match=f"^{name}: {re.escape(message)}"):
-        mixed.encode(stack(noise, 1, mixed.form), 16_000)
+        mixed.encode(stack(1, mixed.form), 16_000)
 
 
 @pytest.fixture(scope="module", params=["24khz", "48khz"])
@@ -94,7 +91,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
-def test_quantised_encodec_is_the_packages_own_at_every_bitrate(noise: Sound, checkpoint: tuple[str, Path]) -> None:
+def test_quantised_encodec_is_the_packages_own_at_every_bitrate(checkpoint: tuple[str, Path]) -> None:
     from encodec.model import EncodecModel
 
     model, path = checkpoint
@@ -110,7 +107,7 @@ def test_quantised_encodec_is_the_packages_own_at_every_bitrate(noise: Sound, ch
         if isinstance(record, Encodec) and record.model == model and record.bitrate and not record.codes
     }
     assert sorted(named) == [1000 * kbps for kbps in package.target_bandwidths] == list(BITRATES[model])
-    windows = stack(noise, 2, Format(rate, 1 if model == "24khz" else 2), 0.4)
+    windows = stack(2, Format(rate, 1 if model == "24khz" else 2), 0.4)
     seen = []
     for bitrate, name in named.items():
         record = RECORDS[name].model_copy(

@@ -16,12 +16,12 @@ from beyond_spectrograms.params import Encodec, load_params
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, RepresentationError
 from beyond_spectrograms.representations.encodec import EncodecLatents, untrained_model
+from support.common import stack
 from support.numeric import assert_rounded, distance
-from support.repository import REPOSITORY, stack
+from support.repository import REPOSITORY
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
 
-Sound = Callable[..., Waveform]
 PARAMS = load_params(root=REPOSITORY)
 RECORDS = PARAMS.representations
 MEL = ["mel", "log_mel", "log_mel_2048"]
@@ -34,9 +34,9 @@ def encodec(request: pytest.FixtureRequest) -> EncodecLatents:
 
 @pytest.mark.numeric
 @pytest.mark.parametrize("name", MEL)
-def test_mel_is_librosas_window_by_window(noise: Sound, name: str) -> None:
+def test_mel_is_librosas_window_by_window(name: str) -> None:
     representation = create_representation(name, RECORDS[name], [])
-    windows = stack(noise, 3, representation.form)
+    windows = stack(3, representation.form)
     features = representation.encode(windows, 22_050)
     assert features.shape == (3, 128, 101 if name == "log_mel_2048" else 173)
     assert representation.frames(44_100) == 1 + 44_100 // representation.hop_length
@@ -58,9 +58,9 @@ def test_mel_is_librosas_window_by_window(noise: Sound, name: str) -> None:
 
 
 @pytest.mark.numeric
-def test_log_mel_is_the_decibels_of_mel_and_bottoms_out_at_minus_100(noise: Sound) -> None:
+def test_log_mel_is_the_decibels_of_mel_and_bottoms_out_at_minus_100() -> None:
     mel, log_mel = (create_representation(name, RECORDS[name], []) for name in ("mel", "log_mel"))
-    windows = stack(noise, 3, mel.form)
+    windows = stack(3, mel.form)
     windows[2, :, 11_025:] = 0
     power, decibels = mel.encode(windows, 22_050), log_mel.encode(windows, 22_050)
     expected = 10 * np.log10(np.maximum(power.astype(np.float64), 1e-10))
@@ -68,9 +68,9 @@ def test_log_mel_is_the_decibels_of_mel_and_bottoms_out_at_minus_100(noise: Soun
     assert_rounded(decibels[2, :, -80:], np.full((128, 80), -100.0), roundings=3)
 
 
-def test_encodec_gives_a_frame_for_every_320_samples(noise: Sound, encodec: EncodecLatents) -> None:
+def test_encodec_gives_a_frame_for_every_320_samples(encodec: EncodecLatents) -> None:
     for seconds in (1.0, 2.0, 1.001):
-        windows = stack(noise, 1, encodec.form, seconds)
+        windows = stack(1, encodec.form, seconds)
         frames = -(-windows.shape[2] // 320)
         assert encodec.encode(windows, encodec.form.sample_rate).shape == (1, 128, frames)
     assert encodec.frame_rate == encodec.frames(encodec.form.sample_rate) == {1: 75, 2: 150}[encodec.form.channels]
@@ -90,14 +90,14 @@ def test_untrained_weights_follow_their_seed_and_leave_torchs_state_alone() -> N
 PRETRAINED = Encodec(kind="encodec", weights="encodec_24khz", model="24khz")
 
 
-def test_a_checkpoint_gives_the_encoder_it_was_saved_from(tmp_path: Path, noise: Sound) -> None:
+def test_a_checkpoint_gives_the_encoder_it_was_saved_from(tmp_path: Path) -> None:
     torch.save(untrained_model("24khz", 5).state_dict(), tmp_path / "encodec.th")
     loaded = create_representation("encodec_24khz", PRETRAINED, [tmp_path / "encodec.th"])
     saved, other = (
         EncodecLatents("x", Encodec(kind="encodec", weights="untrained", model="24khz", seed=seed), [])
         for seed in (5, 0)
     )
-    windows = stack(noise, 2, saved.form)
+    windows = stack(2, saved.form)
     latents = loaded.encode(windows, 24_000)
     np.testing.assert_array_equal(latents, saved.encode(windows, 24_000))
     assert not np.allclose(latents, other.encode(windows, 24_000))
@@ -144,12 +144,12 @@ def test_a_file_that_is_no_checkpoint_or_one_of_another_model_is_refused(tmp_pat
         assert refusal(path) == f"{path}: not the weights of EnCodec at 24000 Hz. {caught.value}"
 
 
-def test_soundstream_windows_are_those_of_a_direct_interpreter(mirror: Path, noise: Sound) -> None:
+def test_soundstream_windows_are_those_of_a_direct_interpreter(mirror: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     soundstream = create_representation("soundstream", RECORDS["soundstream"], [mirror / "soundstream_encoder.tflite"])
     for seconds, frames in ((1.0, 50), (2.0, 100)):
-        windows = stack(noise, 3, soundstream.form, seconds)
+        windows = stack(3, soundstream.form, seconds)
         features = soundstream.encode(windows, 16_000)
         assert features.shape == (3, 64, frames)
         for window, found in zip(windows, features, strict=True):
@@ -165,10 +165,10 @@ def test_soundstream_windows_are_those_of_a_direct_interpreter(mirror: Path, noi
 @pytest.mark.numeric
 @pytest.mark.parametrize("name", ["log_mel_150hz", "log_mel_75hz", "log_mel_2048_50hz"])
 @pytest.mark.parametrize("seconds", [1.0, 2.0])
-def test_a_pooled_spectrogram_is_torchs_adaptive_average_of_the_whole(noise: Sound, name: str, seconds: float) -> None:
+def test_a_pooled_spectrogram_is_torchs_adaptive_average_of_the_whole(name: str, seconds: float) -> None:
     unpooled = RECORDS[name].model_copy(update={"pooled_frame_rate": None})
     pooled, whole = (create_representation(name, record, []) for record in (RECORDS[name], unpooled))
-    windows = stack(noise, 3, pooled.form, seconds)
+    windows = stack(3, pooled.form, seconds)
     found = pooled.encode(windows, 22_050)
     frames = round(seconds * int(name.rsplit("_", 1)[1].removesuffix("hz")))
     decibels = torch.from_numpy(whole.encode(windows, 22_050)).double()

@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 import yaml
 
-from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.data.windows import FeaturesError, check_content
 from beyond_spectrograms.representations import stored_rows
+from support.common import contents, flip
 from support.envelope import add_clips, run, windows_of
+from support.repository import REPOSITORY
 
-Sound = Callable[..., Waveform]
-Contents = Callable[[Path], dict[str, bytes]]
 TABLE = windows_of(0, 1, 2, 3)
 ROW = 3 * 10 * 4  # bytes of a window
 
@@ -41,13 +40,6 @@ def again(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], tupl
 Again = Callable[[], tuple[int, str]]
 
 
-def flip(path: Path, *offsets: int) -> None:
-    content = bytearray(path.read_bytes())
-    for offset in offsets:
-        content[offset] ^= 1 << offset % 8
-    path.write_bytes(content)
-
-
 def offset_of(folder: Path, row: int) -> int:
     return (folder / "place/features.npy").stat().st_size + (row - 12) * ROW
 
@@ -65,7 +57,7 @@ def offset_of(folder: Path, row: int) -> int:
     ],
 )
 def test_a_flipped_byte_is_noticed_and_costs_its_clip_and_no_other(
-    folder: Path, again: Again, contents: Contents, flipped: list[int], clips: str
+    folder: Path, again: Again, flipped: list[int], clips: str
 ) -> None:
     whole = contents(folder / "place")
     flip(folder / "place/features.npy", *(offset_of(folder, 0) + byte for byte in flipped))
@@ -83,7 +75,7 @@ def test_a_flipped_byte_is_noticed_and_costs_its_clip_and_no_other(
 
 
 def test_rows_damaged_while_they_are_copied_are_found_by_the_next_run(
-    folder: Path, again: Again, contents: Contents, monkeypatch: pytest.MonkeyPatch
+    folder: Path, again: Again, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, check = contents(folder / "place"), stored_rows.StoredRows.drop_damaged
 
@@ -140,7 +132,7 @@ def old_index(folder: Path) -> None:
     ids=["no array", "empty", "half a header", "a byte short", "order", "shape", "half an index", "old index"],
 )
 def test_an_index_without_its_whole_array_is_nothing_stored(
-    folder: Path, again: Again, contents: Contents, damage: Callable[[Path], None], told: str
+    folder: Path, again: Again, damage: Callable[[Path], None], told: str
 ) -> None:
     whole, place = contents(folder / "place"), folder / "place"
     damage(folder)
@@ -149,9 +141,7 @@ def test_an_index_without_its_whole_array_is_nothing_stored(
     assert again() == (0, "")
 
 
-def test_where_a_byte_of_the_arrays_header_is_flipped_nothing_wrong_is_kept(
-    folder: Path, again: Again, contents: Contents
-) -> None:
+def test_where_a_byte_of_the_arrays_header_is_flipped_nothing_wrong_is_kept(folder: Path, again: Again) -> None:
     whole, size = contents(folder / "place"), (folder / "place/features.npy").stat().st_size
     text = whole["features.npy"][: offset_of(folder, 0)].rstrip()
     for offset in range(0, len(text), 5):
@@ -165,9 +155,9 @@ CLIPS, SECONDS = 40, 10
 
 
 @pytest.fixture
-def pets(project: Path, noise: Sound) -> Path:
+def pets(project: Path) -> Path:
     """Lay out `pets` as the stages before featurize leave it; give the place of its features."""
-    add_clips(project / "data/clips/pets", noise, *range(CLIPS), seconds=SECONDS)
+    add_clips(project / "data/clips/pets", *range(CLIPS), seconds=SECONDS)
     (project / "data/splits/pets").mkdir(parents=True)
     table = windows_of(*range(CLIPS), windows=SECONDS).assign(label="cat", group="g", fold=1, silent=0)
     table.to_csv(project / "data/splits/pets/windows.csv", index=False)
@@ -194,16 +184,14 @@ def told_by(pid: int) -> str:
 
 
 @pytest.mark.long
-def test_when_dvc_alone_is_killed_the_next_meets_the_stage_that_lives_on_and_no_features_are_lost(
-    pets: Path, contents: Contents, repository: Path
-) -> None:
+def test_when_dvc_alone_is_killed_the_next_meets_the_stage_that_lives_on_and_no_features_are_lost(pets: Path) -> None:
     stage = {
         "cmd": f"{sys.executable} -m stages.featurize pets mel",
         "deps": ["data/clips/pets"],
         "outs": [{"data/features/paper/pets/mel": {"persist": True}}],
     }
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"featurize": stage}}))
-    dvc, environment = [sys.executable, "-m", "dvc"], {**os.environ, "PYTHONPATH": str(repository)}
+    dvc, environment = [sys.executable, "-m", "dvc"], {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
     def repro() -> subprocess.CompletedProcess[str]:
         return subprocess.run([*dvc, "repro"], env=environment, capture_output=True, text=True, check=False)

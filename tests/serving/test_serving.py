@@ -14,7 +14,8 @@ import soundfile
 
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.serving.app import MAX_BYTES
-from support.models import tone, write_model
+from support.common import tone
+from support.models import write_model
 from support.serving import serving
 
 TOO_LONG = (

@@ -15,8 +15,9 @@ import pytest
 import soundfile
 
 from beyond_spectrograms.cli import main
+from support.common import tone
 from support.looks import COLOURS, brightness, contrast, watch
-from support.models import tone, write_model
+from support.models import write_model
 from support.serving import give, serving, shown_segments, until
 
 if TYPE_CHECKING:

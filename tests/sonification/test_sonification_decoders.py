@@ -3,7 +3,6 @@
 import io
 import json
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,8 @@ from beyond_spectrograms.sonification.decoders import create_player
 from beyond_spectrograms.sonification.distance import LogMelDistance
 from beyond_spectrograms.sonification.griffin_lim import LOUDNESS, PrototypesError, match_level
 from stages.listen import fetch_decoder
-from support.repository import REPOSITORY, stack
+from support.common import stack
+from support.repository import REPOSITORY
 
 PARAMS = load_params(Path("studies/prototypes"), REPOSITORY)
 ESC10 = "553c8f1743b9dba6b282e1323c3ca8fa76923448"
@@ -78,14 +78,14 @@ def test_a_sound_is_decoded_the_same_each_time_whatever_was_decoded_before(mirro
 
 @pytest.mark.parametrize(("name", "channels"), [("encodec_24khz", 1), ("encodec_48khz", 2)])
 def test_latents_of_encodec_are_played_by_the_decoder_of_their_checkpoint(
-    tmp_path: Path, noise: Callable[..., Waveform], name: str, channels: int
+    tmp_path: Path, name: str, channels: int
 ) -> None:
     record, weights = PARAMS.representations[name], tmp_path / "encodec.th"
     model = untrained_model(name.removeprefix("encodec_"), 5).eval()
     torch.save(model.state_dict(), weights)
     encoder, player = create_representation(name, record, [weights]), create_player(name, record, weights, 0)
     assert (player.form, player.form.channels) == (encoder.form, channels)
-    latents = encoder.encode(stack(noise, 1, encoder.form, 0.2), encoder.form.sample_rate)[0]
+    latents = encoder.encode(stack(1, encoder.form, 0.2), encoder.form.sample_rate)[0]
     with torch.inference_mode():
         expected = model.decoder(torch.from_numpy(latents)[None])[0].mean(0).numpy()
     played = player.play(latents)

@@ -14,7 +14,8 @@ from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, save_model
 from beyond_spectrograms.representations.encodec import untrained_model
-from support.models import PARAMS, card, tone
+from support.common import tone
+from support.models import PARAMS, card
 
 CHECKPOINT = "encodec_24khz-d7cc33bc.th"
 

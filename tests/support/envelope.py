@@ -14,6 +14,7 @@ from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.representations.base import Features, Representation
 from beyond_spectrograms.representations.feature_cache import Extraction, FeatureRequest, extract
 from beyond_spectrograms.representations.storage import DType
+from support.common import noise
 
 FORM = Format(22_050, 1)
 
@@ -44,7 +45,7 @@ class Envelope(Representation):
         return np.arange(1, self.bands + 1, dtype=np.float32)[None, :, None] * peaks
 
 
-def add_clips(folder: Path, noise: Callable[..., Waveform], *numbers: int, seconds: float = 3.0) -> None:
+def add_clips(folder: Path, *numbers: int, seconds: float = 3.0) -> None:
     """Store clips of noise as resampling would, in the one format that is read here."""
     for number in numbers:
         path = clip_path(folder, FORM, f"cat/{number:02d}.wav")

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from beyond_spectrograms.classifiers.registry import build_network
-from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.inference.card import FORMAT, VERSION, Card
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, save_model
 from beyond_spectrograms.params import load_params
@@ -18,12 +16,6 @@ BANDS = 16  # of a mel spectrogram up to 11 kHz: the lower eight end near 2.5 kH
 MEL: dict[str, Any] = {"kind": "mel", "weights": None, "sample_rate": 22050, "n_fft": 512, "hop_length": 128}
 MEL |= {"n_mels": BANDS, "window": "hann", "scale": "db", "pooled_frame_rate": None}
 RECIPE = PARAMS.protocols["mean_linear"].model_dump() | {"standardize": False}
-
-
-def tone(seconds: float, hertz: float, sample_rate: int = 44_100) -> Waveform:
-    """Make a sine."""
-    time = np.arange(round(seconds * sample_rate)) / sample_rate
-    return (0.5 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
 
 
 def card(classifier: Path, **changes: Any) -> Card:

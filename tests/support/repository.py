@@ -1,4 +1,4 @@
-"""Where the project lies, how its stages are started, and windows of noise."""
+"""Where the project lies, and how its stages are started."""
 
 import importlib
 import subprocess
@@ -6,10 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-from beyond_spectrograms.data.audio import Format, Waveform
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -21,9 +18,3 @@ def run_here(stage: str, *arguments: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [f"{stage}.py", *arguments])
         importlib.import_module(f"stages.{stage}").main()
-
-
-def stack(noise: Callable[..., Waveform], count: int, form: Format, seconds: float = 1.0) -> Waveform:
-    """Make windows [count, channels, samples] of noise, each of another loudness; both channels are the same."""
-    windows = [noise(seconds, form.sample_rate, seed) * 10.0**-seed for seed in range(count)]
-    return np.repeat(np.stack(windows).astype(np.float32)[:, None], form.channels, axis=1)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +16,13 @@ from beyond_spectrograms.report import tables
 from beyond_spectrograms.report.page.excerpts import best_cell
 from support import separable
 from support.cells import CLASSES, MakeCell, make_cell, read, read_back, write_dataset
+from support.common import contents
 
 NAMES = ["mel", "log_mel", "soundstream", "encodec_24khz_untrained"]
 PROTOCOLS = ["paper", "source_split", "fair"]
-Contents = Callable[[Path], dict[str, bytes]]
 
 
-def trained(protocol: str, contents: Contents) -> tuple[bytes, object]:
+def trained(protocol: str) -> tuple[bytes, object]:
     """Read the weights that a training left, and their learning curve."""
     found = contents(Path("data/models/paper/demo/mel", protocol))
     assert sorted(found) == [
@@ -41,12 +40,12 @@ def store(place: Path, features: npt.NDArray[np.float32]) -> None:
 
 @pytest.mark.parametrize("protocol", ["paper", "fair", "shuffled_labels"])
 def test_train_writes_the_same_bytes_whatever_the_test_part_holds(
-    protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contents: Contents
+    protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     separable.write(tmp_path, epochs=2)
     monkeypatch.chdir(tmp_path)
     separable.run_stages(protocol, "train")
-    honest = trained(protocol, contents)
+    honest = trained(protocol)
 
     tested = (pd.read_csv("data/splits/demo/parts.csv")["source_1"] == "test").to_numpy()
     place = Path("data/features/paper/demo/mel/features.npy")
@@ -57,12 +56,12 @@ def test_train_writes_the_same_bytes_whatever_the_test_part_holds(
     windows.loc[tested, "label"] = windows.loc[tested, "label"].to_numpy()[::-1]
     windows.to_csv("data/splits/demo/windows.csv", index=False)
     separable.run_stages(protocol, "train")
-    assert trained(protocol, contents) == honest
+    assert trained(protocol) == honest
 
     features[np.flatnonzero(~tested)[0], 0] += 1  # what is trained on does count
     store(place, features)
     separable.run_stages(protocol, "train")
-    assert trained(protocol, contents) != honest
+    assert trained(protocol) != honest
 
 
 def turned(study: Study, dataset: str, name: str, protocol: str) -> Evaluation:

@@ -28,6 +28,7 @@ from beyond_spectrograms.training.run import (
     rows_of,
 )
 from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
+from support.common import flip
 from support.numeric import assert_rounded
 from support.protocol import PROTOCOL, write_run
 from support.repository import REPOSITORY
@@ -190,12 +191,6 @@ def test_a_result_of_another_training_is_refused(config: RunConfig, monkeypatch:
         f"{config.work}: fold_1-seed_0 belongs to other params or versions than this run's: another training wrote "
         "there meanwhile. Run the stage again."
     )
-
-
-def flip(path: Path, offset: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[offset] ^= 1 << offset % 8
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("content", [None, b"junk", pickle.dumps(os.getcwd, protocol=2)])

@@ -17,9 +17,9 @@ from beyond_spectrograms.util import files
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import locked, partial_beside, put_back, replace_folder, write_text, written_beside
 from support.cells import write_params
-from support.repository import StartStage
+from support.common import contents
+from support.repository import REPOSITORY, StartStage
 
-Contents = Callable[[Path], dict[str, bytes]]
 HOLD = """
 import sys
 from pathlib import Path
@@ -36,13 +36,13 @@ run(main)
 
 
 @pytest.fixture
-def start(repository: Path) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+def start() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
     """Start a process that works in a folder until its standard input ends."""
     running: list[subprocess.Popen[str]] = []
 
     def go(folder: Path) -> subprocess.Popen[str]:
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        environment = {**os.environ, "PYTHONPATH": str(repository)}
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], env=environment, text=True, **pipes)
         running.append(process)
         return process
@@ -103,9 +103,7 @@ def test_of_many_processes_that_come_and_go_one_at_a_time_works_in_a_folder(tmp_
     assert set(refused) <= told
 
 
-def test_what_a_killed_run_left_half_written_is_removed_when_its_folder_is_taken(
-    tmp_path: Path, contents: Contents
-) -> None:
+def test_what_a_killed_run_left_half_written_is_removed_when_its_folder_is_taken(tmp_path: Path) -> None:
     work = tmp_path / "work"
     for name in ("index.json.4711-0a1b2c3d.partial", "in/a.flac.4711-0a1b2c3d.partial", "in/old.1-0a1b2c3d.partial/x"):
         (work / name).parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +118,7 @@ def test_what_a_killed_run_left_half_written_is_removed_when_its_folder_is_taken
     assert list(tmp_path.iterdir()) == [work]
 
 
-def test_two_at_once_write_one_file_and_each_writes_it_whole(tmp_path: Path, contents: Contents) -> None:
+def test_two_at_once_write_one_file_and_each_writes_it_whole(tmp_path: Path) -> None:
     place = tmp_path / "scores.json"
     with written_beside(place) as first, written_beside(place) as second:
         assert first != second
@@ -129,7 +127,7 @@ def test_two_at_once_write_one_file_and_each_writes_it_whole(tmp_path: Path, con
     assert contents(tmp_path) == {"scores.json": b"first"}  # renamed last
 
 
-def test_a_file_that_fails_leaves_the_one_of_before_and_nothing_beside_it(tmp_path: Path, contents: Contents) -> None:
+def test_a_file_that_fails_leaves_the_one_of_before_and_nothing_beside_it(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "before")
     with pytest.raises(FileNotFoundError), written_beside(tmp_path / "a") as beside:
         assert beside.write_text("half") + len((tmp_path / "missing").read_text())
@@ -206,7 +204,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     ],
 )
 def test_less_does_not_take_the_place_of_more(
-    folders: tuple[Path, Path], contents: Contents, lost: list[str], required: tuple[str, ...], what: str
+    folders: tuple[Path, Path], lost: list[str], required: tuple[str, ...], what: str
 ) -> None:
     finished, place = folders
     for name in lost:
@@ -220,7 +218,7 @@ def test_less_does_not_take_the_place_of_more(
 
 @pytest.mark.parametrize("error", [OSError("no space"), KeyboardInterrupt()])
 def test_a_folder_that_cannot_be_renamed_in_leaves_the_old_one(
-    folders: tuple[Path, Path], contents: Contents, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     finished, place = folders
     rename = Path.replace
@@ -238,7 +236,7 @@ def test_a_folder_that_cannot_be_renamed_in_leaves_the_old_one(
 
 
 def test_a_folder_takes_the_place_of_another_and_killed_between_two_renames_the_old_one_is_put_back(
-    tmp_path: Path, folders: tuple[Path, Path], contents: Contents
+    tmp_path: Path, folders: tuple[Path, Path]
 ) -> None:
     finished, place = folders
     place.replace(tmp_path / "work.replaced")
@@ -251,7 +249,7 @@ def test_a_folder_takes_the_place_of_another_and_killed_between_two_renames_the_
 
 
 @pytest.mark.usefixtures("project")
-def test_stages_that_keep_work_and_train_are_told_who_works_there(start_stage: StartStage, repository: Path) -> None:
+def test_stages_that_keep_work_and_train_are_told_who_works_there(start_stage: StartStage) -> None:
     write_params(Path(), study="prototypes")
     played = load_study("prototypes").params.grid
     heard = [played.datasets[0], played.representations[0]]
@@ -268,7 +266,7 @@ def test_stages_that_keep_work_and_train_are_told_who_works_there(start_stage: S
         for folder in (*stages, "mine.partial-training"):
             held.enter_context(locked(Path(folder)))
         processes = {folder: start_stage(*stage) for folder, stage in stages.items()}
-        environment = {**os.environ, "PYTHONPATH": str(repository)}
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         trained = subprocess.run(train, env=environment, capture_output=True, text=True, check=False)
         outcomes = {folder: (*process.communicate(), process.returncode) for folder, process in processes.items()}
     outcomes["mine.partial-training"] = (trained.stdout, trained.stderr, trained.returncode)

@@ -1,0 +1,47 @@
+"""What tests of every package use: sounds, what a folder holds, bytes flipped, and what an error says."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from beyond_spectrograms.data.audio import Format, Waveform
+
+
+def noise(seconds: float, sample_rate: int = 44_100, seed: int = 0) -> Waveform:
+    """Make white noise at about -20 dBFS, [samples]; another seed is another sound."""
+    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * sample_rate)).astype(np.float32)
+
+
+def tone(seconds: float, hertz: float = 1000, sample_rate: int = 44_100, peak: float = 0.5) -> Waveform:
+    """Make a sine, [samples]."""
+    time = np.arange(round(seconds * sample_rate)) / sample_rate
+    return (peak * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+
+
+def stack(count: int, form: Format, seconds: float = 1.0) -> Waveform:
+    """Make windows [count, channels, samples] of noise, each of another loudness; both channels are the same."""
+    windows = [noise(seconds, form.sample_rate, seed) * 10.0**-seed for seed in range(count)]
+    return np.repeat(np.stack(windows).astype(np.float32)[:, None], form.channels, axis=1)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Read the files of a folder by name."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def flip(path: Path, *offsets: int) -> None:
+    """Flip a bit of each of these bytes of a file."""
+    content = bytearray(path.read_bytes())
+    for offset in offsets:
+        content[offset] ^= 1 << offset % 8
+    path.write_bytes(content)
+
+
+def refusal(kind: type[Exception], work: Callable[..., object], *arguments: Any, **options: Any) -> str:
+    """Call what must raise this error, and give what it says."""
+    with pytest.raises(kind) as caught:
+        work(*arguments, **options)
+    return str(caught.value)
