@@ -48,7 +48,7 @@ class PlainClassifier:
             self._encode = plain_extraction.soundstream_encoder(folder / card["encoder_files"][0]["file"])
         elif self._record.kind == "encodec":
             self._encode = plain_extraction.encodec_encoder(self._record.model)
-        tensors = load_file(folder / "classifier.safetensors")
+        tensors = {key: value for key, value in load_file(folder / "classifier.safetensors").items() if key[0] != "l"}
         self._mean, self._deviation = tensors.pop("0.mean", None), tensors.pop("0.deviation", None)
         self._network = plain_network(encoder["bands"], encoder["frames"], len(card["classes"])).eval()
         own, stored = sorted(self._network.state_dict()), sorted(tensors)  # layers in order, by other numbers

@@ -41,6 +41,9 @@ CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {
 }
 
 
+LAST = "last."  # before the names of weights of the last epoch, where another was selected
+
+
 def measure(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:
     """Measure windows as MeasuringLayer does; nothing where the network does not end in one."""
     layer = network[-1]
@@ -48,9 +51,17 @@ def measure(network: nn.Sequential, windows: Tensor) -> dict[str, Tensor]:
 
 
 def read_network(
-    model: Path, protocol: Protocol, shape: Sequence[int], classes: Sequence[str], codebook_size: int | None
+    model: Path,
+    protocol: Protocol,
+    shape: Sequence[int],
+    classes: Sequence[str],
+    codebook_size: int | None,
+    *,
+    last: bool = False,
 ) -> tuple[nn.Sequential, dict[str, Any]]:
     """Read a trained network for windows of `shape` (bands, frames), and the notes stored with its weights.
+
+    With `last` it is that of the last epoch, whichever the protocol selected.
 
     Raises:
         ClassifierError: the file is not there, or was trained for other classes or another network.
@@ -59,7 +70,9 @@ def read_network(
         raise ClassifierError(f"{model}: no such file. Run the cell's train stage.")
     with safe_open(model, framework="pt") as stored:
         notes = json.loads(stored.metadata()["notes"])
-        state = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  not a mapping
+        first = LAST if last and protocol.select != "last" else ""
+        names = [key for key in stored.keys() if key.startswith(first or LAST) == bool(first)]  # noqa: SIM118
+        state = {key.removeprefix(first): stored.get_tensor(key) for key in names}
     if notes.pop("classes") != list(classes):
         raise ClassifierError(f"{model}: trained for other classes than the data's. Run its train stage again.")
     bands, frames = shape

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from beyond_spectrograms.training.run import RunConfig
 
 BATCH = 256  # windows a forward pass; does not change any result
+ANSWERS = ("probabilities", "last")  # class probabilities at the epoch tested, and at the last
 NOTES = ("fold", "seed", "epoch", "diverged_at_epoch", "weights_sha256")  # stored beside the arrays
 
 
@@ -43,6 +44,7 @@ class Predictions:
     weights_sha256: str  # of the file of weights
     rows: npt.NDArray[np.int64]  # [windows] of the table
     probabilities: npt.NDArray[np.float32]  # [windows, classes]
+    last: npt.NDArray[np.float32] | None = None  # the same at the last epoch, where the protocol selects another
     measures: dict[str, npt.NDArray[Any]] = field(
         default_factory=dict
     )  # [windows], by name: of the classifier's family
@@ -71,22 +73,27 @@ def predict(
 
     from beyond_spectrograms.classifiers.registry import measure, read_network
 
-    network, notes = read_network(model, protocol, features.shape[1:], classes, codebook_size)
-    network.to(device).train(protocol.dropout_at_evaluation)
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
-    probabilities, measured = [], []
-    with torch.inference_mode():
-        torch.manual_seed(seed * 1000 + fold)
-        for first in range(0, len(rows), BATCH):
-            windows = torch.from_numpy(features[rows[first : first + BATCH]]).float().to(device)
-            release(features)
-            probabilities.append(network(windows).softmax(1).cpu().numpy())
-            measured.append(measure(network, windows))
+    answers, measured = [], []
+    for of_last in (False, *[True] * (protocol.select != "last")):
+        network, notes = read_network(model, protocol, features.shape[1:], classes, codebook_size, last=of_last)
+        network.to(device).train(protocol.dropout_at_evaluation)
+        batches = []
+        with torch.inference_mode():
+            torch.manual_seed(seed * 1000 + fold)
+            for first in range(0, len(rows), BATCH):
+                windows = torch.from_numpy(features[rows[first : first + BATCH]]).float().to(device)
+                release(features)
+                batches.append(network(windows).softmax(1).cpu().numpy())
+                if not of_last:
+                    measured.append(measure(network, windows))
+        answers.append(np.concatenate(batches))
     measures = {name: torch.cat([batch[name] for batch in measured]).cpu().numpy() for name in measured[0]}
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    probabilities, *last = answers
     return Predictions(
-        fold, seed, **notes, weights_sha256=digest, rows=rows, probabilities=np.concatenate(probabilities),
-        measures=measures,
+        fold, seed, **notes, weights_sha256=digest, rows=rows, probabilities=probabilities,
+        last=next(iter(last), None), measures=measures,
     )  # fmt: skip
 
 
@@ -121,7 +128,8 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     from safetensors.numpy import save_file
 
     notes = {key: getattr(predictions, key) for key in NOTES}
-    arrays: dict[str, npt.NDArray[Any]] = {"rows": predictions.rows, "probabilities": predictions.probabilities}
+    arrays: dict[str, npt.NDArray[Any]] = {"rows": predictions.rows}
+    arrays |= {name: found for name in ANSWERS if (found := getattr(predictions, name)) is not None}
     arrays |= {f"measure.{name}": np.ascontiguousarray(values) for name, values in predictions.measures.items()}
     with written_beside(path) as beside:
         save_file(arrays, beside, metadata={"notes": json.dumps(notes)})
@@ -140,7 +148,8 @@ def read_predictions(path: Path, windows: int) -> Predictions:
             notes = json.loads(stored.metadata()["notes"])
             arrays = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  not a mapping
         measures = {key.removeprefix("measure."): value for key, value in arrays.items() if key.startswith("measure.")}
-        found = Predictions(**notes, rows=arrays["rows"], probabilities=arrays["probabilities"], measures=measures)
+        answers = {"probabilities": arrays["probabilities"], "last": arrays.get("last")}
+        found = Predictions(**notes, rows=arrays["rows"], **answers, measures=measures)
     except FileNotFoundError:
         raise ModelError(f"{path}: missing. Run its train stage again.") from None
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:

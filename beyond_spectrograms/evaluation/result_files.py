@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import pandas as pd
 from beyond_spectrograms.data.windows import columns_of
 from beyond_spectrograms.evaluation.clip_results import COLUMNS, ERROR, recordings_of
 from beyond_spectrograms.evaluation.convergence import CURVE_COLUMNS
-from beyond_spectrograms.evaluation.metrics import score, tabulate_predictions, tabulate_recordings
+from beyond_spectrograms.evaluation.metrics import accuracies, score, tabulate_predictions, tabulate_recordings
 from beyond_spectrograms.evaluation.predict import read_predictions
 from beyond_spectrograms.evaluation.records import (
     CURVES_FILE,
@@ -101,6 +101,8 @@ def evaluate_cell(
         columns=["fold", "seed", *first["columns"]],
     ).astype({"epoch": int})
     scores = score(runs, answers, classes)
+    ended = [replace(run, probabilities=run.last) for run in runs if run.last is not None]
+    scores["last_epoch"] = accuracies(tabulate_predictions(ended, table, classes), classes) if ended else None
     scores |= intervals(params, name, protocol, rows, scores)
     training = {"device": first["device"], "precision": first["precision"]}
     training["seconds_by_run"] = {run: record["seconds"] for run, record in records.items()}

@@ -158,8 +158,10 @@ def _load_tensors(network: nn.Module, path: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from beyond_spectrograms.classifiers.registry import LAST
+
     try:
-        stored = load_file(path)
+        stored = {key: tensor for key, tensor in load_file(path).items() if not key.startswith(LAST)}
     except SafetensorError as error:
         raise ModelError(f"{path}: not a safetensors file: {error}. Export the model again.") from None
     problems = list(_compare(network.state_dict(), stored))

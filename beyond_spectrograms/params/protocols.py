@@ -55,7 +55,8 @@ class PrototypeSettings(Section):
 class Protocol(Section):
     """How a classifier is trained, selected and tested.
 
-    `class_weights`: balanced = windows of classes with few training windows count more in the loss.
+    `class_weights`: balanced = windows of classes with few training windows count more in the loss. `select`: the epoch
+    that is tested; of equally high validation accuracies the one of lower loss counts as better.
     """
 
     classifier: Literal[
@@ -80,7 +81,7 @@ class Protocol(Section):
     epochs: Positive
     patience: Positive | None
     dropout_at_evaluation: bool
-    select: Literal["last", "best_validation_loss"]
+    select: Literal["last", "best_validation_loss", "best_validation_accuracy"]
     seeds: Annotated[list[Seed], Field(min_length=1)]
     prototypes: PrototypeSettings | None = None
 
@@ -95,7 +96,7 @@ class Protocol(Section):
         if self.classifier in RECONSTRUCTING and self.standardize:
             raise ValueError(f"standardize is not for {self.classifier}, whose error is in the features' own unit")
         if self.patience is not None and self.select == "last":
-            raise ValueError("patience needs select: best_validation_loss")
+            raise ValueError("patience needs select: best_validation_loss or best_validation_accuracy")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds} name one twice")
         return self

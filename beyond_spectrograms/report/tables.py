@@ -178,6 +178,8 @@ def _describe(results: Results, protocol: str) -> str:
         *["labels shuffled"] * chosen.shuffle_labels,
         f"{chosen.optimizer} {chosen.learning_rate:g}",
         "inputs standardised" if chosen.standardize else "inputs as they are",
-        f"tested at {'the last epoch' if chosen.select == 'last' else 'the epoch of best validation loss'}",
+        f"tested at the {chosen.select.replace('_', ' ')} epoch"
+        if chosen.select == "last"
+        else f"tested at the epoch of {chosen.select.replace('_', ' ')}",
     ]
     return ", ".join([*traits, *["dropout active in testing"] * chosen.dropout_at_evaluation]) + "."

@@ -105,21 +105,24 @@ def train(config: RunConfig, epochs_done: Synchronized[int] | None = None) -> No
     fingerprint, began = config.fingerprint(), time.perf_counter()
     checkpoint = Checkpoint(config.work / f"{config.name}.checkpoint.pt", [fingerprint])
     trainer = create_trainer(config, features)
-    best, state = _copy_weights(trainer.network), TrainingState()
+    best = last = _copy_weights(trainer.network)
+    state = TrainingState()
     if saved := checkpoint.load():
         learned, (state,) = saved
         trainer.load(learned["trainer"])
-        best = learned["best"]
+        best, last = learned["best"], _copy_weights(trainer.network)
     while not state.is_over(config) and not trainer.is_over():
-        if state.note(config, *trainer.epoch()):
-            best = _copy_weights(trainer.network)
+        keep = state.note(config, *trainer.epoch())
+        if state.diverged_at_epoch is None:
+            last = _copy_weights(trainer.network)
+        best = last if keep else best
         state.seconds += time.perf_counter() - began
         began = time.perf_counter()
         count(epochs_done, 1)
         if checkpoint.is_due() and state.diverged_at_epoch is None:
             checkpoint.save({"trainer": trainer.state(), "best": best}, [state])
             began = time.perf_counter()
-    write_result(config, state, best, fingerprint, trainer.columns)
+    write_result(config, state, best, fingerprint, trainer.columns, last=last)
     checkpoint.remove()
 
 

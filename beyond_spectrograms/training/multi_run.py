@@ -162,7 +162,9 @@ def train_multi_run(configs: list[RunConfig], epochs_done: Synchronized[int] | N
         ]
         results = zip(training.run(shuffled, running), validation.run(straight, running), strict=True)
         outcomes = list(zip(configs, states, running, results, strict=True))
-        stacked.keep([state.note(config, *result) if runs else False for config, state, runs, result in outcomes])
+        chosen = [state.note(config, *result) if runs else False for config, state, runs, result in outcomes]
+        going = [runs and state.diverged_at_epoch is None for _, state, runs, _ in outcomes]
+        stacked.keep(chosen, going)
         now = time.perf_counter()
         for state, runs in zip(states, running, strict=True):
             state.seconds += (now - began) / sum(running) if runs else 0.0
@@ -173,7 +175,8 @@ def train_multi_run(configs: list[RunConfig], epochs_done: Synchronized[int] | N
             checkpoint.save(learned, states)
             began = time.perf_counter()
     for run, (config, state, fingerprint) in enumerate(zip(configs, states, fingerprints, strict=True)):
-        write_result(config, state, stacked.result_of(run), fingerprint, ())
+        best, last = (stacked.result_of(run, weights) for weights in (stacked.best, stacked.last))
+        write_result(config, state, best, fingerprint, (), last=last)
     checkpoint.remove()
 
 

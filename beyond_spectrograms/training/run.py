@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
-from beyond_spectrograms.classifiers.registry import build_network
+from beyond_spectrograms.classifiers.registry import LAST, build_network
 from beyond_spectrograms.data.windows import content_of
 from beyond_spectrograms.training.epoch import band_statistics
 from beyond_spectrograms.util.errors import ProjectError
@@ -94,7 +95,7 @@ class TrainingState:
     """How far a run is; it ends at `diverged_at_epoch`."""
 
     best_epoch: int = 0
-    best_loss: float = math.inf
+    best: tuple[float, float] = (-math.inf, -math.inf)
     history: list[list[float]] = field(default_factory=list)
     seconds: float = 0.0
     diverged_at_epoch: int | None = None
@@ -112,7 +113,7 @@ class TrainingState:
         validation: tuple[float, float],
         more: Sequence[float] = (),
     ) -> bool:
-        """Add an epoch to the history; says whether the protocol keeps its weights.
+        """Add an epoch to the history; says whether the protocol keeps its weights, the first of equally good ones.
 
         `training` and `validation` are accuracy and loss, `more` values of the trainer's columns.
         """
@@ -124,9 +125,11 @@ class TrainingState:
             self.diverged_at_epoch = epoch
             return False
         self.history.append([epoch, *training, *validation, *more])
-        if config.protocol.select == "best_validation_loss" and validation[1] >= self.best_loss:
+        accuracy = validation[0] if config.protocol.select == "best_validation_accuracy" else 0.0
+        reached = (accuracy, -validation[1])
+        if config.protocol.select != "last" and reached <= tuple(self.best):
             return False
-        self.best_loss, self.best_epoch = validation[1], epoch
+        self.best, self.best_epoch = reached, epoch
         return True
 
 
@@ -162,14 +165,24 @@ def seeded_network(config: RunConfig, features: Features, train_rows: npt.NDArra
 
 
 def write_result(
-    config: RunConfig, state: TrainingState, best: dict[str, torch.Tensor], fingerprint: str, columns: Sequence[str]
+    config: RunConfig,
+    state: TrainingState,
+    best: dict[str, torch.Tensor],
+    fingerprint: str,
+    columns: Sequence[str],
+    *,
+    last: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write the kept weights and the learning curve, whose rows have `columns` after HISTORY_COLUMNS."""
+    """Write the kept weights and the learning curve, whose rows have `columns` after HISTORY_COLUMNS.
+
+    Where the protocol selects an epoch, the weights of the `last` stand in the same file.
+    """
     diverged = state.diverged_at_epoch
     notes = {"epoch": state.best_epoch, "diverged_at_epoch": diverged, "classes": config.classes}
     weights, path, _ = config.result_files
+    further = {} if last is None or config.protocol.select == "last" else {LAST + key: last[key].clone() for key in last}
     with written_beside(weights) as beside:
-        save_file(best, beside, metadata={"notes": json.dumps(notes)})  # several keys would come in any order
+        save_file(best | further, beside, metadata={"notes": json.dumps(notes)})  # several keys would come in any order
     record = {
         "mark": fingerprint,
         "device": config.device,
@@ -191,10 +204,16 @@ def is_finished(config: RunConfig, *, report_damage: bool = False) -> bool:
     weights, path, _ = config.result_files
     record = read_sealed(path)
     if record and record.keys() == RECORD and weights.exists() and config.weights_sha256() == record["weights_sha256"]:
-        return bool(record["mark"] == config.fingerprint())
+        return bool(record["mark"] == config.fingerprint()) and _has_last_epoch(config)
     if report_damage and path.exists():
         print(f"{path}: damaged, or not of the weights beside it. The run starts anew.", flush=True)
     return False
+
+
+def _has_last_epoch(config: RunConfig) -> bool:
+    """Say whether the weights of the last epoch are there as well; results of earlier code have none."""
+    with safe_open(config.result_files[0], framework="pt") as stored:
+        return config.protocol.select == "last" or any(key.startswith(LAST) for key in stored.keys())  # noqa: SIM118
 
 
 def keep_finished(configs: Sequence[RunConfig], place: Path) -> None:

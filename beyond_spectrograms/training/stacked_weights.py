@@ -92,7 +92,7 @@ class StackedWeights:
         parameters, buffers = stack_module_state([module.to(device) for module in modules])
         self.weights: Weights = {name: value.detach().clone() for name, value in parameters.items()}
         self._buffers: Weights = buffers
-        self.best = {name: value.clone() for name, value in self.weights.items()}
+        self.best, self.last = ({name: value.clone() for name, value in self.weights.items()} for _ in range(2))
         self.moments = [{name: torch.zeros_like(value) for name, value in self.weights.items()} for _ in BETAS]
         self.steps = torch.zeros(self.runs, device=device)
         self._class_weights = class_weights.to(device)  # [runs, classes]
@@ -144,11 +144,12 @@ class StackedWeights:
                 change = first / (second.sqrt() + EPSILON)
             weight.copy_(torch.where(moving, weight - self.protocol.learning_rate * change, weight))
 
-    def keep(self, chosen: list[bool]) -> None:
-        """Keep the present weights of the chosen runs as their best."""
-        mask = torch.tensor(chosen, device=self.device)
-        for name, best in self.best.items():
-            best.copy_(torch.where(mask.view(-1, *[1] * (best.dim() - 1)), self.weights[name], best))
+    def keep(self, chosen: list[bool], going: list[bool]) -> None:
+        """Keep the present weights of the chosen runs as their best, and of those still going as their last."""
+        for runs, kept in ((chosen, self.best), (going, self.last)):
+            mask = torch.tensor(runs, device=self.device)
+            for name, value in kept.items():
+                value.copy_(torch.where(mask.view(-1, *[1] * (value.dim() - 1)), self.weights[name], value))
 
     def train_mode(self, training: bool) -> None:
         """Switch dropout on or off."""
@@ -156,18 +157,19 @@ class StackedWeights:
 
     def state(self) -> dict[str, Any]:
         """All that changes from epoch to epoch."""
-        return {"weights": self.weights, "best": self.best, "moments": self.moments, "steps": self.steps}
+        kept = {"best": self.best, "last": self.last}
+        return {"weights": self.weights, **kept, "moments": self.moments, "steps": self.steps}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a stored state in place."""
-        groups = [(self.weights, state["weights"]), (self.best, state["best"])]
+        groups = [(getattr(self, name), state[name]) for name in ("weights", "best", "last")]
         for mine, stored in [*groups, *zip(self.moments, state["moments"], strict=True)]:
             for name, value in mine.items():
                 value.copy_(stored[name])
         self.steps.copy_(state["steps"])
 
-    def result_of(self, run: int) -> Weights:
-        """Best weights of one run, keyed as build_network's state_dict."""
-        kept = {**self._buffers, **self.best}
+    def result_of(self, run: int, weights: Weights) -> Weights:
+        """One run of the best or the last weights, keyed as build_network's state_dict."""
+        kept = {**self._buffers, **weights}
         names = self._module.state_dict()
         return {name.removeprefix("layers."): kept[name][run].cpu().contiguous() for name in names}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from beyond_spectrograms.training import loop
 from beyond_spectrograms.training.loop import train, train_all
@@ -28,6 +28,7 @@ from beyond_spectrograms.training.run import (
     rows_of,
 )
 from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
+from beyond_spectrograms.util.files import read_sealed, write_sealed
 from support.common import flip
 from support.numeric import assert_rounded
 from support.protocol import PROTOCOL, write_run
@@ -100,17 +101,40 @@ def test_history_has_a_row_an_epoch_with_means_over_whole_epochs(config: RunConf
     assert history[-1]["validation_accuracy"] > 0.9  # the classes are easy to tell apart
 
 
-def test_best_validation_loss_selects_that_epoch_and_last_the_last(config: RunConfig, tmp_path: Path) -> None:
+def test_each_rule_of_selection_keeps_its_epoch_and_beside_it_the_last(config: RunConfig, tmp_path: Path) -> None:
     hasty = PROTOCOL.model_copy(update={"learning_rate": 0.05})  # overshoots, so that the last epoch is not the best
-    best = replace(config, protocol=hasty, epochs=12)
-    last = replace(best, protocol=hasty.model_copy(update={"select": "last"}), work=tmp_path / "last")
-    epochs = []
-    for each in (best, last):
+    rules = ("best_validation_loss", "best_validation_accuracy", "last")
+    every = [
+        replace(config, protocol=hasty.model_copy(update={"select": rule}), epochs=12, work=tmp_path / rule)
+        for rule in rules
+    ]
+    epochs, weights = [], []
+    for each in every:
         train(each)
         with safe_open(each.work / f"{each.name}.safetensors", framework="pt") as stored:
             epochs.append(json.loads(stored.metadata()["notes"])["epoch"])
-    losses = [row["validation_loss"] for row in read_history(best)]
-    assert epochs == [losses.index(min(losses)) + 1, 12]
+        weights.append(load_file(each.work / f"{each.name}.safetensors"))
+    history = read_history(every[0])
+    by_loss = min(history, key=lambda row: row["validation_loss"])
+    by_accuracy = min(history, key=lambda row: (-row["validation_accuracy"], row["validation_loss"]))
+    assert epochs == [by_loss["epoch"], by_accuracy["epoch"], 12]
+    assert epochs[0] < 12
+    *selected, ended = weights
+    for each in selected:
+        assert {key.removeprefix("last.") for key in each} == set(ended)
+        assert all(torch.equal(each[f"last.{key}"], value) for key, value in ended.items())
+    assert not all(torch.equal(selected[0][key], value) for key, value in ended.items())
+
+
+def test_result_without_weights_of_the_last_epoch_is_trained_anew(config: RunConfig) -> None:
+    train(config)
+    assert is_finished(config)
+    weights, record, _ = config.result_files
+    with safe_open(weights, framework="pt") as stored:
+        notes = stored.metadata()
+    save_file({key: value for key, value in load_file(weights).items() if key[:5] != "last."}, weights, notes)
+    write_sealed(record, {**read_sealed(record), "weights_sha256": config.weights_sha256()})
+    assert not is_finished(config)
 
 
 def test_patience_stops_after_that_many_epochs_without_a_better_loss(config: RunConfig) -> None:
