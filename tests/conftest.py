@@ -20,7 +20,7 @@ from beyond_spectrograms.evaluation.results import Results
 from support.cells import read_back, write, write_params
 from support.clones import DEMO, commit, dvc, run, tiny
 from support.page_files import write_project
-from support.repository import REPOSITORY, StartStage
+from support.repository import REPOSITORY, Start
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -61,26 +61,27 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def start_stage(project: Path) -> Iterator[StartStage]:
-    """Start a stage as a process of its own in `project`; whatever still runs at the end is killed."""
+def start_python() -> Iterator[Start]:
+    """Start Python in the folder we are in; whatever still runs at the end is killed."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(stage: str, *arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"stages.{stage}", *arguments],
-            cwd=project,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        return process
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        running.append(subprocess.Popen([sys.executable, *arguments], env=environment, text=True, **pipes))
+        return running[-1]
 
     yield start
     for process in running:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def start_stage(project: Path, start_python: Start) -> Start:
+    """Start a stage as a process of its own in `project`, where we are."""
+    assert Path.cwd() == project
+    return lambda stage, *arguments: start_python("-m", f"stages.{stage}", *arguments)
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,14 @@ import yaml
 from benchmarks import estimate
 from beyond_spectrograms.params import load_params
 from support.cells import grid, write_params
-from support.repository import StartStage
+from support.repository import Start
 
 DEMO = {"synthetic": {"seed": 0, "clips_per_class": 3, "seconds": 2.5}, "clips": 18, "classes": 6}
 
 
 @pytest.mark.long
 def test_the_stages_do_what_was_counted_and_the_next_estimate_knows_their_rates(
-    start_stage: StartStage, capsys: pytest.CaptureFixture[str]
+    start_stage: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:  # in `project`
     source = {**DEMO, "seconds": [1, 600], "folds": 3, "fold_seed": 0}
     record = {"source": source, "max_epochs": 1, "notice": None, "known_pairs": []}

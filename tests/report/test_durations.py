@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from support.repository import StartStage
+from support.repository import Start
 
 
 def test_a_stage_that_ends_well_leaves_its_duration_and_one_that_fails_does_not(
-    project: Path, start_stage: StartStage
+    project: Path, start_stage: Start
 ) -> None:
     failed = start_stage("resample", "pets")
     failed.communicate()

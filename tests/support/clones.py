@@ -23,9 +23,9 @@ REPRESENTATIONS, PROTOCOLS = ("mel", "log_mel_2048"), ("fair", "mean_linear")
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Let a process run the code in `folder` by this Python, on one thread."""
+    """Let a process run the code in `folder` by this Python, on one thread unless the environment says otherwise."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    return {"OMP_NUM_THREADS": "1", **os.environ, "PATH": path, "PYTHONPATH": str(folder)}
 
 
 def run(folder: Path, *command: str, expect: int = 0, errors: bool = True, code: Path | None = None) -> str:

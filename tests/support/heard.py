@@ -17,6 +17,7 @@ from beyond_spectrograms.data.audio import Format, write_clip
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.representations import create_representation
+from support import common
 from support.cells import study_in, write_params
 
 RATE = 16_000
@@ -28,8 +29,7 @@ GAIN, PITCH = 17.0, 12.0  # dB and semitones by which the layer changes the prot
 
 def tone(hertz: float, seed: int, level: float = 0.1) -> np.ndarray:
     """Give 1 s of a tone in faint noise, [samples]."""
-    noise = np.random.default_rng(seed).normal(0, 0.001, RATE)
-    return (level * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE) + noise).astype(np.float32)
+    return common.tone(1, hertz, RATE, level) + common.noise(1, RATE, seed) / 100
 
 
 def write(folder: Path, dataset: str = "esc10", cell: tuple[str, str] = (REPRESENTATION, PROTOCOL)) -> Params:
@@ -50,9 +50,8 @@ def write(folder: Path, dataset: str = "esc10", cell: tuple[str, str] = (REPRESE
     pd.DataFrame(table).to_csv(splits / "windows.csv", index=False)
     parts = (["train", "train", "validation", "validation"]) * len(TONES)
     pd.DataFrame({"window": parts, "source_1": parts}).to_csv(splits / "parts.csv", index=False)
-    features = create_representation(REPRESENTATION, loaded.representations[REPRESENTATION], []).encode(
-        sounds[:, None], RATE
-    )
+    encoder = create_representation(REPRESENTATION, loaded.representations[REPRESENTATION], [])
+    features = encoder.encode(sounds[:, None], RATE)
     write_features(folder, dataset, REPRESENTATION, features)
     write_model(folder, dataset, loaded, features.reshape(len(TONES), CLIPS, *features.shape[1:]).mean((1, 3)))
     return loaded
@@ -61,12 +60,10 @@ def write(folder: Path, dataset: str = "esc10", cell: tuple[str, str] = (REPRESE
 def write_latents(folder: Path, mirror: Path, dataset: str = "esc10") -> None:
     """Write the same sounds as latents of SoundStream, and the decoder as its stage leaves it."""
     sounds = np.stack(
-        [tone(TONES[label], CLIPS * place + n) for place, label in enumerate(TONES) for n in range(CLIPS)]
+        [tone(hertz, CLIPS * place + n) for place, hertz in enumerate(TONES.values()) for n in range(CLIPS)]
     )
-    params = study_in(folder, STUDY).params
-    encoder = create_representation(
-        "soundstream", params.representations["soundstream"], [mirror / "soundstream_encoder.tflite"]
-    )
+    record = study_in(folder, STUDY).params.representations["soundstream"]
+    encoder = create_representation("soundstream", record, [mirror / "soundstream_encoder.tflite"])
     write_features(folder, dataset, "soundstream", encoder.encode(sounds[:, None], RATE))
     decoder = folder / "data/decoders/soundstream"
     decoder.mkdir(parents=True)

@@ -38,6 +38,11 @@ NAMES = {section: ", ".join(SHIPPED[section]) for section in ("protocols", "repr
 }
 
 
+def file_of(where: str) -> str:
+    """Name the file that a path of keys is in."""
+    return next((name for name in FILES if where.startswith(f"{name}/")), "params")
+
+
 def loads(changes: dict[str, Any]) -> Params:
     """Load the shipped params with some values replaced, each named by its path of keys.
 
@@ -46,7 +51,7 @@ def loads(changes: dict[str, Any]) -> Params:
     """
     files, study, changed = copy.deepcopy(FILES), Path(), set()
     for where, value in changes.items():
-        name = next((name for name in files if where.startswith(f"{name}/")), "params")
+        name = file_of(where)
         if name.startswith("studies/"):
             study = STUDIES / name.split("/")[1]
         changed.add(name)
@@ -86,5 +91,5 @@ def read_refusals(path: Path) -> list[tuple[dict[str, Any], str]]:
         message = " ".join(line.strip() for line in block)
         for section, names in NAMES.items():
             message = message.replace(f"{{{section}}}", names)
-        found.append((changes, message if ".yaml: " in message else f"params.yaml: {message}"))
+        found.append((changes, message if ".yaml: " in message else f"{file_of(next(iter(changes)))}.yaml: {message}"))
     return found

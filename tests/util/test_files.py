@@ -4,9 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from beyond_spectrograms.util import files
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import locked, partial_beside, put_back, replace_folder, write_text, written_beside
 from support.cells import write_params
-from support.common import contents
-from support.repository import REPOSITORY, StartStage
+from support.common import contents, refusal
+from support.repository import Start
 
 HOLD = """
 import sys
@@ -36,21 +35,9 @@ run(main)
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+def start(start_python: Start) -> Start:
     """Start a process that works in a folder until its standard input ends."""
-    running: list[subprocess.Popen[str]] = []
-
-    def go(folder: Path) -> subprocess.Popen[str]:
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], env=environment, text=True, **pipes)
-        running.append(process)
-        return process
-
-    yield go
-    for process in running:
-        process.kill()
-        process.communicate()
+    return lambda folder: start_python("-c", HOLD, str(folder))
 
 
 def waited(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
@@ -59,9 +46,7 @@ def waited(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_process_is_told_who_works_in_a_folder(
-    tmp_path: Path, start: Callable[[Path], subprocess.Popen[str]]
-) -> None:
+def test_a_second_process_is_told_who_works_in_a_folder(tmp_path: Path, start: Start) -> None:
     folder = tmp_path / "work/esc10-mel"
     holder = waited(start(folder))
     second = start(folder)
@@ -92,15 +77,12 @@ def test_of_many_processes_that_come_and_go_one_at_a_time_works_in_a_folder(tmp_
                 refused.append(str(error))
 
     # flock is held by what was opened: threads that open the file keep each other out as processes do.
-    visitors = [threading.Thread(target=visit) for _ in range(4)]
-    for visitor in visitors:
-        visitor.start()
-    for visitor in visitors:
-        visitor.join()
-    told = {f"{tmp_path / 'work'}: another run{who} works here. Wait for it, or end it."
-            for who in ("", f" (pid {os.getpid()})")}  # fmt: skip
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(visit)
+    whos = ("", f" (pid {os.getpid()})")
     assert (set(entered), len(entered) + len(refused)) == ({1}, 240)
-    assert set(refused) <= told
+    assert set(refused) <= {f"{tmp_path}/work: another run{who} works here. Wait for it, or end it." for who in whos}
 
 
 def test_what_a_killed_run_left_half_written_is_removed_when_its_folder_is_taken(tmp_path: Path) -> None:
@@ -184,13 +166,16 @@ def test_what_dead_runs_left_half_written_is_removed_an_hour_later(tmp_path: Pat
     assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
+OLD = {"features.npy": b"old", "index.json": b"old"}
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     """A finished folder and the place where an older one stands."""
     finished, place = tmp_path / "work", tmp_path / "data/place"
     for folder, text in ((finished, "new"), (place, "old")):
         folder.mkdir(parents=True)
-        for name in ("features.npy", "index.json"):
+        for name in OLD:
             (folder / name).write_text(text)
     return finished, place
 
@@ -198,9 +183,9 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize(
     ("lost", "required", "what"),
     [
-        (["features.npy"], ("features.npy", "index.json"), "lacks features.npy"),
-        (["features.npy", "index.json"], ("features.npy", "index.json"), "lacks features.npy and index.json"),
-        (["features.npy", "index.json"], (), "holds no file"),
+        (["features.npy"], tuple(OLD), "lacks features.npy"),
+        ([*OLD], tuple(OLD), "lacks features.npy and index.json"),
+        ([*OLD], (), "holds no file"),
     ],
 )
 def test_less_does_not_take_the_place_of_more(
@@ -210,10 +195,9 @@ def test_less_does_not_take_the_place_of_more(
     for name in lost:
         (finished / name).unlink()
     (finished / "empty").mkdir()
-    with pytest.raises(ProjectError) as caught:
-        replace_folder(finished, place, required=required)
-    assert str(caught.value) == f"{finished}: {what}, so it is not put in the place of {place}. Run the stage again."
-    assert contents(place) == {"features.npy": b"old", "index.json": b"old"}
+    told = f"{finished}: {what}, so it is not put in the place of {place}. Run the stage again."
+    assert refusal(ProjectError, replace_folder, finished, place, required=required) == told
+    assert contents(place) == OLD
 
 
 @pytest.mark.parametrize("error", [OSError("no space"), KeyboardInterrupt()])
@@ -231,44 +215,39 @@ def test_a_folder_that_cannot_be_renamed_in_leaves_the_old_one(
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(type(error)):
         replace_folder(finished, place)
-    assert contents(place) == {"features.npy": b"old", "index.json": b"old"}
+    assert contents(place) == OLD
     assert contents(finished) == {"features.npy": b"new", "index.json": b"new"}
 
 
-def test_a_folder_takes_the_place_of_another_and_killed_between_two_renames_the_old_one_is_put_back(
-    tmp_path: Path, folders: tuple[Path, Path]
-) -> None:
+def test_a_folder_takes_anothers_place_or_the_old_is_put_back(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     finished, place = folders
     place.replace(tmp_path / "work.replaced")
     put_back(finished, place)
-    assert contents(place) == {"features.npy": b"old", "index.json": b"old"}
+    assert contents(place) == OLD
     place.replace(tmp_path / "work.replaced")
-    replace_folder(finished, place, required=("features.npy", "index.json"))
+    replace_folder(finished, place, required=tuple(OLD))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
     assert contents(tmp_path) == {"data/place/features.npy": b"new", "data/place/index.json": b"new"}
 
 
 @pytest.mark.usefixtures("project")
-def test_stages_that_keep_work_and_train_are_told_who_works_there(start_stage: StartStage) -> None:
+def test_stages_that_keep_work_and_train_are_told_who_works_there(start_python: Start) -> None:
     write_params(Path(), study="prototypes")
     played = load_study("prototypes").params.grid
     heard = [played.datasets[0], played.representations[0]]
-    stages = {
-        "data/partial/raw/pets": ["download", "pets"],
-        "data/partial/clips/pets": ["resample", "pets"],
-        "data/partial/models/paper-pets-mel": ["train", "pets", "mel"],
-        f"data/partial/listen/prototypes-{'-'.join(heard)}": ["listen", "--study=prototypes", *heard],
-        "data/partial/run/paper-esc10-mel-fair": ["run"],
+    commands = {
+        "data/partial/raw/pets": ["stages.download", "pets"],
+        "data/partial/clips/pets": ["stages.resample", "pets"],
+        "data/partial/models/paper-pets-mel": ["stages.train", "pets", "mel"],
+        f"data/partial/listen/prototypes-{'-'.join(heard)}": ["stages.listen", "--study=prototypes", *heard],
+        "data/partial/run/paper-esc10-mel-fair": ["stages.run"],
+        "mine.partial-training": ["beyond_spectrograms", "train", "sounds", "--representation", "mel", "--out", "mine"],
     }
-    train = [sys.executable, "-m", "beyond_spectrograms", "train", "sounds", "--representation", "mel", "--out", "mine"]
     Path("sounds").mkdir()
     with ExitStack() as held:
-        for folder in (*stages, "mine.partial-training"):
+        for folder in commands:
             held.enter_context(locked(Path(folder)))
-        processes = {folder: start_stage(*stage) for folder, stage in stages.items()}
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        trained = subprocess.run(train, env=environment, capture_output=True, text=True, check=False)
+        processes = {folder: start_python("-m", *command) for folder, command in commands.items()}
         outcomes = {folder: (*process.communicate(), process.returncode) for folder, process in processes.items()}
-    outcomes["mine.partial-training"] = (trained.stdout, trained.stderr, trained.returncode)
     who = f"another run (pid {os.getpid()}) works here. Wait for it, or end it.\n"
     assert outcomes == {folder: ("", f"{folder}: {who}", 1) for folder in outcomes}
