@@ -1,28 +1,23 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 
+from beyond_spectrograms.data import clips
 from beyond_spectrograms.data.audio import FORMATS, Waveform, read_clip
-from beyond_spectrograms.data.clips import (
-    DatasetError,
-    Outcome,
-    check_clips,
-    clip_path,
-    describe_clips,
-    prepare_clips,
-    publish_clips,
-)
-from support.common import contents, noise
-from support.repository import StartStage
+from beyond_spectrograms.data.clips import DatasetError, Outcome, clip_path
+from support import cells
+from support.common import contents, noise, refusal
+from support.repository import Start
 from support.stopping import kill_stage_in
 
 PLAUSIBLE = (1.0, 600.0)
-NOT_AUDIO = "not decodable as audio: Format not recognised."
+EMPTY, NOT_AUDIO = "empty file (0 bytes)", "not decodable as audio: Format not recognised."
 
 
 def write(path: Path, sound: Waveform, sample_rate: int = 44_100, subtype: str | None = None) -> None:
@@ -30,9 +25,9 @@ def write(path: Path, sound: Waveform, sample_rate: int = 44_100, subtype: str |
     soundfile.write(path, sound, sample_rate, subtype=subtype)
 
 
-def store(raw: Path, work: Path, clips: Path) -> list[Outcome]:
-    outcomes = prepare_clips(raw, work, PLAUSIBLE)
-    publish_clips(outcomes, work, clips)
+def store(raw: Path, work: Path, place: Path) -> list[Outcome]:
+    outcomes = clips.prepare_clips(raw, work, PLAUSIBLE)
+    clips.publish_clips(outcomes, work, place)
     return outcomes
 
 
@@ -43,12 +38,8 @@ def pets(tmp_path: Path) -> Path:
     for number in range(6):
         label, form = ("cat", "wav") if number < 3 else ("dog", "flac")
         rate = 22_050 if number == 5 else 44_100
-        write(
-            raw / label / f"{number}.{form}",
-            noise(1 + number / 10, rate, number),
-            rate,
-            "PCM_U8" if number == 0 else None,
-        )
+        sound = noise(1 + number / 10, rate, number)
+        write(raw / label / f"{number}.{form}", sound, rate, "PCM_U8" if number == 0 else None)
     return raw
 
 
@@ -79,21 +70,13 @@ def test_bad_files_are_set_aside_with_their_reasons_and_counted(tmp_path: Path, 
     write(pets / "dog" / "short.wav", noise(0.2))
     write(pets / "dog" / "silent.wav", np.zeros(44_100, np.float32))
     outcomes = store(pets, tmp_path / "work", tmp_path / "clips")
-    figures = describe_clips("pets", outcomes)
-    assert figures == {
-        "dataset": "pets",
-        "files": 10,
-        "clips": 6,
-        "classes": 2,
-        "seconds": 7.5,
-        "shortest_seconds": 1.0,
-        "longest_seconds": 1.5,
-        "limited_samples": 0,
+    assert clips.describe_clips("pets", outcomes) == {
+        **{"dataset": "pets", "files": 10, "clips": 6, "classes": 2, "limited_samples": 0, "set_aside_count": 4},
+        **{"seconds": 7.5, "shortest_seconds": 1.0, "longest_seconds": 1.5},
         "clips_by_sample_rate": {"22050": 1, "44100": 5},
         "clips_by_class": {"cat": 3, "dog": 3},
-        "set_aside_count": 4,
         "set_aside": {
-            "cat/empty.wav": "empty file (0 bytes)",
+            "cat/empty.wav": EMPTY,
             "cat/text.wav": NOT_AUDIO,
             "dog/short.wav": "0.200 s long; plausible is 1 to 600 s",
             "dog/silent.wav": "silent: its peak is 0, silence is 0.0001 or less",
@@ -104,36 +87,29 @@ def test_bad_files_are_set_aside_with_their_reasons_and_counted(tmp_path: Path, 
     assert stored == {"0.wav.flac", "1.wav.flac", "2.wav.flac", "3.flac.flac", "4.flac.flac", "5.flac.flac"}
 
 
-EMPTY = "empty file (0 bytes)"
-
-
 @pytest.mark.parametrize(
-    ("outcomes", "clips", "classes", "known", "message"),
+    ("outcomes", "wanted", "message"),
     [
-        ([], None, None, [], "no audio file found"),
-        ([*usable("cat", 3), Outcome("dog/a.wav", "", EMPTY), Outcome("dog/b.wav", "", NOT_AUDIO)], None, None, [],
+        ([], (None, None, []), "no audio file found"),
+        ([*usable("cat", 3), Outcome("dog/a.wav", "", EMPTY), Outcome("dog/b.wav", "", NOT_AUDIO)], (None, None, []),
          f"class 'dog' has no usable file:\n  dog/a.wav: {EMPTY}\n  dog/b.wav: {NOT_AUDIO}"),
-        ([*usable("cat", 3), Outcome("cat/x.wav", "", EMPTY)], 4, 1, [],
+        ([*usable("cat", 3), Outcome("cat/x.wav", "", EMPTY)], (4, 1, []),
          f"expected 4 usable clips, found 3\n  cat/x.wav: {EMPTY}"),
-        (usable("cat", 3), 4, 1, [], "expected 4 usable clips, found 3"),
-        (usable("cat", 3), 2, 1, [], "expected 2 usable clips, found 3"),
-        ([*usable("cat", 2), *usable("dog", 2)], 4, 3, [], "expected 3 classes, found 2: cat, dog"),
-        (usable("cat", 9), 10, 1, ["cat/9.wav"], "expected 10 usable clips, found 9"),  # known bad, but missing
+        (usable("cat", 3), (4, 1, []), "expected 4 usable clips, found 3"),
+        (usable("cat", 3), (2, 1, []), "expected 2 usable clips, found 3"),
+        ([*usable("cat", 2), *usable("dog", 2)], (4, 3, []), "expected 3 classes, found 2: cat, dog"),
+        (usable("cat", 9), (10, 1, ["cat/9.wav"]), "expected 10 usable clips, found 9"),  # known bad, but missing
     ],
 )  # fmt: skip
-def test_a_data_set_that_is_not_what_is_expected_stops(
-    outcomes: list[Outcome], clips: int | None, classes: int | None, known: list[str], message: str
-) -> None:
-    with pytest.raises(DatasetError) as caught:
-        check_clips("pets", outcomes, clips, classes, known)
-    assert str(caught.value) == f"pets: {message}"
+def test_a_data_set_that_is_not_what_is_expected_stops(outcomes: list[Outcome], wanted: Any, message: str) -> None:
+    assert refusal(DatasetError, clips.check_clips, "pets", outcomes, *wanted) == f"pets: {message}"
 
 
 @pytest.mark.parametrize("suffix", ["wav", "au"])
-def test_a_file_known_to_be_bad_may_be_bad_or_good_whatever_form_the_archive_has_it_in(suffix: str) -> None:
-    check_clips("g", [*usable("cat", 9), Outcome(f"cat/9.{suffix}", "", NOT_AUDIO)], 10, 1, ["cat/9.wav"])
-    check_clips("g", usable("cat", 10), 10, 1, ["cat/9.wav"])
-    check_clips("g", [*usable("cat", 3), Outcome("cat/x.wav", "", NOT_AUDIO)], None, None, [])  # nothing is expected
+def test_a_file_known_to_be_bad_may_be_bad_or_good_in_any_form(suffix: str) -> None:
+    clips.check_clips("g", [*usable("cat", 9), Outcome(f"cat/9.{suffix}", "", NOT_AUDIO)], 10, 1, ["cat/9.wav"])
+    clips.check_clips("g", usable("cat", 10), 10, 1, ["cat/9.wav"])
+    clips.check_clips("g", [*usable("cat", 3), Outcome("cat/x.wav", "", NOT_AUDIO)], None, None, [])  # none expected
 
 
 def written(folder: Path) -> dict[Path, int]:
@@ -146,15 +122,12 @@ def changed(before: dict[Path, int], folder: Path) -> set[Path]:
 
 def test_after_a_kill_only_what_changed_is_done_again(tmp_path: Path, pets: Path) -> None:
     work = tmp_path / "work"
-    prepare_clips(pets, work, PLAUSIBLE)
+    clips.prepare_clips(pets, work, PLAUSIBLE)
     before = written(work)
     write(pets / "cat/1.wav", noise(2, seed=99))
-    prepare_clips(pets, work, PLAUSIBLE)
-    expected = {clip_path(work / "finished", form, "cat/1.wav") for form in FORMATS}
-    assert changed(before, work) == {
-        *expected,
-        work / "records/cat/1.wav.json",
-    }
+    clips.prepare_clips(pets, work, PLAUSIBLE)
+    anew = {clip_path(work / "finished", form, "cat/1.wav") for form in FORMATS} | {work / "records/cat/1.wav.json"}
+    assert changed(before, work) == anew
     (pets / "cat/2.wav").write_text("miaow")
     half = clip_path(work / "finished", FORMATS[0], "cat/removed.wav")
     half.with_name(f"{half.name}.partial").write_bytes(b"fLaC")
@@ -167,7 +140,7 @@ def test_after_a_kill_only_what_changed_is_done_again(tmp_path: Path, pets: Path
 @pytest.mark.parametrize("damage", ["a flipped byte", "a cut clip", "a missing clip", "an emptied record"])
 def test_a_clip_that_is_not_what_a_killed_run_wrote_is_written_anew(tmp_path: Path, pets: Path, damage: str) -> None:
     work = tmp_path / "work"
-    prepare_clips(pets, work, PLAUSIBLE)
+    clips.prepare_clips(pets, work, PLAUSIBLE)
     clip = clip_path(work / "finished", FORMATS[1], "cat/1.wav")
     content = bytearray(clip.read_bytes())
     content[len(content) // 2] ^= 1
@@ -184,56 +157,46 @@ def test_a_clip_that_is_not_what_a_killed_run_wrote_is_written_anew(tmp_path: Pa
 
 def test_other_versions_or_limits_of_length_prepare_every_clip_again(tmp_path: Path, pets: Path) -> None:
     work = tmp_path / "work"
-    prepare_clips(pets, work, PLAUSIBLE, {"data": 1})
+    clips.prepare_clips(pets, work, PLAUSIBLE, {"data": 1})
     before = written(work)
-    prepare_clips(pets, work, PLAUSIBLE, {"data": 1})
+    clips.prepare_clips(pets, work, PLAUSIBLE, {"data": 1})
     assert changed(before, work) == set()
-    prepare_clips(pets, work, PLAUSIBLE, {"data": 2})
+    clips.prepare_clips(pets, work, PLAUSIBLE, {"data": 2})
     assert changed(before, work) == {*before}
-    outcomes = prepare_clips(pets, work, (1.15, 600.0), {"data": 2})
+    outcomes = clips.prepare_clips(pets, work, (1.15, 600.0), {"data": 2})
     assert [outcome.clip for outcome in outcomes if outcome.reason] == ["cat/0.wav", "cat/1.wav"]
 
 
-def kill_midway(project: Path, records: Path, done: int, files: int) -> list[str]:
-    """Start the stage, which is killed (SIGKILL) once `done` of `files` clips are recorded; return those recorded."""
-    recorded = f"len(list(Path({str(records)!r}).glob('*/*.json'))) >= {done}"
-    kill_stage_in("beyond_spectrograms.data.clips:write_sealed", recorded, "resample", "pets", folder=project)
-    finished = [path.relative_to(records).with_suffix("").as_posix() for path in sorted(records.glob("*/*.json"))]
-    assert done <= len(finished) < files
-    return finished
-
-
-def test_a_killed_resample_goes_on_where_it_stopped_and_ends_with_the_same_bytes(
-    project: Path, start_stage: StartStage, tmp_path: Path
+def test_a_killed_resample_goes_on_and_ends_with_the_same_bytes(
+    project: Path, start_stage: Start, tmp_path: Path
 ) -> None:
-    raw, work, clips = (project / "data" / part for part in ("raw/pets/audio", "partial/clips/pets", "clips/pets"))
+    raw, work, place = (project / "data" / part for part in ("raw/pets/audio", "partial/clips/pets", "clips/pets"))
     for number in range(20):
         write(raw / ("cat" if number % 2 else "dog") / f"{number}.wav", noise(6, seed=number))
     (project / "data/raw/pets/source.json").write_text(json.dumps({"kind": "path"}))
-    removed, *kept = kill_midway(project, work / "records", 4, 20)
+    records = work / "records"
+    recorded = f"len(list(Path({str(records)!r}).glob('*/*.json'))) >= 4"
+    kill_stage_in("beyond_spectrograms.data.clips:write_sealed", recorded, "resample", "pets", folder=project)
+    removed, *kept = [str(path.relative_to(records).with_suffix("")) for path in sorted(records.glob("*/*.json"))]
+    assert 3 <= len(kept) < 19
     (raw / removed).unlink()
-    written = {
-        (form, clip): clip_path(work / "finished", form, clip).stat().st_mtime_ns for form in FORMATS for clip in kept
-    }
+    finished = {(form, clip): clip_path(work / "finished", form, clip) for form in FORMATS for clip in kept}
+    times = {key: path.stat().st_mtime_ns for key, path in finished.items()}
     restarted = start_stage("resample", "pets")
     assert (restarted.communicate()[1], restarted.returncode) == ("", 0)
-    for (form, clip), time_ns in written.items():
-        assert clip_path(clips, form, clip).stat().st_mtime_ns == time_ns, "a finished clip was written again"
+    assert {key: clip_path(place, *key).stat().st_mtime_ns for key in times} == times, "a clip was written again"
     store(raw, tmp_path / "work", tmp_path / "undisturbed")
-    assert contents(clips) == contents(tmp_path / "undisturbed")
-    assert len(contents(clips)) == 19 * len(FORMATS) + 1
+    assert contents(place) == contents(tmp_path / "undisturbed")
+    assert len(contents(place)) == 19 * len(FORMATS) + 1
     assert not work.exists()
     told = json.loads((project / "metrics/pets/clips.json").read_text())
     assert (told["clips"], told["source"]) == (19, {"kind": "path"})
 
 
-def test_a_stage_that_stops_says_why_and_leaves_the_clips_of_before(project: Path, start_stage: StartStage) -> None:
-    raw = project / "data/raw/pets/audio"
-    write(raw / "cat" / "a.wav", noise(1))
-    (raw / "dog").mkdir()
-    (raw / "dog" / "b.wav").write_text("woof")
-    (project / "data/clips/pets").mkdir(parents=True)
-    (project / "data/clips/pets/clips.csv").write_text("of before")
+def test_a_stage_that_stops_says_why_and_leaves_the_clips_of_before(project: Path, start_stage: Start) -> None:
+    write(project / "data/raw/pets/audio/cat/a.wav", noise(1))
+    cells.write(project / "data/raw/pets/audio/dog/b.wav", "woof")
+    cells.write(project / "data/clips/pets/clips.csv", "of before")
     process = start_stage("resample", "pets")
     output, error = process.communicate()
     assert (process.returncode, error) == (1, f"pets: class 'dog' has no usable file:\n  dog/b.wav: {NOT_AUDIO}\n")

@@ -1,7 +1,5 @@
 import hashlib
 import json
-import runpy
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,11 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
+from beyond_spectrograms.data.archives import RawDataError
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.data.weights import fetch_encoder, fetch_weights
+from beyond_spectrograms.params import WeightsRecord, load_params
 from support import cells
-from support.common import contents
-from support.repository import REPOSITORY
+from support.common import contents, refusal
+from support.repository import run_here
 from support.servers import dead_url
+from support.shipped_params import SHIPPED
 
 LIST = b"cat/1.wav\ncat/2.wav\n"
 
@@ -32,23 +34,15 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def write_params(sources: dict[str, Any]) -> None:
+def fixed(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def define_pets(**source: Any) -> None:
+    dealt = {} if "lists" in source else {"folds": 5, "fold_seed": 0}
+    record = {"source": {"seconds": [1, 600], **dealt, **source}, "max_epochs": None, "notice": None, "known_pairs": []}
     cells.write_params(Path())
-    for name, source in sources.items():
-        dealt = {} if "lists" in source or "(?P<fold>" in source.get("name", "") else {"folds": 5, "fold_seed": 0}
-        record = {"source": {"seconds": [1, 600], **dealt, **source}}
-        record |= {"max_epochs": None, "notice": None, "known_pairs": []}
-        cells.write(Path("datasets", f"{name}.yaml"), yaml.safe_dump(record))
-
-
-def run_stage(stage: str, name: str, monkeypatch: pytest.MonkeyPatch) -> str | int | None:
-    """Run a stage here; return None or what it says on its way out."""
-    monkeypatch.setattr(sys, "argv", [f"{stage}.py", name])
-    try:
-        runpy.run_path(str(REPOSITORY / "stages" / f"{stage}.py"), run_name="__main__")
-    except SystemExit as error:
-        return error.code
-    return None
+    cells.write(Path("datasets/pets.yaml"), yaml.safe_dump(record))
 
 
 def pets(folder: Path, clips: int = 2) -> dict[str, Any]:
@@ -58,59 +52,45 @@ def pets(folder: Path, clips: int = 2) -> dict[str, Any]:
         for number in (1, 2):
             archive.writestr(f"top/Cat/{number}.wav", f"meow {number}")
     (folder / "list.txt").write_bytes(LIST)
-    published = {"url": dead_url("/list.txt"), "bytes": len(LIST), "sha256": hashlib.sha256(LIST).hexdigest()}
+    published = {"url": dead_url("/list.txt"), "entries": 2, **fixed(LIST)}
     return {
         "archives": [{"url": dead_url("/pets.zip"), "licence": "CC0"}],
         "members": r"top/(?P<label>[^/]+)/(?P<file>[^/]+\.wav)",
-        "clips": clips,
-        "classes": 1,
-        "lists": {part: {**published, "entries": 2} for part in ("train", "validation", "test")},
+        **{"clips": clips, "classes": 1},
+        "lists": dict.fromkeys(("train", "validation", "test"), published),
     }
 
 
-@pytest.mark.parametrize("fixed", [False, True])
-def test_an_archive_becomes_audio_lists_and_a_record_with_its_bytes_if_params_fix_them(
-    mirror: Path, monkeypatch: pytest.MonkeyPatch, fixed: bool
-) -> None:
+@pytest.mark.parametrize("known", [False, True])
+def test_an_archive_becomes_audio_lists_and_a_record_with_bytes_if_params_fix_them(mirror: Path, known: bool) -> None:
     source, content = pets(mirror), (mirror / "pets.zip").read_bytes()
-    sha256 = hashlib.sha256(content).hexdigest()
-    source["archives"][0] |= {"sha256": sha256[:8]} if fixed else {}
-    write_params({"pets": source})
-    assert run_stage("download", "pets", monkeypatch) is None
+    source["archives"][0] |= {"sha256": fixed(content)["sha256"][:8]} if known else {}
+    define_pets(**source)
+    run_here("download", "pets")
     found = contents(Path("data/raw/pets"))
     record = json.loads(found.pop("source.json"))
     lists = dict.fromkeys(("lists/train.txt", "lists/validation.txt", "lists/test.txt"), LIST)
     assert found == {"audio/cat/1.wav": b"meow 1", "audio/cat/2.wav": b"meow 2", **lists}
     lines = [f"{hashlib.sha256(b'meow %d' % number).hexdigest()}  cat/{number}.wav\n" for number in (1, 2)]
-    assert record == {
-        "kind": "archive",
-        "url": source["archives"][0]["url"],
-        "licence": "CC0",
-        "bytes": len(content) if fixed else None,
-        "sha256": sha256 if fixed else None,
-        "left_out": {".txt": 1},
-        "manifest_sha256": hashlib.sha256("".join(sorted(lines)).encode()).hexdigest(),
-        "files": 2,
-        "classes": {"cat": 2},
-    }
+    origin = {"kind": "archive", "url": source["archives"][0]["url"], "licence": "CC0", "left_out": {".txt": 1}}
+    origin |= fixed(content) if known else {"bytes": None, "sha256": None}
+    manifest = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+    assert record == origin | {"manifest_sha256": manifest, "files": 2, "classes": {"cat": 2}}
 
 
-def test_a_wrong_count_leaves_what_was_there(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_params({"pets": pets(mirror, clips=2)})
-    assert run_stage("download", "pets", monkeypatch) is None
+def test_a_wrong_count_leaves_what_was_there(mirror: Path) -> None:
+    define_pets(**pets(mirror, clips=2))
+    run_here("download", "pets")
     before = contents(Path("data/raw/pets"))
-    write_params({"pets": pets(mirror, clips=3)})
-    assert run_stage("download", "pets", monkeypatch) == (
-        "pets: expected 3 files in 1 classes, found 2 in 1.\n  Found by class: cat 2"
-    )
+    define_pets(**pets(mirror, clips=3))
+    told = "pets: expected 3 files in 1 classes, found 2 in 1.\n  Found by class: cat 2"
+    assert refusal(RawDataError, run_here, "download", "pets") == told
     assert contents(Path("data/raw/pets")) == before
 
 
-def test_a_data_set_params_do_not_define_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_params({"pets": {"path": "~/pets"}})
-    assert run_stage("download", "pest", monkeypatch) == 2
+def test_a_data_set_params_do_not_define_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    define_pets(path="~/pets")
+    assert refusal(SystemExit, run_here, "download", "pest") == "2"
     assert capsys.readouterr().err.endswith(
         "download.py: error: argument DATASET: invalid choice: 'pest' "
         "(choose from 'demo', 'esc10', 'esc50', 'esc50_ogg', 'fsdd_digits', 'fsdd_speakers', 'gtzan_genres', "
@@ -120,19 +100,17 @@ def test_a_data_set_params_do_not_define_is_an_error(
 
 def sounds(home: Path, *names: str) -> None:
     for name in names:
-        path = home / "pets" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
+        cells.write(home / "pets" / name, name)
 
 
-def test_a_folder_of_folders_becomes_audio_and_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_folders_becomes_audio_and_a_record(tmp_path: Path) -> None:
     named_like_sounds = ["Big dog/a.WAV", "Big dog/old/a.wav", "Big dog/old/er/b.mp3", "cat/text.wav"]
     others = ["notes.txt", ".DS_Store", ".git/config", "cat/more.TXT", "cat/.c.wav", "cat/LICENCE"]
     sounds(tmp_path, *named_like_sounds, *others)
     (tmp_path / "pets/cat/elsewhere").symlink_to(tmp_path / "pets/Big dog")
     (tmp_path / "pets/cat/gone.wav").symlink_to(tmp_path / "nowhere")
-    write_params({"pets": {"path": "~/pets"}})
-    assert run_stage("download", "pets", monkeypatch) is None
+    define_pets(path="~/pets")
+    run_here("download", "pets")
     assert contents(Path("data/raw/pets/audio")) == {
         "Big dog/a.WAV": b"Big dog/a.WAV",
         "Big dog/old__a.wav": b"Big dog/old/a.wav",
@@ -141,13 +119,9 @@ def test_a_folder_of_folders_becomes_audio_and_a_record(tmp_path: Path, monkeypa
     }
     record = json.loads(Path("data/raw/pets/source.json").read_text())
     assert len(record.pop("manifest_sha256")) == 64
-    assert record == {
-        "kind": "path",
-        "path": "~/pets",
-        "left_out": {".txt": 2, ".wav": 1, "dot-files": 3, "linked folders": 1, "no suffix": 1},
-        "files": 4,
-        "classes": {"Big dog": 3, "cat": 1},
-    }
+    left_out = {".txt": 2, ".wav": 1, "dot-files": 3, "linked folders": 1, "no suffix": 1}
+    counts = {"files": 4, "classes": {"Big dog": 3, "cat": 1}}
+    assert record == {"kind": "path", "path": "~/pets", "left_out": left_out, **counts}
 
 
 @pytest.mark.parametrize(
@@ -155,17 +129,74 @@ def test_a_folder_of_folders_becomes_audio_and_a_record(tmp_path: Path, monkeypa
     [
         ([], "~/pets: no such folder. A data set's path has one sub-folder a class."),
         (["a.wav"], "~/pets: no class folder. Put the sounds of each class into a sub-folder of its name."),
-        (
-            ["dog/a.wav", "cat/.b.wav", "cat/notes.txt"],
-            "~/pets/cat: no sound in this class folder. Sounds end in .wav, .flac, .ogg, .mp3, .au, .aiff.",
-        ),
+        (["dog/a.wav", "cat/.b.wav", "cat/notes.txt"],
+         "~/pets/cat: no sound in this class folder. Sounds end in .wav, .flac, .ogg, .mp3, .au, .aiff."),
         (["cat/a/b.wav", "cat/a__b.wav"], "~/pets/cat: a__b.wav and a/b.wav are both a__b.wav. Rename one."),
     ],
-)
-def test_a_folder_that_is_no_data_set_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], message: str
-) -> None:
+)  # fmt: skip
+def test_a_folder_that_is_no_data_set_is_an_error(tmp_path: Path, names: list[str], message: str) -> None:
     sounds(tmp_path, *names)
-    write_params({"pets": {"path": "~/pets"}})
-    assert run_stage("download", "pets", monkeypatch) == message
+    define_pets(path="~/pets")
+    assert refusal(RawDataError, run_here, "download", "pets") == message
     assert not Path("data/raw").exists()
+
+
+# Weights that lie in place whole are kept; missing or damaged ones are fetched again.
+FILES = {"encoder.bin": b"an encoder" * 100, "quantizer.bin": b"a quantizer" * 50}
+RECORDS = [
+    WeightsRecord(url=f"https://a.example/{name}", licence="CC0", **fixed(content)) for name, content in FILES.items()
+]
+
+
+@pytest.fixture
+def published(mirror: Path) -> None:
+    for name, content in FILES.items():
+        (mirror / name).write_bytes(content)
+
+
+def get(records: list[WeightsRecord] = RECORDS) -> list[Path]:
+    return fetch_weights("soundstream", records, Path("place"), Path("downloads"), Path("work"))
+
+
+def got(records: list[WeightsRecord] = RECORDS) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in get(records)}
+
+
+@pytest.mark.usefixtures("published")
+def test_weights_are_fetched_with_a_record_of_what_they_are() -> None:
+    assert got(RECORDS[:1]) == {"encoder.bin": FILES["encoder.bin"]}
+    assert got() == FILES  # in place of an earlier choice of weights
+    before = {path: path.stat().st_ino for path in get()}
+    assert {path: path.stat().st_ino for path in get()} == before, "fetched again"
+    told = json.loads(Path("place/record.json").read_text(encoding="utf-8"))["files"]
+    assert [each.pop("file") for each in told] == list(FILES)
+    assert told == [record.model_dump(exclude={"md5"}) for record in RECORDS]
+    assert not Path("work").exists()
+    get(RECORDS[1:])
+    assert sorted(path.name for path in Path("place").iterdir()) == ["quantizer.bin", "record.json"]
+
+
+@pytest.mark.parametrize("name", [*FILES, "record.json"])
+@pytest.mark.parametrize("content", [None, b"", b"\0" * 1000, b"\0" * 550])
+@pytest.mark.usefixtures("published")
+def test_a_missing_or_damaged_file_is_fetched_again(name: str, content: bytes | None) -> None:
+    get()
+    path, record = Path("place", name), Path("place/record.json").read_bytes()
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    assert got() == FILES
+    assert Path("place/record.json").read_bytes() == record
+
+
+@pytest.mark.usefixtures("published")
+def test_a_representation_gets_the_files_its_record_names_in_their_order() -> None:
+    own = {"soundstream_quantizer": RECORDS[0].model_dump(), "soundstream_encoder": RECORDS[1].model_dump()}
+    record = {"kind": "soundstream", "weights": ["soundstream_encoder", "soundstream_quantizer"], "bitrate": 3200}
+    changes = {"representations": SHIPPED["representations"] | {"q": record}, "weights": SHIPPED["weights"] | own}
+    cells.write_params(Path(), **changes)
+    params = load_params()
+    assert fetch_encoder(params, "q") == [Path("data/weights/q", name) for name in ("quantizer.bin", "encoder.bin")]
+    assert fetch_encoder(params, "mel") == []
+    assert json.loads(Path("data/weights/mel/record.json").read_text(encoding="utf-8")) == {"files": []}

@@ -15,6 +15,7 @@ import pytest
 from beyond_spectrograms.data import downloads
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, DownloadError, fetch
 from beyond_spectrograms.params.datasets import File
+from support.common import refusal
 from support.servers import Answer, Server, dead_url, running_server
 
 CONTENT = bytes(range(256)) * 40
@@ -60,9 +61,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def failure(records: list[File], keep: Path) -> str:
-    with pytest.raises(DownloadError) as error:
-        fetch("sounds", records, keep)
-    return str(error.value)
+    return refusal(DownloadError, fetch, "sounds", records, keep)
 
 
 @functools.cache  # a zip holds the time at which it was made
@@ -87,7 +86,7 @@ def test_a_file_is_transferred_once_whole_and_said_beforehand_from_where(
     assert capsys.readouterr() == (told, "")
 
 
-def test_a_kept_file_with_other_bytes_is_fetched_again(
+def test_a_file_kept_with_other_bytes_is_fetched_again(
     server: Server, keep: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = server.serves("/a.bin", Answer(CONTENT))
@@ -109,9 +108,7 @@ def test_the_first_digits_of_a_sha256_or_an_md5_are_enough(server: Server, keep:
     assert fetch("sounds", [record(url, **changes)], keep).path.read_bytes() == content
 
 
-def test_a_file_of_unfixed_bytes_is_used_only_if_it_is_an_archive_and_kept_apart_from_others_of_its_name(
-    server: Server, keep: Path
-) -> None:
+def test_a_file_of_unfixed_bytes_has_to_be_an_archive_and_is_kept_by_its_url(server: Server, keep: Path) -> None:
     answers = Answer(packed(), sent=5000), Answer(packed())
     wanted = record(server.serves("/main.zip", *answers), **UNFIXED)
     path = fetch("sounds", [wanted], keep).path
@@ -151,25 +148,18 @@ def test_all_urls_failing_names_each_with_its_reason_and_one_that_serves_is_enou
     busy = server.serves("/busy/a.bin", Answer(b"", status=503))
     broken, insecure = server.serves("/broken/a.bin", Answer(CONTENT, sent=5000)), "http://localhost:1/a.bin"
     records = [record(dead), record(gone), record(busy, bytes=None), record(broken), record(insecure)]
-    assert failure(records, keep) == (
-        "sounds: no URL delivered the file.\n"
-        f"  {dead}\n"
-        f"    file: a.bin, 10240 bytes, sha256 {SHA256}\n"
-        f"    failed: {REFUSED} (3 attempts)\n"
-        f"  {gone}\n"
-        f"    file: a.bin, 10240 bytes, sha256 {SHA256}\n"
-        "    failed: HTTP 404 Not Found\n"
-        f"  {busy}\n"
-        f"    file: a.bin, size not fixed, sha256 {SHA256}\n"
-        "    failed: HTTP 503 Service Unavailable (3 attempts)\n"
-        f"  {broken}\n"
-        f"    file: a.bin, 10240 bytes, sha256 {SHA256}\n"
-        "    failed: broke off midway (3 attempts)\n"
-        f"  {insecure}\n"
-        f"    file: a.bin, 10240 bytes, sha256 {SHA256}\n"
-        f"    failed: refused {insecure}: only https is used\n"
-        f"{BY_HAND}"
-    )
+    tried = {
+        dead: ("10240 bytes", f"{REFUSED} (3 attempts)"),
+        gone: ("10240 bytes", "HTTP 404 Not Found"),
+        busy: ("size not fixed", "HTTP 503 Service Unavailable (3 attempts)"),
+        broken: ("10240 bytes", "broke off midway (3 attempts)"),
+        insecure: ("10240 bytes", f"refused {insecure}: only https is used"),
+    }
+    told = [
+        f"  {url}\n    file: a.bin, {size}, sha256 {SHA256}\n    failed: {reason}\n"
+        for url, (size, reason) in tried.items()
+    ]
+    assert failure(records, keep) == "".join(("sounds: no URL delivered the file.\n", *told, BY_HAND))
     assert server.requests == {"/gone/a.bin": 1, "/busy/a.bin": 3, "/broken/a.bin": 3}
     assert list(keep.iterdir()) == []
     found = fetch("sounds", [*records, record(server.serves("/b.bin", Answer(CONTENT)))], keep)
@@ -196,9 +186,7 @@ def test_a_server_that_never_answers_is_given_up(keep: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
-def test_a_packed_file_stays_packed_where_the_server_calls_that_an_encoding(
-    server: Server, keep: Path, encoding: str
-) -> None:
+def test_a_packed_file_stays_packed_whatever_the_server_calls_it(server: Server, keep: Path, encoding: str) -> None:
     content = gzip.compress(CONTENT)
     url = server.serves("/a.gz", Answer(content, headers=(("Content-Encoding", encoding),)))
     wanted = record(url, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
@@ -228,10 +216,8 @@ def test_the_mirror_folder_is_looked_at_first_and_only_read(server: Server, keep
 
 def test_a_wrong_file_in_the_mirror_folder_is_an_error(server: Server, keep: Path, mirror: Path) -> None:
     (mirror / "a.bin").write_bytes(b"short")
-    records = [
-        record(server.serves("/one/a.bin", Answer(CONTENT))),
-        record(server.root + "/two/a.bin", bytes=5, sha256="0" * 64),
-    ]
+    two = record(server.root + "/two/a.bin", bytes=5, sha256="0" * 64)
+    records = [record(server.serves("/one/a.bin", Answer(CONTENT))), two]
     short = hashlib.sha256(b"short").hexdigest()
     assert failure(records, keep) == (
         "sounds: BEYOND_SPECTROGRAMS_MIRROR holds a wrong file.\n"

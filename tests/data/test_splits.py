@@ -1,6 +1,4 @@
 import json
-import re
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -8,27 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from beyond_spectrograms.data import splits
 from beyond_spectrograms.data.audio import FORMATS, write_clip
 from beyond_spectrograms.data.clips import DatasetError, clip_path
-from beyond_spectrograms.data.splits import (
-    assign_groups,
-    assign_parts,
-    check_lists,
-    check_sources_apart,
-    describe_splits,
-    read_lists,
-    tabulate_windows,
-)
 from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
 from beyond_spectrograms.params import Source, Split, Windows, load_params
-from support.common import noise
-from support.repository import REPOSITORY, StartStage
+from support.common import noise, refusal
+from support.repository import REPOSITORY, Start
 
 PARAMS = load_params(root=REPOSITORY)
-SPLITS = {
-    "window": Split(kind="window", fractions=(0.6, 0.2, 0.2), seed=0),
-    "source": Split(kind="source"),
-}
+SPLITS = {"window": Split(kind="window", fractions=(0.6, 0.2, 0.2), seed=0), "source": Split(kind="source")}
 STRADDLING = ["131943", "134049", "209698", "234879"]  # the four sources of ESC-50 that stand in two folds
 ESC10 = [  # fold-source-take: every source gives two takes, all in one fold
     f"{label}/{fold}-{1000 * fold + 10 * source + number}-{take}.ogg"
@@ -47,6 +34,7 @@ MUSIC_SPEECH = [
 ]
 GENRES = [f"{genre}/{genre}.{number:05d}.au" for genre in ("blues", "jazz", "pop") for number in range(50, 70)]
 SPOKEN = list(product(range(10), ("george", "jackson", "lucas", "nicolas", "theo", "yweweler"), (0, 1)))
+PLAYED = product(("Violin", "Flute"), ("A", "A#", "C#", "F"), (3, 4, 5), ("pp-4c-N", "ff-3c-T17d"))
 LIBRISPEECH = [
     f"{speaker}/{speaker}-{speaker * 10 + chapter}-{utterance:04d}.flac"
     for speaker, chapter, utterance in product((174, 8842), range(4), range(5))
@@ -62,12 +50,7 @@ CLIPS = {
     "fsdd_speakers": ([f"{who}/{word}_{who}_{take}.wav" for word, who, take in SPOKEN], r"/(\d)"),
     "fsdd_digits": ([f"{word}/{word}_{who}_{take}.wav" for word, who, take in SPOKEN], "_([a-z]+)_"),
     "tinysol": (
-        [
-            f"{folder}/{folder[:2]}-ord-{note}{octave}-{take}.wav"
-            for folder, note, octave, take in product(
-                ("Violin", "Flute"), ("A", "A#", "C#", "F"), (3, 4, 5), ("pp-4c-N", "ff-3c-T17d")
-            )
-        ],
+        [f"{name}/{name[:2]}-ord-{note}{octave}-{take}.wav" for name, note, octave, take in PLAYED],
         "-ord-([^-]+)-",
     ),
     "librispeech_speakers": (LIBRISPEECH, "(.*)"),
@@ -82,13 +65,12 @@ def lists_of_genres(folder: Path) -> dict[str, str] | None:
     for part, numbers in (("train", range(49, 62)), ("validation", range(62, 65)), ("test", range(65, 68))):
         lines = [f"{genre}/{genre}.{number:05d}.wav\n" for genre in ("blues", "jazz", "pop") for number in numbers]
         (folder / f"{part}.txt").write_text("".join(lines))
-    return read_lists(folder)
+    return splits.read_lists(folder)
 
 
 def clips_of(names: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"clip": names, "label": [name.split("/")[0] for name in names], "seconds": 5.0, "sha256": names}
-    )
+    labels = [name.split("/")[0] for name in names]
+    return pd.DataFrame({"clip": names, "label": labels, "seconds": 5.0, "sha256": names})
 
 
 def windows_of(clips: pd.DataFrame, windows: int = 5) -> pd.DataFrame:
@@ -97,27 +79,19 @@ def windows_of(clips: pd.DataFrame, windows: int = 5) -> pd.DataFrame:
     return table.assign(start_s=list(range(windows)) * len(clips), silent=0)
 
 
-def refusal(work: Callable[[], object]) -> str:
-    with pytest.raises(DatasetError) as caught:
-        work()
-    return str(caught.value)
-
-
 def grouped(dataset: str, names: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    return assign_groups(dataset, clips_of(names), PARAMS.datasets[dataset].source)
+    return splits.assign_groups(dataset, clips_of(names), PARAMS.datasets[dataset].source)
 
 
 @pytest.mark.parametrize("dataset", PARAMS.datasets)
-def test_no_source_is_in_two_parts_under_source_and_most_recordings_are_under_window(
-    dataset: str, tmp_path: Path
-) -> None:
+def test_no_source_is_in_two_parts_and_by_window_most_recordings_are(dataset: str, tmp_path: Path) -> None:
     names, origin = CLIPS[dataset]
     lists = lists_of_genres(tmp_path / "lists") if PARAMS.datasets[dataset].source.lists else None
     clips, straddling = grouped(dataset, names)
     table = windows_of(clips)
-    parts = assign_parts(table, PARAMS.splits, lists)
-    check_sources_apart(dataset, table, parts, PARAMS.splits)
-    described = describe_splits(dataset, table, parts, PARAMS.splits, straddling)["splits"]
+    parts = splits.assign_parts(table, PARAMS.splits, lists)
+    splits.check_sources_apart(dataset, table, parts, PARAMS.splits)
+    described = splits.describe_splits(dataset, table, parts, PARAMS.splits, straddling)["splits"]
     origins = table["clip"].str.extract(origin, expand=False)
     columns = columns_of("source", parts)
     assert len(columns) == (1 if lists else PARAMS.datasets[dataset].source.folds or 5)
@@ -139,20 +113,16 @@ def test_the_published_folds_of_esc_are_the_folds() -> None:
     clips, straddling = grouped("esc10", ESC10)
     assert straddling == []
     assert list(clips["fold"]) == [int(clip.split("/")[1][0]) for clip in clips["clip"]]
-    parts = assign_parts(windows_of(clips), SPLITS)
-    fold = windows_of(clips)["fold"]
-    assert set(fold[parts["source_5"] == "test"]) == {5}
-    assert set(fold[parts["source_5"] == "validation"]) == {1}
-    assert set(fold[parts["source_5"] == "train"]) == {2, 3, 4}
+    table = windows_of(clips)
+    folds = table["fold"].groupby(splits.assign_parts(table, SPLITS)["source_5"]).unique().map(sorted)
+    assert folds.to_dict() == {"test": [5], "validation": [1], "train": [2, 3, 4]}
 
 
 def test_esc_50_sources_in_two_folds_move_to_the_fold_that_holds_most_of_their_clips() -> None:
     clips, straddling = grouped("esc50", ESC50)
     assert straddling == STRADDLING
-    moved = clips[clips["group"].isin(STRADDLING)]
-    assert moved.groupby("group")["fold"].unique().map(list).to_dict() == dict(
-        zip(STRADDLING, [[2], [3], [4], [5]], strict=True)
-    )
+    folds = clips.groupby("group")["fold"].unique().map(list)
+    assert folds[STRADDLING].tolist() == [[2], [3], [4], [5]]
     tied, _ = grouped("esc50", ["dog/4-7-A-0.wav", "rain/2-7-A-1.wav"])
     assert list(tied["fold"]) == [2, 2]
 
@@ -170,50 +140,40 @@ def test_lists_that_name_clips_which_are_not_there_stop(tmp_path: Path) -> None:
     assert lists is not None
     clips = clips_of(GENRES)
     bad = ["blues/blues.00049.wav", "jazz/jazz.00049.wav", "pop/pop.00049.wav"]
-    check_lists("g", clips, lists, bad)
-    assert refusal(lambda: check_lists("g", clips, lists, bad[:2])) == (
-        "g: its lists name 55 usable clips, found 54; missing: pop/pop.00049"
-    )
-    assert refusal(lambda: check_lists("g", clips[clips["label"] != "pop"], lists, bad)) == (
+    splits.check_lists("g", clips, lists, bad)
+    told = "g: its lists name 55 usable clips, found 54; missing: pop/pop.00049"
+    assert refusal(DatasetError, splits.check_lists, "g", clips, lists, bad[:2]) == told
+    assert refusal(DatasetError, splits.check_lists, "g", clips[clips["label"] != "pop"], lists, bad) == (
         "g: its lists name 54 usable clips, found 36; "
         "missing: pop/pop.00050, pop/pop.00051, pop/pop.00052, pop/pop.00053, pop/pop.00054, ..."
     )
 
 
 def test_published_lists_decide_the_parts_and_leave_the_rest_out(tmp_path: Path) -> None:
-    assert read_lists(tmp_path / "lists") is None
+    assert splits.read_lists(tmp_path / "lists") is None
     table = windows_of(grouped("gtzan_genres", GENRES)[0], 2)
-    parts = assign_parts(table, SPLITS, lists_of_genres(tmp_path / "lists"))
+    parts = splits.assign_parts(table, SPLITS, lists_of_genres(tmp_path / "lists"))
     assert list(parts.columns) == ["window", "source_1"]
     by_clip = dict(zip(table["clip"], parts["source_1"], strict=True))
     assert [by_clip[f"jazz/jazz.000{n}.au"] for n in (50, 61, 62, 64, 65, 67, 68)] == [
         "train", "train", "validation", "validation", "test", "test", "",
     ]  # fmt: skip
-    figures = describe_splits("g", table, parts, SPLITS, [])["splits"]["source"]["source_1"]
+    figures = splits.describe_splits("g", table, parts, SPLITS, [])["splits"]["source"]["source_1"]
     assert figures == {
         "train": 72, "validation": 18, "test": 18, "unused": 12, "recordings_in_two_parts": 0, "groups_in_two_parts": 0,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(2000, (1200, 400, 400)), (100, (60, 20, 20)), (7, (4, 2, 1))])
-def test_window_split_is_60_20_20_seeded_and_shuffled(count: int, sizes: tuple[int, int, int]) -> None:
+def test_window_splits_are_60_20_20_shuffled_by_their_seeds(count: int, sizes: tuple[int, int, int]) -> None:
     table = windows_of(clips_of([f"a/{n}.wav" for n in range(count)]).assign(group="", fold=1), 1)
-    only_window = {"window": SPLITS["window"]}
-    parts = assign_parts(table, only_window)["window"]
-    assert tuple((parts == part).sum() for part in ("train", "validation", "test")) == sizes
-    assert list(parts) == list(assign_parts(table, only_window)["window"])
-    other = Split(kind="window", fractions=(0.6, 0.2, 0.2), seed=1)
-    assert list(parts) != list(assign_parts(table, {"window": other})["window"])
-    assert list(parts) != sorted(parts)
-
-
-def test_a_split_by_seed_is_dealt_anew_for_each_seed() -> None:
-    table = windows_of(clips_of([f"a/{n}.wav" for n in range(100)]).assign(group="", fold=1), 1)
-    dealt = assign_parts(
-        table, {"dealt": Split(kind="window", fractions=(0.6, 0.2, 0.2), seeds=[1, 0]), "window": SPLITS["window"]}
-    )
+    by_seed = Split(kind="window", fractions=(0.6, 0.2, 0.2), seeds=[1, 0])
+    dealt = splits.assign_parts(table, {"dealt": by_seed, "window": SPLITS["window"]})
     assert list(dealt) == ["dealt_1", "dealt_2", "window"]
     assert columns_of("dealt", dealt) == ["dealt_1", "dealt_2"]
+    for parts in dealt.to_numpy().T.tolist():
+        assert tuple(parts.count(part) for part in ("train", "validation", "test")) == sizes
+        assert parts != sorted(parts)
     assert list(dealt["dealt_2"]) == list(dealt["window"]) != list(dealt["dealt_1"])
 
 
@@ -227,7 +187,7 @@ def test_dealt_folds_keep_classes_balanced_and_repeat() -> None:
 def test_a_class_with_fewer_recordings_than_folds_stops() -> None:
     source = Source(path="~/pets", seconds=(1, 600), folds=5, fold_seed=0)
     names = [f"cat/{n}.wav" for n in range(5)] + [f"dog/{n}.wav" for n in range(4)]
-    assert refusal(lambda: assign_groups("pets", clips_of(names), source)) == (
+    assert refusal(DatasetError, splits.assign_groups, "pets", clips_of(names), source) == (
         "pets: class 'dog' has 4 recordings or sources, too few for 5 folds. "
         "Add recordings, or deal fewer folds (source.folds, at least 3)."
     )
@@ -236,7 +196,7 @@ def test_a_class_with_fewer_recordings_than_folds_stops() -> None:
 def test_files_of_the_same_bytes_are_one_group_with_all_that_shares_theirs() -> None:
     clips = clips_of([f"{label}/{number}.wav" for label in ("cat", "dog") for number in range(6)])
     clips.loc[clips["clip"].isin(["cat/4.wav", "cat/5.wav", "dog/0.wav"]), "sha256"] = "twin"
-    pets, _ = assign_groups("pets", clips, Source(path="~/pets", seconds=(1, 600), folds=4, fold_seed=0))
+    pets, _ = splits.assign_groups("pets", clips, Source(path="~/pets", seconds=(1, 600), folds=4, fold_seed=0))
     twins = pets[pets["sha256"] == "twin"]
     assert twins["group"].unique().tolist() == ["cat/4.wav"]
     assert twins["fold"].nunique() == 1
@@ -244,7 +204,7 @@ def test_files_of_the_same_bytes_are_one_group_with_all_that_shares_theirs() -> 
     # Copies chain sources: 1 and 2 share a file, 2 and 3 another.
     names = ["dog/1-1-A.ogg", "dog/1-2-A.ogg", "dog/2-2-B.ogg", "dog/2-3-A.ogg", "dog/3-4-A.ogg"]
     chained = clips_of(names).assign(sha256=["x", "x", "y", "y", "z"])
-    esc, straddling = assign_groups("esc10", chained, PARAMS.datasets["esc10"].source)
+    esc, straddling = splits.assign_groups("esc10", chained, PARAMS.datasets["esc10"].source)
     assert esc["group"].tolist() == ["1", "1", "1", "1", "4"]
     assert straddling == ["1"]
     assert esc["fold"].tolist() == [1, 1, 1, 1, 3]
@@ -253,8 +213,9 @@ def test_files_of_the_same_bytes_are_one_group_with_all_that_shares_theirs() -> 
 def test_a_file_listed_twice_or_a_name_that_does_not_match_stops(tmp_path: Path) -> None:
     for part, clip in (("train", "jazz/1.wav"), ("validation", "jazz/2.wav"), ("test", "jazz/1.wav")):
         (tmp_path / f"{part}.txt").write_text(f"{clip}\n")
-    assert refusal(lambda: read_lists(tmp_path)) == f"{tmp_path}: jazz/1.wav is listed for train and again for test"
-    assert refusal(lambda: grouped("esc10", ["dog/1-100032-A.ogg", "dog/bark.ogg"])) == (
+    told = f"{tmp_path}: jazz/1.wav is listed for train and again for test"
+    assert refusal(DatasetError, splits.read_lists, tmp_path) == told
+    assert refusal(DatasetError, grouped, "esc10", ["dog/1-100032-A.ogg", "dog/bark.ogg"]) == (
         r"esc10: the name of dog/bark.ogg does not match source.name, '(?P<fold>\\d)-(?P<group>\\d+)-[A-Z]'"
     )
 
@@ -267,8 +228,8 @@ def test_a_split_that_cannot_be_trained_or_leaks_stops() -> None:
         (["train", "test", "test", "train", "test", "test"], "has no validation window"),
         (["train", "validation", "test", "train", "train", "train"], "has a source in two parts"),
     ):
-        with pytest.raises(DatasetError, match=rf"^pets: split source_1 {re.escape(problem)}$"):
-            check_sources_apart("pets", table, pd.DataFrame({"source_1": parts}), only_source)
+        given = ("pets", table, pd.DataFrame({"source_1": parts}), only_source)
+        assert refusal(DatasetError, splits.check_sources_apart, *given) == f"pets: split source_1 {problem}"
 
 
 @pytest.fixture
@@ -300,7 +261,7 @@ def test_windows_are_tabulated_and_silent_ones_found(
     pets: Path, windows: Windows, starts: list[float], silent: list[int]
 ) -> None:
     clips = pd.read_csv(pets / "clips.csv").assign(group="g", fold=1)
-    table = tabulate_windows(clips, pets, windows)
+    table = splits.tabulate_windows(clips, pets, windows)
     assert list(table.columns) == ["clip", "label", "start_s", "group", "fold", "silent"]
     assert list(table["clip"]) == [clip for clip in clips["clip"] for _ in starts]
     assert list(table["start_s"]) == starts * 6
@@ -310,16 +271,16 @@ def test_windows_are_tabulated_and_silent_ones_found(
 
 def test_windows_longer_than_every_clip_stop(pets: Path) -> None:
     clips = pd.read_csv(pets / "clips.csv").assign(group="g", fold=1)
-    assert refusal(lambda: tabulate_windows(clips, pets, Windows(length_s=3, hop_s=1, tail="drop"))) == (
+    assert refusal(DatasetError, splits.tabulate_windows, clips, pets, Windows(length_s=3, hop_s=1, tail="drop")) == (
         f"{pets}: no clip is as long as a window, 3 s. Lower windows.length_s or set windows.tail to reflect."
     )
 
 
-def test_the_stage_writes_tables_that_agree_row_by_row(pets: Path, start_stage: StartStage) -> None:
+def test_the_stage_writes_tables_that_agree_row_by_row(pets: Path, start_stage: Start) -> None:
     output, error = start_stage("split", "pets").communicate()
     by_seed = ", ".join(f"window_by_seed_{number}" for number in range(1, 6))
-    splits = f"window, {by_seed}, source_1, source_2, source_3"
-    assert (output, error) == (f"pets: 12 windows, 1 silent; splits {splits}\n", "")
+    names = f"window, {by_seed}, source_1, source_2, source_3"
+    assert (output, error) == (f"pets: 12 windows, 1 silent; splits {names}\n", "")
     project = pets.parents[2]
     table, parts = (read(project / "data/splits/pets") for read in (read_windows, read_parts))
     assert len(table) == len(parts) == 12
@@ -330,7 +291,7 @@ def test_the_stage_writes_tables_that_agree_row_by_row(pets: Path, start_stage: 
     assert [metrics["splits"]["source"][f"source_{fold}"]["groups_in_two_parts"] for fold in (1, 2, 3)] == [0, 0, 0]
 
 
-def test_a_class_may_be_called_what_pandas_takes_for_a_missing_value(pets: Path, start_stage: StartStage) -> None:
+def test_a_class_may_be_called_what_pandas_takes_for_missing(pets: Path, start_stage: Start) -> None:
     (pets / FORMATS[0].name / "cat").rename(pets / FORMATS[0].name / "NA")
     table = pets / "clips.csv"
     table.write_text(table.read_text().replace("cat", "NA"))
