@@ -1,3 +1,4 @@
+import re
 import shutil
 from io import StringIO
 from pathlib import Path
@@ -7,19 +8,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from beyond_spectrograms.data.audio import FORMATS
-from beyond_spectrograms.params import (
-    SAMPLE_RATES,
-    STUDIES,
-    Encodec,
-    Mel,
-    ParamsError,
-    SoundStream,
-    load_params,
-    weights_of,
-)
+from beyond_spectrograms.params import SAMPLE_RATES, STUDIES, ParamsError, load_params, weights_of
+from support import common
 from support.repository import REPOSITORY
 from support.shipped_params import PROTOTYPES, SHIPPED, loads, read_refusals, refusal
 
+ROOT = load_params(root=REPOSITORY)
 DVC_READS = [
     *("params.yaml", "versions.yaml", "dvc.yaml"),
     *sorted(path.relative_to(REPOSITORY).as_posix() for path in REPOSITORY.glob("datasets/*.yaml")),
@@ -30,12 +24,11 @@ pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 
 
 def test_the_shipped_params_load_and_hold_the_papers_numbers() -> None:
-    params = load_params(root=REPOSITORY)
-    mel = params.representations["mel"].model_dump()
+    mel = ROOT.representations["mel"].model_dump()
     assert (mel["sample_rate"], mel["n_fft"], mel["hop_length"], mel["n_mels"]) == (22050, 512, 128, 128)
     assert (mel["window"], mel["scale"]) == ("hamming", "power")
-    assert params.splits["window"].fractions == (0.6, 0.2, 0.2)
-    paper = params.protocols["paper"]
+    assert ROOT.splits["window"].fractions == (0.6, 0.2, 0.2)
+    paper = ROOT.protocols["paper"]
     assert (paper.optimizer, paper.learning_rate, paper.batch_size, paper.epochs) == ("sgd", 0.01, 256, 1000)
     assert (paper.split, paper.select, paper.dropout_at_evaluation) == ("window", "last", True)
 
@@ -77,9 +70,7 @@ def test_a_number_that_yaml_reads_as_text_is_refused_with_the_way_to_write_it() 
     shutil.copy(REPOSITORY / "versions.yaml", "versions.yaml")
     text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
     Path("params.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 1e-3"), encoding="utf-8")
-    with pytest.raises(ParamsError) as caught:
-        load_params()
-    assert str(caught.value) == "\n".join(
+    assert common.refusal(ParamsError, load_params) == "\n".join(
         f"params.yaml: protocols.{name}.learning_rate: Input should be a valid number, not '1e-3' "
         "(YAML reads that as text: write 0.001 or 1.0e-3)"
         for name in ("fair", "mean_linear", "shuffled_labels")  # take it from fair
@@ -99,12 +90,9 @@ def test_other_versions_than_those_the_results_were_made_with_are_refused() -> N
 
 
 def test_faults_of_several_files_are_told_together() -> None:
-    changes = {
-        "device": "gpu",
-        "datasets/demo/max_epochs": 0,
-        "studies/prototypes/params/protocols/kmeans/epochs": 0,
-        "protocols/fair/epochs": 0,
-    }
+    no_epochs = ["datasets/demo/max_epochs", "protocols/fair/epochs"]
+    no_epochs.append("studies/prototypes/params/protocols/kmeans/epochs")
+    changes = {"device": "gpu"} | dict.fromkeys(no_epochs, 0)
     assert sorted(refusal(changes).splitlines()) == [
         "datasets/demo.yaml: max_epochs: Input should be greater than 0, not 0",
         "params.yaml: device: Input should be 'auto', 'cpu' or 'cuda', not 'gpu'",
@@ -141,13 +129,11 @@ def test_windows_are_whole_samples_in_every_format_clips_are_stored_in() -> None
         ("soundstream_codes_3200bps", ("soundstream_encoder", "soundstream_quantizer"), 16),
     ],
 )
-def test_a_representation_knows_its_weights_files_and_its_codebooks(
+def test_a_representation_knows_its_weights_and_codebooks(
     name: str, files: tuple[str, ...], codebook_size: int | None
 ) -> None:
     record = load_params(STUDIES / "bitrates", REPOSITORY).representations[name]
-    assert isinstance(record, Mel | Encodec | SoundStream)
-    assert weights_of(record) == files
-    assert record.codebook_size == codebook_size
+    assert (weights_of(record), record.codebook_size) == (files, codebook_size)
 
 
 @pytest.mark.parametrize("name", DVC_READS)
@@ -165,3 +151,45 @@ def test_a_data_set_of_short_clips_has_a_tail_of_its_own() -> None:
     params = loads({"datasets/esc10/source/tail": "reflect"})
     assert params.windows_of("esc10") == params.windows.model_copy(update={"tail": "reflect"})
     assert params.windows_of("demo") == params.windows
+
+
+# The shipped records of data sets: which files of an archive they take, and under which label.
+MATLAB = "musicSpeechRecognitionMatlab-70b6dc20"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "member", "taken"),
+    [
+        ("tinysol", "TinySOL/Brass/Bass_Tuba/ordinario/BTb-ord-A#3-ff-alt1-T17d.wav", "Bass_Tuba"),
+        ("tinysol", "TinySOL/Strings/Violin/ordinario/Vn-ord-D3-mf-4c-N.wav", "Violin"),
+        # A neighbour a semitone away, resampled.
+        ("tinysol", "TinySOL/Strings/Violin/ordinario/Vn-ord-D3-mf-4c-R100u.wav", None),
+        ("tinysol", "TinySOL/Strings/Violin/ordinario/Vn-ord-C4-mf-4c-T22d_R100d.wav", None),
+        ("gtzan_music_speech", f"{MATLAB}/music_speech/music_wav/classical1.wav", "music"),
+        ("gtzan_music_speech", f"{MATLAB}/other/music_wav/x.wav", None),
+        ("gtzan_music_speech", "speech_wav/news.wav", "speech"),  # Kaggle's, whose folders stand at the top
+        ("gtzan_music_speech", "dataset/music_wav/classical.wav", None),
+        ("esc10", "ESC-10-553c8f17/001 - Dog bark/1-30226-A.ogg", "Dog bark"),
+        ("esc50_ogg", "CNN-ESC50Dataset-87b3f95f/Dataset_ESC-50/204 - Sea waves/2-2001-A.ogg", "Sea waves"),
+        ("fsdd_speakers", "free-spoken-digit-dataset-1.0.10/recordings/7_theo_12.wav", "theo"),
+        ("fsdd_digits", "free-spoken-digit-dataset-1.0.10/recordings/7_theo_12.wav", "7"),
+        ("gtzan_genres", "genres/jazz/jazz.00007.au", "jazz"),
+        ("librispeech_speakers", "LibriSpeech/dev-clean/84/121123/84-121123-0001.flac", "84"),
+        ("librispeech_chapters", "LibriSpeech/dev-clean/84/121123/84-121123-0001.flac", None),  # has too few chapters
+        ("librispeech_chapters", "LibriSpeech/dev-clean/1272/128104/1272-128104-0001.flac", "1272"),
+        *((dataset, "top/README.txt", None) for dataset, record in ROOT.datasets.items() if record.source.members),
+    ],
+)
+def test_a_record_takes_the_sounds_it_is_about_and_no_others(dataset: str, member: str, taken: str | None) -> None:
+    match = re.fullmatch(ROOT.datasets[dataset].source.members or "", member)
+    assert (match and match["label"]) == taken
+    assert match is None or match["file"] == member.rsplit("/", 1)[1]
+
+
+@pytest.mark.parametrize("dataset", ["gtzan_music_speech", "esc50_ogg"])
+def test_a_set_whose_archive_has_no_stable_bytes_is_known_by_its_files_and_not_passed_on(dataset: str) -> None:
+    record = ROOT.datasets[dataset]
+    assert record.notice is None
+    assert record.source.manifest_sha256 is not None
+    licences = {archive.licence for archive in record.source.archives or []}
+    assert licences == {"none known" if dataset == "gtzan_music_speech" else "CC BY-NC 3.0"}
