@@ -2,7 +2,6 @@
 
 import functools
 import os
-import subprocess
 import sys
 from typing import Any
 
@@ -16,7 +15,8 @@ from beyond_spectrograms.params import Encodec
 from beyond_spectrograms.representations import engines
 from beyond_spectrograms.representations.encodec import EncodecLatents, untrained_model
 from beyond_spectrograms.representations.engines import EngineError, create_engine
-from support.common import noise, stack
+from support.clones import run
+from support.common import noise, refusal, stack
 from support.numeric import UNIT, assert_rounded, distance, likely, shake
 from support.repository import REPOSITORY
 
@@ -85,9 +85,9 @@ def test_a_windows_bits_depend_on_no_other_window(model: str, engine: str) -> No
 
 DIGEST = """
 import hashlib, os, sys
+os.environ.pop("OMP_NUM_THREADS")  # as many threads as there are cores
 os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[: int(sys.argv[1])]))
 import numpy as np
-import numpy.typing as npt
 from beyond_spectrograms.params import Encodec
 from beyond_spectrograms.representations.encodec import EncodecLatents
 windows = np.random.default_rng(0).normal(0, 0.1, (3, 1, 12_000)).astype(np.float32)
@@ -98,14 +98,9 @@ for engine in ("openvino", "torch"):
 
 
 def test_bits_do_not_depend_on_how_many_cores_there_are() -> None:
-    one, two = (
-        subprocess.run(
-            [sys.executable, "-c", DIGEST, cores], cwd=REPOSITORY, text=True, check=True, capture_output=True
-        )
-        for cores in ("1", "2")
-    )
-    assert len(set(one.stdout.split())) == 2  # one digest an engine
-    assert one.stdout == two.stdout
+    one, two = (run(REPOSITORY, sys.executable, "-c", DIGEST, cores, errors=False) for cores in ("1", "2"))
+    assert len(set(one.split())) == 2  # one digest an engine
+    assert one == two
 
 
 @pytest.mark.numeric
@@ -162,9 +157,8 @@ def test_an_engine_that_cannot_do_what_is_asked_is_refused(
     monkeypatch.setattr(openvino_engine.ov, "Core", OldProcessor)
     if not installed:
         monkeypatch.setattr(engines, "find_spec", {"openvino": None}.__getitem__)
-    with pytest.raises(EngineError) as caught:
-        create_engine("codec", untrained_model("24khz", 0).encoder, engine, precision)
-    assert str(caught.value) == f"codec: {message}"
+    given = ("codec", untrained_model("24khz", 0).encoder, engine, precision)
+    assert refusal(EngineError, create_engine, *given) == f"codec: {message}"
 
 
 def test_openvino_is_imported_without_what_reports_to_its_makers() -> None:
@@ -173,5 +167,5 @@ def test_openvino_is_imported_without_what_reports_to_its_makers() -> None:
         "from openvino.tools import ovc\n"
         "print(type(ovc.telemetry).__module__)"
     )
-    output = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, text=True, check=True, capture_output=True)
-    assert output.stdout == "openvino.tools.ovc.telemetry_stub\n"
+    told = run(REPOSITORY, sys.executable, "-c", program, errors=False)
+    assert told == "openvino.tools.ovc.telemetry_stub\n"

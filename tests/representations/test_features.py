@@ -1,8 +1,14 @@
+"""Features are extracted once, window by window; stopped at any line it goes on and ends with the same bytes."""
+
 import json
+import os
 import resource
 import shutil
-from collections.abc import Sequence
+import signal
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,14 +17,17 @@ import pytest
 
 from beyond_spectrograms.data.audio import Waveform, cut_windows, read_clip, write_clip
 from beyond_spectrograms.data.clips import clip_path
-from beyond_spectrograms.data.windows import FeaturesError, open_features, release
-from beyond_spectrograms.representations import window_encoder
+from beyond_spectrograms.data.windows import FeaturesError, open_features
+from beyond_spectrograms.representations import feature_cache, stored_rows, window_encoder
 from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.representations.feature_cache import Extraction, fingerprint
 from beyond_spectrograms.representations.storage import Rounding
-from beyond_spectrograms.util.machine import forget_peak, memory_can_be_measured, peak_bytes
-from support.common import contents, noise
+from beyond_spectrograms.util import files
+from support.clones import stage
+from support.common import contents, noise, refusal
 from support.envelope import FORM, Envelope, run, status_of_child, windows_of
+from support.repository import REPOSITORY
+from support.stopping import kill_stage_in
 
 RATE = FORM.sample_rate
 
@@ -47,9 +56,8 @@ def store(folder: Path, clips: dict[str, list[Waveform]]) -> pd.DataFrame:
 
 
 def assert_rows_are_window_by_window(folder: Path, table: pd.DataFrame) -> None:
-    for row, (clip, start_s) in zip(
-        open_features(folder / "place", len(table)), table.itertuples(index=False), strict=True
-    ):
+    rows = open_features(folder / "place", len(table))
+    for row, (clip, start_s) in zip(rows, table.itertuples(index=False), strict=True):
         window = cut_windows(read_clip(clip_path(folder / "clips", FORM, clip), FORM), [start_s], 1.0, RATE)
         np.testing.assert_array_equal(row, Envelope().encode(window, RATE)[0])
 
@@ -104,10 +112,8 @@ def test_the_fingerprint_follows_all_that_decides_features(tmp_path: Path) -> No
 
 def test_an_array_that_does_not_belong_to_the_table_is_refused(folder: Path) -> None:
     run(folder, windows_of(0, 1))
-    with pytest.raises(FeaturesError) as caught:
-        open_features(folder / "place", 7)
-    place = folder / "place"
-    assert str(caught.value) == f"{place}: 6 rows for 7 windows. Run its featurize stage again (dvc repro -f)."
+    told = f"{folder / 'place'}: 6 rows for 7 windows. Run its featurize stage again (dvc repro -f)."
+    assert refusal(FeaturesError, open_features, folder / "place", 7) == told
 
 
 def test_memory_does_not_grow_with_the_data_set(folder: Path) -> None:
@@ -125,27 +131,6 @@ def test_memory_does_not_grow_with_the_data_set(folder: Path) -> None:
     shutil.rmtree(folder / "place")  # pytest keeps the folders of its last runs
 
 
-@pytest.mark.skipif(not memory_can_be_measured(), reason="memory is measured on Linux with the GNU C library alone")
-def test_a_mapped_array_read_in_blocks_is_never_held_as_a_whole(tmp_path: Path) -> None:
-    array = np.lib.format.open_memmap(tmp_path / "features.npy", mode="w+", dtype=np.float32, shape=(4096, 128, 50))
-    array[:] = 1  # 105 MB
-    array.flush()
-    del array
-
-    def peak_of(releasing: bool) -> int:
-        held = forget_peak()
-        features = np.load(tmp_path / "features.npy", mmap_mode="r")
-        for first in range(0, 4096, 256):
-            assert features[first : first + 256].sum(dtype=np.float64) == 256 * 128 * 50
-            if releasing:
-                release(features)
-        return peak_bytes() - held
-
-    assert peak_of(releasing=False) > 90e6
-    assert peak_of(releasing=True) < 30e6
-    release(np.zeros(3))  # in memory: nothing to do
-
-
 @pytest.mark.parametrize("kind", [Envelope, SideBySide])
 def test_repeated_windows_silent_windows_and_equal_clips_are_encoded_once(tmp_path: Path, kind: type[Envelope]) -> None:
     a, b, silence = noise(1, RATE, 0), noise(1, RATE, 1), np.zeros(RATE, np.float32)
@@ -156,29 +141,23 @@ def test_repeated_windows_silent_windows_and_equal_clips_are_encoded_once(tmp_pa
         "x/4.wav": [a, silence, a, b],  # the first clip once more
     }
     table = store(tmp_path, clips)
-    assert run(tmp_path, table, made=kind()) == Extraction(
-        windows=12, computed=12, encoded=2 + 1 + 2, rounding=Rounding()
-    )
+    found = run(tmp_path, table, made=kind())
+    assert found == Extraction(windows=12, computed=12, encoded=2 + 1 + 2, rounding=Rounding())
     assert_rows_are_window_by_window(tmp_path, table)
     assert run(tmp_path, table, made=kind()) == Extraction(windows=12, computed=0, encoded=0, rounding=Rounding())
 
 
 def test_windows_that_differ_in_one_sample_are_two(tmp_path: Path) -> None:
-    sound = noise(1, RATE, 0)
-    other = sound.copy()
-    other[17] += 0.5
-    table = store(tmp_path, {"x/1.wav": [sound, other]})
+    sound = noise(1, RATE)
+    table = store(tmp_path, {"x/1.wav": [sound, sound + 0.5 * (np.arange(RATE) == 17)]})
     assert run(tmp_path, table, made=Envelope()).encoded == 2
     assert_rows_are_window_by_window(tmp_path, table)
 
 
-def test_rows_are_in_order_when_many_clips_are_under_way_and_a_clip_has_many_blocks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_are_in_order_whatever_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(window_encoder, "BLOCK", 3)
-    lengths = {"x/1.wav": 7, "x/2.wav": 1, "x/3.wav": 3, "x/4.wav": 2, "x/5.wav": 1}
     sounds = {
-        name: [noise(1, RATE, 10 * n + k) for k in range(count)] for n, (name, count) in enumerate(lengths.items())
+        f"x/{n}.wav": [noise(1, RATE, 10 * n + k) for k in range(count)] for n, count in enumerate((7, 1, 3, 2, 1), 1)
     }
     table = store(tmp_path, sounds)
     assert run(tmp_path, table, made=SideBySide()).encoded == 14
@@ -191,6 +170,115 @@ def test_rows_are_in_order_when_many_clips_are_under_way_and_a_clip_has_many_blo
 
 def test_an_error_in_a_thread_ends_the_extraction(tmp_path: Path) -> None:
     table = store(tmp_path, {f"x/{n}.wav": [noise(1, RATE, n)] for n in range(3)})
-    with pytest.raises(RuntimeError, match=r"^the engine failed$"):
-        run(tmp_path, table, made=Broken())
+    assert refusal(RuntimeError, run, tmp_path, table, made=Broken()) == "the engine failed"
     assert not (tmp_path / "place").exists()
+
+
+def interrupted_after(computed: int, folder: Path, table: pd.DataFrame, copied: int = 0) -> list[dict[str, Any]]:
+    """Extract and break off while a clip is encoded; return the journal, a line for each clip done until then."""
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, table, diary=folder / "diary", encodes=computed + 1)  # the first window is encoded twice
+    journal = (folder / "work/journal.jsonl").read_text().splitlines()
+    assert len(journal) == computed + copied
+    return [json.loads(line) for line in journal]
+
+
+def tear_journal(work: Path) -> None:
+    (work / "journal.jsonl").write_text((work / "journal.jsonl").read_text()[:-30])
+
+
+def change_a_row(work: Path) -> None:
+    array = np.lib.format.open_memmap(work / "features.npy", mode="r+")
+    array[4, 2, 9] += 1  # in the second clip
+    array.flush()
+
+
+@pytest.mark.parametrize("damage", [tear_journal, change_a_row])
+def test_damage_to_what_a_killed_run_left_costs_its_clip_only(folder: Path, damage: Callable[[Path], None]) -> None:
+    table = windows_of(0, 1, 2, 3)
+    run(folder, table, place="undisturbed")
+    interrupted_after(3, folder, table)
+    damage(folder / "work")
+    assert run(folder, table).computed == 6
+    assert contents(folder / "place") == contents(folder / "undisturbed")
+
+
+@pytest.mark.parametrize("left", [b"", b"\x93NUMPY\x01\x00", None], ids=["empty", "half a header", "other shape"])
+def test_an_unusable_array_is_begun_again(folder: Path, left: bytes | None) -> None:
+    (folder / "work").mkdir()
+    if left is None:
+        np.save(folder / "work/features.npy", np.ones((2, 2), np.float32))
+    else:
+        (folder / "work/features.npy").write_bytes(left)
+    assert run(folder, windows_of(0, 1)).computed == 6
+    run(folder, windows_of(0, 1), place="undisturbed")
+    assert contents(folder / "place") == contents(folder / "undisturbed")
+
+
+def killed_at(line: int, folder: Path, table: pd.DataFrame) -> bool:
+    """Extract in a child process that kills itself at the `line`-th line that handles files; say if it came so far."""
+    watched, executed = {module.__file__ for module in (feature_cache, stored_rows, files, shutil)}, 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal executed
+        if frame.f_code.co_filename not in watched and frame.f_code.co_name not in ("write_text", "open_memmap"):
+            return None
+        executed += event == "line"
+        if executed == line:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    def extract_until_then() -> None:
+        sys.settrace(trace)
+        run(folder, table, diary=folder / "diary")
+
+    status = status_of_child(extract_until_then)
+    assert status in (0, signal.SIGKILL)
+    return bool(status)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("step", [11, 1])
+@pytest.mark.parametrize("interrupted", [False, True], ids=["begun anew", "killed before"])
+def test_killed_at_any_line_it_computes_one_clip_again_at_most(folder: Path, interrupted: bool, step: int) -> None:
+    table = windows_of(0, 1, 2, 3, 4) if interrupted else windows_of(0, 1)
+    run(folder, table, place="undisturbed")
+    undisturbed = contents(folder / "undisturbed")
+    if interrupted:
+        run(folder, windows_of(0, 4))
+        journal = interrupted_after(2, folder, table, copied=1)
+        assert [entry["first"] for entry in journal] == [0, 3, 6]
+    todo = 1 if interrupted else 2  # clip 3, or both
+    for leftover in ("place", "work"):
+        (folder / leftover).mkdir(exist_ok=True)
+        (folder / leftover).rename(folder / f"{leftover}.before")
+    line, killed = 0, True
+    while killed:
+        line += step
+        for leftover in ("place", "work"):
+            shutil.rmtree(folder / leftover, ignore_errors=True)
+            shutil.copytree(folder / f"{leftover}.before", folder / leftover)
+        (folder / "diary").write_text("")
+        killed = killed_at(line, folder, table)
+        if killed:
+            run(folder, table, diary=folder / "diary")
+        assert contents(folder / "place") == undisturbed, f"killed at line {line}"
+        assert (folder / "diary").read_text().split().count("3") <= todo + killed, f"killed at line {line}"
+    assert line > 80
+
+
+def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(project: Path, pets: Path) -> None:
+    journal = project / "data/partial/features/paper-pets-mel/journal.jsonl"
+    # Killed while the eighth clip's rows are written, and its line of the journal is not.
+    written = f"os.path.exists({str(journal)!r}) and Path({str(journal)!r}).read_text().count(chr(10)) == 7"
+    place = "beyond_spectrograms.representations.feature_cache:astuple"
+    kill_stage_in(place, written, "featurize", "pets", "mel", folder=project)
+    assert journal.read_text().count("\n") == 7
+    output = stage(project, "featurize", "pets", "mel", code=REPOSITORY)
+    assert "pets as mel: 330 windows, 330 s of sound; will take about " in output
+    assert "computed 330 of 400 windows by " in output
+    resumed = contents(pets)
+    assert sorted(resumed) == ["features.json", "features.npy", "index.json"]
+    shutil.rmtree(pets)
+    stage(project, "featurize", "pets", "mel", code=REPOSITORY)  # undisturbed
+    assert contents(pets) == resumed

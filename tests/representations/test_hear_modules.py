@@ -10,7 +10,7 @@ import pytest
 from beyond_spectrograms.params import Hear, load_params
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, Representation, RepresentationError
-from support.common import stack
+from support.common import refusal, stack
 from support.numeric import assert_rounded
 
 SMALL = """
@@ -87,13 +87,11 @@ def test_weights_and_code_are_what_features_depend_on(write_module: Any, tmp_pat
     plain, scaled = make(module), make(module, weights=tmp_path / "scale.txt")
     windows = stack(1, plain.form)
     np.testing.assert_allclose(scaled.encode(windows, 16_000), 3 * plain.encode(windows, 16_000), rtol=1e-6)
-    assert make(module, model=str(tmp_path / "scale.txt")).encode(windows, 16_000).tolist() == (
-        scaled.encode(windows, 16_000).tolist()
-    )
+    by_name = make(module, model=str(tmp_path / "scale.txt"))
+    np.testing.assert_array_equal(by_name.encode(windows, 16_000), scaled.encode(windows, 16_000))
     assert plain.files == (tmp_path / f"{module}.py",)
-    with pytest.raises(CheckpointError) as caught:
-        make(module, weights=tmp_path / "none.txt")
-    assert str(caught.value) == "levels: its weights file is missing. Run its featurize stage, which fetches it."
+    told = "levels: its weights file is missing. Run its featurize stage, which fetches it."
+    assert refusal(CheckpointError, make, module, weights=tmp_path / "none.txt") == told
 
 
 @pytest.mark.usefixtures("project")
@@ -113,16 +111,12 @@ BROKEN = {
     "load_model gave a str; it must be a torch.nn.Module": {"return Levels(": "return str("},
     "its model's sample_rate is 8000 Hz. The API allows 16000, 22050, 44100, 48000.": {"16000": "8000"},
     "its model's scene_embedding_size is 4.0; it must be a whole number above 0": {"= 4": "= 4.0"},
-    "get_timestamp_embeddings gave a Tensor; it must be a pair of tensors": {
-        "return embeddings, times.expand(len(audio), -1)": "return embeddings"
-    },
+    "get_timestamp_embeddings gave a Tensor; it must be a pair of tensors": {", times.expand(len(audio), -1)": ""},
     "embeddings are torch.float32 [2, 50, 3]; promised torch.float32 [2, frames, 4]": {", frames.amin(2)": ""},
     "embeddings are torch.float64 [2, 50, 4]; promised torch.float32 [2, frames, 4]": {
-        "return embeddings,": "return embeddings.double(),"
+        "beddings, t": "beddings.double(), t"
     },
-    "timestamps are not regular: their steps are 20 to 1940 ms": {
-        "20.0 * torch.arange(frames.shape[1])": "20.0 * torch.arange(frames.shape[1]) ** 2"
-    },
+    "timestamps are not regular: their steps are 20 to 1940 ms": {".arange(frames.shape[1])": ".arange(50) ** 2"},
     "timestamps are [2, 49], of embeddings [2, 50, 4]": {"torch.arange(frames.shape[1])": "torch.arange(49)"},
 }
 
@@ -130,10 +124,8 @@ BROKEN = {
 @pytest.mark.parametrize("reason", BROKEN)
 def test_a_module_that_breaks_the_rules_is_refused(reason: str, write_module: Any) -> None:
     module = write_module(**BROKEN[reason])
-    with pytest.raises(RepresentationError) as caught:
-        make(module)
     middle = " " if reason.startswith("has no") else ": "
-    assert str(caught.value) == f"levels: module {module}{middle}{reason}"
+    assert refusal(RepresentationError, make, module) == f"levels: module {module}{middle}{reason}"
 
 
 def test_frames_far_apart_are_warned_of(write_module: Any) -> None:
@@ -144,12 +136,9 @@ def test_frames_far_apart_are_warned_of(write_module: Any) -> None:
 
 def test_random_and_missing_modules_are_refused(write_module: Any) -> None:
     random = make(write_module(**{"model.scale *": "torch.rand(1) *"}))
-    with pytest.raises(RepresentationError) as caught:
-        random.encode(stack(1, random.form), 16_000)
-    assert str(caught.value) == "levels: gave two results for one window; it must be deterministic"
-    with pytest.raises(RepresentationError) as caught:
-        make("no_such_module_here")
-    assert str(caught.value) == (
+    told = "levels: gave two results for one window; it must be deterministic"
+    assert refusal(RepresentationError, random.encode, stack(1, random.form), 16_000) == told
+    assert refusal(RepresentationError, make, "no_such_module_here") == (
         "levels: module no_such_module_here cannot be imported: No module named 'no_such_module_here'. Install it, or "
         "put it in the folder you run in."
     )

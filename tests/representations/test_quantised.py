@@ -110,9 +110,8 @@ def test_quantised_encodec_is_the_packages_own_at_every_bitrate(checkpoint: tupl
     windows = stack(2, Format(rate, 1 if model == "24khz" else 2), 0.4)
     seen = []
     for bitrate, name in named.items():
-        record = RECORDS[name].model_copy(
-            update={"engine": "torch"}
-        )  # the package's own bits decide which entry is near
+        # The package's own bits decide which entry is near.
+        record = RECORDS[name].model_copy(update={"engine": "torch"})
         dequantized = create_representation(name, record, [path]).encode(windows, rate)
         codes = create_representation(name, record.model_copy(update={"codes": True}), [path]).encode(windows, rate)
         assert dequantized.shape == (2, 128, rate // 800)

@@ -1,4 +1,4 @@
-"""Two runs at once, and stored features that are damaged or not whole: nothing is lost and nothing wrong is kept."""
+"""Stored features: two runs at once, damage, and float16. Nothing is lost unsaid and nothing wrong is kept."""
 
 import json
 import os
@@ -13,20 +13,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
-from beyond_spectrograms.data.windows import FeaturesError, check_content
+from beyond_spectrograms.data.windows import FeaturesError, check_content, release
+from beyond_spectrograms.evaluation.predict import predict
 from beyond_spectrograms.representations import stored_rows
-from support.common import contents, flip
+from beyond_spectrograms.representations.storage import PrecisionError, Rounding, store
+from beyond_spectrograms.training.loop import train
+from beyond_spectrograms.training.run import read_history
+from beyond_spectrograms.util.machine import forget_peak, memory_can_be_measured, peak_bytes
+from support.common import contents, flip, refusal
 from support.envelope import add_clips, run, windows_of
+from support.protocol import PROTOCOL, write_run
 from support.repository import REPOSITORY
 
 TABLE = windows_of(0, 1, 2, 3)
 ROW = 3 * 10 * 4  # bytes of a window
 
 
+Again = Callable[[], tuple[int, str]]
+
+
 @pytest.fixture
-def again(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], tuple[int, str]]:
+def again(folder: Path, capsys: pytest.CaptureFixture[str]) -> Again:
     """Store the features of four clips; return what extracts again, and gives how many windows and what was said."""
     run(folder, TABLE)
 
@@ -35,9 +45,6 @@ def again(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], tupl
         return run(folder, TABLE).computed, capsys.readouterr().out
 
     return extract
-
-
-Again = Callable[[], tuple[int, str]]
 
 
 def offset_of(folder: Path, row: int) -> int:
@@ -50,20 +57,14 @@ def offset_of(folder: Path, row: int) -> int:
         ([0], "1 clip were damaged and are computed again: cat/00.wav"),
         ([4 * ROW + 57], "1 clip were damaged and are computed again: cat/01.wav"),
         ([12 * ROW - 1], "1 clip were damaged and are computed again: cat/03.wav"),
-        (
-            random.Random(0).sample(range(12 * ROW), 80),
-            "4 clips were damaged and are computed again: cat/00.wav, cat/01.wav, cat/02.wav and 1 more",
-        ),
+        (random.Random(0).sample(range(12 * ROW), 80),
+         "4 clips were damaged and are computed again: cat/00.wav, cat/01.wav, cat/02.wav and 1 more"),
     ],
-)
-def test_a_flipped_byte_is_noticed_and_costs_its_clip_and_no_other(
-    folder: Path, again: Again, flipped: list[int], clips: str
-) -> None:
+)  # fmt: skip
+def test_a_flipped_byte_costs_its_clip_alone(folder: Path, again: Again, flipped: list[int], clips: str) -> None:
     whole = contents(folder / "place")
     flip(folder / "place/features.npy", *(offset_of(folder, 0) + byte for byte in flipped))
-    with pytest.raises(FeaturesError) as caught:  # as training does
-        check_content(folder / "place", "pets as mel")
-    assert str(caught.value) == (
+    assert refusal(FeaturesError, check_content, folder / "place", "pets as mel") == (  # as training does
         f"{folder / 'place'}: rows of {clips[0]} clips of pets as mel are not what was written, "
         f"{re.findall('cat/[0-9]+.wav', clips)[0]} first. Run its featurize stage again (dvc repro -f)."
     )
@@ -74,7 +75,7 @@ def test_a_flipped_byte_is_noticed_and_costs_its_clip_and_no_other(
     assert run(folder, windows_of(0, 2)).computed == 0  # the damaged clip is no longer wanted
 
 
-def test_rows_damaged_while_they_are_copied_are_found_by_the_next_run(
+def test_the_next_run_finds_rows_damaged_in_copying(
     folder: Path, again: Again, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, check = contents(folder / "place"), stored_rows.StoredRows.drop_damaged
@@ -96,13 +97,9 @@ def test_rows_damaged_while_they_are_copied_are_found_by_the_next_run(
 CUT, OLD = "{place}/features.npy is cut short or damaged", "{place}/index.json is damaged, or of an earlier version"
 
 
-def other_shape(folder: Path) -> None:
-    np.save(folder / "place/features.npy", np.load(folder / "place/features.npy")[:9])
-
-
-def other_order(folder: Path) -> None:
-    array = np.load(folder / "place/features.npy")
-    np.save(folder / "place/features.npy", np.asfortranarray(array))
+def save(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
+    """Give what stores the features changed."""
+    return lambda folder: np.save(path := folder / "place/features.npy", change(np.load(path)))
 
 
 def old_index(folder: Path) -> None:
@@ -117,16 +114,10 @@ def old_index(folder: Path) -> None:
         (lambda folder: (folder / "place/features.npy").unlink(), "{place}/features.npy is missing"),
         (lambda folder: os.truncate(folder / "place/features.npy", 0), CUT),
         (lambda folder: os.truncate(folder / "place/features.npy", 70), CUT),
-        (
-            lambda folder: os.truncate(folder / "place/features.npy", offset_of(folder, 12) - 1),
-            CUT,
-        ),
-        (other_order, CUT),
-        (other_shape, "{place}/features.npy is [9, 3, 10], and [12, 3, 10] by its index"),
-        (
-            lambda folder: os.truncate(folder / "place/index.json", 300),
-            OLD,
-        ),
+        (lambda folder: os.truncate(folder / "place/features.npy", offset_of(folder, 12) - 1), CUT),
+        (save(np.asfortranarray), CUT),
+        (save(lambda rows: rows[:9]), "{place}/features.npy is [9, 3, 10], and [12, 3, 10] by its index"),
+        (lambda folder: os.truncate(folder / "place/index.json", 300), OLD),
         (old_index, OLD),
     ],
     ids=["no array", "empty", "half a header", "a byte short", "order", "shape", "half an index", "old index"],
@@ -151,23 +142,8 @@ def test_where_a_byte_of_the_arrays_header_is_flipped_nothing_wrong_is_kept(fold
     assert size == len(whole["features.npy"])
 
 
-CLIPS, SECONDS = 40, 10
-
-
-@pytest.fixture
-def pets(project: Path) -> Path:
-    """Lay out `pets` as the stages before featurize leave it; give the place of its features."""
-    add_clips(project / "data/clips/pets", *range(CLIPS), seconds=SECONDS)
-    (project / "data/splits/pets").mkdir(parents=True)
-    table = windows_of(*range(CLIPS), windows=SECONDS).assign(label="cat", group="g", fold=1, silent=0)
-    table.to_csv(project / "data/splits/pets/windows.csv", index=False)
-    return project / "data/features/paper/pets/mel"
-
-
-JOURNAL, LOCK = (
-    Path("data/partial/features/paper-pets-mel/journal.jsonl"),
-    Path("data/partial/features/paper-pets-mel.lock"),
-)
+WORK = Path("data/partial/features")
+JOURNAL, LOCK = WORK / "paper-pets-mel/journal.jsonl", WORK / "paper-pets-mel.lock"
 
 
 def stopped_midway(process: subprocess.Popen[str]) -> int:
@@ -179,12 +155,8 @@ def stopped_midway(process: subprocess.Popen[str]) -> int:
     return pid
 
 
-def told_by(pid: int) -> str:
-    return f"data/partial/features/paper-pets-mel: another run (pid {pid}) works here. Wait for it, or end it.\n"
-
-
 @pytest.mark.long
-def test_when_dvc_alone_is_killed_the_next_meets_the_stage_that_lives_on_and_no_features_are_lost(pets: Path) -> None:
+def test_when_dvc_alone_is_killed_the_next_meets_the_stage_that_lives_on(pets: Path) -> None:
     stage = {
         "cmd": f"{sys.executable} -m stages.featurize pets mel",
         "deps": ["data/clips/pets"],
@@ -202,7 +174,7 @@ def test_when_dvc_alone_is_killed_the_next_meets_the_stage_that_lives_on_and_no_
         assert pid != first.pid
         first.kill()
     second = repro()
-    assert told_by(pid) in second.stderr
+    assert f"{WORK}/paper-pets-mel: another run (pid {pid}) works here. Wait for it, or end it.\n" in second.stderr
     assert second.returncode != 0
     os.kill(pid, signal.SIGCONT)
     while LOCK.exists() or not (pets / "features.json").exists():
@@ -211,5 +183,97 @@ def test_when_dvc_alone_is_killed_the_next_meets_the_stage_that_lives_on_and_no_
     assert sorted(whole) == ["features.json", "features.npy", "index.json"]
     third = repro()
     assert third.returncode == 0
-    assert f"computed 0 of {CLIPS * SECONDS} windows by " in third.stdout
+    assert "computed 0 of 400 windows by " in third.stdout
     assert contents(pets) == whole
+
+
+def test_the_largest_error_is_told_relative_to_the_peak_of_its_window() -> None:
+    # Between 1 and 2 float16 steps by 2^-10: 1 + 2^-11 + 2^-14 goes up to 1 + 2^-10, off by 2^-11 - 2^-14.
+    value = 1 + 2**-11 + 2**-14
+    features = np.array([[[value, 0.5]], [[1.0, 0.25]]], dtype=np.float32)
+    stored, lost = store(features, "float16", "latents")
+    assert stored.dtype == np.float16
+    assert stored[0, 0, 0] == 1 + 2**-10
+    assert lost == Rounding(pytest.approx((2**-11 - 2**-14) / value), 0)
+
+
+def test_values_too_small_for_float16_are_counted() -> None:
+    _, lost = store(np.array([[[1.0, 1e-9, 0.0, 6e-8]]], dtype=np.float32), "float16", "mel")
+    assert lost.vanished == 1
+    assert Rounding(0.1, 1) + Rounding(0.2, 2) == Rounding(0.2, 3)
+
+
+def test_a_value_beyond_float16_stops_and_is_named() -> None:
+    said = (
+        "mel: its largest value is 70000, and float16 holds 65504 at most. Set features.dtype to float32 in params.yaml"
+        " (mel power needs it; decibels and latents do not)."
+    )
+    assert refusal(PrecisionError, store, np.array([[[1.0, 70_000]]], dtype=np.float32), "float16", "mel") == said
+    stored, _ = store(np.array([[[65_519]]], dtype=np.float32), "float16", "mel")  # rounds down to the largest
+    assert stored[0, 0, 0] == 65_504
+
+
+def test_an_extraction_stores_half_the_bytes_and_says_what_was_lost(tmp_path: Path) -> None:
+    add_clips(tmp_path / "clips", 0, 1, 2)
+    whole = run(tmp_path, windows_of(0, 1), dtype="float32")
+    assert (whole.computed, whole.rounding) == (6, Rounding(0.0, 0))
+    exact = np.load(tmp_path / "place/features.npy")
+
+    half = run(tmp_path, windows_of(0, 1), dtype="float16")
+    stored = np.load(tmp_path / "place/features.npy")
+    assert half.computed == 6  # float32's rows are not taken over
+    assert (stored.dtype, stored.nbytes) == (np.float16, exact.nbytes // 2)
+    np.testing.assert_array_equal(stored, exact.astype(np.float16))
+    assert 0 < half.rounding.largest <= 2**-11
+    clips = json.loads((tmp_path / "place/index.json").read_text())["clips"]
+    assert max(clip[4] for clip in clips) == half.rounding.largest
+
+    more = run(tmp_path, windows_of(0, 1, 2), dtype="float16")
+    assert more.computed == 3  # kept rows keep what is known of them
+    assert more.rounding.largest >= half.rounding.largest
+    assert run(tmp_path, windows_of(0, 1), dtype="float16").rounding == half.rounding
+
+
+@pytest.mark.numeric
+def test_training_and_testing_read_float16_as_the_same_numbers_in_float32(tmp_path: Path) -> None:
+    rng, targets = np.random.default_rng(0), np.arange(60) % 2
+    features = rng.standard_normal((60, 8, 49)).astype(np.float16)
+    parts = ["train"] * 36 + ["validation"] * 12 + ["test"] * 12
+    protocol = PROTOCOL.model_copy(update={"epochs": 2, "select": "last"})
+    histories, probabilities = [], []
+    for dtype in (np.float16, np.float32):
+        config = write_run(tmp_path / np.dtype(dtype).name, features, targets, parts, protocol)
+        np.save(config.features / "features.npy", features.astype(dtype))
+        threads = torch.get_num_threads()
+        train(config)
+        tested = predict(
+            config.work / "fold_1-seed_0.safetensors", protocol, features.astype(dtype), rows=np.arange(48, 60),
+            classes=["a", "b"], codebook_size=None, fold=1, seed=0, device="cpu",
+        )  # fmt: skip
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(False)
+        histories.append(read_history(config))
+        probabilities.append(tested.probabilities)
+    assert histories[0] == histories[1]
+    np.testing.assert_array_equal(*probabilities)
+
+
+@pytest.mark.skipif(not memory_can_be_measured(), reason="memory is measured on Linux with the GNU C library alone")
+def test_a_mapped_array_read_in_blocks_is_never_held_as_a_whole(tmp_path: Path) -> None:
+    array = np.lib.format.open_memmap(tmp_path / "features.npy", mode="w+", dtype=np.float32, shape=(4096, 128, 50))
+    array[:] = 1  # 105 MB
+    array.flush()
+    del array
+
+    def peak_of(releasing: bool) -> int:
+        held = forget_peak()
+        features = np.load(tmp_path / "features.npy", mmap_mode="r")
+        for first in range(0, 4096, 256):
+            assert features[first : first + 256].sum(dtype=np.float64) == 256 * 128 * 50
+            if releasing:
+                release(features)
+        return peak_bytes() - held
+
+    assert peak_of(releasing=False) > 90e6
+    assert peak_of(releasing=True) < 30e6
+    release(np.zeros(3))  # in memory: nothing to do
