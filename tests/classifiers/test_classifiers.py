@@ -1,29 +1,34 @@
 """The networks: their shapes, that our order of layers is the released code's, codes as tokens, the mean over time."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
+from beyond_spectrograms.classifiers.apnet import APNetLayer, _distances, _pool, _unpool
 from beyond_spectrograms.classifiers.base import TOKEN_SIZE, ClassifierError, EmbedCodes, Standardize
 from beyond_spectrograms.classifiers.convolutional import conv1d, mean_linear
 from beyond_spectrograms.classifiers.registry import CLASSIFIERS, build_network
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.util.machine import DeviceError, choose_device
-from support.numeric import assert_same, by_default_float64
+from support.common import refusal
+from support.numeric import assert_rounded, assert_same, by_default_float64
 from support.repository import REPOSITORY
 
 PROTOCOLS = load_params(root=REPOSITORY).protocols
 
 
-@pytest.mark.parametrize(("bands", "frames"), [(128, 173), (128, 150), (128, 75), (64, 50)])
-@pytest.mark.parametrize("classifier", sorted({*CLASSIFIERS} - {"prototypes"}))
-def test_all_take_every_representation_and_give_logits(bands: int, frames: int, classifier: str) -> None:
+SIZES = [(128, 173), (128, 150), (128, 75), (64, 50)]  # bands and frames of every representation
+
+
+@pytest.mark.parametrize(
+    ("classifier", "bands", "frames"),
+    [(name, *size) for name in sorted({*CLASSIFIERS} - {"prototypes"}) for size in SIZES]
+    + [("temporal_cnn", 16, frames) for frames in (1, 7)],  # takes windows of any length
+)
+def test_all_take_every_representation_and_give_logits(classifier: str, bands: int, frames: int) -> None:
     assert CLASSIFIERS[classifier](bands, frames, 10)(torch.randn(3, bands, frames)).shape == (3, 10)
-
-
-@pytest.mark.parametrize("frames", [1, 7])
-def test_the_temporal_network_takes_windows_of_any_length(frames: int) -> None:
-    assert CLASSIFIERS["temporal_cnn"](16, frames, 3)(torch.randn(2, 16, frames)).shape == (2, 3)
 
 
 def test_conv1d_has_the_parameters_of_the_released_network() -> None:
@@ -56,9 +61,7 @@ def test_pooling_before_relu_changes_neither_values_nor_gradients() -> None:
     ],
 )
 def test_windows_too_small_are_refused(classifier: str, bands: int, frames: int, message: str) -> None:
-    with pytest.raises(ClassifierError) as raised:
-        CLASSIFIERS[classifier](bands, frames, 10)
-    assert str(raised.value) == message
+    assert refusal(ClassifierError, CLASSIFIERS[classifier], bands, frames, 10) == message
 
 
 @pytest.mark.numeric
@@ -72,9 +75,8 @@ def test_standardize_works_per_band() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
 def test_cuda_asked_for_and_absent_stops() -> None:
     assert choose_device("auto") == choose_device("cpu") == "cpu"
-    with pytest.raises(DeviceError) as raised:
-        choose_device("cuda")
-    assert str(raised.value) == "device is cuda in params.yaml, and torch finds no CUDA device. Choose auto or cpu."
+    told = "device is cuda in params.yaml, and torch finds no CUDA device. Choose auto or cpu."
+    assert refusal(DeviceError, choose_device, "cuda") == told
 
 
 @pytest.mark.numeric
@@ -122,3 +124,43 @@ def test_numbers_are_standardised_where_the_protocol_says_so() -> None:
     assert isinstance(networks["standardized"][0], Standardize)
     assert not any(isinstance(layer, Standardize) for layer in networks["source_split"])
     assert isinstance(build_network(PROTOCOLS["mean_linear"], 64, 50, 10, None)[-1], nn.Linear)
+
+
+@pytest.mark.numeric
+def test_a_window_whose_latents_are_a_prototype_is_as_similar_as_can_be() -> None:
+    torch.manual_seed(0)
+    with by_default_float64():
+        layer = APNetLayer(16, 8, 2, clusters=False)
+    windows = torch.randn(2, 16, 8, dtype=torch.float64)
+    with torch.no_grad():
+        # With all convolutions at 0 the latents are leaky_relu of the last bias.
+        for convolution in (layer.first, layer.second, layer.third):
+            convolution.weight.zero_()
+            convolution.bias.fill_(0.5)
+        layer.prototypes.fill_(0.5)
+        layer.prototypes[1:] += 32**-0.5  # 16 channels x 2 columns: 1 apart in each row
+        similarities = layer.go(windows, torch.zeros(2, dtype=torch.long))[3]
+    expected = torch.tensor([1.0, *[math.exp(-1)] * 5], dtype=torch.float64).expand(2, 6)
+    assert_same(similarities, expected)
+
+
+@pytest.mark.numeric
+def test_apnets_distances_are_sums_over_channels_and_columns_of_squared_differences() -> None:
+    torch.manual_seed(0)
+    latents, prototypes = torch.randn(3, 4, 5, 6), torch.randn(2, 4, 5, 6)
+    exact = latents.double(), prototypes.double()
+    plain = (exact[0][:, None] - exact[1]).square().sum((2, 4))
+    assert_same(_distances(*exact), plain)
+    assert_rounded(_distances(latents, prototypes), plain, roundings=4 * 6)
+
+
+@pytest.mark.numeric
+def test_what_apnet_unpools_stands_where_it_was_also_in_maps_of_odd_size() -> None:
+    torch.manual_seed(0)
+    maps = torch.rand(2, 3, 7, 9)
+    pooled, peaks = _pool(maps)
+    back = _unpool(pooled, peaks)
+    assert torch.equal(back, torch.where(peaks > 0, maps, 0.0))
+    assert (peaks.sum((2, 3)) == 3 * 4).all()
+    assert (peaks[:, :, 6] == 0).all()
+    assert (peaks[..., 8] == 0).all()

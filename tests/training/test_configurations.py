@@ -68,15 +68,12 @@ def test_trains_an_epoch_and_predicts(protocol: str, features: tuple[str, Path],
     codebook_size = REPRESENTATIONS[name].codebook_size
     parts = np.array(["train"] * 6 + ["validation"] * 3 + ["test"] * 3)
     classes = ("a", "b", "c")
-    config = RunConfig(
-        folder, np.arange(12) % 3, parts, classes, codebook_size, record, 1, 1, 0, "cpu", tmp_path, versions={}
-    )
+    given = (folder, np.arange(12) % 3, parts, classes, codebook_size, record, 1, 1, 0, "cpu", tmp_path)
+    config = RunConfig(*given, versions={})
     train(config)
     assert [row["epoch"] for row in read_history(config)] == [1]
-    array = np.load(folder / "features.npy")
-    rows = np.flatnonzero(parts == "test")
-    stored = tmp_path / f"{config.name}.safetensors"
-    shape = {"classes": list(classes), "codebook_size": codebook_size}
-    run = predict(stored, record, array, rows=rows, **shape, fold=1, seed=0, device="cpu")
+    stored, array = tmp_path / f"{config.name}.safetensors", np.load(folder / "features.npy")
+    shape = {"rows": np.flatnonzero(parts == "test"), "classes": list(classes), "codebook_size": codebook_size}
+    run = predict(stored, record, array, **shape, fold=1, seed=0, device="cpu")
     assert run.probabilities.shape == (3, 3)
     assert np.isfinite(run.probabilities).all()

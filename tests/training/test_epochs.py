@@ -42,23 +42,22 @@ def network_for(classifier: str, features: np.ndarray, codebook_size: int | None
     return network
 
 
+def logits_of_parts(whole: nn.Sequential, features: np.ndarray, precision: str = "fp32") -> torch.Tensor:
+    """Logits of all windows by our way through a network."""
+    network, rows = Network.split(whole, precision), np.arange(len(features))
+    windows, _ = Subset(network, features, rows, rows).batch(torch.from_numpy(rows))
+    assert not list(network.front.parameters())
+    logits = network.logits(windows)
+    assert logits.dtype == whole[-1].weight.dtype
+    return logits
+
+
 def loss_and_gradients(
     whole: nn.Sequential, features: np.ndarray, targets: np.ndarray, precision: str = "fp32"
 ) -> list[torch.Tensor]:
     """Loss of all windows by our way through a network, and gradients of its weights."""
-    network = Network.split(whole, precision)
-    windows, wanted = Subset(network, features, targets, np.arange(len(targets))).batch(torch.arange(len(targets)))
-    logits = network.logits(windows)
-    assert logits.dtype == whole[-1].weight.dtype
-    loss = nn.functional.cross_entropy(logits, wanted)
+    loss = nn.functional.cross_entropy(logits_of_parts(whole, features, precision), torch.from_numpy(targets))
     return [loss, *torch.autograd.grad(loss, list(whole.parameters()))]
-
-
-def logits_of_parts(whole: nn.Sequential, features: np.ndarray, targets: np.ndarray) -> torch.Tensor:
-    network = Network.split(whole, "fp32")
-    windows, _ = Subset(network, features, targets, np.arange(len(targets))).batch(torch.arange(len(targets)))
-    assert not list(network.front.parameters())
-    return network.logits(windows)
 
 
 def test_loss_and_gradients_of_conv1d_are_those_of_the_papers_network() -> None:
@@ -84,14 +83,14 @@ def test_loss_and_gradients_of_conv1d_are_those_of_the_papers_network() -> None:
 
 @pytest.mark.parametrize("classifier", PLAIN)
 def test_layers_applied_once_and_the_rest_give_what_the_whole_network_gives(classifier: str) -> None:
-    features, targets = windows_and_targets()
+    features, _ = windows_and_targets()
     whole = network_for(classifier, features).eval()
     exact = deepcopy(whole).double()
     expected = exact(torch.from_numpy(features).double())
     with in_float64():
-        assert_same(logits_of_parts(exact, features, targets), expected)
+        assert_same(logits_of_parts(exact, features), expected)
     lost = distance(whole(torch.from_numpy(features)), expected)
-    assert_rounded(logits_of_parts(whole, features, targets), expected, roundings=LONGEST_SUM, lost=lost)
+    assert_rounded(logits_of_parts(whole, features), expected, roundings=LONGEST_SUM, lost=lost)
 
 
 @pytest.mark.parametrize("classifier", PLAIN)
@@ -109,10 +108,7 @@ def test_bf16_changes_loss_and_gradients_by_its_rounding_alone(classifier: str) 
         torch.cat([value.ravel() for value in values]) for values in (fp32, bf16, reference[1:], shaken[1:])
     )
     assert_rounded(rounded, expected, roundings=0, lost=distance(near, expected))
-    if classifier == "mean_linear":  # no convolution: nothing is rounded
-        assert torch.equal(rounded, gradient)
-    else:
-        assert not torch.equal(rounded, gradient)
+    assert torch.equal(rounded, gradient) == (classifier == "mean_linear")  # no convolution: nothing is rounded
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -139,9 +135,7 @@ def test_numbers_of_codes_stay_exact_in_bf16() -> None:
 
 
 @pytest.mark.parametrize("class_weights", [None, [0.5, 1.0, 2.0, 4.0]])
-def test_an_epoch_gives_means_over_all_windows_however_they_fall_into_batches(
-    class_weights: list[float] | None,
-) -> None:
+def test_an_epoch_gives_means_over_all_windows_in_any_batches(class_weights: list[float] | None) -> None:
     features, targets = windows_and_targets()
     whole = network_for("conv1d", features).eval().double()
     wanted, weights = torch.from_numpy(targets), class_weights and torch.tensor(class_weights).double()

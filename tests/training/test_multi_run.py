@@ -33,11 +33,10 @@ def configs(tmp_path: Path) -> list[RunConfig]:
     targets = np.arange(90) % 2
     features = rng.standard_normal((90, 12, 49)).astype(np.float32)
     features[:, 3] += targets[:, None]
-    runs = []
-    for fold, (train_windows, validation_windows) in enumerate(((58, 20), (50, 14), (25, 33)), start=1):
-        parts = np.array(["train"] * train_windows + ["validation"] * validation_windows)
-        parts = np.roll(np.pad(parts, (0, 90 - len(parts)), constant_values="test"), 10 * fold)
-        runs.append(parts)
+    runs = [
+        np.roll(np.repeat(["train", "validation", "test"], [train, other, 90 - train - other]), 10 * fold)
+        for fold, (train, other) in enumerate(((58, 20), (50, 14), (25, 33)), start=1)
+    ]
     first = write_run(tmp_path, features, targets, runs[0], PROTOCOL)
     return [replace(first, parts=parts, fold=fold, seed=fold % 2) for fold, parts in enumerate(runs, 1)]
 
@@ -92,10 +91,9 @@ def assert_the_same_is_learnt(configs: list[RunConfig], work: Path) -> None:
         for config, way in zip(rounded, ("alone", "together"), strict=True):
             steps = config.epochs * -(-int((config.parts == "train").sum()) // config.protocol.batch_size)
             for values in (all_weights, partial(curve, what="loss")):
-                lost = distance(values(near), values(reference))
-                assert_rounded(
-                    values(config), values(reference), roundings=steps, lost=lost, what=f"{config.name} {way}"
-                )
+                told, expected = f"{config.name} {way}", values(reference)
+                lost = distance(values(near), expected)
+                assert_rounded(values(config), expected, roundings=steps, lost=lost, what=told)
 
 
 @pytest.mark.numeric
@@ -193,13 +191,8 @@ def test_killed_training_continues_and_ends_with_the_same_bytes(configs: list[Ru
     train_multi_run(undisturbed)
     killed = [replace(config, epochs=8) for config in configs]
     # Killed in the fourth epoch, when the first of three runs has it noted.
-    kill_training_in(
-        "beyond_spectrograms.training.multi_run:TrainingState.note",
-        10,
-        "training.multi_run.train_multi_run",
-        killed,
-        tmp_path,
-    )
+    note = "beyond_spectrograms.training.multi_run:TrainingState.note"
+    kill_training_in(note, 10, "training.multi_run.train_multi_run", killed, tmp_path)
     checkpoint = killed[0].work / "multi_run.checkpoint.pt"
     assert len(torch.load(checkpoint, weights_only=True)["states"][0]["history"]) == 3
     assert not any(is_finished(config) for config in killed)

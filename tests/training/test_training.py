@@ -29,11 +29,11 @@ from beyond_spectrograms.training.run import (
 )
 from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.util.files import read_sealed, write_sealed
-from support.common import flip
+from support.common import flip, refusal
 from support.numeric import assert_rounded
 from support.protocol import PROTOCOL, write_run
 from support.repository import REPOSITORY
-from support.stopping import interrupt_after, kill_training_in
+from support.stopping import interrupt_after, kill_training_in, results_of
 
 
 @pytest.fixture
@@ -60,22 +60,16 @@ def test_balanced_class_weights_are_those_of_scikit_learn_for_the_training_part(
     assert class_weights_of(third, rows).tolist() == [*weights.tolist(), 0.0]
 
 
-def result(config: RunConfig) -> bytes:
-    return (config.work / f"{config.name}.safetensors").read_bytes()
-
-
 @pytest.mark.numeric
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_same_seed_gives_the_same_bytes_and_another_seed_others(
-    config: RunConfig, tmp_path: Path, precision: str
-) -> None:
+def test_same_seed_gives_the_same_bytes_and_another_others(config: RunConfig, tmp_path: Path, precision: str) -> None:
     config = replace(config, precision=precision)
     again, other = replace(config, work=tmp_path / "again"), replace(config, seed=1, work=tmp_path / "other")
     for each in (config, again, other):
         train(each)
-    assert result(config) == result(again)
+    first, same, others = results_of(config, again, other)
+    assert first == same != others
     assert read_history(config) == read_history(again)
-    assert result(config) != result(other)
 
 
 def test_jobs_side_by_side_give_what_each_gives_alone(config: RunConfig, tmp_path: Path) -> None:
@@ -87,7 +81,7 @@ def test_jobs_side_by_side_give_what_each_gives_alone(config: RunConfig, tmp_pat
     for each in alone:
         train(each)
     torch.set_num_threads(threads)
-    assert [result(each) for each in folds] == [result(each) for each in alone]
+    assert results_of(*folds) == results_of(*alone)
 
 
 def test_history_has_a_row_an_epoch_with_means_over_whole_epochs(config: RunConfig) -> None:
@@ -164,11 +158,10 @@ def test_killed_run_continues_and_ends_with_the_same_bytes(config: RunConfig, tm
     note = "beyond_spectrograms.training.loop:TrainingState.note"
     kill_training_in(note, 4, "training.loop.train", killed, tmp_path)
     checkpoint = killed.work / f"{killed.name}.checkpoint.pt"
-    done = len(torch.load(checkpoint, weights_only=True)["states"][0]["history"])
-    assert done == 3
+    assert len(torch.load(checkpoint, weights_only=True)["states"][0]["history"]) == 3
     assert not is_finished(killed)
     train(killed)
-    assert result(killed) == result(undisturbed)
+    assert results_of(killed) == results_of(undisturbed)
     assert read_history(killed) == read_history(undisturbed)
     assert not checkpoint.exists()
 
@@ -209,30 +202,25 @@ def test_a_result_of_another_training_is_refused(config: RunConfig, monkeypatch:
         original(replace(other, work=mine.work), None)
 
     monkeypatch.setattr(loop, "train", meddle)
-    with pytest.raises(TrainingError) as caught:
-        train_all([config])
-    assert str(caught.value) == (
+    assert refusal(TrainingError, train_all, [config]) == (
         f"{config.work}: fold_1-seed_0 belongs to other params or versions than this run's: another training wrote "
         "there meanwhile. Run the stage again."
     )
 
 
-@pytest.mark.parametrize("content", [None, b"junk", pickle.dumps(os.getcwd, protocol=2)])
-def test_a_checkpoint_that_is_damaged_or_none_is_not_taken_up(
-    config: RunConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: bytes | None
+@pytest.mark.parametrize("content", [b"junk", pickle.dumps(os.getcwd, protocol=2)])
+def test_a_file_that_is_no_checkpoint_is_not_taken_up(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
     checkpoint = interrupt_after(config, 4, monkeypatch)
-    if content is None:
-        flip(checkpoint, checkpoint.stat().st_size // 2)
-    else:
-        checkpoint.write_bytes(content)
+    checkpoint.write_bytes(content)
     train(config)
     told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
     assert capsys.readouterr().out == told
     assert not checkpoint.exists()
     undisturbed = replace(config, work=config.work.with_name("undisturbed"))
     train(undisturbed)
-    assert (result(config), read_history(config)) == (result(undisturbed), read_history(undisturbed))
+    assert (results_of(config), read_history(config)) == (results_of(undisturbed), read_history(undisturbed))
 
 
 def test_no_flipped_byte_of_a_checkpoint_is_overlooked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,10 +235,9 @@ def test_no_flipped_byte_of_a_checkpoint_is_overlooked(tmp_path: Path, capsys: p
     for offset in range(0, len(whole), 5):
         flip(checkpoint, offset)
         assert take_up(checkpoint) is None
-        checkpoint.write_bytes(whole)
-    for length in range(0, len(whole), 5):
-        checkpoint.write_bytes(whole[:length])
+        checkpoint.write_bytes(whole[:offset])
         assert take_up(checkpoint) is None
+        checkpoint.write_bytes(whole)
     told = f"{checkpoint}: damaged, or not a checkpoint of a training. The run starts anew.\n"
     assert capsys.readouterr().out == 2 * len(range(0, len(whole), 5)) * told
 
@@ -260,7 +247,7 @@ def test_a_finished_run_with_a_flipped_byte_is_trained_anew(
     config: RunConfig, capsys: pytest.CaptureFixture[str], end: str
 ) -> None:
     train_all([config])
-    weights, history, record = result(config), read_history(config), config.work / f"{config.name}.json"
+    [weights], history, record = results_of(config), read_history(config), config.work / f"{config.name}.json"
     train_all([config])
     assert capsys.readouterr().out == ""
     offset = len(weights) - 3
@@ -274,7 +261,7 @@ def test_a_finished_run_with_a_flipped_byte_is_trained_anew(
     train_all([config])
     told = f"{record}: damaged, or not of the weights beside it. The run starts anew.\n"
     assert capsys.readouterr().out == told
-    assert (result(config), read_history(config)) == (weights, history)
+    assert (results_of(config), read_history(config)) == ([weights], history)
 
 
 BROKEN = (b"", b"{", b"[]", b'{"mark": 1}', b"\xff")
@@ -283,11 +270,9 @@ BROKEN = (b"", b"{", b"[]", b'{"mark": 1}', b"\xff")
 def test_a_run_is_finished_only_while_its_files_params_and_features_are_the_same(config: RunConfig) -> None:
     train(config)
     assert is_finished(config)
-    assert not is_finished(replace(config, epochs=7))
-    assert not is_finished(replace(config, codebook_size=16))
-    assert not is_finished(replace(config, precision="bf16"))
-    assert not is_finished(replace(config, versions={"training": 2}))
-    assert not is_finished(replace(config, protocol=PROTOCOL.model_copy(update={"batch_size": 8})))
+    batches = PROTOCOL.model_copy(update={"batch_size": 8})
+    others = {"epochs": 7, "codebook_size": 16, "precision": "bf16", "versions": {"training": 2}, "protocol": batches}
+    assert not any(is_finished(replace(config, **{name: other})) for name, other in others.items())
     index, (weights, record, _) = config.features / "index.json", config.result_files
     for path, content in ((index, b'{"sha256": {"key": "other"}}'), (weights, b""), *((record, bad) for bad in BROKEN)):
         whole = path.read_bytes()
