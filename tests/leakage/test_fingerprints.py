@@ -52,9 +52,7 @@ def as_ogg(sound: Waveform) -> Waveform:
         (lambda sound: sound[2 * RATE : round(3.5 * RATE)], 2.0),
     ],
 )
-def test_a_changed_copy_is_found_among_strangers_and_where_it_starts(
-    change: Callable[[Waveform], Waveform], offset: float
-) -> None:
+def test_a_changed_copy_is_found_and_where_it_starts(change: Callable[[Waveform], Waveform], offset: float) -> None:
     cells = [fingerprint(scene(seed)) for seed in range(8)]
     (match,) = find_matches([*cells, fingerprint(change(scene(3)))], NEAR)
     assert (match.first, match.second) == (3, 8)

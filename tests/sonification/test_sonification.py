@@ -1,9 +1,6 @@
 """Prototypes made audible: right bands, equal levels, what they do on average, and the stage that writes it all."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,42 +24,42 @@ from beyond_spectrograms.sonification.figures import figure_prototypes
 from beyond_spectrograms.sonification.griffin_lim import LOUDNESS, PEAK, PrototypesError, Synthesizer, match_level
 from beyond_spectrograms.sonification.trained import Average, averages, choose_windows, render_window
 from support import heard
+from support.clones import stage
+from support.common import noise, refusal
 from support.heard import RATE, TONES, tone
 from support.repository import REPOSITORY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+Project = tuple[Path, Params]
 CLASSES = sorted(TONES)
 PLAYED = Path("data/heard/prototypes/esc10/log_mel_16khz/prototypes")
 DRAWN = Path("studies/prototypes/plots/esc10/log_mel_16khz")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params]:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     folder = tmp_path_factory.mktemp("heard")
     return folder, heard.write(folder)
 
 
 @pytest.fixture
-def synthesizer(project: tuple[Path, Params]) -> Synthesizer:
+def synthesizer(project: Project) -> Any:
     return synthesizer_of(project[1], 0)
 
 
 @pytest.fixture
-def layer(project: tuple[Path, Params]) -> PrototypeLayer:
+def layer(project: Project) -> PrototypeLayer:
     model = project[0] / "data/models/prototypes/esc10/log_mel_16khz/prototypes/fold_1-seed_0.safetensors"
     network, _ = read_network(model, project[1].protocols["prototypes"], (128, 32), CLASSES, None)
     return last_layer(network.eval(), PrototypeLayer)
 
 
-def synthesizer_of(params: Params, seed: int) -> Synthesizer:
-    player = create_player("log_mel_16khz", params.representations["log_mel_16khz"], None, seed)
-    assert isinstance(player, Synthesizer)
-    return player
+def synthesizer_of(params: Params, seed: int) -> Any:
+    return create_player("log_mel_16khz", params.representations["log_mel_16khz"], None, seed)
 
 
-def features_of(folder: Path) -> np.ndarray:
-    features: np.ndarray = np.load(folder / "data/features/prototypes/esc10/log_mel_16khz/features.npy")
-    return features
+def features_of(folder: Path) -> Any:
+    return np.load(folder / "data/features/prototypes/esc10/log_mel_16khz/features.npy")
 
 
 def decibels(samples: np.ndarray) -> np.ndarray:
@@ -95,7 +92,7 @@ def test_what_is_played_is_what_was_given_but_for_its_level(synthesizer: Synthes
     assert np.abs(difference - np.median(difference)).mean() < 2.5
 
 
-def test_the_same_seed_gives_the_same_bits(synthesizer: Synthesizer, project: tuple[Path, Params]) -> None:
+def test_the_same_seed_gives_the_same_bits(synthesizer: Synthesizer, project: Project) -> None:
     given = decibels(tone(1000, 0))
     played = synthesizer.play(given)
     np.testing.assert_array_equal(synthesizer.play(given), played)
@@ -128,17 +125,13 @@ def test_a_click_is_turned_down_before_it_is_cut_and_silence_stays_silence() -> 
 def test_what_no_player_is_known_for_is_refused(name: str) -> None:
     known: Any = load_params(Path("studies/bitrates"), REPOSITORY).representations
     known["another_codec"] = SimpleNamespace(kind="another", decoder="soundstream_decoder")  # not Lyra's to play
-    with pytest.raises(PrototypesError) as caught:
-        create_player(name, known[name], None, 0)
-    assert str(caught.value) == (
+    assert refusal(PrototypesError, create_player, name, known[name], None, 0) == (
         f"{name}: its prototypes cannot be heard. Choose a representation of kind mel and scale db, or the latents "
         "of a trained codec, not its codes."
     )
 
 
-def test_the_mean_transformation_is_over_the_windows_a_prototype_explains(
-    layer: PrototypeLayer, project: tuple[Path, Params]
-) -> None:
+def test_means_are_over_the_windows_a_prototype_explains(layer: PrototypeLayer, project: Project) -> None:
     features, targets = features_of(project[0]), torch.tensor([0, 0, 0, 1, 1])
     found = averages(layer, features, np.array([0, 1, 2, 4, 5]), targets)
     assert [each.windows for each in found] == [3, 2, 0]
@@ -162,10 +155,8 @@ def test_a_class_may_be_named_what_reads_like_a_formula(tmp_path: Path) -> None:
 
 
 def test_windows_are_drawn_of_each_class_no_two_of_a_clip_and_none_silent() -> None:
-    table = pd.DataFrame(
-        [{"clip": f"{label}/{clip}", "label": label, "silent": int(clip == 0)} for label in "ab" for clip in range(4)]
-        + [{"clip": "a/1", "label": "a", "silent": 0}]
-    )
+    clips = ["a/0", "a/1", "a/2", "a/3", "b/0", "b/1", "b/2", "b/3", "a/1"]
+    table = pd.DataFrame({"clip": clips, "label": list("aaaabbbba"), "silent": [int(clip[2] == "0") for clip in clips]})
     for seed in range(5):
         chosen = table.iloc[choose_windows(table, np.arange(len(table)), 3, seed)]
         assert sorted(chosen["clip"]) == ["a/1", "a/2", "a/3", "b/1", "b/2", "b/3"]
@@ -173,9 +164,7 @@ def test_windows_are_drawn_of_each_class_no_two_of_a_clip_and_none_silent() -> N
     assert table.iloc[choose_windows(table, np.array([1, 2, 6]), 1, 0)]["label"].tolist() == ["a", "b"]
 
 
-def test_each_class_renders_a_window_and_the_nearest_is_first(
-    layer: PrototypeLayer, project: tuple[Path, Params]
-) -> None:
+def test_each_class_renders_a_window_and_the_nearest_is_first(layer: PrototypeLayer, project: Project) -> None:
     folder, features = project[0], features_of(project[0])
     row = 4 * list(TONES).index("low")
     window = render_window(layer, features, read_windows(folder / "data/splits/esc10"), row, CLASSES, seconds=1.0)
@@ -192,9 +181,7 @@ def test_each_class_renders_a_window_and_the_nearest_is_first(
     assert set(own.curves) == {"gain (dB)", "pitch (semitones)", "lowest band (dB)", "highest band (dB)"}
 
 
-def test_curves_are_in_semitones_and_in_decibels_at_the_ends_of_the_spectrum(
-    layer: PrototypeLayer, project: tuple[Path, Params]
-) -> None:
+def test_curves_are_in_semitones_and_decibels(layer: PrototypeLayer, project: Project) -> None:
     assert layer.decoders is not None
     bias = layer.decoders.last_bias.data
     bias[:, 1, 0] = float(np.arctanh(np.log(2)))  # an octave
@@ -207,7 +194,7 @@ def test_curves_are_in_semitones_and_in_decibels_at_the_ends_of_the_spectrum(
 
 
 def listen(folder: Path, dataset: str = "esc10") -> str:
-    return run(folder, "listen", "--study=prototypes", dataset, "log_mel_16khz")
+    return stage(folder, "listen", "--study=prototypes", dataset, "log_mel_16khz", code=REPOSITORY)
 
 
 def written_in(folder: Path) -> dict[str, bytes]:
@@ -216,25 +203,13 @@ def written_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(place)): path.read_bytes() for place in places for path in place.rglob("*.*")}
 
 
-def run(folder: Path, stage: str, *arguments: str) -> str:
-    """Run a stage; gives what it printed."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", f"stages.{stage}", *arguments]
-    finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
-
-
 @pytest.mark.long
-def test_the_stage_writes_figure_sounds_and_page_the_same_each_time(
-    project: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_stage_writes_the_same_each_time(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = project[0]
     printed = listen(folder)
     written = written_in(folder)
-    sounds = [
-        f"sounds/{i}_{label}-{kind}.wav" for i, label in enumerate(CLASSES, 1) for kind in ("prototype", "transformed")
-    ]
+    kinds = ("prototype", "transformed")
+    sounds = [f"sounds/{place}_{label}-{kind}.wav" for place, label in enumerate(CLASSES, 1) for kind in kinds]
     assert sorted(written) == ["heard.json", "page/index.html", "prototypes.png", "prototypes.svg", *sounds]
     near = json.loads((folder / "studies/prototypes/metrics/esc10/heard/log_mel_16khz.json").read_text())
     assert list(near) == ["prototypes"]
@@ -248,9 +223,7 @@ def test_the_stage_writes_figure_sounds_and_page_the_same_each_time(
         f"6 windows: rendered {found['rendered_db']:.1f} dB from the clip, the prototype itself "
         f"{found['prototype_db']:.1f} dB, round trip {found['round_trip_db']:.1f} dB",
     ]
-    told = {"fold": 1, "seed": 0, "windows": 6}
-    assert {key: found[key] for key in told} == told
-    assert found["windows_without_prototype"] == 0
+    assert found.items() >= {"fold": 1, "seed": 0, "windows": 6, "windows_without_prototype": 0}.items()
     # The prototypes are means of such tones: nearly as near as the tones' own spectra.
     assert 0 < found["round_trip_db"] < found["rendered_db"] + 1 < 15
     for name in sounds:
@@ -270,13 +243,10 @@ def test_no_excerpt_is_passed_on_that_its_licence_does_not_let_be(tmp_path: Path
     assert ".wav" not in page
 
 
-def test_differences_are_in_level_where_the_clip_can_be_heard(project: tuple[Path, Params]) -> None:
+def test_differences_are_in_level_where_the_clip_can_be_heard(project: Project) -> None:
     record = project[1].representations["log_mel_16khz"]
     assert record.kind == "mel"
-    distance, sound = (
-        LogMelDistance("log_mel_16khz", record),
-        np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32),
-    )
+    distance, sound = LogMelDistance("log_mel_16khz", record), noise(1, RATE)
     assert distance.between(sound, sound, RATE) == 0
     assert distance.between(sound / 2, sound, RATE) == pytest.approx(20 * np.log10(2), abs=0.01)
     assert distance.between(sound[:8000] / 2, sound, RATE) == pytest.approx(20 * np.log10(2), abs=0.01)

@@ -2,10 +2,13 @@
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import soxr
@@ -21,34 +24,30 @@ from beyond_spectrograms.sonification.decoders import create_player
 from beyond_spectrograms.sonification.distance import LogMelDistance
 from beyond_spectrograms.sonification.griffin_lim import LOUDNESS, PrototypesError, match_level
 from stages.listen import fetch_decoder
-from support.common import stack
+from support import heard
+from support.cells import edit_params, write_split_record
+from support.clones import stage
+from support.common import refusal, stack
+from support.heard import RATE, TONES
 from support.repository import REPOSITORY
 
 PARAMS = load_params(Path("studies/prototypes"), REPOSITORY)
 ESC10 = "553c8f1743b9dba6b282e1323c3ca8fa76923448"
-CLIPS = (
-    "005 - Clock tick/1-21934-A",
-    "002 - Rain/1-17367-A",
-    "006 - Person sneeze/1-26143-A",
-    "010 - Fire crackling/1-17150-A",
-)
-MEL = PARAMS.representations["log_mel_16khz"]
-RATE = 16_000
+CLIPS = ("005 - Clock tick/1-21934-A", "002 - Rain/1-17367-A")
+CLIPS += ("006 - Person sneeze/1-26143-A", "010 - Fire crackling/1-17150-A")
+MEL, SOUNDSTREAM = (PARAMS.representations[name] for name in ("log_mel_16khz", "soundstream"))
 
 
 def recording(mirror: Path, name: str) -> Waveform:
     """Read the first second of a clip of ESC-10 at 16 kHz."""
     with zipfile.ZipFile(mirror / f"{ESC10}.zip") as archive:
         samples, rate = soundfile.read(io.BytesIO(archive.read(f"ESC-10-{ESC10}/{name}.ogg")), dtype="float32")
-    heard: Waveform = soxr.resample(samples, rate, RATE, quality="HQ")[:RATE]
-    return match_level(heard, RATE)
+    return match_level(soxr.resample(samples, rate, RATE, quality="HQ")[:RATE], RATE)
 
 
 def through_soundstream(mirror: Path, clip: Waveform) -> Waveform:
-    encoder = create_representation(
-        "soundstream", PARAMS.representations["soundstream"], [mirror / "soundstream_encoder.tflite"]
-    )
-    player = create_player("soundstream", PARAMS.representations["soundstream"], mirror / "lyragan.tflite", 0)
+    encoder = create_representation("soundstream", SOUNDSTREAM, [mirror / "soundstream_encoder.tflite"])
+    player = create_player("soundstream", SOUNDSTREAM, mirror / "lyragan.tflite", 0)
     return player.play(encoder.encode(clip[None, None], RATE)[0])
 
 
@@ -77,9 +76,7 @@ def test_a_sound_is_decoded_the_same_each_time_whatever_was_decoded_before(mirro
 
 
 @pytest.mark.parametrize(("name", "channels"), [("encodec_24khz", 1), ("encodec_48khz", 2)])
-def test_latents_of_encodec_are_played_by_the_decoder_of_their_checkpoint(
-    tmp_path: Path, name: str, channels: int
-) -> None:
+def test_latents_of_encodec_are_played_by_its_own_decoder(tmp_path: Path, name: str, channels: int) -> None:
     record, weights = PARAMS.representations[name], tmp_path / "encodec.th"
     model = untrained_model(name.removeprefix("encodec_"), 5).eval()
     torch.save(model.state_dict(), weights)
@@ -99,23 +96,22 @@ def test_another_file_than_lyras_decoder_is_refused(mirror: Path, tmp_path: Path
     latents = np.zeros((64, 2), dtype=np.float32)
     broken = tmp_path / "lyragan.tflite"
     broken.write_bytes(b"not a model")
+
+    def play(weights: Path) -> Waveform:
+        return create_player("soundstream", SOUNDSTREAM, weights, 0).play(latents)
+
     for weights in (broken, mirror / "soundstream_encoder.tflite"):
-        with pytest.raises(PrototypesError) as caught:
-            create_player("soundstream", PARAMS.representations["soundstream"], weights, 0).play(latents)
-        assert str(caught.value).startswith(f"{weights}: not Lyra's SoundStream decoder. ")
+        said = refusal(PrototypesError, play, weights)
+        assert said.startswith(f"{weights}: not Lyra's SoundStream decoder. ")
 
 
 def test_a_missing_decoder_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(PrototypesError) as caught:
-        create_player("soundstream", PARAMS.representations["soundstream"], tmp_path / "lyragan.tflite", 0)
-    assert str(caught.value) == (
-        "soundstream: its decoder's weights are missing. Run its listen stage, which fetches them."
-    )
+    told = "soundstream: its decoder's weights are missing. Run its listen stage, which fetches them."
+    given = ("soundstream", SOUNDSTREAM, tmp_path / "lyragan.tflite", 0)
+    assert refusal(PrototypesError, create_player, *given) == told
 
 
-def test_the_decoder_is_fetched_as_published_and_recorded(
-    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_decoder_is_fetched_and_recorded(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(MIRROR_VARIABLE, str(mirror))
     study, place = Study("prototypes", PARAMS), Path("data/decoders/soundstream")
@@ -125,3 +121,62 @@ def test_the_decoder_is_fetched_as_published_and_recorded(
     record = PARAMS.weights["soundstream_decoder"].model_dump(exclude={"md5"})
     assert json.loads((place / "record.json").read_text()) == {"files": [{"file": "lyragan.tflite"} | record]}
     assert fetch_decoder(study, "log_mel_16khz") is None
+
+
+# Heard end to end with trained models: latents, and clusters of which two have one class and a class has none.
+LATENTS, CLUSTERS = ("soundstream", "latent_prototypes"), ("log_mel_16khz", "clusters")
+
+
+def train_and_listen(folder: Path, name: str, protocol: str) -> tuple[str, Any, Any]:
+    """Train a protocol for six epochs, with one seed and a clip to test; give its page, the page's data, measures."""
+    parts = folder / "data/splits/esc10/parts.csv"
+    table = pd.read_csv(parts, dtype=str)
+    table.iloc[0] = "test"  # training ends with answers to a test part
+    table.to_csv(parts, index=False)
+    write_split_record(folder, "esc10", heard.STUDY)
+
+    def few(params: dict[str, Any]) -> None:
+        params["protocols"][protocol] |= {"epochs": 6, "seeds": [0]}
+        params["protocols"][protocol]["prototypes"] |= {"step_epochs": 1, "warm_up": 0}
+
+    edit_params(folder, few, "studies/prototypes/params.yaml")
+    for verb in ("train", "listen"):
+        stage(folder, verb, "--study=prototypes", "esc10", name, code=REPOSITORY)
+    page = (folder / f"data/heard/prototypes/esc10/{name}/{protocol}/page/index.html").read_text(encoding="utf-8")
+    [data] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    near = json.loads((folder / f"studies/prototypes/metrics/esc10/heard/{name}.json").read_text(encoding="utf-8"))
+    return page, json.loads(data), near[protocol]
+
+
+@pytest.mark.long
+def test_trained_prototypes_of_latents_sound_as_their_classes(tmp_path: Path, mirror: Path) -> None:
+    heard.write(tmp_path, cell=LATENTS)
+    heard.write_latents(tmp_path, mirror)
+    page, data, measured = train_and_listen(tmp_path, *LATENTS)
+    for number, label in enumerate(sorted(TONES), 1):
+        sounds = tmp_path / "data/heard/prototypes/esc10/soundstream/latent_prototypes/sounds"
+        samples, rate = soundfile.read(sounds / f"{number}_{label}-prototype.wav")
+        assert (rate, len(samples)) == (RATE, RATE)
+        strongest = np.abs(np.fft.rfft(samples)).argmax() * rate / len(samples)
+        assert strongest == pytest.approx(TONES[label], rel=0.1)
+    assert (measured["windows"], data["frequencies"]) == (6, None)
+    for clip in data["clips"]:
+        assert clip["reconstructions"][0]["label"] == clip["label"]
+        curves = clip["reconstructions"][0]["curves"]
+        assert set(curves) == {"factor of the distance from rest", "read later by (ms)"}
+        assert min(curves["factor of the distance from rest"]) > 0
+    assert "the codec's own decoder" in page.replace("&#39;", "'")
+
+
+@pytest.mark.long
+def test_clusters_of_one_class_and_a_class_without_any_are_heard(tmp_path: Path) -> None:
+    heard.write(tmp_path, cell=CLUSTERS)
+    heard.relabel(tmp_path)
+    _, data, measured = train_and_listen(tmp_path, *CLUSTERS)
+    numbers, names = zip(*(one["name"].split(": ") for one in data["prototypes"]), strict=True)
+    assert (numbers, sorted(names)) == (("1", "2", "3"), ["middle", "outer", "outer"])
+    for clip in data["clips"]:
+        assert sorted(made["label"] for made in clip["reconstructions"]) == ["middle", "outer"]
+    assert "rare" in {clip["label"] for clip in data["clips"]}
+    assert measured["windows_without_prototype"] == 1
+    assert measured["rendered_db"] > 0
