@@ -16,17 +16,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from beyond_spectrograms.training import loop
+from beyond_spectrograms.training import loop, run
 from beyond_spectrograms.training.loop import train, train_all
-from beyond_spectrograms.training.run import (
-    RunConfig,
-    TrainingError,
-    class_weights_of,
-    is_finished,
-    read_history,
-    read_outcome,
-    rows_of,
-)
+from beyond_spectrograms.training.run import RunConfig, TrainingError, is_finished, read_history
 from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.util.files import read_sealed, write_sealed
 from support.common import flip, refusal
@@ -49,15 +41,15 @@ def config(tmp_path: Path) -> RunConfig:
 def test_balanced_class_weights_are_those_of_scikit_learn_for_the_training_part(config: RunConfig) -> None:
     from sklearn.utils.class_weight import compute_class_weight
 
-    assert class_weights_of(config, np.arange(36)) is None
+    assert run.class_weights_of(config, np.arange(36)) is None
     balanced = config.protocol.model_copy(update={"class_weights": "balanced"})
     rows = np.array([0, 2, 4, 6, 8, 1])
-    weights = class_weights_of(replace(config, protocol=balanced), rows)
+    weights = run.class_weights_of(replace(config, protocol=balanced), rows)
     expected = compute_class_weight("balanced", classes=np.arange(2), y=config.targets[rows])
     assert weights is not None
     assert_rounded(weights, expected, roundings=1)  # computed in float64
     third = replace(config, protocol=balanced, classes=("a", "b", "untrained"))
-    assert class_weights_of(third, rows).tolist() == [*weights.tolist(), 0.0]
+    assert run.class_weights_of(third, rows).tolist() == [*weights.tolist(), 0.0]
 
 
 @pytest.mark.numeric
@@ -98,17 +90,14 @@ def test_history_has_a_row_an_epoch_with_means_over_whole_epochs(config: RunConf
 def test_each_rule_of_selection_keeps_its_epoch_and_beside_it_the_last(config: RunConfig, tmp_path: Path) -> None:
     hasty = PROTOCOL.model_copy(update={"learning_rate": 0.05})  # overshoots, so that the last epoch is not the best
     rules = ("best_validation_loss", "best_validation_accuracy", "last")
-    every = [
-        replace(config, protocol=hasty.model_copy(update={"select": rule}), epochs=12, work=tmp_path / rule)
-        for rule in rules
-    ]
     epochs, weights = [], []
-    for each in every:
-        train(each)
+    for rule in rules:
+        recipe = hasty.model_copy(update={"select": rule})
+        train(each := replace(config, protocol=recipe, epochs=12, work=tmp_path / rule))
         with safe_open(each.work / f"{each.name}.safetensors", framework="pt") as stored:
             epochs.append(json.loads(stored.metadata()["notes"])["epoch"])
         weights.append(load_file(each.work / f"{each.name}.safetensors"))
-    history = read_history(every[0])
+    history = read_history(each)
     by_loss = min(history, key=lambda row: row["validation_loss"])
     by_accuracy = min(history, key=lambda row: (-row["validation_accuracy"], row["validation_loss"]))
     assert epochs == [by_loss["epoch"], by_accuracy["epoch"], 12]
@@ -296,14 +285,14 @@ def test_a_diverging_run_ends_with_the_last_finite_weights_and_says_so(
     printed = capsys.readouterr().out
     assert printed.startswith("fold_1-seed_0: diverged at epoch 1 (training loss ")
     assert printed.endswith(", validation loss nan); keeps epoch 0\n")
-    assert (read_outcome(wild)[1], read_history(wild)) == (1, [])
+    assert (run.read_outcome(wild)[1], read_history(wild)) == (1, [])
     assert all(torch.isfinite(weight).all() for weight in load_file(wild.result_files[0]).values())
 
 
 def test_batches_mix_the_classes_of_a_sorted_table_in_an_order_of_each_seed_and_fold(config: RunConfig) -> None:
     parts = np.where(np.arange(60) % 5 < 3, "train", "validation")
     mixed = replace(config, targets=np.sort(config.targets), parts=parts)
-    orders = [rows_of(each)["train"] for each in (mixed, replace(mixed, fold=2), replace(mixed, seed=1))]
+    orders = [run.rows_of(each)["train"] for each in (mixed, replace(mixed, fold=2), replace(mixed, seed=1))]
     for order in orders:
         assert np.array_equal(np.sort(order), np.flatnonzero(parts == "train"))
         assert all(set(mixed.targets[batch]) == {0, 1} for batch in np.split(order, 4))
