@@ -14,10 +14,8 @@ from joblib import cpu_count
 
 from beyond_spectrograms.data.audio import window_starts
 from beyond_spectrograms.data.windows import PARTS, columns_of, read_parts
-from beyond_spectrograms.estimates.extraction import extraction_key
-from beyond_spectrograms.estimates.rates import RATES, Rate, read_rates
-from beyond_spectrograms.estimates.resampling import KEY as RESAMPLING
-from beyond_spectrograms.estimates.timing import Estimate, amount, roughly
+from beyond_spectrograms.estimates.preparation import RESAMPLING, extraction_key
+from beyond_spectrograms.estimates.timing import RATES, Estimate, Rate, amount, read_rates, roughly
 from beyond_spectrograms.estimates.training import estimate_runs, most_epochs, training_key
 from beyond_spectrograms.params.study import CLIPS, PAPER, SPLITS, list_studies, load_study
 from beyond_spectrograms.report.table import Row, Table, text, to_markdown

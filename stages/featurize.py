@@ -2,7 +2,7 @@
 
 from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.data.windows import read_windows
-from beyond_spectrograms.estimates.extraction import timed_extraction
+from beyond_spectrograms.estimates.preparation import timed_extraction
 from beyond_spectrograms.params.study import CLIPS, SPLITS
 from beyond_spectrograms.representations.feature_cache import describe_features, request_features
 from beyond_spectrograms.util.commands import run_stage

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.data.clips import CLIP_VERSIONS, check_clips, describe_clips, publish_clips
-from beyond_spectrograms.estimates.resampling import timed_resampling
+from beyond_spectrograms.estimates.preparation import timed_resampling
 from beyond_spectrograms.params import Source
 from beyond_spectrograms.params.study import CLIPS, PARTIAL, RAW
 from beyond_spectrograms.util.code_versions import load_versions

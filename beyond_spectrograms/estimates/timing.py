@@ -1,14 +1,67 @@
-"""Saying what a piece of work will take before it begins, and what it took when it ends."""
+"""What a piece of work will take, said before it begins by the rates of earlier runs, and what it took.
+
+Stages read data/rates.json when they begin and add to it at the end. Two may end at once: the file is read again before
+it is written, and is replaced as a whole. At worst the rate of one of them is lost until it runs again.
+"""
 
 import math
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, TypeAdapter
+
+from beyond_spectrograms.util.files import write_json
+
+RATES = Path("data/rates.json")
+MUCH_LESS = 10  # a run of so many times fewer units than the recorded one tells less: its start counts too much
 _KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, man 2 getrusage
+
+
+class Rate(BaseModel):
+    """What some work of one kind took.
+
+    Attributes:
+        units: how much work it was: seconds of sound, or windows trained on times epochs.
+        seconds: wall time; of training, that of all its runs added up.
+        disk_bytes: what it left on disk.
+        memory_bytes: the most that one of its processes held, mapped files included.
+        shape: bands and frames of a window, of features.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    units: PositiveFloat
+    seconds: PositiveFloat
+    disk_bytes: NonNegativeInt = 0
+    memory_bytes: NonNegativeInt = 0
+    shape: tuple[int, int] | None = None
+
+
+def read_rates() -> dict[str, Rate]:
+    """Read the rates by kind of work; a file that is damaged is ignored, and a line says so."""
+    try:
+        return TypeAdapter(dict[str, Rate]).validate_json(RATES.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        print(f"{RATES}: damaged and ignored. It is written anew when this ends.", flush=True)
+        return {}
+
+
+def record_rates(new: Mapping[str, Rate]) -> None:
+    """Put `new` rates in the place of older ones, but for those of MUCH_LESS work; does nothing outside a project."""
+    if not RATES.parent.is_dir():
+        return
+    rates = read_rates()
+    for key, rate in new.items():
+        if key not in rates or rate.units * MUCH_LESS >= rates[key].units:
+            rates[key] = rate
+    write_json(RATES, {key: rates[key].model_dump(exclude_defaults=True) for key in sorted(rates)})
 
 
 @dataclass(frozen=True)
@@ -52,12 +105,11 @@ class Taken:
 def timed(work: str, estimate: Estimate) -> Iterator[Taken]:
     """Print the estimate of the block, named by `work`, and when the block ends what it took."""
     print(f"{work}; {estimate}", flush=True)
-    taken, began, before = Taken(), time.perf_counter(), _processor_seconds()
+    taken, began, (before, _) = Taken(), time.perf_counter(), _used()
     yield taken
     taken.wall_s = time.perf_counter() - began
-    taken.processor_s = _processor_seconds() - before
-    used = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    taken.memory_bytes = _KIBIBYTE * max(used)
+    after, taken.memory_bytes = _used()
+    taken.processor_s = after - before
     print(
         f"took {roughly(taken.wall_s)} (estimate: {roughly(estimate.seconds)}); {roughly(taken.processor_s)} of "
         f"processor time, {amount(taken.memory_bytes)} in its largest process",
@@ -65,17 +117,17 @@ def timed(work: str, estimate: Estimate) -> Iterator[Taken]:
     )
 
 
-def _processor_seconds() -> float:
+def _used() -> tuple[float, int]:
+    """Give processor seconds, and the bytes of the largest process, of this one and of those it started."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    return sum(one.ru_utime + one.ru_stime for one in used), _KIBIBYTE * max(one.ru_maxrss for one in used)
 
 
 def roughly(seconds: float) -> str:
     """Two figures of it, in the unit a person would choose: 0.43 s, 12 s, 4.1 min, 2.3 h, 11 days."""
-    for unit, size, limit in (("s", 1.0, 99.5), ("min", 60.0, 99.5), ("h", 3600.0, 47.5)):
-        if seconds / size < limit:
-            return f"{_two_figures(seconds / size)} {unit}"
-    return f"{_two_figures(seconds / 86_400)} days"
+    units = (("s", 1.0, 99.5), ("min", 60.0, 99.5), ("h", 3600.0, 47.5), ("days", 86_400, math.inf))
+    unit, value = next((unit, seconds / size) for unit, size, limit in units if seconds / size < limit)
+    return f"{value:.{0 if value >= 9.95 else 1 if value >= 0.95 else 2}f} {unit}"
 
 
 def amount(size: float) -> str:
@@ -84,7 +136,3 @@ def amount(size: float) -> str:
         if size < 999.5 * factor:
             return f"{math.ceil(size / factor)} {unit}"
     return f"{size / 1e9:.1f} GB"
-
-
-def _two_figures(value: float) -> str:
-    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.95 else f"{value:.2f}"

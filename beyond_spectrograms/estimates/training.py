@@ -1,28 +1,22 @@
 """Training runs, with an estimate before it begins."""
 
-from __future__ import annotations
-
-import contextlib
 import io
 import math
 import tempfile
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from joblib import cpu_count
 
-from beyond_spectrograms.estimates.rates import Rate, read_rates, record_rates
-from beyond_spectrograms.estimates.timing import Estimate, timed
+from beyond_spectrograms.estimates.timing import Estimate, Rate, read_rates, record_rates, timed
+from beyond_spectrograms.params import Protocol, PrototypeSettings
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
 from beyond_spectrograms.training.loop import train_all
 from beyond_spectrograms.training.run import RunConfig, is_finished, read_history, read_outcome
 from beyond_spectrograms.util.progress import quiet
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.params import Protocol, PrototypeSettings
 
 STEPS = 2  # batches of training in an epoch of a pilot
 EPOCHS = 3  # of a pilot; the first pays for imports and first calls
@@ -107,7 +101,7 @@ def pilot_training(config: RunConfig) -> Rate:
         changes["prototypes"] = settings.model_copy(update={"step_epochs": 1, "warm_up": 0})
         epochs = curriculum_steps(settings)
     pilot = replace(config, parts=parts, protocol=config.protocol.model_copy(update=changes), epochs=epochs)
-    with tempfile.TemporaryDirectory() as folder, quiet(), contextlib.redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder, quiet(), redirect_stdout(io.StringIO()):
         for number in range(2):
             pilot = replace(pilot, work=Path(folder, str(number)))
             pilot.work.mkdir()

@@ -10,8 +10,7 @@ import pytest
 from joblib import cpu_count
 
 from benchmarks.estimate import Cell, Counts, count_dataset, estimate_cell, estimate_table, list_cells
-from beyond_spectrograms.estimates.rates import Rate
-from beyond_spectrograms.estimates.timing import Estimate
+from beyond_spectrograms.estimates.timing import Estimate, Rate
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.params.study import load_study
 from support.cells import grid, write, write_params

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from beyond_spectrograms.estimates.rates import RATES, Rate, read_rates, record_rates
-from beyond_spectrograms.estimates.resampling import KEY, pilot_resampling, timed_resampling
-from beyond_spectrograms.estimates.timing import Estimate, amount, roughly, timed
+from beyond_spectrograms.estimates.preparation import RESAMPLING, pilot_resampling, timed_resampling
+from beyond_spectrograms.estimates.timing import RATES, Estimate, Rate, amount, read_rates, record_rates, roughly, timed
 from beyond_spectrograms.estimates.training import (
     curriculum_steps,
     estimate_runs,
@@ -174,7 +173,7 @@ def test_resampling_is_estimated_by_a_few_files_and_its_rate_is_of_all_it_did(tm
     stored = sum(path.stat().st_size for path in (tmp_path / "work").rglob("*.flac"))
     assert pilot.disk_bytes / pilot.units == pytest.approx(stored / 35, rel=0.1)
     assert capsys.readouterr().out.startswith("pets: 40 files, 35 s of sound, to check and resample; will take about ")
-    left = read_rates()[KEY]
+    left = read_rates()[RESAMPLING]
     assert (left.units, left.disk_bytes) == (35, stored)
     timed_resampling("pets", tmp_path / "raw", tmp_path / "work", (0.5, 10.0), {})  # where all clips are kept
-    assert read_rates() == {KEY: left}
+    assert read_rates() == {RESAMPLING: left}

@@ -1,0 +1,112 @@
+"""Resampling sound files and extracting features, with an estimate before either begins."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import soundfile
+from joblib import cpu_count
+
+from beyond_spectrograms.data.clips import Outcome, prepare_clips, raw_files
+from beyond_spectrograms.estimates.timing import Estimate, Rate, Taken, read_rates, record_rates, timed
+from beyond_spectrograms.representations.feature_cache import Extraction, FeatureRequest, extract
+from beyond_spectrograms.util.progress import quiet
+
+RESAMPLING = "resample"
+FILES_A_CORE = 3  # of a pilot; files go through side by side
+CLIPS, WINDOWS = 3, 64  # of a pilot of features, at most
+
+
+def timed_resampling(
+    dataset: str, raw: Path, work: Path, seconds: tuple[float, float], versions: Mapping[str, int | str]
+) -> list[Outcome]:
+    """Do as `clips.prepare_clips`; say what it will take if no clip is kept, what it took, and record that."""
+    files, anew = raw_files(raw), not work.exists()
+    sound_s = sum(map(_seconds_of, files))
+    rate = read_rates().get(RESAMPLING) or pilot_resampling(files, seconds)
+    share = sound_s / rate.units
+    estimate = Estimate(share * rate.seconds, round(share * rate.disk_bytes), rate.memory_bytes)
+    with timed(f"{dataset}: {len(files)} files, {sound_s:,.0f} s of sound, to check and resample", estimate) as taken:
+        outcomes = prepare_clips(raw, work, seconds, versions)
+    usable_s = sum(outcome.seconds for outcome in outcomes)
+    if anew and usable_s:
+        size, memory = _stored_bytes(work), taken.memory_bytes
+        rate = Rate(units=usable_s, seconds=taken.wall_s, disk_bytes=size, memory_bytes=memory)
+        record_rates({RESAMPLING: rate})
+    return outcomes
+
+
+def pilot_resampling(files: list[Path], seconds: tuple[float, float]) -> Rate:
+    """Resample a few of the files <folder>/<label>/<name>, spread over all; units are seconds of sound."""
+    some = files[:: max(1, len(files) // (FILES_A_CORE * cpu_count()))][: FILES_A_CORE * cpu_count()]
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        place = Path(folder)
+        for path in some:
+            link = place / "raw" / path.parent.name / path.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.absolute())
+        began = time.perf_counter()
+        prepare_clips(place / "raw", place / "work", seconds)
+        took = time.perf_counter() - began
+        return Rate(units=sum(map(_seconds_of, some)) or 1, seconds=took, disk_bytes=_stored_bytes(place / "work"))
+
+
+def _seconds_of(path: Path) -> float:
+    """Read from a file's header how many seconds of sound it says it holds; 0 where it says none."""
+    try:
+        return float(soundfile.info(path).duration)
+    except (soundfile.LibsndfileError, ZeroDivisionError):
+        return 0.0
+
+
+def _stored_bytes(work: Path) -> int:
+    return sum(path.stat().st_size for path in work.rglob("*.flac"))
+
+
+def extraction_key(name: str) -> str:
+    """Name the kind of work: the features of a representation."""
+    return f"featurize {name}"
+
+
+def timed_extraction(request: FeatureRequest, place: Path, work: Path, called: str) -> Extraction:
+    """Do as `extract`, and say what was done. Of computed windows say what they will take and took; record the rate."""
+    key, length_s, of_run = extraction_key(request.representation.name), request.length_s, list[Taken]()
+    with ExitStack() as stack:
+
+        def announce(windows: int) -> None:
+            if windows:
+                rate = read_rates().get(key) or pilot_extraction(request)
+                estimate = Estimate(windows * length_s * rate.seconds / rate.units, request.bytes, rate.memory_bytes)
+                what = f"{called}: {windows:,} windows, {windows * length_s:,.0f} s of sound"
+                of_run.append(stack.enter_context(timed(what, estimate)))
+
+        done = extract(request, place, work, called=called, announce=announce)
+    windows, bands, frames = request.shape
+    size = request.bytes * done.computed // windows
+    print(
+        f"{called}: computed {done.computed} of {windows} windows by {request.representation.engine}, kept the others; "
+        f"encoded {done.encoded}: repeated and silent ones once"
+    )
+    for taken in of_run:
+        units, memory = done.computed * length_s, taken.memory_bytes
+        rate = Rate(units=units, seconds=taken.wall_s, disk_bytes=size, memory_bytes=memory, shape=(bands, frames))
+        record_rates({key: rate})
+    return done
+
+
+def pilot_extraction(request: FeatureRequest) -> Rate:
+    """Encode a few clips, spread over the table of windows, into a temporary folder; units are seconds of sound.
+
+    Two windows are encoded before, untimed: they pay for imports, filters and the compiling of networks.
+    """
+    names = request.table["clip"].unique()
+    spread = names[:: max(1, len(names) // CLIPS)][:CLIPS]
+    some = request.table[request.table["clip"].isin(spread)].head(WINDOWS)
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        for number, part in enumerate((some.head(2), some)):
+            began = time.perf_counter()
+            extract(replace(request, table=part), Path(folder, f"{number}"), Path(folder, f"{number}.work"))
+        return Rate(units=len(some) * request.length_s, seconds=time.perf_counter() - began)
