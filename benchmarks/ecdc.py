@@ -18,7 +18,7 @@ from beyond_spectrograms.cli.common import add_model_options, count, load
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.inference import Model, load_model
 from beyond_spectrograms.inference.card import ModelError
-from beyond_spectrograms.inference.ecdc_file import SAMPLE_RATE, read_ecdc, read_header
+from beyond_spectrograms.inference.ecdc import SAMPLE_RATE, read_ecdc, read_header
 from beyond_spectrograms.representations.encodec import fold_weight_norm, load_checkpoint, untrained_model
 from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.errors import ProjectError
@@ -64,19 +64,19 @@ class BothWays:
     def _from_codes(self, path: Path) -> None:
         ecdc = self.model.ecdc
         coded = self._clock("ours", "read", lambda: read_ecdc(path, ecdc.bitrate, lambda: ecdc.lm))
-        batches = self._clock("ours", "dequantise", lambda: list(ecdc.cut_codes(coded)))
+        batches = self._clock("ours", "dequantise", lambda: list(ecdc.cut_codes(*coded)))
         self._clock("ours", "classify", lambda: list(map(self.model.judge, batches)))
 
     def _from_sound(self, path: Path) -> None:
         import torch
 
         bitrate, mel = read_header(path.read_bytes()).bitrate, self.mel
-        coded = self._clock("plain", "read", lambda: read_ecdc(path, bitrate, lambda: self.model.ecdc.lm))
+        codes, seconds = self._clock("plain", "read", lambda: read_ecdc(path, bitrate, lambda: self.model.ecdc.lm))
 
         def decode() -> Any:
             with torch.inference_mode():
-                latents = self._codec.quantizer.decode(torch.from_numpy(coded.codes.astype(np.int64))[:, None])
-                return self._decoder(latents)[0, 0, : round(coded.seconds * SAMPLE_RATE)].numpy()
+                latents = self._codec.quantizer.decode(torch.from_numpy(codes.astype(np.int64))[:, None])
+                return self._decoder(latents)[0, 0, : round(seconds * SAMPLE_RATE)].numpy()
 
         def encode() -> list[Any]:
             rate = mel.representation.form.sample_rate

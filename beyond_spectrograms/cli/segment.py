@@ -41,9 +41,8 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Segment; give the exit status."""
     from beyond_spectrograms.data.audio import BadAudioError
-    from beyond_spectrograms.inference.batch import DEPTH, cut_file
+    from beyond_spectrograms.inference.batch import cut_file, prefetch
     from beyond_spectrograms.inference.formats import SEGMENT_FORMATS
-    from beyond_spectrograms.inference.prefetch import prefetch
     from beyond_spectrograms.inference.stream_windows import CutSound
     from beyond_spectrograms.inference.timeline import Spectrogram, draw_timeline
     from beyond_spectrograms.util.extras import require
@@ -66,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
             if options.plot and isinstance(sound, CutSound):
                 picture = Spectrogram(model.representation.form.sample_rate, hop_s)
                 windows = picture.watch(sound)
-            batches = prefetch(windows, DEPTH)
+            batches = prefetch(windows)
             judged = ((batch, model.judge(batch)) for batch in batches)
             seconds = None if sound.promised_s is None else round(sound.promised_s)
             with counting("segment (seconds)", seconds, lambda: int(sound.seconds), least=LONG_S):

@@ -45,8 +45,7 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
     from beyond_spectrograms.inference.formats import printable
-    from beyond_spectrograms.inference.own_sounds import prepare_sounds, warn_of_few
-    from beyond_spectrograms.inference.train_own import plan_training, train_model
+    from beyond_spectrograms.inference.own_sounds import plan_training, prepare_sounds, train_model, warnings_of_few
     from beyond_spectrograms.params import load_all_params
     from beyond_spectrograms.util.files import locked
 
@@ -68,9 +67,9 @@ def run(options: argparse.Namespace) -> int:
     plan = plan_training(params, options.representation, options.protocol, options.epochs)
     with locked(work):
         sounds = prepare_sounds(options.folder, work, plan.params, _grouping(options), options.folds)
-        for clip, reason in sounds.set_aside.items():
-            print(f"set aside {printable(clip)}: {reason}", file=sys.stderr)
-        warn_of_few(sounds, params.statistics.minimum_sources, lambda warning: print(warning, file=sys.stderr))
+        set_aside = (f"set aside {printable(clip)}: {reason}" for clip, reason in sounds.set_aside.items())
+        for warning in (*set_aside, *warnings_of_few(sounds, params.statistics.minimum_sources)):
+            print(warning, file=sys.stderr)
         scores = train_model(plan, sounds, work, options.out, report)
     print(_tell(scores, options.out, report))
     return 0

@@ -1,21 +1,24 @@
 """Many sounds classified in turn while the next one is decoded; a bad one does not stop the others."""
 
 import glob
+import queue
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.inference.card import ModelError
-from beyond_spectrograms.inference.ecdc_file import SUFFIX as ECDC
-from beyond_spectrograms.inference.ecdc_windows import CutCodes
+from beyond_spectrograms.inference.ecdc import SUFFIX as ECDC
+from beyond_spectrograms.inference.ecdc import CutCodes
 from beyond_spectrograms.inference.model import Model
-from beyond_spectrograms.inference.prefetch import prefetch
 from beyond_spectrograms.inference.results import Classification, Probabilities
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
 from beyond_spectrograms.inference.streams import STDIN, open_sound
 
+Item = TypeVar("Item")
 DEPTH = 2  # batches decoded ahead: 32 windows each, at most 12 MB
 # Of the formats libsndfile reads; what else lies in a folder is left alone. A file named outright is always tried.
 SUFFIXES = {
@@ -60,7 +63,7 @@ def _is_audio(path: Path) -> bool:
 def classify_files(model: Model, paths: Iterable[Path]) -> Iterator[Named]:
     """Classify each file in turn. Its result depends on no other file."""
     judged: list[Probabilities] = []
-    for path, part in prefetch(_read(model, paths), DEPTH):
+    for path, part in prefetch(_read(model, paths)):
         if isinstance(part, Batch):
             judged.append(model.judge(part))
             continue
@@ -100,3 +103,38 @@ def _read(
                 yield path, sound
         except (BadAudioError, ModelError) as error:
             yield path, error
+
+
+def prefetch(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield `items`, which a thread makes up to DEPTH ahead; what it raises is raised here, in its place."""
+    # A daemon, not a pool's thread: one of those that waits for standard input would keep Ctrl+C waiting.
+    made: queue.Queue[tuple[list[Item], BaseException | None]] = queue.Queue(DEPTH)
+    stopped = threading.Event()
+
+    def put(item: list[Item], error: BaseException | None = None) -> None:
+        while not stopped.is_set():
+            with suppress(queue.Full):
+                made.put((item, error), timeout=0.1)
+                return
+
+    def make() -> None:
+        try:
+            for item in items:
+                put([item])
+                if stopped.is_set():
+                    return
+            put([])
+        except BaseException as error:
+            put([], error)
+
+    threading.Thread(target=make, daemon=True).start()
+    try:
+        while True:
+            item, error = made.get()
+            if error:
+                raise error
+            if not item:
+                return
+            yield item[0]
+    finally:
+        stopped.set()

@@ -12,15 +12,14 @@ import numpy as np
 
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.inference.card import Card
-from beyond_spectrograms.inference.results import Classification, Probabilities, Segmentation
-from beyond_spectrograms.inference.segmentation import SMOOTHINGS, find_segments
+from beyond_spectrograms.inference.results import SMOOTHINGS, Classification, Probabilities, Segmentation, find_segments
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
 from beyond_spectrograms.util.machine import one_thread
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from beyond_spectrograms.inference.ecdc_windows import CutCodes, EcdcReader
+    from beyond_spectrograms.inference.ecdc import CutCodes, EcdcReader
     from beyond_spectrograms.representations.base import Features, Representation
 
 
@@ -62,7 +61,7 @@ class Model:
         Raises:
             BadAudioError: the model takes no codes.
         """
-        from beyond_spectrograms.inference.ecdc_windows import EcdcReader
+        from beyond_spectrograms.inference.ecdc import EcdcReader
 
         folder = self.encoder_files[0].parent if self.encoder_files else Path()
         return EcdcReader(self.card, self.representation, folder)
@@ -122,7 +121,7 @@ class Model:
         return self.average(sound, map(self.judge, sound))
 
     def classify_ecdc(self, path: str | Path) -> Classification:
-        """Classify a sound that EnCodec has compressed, without decoding it; ecdc_windows.py says how that differs.
+        """Classify a sound that EnCodec has compressed, without decoding it; ecdc.py says how that differs.
 
         Raises:
             BadAudioError: the file cannot be read, or the model takes no codes.
@@ -152,7 +151,7 @@ class Model:
             waveform: as in `classify`.
             sample_rate: Hz, any.
             hop_s: seconds from one window to the next, half a window where not given.
-            smoothing: viterbi, median or none (segmentation.py says what they assume).
+            smoothing: viterbi, median or none (`results.smooth` says what they assume).
 
         Raises:
             BadAudioError: the sound is empty, shorter than a tenth of a window or not finite.

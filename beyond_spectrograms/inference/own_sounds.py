@@ -1,33 +1,42 @@
-"""A folder of one's own sounds -> checked clips, windows and grouped folds, by the functions the stages call."""
+"""A folder of one's own sounds -> a model and its scores, by the functions that the stages call."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+import numpy as np
+import pandas as pd
 from pydantic import ValidationError
 
+from beyond_spectrograms.data import clips as stored_clips
 from beyond_spectrograms.data.archives import copy_sounds
-from beyond_spectrograms.data.clips import (
-    CLIP_VERSIONS,
-    DatasetError,
-    check_clips,
-    prepare_clips,
-    publish_clips,
-    read_clips,
-)
+from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.splits import Dealt, assign_groups, deal_windows
+from beyond_spectrograms.data.weights import fetch_encoder
+from beyond_spectrograms.data.windows import open_features
+from beyond_spectrograms.estimates.preparation import timed_extraction
+from beyond_spectrograms.estimates.training import timed_training
+from beyond_spectrograms.evaluation.predict import answer_test_part
+from beyond_spectrograms.evaluation.records import cell_name
+from beyond_spectrograms.evaluation.result_files import ACCURACIES, evaluate_cell
+from beyond_spectrograms.inference.card import Scores
+from beyond_spectrograms.inference.export import write_model
+from beyond_spectrograms.inference.folder import data_folder
 from beyond_spectrograms.inference.formats import file_name
 from beyond_spectrograms.inference.stream_windows import SHORTEST
 from beyond_spectrograms.params import Params, Source, Split, Windows
+from beyond_spectrograms.representations.feature_cache import describe_features, request_features
+from beyond_spectrograms.training.protocol_runs import runs_of_protocol
+from beyond_spectrograms.training.run import RunConfig
+from beyond_spectrograms.util.files import replace_folder, write_json
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+SEED = 0
 LONGEST_S = 600.0  # a clip is decoded as a whole
 FEWEST_FOLDS = 3  # one trains, one validates, one tests
 SPLIT = "source"
@@ -77,13 +86,15 @@ def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping,
     raw, folder, windows = work / "raw", work / "clips", params.windows
     shutil.rmtree(raw, ignore_errors=True)  # left by a run that was stopped
     copy_sounds(str(sounds), raw)
-    _check_utf8(sounds, raw)
+    for path in sorted(raw.glob("*/*")):
+        if (name := file_name(path.relative_to(raw))) != str(path.relative_to(raw)):
+            raise DatasetError(f"{sounds}: the name of {name} is not UTF-8. Rename the file or its folder.")
     source = _source(sounds, windows, grouping)
-    versions = {name: params.versions[name] for name in CLIP_VERSIONS}
-    outcomes = prepare_clips(raw, work / "clips.partial", source.seconds, versions)
-    check_clips(dataset, outcomes)
-    publish_clips(outcomes, work / "clips.partial", folder)
-    clips = read_clips(folder)
+    versions = {name: params.versions[name] for name in stored_clips.CLIP_VERSIONS}
+    outcomes = stored_clips.prepare_clips(raw, work / "clips.partial", source.seconds, versions)
+    stored_clips.check_clips(dataset, outcomes)
+    stored_clips.publish_clips(outcomes, work / "clips.partial", folder)
+    clips = stored_clips.read_clips(folder)
     if clips["label"].nunique() < 2:
         raise DatasetError(f"{sounds}: one class, {clips['label'].iloc[0]!r}. Give at least two, a sub-folder each.")
     if (pattern := grouping.pattern) and (
@@ -113,28 +124,20 @@ def _source(sounds: Path, windows: Windows, grouping: Grouping) -> Source:
         raise DatasetError(f"--group-pattern {grouping.pattern!r}: {problem}") from None
 
 
-def _check_utf8(sounds: Path, raw: Path) -> None:
-    for path in sorted(raw.glob("*/*")):
-        try:
-            path.name.encode(), path.parent.name.encode()
-        except UnicodeEncodeError:
-            name = file_name(path.relative_to(raw))
-            raise DatasetError(f"{sounds}: the name of {name} is not UTF-8. Rename the file or its folder.") from None
-
-
 def _read_groups(path: Path, column: str, clips: pd.DataFrame) -> list[list[str]]:
     """List the clips of every group of two or more."""
-    import pandas
-
     try:
-        table = pandas.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise DatasetError(f"{path}: no such file") from None
     except ValueError as error:  # what pandas raises of all that is no CSV, encodings included
         raise DatasetError(f"{path}: not a CSV table: {error}") from None
     if missing := [name for name in ("file", column) if name not in table.columns]:
         raise DatasetError(f"{path}: no column {missing[0]!r}. Its columns are {', '.join(table.columns)}.")
-    names = table["file"].map(_clip_name)
+    # As copy_sounds names files below the folder of sounds: dog/take1/a.wav is dog/take1__a.wav.
+    names = (
+        table["file"].str.removeprefix("./").str.replace("/", "\0", n=1).str.replace("/", "__").str.replace("\0", "/")
+    )
     if double := sorted(names[names.duplicated()]):
         raise DatasetError(f"{path}: {double[0]} is listed twice")
     group_of = dict(zip(names, table[column], strict=True))
@@ -144,25 +147,127 @@ def _read_groups(path: Path, column: str, clips: pd.DataFrame) -> list[list[str]
     return [list(members) for _, members in groups if len(members) > 1]
 
 
-def _clip_name(file: str) -> str:
-    """Name a file below the folder of sounds as copy_sounds does: dog/take1/a.wav is dog/take1__a.wav."""
-    label, _, inside = file.removeprefix("./").partition("/")
-    return f"{label}/{inside.replace('/', '__')}"
-
-
 def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def warn_of_few(sounds: OwnSounds, minimum: int, warn: Callable[[str], object]) -> None:
-    """Warn of every class with fewer than `minimum` groups, and say by how much its score may be off.
+def warnings_of_few(sounds: OwnSounds, minimum: int) -> Iterator[str]:
+    """Name every class with fewer than `minimum` groups, and say by how much its score may be off.
 
     That is half the 95 % interval of a share of one half, 1.96 sqrt(1/4 / n).
     """
     for label, groups in sounds.clips.groupby("label")["group"].nunique().items():
         if groups < minimum:
             clips = int((sounds.clips["label"] == label).sum())
-            warn(
-                f"class {label!r}: {clips} recordings of {groups} origins, fewer than {minimum}: its score may be off "
-                f"by {98 / groups**0.5:.0f} points"
-            )
+            off = f"its score may be off by {98 / groups**0.5:.0f} points"
+            yield f"class {label!r}: {clips} recordings of {groups} origins, fewer than {minimum}: {off}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train: `representation` and `protocol` by their names in `params`, for at most `epochs` epochs."""
+
+    params: Params
+    representation: str
+    protocol: str
+    epochs: int
+
+
+def plan_training(params: Params, representation: str, protocol: str, epochs: int) -> Plan:
+    """Adapt params to sounds of one's own: sources kept apart, rare classes weighted up, tails reflected, one seed."""
+    changes = {"split": SPLIT, "class_weights": "balanced", "seeds": [SEED]}
+    recipe = params.protocols[protocol].model_copy(update=changes)
+    windows = params.windows.model_copy(update={"tail": "reflect"})
+    adapted = {"windows": windows, "protocols": {**params.protocols, protocol: recipe}}
+    return Plan(params.model_copy(update=adapted), representation, protocol, epochs)
+
+
+def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Path) -> dict[str, Any]:
+    """Train a classifier for every fold, write the first one's model to `out` and all scores to `report`.
+
+    `report` gets scores.json, recordings.csv (a row a tested recording), history.csv and, where matplotlib is
+    installed, confusion.png and .svg. A run that is killed goes on from what it left in `work`.
+
+    Returns:
+        what is in scores.json: the scores of the cell (`class_accuracy` is the balanced accuracy), and of what.
+
+    Raises:
+        ModelError: `out` is taken.
+        DownloadError: the encoder's weights cannot be had.
+    """
+    params, name = plan.params, plan.representation
+    data = data_folder()
+    weights = fetch_encoder(params, name, data)
+    request = request_features(params, name, weights, sounds.table, sounds.folder)
+    extraction = timed_extraction(request, work / "features", work / "features.partial", name)
+    runs = plan_runs(plan, sounds, work)
+    timed_training(name, runs)
+    write_json(work / "models/features.json", describe_features(request, extraction))
+    scores = _evaluate(plan, sounds, runs, work, report)
+    first = runs[0]
+    write_model(
+        out,
+        first.result_files[0],
+        params=params,
+        cell=(sounds.dataset, name, plan.protocol),
+        run=(first.fold, SEED),
+        weights=data / "weights" / name,
+        licences=[],
+        clips=sounds.clips[sounds.clips["clip"].isin(sounds.table["clip"][first.parts == "train"])],
+        scores=Scores(
+            file=f"{report.name}/scores.json", commit=None, **{key: scores["by_fold"][0][key] for key in ACCURACIES}
+        ),
+    )
+    shutil.rmtree(work)
+    return scores
+
+
+def plan_runs(plan: Plan, sounds: OwnSounds, work: Path) -> list[RunConfig]:
+    """List what is to be trained: a classifier a fold."""
+    return runs_of_protocol(
+        plan.params, (sounds.dataset, plan.representation, plan.protocol),
+        features=work / "features", table=sounds.table, parts=sounds.parts, max_epochs=plan.epochs,
+        work=work / "models" / plan.protocol,
+    )  # fmt: skip
+
+
+def _evaluate(plan: Plan, sounds: OwnSounds, runs: list[RunConfig], work: Path, report: Path) -> dict[str, Any]:
+    cell = (plan.representation, plan.protocol)
+    answer_test_part(runs, open_features(work / "features", len(sounds.table)))
+    found = evaluate_cell(plan.params, (sounds.table, sounds.parts), work / "models", (sounds.dataset, *cell), {})
+    recordings = found.predictions[cell_name(*cell)].drop(columns=["representation", "protocol", "predicted_by_seeds"])
+    known = sounds.clips.set_index("clip").loc[recordings["clip"]]
+    recordings["seconds"] = known["seconds"].to_numpy()
+    recordings["reflected"] = (recordings["seconds"] < plan.params.windows.length_s - 1e-9).astype(int)
+    scores = {
+        "dataset": sounds.dataset,
+        "representation": plan.representation,
+        "protocol": {"name": plan.protocol, **plan.params.protocols[plan.protocol].model_dump()},
+        **found.scores[cell_name(*cell)],
+        "recordings_by_class": sounds.clips["label"].value_counts().sort_index().to_dict(),
+        "origins_by_class": sounds.clips.groupby("label")["group"].nunique().to_dict(),
+        "shorter_than_a_window": recordings["clip"][recordings["reflected"] == 1].tolist(),
+        "set_aside": sounds.set_aside,
+    }
+    history = found.curves[cell_name(*cell)].drop(columns=["representation", "protocol"])
+    _write_report(report, scores, {"recordings": recordings, "history": history})
+    return scores
+
+
+def _write_report(report: Path, scores: dict[str, Any], tables: dict[str, pd.DataFrame]) -> None:
+    beside = report.with_name(f"{report.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)  # left by a run that was stopped
+    beside.mkdir(parents=True)
+    write_json(beside / "scores.json", scores)
+    for name, table in tables.items():
+        table.to_csv(beside / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
+    if find_spec("matplotlib"):
+        import matplotlib as mpl
+
+        from beyond_spectrograms.report import figures
+
+        title = f"{scores['dataset']}, {scores['representation']}: windows of recordings not trained on"
+        counts = np.array(scores["confusion"]["counts"], dtype=np.int64)
+        with mpl.rc_context({"text.parse_math": False}):  # a class may have $ in its name
+            figures.save(figures.confusion(scores["confusion"]["classes"], counts, title), beside, "confusion")
+    replace_folder(beside, report)

@@ -1,11 +1,18 @@
-"""What a model gives for a sound: classes of the whole, and segments over time."""
+"""What a model gives for a sound: classes of the whole, and segments over time, found in overlapping windows."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+SMOOTHINGS = ("viterbi", "median", "none")
+MEDIAN_S = 2.5  # seconds of sound a median is taken over
+MEAN_SEGMENT_S = 5.0  # seconds a sound lasts on average before another begins: Viterbi's only assumption
+SMALLEST = 1e-6  # no probability counts as less: one wrong window must not outvote all others
+
 Probabilities = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -71,3 +78,82 @@ class Segmentation:
     segments: tuple[Segment, ...]
     seconds: float
     remarks: tuple[str, ...]
+
+
+def smooth(probabilities: Probabilities, smoothing: str, hop_s: float, length_s: float) -> Labels:
+    """Choose a class for each window [windows, classes].
+
+    - `none`: the most probable.
+    - `median`: the most probable after a running median of each class's probabilities over MEDIAN_S seconds.
+    - `viterbi`: the most probable path through a hidden Markov model whose states are the classes. All are equally
+      likely at the start; from one window to the next a state stays with probability 1 - hop / MEAN_SEGMENT_S and
+      else moves to any other alike. A window's likelihood is the classifier's probability (all classes being equally
+      likely beforehand), to the power hop / length: so that windows that overlap do not count a sound twice.
+    """
+    if smoothing == "none" or len(probabilities) < 2:
+        best: Labels = probabilities.argmax(axis=1)
+        return best
+    if smoothing == "median":
+        from scipy.ndimage import median_filter
+
+        width = 2 * round(MEDIAN_S / hop_s / 2) + 1
+        smoothed: Labels = median_filter(probabilities, size=(width, 1), mode="nearest").argmax(axis=1)
+        return smoothed
+    return _viterbi(probabilities, hop_s, length_s)
+
+
+def _viterbi(probabilities: Probabilities, hop_s: float, length_s: float) -> Labels:
+    """Find the best path. A state that moves comes from the best of all, so a step costs as much as there are states.
+
+    Source: Rabiner, "A tutorial on hidden Markov models", Proc. IEEE 77(2), 1989, equations 32 to 35.
+    """
+    windows, classes = probabilities.shape
+    move = min(hop_s / MEAN_SEGMENT_S, 0.5)
+    stay_cost, move_cost = np.log(1 - move), np.log(move / (classes - 1))
+    evidence = np.log(np.maximum(probabilities, SMALLEST)) * min(hop_s / length_s, 1.0)
+    before = np.empty((windows, classes), dtype=np.int32)
+    score = evidence[0].astype(np.float64)
+    for window in range(1, windows):
+        best = int(score.argmax())
+        stays = score + stay_cost >= score[best] + move_cost
+        before[window] = np.where(stays, np.arange(classes), best)
+        score = np.where(stays, score + stay_cost, score[best] + move_cost) + evidence[window]
+    path = np.empty(windows, dtype=np.int64)
+    path[-1] = score.argmax()
+    for window in range(windows - 1, 0, -1):
+        path[window - 1] = before[window, path[window]]
+    return path
+
+
+def find_segments(
+    probabilities: Probabilities,
+    silent: npt.NDArray[np.bool_],
+    starts_s: npt.NDArray[np.float64],
+    *,
+    classes: tuple[str, ...],
+    length_s: float,
+    hop_s: float,
+    seconds: float,
+    smoothing: str,
+) -> tuple[Segment, ...]:
+    """Merge neighbouring windows of one class; the border between two is halfway between their centres.
+
+    Silent windows are segments of their own, without a label, from the start of the first to the end of the last.
+    Segments have no gaps, and go from 0 to `seconds`.
+    """
+    uniform = np.float32(1 / len(classes))
+    chosen = smooth(np.where(silent[:, None], uniform, probabilities), smoothing, hop_s, length_s)
+    chosen = np.where(silent, -1, chosen)
+    firsts = np.flatnonzero(np.append(True, chosen[1:] != chosen[:-1]))
+    before, after = firsts[1:] - 1, firsts[1:]
+    borders = (starts_s[before] + starts_s[after] + length_s) / 2
+    borders = np.where(silent[after], starts_s[after], np.where(silent[before], starts_s[before] + length_s, borders))
+    times = [0.0, *np.minimum(borders, seconds).tolist(), seconds]
+    segments = []
+    for (start, end), (first, past) in zip(pairwise(times), pairwise([*firsts.tolist(), len(chosen)]), strict=True):
+        index = int(chosen[first])
+        label = None if index < 0 else classes[index]
+        probability = None if index < 0 else float(probabilities[first:past, index].mean(dtype=np.float64))
+        if end > start:
+            segments.append(Segment(start, end, label, probability))
+    return tuple(segments)

@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from beyond_spectrograms.inference.results import Segment
-from beyond_spectrograms.inference.segmentation import MEAN_SEGMENT_S, find_segments, smooth
+from beyond_spectrograms.inference.results import MEAN_SEGMENT_S, Segment, find_segments, smooth
 
 CLASSES = ("a", "b", "c")
 

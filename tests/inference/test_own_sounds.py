@@ -19,9 +19,9 @@ from beyond_spectrograms.data.archives import RawDataError
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.inference import own_sounds
 from beyond_spectrograms.inference.folder import read_weights_record
 from beyond_spectrograms.inference.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
-from beyond_spectrograms.inference.train_own import plan_runs, plan_training
 from beyond_spectrograms.util.errors import ProjectError
 from support.common import tone
 from support.models import PARAMS, REPOSITORY
@@ -216,8 +216,8 @@ def test_a_control_on_shuffled_labels_is_one(sounds: Path, tmp_path: Path) -> No
     (tmp_path / "work/features").mkdir()
     np.save(tmp_path / "work/features/features.npy", np.zeros((len(labels), 64, 50), np.float32))
     for protocol, shuffled in (("fair", False), ("shuffled_labels", True)):
-        plan = plan_training(PARAMS, "log_mel_2048_50hz", protocol, 1)
-        configs = plan_runs(plan, prepared, tmp_path / "work")
+        plan = own_sounds.plan_training(PARAMS, "log_mel_2048_50hz", protocol, 1)
+        configs = own_sounds.plan_runs(plan, prepared, tmp_path / "work")
         assert len(configs) == 3
         for config in configs:
             known = config.parts != "test"
