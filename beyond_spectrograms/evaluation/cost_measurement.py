@@ -8,12 +8,12 @@ memory. Labels and parts are not read.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +23,20 @@ from beyond_spectrograms.classifiers.base import TOKEN_SIZE, EmbedCodes
 from beyond_spectrograms.classifiers.convolutional import conv1d
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.windows import open_features
-from beyond_spectrograms.evaluation.costs import TIMES, order_of_round
+from beyond_spectrograms.evaluation.costs import (
+    TIMES,
+    cached_bytes_per_second,
+    coded_bytes_per_second,
+    order_of_round,
+)
 from beyond_spectrograms.evaluation.predict import BATCH
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.window_encoder import BLOCK
 from beyond_spectrograms.training.epoch import Network, Subset, run_epoch
+from beyond_spectrograms.util import machine
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.machine import forget_peak, one_thread, peak_bytes
+from beyond_spectrograms.util.machine import one_thread
+from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features
 
 SEED = 0  # of the classifiers' weights
+START_S = 5.0  # seconds a process of its own takes to start, about
 LEARNING_RATE = 0.01  # the released code's; changes no time
 
 Probabilities = npt.NDArray[np.float32]
@@ -227,7 +235,58 @@ def peak_memory(way: Way, subject: Subject, sounds: Sounds) -> tuple[int, int]:
 def _measure_peak(way: Way, subject: Subject, sounds: Sounds) -> tuple[int, int]:
     ready = FromCache(subject, sounds) if way == "cached" else FromFile(subject, sounds)
     with one_thread(everywhere=True):
-        held = forget_peak()
+        held = machine.forget_peak()
         ready.run()
-        peak = peak_bytes()
+        peak = machine.peak_bytes()
     return max(0, peak - held), peak
+
+
+def measure(dataset: str, subjects: Sequence[Subject], sounds: Sounds, *, rounds: int, seed: int) -> dict[str, Any]:
+    """Measure the first subject; the others go through the same rounds, so that ratios are of times side by side.
+
+    Memory is measured where the system can tell.
+
+    Returns:
+        what costs.json says of it, but for its mark.
+    """
+    print(
+        f"{dataset}, {' beside '.join(one.name for one in subjects)}: {len(sounds.clips)} clips, "
+        f"{sounds.seconds:.1f} s of sound, {rounds} rounds after an untimed one, on one thread of the CPU "
+        "(no other device is measured)"
+    )
+    name, benches = subjects[0].name, {one.name: Bench(one, sounds) for one in subjects}
+    with one_thread(everywhere=True):
+        began = time.perf_counter()
+        for bench in benches.values():
+            bench.time()
+        about = rounds * (time.perf_counter() - began) + 2 * START_S
+        print(f"about {about:.0f} s by the untimed round", flush=True)
+        timed = list(track(time_rounds(benches, rounds, seed), f"measure {name}", rounds))
+
+    raw = sum(clip.path.stat().st_size for clip in sounds.clips) / sounds.seconds
+    representations: dict[str, Any] = {}
+    for subject in subjects:
+        bench, features = benches[subject.name], benches[subject.name].cache.features
+        _, bands, frames = features.shape
+        representations[subject.name] = {
+            **{key: [one[subject.name][key] for one in timed] for key in TIMES},
+            **dict.fromkeys(f"{way}_{part}_bytes" for part in ("peak", "total") for way in ("cached", "file")),
+            "cached_bytes_per_s": cached_bytes_per_second(bands, frames, sounds.length_s, features.itemsize),
+            "raw_bytes_per_s": raw,
+            "coded_bytes_per_s": coded_bytes_per_second(getattr(subject.record, "bitrate", None)),
+            "parameters": bench.parameters,
+        }
+    ways: tuple[Way, ...] = ("cached", "file")
+    for way in ways if machine.memory_can_be_measured() else ():
+        peak, total = peak_memory(way, subjects[0], sounds)
+        representations[name] |= {f"{way}_peak_bytes": peak, f"{way}_total_bytes": total}
+    return {
+        "dataset": dataset,
+        "representation": name,
+        "clips": len(sounds.clips),
+        "seconds_of_sound": sounds.seconds,
+        "rounds": rounds,
+        "threads": 1,
+        "processor": machine.processor_name(),
+        "representations": representations,
+    }

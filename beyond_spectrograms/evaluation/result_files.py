@@ -29,7 +29,7 @@ from beyond_spectrograms.evaluation.records import (
     write_gzip_csv,
 )
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
-from beyond_spectrograms.util.files import read_sealed, write_json
+from beyond_spectrograms.util.files import read_sealed, write_json, written_beside
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params, Statistics
@@ -185,3 +185,14 @@ def write_evaluation(folder: Path, dataset: str, found: Evaluation, statistics: 
     write_json(folder / ACCURACY_FILE, accuracies)
     stored = {"dataset": dataset, "statistics": statistics.model_dump()}
     write_json(folder / SCORES_FILE, stored | {"features": found.features, "cells": found.scores})
+
+
+def write_variant(folder: Path, variant: dict[str, Any], found: Evaluation) -> None:
+    """Write the one cell of `found`: metrics.json, history.csv and, with a row a tested window, predictions.csv."""
+    [(name, scores)] = found.scores.items()
+    write_json(folder / "metrics.json", variant | {key: scores[key] for key in (*ACCURACIES, "diverged_runs")})
+    classes, counts = scores["confusion"]["classes"], np.ravel(scores["confusion"]["counts"])
+    pairs = pd.MultiIndex.from_product([classes, classes], names=["label", "predicted"])
+    for file, rows in (("history", found.curves[name]), ("predictions", pairs.repeat(counts).to_frame(index=False))):
+        with written_beside(folder / f"{file}.csv") as beside:
+            rows.to_csv(beside, index=False, lineterminator="\n")

@@ -17,14 +17,15 @@ from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Params, ParamsError
 PAPER = "paper"  # the name of the root's own
 RAW, CLIPS, SPLITS = Path("data/raw"), Path("data/clips"), Path("data/splits")
 DOWNLOADS, PARTIAL, WEIGHTS = Path("data/downloads"), Path("data/partial"), Path("data/weights")
-# Versions that features hang on, weights beside them, and scores beside these: nouns of this project's code, and
-# packages. dvc.yaml has the same.
+# Versions that features hang on, weights beside them, and scores or costs beside these: nouns of this project's code,
+# and packages. dvc.yaml has the same.
 FEATURES_BY = (
     *("data", "representations", "ai-edge-litert", "encodec", "librosa", "numpy", "openvino", "scipy", "soundfile"),
     "torch",
 )
 WEIGHTS_BY = ("classifiers", "training", "numpy", "scikit-learn", "torch")
 SCORES_BY = ("evaluation", "soxr")
+COSTS_BY = ("costs", "soxr")
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,20 @@ class Study:
         source = self.params.datasets[dataset].source.model_dump()
         data = _digest({"source": source, "clips": self.split_record(dataset)["clips_sha256"]})
         return known | {"versions": known["versions"] | more, "data": data}
+
+    def cost_mark(self, dataset: str, names: Iterable[str]) -> str:
+        """Digest all that decides the costs of the first of `names`, timed beside the others."""
+        params = self.params
+        decides = {
+            "source": params.datasets[dataset].source.model_dump(),
+            "windows": params.windows.model_dump(),
+            "costs": params.costs.model_dump(),
+            "features": params.features.model_dump(),
+            "precision": params.training_precision,
+            "representations": {name: params.representations[name].model_dump() for name in names},
+            "versions": {noun: params.versions[noun] for noun in (*FEATURES_BY, *WEIGHTS_BY, *COSTS_BY)},
+        }
+        return _digest(decides)
 
     def split_record(self, dataset: str) -> dict[str, Any]:
         """Read what `split` wrote of a data set: its splits.json, or that of the paper's experiment.

@@ -4,20 +4,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
+from beyond_spectrograms.data.windows import FeaturesError, open_features
 from beyond_spectrograms.evaluation.bitrates import points
 from beyond_spectrograms.evaluation.comparisons import Pair
 from beyond_spectrograms.evaluation.convergence import mean_curve
 from beyond_spectrograms.evaluation.costs import Costs
 from beyond_spectrograms.evaluation.ladder import rungs
-from beyond_spectrograms.evaluation.results import Results
+from beyond_spectrograms.evaluation.results import INPUTS, Results
+from beyond_spectrograms.params import Mel
 from beyond_spectrograms.report import evidence_figures, figures, tables
 from beyond_spectrograms.report.bitrates import bitrates_table
 from beyond_spectrograms.report.comparisons import comparisons_table
 from beyond_spectrograms.report.convergence import convergence_table
 from beyond_spectrograms.report.costs import costs_table, sizes_table
 from beyond_spectrograms.report.ladder import advantage_table, ladder_table, leakage_table
-from beyond_spectrograms.report.notes import diverged
+from beyond_spectrograms.report.notes import NOT_RUN, diverged
 from beyond_spectrograms.report.table import Table
 
 
@@ -67,6 +71,35 @@ def draw(results: Results, folder: Path) -> None:
             counts = np.array(scores.confusion.counts, dtype=np.int64)
             figure = figures.confusion(scores.confusion.classes, counts, f"{title}: {results.label(name)}")
             figures.save(figure, folder, f"confusion-{protocol}")
+
+
+def figure_2(results: Results, features: Mapping[str, Path], windows: pd.DataFrame) -> Figure:
+    """Draw Figure 2: the first mel spectrogram that was run, which also chooses the window, and all latents.
+
+    Args:
+        results: of the data set.
+        features: where the features of each representation would be.
+        windows: the data set's, with the columns clip, start_s and silent.
+
+    Raises:
+        FeaturesError: none are there.
+    """
+    here = {name: place for name, place in features.items() if (place / "features.npy").exists()}
+    if not here:
+        raise FeaturesError(f"{results.dataset}: no features are here to draw. Run a featurize stage of it.")
+    arrays = {name: open_features(place, len(windows)) for name, place in here.items()}
+    records = {name: results.params.representations[name] for name in here}
+    scales = {name: record.scale if isinstance(record, Mel) else "latent" for name, record in records.items()}
+    mel = next((name for name in here if scales[name] != "latent"), None)
+    silent, length_s = windows["silent"].to_numpy(dtype=bool), results.params.windows.length_s
+    row, why = figures.choose_window(arrays[mel] if mel else None, scales[mel] if mel else "", silent)
+    start = windows["start_s"][row]
+    caption = f"{results.dataset}: {windows['clip'][row]}, {start:g} s to {start + length_s:g} s ({why})"
+    if missing := [name for name in INPUTS if name not in arrays]:
+        caption += f"\n{NOT_RUN}: {', '.join(missing)}"
+    shown = [name for name in here if name == mel or scales[name] == "latent"]
+    panels = [figures.Panel(results.label(name), arrays[name][row], scales[name]) for name in shown]
+    return figures.figure_2(panels, length_s, caption)
 
 
 def _legend(results: Results, name: str, protocol: str) -> str:

@@ -35,7 +35,6 @@ from beyond_spectrograms.report.costs import costs_table
 from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.util.machine import memory_can_be_measured, one_thread
-from stages.measure import mark
 from support.cells import edit_params, grid, study_in, write
 from support.clones import stage
 from support.common import noise
@@ -293,7 +292,7 @@ def measured_before(pets: Path) -> dict[str, Any]:
     study, costs = study_in(pets), {}
     for name in ("quick", "small", "odd"):
         told = costs_of(name, 1.0, ("quick",), dataset="pets", processor=f"earlier, {name}")
-        costs[name] = told | {"mark": mark(study, "pets", [name, "quick", "small"])}
+        costs[name] = told | {"mark": study.cost_mark("pets", [name, "quick", "small"])}
     write(pets / "metrics/pets/costs.json", json.dumps({"representations": costs}))
     return costs
 

@@ -12,6 +12,8 @@ import pandas as pd
 from beyond_spectrograms.data.audio import Format, Waveform, cut_windows, read_clip
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.evaluation.clip_results import Recordings
+from beyond_spectrograms.evaluation.metrics import tabulate_predictions
+from beyond_spectrograms.evaluation.predict import read_predictions
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.page.curves import last_rung, names_run
 from beyond_spectrograms.report.page.html import RANGE_DB, PageError, png
@@ -59,6 +61,27 @@ def best_cell(results: Results) -> BestCell | None:
         if (accuracy := results.cell(name, protocol).validation_accuracy()) is not None
     ]
     return max(found, key=lambda cell: cell.validation_accuracy, default=None)
+
+
+def excerpts_of(results: Results, best: BestCell, models: Path, windows: pd.DataFrame, clips: Path) -> list[Excerpt]:
+    """Cut what the best cell got wrong, where the data set's licence lets excerpts be passed on.
+
+    Args:
+        results: of the data set.
+        best: its best cell.
+        models: the cell's folder of trained classifiers and their answers.
+        windows: the data set's table of windows.
+        clips: data/clips/<dataset>.
+    """
+    dataset, cell = results.dataset, results.cell(best.representation, best.protocol)
+    if results.params.datasets[dataset].notice is None or cell.recordings is None:
+        return []
+    if not models.is_dir():
+        print(f"{dataset}: the weights of {best.representation}-{best.protocol} are not here: nothing to hear")
+        return []
+    answers = [read_predictions(path, len(windows)) for path in sorted(models.glob("*.predictions.safetensors"))]
+    wrong = confidently_wrong(tabulate_predictions(answers, windows, sorted(windows["label"].unique())))
+    return cut_excerpts(wrong, cell.recordings, clips, results.params.windows.length_s)
 
 
 def confidently_wrong(predictions: pd.DataFrame, count: int = EXCERPTS) -> pd.DataFrame:
