@@ -1,4 +1,4 @@
-"""The commands of `beyond-spectrograms`: each module adds its own parser and runs it."""
+"""The commands of `beyond-spectrograms`: each module adds its options and runs it."""
 
 import argparse
 import os
@@ -13,7 +13,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="beyond-spectrograms", description="Classify your own sounds.")
     commands = parser.add_subparsers(title="commands", required=True)
     for command in (classify, segment, serve, train, export):
-        command.add_parser(commands)
+        name = command.__name__.rpartition(".")[2]
+        described = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
+        command.add_options(described)
+        described.set_defaults(run=command.run)
     chosen = parser.parse_args(arguments)
     try:
         status: int = chosen.run(chosen)

@@ -4,40 +4,28 @@ import argparse
 import json
 import sys
 
-from beyond_spectrograms.cli.common import Commands, add_model_options, count, load, told_name
+from beyond_spectrograms.cli.common import add_model_options, count, load, told_name
 
+HELP = "what is in each file"
 DESCRIPTION = """
 Classify sounds: the most probable classes of each file, by the mean of the probabilities of its windows. A bad file is
 reported on stderr and in the output; the rest is done, and the exit status is 1.
 """
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser("classify", help="what is in each file", description=DESCRIPTION)
-    parser.add_argument(
-        "files",
-        nargs="+",
-        metavar="FILE",
-        help="files, folders (all audio in them), glob patterns, - for standard input",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    sounds = "files, folders (all audio in them), glob patterns, - for standard input"
+    parser.add_argument("files", nargs="+", metavar="FILE", help=sounds)
     add_model_options(parser)
     parser.add_argument("--top", type=count, default=3, metavar="K", help="labels a file (default: 3)")
     parser.add_argument("--format", choices=["table", "json", "jsonl", "csv"], default="table")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Classify; give the exit status."""
+    from beyond_spectrograms.inference import formats
     from beyond_spectrograms.inference.batch import classify_files, find_files
-    from beyond_spectrograms.inference.formats import (
-        CLASSIFY_COLUMNS,
-        classify_rows,
-        classify_table,
-        csv_text,
-        describe,
-        json_text,
-    )
     from beyond_spectrograms.util.progress import track
 
     model = load(options)
@@ -47,17 +35,18 @@ def run(options: argparse.Namespace) -> int:
         return 1
     form, top, results = options.format, options.top, []
     if form == "csv":
-        print(csv_text(CLASSIFY_COLUMNS, [], header=True), end="", flush=True)
+        print(formats.csv_text(formats.CLASSIFY_COLUMNS, [], header=True), end="", flush=True)
     for named in track(classify_files(model, paths), "classify", len(paths)):
         results.append(named)
         if form == "csv":
-            print(csv_text(CLASSIFY_COLUMNS, classify_rows(named, top), header=False), end="", flush=True)
+            rows = formats.classify_rows(named, top)
+            print(formats.csv_text(formats.CLASSIFY_COLUMNS, rows, header=False), end="", flush=True)
         elif form == "jsonl":
-            print(json.dumps(describe(named, top), allow_nan=False, ensure_ascii=False), flush=True)
+            print(json.dumps(formats.describe(named, top), allow_nan=False, ensure_ascii=False), flush=True)
         if named.reason:
             print(f"{told_name(named.path)}: {named.reason}", file=sys.stderr)
     if form == "table":
-        print(classify_table(results, top), end="")
+        print(formats.classify_table(results, top), end="")
     elif form == "json":
-        print(json_text([describe(named, top) for named in results]), end="")
+        print(formats.json_text([formats.describe(named, top) for named in results]), end="")
     return int(any(named.reason for named in results))

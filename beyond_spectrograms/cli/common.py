@@ -9,28 +9,21 @@ import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from beyond_spectrograms.util.errors import ProjectError
 
 if TYPE_CHECKING:
     from beyond_spectrograms.inference import Model
 
-Commands = Any  # argparse's own type for it is private
-
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add --model, --weights and --device."""
     parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="a model, as `export` writes it")
-    parser.add_argument(
-        "--weights", type=Path, metavar="FOLDER", help="where the encoder's weights are, if not in the model"
-    )
-    parser.add_argument(
-        "--device",
-        choices=["auto", "cpu", "cuda"],
-        default="auto",
-        help="where the classifier computes (default: auto)",
-    )
+    of_weights = "where the encoder's weights are, if not in the model"
+    parser.add_argument("--weights", type=Path, metavar="FOLDER", help=of_weights)
+    of_device = "where the classifier computes (default: auto)"
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help=of_device)
 
 
 def told_name(path: Path) -> str:

@@ -1,19 +1,13 @@
 """`segment FILE`: what is where in a file."""
 
-from __future__ import annotations
-
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import Commands, add_model_options, check_writable, load, told_name
+from beyond_spectrograms.cli.common import add_model_options, check_writable, load, told_name
 from beyond_spectrograms.util.errors import ProjectError
 
-if TYPE_CHECKING:
-    from beyond_spectrograms.inference.stream_windows import Batch
-
+HELP = "what is where in a file"
 DESCRIPTION = """
 Find which class is where in a sound: windows slide over it, their probabilities are smoothed (viterbi: a hidden
 Markov model in which a sound lasts 5 s on average; median: a running median over 2.5 s; none), and neighbours of one
@@ -23,19 +17,16 @@ LONG_S = 60  # of shorter sounds a bar would only flash by
 FORMATS = ("table", "json", "csv", "audacity", "textgrid")
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser("segment", help="what is where in a file", description=DESCRIPTION)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument("file", type=Path, metavar="FILE", help="an audio or .ecdc file, or - for standard input")
     add_model_options(parser)
     parser.add_argument("--hop", type=float, metavar="SECONDS", help="from window to window (default: half a window)")
     parser.add_argument("--smoothing", choices=["viterbi", "median", "none"], default="viterbi")
     parser.add_argument("--format", choices=FORMATS, default="table")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there, not to standard output")
-    parser.add_argument(
-        "--plot", type=Path, metavar="PNG", help="draw spectrogram (of .ecdc none), probabilities, segments"
-    )
-    parser.set_defaults(run=run)
+    of_plot = "draw spectrogram (of .ecdc none), probabilities, segments"
+    parser.add_argument("--plot", type=Path, metavar="PNG", help=of_plot)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,11 +52,9 @@ def run(options: argparse.Namespace) -> int:
     picture = None
     try:
         with cut_file(model, options.file, hop_s) as sound:
-            windows: Iterable[Batch] = sound
             if options.plot and isinstance(sound, CutSound):
                 picture = Spectrogram(model.representation.form.sample_rate, hop_s)
-                windows = picture.watch(sound)
-            batches = prefetch(windows)
+            batches = prefetch(picture.watch(sound) if picture else sound)
             judged = ((batch, model.judge(batch)) for batch in batches)
             seconds = None if sound.promised_s is None else round(sound.promised_s)
             with counting("segment (seconds)", seconds, lambda: int(sound.seconds), least=LONG_S):
@@ -93,8 +82,7 @@ def _check_places(file: Path, out: Path | None, plot: Path | None) -> None:
         raise ProjectError(f"--plot is {plot}; a timeline is a PNG. Choose a name that ends in .png.")
     places = [place for place in (out, plot) if place]
     if len({place.resolve() for place in (file, *places)}) <= len(places):
-        raise ProjectError(
-            f"{', '.join(map(str, (file, *places)))}: two of these are the same file. Choose another name."
-        )
+        named = ", ".join(map(str, (file, *places)))
+        raise ProjectError(f"{named}: two of these are the same file. Choose another name.")
     for place in places:
         check_writable(place)

@@ -3,9 +3,10 @@
 import argparse
 import socket
 
-from beyond_spectrograms.cli.common import Commands, add_model_options, load
+from beyond_spectrograms.cli.common import add_model_options, load
 from beyond_spectrograms.util.errors import ProjectError
 
+HELP = "a local page to try a model"
 DESCRIPTION = """
 Open a page at http://HOST:PORT to try a model: drop a sound file or record one, see its spectrogram, what the
 classifier is given of it, probabilities over time and segments, and hear a segment by clicking it. It listens to this
@@ -14,15 +15,12 @@ machine alone unless --host says otherwise, stores nothing, and needs no network
 LOCAL = "127.0.0.1"
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser("serve", help="a local page to try a model", description=DESCRIPTION)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     add_model_options(parser)
-    parser.add_argument(
-        "--host", default=LOCAL, help=f"address to listen at (default: {LOCAL}); 0.0.0.0: whoever reaches this machine"
-    )
+    of_host = f"address to listen at (default: {LOCAL}); 0.0.0.0: whoever reaches this machine"
+    parser.add_argument("--host", default=LOCAL, help=of_host)
     parser.add_argument("--port", type=port, default=8000, help="default: 8000; 0: any that is free")
-    parser.set_defaults(run=run)
 
 
 def port(text: str) -> int:

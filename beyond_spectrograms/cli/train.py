@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.cli.common import Commands, check_known
+from beyond_spectrograms.cli.common import check_known
 from beyond_spectrograms.util.errors import ProjectError
 
+HELP = "a model from your own sounds"
 DESCRIPTION = """
 Train a classifier on your own sounds: FOLDER has a sub-folder for each class. What the pipeline's stages do is done in
 one go: sounds are checked, cut into windows, and tested by folds that keep each group of recordings together. Rare
@@ -17,29 +18,21 @@ are those of params.yaml in a checkout, elsewhere those the installed package ca
 GROUPING = "recordings of one origin (a place, a speaker, an animal) are kept in one part; say which belong together"
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the command."""
-    parser = commands.add_parser("train", help="a model from your own sounds", description=DESCRIPTION)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="one sub-folder a class")
     parser.add_argument("--representation", required=True, metavar="NAME", help="its name in params.yaml")
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model's folder; must not exist")
     parser.add_argument("--protocol", default="fair", metavar="NAME", help="its name in params.yaml (default: fair)")
     parser.add_argument("--epochs", type=int, default=50, help="at most (default: 50)")
-    parser.add_argument(
-        "--folds", type=int, default=5, help="at most; as many as the smallest class allows (default: 5)"
-    )
+    of_folds = "at most; as many as the smallest class allows (default: 5)"
+    parser.add_argument("--folds", type=int, default=5, help=of_folds)
     groups = parser.add_argument_group("groups", GROUPING).add_mutually_exclusive_group()
     groups.add_argument("--group-folders", action="store_true", help="those in one sub-folder of their class' folder")
-    groups.add_argument(
-        "--group-pattern", metavar="REGEX", help="those whose names, without suffix, have the same (?P<group>...)"
-    )
-    groups.add_argument(
-        "--group-table",
-        nargs=2,
-        metavar=("CSV", "COLUMN"),
-        help="those with the same COLUMN; the column file has paths",
-    )
-    parser.set_defaults(run=run)
+    of_pattern = "those whose names, without suffix, have the same (?P<group>...)"
+    groups.add_argument("--group-pattern", metavar="REGEX", help=of_pattern)
+    of_table = "those with the same COLUMN; the column file has paths"
+    groups.add_argument("--group-table", nargs=2, metavar=("CSV", "COLUMN"), help=of_table)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,9 +51,8 @@ def run(options: argparse.Namespace) -> int:
     if options.out.exists():
         raise ProjectError(f"{options.out}: exists already. Choose another name, or remove it.")
     if options.out.resolve().is_relative_to(options.folder.resolve()):
-        raise ProjectError(
-            f"{options.out}: lies in the folder of sounds, {options.folder}. Choose a place outside of it."
-        )
+        where = f"{options.out}: lies in the folder of sounds, {options.folder}"
+        raise ProjectError(f"{where}. Choose a place outside of it.")
     work, report = (options.out.with_name(options.out.name + end) for end in (".partial-training", "-report"))
     if report.exists() and not work.exists():  # a run that was stopped may have left both
         raise ProjectError(f"{report}: exists already. Choose another name, or remove it.")

@@ -1,15 +1,13 @@
 """From a trained cell of the pipeline to a model folder: one fold and seed, with all that its card has to say."""
 
-from __future__ import annotations
-
 import hashlib
 import json
-import shutil
-import subprocess
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from beyond_spectrograms.data.clips import read_clips
 from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
@@ -17,12 +15,9 @@ from beyond_spectrograms.evaluation.records import SCORES_FILE, cell_name
 from beyond_spectrograms.evaluation.result_files import ACCURACIES
 from beyond_spectrograms.inference.card import Card, Encoder, ModelError, Recipe, Scores, Training
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, read_weights_record, save_model
+from beyond_spectrograms.params import Params
 from beyond_spectrograms.params.study import CLIPS, SPLITS, WEIGHTS, Study
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from beyond_spectrograms.params import Params
+from beyond_spectrograms.util.commands import ask_git
 
 REMARKS = {
     "dropout_at_evaluation": "the scores were measured with dropout active, as the paper's code does; in use it is not",
@@ -45,9 +40,7 @@ def export_cell(
     again = f"Run `dvc repro {study.stage('evaluate', dataset)}`."
     trained = study.models(dataset, representation) / protocol / f"fold_{fold}-seed_{seed}.safetensors"
     if not trained.is_file():
-        runs = sorted(
-            path.stem.replace("-", " ").replace("_", " ") for path in trained.parent.glob("fold_*.safetensors")
-        )
+        runs = sorted(re.sub("[-_]", " ", path.stem) for path in trained.parent.glob("fold_*.safetensors"))
         there = f" There are {', '.join(runs)}." if runs else ""
         raise ModelError(f"{trained}: no such file.{there} {again}")
     if not study.is_trained(dataset, representation, protocol):
@@ -58,18 +51,17 @@ def export_cell(
     table, parts = read_windows(SPLITS / dataset), read_parts(SPLITS / dataset)
     column = columns_of(params.protocols[protocol].split, parts)[fold - 1]
     clips = read_clips(CLIPS / dataset)
+    cell, place = (dataset, representation, protocol), study.metrics(dataset) / SCORES_FILE
     return write_model(
         out,
         trained,
         params=params.model_copy(update={"windows": params.windows_of(dataset)}),
-        cell=(dataset, representation, protocol),
+        cell=cell,
         run=(fold, seed),
         weights=WEIGHTS / representation,
         licences=[archive.licence for archive in params.datasets[dataset].source.archives or []],
         clips=clips[clips["clip"].isin(table["clip"][parts[column] == "train"])],
-        scores=_read_scores(
-            study.metrics(dataset) / SCORES_FILE, cell_name(representation, protocol), again, trained, (fold, seed)
-        ),
+        scores=_read_scores(place, cell_name(*cell[1:]), again, trained, (fold, seed)),
     )
 
 
@@ -173,13 +165,5 @@ def _read_scores(path: Path, cell: str, again: str, trained: Path, run: tuple[in
 
 def _commit(path: Path) -> str | None:
     """Name the commit that holds the file as it is; None where none does, or there is no git."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-
-    def ask(*arguments: str) -> str:
-        finished = subprocess.run([git, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  our own
-        return finished.stdout.strip()
-
-    changed = ask("status", "--porcelain", "--", str(path))
-    return None if changed else ask("log", "-1", "--format=%H", "--", str(path)) or None
+    changed = ask_git("status", "--porcelain", "--", str(path))
+    return None if changed else ask_git("log", "-1", "--format=%H", "--", str(path)) or None

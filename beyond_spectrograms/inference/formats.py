@@ -45,9 +45,8 @@ def classify_rows(named: Named, top: int) -> list[dict[str, Any]]:
     told = describe(named, top)
     if named.found is None:
         return [told]
-    common = {"file": told["file"], "seconds": told["seconds"], "windows": told["windows"]}
-    common["remarks"] = "; ".join(told["remarks"])
-    return [{**common, "rank": rank, **label} for rank, label in enumerate(told["labels"], start=1)]
+    labels, remarks = told.pop("labels"), "; ".join(told.pop("remarks"))
+    return [{**told, "remarks": remarks, "rank": rank, **label} for rank, label in enumerate(labels, start=1)]
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[dict[str, Any]], *, header: bool) -> str:
@@ -79,15 +78,8 @@ def json_text(value: Any) -> str:
 
 def segment_rows(found: Segmentation) -> list[dict[str, Any]]:
     """Make a row a segment; the label of silence is empty."""
-    return [
-        {
-            "start_s": round(part.start_s, 6),
-            "end_s": round(part.end_s, 6),
-            "label": part.label,
-            "probability": None if part.probability is None else round(part.probability, 6),
-        }
-        for part in found.segments
-    ]
+    rows = map(vars, found.segments)  # start_s, end_s, label, probability
+    return [{key: round(told, 6) if isinstance(told, float) else told for key, told in row.items()} for row in rows]
 
 
 def segment_table(found: Segmentation) -> str:

@@ -169,15 +169,6 @@ class Model:
         sound = self.cut(as_blocks(waveform), sample_rate, self.check_segmenting(hop_s, smoothing))
         return self.conclude(sound, ((batch, self.judge(batch)) for batch in sound), smoothing)
 
-    def segment_ecdc(self, path: str | Path, *, hop_s: float | None = None, smoothing: str = "viterbi") -> Segmentation:
-        """Find which class is where in a sound that EnCodec has compressed, without decoding it.
-
-        Raises:
-            BadAudioError: the file cannot be read, or the model takes no codes.
-        """
-        sound = self.ecdc.cut(Path(path), self.check_segmenting(hop_s, smoothing))
-        return self.conclude(sound, ((batch, self.judge(batch)) for batch in sound), smoothing)
-
     def check_segmenting(self, hop_s: float | None, smoothing: str) -> float:
         """Choose the hop, half a window where none is given.
 
@@ -196,15 +187,11 @@ class Model:
     ) -> Segmentation:
         """Find the segments of a sound from all of its batches and their probabilities."""
         # Not the batches themselves: hours of sound would not fit.
-        starts, silences, judgements = zip(
-            *((batch.starts_s, batch.silent, given) for batch, given in judged), strict=True
-        )
-        starts_s, silent, probabilities = np.concatenate(starts), np.concatenate(silences), np.concatenate(judgements)
-        told: dict[str, Any] = {"classes": self.classes, "length_s": sound.length_s, "seconds": sound.seconds}
-        told["smoothing"] = smoothing
-        segments = find_segments(probabilities, silent, starts_s, hop_s=sound.hop_s, **told)
-        told |= {"starts_s": starts_s, "probabilities": probabilities, "silent": silent}
-        return Segmentation(segments=segments, remarks=sound.remarks, **told)
+        kept = ((batch.starts_s, batch.silent, given) for batch, given in judged)
+        starts_s, silent, probabilities = map(np.concatenate, zip(*kept, strict=True))
+        told: dict[str, Any] = {"starts_s": starts_s, "silent": silent, "probabilities": probabilities}
+        told |= {"classes": self.classes, "length_s": sound.length_s, "seconds": sound.seconds, "smoothing": smoothing}
+        return Segmentation(segments=find_segments(hop_s=sound.hop_s, **told), remarks=sound.remarks, **told)
 
 
 def as_blocks(waveform: Any) -> Iterable[Waveform]:

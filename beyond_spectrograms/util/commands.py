@@ -1,6 +1,8 @@
 """Running a program or a stage: an error of ours ends it with one line, and a stage that finishes is timed."""
 
 import argparse
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -32,3 +34,11 @@ def run_stage(main: Callable[[], None]) -> None:
     given, arguments = parser.parse_known_args()
     study, names = given.study, [Path(main.__code__.co_filename).stem, *arguments]
     write_json(DURATIONS / study / f"{'-'.join(names)}.json", {"seconds": time.perf_counter() - began})
+
+
+def ask_git(*arguments: str) -> str | None:
+    """Give what git prints here; None where it fails, or there is none."""
+    if (git := shutil.which("git")) is None:
+        return None
+    finished = subprocess.run([git, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  our own
+    return finished.stdout.strip() if finished.returncode == 0 else None

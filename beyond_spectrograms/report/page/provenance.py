@@ -3,8 +3,6 @@
 import json
 import os
 import platform
-import shutil
-import subprocess
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +11,7 @@ import yaml
 
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import Params
-from beyond_spectrograms.util.commands import DURATIONS
+from beyond_spectrograms.util.commands import DURATIONS, ask_git
 from beyond_spectrograms.util.machine import processor_name
 
 UNKNOWN = "not known"
@@ -44,18 +42,10 @@ class Duration:
 
 def commit() -> str:
     """Name the commit that is checked out here, and whether files differ from it; no git, no repository: not known."""
-    git = shutil.which("git")
-    if git is None:
-        return UNKNOWN
-
-    def ask(*arguments: str) -> str | None:
-        finished = subprocess.run([git, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  our own
-        return finished.stdout.strip() if finished.returncode == 0 else None
-
-    head = ask("rev-parse", "HEAD")
+    head = ask_git("rev-parse", "HEAD")
     if head is None:
         return UNKNOWN
-    return f"{head} + uncommitted changes" if ask("status", "--porcelain") else head
+    return f"{head} + uncommitted changes" if ask_git("status", "--porcelain") else head
 
 
 def machine() -> dict[str, str]:
