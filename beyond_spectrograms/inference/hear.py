@@ -6,20 +6,20 @@ and the rules of its validator, https://github.com/hearbenchmark/hear-validator.
     hear-validator beyond_spectrograms.hear --model soundstream
 """
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import soxr
 import torch
 from torch import Tensor, nn
 
+from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.data.weights import fetch_encoder
+from beyond_spectrograms.inference import folder
+from beyond_spectrograms.params import load_all_params
+from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.representations.base import Features, Representation
 from beyond_spectrograms.util.errors import ProjectError
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.data.audio import Waveform
-    from beyond_spectrograms.representations.base import Features, Representation
 
 SAMPLE_RATES = (16_000, 22_050, 44_100, 48_000)  # Hz: what the API allows
 SHORTEST_S = 0.1  # of less EnCodec's encoder makes no frames, and SoundStream's half a frame
@@ -59,8 +59,6 @@ class HearModel(nn.Module):
         if not len(mono) or seconds < SHORTEST_S:
             raise HearError(f"audio is {list(audio.shape)}; give one sound at least, of {SHORTEST_S} s or more")
         if form.sample_rate != self.sample_rate:
-            import soxr
-
             mono = np.stack([soxr.resample(sound, self.sample_rate, form.sample_rate, quality="HQ") for sound in mono])
         features = self.representation.encode(np.repeat(mono[:, None], form.channels, axis=1), form.sample_rate)
         # Frames of a spectrogram are centred on a multiple of the hop, those of a codec fill a hop each. The last of
@@ -81,15 +79,9 @@ def load_model(model_file_path: str = "log_mel_2048") -> HearModel:
         HearError: there is no such representation, or it gives codes, whose numbers mean nothing.
         DownloadError: its weights cannot be had.
     """
-    from beyond_spectrograms.data.weights import fetch_encoder
-    from beyond_spectrograms.inference.folder import data_folder
-    from beyond_spectrograms.inference.folder import load_model as load_folder
-    from beyond_spectrograms.params import load_all_params
-    from beyond_spectrograms.representations import create_representation
-
     name, model = model_file_path, None
     if Path(name).is_dir():
-        model = load_folder(name, device="cpu")
+        model = folder.load_model(name, device="cpu")
         record = model.card.representation.record
     elif name in (params := load_all_params()).representations:
         record = params.representations[name]
@@ -102,7 +94,7 @@ def load_model(model_file_path: str = "log_mel_2048") -> HearModel:
         raise HearError(f"{name}: gives the numbers of codes, which are no embedding. Choose its latents instead.")
     if model is not None:
         return HearModel(model.representation)
-    return HearModel(create_representation(name, record, fetch_encoder(params, name, data_folder())))
+    return HearModel(create_representation(name, record, fetch_encoder(params, name, folder.data_folder())))
 
 
 def get_timestamp_embeddings(audio: Tensor, model: HearModel) -> tuple[Tensor, Tensor]:

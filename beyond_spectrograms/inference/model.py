@@ -12,15 +12,14 @@ import numpy as np
 
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.inference.card import Card
+from beyond_spectrograms.inference.ecdc import CutCodes, EcdcReader
 from beyond_spectrograms.inference.results import SMOOTHINGS, Classification, Probabilities, Segmentation, find_segments
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
+from beyond_spectrograms.representations.base import Features, Representation
 from beyond_spectrograms.util.machine import one_thread
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from beyond_spectrograms.inference.ecdc import CutCodes, EcdcReader
-    from beyond_spectrograms.representations.base import Features, Representation
 
 
 @dataclass
@@ -49,10 +48,9 @@ class Model:
 
     def cut(self, blocks: Iterable[Waveform], sample_rate: int, hop_s: float | None = None) -> CutSound:
         """Cut a sound that comes in blocks into the windows the model takes, the card's hop apart or another."""
-        length_s, own_hop_s = self.card.windows.length_s, self.card.windows.hop_s
-        return CutSound(
-            blocks, sample_rate, self.representation.form, length_s=length_s, hop_s=hop_s or min(own_hop_s, length_s)
-        )
+        length_s = self.card.windows.length_s
+        hop_s = hop_s or min(self.card.windows.hop_s, length_s)
+        return CutSound(blocks, sample_rate, self.representation.form, length_s=length_s, hop_s=hop_s)
 
     @cached_property
     def ecdc(self) -> EcdcReader:
@@ -61,8 +59,6 @@ class Model:
         Raises:
             BadAudioError: the model takes no codes.
         """
-        from beyond_spectrograms.inference.ecdc import EcdcReader
-
         folder = self.encoder_files[0].parent if self.encoder_files else Path()
         return EcdcReader(self.card, self.representation, folder)
 

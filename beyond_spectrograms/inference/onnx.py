@@ -1,31 +1,26 @@
 """Representation and classifier as one ONNX graph: windows of sound in, probabilities out. Needs the extra `onnx`."""
 
-from __future__ import annotations
-
 import json
 import logging
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.inference.card import ModelError
-from beyond_spectrograms.params import Mel
+from beyond_spectrograms.inference.model import Model
+from beyond_spectrograms.params import Mel, Representation
 from beyond_spectrograms.representations.mel import POWER_FLOOR, pool
 from beyond_spectrograms.util.extras import require
 from beyond_spectrograms.util.files import written_beside
 
-if TYPE_CHECKING:
-    from beyond_spectrograms import params
-    from beyond_spectrograms.inference.model import Model
-
 OPSET = 18  # ONNX 1.13 (2022) and later
 
 
-def check_exportable(record: params.Representation) -> None:
+def check_exportable(record: Representation) -> None:
     """Stop where no ONNX graph can be made.
 
     Raises:

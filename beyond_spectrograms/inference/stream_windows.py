@@ -8,16 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import soxr
 
-from beyond_spectrograms.data.audio import (
-    SAMPLE_RATES,
-    SILENCE_PEAK,
-    BadAudioError,
-    Format,
-    Waveform,
-    window_starts,
-    windows_inside,
-)
+from beyond_spectrograms.data import audio
+from beyond_spectrograms.data.audio import SILENCE_PEAK, BadAudioError, Format, Waveform
 
 BATCH = 32  # windows encoded and classified at a time
 BLOCK = 1 << 18  # samples resampled at a time: bounds what a long block takes
@@ -52,8 +46,9 @@ class CutSound:
     def __init__(
         self, blocks: Iterable[Waveform], sample_rate: int, form: Format, *, length_s: float, hop_s: float
     ) -> None:
-        if not SAMPLE_RATES[0] <= sample_rate <= SAMPLE_RATES[1]:
-            raise BadAudioError(f"sample rate {sample_rate} Hz; plausible is {SAMPLE_RATES[0]} to {SAMPLE_RATES[1]} Hz")
+        slowest, fastest = audio.SAMPLE_RATES
+        if not slowest <= sample_rate <= fastest:
+            raise BadAudioError(f"sample rate {sample_rate} Hz; plausible is {slowest} to {fastest} Hz")
         self._blocks, self._sample_rate, self._form = blocks, sample_rate, form
         self.length_s, self.hop_s = length_s, hop_s
         self._samples = round(length_s * form.sample_rate)
@@ -108,14 +103,12 @@ class CutSound:
         if not self._heard:
             raise BadAudioError("empty: a header but no samples")
         check_length(self.seconds, self.length_s)
-        all_starts = np.array(window_starts(self.seconds, self.length_s, self.hop_s, "reflect"))
+        all_starts = np.array(audio.window_starts(self.seconds, self.length_s, self.hop_s, "reflect"))
         for first in range(done, len(all_starts), BATCH):
             yield self._batch(kept, all_starts[first : first + BATCH], origin)
 
     def _resampled(self) -> Iterator[Waveform]:
         """Mix and resample (soxr, HQ; its stream gives the same bits as one call on the whole)."""
-        import soxr
-
         stream = soxr.ResampleStream(self._sample_rate, self._form.sample_rate, 1, dtype="float32", quality="HQ")
         for block in self._blocks:
             for first in range(0, len(block), BLOCK):
@@ -138,7 +131,7 @@ class CutSound:
 
     def _ready(self, done: int, samples: int) -> npt.NDArray[np.float64]:
         """List the starts of the next windows, BATCH at most, for which `samples` resampled samples are enough."""
-        inside = windows_inside(self.seconds, self.length_s, self.hop_s)
+        inside = audio.windows_inside(self.seconds, self.length_s, self.hop_s)
         starts = np.arange(done, min(inside, done + BATCH), dtype=np.float64) * self.hop_s
         ends = np.rint(starts * self._form.sample_rate) + self._samples
         return starts[: int((ends <= samples).sum())]

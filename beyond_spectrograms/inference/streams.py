@@ -1,7 +1,5 @@
 """Files and streams of sound, read in blocks: an hour takes no more memory than a second."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -9,14 +7,13 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
+
+import soundfile
 
 from beyond_spectrograms.data.audio import BadAudioError, Waveform, ends_ogg_stream
-
-if TYPE_CHECKING:
-    import soundfile
 
 STDIN = Path("-")
 FRAMES = 1 << 16  # read at a time
@@ -25,6 +22,7 @@ ID3 = b"ID3"  # an MP3 may begin with pictures of any size
 UNKNOWN_BYTES = 0x7FFF_EC00  # a size of about 2^31 or 2^32 in a header is what writers to a pipe put for "not known"
 UNKNOWN_FRAMES = 1 << 62  # what libsndfile says of a FLAC stream whose header leaves the length open
 KNOWN_BY = 1 << 20  # bytes of a stream by which its format shows: an endless one of no format must not fill the disk
+WIDTHS = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}  # bytes of a sample
 OGG_PAGE = 65_307  # bytes at most: RFC 3533, section 6
 
 
@@ -37,8 +35,10 @@ class OpenSound:
     def __init__(self, file: soundfile.SoundFile, regular: IO[bytes] | None) -> None:
         self._file, self._regular = file, regular
         self.sample_rate: int = file.samplerate
-        piped = regular is None and file.frames * _bytes_a_frame(file) >= UNKNOWN_BYTES
-        self.promised = None if piped or file.frames >= UNKNOWN_FRAMES else int(file.frames)
+        size = file.frames * file.channels * WIDTHS.get(file.subtype, 1)
+        self.promised = (
+            None if (regular is None and size >= UNKNOWN_BYTES) or file.frames >= UNKNOWN_FRAMES else int(file.frames)
+        )
 
     def blocks(self) -> Iterator[Waveform]:
         """Yield the samples [samples, channels], float32.
@@ -46,8 +46,6 @@ class OpenSound:
         Raises:
             BadAudioError: at the end, where the file broke off before; on the way, where it cannot be decoded.
         """
-        import soundfile
-
         decoded = 0
         while True:
             try:
@@ -64,8 +62,10 @@ class OpenSound:
         """Find truncation as audio.read_recording does; a header may leave the length open."""
         header = self._file
         if header.format == "OGG":
-            if self._regular is not None and not _is_whole_ogg(self._regular):
-                raise BadAudioError(f"truncated: the Ogg stream has no end mark after {decoded} samples")
+            if (file := self._regular) is not None:
+                file.seek(max(file.seek(0, os.SEEK_END) - OGG_PAGE, 0))  # the last page lies within these bytes
+                if not ends_ogg_stream(file.read()):
+                    raise BadAudioError(f"truncated: the Ogg stream has no end mark after {decoded} samples")
             return
         sizes = [int(size) for size in re.findall(r": (\d+) \(should be", header.extra_info)]
         if self._regular is not None and any(size < UNKNOWN_BYTES for size in sizes):
@@ -127,8 +127,6 @@ def decode_sound(file: IO[bytes]) -> Iterator[OpenSound]:
 
 
 def _decode(source: IO[bytes] | int) -> soundfile.SoundFile:
-    import soundfile
-
     try:
         file = soundfile.SoundFile(os.dup(source) if isinstance(source, int) else source)
     except soundfile.LibsndfileError as error:
@@ -150,28 +148,12 @@ def _piped(start: bytes, rest: IO[bytes]) -> Iterator[int]:
     source = os.fdopen(os.dup(rest.fileno()), "rb", buffering=0)
 
     def pump() -> None:
-        try:
-            with source, os.fdopen(writing, "wb") as sink:
-                sink.write(start)
-                shutil.copyfileobj(source, sink)
-        except BrokenPipeError:  # nobody wants the rest
-            pass
+        with suppress(BrokenPipeError), source, os.fdopen(writing, "wb") as sink:  # broken: nobody wants the rest
+            sink.write(start)
+            shutil.copyfileobj(source, sink)
 
-    thread = threading.Thread(target=pump, daemon=True)
-    thread.start()
+    threading.Thread(target=pump, daemon=True).start()
     try:
         yield reading
     finally:
         os.close(reading)
-
-
-def _bytes_a_frame(header: soundfile.SoundFile) -> int:
-    widths = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
-    return int(header.channels) * widths.get(header.subtype, 1)
-
-
-def _is_whole_ogg(file: IO[bytes]) -> bool:
-    """Say whether the last page is whole and marked as the last: it lies within the longest page's bytes."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(size - OGG_PAGE, 0))
-    return ends_ogg_stream(file.read())

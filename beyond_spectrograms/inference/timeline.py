@@ -48,10 +48,8 @@ class Spectrogram:
         for batch in batches:
             mono = batch.windows[:, 0]
             # Windows start at whole samples: from one to the next there may be one more or less.
-            firsts, nexts = (
-                np.rint(starts * self._sample_rate) for starts in (batch.starts_s, batch.starts_s + self._hop_s)
-            )
-            hops = (nexts - firsts).astype(int)
+            firsts = np.rint(batch.starts_s * self._sample_rate)
+            hops = (np.rint((batch.starts_s + self._hop_s) * self._sample_rate) - firsts).astype(int)
             self._add(np.concatenate([window[:hop] for window, hop in zip(mono, hops, strict=True)]))
             tail = mono[-1, hops[-1] :]
             yield batch
