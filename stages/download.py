@@ -15,20 +15,15 @@ from stages.arguments import parse
 
 def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
-    work = PARTIAL / "raw" / dataset
+    source, work = study.params.datasets[dataset].source, PARTIAL / "raw" / dataset
     with locked(work):
-        download(dataset, study.params.datasets[dataset].source, work)
-
-
-def download(dataset: str, source: Source, work: Path) -> None:
-    """Fill `work` and put it in the place of data/raw/<dataset>."""
-    shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-    record = take_sounds(dataset, source, work / "audio")
-    record |= check_sounds(dataset, work / "audio", source)
-    if source.lists is not None:
-        take_lists(dataset, source.lists, work / "lists")
-    write_json(work / "source.json", record)
-    replace_folder(work, RAW / dataset)
+        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+        record = take_sounds(dataset, source, work / "audio")
+        record |= check_sounds(dataset, work / "audio", source)
+        if source.lists is not None:
+            take_lists(dataset, source.lists, work / "lists")
+        write_json(work / "source.json", record)
+        replace_folder(work, RAW / dataset)
     print(f"{dataset}: {record['files']} files in {len(record['classes'])} classes")
     if left_out := record.get("left_out"):
         print("left out:", ", ".join(f"{count} {kind}" for kind, count in left_out.items()))

@@ -1,12 +1,9 @@
 """data/raw/<dataset> -> data/clips/<dataset>, and what was found in metrics/<dataset>/clips.json."""
 
 import json
-from pathlib import Path
-from typing import Any
 
 from beyond_spectrograms.data.clips import CLIP_VERSIONS, check_clips, describe_clips, publish_clips
 from beyond_spectrograms.estimates.preparation import timed_resampling
-from beyond_spectrograms.params import Source
 from beyond_spectrograms.params.study import CLIPS, PARTIAL, RAW
 from beyond_spectrograms.util.code_versions import load_versions
 from beyond_spectrograms.util.commands import run_stage
@@ -16,23 +13,17 @@ from stages.arguments import parse
 
 def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
-    work = PARTIAL / "clips" / dataset
+    source, raw, work = study.params.datasets[dataset].source, RAW / dataset, PARTIAL / "clips" / dataset
     with locked(work):
-        described = resample(dataset, study.params.datasets[dataset].source, work)
-    origin = json.loads((RAW / dataset / "source.json").read_text(encoding="utf-8"))
-    write_json(study.metrics(dataset) / "clips.json", {**described, "source": origin})
-
-
-def resample(dataset: str, source: Source, work: Path) -> dict[str, Any]:
-    """Store the clips of a data set in every format, and describe them."""
-    raw = RAW / dataset / "audio"
-    outcomes = timed_resampling(dataset, raw, work, source.seconds, load_versions().of(*CLIP_VERSIONS))
-    for outcome in outcomes:
-        if outcome.reason:
-            print(f"set aside {outcome.clip}: {outcome.reason}")
-    check_clips(dataset, outcomes, source.clips, source.classes, source.known_bad)
-    publish_clips(outcomes, work, CLIPS / dataset)
-    return describe_clips(dataset, outcomes)
+        versions = load_versions().of(*CLIP_VERSIONS)
+        outcomes = timed_resampling(dataset, raw / "audio", work, source.seconds, versions)
+        for outcome in outcomes:
+            if outcome.reason:
+                print(f"set aside {outcome.clip}: {outcome.reason}")
+        check_clips(dataset, outcomes, source.clips, source.classes, source.known_bad)
+        publish_clips(outcomes, work, CLIPS / dataset)
+    origin = json.loads((raw / "source.json").read_text(encoding="utf-8"))
+    write_json(study.metrics(dataset) / "clips.json", {**describe_clips(dataset, outcomes), "source": origin})
 
 
 if __name__ == "__main__":

@@ -127,12 +127,9 @@ class Card(Section):
     @property
     def warning(self) -> str:
         """What a user of the model must know; empty where there is nothing."""
-        if not self.untrained_encoder:
-            return ""
-        return (
-            f"the encoder of {self.representation.name} is untrained, its weights are random: a control, and no result "
-            "of the codec"
-        )
+        name = self.representation.name
+        told = f"the encoder of {name} is untrained, its weights are random: a control, and no result of the codec"
+        return told if self.untrained_encoder else ""
 
 
 def read_card(path: Path) -> Card:

@@ -13,12 +13,13 @@ from beyond_spectrograms.inference.card import CARD_FILE, Card, EncoderFile, Mod
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.params import is_project
 from beyond_spectrograms.params.study import WEIGHTS
+from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.representations.base import Representation
 from beyond_spectrograms.util.files import digest_file, partial_beside, replace_folder, write_json
+from beyond_spectrograms.util.machine import DeviceError, choose_device
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from beyond_spectrograms.representations.base import Representation
 
 CLASSIFIER_FILE = "classifier.safetensors"
 COPY_AGAIN = "Copy the whole folder, or export the model again."
@@ -73,8 +74,6 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
     (1, 16, 173)
     """
     from beyond_spectrograms.classifiers.registry import build_network
-    from beyond_spectrograms.representations import create_representation
-    from beyond_spectrograms.util.machine import DeviceError, choose_device
 
     folder = Path(folder)
     card = _read_folder(folder)
@@ -86,9 +85,8 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
     paths = [_find_encoder_file(folder, encoder.name, file, weights) for file in card.encoder_files]
     representation = create_representation(encoder.name, encoder.record, paths)
     _check_encoder(folder, card, representation)
-    network = build_network(
-        card.protocol.record, encoder.bands, encoder.frames, len(card.classes), encoder.record.codebook_size
-    )
+    shape = (encoder.bands, encoder.frames, len(card.classes), encoder.record.codebook_size)
+    network = build_network(card.protocol.record, *shape)
     _load_tensors(network, folder / CLASSIFIER_FILE)
     if card.warning:
         warnings.warn(f"{folder}: {card.warning}", stacklevel=2)
@@ -164,17 +162,15 @@ def _load_tensors(network: nn.Module, path: Path) -> None:
         stored = {key: tensor for key, tensor in load_file(path).items() if not key.startswith(LAST)}
     except SafetensorError as error:
         raise ModelError(f"{path}: not a safetensors file: {error}. Export the model again.") from None
-    problems = list(_compare(network.state_dict(), stored))
-    if problems:
+    if problems := list(_compare(network.state_dict(), stored)):
         raise ModelError(f"{path}: {'; '.join(problems)}. The card and the file do not belong together: export again.")
     network.load_state_dict(stored)
 
 
 def _compare(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Iterable[str]:
-    if missing := sorted(wanted.keys() - found.keys()):
-        yield f"tensors {', '.join(missing)} are missing"
-    if extra := sorted(found.keys() - wanted.keys()):
-        yield f"tensors {', '.join(extra)} are unknown"
+    for some, others, what in ((wanted, found, "missing"), (found, wanted, "unknown")):
+        if lacking := sorted(some.keys() - others.keys()):
+            yield f"tensors {', '.join(lacking)} are {what}"
     for key in sorted(wanted.keys() & found.keys()):
         if wanted[key].shape != found[key].shape:
             yield f"tensor {key} is {list(found[key].shape)}, not {list(wanted[key].shape)}"

@@ -204,7 +204,7 @@ def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Pa
     timed_training(name, runs)
     write_json(work / "models/features.json", describe_features(request, extraction))
     scores = _evaluate(plan, sounds, runs, work, report)
-    first = runs[0]
+    first, accuracies = runs[0], {key: scores["by_fold"][0][key] for key in ACCURACIES}
     write_model(
         out,
         first.result_files[0],
@@ -214,9 +214,7 @@ def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Pa
         weights=data / "weights" / name,
         licences=[],
         clips=sounds.clips[sounds.clips["clip"].isin(sounds.table["clip"][first.parts == "train"])],
-        scores=Scores(
-            file=f"{report.name}/scores.json", commit=None, **{key: scores["by_fold"][0][key] for key in ACCURACIES}
-        ),
+        scores=Scores(file=f"{report.name}/scores.json", commit=None, **accuracies),
     )
     shutil.rmtree(work)
     return scores

@@ -36,9 +36,8 @@ class OpenSound:
         self._file, self._regular = file, regular
         self.sample_rate: int = file.samplerate
         size = file.frames * file.channels * WIDTHS.get(file.subtype, 1)
-        self.promised = (
-            None if (regular is None and size >= UNKNOWN_BYTES) or file.frames >= UNKNOWN_FRAMES else int(file.frames)
-        )
+        unknown = file.frames >= UNKNOWN_FRAMES or (regular is None and size >= UNKNOWN_BYTES)
+        self.promised = None if unknown else int(file.frames)
 
     def blocks(self) -> Iterator[Waveform]:
         """Yield the samples [samples, channels], float32.
