@@ -6,16 +6,7 @@ import pandas as pd
 
 from beyond_spectrograms.data.clips import read_clips
 from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
-from beyond_spectrograms.leakage.audit import (
-    check_known_pairs,
-    check_no_leak,
-    describe_pair,
-    describe_repetitions,
-    describe_splits,
-    find_pairs,
-    fingerprint_clips,
-    parts_of_clips,
-)
+from beyond_spectrograms.leakage import audit
 from beyond_spectrograms.leakage.cues import measure_cues, score_cues
 from beyond_spectrograms.leakage.fingerprints import evidence
 from beyond_spectrograms.leakage.tables import print_audit
@@ -32,14 +23,14 @@ def main() -> None:
     clips = read_clips(folder)
     clips = clips.merge(table[["clip", "group"]].drop_duplicates(), on="clip")
     known_pairs = params.datasets[dataset].known_pairs
-    check_known_pairs(dataset, clips["clip"], known_pairs)
+    audit.check_known_pairs(dataset, clips["clip"], known_pairs)
 
-    sounds = fingerprint_clips(folder, clips["clip"])
-    places = parts_of_clips(table, parts, clips["clip"])
-    pairs = find_pairs(clips, sounds, places, params.audit.near_strength, known_pairs)
+    sounds = audit.fingerprint_clips(folder, clips["clip"])
+    places = audit.parts_of_clips(table, parts, clips["clip"])
+    pairs = audit.find_pairs(clips, sounds, places, params.audit.near_strength, known_pairs)
     source = params.datasets[dataset].source
-    repetitions = describe_repetitions(clips, pairs, places, source.known_repetitions)
-    described = describe_splits(table, parts, params.splits, pairs, repetitions)
+    repetitions = audit.describe_repetitions(clips, pairs, places, source.known_repetitions)
+    described = audit.describe_splits(table, parts, params.splits, pairs, repetitions)
 
     by_clip = pd.DataFrame({column: [min(of, default="") for of in sets] for column, sets in places.items()})
     source_splits = {name: columns_of(name, parts) for name, split in params.splits.items() if split.kind == "source"}
@@ -52,7 +43,7 @@ def main() -> None:
     }
 
     moved = json.loads((metrics / "splits.json").read_text(encoding="utf-8"))
-    audit = {
+    found = {
         "dataset": dataset,
         "clips": len(clips),
         "groups": int(clips["group"].nunique()),
@@ -61,11 +52,11 @@ def main() -> None:
         "splits": described,
         "cues": scored,
         "known_errors": {"moved": moved["groups_moved_to_one_fold"], "repetitions": repetitions},
-        "pairs": [describe_pair(pair) for pair in pairs],
+        "pairs": [audit.describe_pair(pair) for pair in pairs],
     }
-    write_json(metrics / "audit.json", audit)
-    write_text(metrics / "audit.md", print_audit(audit))
-    check_no_leak(dataset, described, pairs)
+    write_json(metrics / "audit.json", found)
+    write_text(metrics / "audit.md", print_audit(found))
+    audit.check_no_leak(dataset, described, pairs)
     acknowledged = sum(pair.known for pair in pairs)
     print(f"{dataset}: {len(pairs)} pairs of clips are the same sound, {acknowledged} of them acknowledged")
     print(f"{dataset}: nothing else stands in two parts of a split that promises no leak")

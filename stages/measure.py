@@ -23,9 +23,11 @@ def main() -> None:
     marks = {name: study.cost_mark(dataset, [name, *params.claims.baselines]) for name in params.grid.representations}
     known = {name: found.model_dump() for name, found in read_costs(place).items() if name in marks}
     kept = {name for name in known if known[name]["mark"] == marks[name]}
-    drawn = {"count": params.costs.clips, "seed": params.costs.seed, "length_s": params.windows.length_s}
+    table, raw, settings = read_windows(SPLITS / dataset), RAW / dataset / "audio", params.costs
     plausible = params.datasets[dataset].source.seconds
-    sounds = choose_sounds(read_windows(SPLITS / dataset), RAW / dataset / "audio", plausible=plausible, **drawn)
+    sounds = choose_sounds(
+        table, raw, count=settings.clips, seed=settings.seed, length_s=params.windows.length_s, plausible=plausible
+    )
     if not memory_can_be_measured():
         print("memory is not measured: that takes Linux with the GNU C library")
     costs: dict[str, Any] = {}
@@ -34,7 +36,7 @@ def main() -> None:
             costs[name] = known[name]
         elif features_of(study, dataset, name).exists():
             subjects = find_subjects(study, dataset, name)
-            found = measure(dataset, subjects, sounds, rounds=params.costs.rounds, seed=params.costs.seed)
+            found = measure(dataset, subjects, sounds, rounds=settings.rounds, seed=settings.seed)
             costs[name] = {"mark": mark} | found
             write_json(place, {"representations": known | costs})  # a killed run goes on from here
         elif name in known:

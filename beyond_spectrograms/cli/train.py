@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
     from beyond_spectrograms.inference.formats import printable
-    from beyond_spectrograms.inference.own_sounds import plan_training, prepare_sounds, train_model, warnings_of_few
+    from beyond_spectrograms.inference.own_sounds import adapt_params, prepare_sounds, train_model, warnings_of_few
     from beyond_spectrograms.params import load_all_params
     from beyond_spectrograms.util.files import locked
 
@@ -56,13 +56,14 @@ def run(options: argparse.Namespace) -> int:
     work, report = (options.out.with_name(options.out.name + end) for end in (".partial-training", "-report"))
     if report.exists() and not work.exists():  # a run that was stopped may have left both
         raise ProjectError(f"{report}: exists already. Choose another name, or remove it.")
-    plan = plan_training(params, options.representation, options.protocol, options.epochs)
+    params = adapt_params(params, options.protocol)
     with locked(work):
-        sounds = prepare_sounds(options.folder, work, plan.params, _grouping(options), options.folds)
+        sounds = prepare_sounds(options.folder, work, params, _grouping(options), options.folds)
         set_aside = (f"set aside {printable(clip)}: {reason}" for clip, reason in sounds.set_aside.items())
         for warning in (*set_aside, *warnings_of_few(sounds, params.statistics.minimum_sources)):
             print(warning, file=sys.stderr)
-        scores = train_model(plan, sounds, work, options.out, report)
+        chosen = (options.representation, options.protocol, options.epochs)
+        scores = train_model(params, *chosen, sounds=sounds, work=work, out=options.out, report=report)
     print(_tell(scores, options.out, report))
     return 0
 

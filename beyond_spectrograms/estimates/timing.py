@@ -23,23 +23,15 @@ _KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, man 2 getru
 
 
 class Rate(BaseModel):
-    """What some work of one kind took.
-
-    Attributes:
-        units: how much work it was: seconds of sound, or windows trained on times epochs.
-        seconds: wall time; of training, that of all its runs added up.
-        disk_bytes: what it left on disk.
-        memory_bytes: the most that one of its processes held, mapped files included.
-        shape: bands and frames of a window, of features.
-    """
+    """What some work of one kind took."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    units: PositiveFloat
-    seconds: PositiveFloat
-    disk_bytes: NonNegativeInt = 0
-    memory_bytes: NonNegativeInt = 0
-    shape: tuple[int, int] | None = None
+    units: PositiveFloat  # how much work it was: seconds of sound, or windows trained on times epochs
+    seconds: PositiveFloat  # wall time; of training, that of all its runs added up
+    disk_bytes: NonNegativeInt = 0  # what it left on disk
+    memory_bytes: NonNegativeInt = 0  # the most that one of its processes held, mapped files included
+    shape: tuple[int, int] | None = None  # bands and frames of a window, of features
 
 
 def read_rates() -> dict[str, Rate]:
@@ -66,19 +58,12 @@ def record_rates(new: Mapping[str, Rate]) -> None:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a piece of work will take.
+    """What a piece of work will take; 0 where that is not known."""
 
-    Attributes:
-        seconds: wall time.
-        disk_bytes: what it writes and leaves; 0 where that is not known.
-        memory_bytes: the most its processes hold together; 0 where that is not known.
-        at_most: the work may end sooner.
-    """
-
-    seconds: float
-    disk_bytes: int = 0
-    memory_bytes: int = 0
-    at_most: bool = False
+    seconds: float  # wall time
+    disk_bytes: int = 0  # what it writes and leaves
+    memory_bytes: int = 0  # the most its processes hold together
+    at_most: bool = False  # the work may end sooner
 
     def __str__(self) -> str:
         disk = f", {amount(self.disk_bytes)} of disk" if self.disk_bytes else ""
@@ -88,17 +73,11 @@ class Estimate:
 
 @dataclass
 class Taken:
-    """What a piece of work took; filled in when it ends.
-
-    Attributes:
-        wall_s: wall seconds.
-        processor_s: processor seconds of this process and of those it started and that have ended.
-        memory_bytes: the most the largest of them held, mapped files included, counted from the start of each.
-    """
+    """What a piece of work took; filled in when it ends."""
 
     wall_s: float = 0.0
-    processor_s: float = 0.0
-    memory_bytes: int = 0
+    processor_s: float = 0.0  # of this process and of those it started and that have ended
+    memory_bytes: int = 0  # the most the largest of them held, mapped files included, counted from the start of each
 
 
 @contextmanager

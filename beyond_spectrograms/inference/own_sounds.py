@@ -37,6 +37,7 @@ from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.util.files import replace_folder, write_json
 
 SEED = 0
+Cell = tuple[str, str, str]  # data set, representation, protocol
 LONGEST_S = 600.0  # a clip is decoded as a whole
 FEWEST_FOLDS = 3  # one trains, one validates, one tests
 SPLIT = "source"
@@ -45,31 +46,20 @@ BY_FOLDER = r"(?P<group>.*?)(?:__.*)?"  # copy_sounds makes take1__a.wav of <cla
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which recordings share an origin and must stay in one part; by default each is on its own.
+    """Which recordings share an origin and must stay in one part; by default each is on its own."""
 
-    Attributes:
-        pattern: regular expression for a file's whole name (without suffix) with the group `group`.
-        table: a CSV file with the columns `file` (path below the folder of sounds) and `column`.
-    """
-
-    pattern: str | None = None
-    table: Path | None = None
+    pattern: str | None = None  # regular expression for a file's whole name (without suffix) with the group `group`
+    table: Path | None = None  # a CSV file with the columns `file` (path below the folder of sounds) and `column`
     column: str = "group"
 
 
 @dataclass(frozen=True)
 class OwnSounds(Dealt):
-    """Sounds ready to train on: clips, windows and their parts.
+    """Sounds ready to train on: clips, windows and their parts."""
 
-    Attributes:
-        dataset: a name made from the folder's.
-        folder: as data/clips/<dataset> of the pipeline.
-        set_aside: file and reason of those that cannot be used.
-    """
-
-    dataset: str
-    folder: Path
-    set_aside: dict[str, str]
+    dataset: str  # a name made from the folder's
+    folder: Path  # as data/clips/<dataset> of the pipeline
+    set_aside: dict[str, str]  # file and reason of those that cannot be used
 
 
 def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping, folds: int) -> OwnSounds:
@@ -163,27 +153,20 @@ def warnings_of_few(sounds: OwnSounds, minimum: int) -> Iterator[str]:
             yield f"class {label!r}: {clips} recordings of {groups} origins, fewer than {minimum}: {off}"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to train: `representation` and `protocol` by their names in `params`, for at most `epochs` epochs."""
-
-    params: Params
-    representation: str
-    protocol: str
-    epochs: int
-
-
-def plan_training(params: Params, representation: str, protocol: str, epochs: int) -> Plan:
-    """Adapt params to sounds of one's own: sources kept apart, rare classes weighted up, tails reflected, one seed."""
+def adapt_params(params: Params, protocol: str) -> Params:
+    """Adapt a protocol to one's own sounds: sources kept apart, rare classes weighted up, tails reflected, one seed."""
     changes = {"split": SPLIT, "class_weights": "balanced", "seeds": [SEED]}
     recipe = params.protocols[protocol].model_copy(update=changes)
     windows = params.windows.model_copy(update={"tail": "reflect"})
-    adapted = {"windows": windows, "protocols": {**params.protocols, protocol: recipe}}
-    return Plan(params.model_copy(update=adapted), representation, protocol, epochs)
+    return params.model_copy(update={"windows": windows, "protocols": {**params.protocols, protocol: recipe}})
 
 
-def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Path) -> dict[str, Any]:
+def train_model(
+    params: Params, name: str, protocol: str, epochs: int, *, sounds: OwnSounds, work: Path, out: Path, report: Path
+) -> dict[str, Any]:
     """Train a classifier for every fold, write the first one's model to `out` and all scores to `report`.
+
+    The representation `name` and the protocol are those of `params`, which `adapt_params` has adapted.
 
     `report` gets scores.json, recordings.csv (a row a tested recording), history.csv and, where matplotlib is
     installed, confusion.png and .svg. A run that is killed goes on from what it left in `work`.
@@ -195,21 +178,21 @@ def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Pa
         ModelError: `out` is taken.
         DownloadError: the encoder's weights cannot be had.
     """
-    params, name = plan.params, plan.representation
-    data = data_folder()
+    data, cell = data_folder(), (sounds.dataset, name, protocol)
     weights = fetch_encoder(params, name, data)
     request = request_features(params, name, weights, sounds.table, sounds.folder)
     extraction = timed_extraction(request, work / "features", work / "features.partial", name)
-    runs = plan_runs(plan, sounds, work)
+    runs = list_runs(params, cell, epochs, sounds, work)
     timed_training(name, runs)
     write_json(work / "models/features.json", describe_features(request, extraction))
-    scores = _evaluate(plan, sounds, runs, work, report)
+    answer_test_part(runs, open_features(work / "features", len(sounds.table)))
+    scores = _evaluate(params, cell, sounds, work, report)
     first, accuracies = runs[0], {key: scores["by_fold"][0][key] for key in ACCURACIES}
     write_model(
         out,
         first.result_files[0],
         params=params,
-        cell=(sounds.dataset, name, plan.protocol),
+        cell=cell,
         run=(first.fold, SEED),
         weights=data / "weights" / name,
         licences=[],
@@ -220,34 +203,30 @@ def train_model(plan: Plan, sounds: OwnSounds, work: Path, out: Path, report: Pa
     return scores
 
 
-def plan_runs(plan: Plan, sounds: OwnSounds, work: Path) -> list[RunConfig]:
+def list_runs(params: Params, cell: Cell, epochs: int, sounds: OwnSounds, work: Path) -> list[RunConfig]:
     """List what is to be trained: a classifier a fold."""
-    return runs_of_protocol(
-        plan.params, (sounds.dataset, plan.representation, plan.protocol),
-        features=work / "features", table=sounds.table, parts=sounds.parts, max_epochs=plan.epochs,
-        work=work / "models" / plan.protocol,
-    )  # fmt: skip
+    places = {"features": work / "features", "work": work / "models" / cell[2]}
+    return runs_of_protocol(params, cell, table=sounds.table, parts=sounds.parts, max_epochs=epochs, **places)
 
 
-def _evaluate(plan: Plan, sounds: OwnSounds, runs: list[RunConfig], work: Path, report: Path) -> dict[str, Any]:
-    cell = (plan.representation, plan.protocol)
-    answer_test_part(runs, open_features(work / "features", len(sounds.table)))
-    found = evaluate_cell(plan.params, (sounds.table, sounds.parts), work / "models", (sounds.dataset, *cell), {})
-    recordings = found.predictions[cell_name(*cell)].drop(columns=["representation", "protocol", "predicted_by_seeds"])
+def _evaluate(params: Params, cell: Cell, sounds: OwnSounds, work: Path, report: Path) -> dict[str, Any]:
+    (dataset, representation, protocol), name = cell, cell_name(*cell[1:])
+    found = evaluate_cell(params, (sounds.table, sounds.parts), work / "models", cell, {})
+    recordings = found.predictions[name].drop(columns=["representation", "protocol", "predicted_by_seeds"])
     known = sounds.clips.set_index("clip").loc[recordings["clip"]]
     recordings["seconds"] = known["seconds"].to_numpy()
-    recordings["reflected"] = (recordings["seconds"] < plan.params.windows.length_s - 1e-9).astype(int)
+    recordings["reflected"] = (recordings["seconds"] < params.windows.length_s - 1e-9).astype(int)
     scores = {
-        "dataset": sounds.dataset,
-        "representation": plan.representation,
-        "protocol": {"name": plan.protocol, **plan.params.protocols[plan.protocol].model_dump()},
-        **found.scores[cell_name(*cell)],
+        "dataset": dataset,
+        "representation": representation,
+        "protocol": {"name": protocol, **params.protocols[protocol].model_dump()},
+        **found.scores[name],
         "recordings_by_class": sounds.clips["label"].value_counts().sort_index().to_dict(),
         "origins_by_class": sounds.clips.groupby("label")["group"].nunique().to_dict(),
         "shorter_than_a_window": recordings["clip"][recordings["reflected"] == 1].tolist(),
         "set_aside": sounds.set_aside,
     }
-    history = found.curves[cell_name(*cell)].drop(columns=["representation", "protocol"])
+    history = found.curves[name].drop(columns=["representation", "protocol"])
     _write_report(report, scores, {"recordings": recordings, "history": history})
     return scores
 

@@ -216,8 +216,8 @@ def test_a_control_on_shuffled_labels_is_one(sounds: Path, tmp_path: Path) -> No
     (tmp_path / "work/features").mkdir()
     np.save(tmp_path / "work/features/features.npy", np.zeros((len(labels), 64, 50), np.float32))
     for protocol, shuffled in (("fair", False), ("shuffled_labels", True)):
-        plan = own_sounds.plan_training(PARAMS, "log_mel_2048_50hz", protocol, 1)
-        configs = own_sounds.plan_runs(plan, prepared, tmp_path / "work")
+        params, cell = own_sounds.adapt_params(PARAMS, protocol), ("my_sounds", "log_mel_2048_50hz", protocol)
+        configs = own_sounds.list_runs(params, cell, 1, prepared, tmp_path / "work")
         assert len(configs) == 3
         for config in configs:
             known = config.parts != "test"
