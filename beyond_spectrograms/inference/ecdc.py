@@ -266,8 +266,8 @@ class EcdcReader:
         if self._codes:
             return codes.astype(np.float32)
         with torch.inference_mode():
-            latents: Features = self._quantizer.decode(torch.from_numpy(codes.astype(np.int64))[:, None])[0].numpy()
-        return latents
+            latents = self._quantizer.decode(torch.from_numpy(codes.astype(np.int64))[:, None])[0]
+            return np.asarray(latents.numpy())
 
     @cached_property
     def lm(self) -> LMModel:

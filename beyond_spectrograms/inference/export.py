@@ -17,6 +17,7 @@ from beyond_spectrograms.inference.card import Card, Encoder, ModelError, Recipe
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, read_weights_record, save_model
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.params.study import CLIPS, SPLITS, WEIGHTS, Study
+from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.util.commands import ask_git
 
 REMARKS = {
@@ -95,16 +96,19 @@ def write_model(
     """
     from safetensors import safe_open
 
-    from beyond_spectrograms.representations import create_representation
-
     (dataset, name, protocol), windows, encoder_files = cell, params.windows, read_weights_record(weights)
     record, recipe = params.representations[name], params.protocols[protocol]
     paths = [weights / file.file for file in encoder_files]
     encoder = create_representation(name, record, paths)
+    sample_rate, packages = encoder.form.sample_rate, {package: version(package) for package in encoder.packages}
+    shape = {"bands": encoder.bands, "frames": encoder.frames(round(windows.length_s * sample_rate))}
+    shape |= {"sample_rate": sample_rate, "channels": encoder.form.channels}
     with safe_open(trained, framework="pt") as stored:
         notes = json.loads(stored.metadata()["notes"])
     # As archives.manifest_digest does.
     lines = sorted(f"{sha256}  {clip}\n".encode() for sha256, clip in zip(clips["sha256"], clips["clip"], strict=True))
+    sounds = {"dataset": dataset, "licences": list(licences), "clips": len(lines)}
+    sounds |= {"manifest_sha256": hashlib.sha256(b"".join(lines)).hexdigest()}
     epoch, diverged = notes["epoch"], notes["diverged_at_epoch"]
     remarks = [remark for key, remark in REMARKS.items() if getattr(recipe, key)]
     if diverged is not None:
@@ -114,29 +118,12 @@ def write_model(
         version=1,
         classes=notes["classes"],
         windows=windows,
-        representation=Encoder(
-            name=name,
-            record=record,
-            sample_rate=encoder.form.sample_rate,
-            channels=encoder.form.channels,
-            bands=encoder.bands,
-            frames=encoder.frames(round(windows.length_s * encoder.form.sample_rate)),
-            packages={package: version(package) for package in encoder.packages},
-        ),
+        representation=Encoder(name=name, record=record, packages=packages, **shape),
         untrained_encoder=record.weights == "untrained",
         encoder_files=encoder_files,
         classifier_file=describe_file(trained).model_copy(update={"file": CLASSIFIER_FILE}),
         protocol=Recipe(name=protocol, record=recipe),
-        training=Training(
-            dataset=dataset,
-            licences=list(licences),
-            clips=len(lines),
-            manifest_sha256=hashlib.sha256(b"".join(lines)).hexdigest(),
-            fold=run[0],
-            seed=run[1],
-            epoch=epoch,
-            diverged_at_epoch=diverged,
-        ),
+        training=Training(fold=run[0], seed=run[1], epoch=epoch, diverged_at_epoch=diverged, **sounds),
         scores=scores,
         remarks=remarks,
     )

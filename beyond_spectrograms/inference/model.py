@@ -89,8 +89,7 @@ class Model:
 
         with one_thread(), torch.inference_mode():
             logits = self.network(torch.from_numpy(features).to(self.device))
-            probabilities: Probabilities = logits.softmax(1).cpu().numpy()
-        return probabilities
+            return np.asarray(logits.softmax(1).cpu().numpy())
 
     def classify(self, waveform: Any, sample_rate: int) -> Classification:
         """Classify a sound by the mean of its windows' probabilities, as in the scores of recordings.

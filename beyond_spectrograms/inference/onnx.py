@@ -87,27 +87,22 @@ def export_onnx(model: Model, path: Path) -> None:
 
     samples = round(model.card.windows.length_s * model.card.representation.sample_rate)
     whole = nn.Sequential(MelGraph(cast("Mel", record), samples), model.network, nn.Softmax(1)).cpu().eval()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which no model here needs
     with warnings.catch_warnings():  # of torch's own making: its exporter uses what torch calls outdated
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        program = _export(whole, samples)
+        program = torch.onnx.export(
+            whole,
+            (torch.zeros(2, samples),),
+            input_names=["windows"],
+            output_names=["probabilities"],
+            dynamic_shapes={"input": {0: torch.export.Dim("windows")}},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None  # None is for its older way
     graph = program.model_proto
     onnx.helper.set_model_props(graph, {"card": json.dumps(model.card.model_dump(mode="json"), ensure_ascii=False)})
     with written_beside(path) as beside:
         onnx.save(graph, beside)
-
-
-def _export(whole: nn.Module, samples: int) -> torch.onnx.ONNXProgram:
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which no model here needs
-    program = torch.onnx.export(
-        whole,
-        (torch.zeros(2, samples),),
-        input_names=["windows"],
-        output_names=["probabilities"],
-        dynamic_shapes={"input": {0: torch.export.Dim("windows")}},
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None  # None is for its older way
-    return program

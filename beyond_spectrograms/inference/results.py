@@ -91,14 +91,12 @@ def smooth(probabilities: Probabilities, smoothing: str, hop_s: float, length_s:
       likely beforehand), to the power hop / length: so that windows that overlap do not count a sound twice.
     """
     if smoothing == "none" or len(probabilities) < 2:
-        best: Labels = probabilities.argmax(axis=1)
-        return best
+        return np.asarray(probabilities.argmax(axis=1))
     if smoothing == "median":
         from scipy.ndimage import median_filter
 
         width = 2 * round(MEDIAN_S / hop_s / 2) + 1
-        smoothed: Labels = median_filter(probabilities, size=(width, 1), mode="nearest").argmax(axis=1)
-        return smoothed
+        return np.asarray(median_filter(probabilities, size=(width, 1), mode="nearest").argmax(axis=1))
     return _viterbi(probabilities, hop_s, length_s)
 
 

@@ -171,5 +171,4 @@ def _store(samples: Waveform) -> Waveform:
     Full scale is 2^23, one more than 24 bits can hold.
     """
     limited = np.clip(samples, -1, 1) * np.float32(1 << 23)
-    stored: Waveform = np.minimum(np.rint(limited), (1 << 23) - 1) / np.float32(1 << 23)
-    return stored
+    return np.asarray(np.minimum(np.rint(limited), (1 << 23) - 1) / np.float32(1 << 23))

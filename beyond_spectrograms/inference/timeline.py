@@ -78,8 +78,7 @@ class Spectrogram:
         if not len(columns):
             return np.full((BANDS, 1), -RANGE_DB, np.float32)
         level = 10 * np.log10(np.maximum(columns, FLOOR)).T
-        shown: npt.NDArray[np.float32] = np.maximum(level - level.max(), -RANGE_DB)
-        return shown
+        return np.asarray(np.maximum(level - level.max(), -RANGE_DB))
 
 
 def draw_timeline(found: Segmentation, spectrogram: Spectrogram | None, path: Path) -> None:
