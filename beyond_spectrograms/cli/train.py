@@ -37,8 +37,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
+    from beyond_spectrograms.inference import own_sounds
     from beyond_spectrograms.inference.formats import printable
-    from beyond_spectrograms.inference.own_sounds import adapt_params, prepare_sounds, train_model, warnings_of_few
     from beyond_spectrograms.params import load_all_params
     from beyond_spectrograms.util.files import locked
 
@@ -56,25 +56,19 @@ def run(options: argparse.Namespace) -> int:
     work, report = (options.out.with_name(options.out.name + end) for end in (".partial-training", "-report"))
     if report.exists() and not work.exists():  # a run that was stopped may have left both
         raise ProjectError(f"{report}: exists already. Choose another name, or remove it.")
-    params = adapt_params(params, options.protocol)
+    params = own_sounds.adapt_params(params, options.protocol)
+    pattern = own_sounds.BY_FOLDER if options.group_folders else options.group_pattern
+    table, column = options.group_table or (None, "")
+    grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column)
     with locked(work):
-        sounds = prepare_sounds(options.folder, work, params, _grouping(options), options.folds)
+        sounds = own_sounds.prepare_sounds(options.folder, work, params, grouping, options.folds)
         set_aside = (f"set aside {printable(clip)}: {reason}" for clip, reason in sounds.set_aside.items())
-        for warning in (*set_aside, *warnings_of_few(sounds, params.statistics.minimum_sources)):
+        for warning in (*set_aside, *own_sounds.warnings_of_few(sounds, params.statistics.minimum_sources)):
             print(warning, file=sys.stderr)
         chosen = (options.representation, options.protocol, options.epochs)
-        scores = train_model(params, *chosen, sounds=sounds, work=work, out=options.out, report=report)
+        scores = own_sounds.train_model(params, *chosen, sounds=sounds, work=work, out=options.out, report=report)
     print(_tell(scores, options.out, report))
     return 0
-
-
-def _grouping(options: argparse.Namespace) -> Any:
-    from beyond_spectrograms.inference.own_sounds import BY_FOLDER, Grouping
-
-    if options.group_table:
-        path, column = options.group_table
-        return Grouping(table=Path(path), column=column)
-    return Grouping(pattern=BY_FOLDER if options.group_folders else options.group_pattern)
 
 
 def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
@@ -87,9 +81,7 @@ def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
     ]
     if short:
         lines.append(f"{short} recordings are shorter than a window and were reflected: `reflected` in recordings.csv")
-    own = scores["by_fold"][0]["recording_accuracy"]
-    lines.append(f"{out}: the model of fold 1, {own:.1%} of its test recordings right")
-    drawn = (report / "confusion.png").exists()
+    own, drawn = scores["by_fold"][0]["recording_accuracy"], (report / "confusion.png").exists()
     figure = "confusion.png" if drawn else "no confusion.png, because matplotlib is not installed"
-    lines.append(f"{report}: scores.json, recordings.csv, history.csv, {figure}")
-    return "\n".join(lines)
+    lines.append(f"{out}: the model of fold 1, {own:.1%} of its test recordings right")
+    return "\n".join([*lines, f"{report}: scores.json, recordings.csv, history.csv, {figure}"])
