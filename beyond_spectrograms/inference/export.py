@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -107,9 +108,9 @@ def write_model(
         notes = json.loads(stored.metadata()["notes"])
     # As archives.manifest_digest does.
     lines = sorted(f"{sha256}  {clip}\n".encode() for sha256, clip in zip(clips["sha256"], clips["clip"], strict=True))
-    sounds = {"dataset": dataset, "licences": list(licences), "clips": len(lines)}
-    sounds |= {"manifest_sha256": hashlib.sha256(b"".join(lines)).hexdigest()}
+    manifest = hashlib.sha256(b"".join(lines)).hexdigest()
     epoch, diverged = notes["epoch"], notes["diverged_at_epoch"]
+    of_run: dict[str, Any] = {"fold": run[0], "seed": run[1], "epoch": epoch, "diverged_at_epoch": diverged}
     remarks = [remark for key, remark in REMARKS.items() if getattr(recipe, key)]
     if diverged is not None:
         remarks.append(f"training diverged at epoch {diverged}; this is epoch {epoch}")
@@ -123,7 +124,9 @@ def write_model(
         encoder_files=encoder_files,
         classifier_file=describe_file(trained).model_copy(update={"file": CLASSIFIER_FILE}),
         protocol=Recipe(name=protocol, record=recipe),
-        training=Training(fold=run[0], seed=run[1], epoch=epoch, diverged_at_epoch=diverged, **sounds),
+        training=Training(
+            dataset=dataset, licences=list(licences), clips=len(lines), manifest_sha256=manifest, **of_run
+        ),
         scores=scores,
         remarks=remarks,
     )
