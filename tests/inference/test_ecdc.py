@@ -21,6 +21,7 @@ from beyond_spectrograms.inference.ecdc import read_ecdc
 from beyond_spectrograms.representations.base import Features
 from support import models
 from support.coded import CHECKPOINT, compress, melody, seeded_encodec, write_language_model, write_model
+from support.common import tone
 from support.numeric import assert_rounded
 
 Capture = pytest.CaptureFixture[str]
@@ -253,7 +254,7 @@ def test_models_that_take_no_codes_refuse_them_and_sounds_beside_are_classified(
 ) -> None:
     mel = models.write_model(tmp_path / "mel")
     file = compress(encodec, melody(1.0), tmp_path / "a.ecdc", 6000)
-    soundfile.write(tmp_path / "b.wav", models.tone(1.0, 4000), 44_100)
+    soundfile.write(tmp_path / "b.wav", tone(1.0, 4000), 44_100)
     assert main(["classify", "--model", str(mel), str(file), str(tmp_path / "b.wav"), "--top", "1"]) == 1
     reason = (
         "EnCodec's codes, which the model's representation mel_16 is not made of. Use a model of kind encodec, model "

@@ -17,6 +17,7 @@ from beyond_spectrograms import load_model
 from beyond_spectrograms.inference import ModelError
 from beyond_spectrograms.inference.folder import save_model
 from support import models
+from support.common import tone
 
 AGAIN = "Copy the whole folder, or export the model again."
 Edit = Callable[[dict[str, Any]], Any]
@@ -207,7 +208,7 @@ def test_the_package_stays_light_until_a_model_is_loaded() -> None:
 
 
 def test_a_mel_model_classifies_without_the_packages_of_training(folder: Path, tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "high.wav", models.tone(1, 4000), 44_100)
+    soundfile.write(tmp_path / "high.wav", tone(1, 4000), 44_100)
     others = "('dvc', 'encodec', 'matplotlib', 'openvino', 'pandas', 'requests', 'sklearn', 'statsmodels')"
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({others})); from beyond_spectrograms.__main__ import run; run()"

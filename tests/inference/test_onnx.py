@@ -16,6 +16,7 @@ from beyond_spectrograms.inference.stream_windows import Batch
 from beyond_spectrograms.params import Hear, Mel
 from beyond_spectrograms.representations import create_representation
 from support import models
+from support.common import tone
 from support.numeric import assert_rounded
 
 
@@ -50,7 +51,7 @@ def test_the_graph_says_what_the_model_says(protocol: str, changes: dict[str, An
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     windows = np.random.default_rng(0).normal(0, 0.1, (5, rate)).astype(np.float32)
     windows *= 10.0 ** -np.arange(5, dtype=np.float32)[:, None]
-    windows[4] = models.tone(1, 1000, rate)
+    windows[4] = tone(1, 1000, rate)
     (found,) = session.run(None, {"windows": windows})
     sound = Batch(np.arange(len(windows), dtype=float), windows[:, None], np.zeros(len(windows), bool))
     expected = model.judge(sound)
