@@ -40,7 +40,7 @@ def test_both_ways_give_the_same_features(name: str, params: Params, sounds: Sou
     path.write("plain", tmp_path / "plain")
     ours, plain = (np.load(tmp_path / way / "features.npy") for way in ("ours", "plain"))
     assert ours.shape == plain.shape == (5, 128, path.representation.frames(path.representation.form.sample_rate))
-    # Both are fp32: numeric's factor of 2 is for the roundings of each. Terms are those of test_encodec_engines.
+    # Both are fp32: numeric's factor of 2 is for the roundings of each. Terms are those of test_codecs.
     assert_rounded(ours, plain, roundings=likely(13_000 + 2 * 1024 * 75))
     assert set(path.steps()) == {"decode", "encode"}
 

@@ -10,13 +10,12 @@ from beyond_spectrograms.classifiers.apnet import APNetLayer, _distances, _pool,
 from beyond_spectrograms.classifiers.base import TOKEN_SIZE, ClassifierError, EmbedCodes, Standardize
 from beyond_spectrograms.classifiers.convolutional import conv1d, mean_linear
 from beyond_spectrograms.classifiers.registry import CLASSIFIERS, build_network
-from beyond_spectrograms.params import load_params
 from beyond_spectrograms.util.machine import DeviceError, choose_device
 from support.common import refusal
+from support.models import PARAMS
 from support.numeric import assert_rounded, assert_same, by_default_float64
-from support.repository import REPOSITORY
 
-PROTOCOLS = load_params(root=REPOSITORY).protocols
+PROTOCOLS = PARAMS.protocols
 
 
 SIZES = [(128, 173), (128, 150), (128, 75), (64, 50)]  # bands and frames of every representation

@@ -10,11 +10,11 @@ from beyond_spectrograms.data import splits
 from beyond_spectrograms.data.audio import FORMATS, write_clip
 from beyond_spectrograms.data.clips import DatasetError, clip_path
 from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
-from beyond_spectrograms.params import Source, Split, Windows, load_params
+from beyond_spectrograms.params import Source, Split, Windows
 from support.common import noise, refusal
-from support.repository import REPOSITORY, Start
+from support.models import PARAMS
+from support.repository import Start
 
-PARAMS = load_params(root=REPOSITORY)
 SPLITS = {"window": Split(kind="window", fractions=(0.6, 0.2, 0.2), seed=0), "source": Split(kind="source")}
 STRADDLING = ["131943", "134049", "209698", "234879"]  # the four sources of ESC-50 that stand in two folds
 ESC10 = [  # fold-source-take: every source gives two takes, all in one fold

@@ -10,10 +10,10 @@ from ruamel.yaml import YAML
 from beyond_spectrograms.data.audio import FORMATS
 from beyond_spectrograms.params import SAMPLE_RATES, STUDIES, ParamsError, load_params, weights_of
 from support import common
+from support.models import PARAMS
 from support.repository import REPOSITORY
 from support.shipped_params import PROTOTYPES, SHIPPED, loads, read_refusals, refusal
 
-ROOT = load_params(root=REPOSITORY)
 DVC_READS = [
     *("params.yaml", "versions.yaml", "dvc.yaml"),
     *sorted(path.relative_to(REPOSITORY).as_posix() for path in REPOSITORY.glob("datasets/*.yaml")),
@@ -24,11 +24,11 @@ pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 
 
 def test_the_shipped_params_load_and_hold_the_papers_numbers() -> None:
-    mel = ROOT.representations["mel"].model_dump()
+    mel = PARAMS.representations["mel"].model_dump()
     assert (mel["sample_rate"], mel["n_fft"], mel["hop_length"], mel["n_mels"]) == (22050, 512, 128, 128)
     assert (mel["window"], mel["scale"]) == ("hamming", "power")
-    assert ROOT.splits["window"].fractions == (0.6, 0.2, 0.2)
-    paper = ROOT.protocols["paper"]
+    assert PARAMS.splits["window"].fractions == (0.6, 0.2, 0.2)
+    paper = PARAMS.protocols["paper"]
     assert (paper.optimizer, paper.learning_rate, paper.batch_size, paper.epochs) == ("sgd", 0.01, 256, 1000)
     assert (paper.split, paper.select, paper.dropout_at_evaluation) == ("window", "last", True)
 
@@ -177,18 +177,18 @@ MATLAB = "musicSpeechRecognitionMatlab-70b6dc20"
         ("librispeech_speakers", "LibriSpeech/dev-clean/84/121123/84-121123-0001.flac", "84"),
         ("librispeech_chapters", "LibriSpeech/dev-clean/84/121123/84-121123-0001.flac", None),  # has too few chapters
         ("librispeech_chapters", "LibriSpeech/dev-clean/1272/128104/1272-128104-0001.flac", "1272"),
-        *((dataset, "top/README.txt", None) for dataset, record in ROOT.datasets.items() if record.source.members),
+        *((dataset, "top/README.txt", None) for dataset, record in PARAMS.datasets.items() if record.source.members),
     ],
 )
 def test_a_record_takes_the_sounds_it_is_about_and_no_others(dataset: str, member: str, taken: str | None) -> None:
-    match = re.fullmatch(ROOT.datasets[dataset].source.members or "", member)
+    match = re.fullmatch(PARAMS.datasets[dataset].source.members or "", member)
     assert (match and match["label"]) == taken
     assert match is None or match["file"] == member.rsplit("/", 1)[1]
 
 
 @pytest.mark.parametrize("dataset", ["gtzan_music_speech", "esc50_ogg"])
 def test_a_set_whose_archive_has_no_stable_bytes_is_known_by_its_files_and_not_passed_on(dataset: str) -> None:
-    record = ROOT.datasets[dataset]
+    record = PARAMS.datasets[dataset]
     assert record.notice is None
     assert record.source.manifest_sha256 is not None
     licences = {archive.licence for archive in record.source.archives or []}

@@ -11,17 +11,16 @@ import torch
 
 from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.audio import Format, Waveform
-from beyond_spectrograms.params import Encodec, load_params
+from beyond_spectrograms.params import Encodec
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, RepresentationError
 from beyond_spectrograms.representations.encodec import EncodecLatents, untrained_model
 from support.common import refusal, stack
+from support.models import PARAMS
 from support.numeric import assert_rounded, distance
-from support.repository import REPOSITORY
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
 
-PARAMS = load_params(root=REPOSITORY)
 RECORDS = PARAMS.representations
 MEL = ["mel", "log_mel", "log_mel_2048"]
 

@@ -3,8 +3,6 @@
 import json
 import os
 import pickle
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +22,7 @@ from beyond_spectrograms.util.files import read_sealed, write_sealed
 from support.common import flip, refusal
 from support.numeric import assert_rounded
 from support.protocol import PROTOCOL, write_run
-from support.repository import REPOSITORY
+from support.repository import Start
 from support.stopping import interrupt_after, kill_training_in, results_of
 
 
@@ -155,7 +153,7 @@ def test_killed_run_continues_and_ends_with_the_same_bytes(config: RunConfig, tm
     assert not checkpoint.exists()
 
 
-def test_training_ends_with_the_process_that_started_it(config: RunConfig, tmp_path: Path) -> None:
+def test_training_ends_with_the_process_that_started_it(config: RunConfig, tmp_path: Path, start_python: Start) -> None:
     endless = [replace(config, epochs=1_000_000, fold=fold) for fold in (1, 2)]
     (tmp_path / "configs.pickle").write_bytes(pickle.dumps(endless))
     script = tmp_path / "script.py"
@@ -170,16 +168,14 @@ def test_training_ends_with_the_process_that_started_it(config: RunConfig, tmp_p
         "    threading.Thread(target=tell).start()\n"
         "    loop.train_all(pickle.load(open(sys.argv[1], 'rb')))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, str(script), str(tmp_path / "configs.pickle")]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        workers = process.stdout.readline().split()
-        assert len(workers) == 2
-        while not all("features.npy" in Path(f"/proc/{pid}/maps").read_text() for pid in workers):
-            time.sleep(0.05)  # until they train
-        process.kill()
-        process.communicate(timeout=300)  # till the last of them that could print has ended
+    process = start_python(str(script), str(tmp_path / "configs.pickle"))
+    assert process.stdout is not None
+    workers = process.stdout.readline().split()
+    assert len(workers) == 2
+    while not all("features.npy" in Path(f"/proc/{pid}/maps").read_text() for pid in workers):
+        time.sleep(0.05)  # until they train
+    process.kill()
+    process.communicate(timeout=300)  # till the last of them that could print has ended
 
 
 def test_a_result_of_another_training_is_refused(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
