@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from beyond_spectrograms.data import splits
-from beyond_spectrograms.data.audio import FORMATS, write_clip
-from beyond_spectrograms.data.clips import DatasetError, clip_path
+from beyond_spectrograms.data.audio import FORMATS
+from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
 from beyond_spectrograms.params import Source, Split, Windows
-from support.common import noise, refusal
+from support.common import noise, refusal, store_clip
 from support.models import PARAMS
 from support.repository import Start
 
@@ -241,9 +241,7 @@ def pets(project: Path) -> Path:
         sound = noise(2.4, 16_000, number)
         if name == "dog/0.wav":
             sound[16_000:32_000] = np.linspace(-1e-4, 1e-4, 16_000) * 0.99
-        path = clip_path(folder, FORMATS[0], name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_clip(path, sound[:, None], 16_000)
+        store_clip(folder, FORMATS[0], name, sound)
     clips_of(names).assign(seconds=2.4).to_csv(folder / "clips.csv", index=False)
     return folder
 

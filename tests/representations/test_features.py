@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beyond_spectrograms.data.audio import Waveform, cut_windows, read_clip, write_clip
+from beyond_spectrograms.data.audio import Waveform, cut_windows, read_clip
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.data.windows import FeaturesError, open_features
 from beyond_spectrograms.representations import feature_cache, stored_rows, window_encoder
@@ -24,7 +24,7 @@ from beyond_spectrograms.representations.feature_cache import Extraction, finger
 from beyond_spectrograms.representations.storage import Rounding
 from beyond_spectrograms.util import files
 from support.clones import stage
-from support.common import contents, noise, refusal
+from support.common import contents, noise, refusal, store_clip
 from support.envelope import FORM, Envelope, run, status_of_child, windows_of
 from support.repository import REPOSITORY
 from support.stopping import kill_stage_in
@@ -48,9 +48,7 @@ class Broken(SideBySide):
 def store(folder: Path, clips: dict[str, list[Waveform]]) -> pd.DataFrame:
     """Write each clip, a list of its seconds, and list its windows."""
     for name, seconds in clips.items():
-        path = clip_path(folder / "clips", FORM, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_clip(path, np.concatenate(seconds)[:, None], RATE)
+        store_clip(folder / "clips", FORM, name, np.concatenate(seconds))
     rows = [(name, float(start)) for name, seconds in clips.items() for start in range(len(seconds))]
     return pd.DataFrame(rows, columns=["clip", "start_s"])
 
@@ -78,7 +76,7 @@ def test_clips_that_are_new_or_differ_are_computed_and_no_others(folder: Path) -
     assert run(folder, windows_of(0, 1, 2, 3)).computed == 6
     assert run(folder, windows_of(0, 1, 2, 3)).computed == 0
     assert run(folder, windows_of(3, 1)).computed == 0
-    write_clip(clip_path(folder / "clips", FORM, "cat/01.wav"), noise(3, 22_050, 99)[:, None], 22_050)
+    store_clip(folder / "clips", FORM, "cat/01.wav", noise(3, 22_050, 99))
     assert run(folder, windows_of(3, 1)).computed == 3
     run(folder, windows_of(3, 1), place="fresh")
     assert contents(folder / "place") == contents(folder / "fresh")

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from beyond_spectrograms.data.audio import Format, Waveform
+from beyond_spectrograms.data.audio import Format, Waveform, write_clip
+from beyond_spectrograms.data.clips import clip_path
 
 
 def noise(seconds: float, sample_rate: int = 44_100, seed: int = 0) -> Waveform:
@@ -25,6 +26,13 @@ def stack(count: int, form: Format, seconds: float = 1.0) -> Waveform:
     """Make windows [count, channels, samples] of noise, each of another loudness; both channels are the same."""
     windows = [noise(seconds, form.sample_rate, seed) * 10.0**-seed for seed in range(count)]
     return np.repeat(np.stack(windows).astype(np.float32)[:, None], form.channels, axis=1)
+
+
+def store_clip(folder: Path, form: Format, clip: str, sound: Waveform) -> None:
+    """Store a sound [samples] as resampling would, in one format; all channels are the same."""
+    path = clip_path(folder, form, clip)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_clip(path, np.repeat(sound[:, None], form.channels, axis=1), form.sample_rate)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

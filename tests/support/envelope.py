@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from beyond_spectrograms.data.audio import Format, Waveform, write_clip
-from beyond_spectrograms.data.clips import clip_path
+from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.representations.base import Features, Representation
 from beyond_spectrograms.representations.feature_cache import Extraction, FeatureRequest, extract
 from beyond_spectrograms.representations.storage import DType
-from support.common import noise
+from support.common import noise, store_clip
 
 FORM = Format(22_050, 1)
 
@@ -48,9 +47,7 @@ class Envelope(Representation):
 def add_clips(folder: Path, *numbers: int, seconds: float = 3.0) -> None:
     """Store clips of noise as resampling would, in the one format that is read here."""
     for number in numbers:
-        path = clip_path(folder, FORM, f"cat/{number:02d}.wav")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_clip(path, noise(seconds, 22_050, number)[:, None], 22_050)
+        store_clip(folder, FORM, f"cat/{number:02d}.wav", noise(seconds, 22_050, number))
 
 
 def windows_of(*numbers: int, windows: int = 3) -> pd.DataFrame:

@@ -13,8 +13,7 @@ from safetensors.torch import save_file
 from beyond_spectrograms.classifiers.base import last_layer
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.classifiers.registry import build_network
-from beyond_spectrograms.data.audio import Format, write_clip
-from beyond_spectrograms.data.clips import clip_path
+from beyond_spectrograms.data.audio import Format
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.representations import create_representation
 from support import common
@@ -40,9 +39,7 @@ def write(folder: Path, dataset: str = "esc10", cell: tuple[str, str] = (REPRESE
     names = [f"{label}/{number}.wav" for label in TONES for number in range(CLIPS)]
     sounds = np.stack([tone(TONES[name.split("/")[0]], seed) for seed, name in enumerate(names)])
     for name, sound in zip(names, sounds, strict=True):
-        path = clip_path(folder / "data/clips" / dataset, Format(RATE, 1), name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_clip(path, sound[:, None], RATE)
+        common.store_clip(folder / "data/clips" / dataset, Format(RATE, 1), name, sound)
     splits = folder / "data/splits" / dataset
     splits.mkdir(parents=True)
     labels = [name.split("/")[0] for name in names]

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from beyond_spectrograms.data.audio import FORMATS, Waveform, write_clip
-from beyond_spectrograms.data.clips import clip_path
+from beyond_spectrograms.data.audio import FORMATS, Waveform
+from support.common import store_clip
 
 RATE = 16_000
 
@@ -26,7 +26,4 @@ def write_clips(folder: Path, sounds: dict[str, Waveform]) -> None:
     """Store sounds [samples] at 48 kHz in the formats that the audit reads."""
     for clip, sound in sounds.items():
         for form in (FORMATS[0], FORMATS[-1]):
-            samples = np.clip(soxr.resample(sound, 48_000, form.sample_rate), -1, 1)
-            path = clip_path(folder, form, clip)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_clip(path, np.repeat(samples[:, None], form.channels, axis=1), form.sample_rate)
+            store_clip(folder, form, clip, np.clip(soxr.resample(sound, 48_000, form.sample_rate), -1, 1))
