@@ -15,11 +15,16 @@ from beyond_spectrograms.data.windows import columns_of, open_features, read_par
 from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, SPLITS, Study
 from beyond_spectrograms.report import figures
-from beyond_spectrograms.sonification.decoders import create_player
-from beyond_spectrograms.sonification.distance import MEASURED, LogMelDistance, describe_distances, measure_distances
-from beyond_spectrograms.sonification.figures import figure_prototypes
-from beyond_spectrograms.sonification.page import render_page
-from beyond_spectrograms.sonification.play import play_all, write_prototypes
+from beyond_spectrograms.representations.mel import MelSpectrogram
+from beyond_spectrograms.sonification.page import figure_prototypes, render_page
+from beyond_spectrograms.sonification.play import (
+    MEASURED,
+    describe_distances,
+    measure_distances,
+    play_all,
+    write_prototypes,
+)
+from beyond_spectrograms.sonification.players import create_player
 from beyond_spectrograms.sonification.trained import averages, choose_windows, render_window
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json, write_text
@@ -83,9 +88,8 @@ def listen(study: Study, dataset: str, representation: str, name: str, work: Pat
     sounds = play_all(player, prototypes, windows, clips, length_s)
     ear = params.representations[EAR]
     assert ear.kind == "mel"
-    distances = measure_distances(
-        LogMelDistance(EAR, ear), player, compared, sounds=sounds, clips=clips, length_s=length_s
-    )
+    mel = MelSpectrogram(EAR, ear)
+    distances = measure_distances(mel, player, compared, sounds=sounds, clips=clips, length_s=length_s)
 
     played, drawn = work / "played" / name, work / "figures"
     drawn.mkdir(parents=True, exist_ok=True)

@@ -391,10 +391,10 @@ def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
     from beyond_spectrograms.classifiers.base import last_layer
     from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
     from beyond_spectrograms.classifiers.registry import build_network
+    from beyond_spectrograms.representations.mel import MelSpectrogram
     from beyond_spectrograms.sonification import trained
-    from beyond_spectrograms.sonification.decoders import create_player
-    from beyond_spectrograms.sonification.distance import LogMelDistance
-    from beyond_spectrograms.sonification.griffin_lim import match_level
+    from beyond_spectrograms.sonification.play import difference_db
+    from beyond_spectrograms.sonification.players import create_player, match_level
 
     table, rng = made_table(), np.random.default_rng(0)
     name = "log_mel_16khz"
@@ -426,7 +426,7 @@ def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
     yield "played", played
     yield "frequencies", np.asarray(player.frequencies)
     yield "level", match_level(played[:8000] * 3, player.form.sample_rate)
-    yield "likeness", LogMelDistance(name, record).between(played, np.roll(played, 40), player.form.sample_rate)
+    yield "likeness", difference_db(MelSpectrogram(name, record), played, np.roll(played, 40), player.form.sample_rate)
     decoder = mirrored(params.weights["soundstream_decoder"].url)
     if not decoder.is_file():
         yield "played/soundstream", NOT_WITNESSED

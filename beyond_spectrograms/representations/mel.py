@@ -73,13 +73,18 @@ class MelSpectrogram(Representation):
         return np.asarray(get_window(self._record.window, self._record.n_fft), dtype=np.float64)
 
     @cached_property
-    def _filters(self) -> csr_array:
-        """Triangles [bands, bins]; of 512 samples 504 of 33,000 entries are not zero."""
+    def triangles(self) -> Features:
+        """The mel filters [bands, bins] as librosa has them."""
         from librosa.filters import mel
+
+        return np.asarray(mel(sr=self._record.sample_rate, n_fft=self._record.n_fft, n_mels=self._record.n_mels))
+
+    @cached_property
+    def _filters(self) -> csr_array:
+        """The same; of 512 samples 504 of 33,000 entries are not zero."""
         from scipy.sparse import csr_array
 
-        triangles = mel(sr=self._record.sample_rate, n_fft=self._record.n_fft, n_mels=self._record.n_mels)
-        return csr_array(triangles)
+        return csr_array(self.triangles)
 
 
 def pool(features: Features, frames: int) -> Features:

@@ -23,10 +23,9 @@ BITS = 4  # of a code: lyra's quantizer.tflite gives it as the second output of 
 class SoundStreamLatents(Representation):
     """Latents [64, samples // 320] of 16 kHz mono, 50 frames a second.
 
-    The encoder is stateful, 320 samples a call, and `reset_all_variables` does not clear its state: each window gets an
-    interpreter of its own. The delegate (XNNPACK) and the single thread are pinned because another delegate
-    differs by a quantisation step. Windows are encoded one by one: two threads with an interpreter each wait for each
-    other and take 1.1 times as long as one.
+    The encoder is stateful, 320 samples a call. The delegate (XNNPACK) and the single thread are pinned because another
+    delegate differs by a quantisation step. Windows are encoded one by one: two threads with an interpreter each wait
+    for each other and take 1.1 times as long as one.
 
     With a bitrate each frame goes through the residual vector quantiser and back, or its `codes` are kept: entry
     numbers, 0 to 15, a band a codebook. A frame has bitrate / 50 bits, 4 for each codebook used (Lyra's
@@ -81,16 +80,29 @@ class SoundStreamLatents(Representation):
 
     def _encode_window(self, samples: Waveform) -> Features:
         """Encode one window [samples] as [64, frames]."""
-        interpreter = _interpreter(self._model)
-        interpreter.allocate_tensors()
-        source = interpreter.get_input_details()[0]["index"]
-        result = interpreter.get_output_details()[0]["index"]
-        latents = np.empty((64, self.frames(len(samples))), dtype=np.float32)
-        for frame in range(latents.shape[1]):
-            interpreter.set_tensor(source, samples[None, frame * self.hop_length : (frame + 1) * self.hop_length])
-            interpreter.invoke()
-            latents[:, frame] = interpreter.get_tensor(result)[0, 0]
-        return latents
+        hops = samples[: self.frames(len(samples)) * self.hop_length].reshape(-1, 1, self.hop_length)
+        latents = [latent[0, 0] for latent in run_model(self._model, hops)]
+        return np.array(latents, dtype=np.float32).reshape(-1, 64).T
+
+
+def run_model(model: bytes, inputs: Waveform) -> list[Any]:
+    """Run a stateful model on inputs [calls, ...] one after the other; gives its output of every call.
+
+    It gets an interpreter of its own: `reset_all_variables` does not clear its state.
+
+    Raises:
+        ValueError: the model is broken, or takes other inputs.
+    """
+    interpreter = _interpreter(model)
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]["index"]
+    result = interpreter.get_output_details()[0]["index"]
+    outputs = []
+    for given in inputs:
+        interpreter.set_tensor(source, given)
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(result))
+    return outputs
 
 
 def _interpreter(model: bytes) -> Interpreter:

@@ -1,30 +1,29 @@
-"""The page of a run's prototypes: pick a clip, see how each class renders it, and hear everything."""
-
-from __future__ import annotations
+"""The page of a run's prototypes: pick a clip, see how each class renders it, and hear everything; and their figure."""
 
 import base64
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
+from matplotlib.figure import Figure
 
+from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.params import Notice
+from beyond_spectrograms.report.figures import BLUE, DASHES, ORANGE, drawing
 from beyond_spectrograms.report.page.html import RANGE_DB, png, render_html, too_large
 from beyond_spectrograms.report.page.html import TEMPLATES as REPORT_TEMPLATES
-from beyond_spectrograms.sonification.figures import over_time
-from beyond_spectrograms.sonification.griffin_lim import PrototypesError
-from beyond_spectrograms.sonification.trained import DISTANCE, UNCHANGED
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.data.audio import Waveform
-    from beyond_spectrograms.sonification.play import Sounds
-    from beyond_spectrograms.sonification.trained import Average, Window
+from beyond_spectrograms.sonification.play import Sounds
+from beyond_spectrograms.sonification.players import PrototypesError
+from beyond_spectrograms.sonification.trained import DISTANCE, UNCHANGED, Average, Window
 
 TEMPLATES = Path(__file__).parent / "templates"
+COLUMNS = 4  # of panels in the figure
+TICKS_HZ = (250, 1000, 3000, 7000)
 
 
 def render_page(
@@ -142,8 +141,6 @@ def _picture(features: npt.NDArray[np.float32], span: tuple[float, float]) -> st
 
 def mp3(samples: Waveform, sample_rate: int) -> str:
     """Encode samples [samples] as a data URL of MP3: a sixth of WAV, and unlike OGG the same bytes each time."""
-    import soundfile
-
     output = io.BytesIO()
     soundfile.write(output, samples, sample_rate, format="MP3", subtype="MPEG_LAYER_III")
     return _url("audio/mpeg", output.getvalue())
@@ -151,3 +148,67 @@ def mp3(samples: Waveform, sample_rate: int) -> str:
 
 def _url(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def figure_prototypes(
+    prototypes: Sequence[Average],
+    names: Sequence[str],
+    frequencies: npt.NDArray[np.float64] | None,
+    seconds: float,
+    title: str,
+) -> Figure:
+    """Draw each prototype in a panel of its own: level over frequency, and over time where it has several frames.
+
+    `frequencies` are those of the bands [bands] in Hz, None where bands are latents: their value is drawn over their
+    number. `seconds` is the length of a window.
+    """
+    columns = min(COLUMNS, len(prototypes))
+    rows = -(-len(prototypes) // columns)
+    bands = len(prototypes[0].plain)
+    across, level = ("latent", "value") if frequencies is None else ("frequency (Hz)", "level (dB)")
+    places, texts = _ticks(bands, frequencies)
+    levels = np.concatenate([each.plain.ravel() for each in prototypes])
+    scale = {"vmin": float(levels.min()), "vmax": float(levels.max())}
+    timed = over_time(prototypes)
+    with drawing(3.1 * columns, 2.3 * rows + 0.9) as figure:
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        panels = list(grid.flat)[: len(prototypes)]
+        for place, (axes, each, name) in enumerate(zip(panels, prototypes, names, strict=True)):
+            if timed:
+                extent = (0, seconds, -0.5, bands - 0.5)
+                image = axes.imshow(each.plain, origin="lower", aspect="auto", extent=extent, cmap="magma", **scale)
+                axes.set_yticks(places, texts)
+            else:
+                axes.plot(each.plain[:, 0], color=BLUE, linestyle=DASHES[0], label="prototype")
+                shown = np.full(bands, np.nan) if each.transformed is None else each.transformed[:, 0]
+                axes.plot(shown, color=ORANGE, linestyle=DASHES[1], label="with its mean transformation")
+                axes.grid(color="0.9", linewidth=0.8)
+                axes.set_xticks(places, texts)
+            axes.set_title(name, loc="left", fontsize=11, parse_math=False)  # a class may have $ in its name
+            if place + columns >= len(panels):  # none stands below
+                axes.tick_params(labelbottom=True)
+                axes.set_xlabel("time (s)" if timed else across)
+        for axes in grid[:, 0]:
+            axes.set_ylabel(across if timed else level)
+        for axes in list(grid.flat)[len(panels) :]:
+            axes.set_visible(False)
+        if timed:
+            figure.colorbar(image, ax=panels, label=level)
+        else:
+            figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def over_time(prototypes: Sequence[Average]) -> bool:
+    """Say whether any of the prototypes is not the same in all frames."""
+    return any(bool(np.ptp(each.plain, axis=1).any()) for each in prototypes)
+
+
+def _ticks(bands: int, frequencies: npt.NDArray[np.float64] | None) -> tuple[npt.NDArray[np.float64], list[str]]:
+    """Place ticks along the bands, with their labels: round frequencies, or numbers of latents, from 1."""
+    if frequencies is None:
+        numbers = np.linspace(1, bands, 5).round()
+        return numbers - 1, [f"{number:g}" for number in numbers]
+    ticks = [hertz for hertz in TICKS_HZ if hertz <= frequencies[-1]]
+    return np.interp(ticks, frequencies, np.arange(bands)), [f"{hertz:g}" for hertz in ticks]

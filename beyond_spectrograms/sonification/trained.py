@@ -1,22 +1,16 @@
 """A trained run's prototypes: their features, how they render clips, and their mean transformations."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor
 
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.classifiers.prototypes.transformations import filter_bands
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from beyond_spectrograms.representations.base import Features
+from beyond_spectrograms.representations.base import Features
 
 BATCH = 32  # windows at a time; changes no result
 SEMITONES = 12 / np.log(2)  # in an e-fold of frequency

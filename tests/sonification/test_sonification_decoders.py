@@ -20,9 +20,9 @@ from beyond_spectrograms.params import load_params
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
-from beyond_spectrograms.sonification.decoders import create_player
-from beyond_spectrograms.sonification.distance import LogMelDistance
-from beyond_spectrograms.sonification.griffin_lim import LOUDNESS, PrototypesError, match_level
+from beyond_spectrograms.representations.mel import MelSpectrogram
+from beyond_spectrograms.sonification.play import difference_db
+from beyond_spectrograms.sonification.players import LOUDNESS, PrototypesError, create_player, match_level
 from stages.listen import fetch_decoder
 from support import heard
 from support.cells import edit_params, write_split_record
@@ -60,8 +60,8 @@ def test_a_real_clip_sounds_like_itself_after_lyras_encoder_and_decoder(mirror: 
     floored = np.maximum(levels, levels[0].max() - 70)
     assert np.corrcoef(floored[0].ravel(), floored[1].ravel())[0, 1] > 0.8  # of rain, else 0.94 or more
     # No delay to make up for: a frame or a half later or earlier it fits worse.
-    distance = LogMelDistance("log_mel_16khz", MEL)
-    at = {shift: distance.between(np.roll(played, shift), clip, RATE) for shift in (-320, -160, 0, 160, 320)}
+    mel = MelSpectrogram("log_mel_16khz", MEL)
+    at = {shift: difference_db(mel, np.roll(played, shift), clip, RATE) for shift in (-320, -160, 0, 160, 320)}
     assert min(at, key=at.__getitem__) == 0
     assert at[0] < 5.5
 

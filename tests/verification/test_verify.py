@@ -304,7 +304,7 @@ def test_the_real_witnesses_of_a_rename_are_equal(real: Path, tmp_path: Path, mo
             {
                 "classifiers/convolutional.py": ("nn.Dropout(0.5)", "nn.Dropout(0.4)"),
                 "leakage/cues.py": ("FRAME = 4096", "FRAME = 2048"),
-                "sonification/griffin_lim.py": ("ROUNDS = 32", "ROUNDS = 31"),
+                "sonification/players.py": ("ROUNDS = 32", "ROUNDS = 31"),
             },
             {"classifiers", "training", "evaluation", "leakage", "sonification"},
         ),
