@@ -13,7 +13,7 @@ import librosa
 import torch
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers.prototypes.networks import HIDDEN, MAPS, WIDTHS
+from beyond_spectrograms.classifiers.prototypes.model import HIDDEN, MAPS, WIDTHS
 
 if TYPE_CHECKING:
     from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer

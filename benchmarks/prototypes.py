@@ -13,7 +13,6 @@ from joblib import cpu_count
 
 from benchmarks.harness import SEEDS, Spent, TimedPath, Way, now
 from beyond_spectrograms.training.run import RunConfig
-from beyond_spectrograms.training.trainers.registry import create_trainer
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params
@@ -83,8 +82,7 @@ def make_trainer(config: RunConfig) -> PrototypeTrainer:
     """Make a run ready that stands in the last step of the curriculum, where all is learned."""
     from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
 
-    trainer = create_trainer(config, np.load(config.features / "features.npy"))
-    assert isinstance(trainer, PrototypeTrainer)
+    trainer = PrototypeTrainer(config, np.load(config.features / "features.npy"))
     trainer.load({**trainer.state(), "curriculum": (len(trainer.steps) - 1, 0, 0, 0, float("inf"))})
     return trainer
 

@@ -18,7 +18,7 @@ from beyond_spectrograms.evaluation.metrics import variance_of
 from beyond_spectrograms.evaluation.predict import answer_test_part
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
 from beyond_spectrograms.params.study import SPLITS, Study
-from beyond_spectrograms.training.protocol_runs import runs_of_protocol
+from beyond_spectrograms.training.loop import runs_of_protocol
 from beyond_spectrograms.training.run import RunConfig, TrainingError, keep_finished
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json

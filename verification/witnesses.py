@@ -379,8 +379,8 @@ def training(params: Params, folder: Path) -> Made:
     """Train every classifier by its shipped protocol for two epochs: kept weights and learning curves."""
     from beyond_spectrograms.training.loop import train
     from beyond_spectrograms.training.multi_run import train_multi_run
-    from beyond_spectrograms.training.run import shuffle_labels
-    from beyond_spectrograms.training.trainers.registry import history_columns
+    from beyond_spectrograms.training.run import HISTORY_COLUMNS, shuffle_labels
+    from beyond_spectrograms.training.trainers import TRAINERS
 
     place, targets = _windows(folder)
     configs = {}
@@ -389,7 +389,7 @@ def training(params: Params, folder: Path) -> Made:
         if protocol.shuffle_labels:
             yield f"{name}/labels", shuffle_labels(targets, config.parts, config.seed)
         configs[name] = config
-        yield f"{name}/columns", history_columns(protocol)
+        yield f"{name}/columns", [*HISTORY_COLUMNS, *TRAINERS[protocol.classifier].columns]
     fair = params.protocols["fair"].model_copy(update={"batch_size": 12})
     paper = params.protocols["paper"].model_copy(update={"batch_size": 12})
     codes = _windows(folder, codes=True)[0]

@@ -1,4 +1,4 @@
-"""The networks of the paper: the one its code runs, the one its text cites, and a linear one to compare them with.
+"""The networks of the paper: the one its code runs, the one its text cites, a linear and a temporal one beside them.
 
 All take windows [windows, bands, frames] and give logits [windows, classes].
 """
@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.classifiers.base import ClassifierError
+
+TEMPORAL_WIDTHS = (128, 128, 256)  # channels of temporal_cnn's convolutions, each over five frames
 
 
 class TimeConvolution(nn.Conv1d):
@@ -83,3 +85,23 @@ def conv2d(bands: int, frames: int, classes: int) -> nn.Sequential:
 def mean_linear(bands: int, frames: int, classes: int) -> nn.Sequential:  # noqa: ARG001  the contract of the others
     """Build a multinomial logistic regression on the mean over time, MTEB's way of comparing representations."""
     return nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(bands, classes))
+
+
+class MeanOverTime(nn.Module):
+    """[windows, channels, frames] -> [windows, channels]."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Average."""
+        return hidden.mean(2)
+
+
+def temporal_cnn(bands: int, frames: int, classes: int) -> nn.Sequential:  # noqa: ARG001  as the others
+    """Build a temporal convolutional network, the direct baseline without any prototype.
+
+    Loiseau et al., ISMIR 2022, section 4, give no more details. Padding and the mean over time let it take windows of
+    any length; conv1d needs 49 frames.
+    """
+    layers: list[nn.Module] = []
+    for before, width in zip((bands, *TEMPORAL_WIDTHS), TEMPORAL_WIDTHS, strict=False):
+        layers += [nn.ConstantPad1d(2, 0.0), TimeConvolution(before, width, kernel_size=5), nn.ReLU()]
+    return nn.Sequential(*layers, MeanOverTime(), nn.Dropout(0.5), nn.Linear(TEMPORAL_WIDTHS[-1], classes))

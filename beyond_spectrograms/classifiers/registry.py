@@ -1,30 +1,19 @@
 """Every classifier by its name in params.yaml; the network of a protocol, new or trained."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers import (
-    apnet,
-    autoencoder,
-    clusters,
-    convolutional,
-    temporal_cnn,
-)
+from beyond_spectrograms.classifiers import autoencoders, clusters, convolutional
 from beyond_spectrograms.classifiers.base import TOKEN_SIZE, ClassifierError, EmbedCodes, MeasuringLayer, Standardize
 from beyond_spectrograms.classifiers.prototypes import model as prototypes
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.params import Protocol
-
+from beyond_spectrograms.params import Protocol
 
 # From bands, frames, number of classes and, by keyword, settings of its own: a network that takes windows [windows,
 # bands, frames] and gives logits [windows, classes].
@@ -32,12 +21,12 @@ CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {
     "conv1d": convolutional.conv1d,
     "conv2d": convolutional.conv2d,
     "mean_linear": convolutional.mean_linear,
-    "temporal_cnn": temporal_cnn.build,
+    "temporal_cnn": convolutional.temporal_cnn,
     "kmeans": clusters.kmeans,
     "prototypes": prototypes.build,
-    "apnet": partial(apnet.build, clusters=False),
-    "apnet_kmeans": partial(apnet.build, clusters=True),
-    "autoencoder_kmeans": autoencoder.build,
+    "apnet": partial(autoencoders.apnet, clusters=False),
+    "apnet_kmeans": partial(autoencoders.apnet, clusters=True),
+    "autoencoder_kmeans": autoencoders.autoencoder,
 }
 
 

@@ -140,8 +140,8 @@ class EncodecDecoder:
 
 
 # What makes features of a representation audible. `form` is the format of the clips behind the features; sounds have
-# its sample rate and one channel. `frequencies` are the centres of the bands [bands] in Hz, None where bands are latents.
-# `seconds_each` is roughly how long 1 s of sound takes to make. `play` gives samples [samples] of [bands, frames].
+# its sample rate and one channel. `frequencies` are the centres of the bands [bands] in Hz, None where bands are
+# latents. `seconds_each` is roughly how long 1 s of sound takes to make. `play` plays [bands, frames] as [samples].
 Player = Synthesizer | SoundStreamDecoder | EncodecDecoder
 # Which class plays the latents of which kind of codec: a kind that is not here cannot be heard.
 PLAYERS: dict[str, Callable[[Any, Path], Player]] = {

@@ -4,10 +4,8 @@ Nine tenths of a step are torch's convolutions, which run as fast as a large mat
 bf16 is twice as fast where the processor has it (`choose_precision`).
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.data.windows import release
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from beyond_spectrograms.representations.base import Features
+from beyond_spectrograms.representations.base import Features
 
 HELD_BYTES = 2**30  # larger subsets are read batch by batch instead of held in memory; changes no result
 BLOCK = 256  # windows prepared at a time
@@ -52,7 +46,7 @@ class Network:
     dtype: torch.dtype
 
     @classmethod
-    def split(cls, network: nn.Sequential, precision: str) -> Network:
+    def split(cls, network: nn.Sequential, precision: str) -> "Network":
         """Split without copying: the parts share the network's weights."""
         layers = list(network)
         weighty = (index for index, layer in enumerate(layers) if list(layer.parameters()))

@@ -1,11 +1,9 @@
-"""One training loop for every protocol: a protocol is data (params.yaml), never a branch of code elsewhere.
+"""The runs of a protocol, and one training loop for all: a protocol is data (params.yaml), never a branch of code.
 
 On the CPU each run is trained on one thread, so that its result does not depend on how many cores there are, and as
 many runs side by side as there are cores. On a GPU runs of a protocol are trained at once (multi_run.py), unless their
 classifier has a trainer of its own: then one after another.
 """
-
-from __future__ import annotations
 
 import os
 import threading
@@ -13,29 +11,85 @@ import time
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from itertools import groupby
 from multiprocessing import connection, get_context, parent_process
-from typing import TYPE_CHECKING
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
 
 import joblib
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import torch
 
-from beyond_spectrograms.training.checkpoint import Checkpoint
+from beyond_spectrograms.classifiers.registry import build_network
+from beyond_spectrograms.data.windows import columns_of
+from beyond_spectrograms.params import Params
+from beyond_spectrograms.params.study import WEIGHTS_BY
+from beyond_spectrograms.representations.base import Features
+from beyond_spectrograms.training.epoch import Network, choose_precision
 from beyond_spectrograms.training.multi_run import count, train_multi_run
 from beyond_spectrograms.training.run import (
+    Checkpoint,
     RunConfig,
     TrainingError,
     TrainingState,
     is_finished,
+    shuffle_labels,
     write_result,
 )
+from beyond_spectrograms.training.trainers import TRAINERS
 from beyond_spectrograms.training.trainers.base import Trainer
-from beyond_spectrograms.training.trainers.registry import TRAINERS, create_trainer
+from beyond_spectrograms.util.machine import choose_device
 from beyond_spectrograms.util.progress import counting
 
-if TYPE_CHECKING:
-    from multiprocessing.sharedctypes import Synchronized
 
-    from beyond_spectrograms.representations.base import Features
+def runs_of_protocol(
+    params: Params,
+    cell: tuple[str, str, str],
+    *,
+    features: Path,
+    table: pd.DataFrame,
+    parts: pd.DataFrame,
+    max_epochs: int | None,
+    work: Path,
+) -> list[RunConfig]:
+    """List the runs of a cell: data set, representation and protocol (Params.runs_of).
+
+    `features` is the folder of features.npy, `work` where results go. `table` has a row a window with its `label`,
+    `parts` a column a split and fold. Without `max_epochs` the protocol alone decides.
+    """
+    _, representation, name = cell
+    protocol, device = params.protocols[name], choose_device(params.device)
+    codebook_size = params.representations[representation].codebook_size
+    classes, indices = np.unique(table["label"].to_numpy(dtype=str), return_inverse=True)
+    _, bands, frames = np.load(features / "features.npy", mmap_mode="r").shape
+    network = build_network(protocol, bands, frames, len(classes), codebook_size)
+    precision = choose_precision(params.training_precision, device)
+    if not len(Network.split(network, precision).body):
+        precision = "fp32"  # there is no convolution
+    dealt = [parts[column].to_numpy(dtype=str) for column in columns_of(protocol.split, parts)]
+
+    def targets_of(part: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
+        targets = indices.astype(np.int64)
+        return np.where(part == "test", -1, shuffle_labels(targets, part, seed) if protocol.shuffle_labels else targets)
+
+    return [
+        RunConfig(
+            features=features,
+            targets=targets_of(dealt[fold - 1], seed),
+            parts=dealt[fold - 1],
+            classes=tuple(classes.tolist()),
+            codebook_size=codebook_size,
+            protocol=protocol,
+            epochs=min(protocol.epochs, max_epochs or protocol.epochs),
+            fold=fold,
+            seed=seed,
+            device=device,
+            work=work,
+            precision=precision,
+            versions={noun: params.versions[noun] for noun in WEIGHTS_BY},
+        )
+        for fold, seed in params.runs_of(*cell, len(dealt))
+    ]
 
 
 def train_all(configs: list[RunConfig]) -> None:
@@ -76,10 +130,10 @@ def train_all(configs: list[RunConfig]) -> None:
         )
 
 
-_counter: Synchronized[int] | None = None
+_counter: "Synchronized[int] | None" = None
 
 
-def _begin_worker(counter: Synchronized[int]) -> None:
+def _begin_worker(counter: "Synchronized[int]") -> None:
     global _counter  # noqa: PLW0603  how multiprocessing hands shared memory to its workers
     _counter = counter
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -97,14 +151,14 @@ def _train_in_worker(config: RunConfig) -> None:
     train(config, _counter)
 
 
-def train(config: RunConfig, epochs_done: Synchronized[int] | None = None) -> None:
+def train(config: RunConfig, epochs_done: "Synchronized[int] | None" = None) -> None:
     """Train one run by itself, from its checkpoint if there is one, and write its result."""
     torch.use_deterministic_algorithms(config.device == "cpu")
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
     features: Features = np.load(config.features / "features.npy", mmap_mode="r")
     fingerprint, began = config.fingerprint(), time.perf_counter()
     checkpoint = Checkpoint(config.work / f"{config.name}.checkpoint.pt", [fingerprint])
-    trainer = create_trainer(config, features)
+    trainer = TRAINERS[config.protocol.classifier](config, features)
     best = last = _copy_weights(trainer.network)
     state = TrainingState()
     if saved := checkpoint.load():

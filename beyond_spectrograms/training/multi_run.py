@@ -4,19 +4,19 @@
 `device.type == "cuda"`). All else here and in stacked_weights.py is tested on the CPU, against each run trained alone.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from multiprocessing.sharedctypes import Synchronized
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from beyond_spectrograms.training.checkpoint import Checkpoint
+from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.training.run import (
+    Checkpoint,
     RunConfig,
     TrainingState,
     class_weights_of,
@@ -25,13 +25,6 @@ from beyond_spectrograms.training.run import (
     write_result,
 )
 from beyond_spectrograms.training.stacked_weights import StackedWeights
-
-if TYPE_CHECKING:
-    from multiprocessing.sharedctypes import Synchronized
-
-    import numpy.typing as npt
-
-    from beyond_spectrograms.representations.base import Features
 
 SHARE_OF_MEMORY = 0.5  # of the GPU's free memory that the features may take; beyond, batches are read from the file
 
@@ -129,7 +122,7 @@ class Pass:
         return [windows, targets, counted], graph.replay
 
 
-def train_multi_run(configs: list[RunConfig], epochs_done: Synchronized[int] | None = None) -> None:
+def train_multi_run(configs: list[RunConfig], epochs_done: "Synchronized[int] | None" = None) -> None:
     """Train runs of one cell at once on their device, from a checkpoint if there is one, and write their results."""
     device, rows = torch.device(configs[0].device), [rows_of(config) for config in configs]
     fingerprints = [config.fingerprint() for config in configs]
@@ -180,7 +173,7 @@ def train_multi_run(configs: list[RunConfig], epochs_done: Synchronized[int] | N
     checkpoint.remove()
 
 
-def count(epochs_done: Synchronized[int] | None, epochs: int) -> None:
+def count(epochs_done: "Synchronized[int] | None", epochs: int) -> None:
     """Add to the number of epochs that all processes have done, where somebody asks for it."""
     if epochs_done is not None:
         with epochs_done.get_lock():

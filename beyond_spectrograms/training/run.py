@@ -1,15 +1,14 @@
 """A run is one fold and seed of a protocol: what decides it, how it goes epoch by epoch, and its result on disk."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
 import shutil
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +18,17 @@ from safetensors.torch import save_file
 
 from beyond_spectrograms.classifiers.registry import LAST, build_network
 from beyond_spectrograms.data.windows import content_of
+from beyond_spectrograms.params import Protocol
+from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.training.epoch import band_statistics
+from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, read_sealed, write_sealed, written_beside
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.params import Protocol
-    from beyond_spectrograms.representations.base import Features
 
 RECORD = {
     *("mark", "device", "precision", "seconds", "diverged_at_epoch", "columns", "history", "weights_sha256"),
 }  # keys of a finished run's record, `mark` its fingerprint; a record of earlier code has less, and its run starts anew
+CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
 HISTORY_COLUMNS = ("epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
 
 
@@ -131,6 +130,48 @@ class TrainingState:
             return False
         self.best, self.best_epoch = reached, epoch
         return True
+
+
+class Checkpoint:
+    """What a killed training leaves behind, so that the next one goes on from there with the same bits.
+
+    One file for runs that are trained at once: weights, optimizers and random state, and how far each run is. It
+    belongs to runs of these fingerprints, and is ignored where they are others.
+    """
+
+    def __init__(self, path: Path, fingerprints: Sequence[str]) -> None:
+        self.path, self._fingerprints = path, list(fingerprints)
+        self._saved = time.perf_counter()
+
+    def is_due(self) -> bool:
+        """Say whether it is time to save."""
+        return time.perf_counter() - self._saved > CHECKPOINT_SECONDS
+
+    def save(self, learned: Mapping[str, Any], states: Sequence[TrainingState]) -> None:
+        """Write what was learned (tensors and plain values) and the state of each run."""
+        values = {
+            "fingerprints": self._fingerprints,
+            "learned": dict(learned),
+            "states": [asdict(state) for state in states],
+            "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+        }
+        write_checkpoint(self.path, values)
+        self._saved = time.perf_counter()
+
+    def load(self) -> tuple[dict[str, Any], list[TrainingState]] | None:
+        """Read what was saved and restore the random state; None where there is nothing, or it is not of these runs."""
+        saved = take_up(self.path)
+        if saved is None or saved["fingerprints"] != self._fingerprints:
+            return None
+        torch.set_rng_state(saved["random"])
+        if saved["cuda_random"] is not None:
+            torch.cuda.set_rng_state(saved["cuda_random"])
+        return saved["learned"], [TrainingState(**state) for state in saved["states"]]
+
+    def remove(self) -> None:
+        """Delete the file, once results are written."""
+        self.path.unlink(missing_ok=True)
 
 
 def rows_of(config: RunConfig) -> dict[str, npt.NDArray[np.int64]]:

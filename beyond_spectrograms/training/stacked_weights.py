@@ -5,9 +5,7 @@ alone are drawn for all runs at once. Batches are padded to one size by windows 
 whose windows counts stands still.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +13,8 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from beyond_spectrograms.classifiers.base import EmbedCodes
 from beyond_spectrograms.classifiers.convolutional import TimeConvolution
+from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.training.epoch import Network
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.params import Protocol
 
 Weights = dict[str, Tensor]
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam, as torch.optim.Adam's

@@ -22,7 +22,6 @@ from beyond_spectrograms.estimates.training import (
 from beyond_spectrograms.params import STUDIES, Params, Protocol, load_params
 from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
-from beyond_spectrograms.training.trainers.registry import create_trainer
 from support.repository import REPOSITORY
 
 Capture = pytest.CaptureFixture[str]
@@ -129,8 +128,7 @@ def make_config(tmp_path: Path, protocol: Protocol, epochs: int) -> RunConfig:
 def test_a_curriculum_has_as_many_steps_as_are_estimated(name: str, tmp_path: Path, params: Params) -> None:
     protocol = params.protocols[name]
     assert protocol.prototypes is not None
-    trainer = create_trainer(make_config(tmp_path, protocol, 50), np.load(tmp_path / "features.npy"))
-    assert isinstance(trainer, PrototypeTrainer)
+    trainer = PrototypeTrainer(make_config(tmp_path, protocol, 50), np.load(tmp_path / "features.npy"))
     assert curriculum_steps(protocol.prototypes) == len(trainer.steps)
 
 

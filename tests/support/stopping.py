@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from beyond_spectrograms.training import checkpoint, loop
-from beyond_spectrograms.training.checkpoint import Checkpoint
-from beyond_spectrograms.training.run import RunConfig
+from beyond_spectrograms.training import loop, run
+from beyond_spectrograms.training.run import Checkpoint, RunConfig
 from support.repository import REPOSITORY
 
 
@@ -61,8 +60,8 @@ def kill_training_in(function: str, call: int, train: str, work: Any, folder: Pa
     (folder / "work.pickle").write_bytes(pickle.dumps(work))
     program = (
         "import pickle, sys\n"
-        "from beyond_spectrograms.training import checkpoint\n"
-        f"checkpoint.CHECKPOINT_SECONDS = 0\nmodule.{name}(pickle.load(open(sys.argv[1], 'rb')))\n"
+        "from beyond_spectrograms.training import run\n"
+        f"run.CHECKPOINT_SECONDS = 0\nmodule.{name}(pickle.load(open(sys.argv[1], 'rb')))\n"
     )
     assert function.startswith(f"beyond_spectrograms.{module}:")
     kill_in(function, f"calls == {call}", program, str(folder / "work.pickle"))
@@ -78,7 +77,7 @@ def interrupt_after(config: RunConfig, epochs: int, monkeypatch: pytest.MonkeyPa
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0)
+        patch.setattr(run, "CHECKPOINT_SECONDS", 0)
         patch.setattr(Checkpoint, "save", stop)
         with pytest.raises(KeyboardInterrupt):
             loop.train(config)

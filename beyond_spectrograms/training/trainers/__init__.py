@@ -1,1 +1,16 @@
-"""How a classifier learns in an epoch: the usual way, and those with ways of their own."""
+"""How each classifier learns in an epoch: the usual way, and those with ways of their own."""
+
+from beyond_spectrograms.classifiers.registry import CLASSIFIERS
+from beyond_spectrograms.training.trainers.base import Trainer
+from beyond_spectrograms.training.trainers.clustering import KMeansTrainer, ReconstructionTrainer
+from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
+
+# By the classifier's name in params.yaml.
+TRAINERS: dict[str, type[Trainer]] = {
+    **dict.fromkeys(CLASSIFIERS, Trainer),  # by cross-entropy, except:
+    "kmeans": KMeansTrainer,
+    "prototypes": PrototypeTrainer,
+    "apnet": ReconstructionTrainer,
+    "apnet_kmeans": ReconstructionTrainer,
+    "autoencoder_kmeans": ReconstructionTrainer,
+}

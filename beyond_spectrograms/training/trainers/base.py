@@ -1,20 +1,15 @@
 """One epoch of a run by cross-entropy, and what other trainers share with it."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 
 from beyond_spectrograms.classifiers.base import ClassifierError
+from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.training.epoch import Network, Subset, run_epoch
 from beyond_spectrograms.training.run import RunConfig, class_weights_of, rows_of, seeded_network
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from beyond_spectrograms.representations.base import Features
 
 Outcome = tuple[float, float]  # accuracy and loss, means over a subset's windows
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
@@ -23,12 +18,13 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.opti
 class Trainer:
     """A run's network and how it is trained, epoch by epoch; other trainers override what they do differently.
 
-    What is random is drawn from torch's generator of the CPU, whose state the loop stores beside `state`.
+    What is random is drawn from torch's generator of the CPU, which making a trainer seeds; the loop stores its state
+    beside `state`.
 
     Attributes:
         optimizer: None where there is nothing to descend.
         columns: what an epoch reports besides accuracies and losses, columns of the history.
-        takes_codes: whether windows may hold a codec's codes.
+        takes_codes: whether windows may hold a codec's codes; else making a trainer for them raises ClassifierError.
     """
 
     columns: ClassVar[tuple[str, ...]] = ()

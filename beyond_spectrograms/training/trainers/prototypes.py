@@ -5,9 +5,7 @@ choose: a step ends after 10 epochs without a lower training loss in the text, a
 `step_epochs` is ours.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +14,11 @@ from torch import Tensor, nn
 from beyond_spectrograms.classifiers.base import last_layer
 from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
+from beyond_spectrograms.representations.base import Features
+from beyond_spectrograms.training.epoch import Subset
+from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.training.trainers.base import Outcome, Trainer
-from beyond_spectrograms.training.trainers.kmeans import kmeans_plus_plus
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.representations.base import Features
-    from beyond_spectrograms.training.epoch import Subset
-    from beyond_spectrograms.training.run import RunConfig
+from beyond_spectrograms.training.trainers.clustering import kmeans_plus_plus
 
 PROPOSALS = 2000  # training windows among which the prototypes start
 CHUNK = 16  # windows reconstructed at a time: what they take stays in a core's cache
