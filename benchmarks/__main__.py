@@ -35,7 +35,7 @@ from beyond_spectrograms.estimates.timing import roughly
 from beyond_spectrograms.params import STUDIES, Params, load_params
 from beyond_spectrograms.report.figures import save
 from beyond_spectrograms.report.table import to_markdown
-from beyond_spectrograms.representations.engines.base import EngineError
+from beyond_spectrograms.representations.base import EngineError
 from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_json, write_text

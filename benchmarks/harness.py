@@ -14,7 +14,7 @@ from beyond_spectrograms.evaluation.costs import order_of_round
 from beyond_spectrograms.util.progress import quiet
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.representations.engines import Precision
+    from beyond_spectrograms.representations.encodec import Precision
 
 Way = Literal["ours", "plain"]
 WAYS: tuple[Way, Way] = ("ours", "plain")

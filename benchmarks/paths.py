@@ -37,7 +37,7 @@ from beyond_spectrograms.util.progress import quiet
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Representation
-    from beyond_spectrograms.representations.engines import Precision
+    from beyond_spectrograms.representations.encodec import Precision
 
 CLIP_S = 5.0
 CLIPS_PER_CLASS, MEL_CLIPS_PER_CLASS = 5, 60  # of six classes: sound that takes seconds, so that ends count little

@@ -12,7 +12,7 @@ import numpy as np
 from beyond_spectrograms.report.table import Row, Table, number, text
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.representations.engines import Precision
+    from beyond_spectrograms.representations.encodec import Precision
 
 KINDS = {  # operators of torch and of OpenVINO
     "convolutions": ("aten::mkldnn_convolution", "aten::_slow_conv2d_forward", "Convolution"),
@@ -50,7 +50,7 @@ def our_profile(model: str, precision: Precision) -> dict[str, float]:
     import openvino as ov
 
     from beyond_spectrograms.representations.encodec import fold_weight_norm, untrained_model
-    from beyond_spectrograms.representations.engines.openvino_engine import HINTS, build_graphs
+    from beyond_spectrograms.representations.openvino_engine import HINTS, build_graphs
 
     encoder = untrained_model(model, seed=0).encoder.eval()
     fold_weight_norm(encoder)

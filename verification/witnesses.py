@@ -217,7 +217,7 @@ def representations(params: Params, folder: Path) -> Made:
     from beyond_spectrograms.data.splits import tabulate_windows
     from beyond_spectrograms.representations import create_representation
     from beyond_spectrograms.representations.feature_cache import FeatureRequest, extract
-    from beyond_spectrograms.representations.storage import store
+    from beyond_spectrograms.representations.stored_rows import store
 
     clips, length_s = _clips(folder, _sounds(folder)), params.windows.length_s
     table = tabulate_windows(clips, folder / "clips", Windows(length_s=length_s, hop_s=length_s, tail="drop"))[:12]

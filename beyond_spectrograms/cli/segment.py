@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from beyond_spectrograms.inference.formats import SEGMENT_FORMATS
     from beyond_spectrograms.inference.stream_windows import CutSound
     from beyond_spectrograms.inference.timeline import Spectrogram, draw_timeline
-    from beyond_spectrograms.util.extras import require
+    from beyond_spectrograms.util.errors import require
     from beyond_spectrograms.util.files import write_text
     from beyond_spectrograms.util.progress import counting
 

@@ -32,7 +32,7 @@ def port(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until interrupted; give the exit status."""
-    from beyond_spectrograms.util.extras import require
+    from beyond_spectrograms.util.errors import require
 
     require("fastapi", "uvicorn", "jinja2")
     from beyond_spectrograms.serving.app import serve

@@ -1,16 +1,12 @@
 """Reading, checking, mixing, resampling and cutting sound. Waveforms are float32 in [-1, 1]."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    import soundfile
+import soundfile
+import soxr
 
 Waveform = npt.NDArray[np.float32]
 
@@ -65,8 +61,6 @@ def read_recording(path: Path, seconds: tuple[float, float]) -> Recording:
     Raises:
         BadAudioError: the file is empty, not audio, truncated, not finite, silent, or implausible in rate or length.
     """
-    import soundfile
-
     if path.stat().st_size == 0:
         raise BadAudioError("empty file (0 bytes)")
     try:
@@ -136,8 +130,6 @@ def convert(recording: Recording, form: Format) -> tuple[Waveform, int]:
         samples [samples, channels], seconds x sample_rate to the nearest, limited to full scale, and how many samples
         had to be limited (resampling rings a little above the peaks it was given).
     """
-    import soxr
-
     mono = soxr.resample(recording.samples, recording.sample_rate, form.sample_rate, quality="HQ")
     limited = int(np.count_nonzero(np.abs(mono) > 1))
     return np.repeat(np.clip(mono, -1, 1)[:, None], form.channels, axis=1), limited
@@ -145,8 +137,6 @@ def convert(recording: Recording, form: Format) -> tuple[Waveform, int]:
 
 def write_clip(path: Path, samples: Waveform, sample_rate: int) -> None:
     """Write samples [samples, channels] as 24-bit FLAC. Equal channels cost no more than one."""
-    import soundfile
-
     soundfile.write(path, samples, sample_rate, format="FLAC", subtype=FLAC_SUBTYPE)
 
 
@@ -156,8 +146,6 @@ def read_clip(path: Path, form: Format) -> Waveform:
     Raises:
         BadAudioError: the file is not in the format its folder's name promises.
     """
-    import soundfile
-
     samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
     if (sample_rate, samples.shape[1]) != (form.sample_rate, form.channels):
         raise BadAudioError(

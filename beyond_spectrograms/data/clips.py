@@ -1,22 +1,21 @@
 """Raw files -> checked clips: every file is either stored in every format or set aside with its reason."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import soundfile
+import soxr
 
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, read_sealed, replace_folder, write_sealed, written_beside
 from beyond_spectrograms.util.progress import track
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _TEXT = ("clip", "label", "sha256")  # columns of clips.csv that are text whatever they look like
 CLIP_VERSIONS = ("data", "soundfile", "soxr")  # of versions.yaml: what decides a clip
@@ -70,8 +69,6 @@ def prepare_clips(
 
 def publish_clips(outcomes: list[Outcome], work: Path, clips: Path) -> None:
     """Add the table of usable clips, clips.csv, and rename work/finished to `clips`."""
-    import pandas
-
     finished = work / "finished"
     expected = {path for outcome in outcomes if not outcome.reason for path in _stored(finished, outcome.clip)}
     for path in finished.rglob("*"):
@@ -80,7 +77,7 @@ def publish_clips(outcomes: list[Outcome], work: Path, clips: Path) -> None:
     columns = ["clip", "label", "seconds", "source_sample_rate", "sha256"]
     rows = [{**asdict(outcome), "label": outcome.label} for outcome in outcomes if not outcome.reason]
     with written_beside(finished / "clips.csv") as beside:
-        pandas.DataFrame(rows, columns=columns).to_csv(beside, index=False, lineterminator="\n")
+        pd.DataFrame(rows, columns=columns).to_csv(beside, index=False, lineterminator="\n")
     replace_folder(finished, clips)
     shutil.rmtree(work)
 
@@ -132,18 +129,13 @@ def clip_path(folder: Path, form: audio.Format, clip: str) -> Path:
 
 def _fingerprint(seconds: tuple[float, float], versions: Mapping[str, int | str]) -> str:
     """Digest of all that decides a clip's bytes besides its source: versions of code and libraries, and params."""
-    import soundfile
-    import soxr
-
     libraries = (soundfile.__libsndfile_version__, soxr.__libsoxr_version__)
     return hashlib.sha256(repr((sorted(versions.items()), libraries, seconds)).encode()).hexdigest()
 
 
 def read_clips(folder: Path) -> pd.DataFrame:
     """Read <folder>/clips.csv, a row a usable clip: clip, label, seconds, source_sample_rate, sha256."""
-    import pandas
-
-    return pandas.read_csv(folder / "clips.csv", dtype=dict.fromkeys(_TEXT, str), keep_default_na=False)
+    return pd.read_csv(folder / "clips.csv", dtype=dict.fromkeys(_TEXT, str), keep_default_na=False)
 
 
 def stem(clip: str) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,10 +18,8 @@ import pandas as pd
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.clips import DatasetError, clip_path, stem
 from beyond_spectrograms.data.windows import PARTS, columns_of
+from beyond_spectrograms.params import Source, Split, Windows
 from beyond_spectrograms.util.progress import track
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.params import Source, Split, Windows
 
 _SILENCE_FORMAT = audio.FORMATS[0]  # the smallest to read
 

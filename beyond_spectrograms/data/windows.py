@@ -1,23 +1,18 @@
 """The table of windows as the later stages read it: what each window is, its part, and its features."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import mmap
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from beyond_spectrograms.util.errors import ProjectError
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.representations.base import Features
 
 PARTS = ("train", "validation", "test")
 
@@ -65,13 +60,13 @@ def columns_of(split: str, parts: pd.DataFrame) -> list[str]:
     return [column for column in parts.columns if column == split or re.fullmatch(rf"{split}_\d+", column)]
 
 
-def open_features(folder: Path, windows: int) -> Features:
+def open_features(folder: Path, windows: int) -> npt.NDArray[np.float32]:
     """Map <folder>/features.npy, [windows, bands, frames], read-only.
 
     Raises:
         FeaturesError: it has not one row for each of `windows` windows.
     """
-    features: Features = np.load(folder / "features.npy", mmap_mode="r")
+    features: npt.NDArray[np.float32] = np.load(folder / "features.npy", mmap_mode="r")
     if len(features) != windows:
         raise FeaturesError(
             f"{folder}: {len(features)} rows for {windows} windows. Run its featurize stage again (dvc repro -f)."

@@ -14,7 +14,7 @@ from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.params import Mel, Representation
 from beyond_spectrograms.representations.mel import POWER_FLOOR, pool
-from beyond_spectrograms.util.extras import require
+from beyond_spectrograms.util.errors import require
 from beyond_spectrograms.util.files import written_beside
 
 OPSET = 18  # ONNX 1.13 (2022) and later

@@ -1,33 +1,25 @@
 """What a window of sound can be turned into: spectrograms and codec latents, behind one contract (base.py)."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from beyond_spectrograms import params
 from beyond_spectrograms.representations.base import Representation
+from beyond_spectrograms.representations.encodec import EncodecLatents
+from beyond_spectrograms.representations.hear import HearEmbeddings
+from beyond_spectrograms.representations.mel import MelSpectrogram
+from beyond_spectrograms.representations.soundstream import SoundStreamLatents
 
-if TYPE_CHECKING:
-    from beyond_spectrograms import params
+# By the kind of its record: from its name, the record and its weights files.
+KINDS: dict[str, Callable[[str, Any, Sequence[Path]], Representation]] = {
+    "mel": MelSpectrogram,
+    "encodec": EncodecLatents,
+    "soundstream": SoundStreamLatents,
+    "hear": HearEmbeddings,
+}
 
 
 def create_representation(name: str, record: params.Representation, weights: Sequence[Path]) -> Representation:
     """Make the representation a record of params.yaml describes. `weights` are its weights files, as it names them."""
-    match record.kind:
-        case "mel":
-            from beyond_spectrograms.representations.mel import MelSpectrogram
-
-            return MelSpectrogram(name, record)
-        case "encodec":
-            from beyond_spectrograms.representations.encodec import EncodecLatents
-
-            return EncodecLatents(name, record, weights)
-        case "soundstream":
-            from beyond_spectrograms.representations.soundstream import SoundStreamLatents
-
-            return SoundStreamLatents(name, record, weights)
-        case "hear":
-            from beyond_spectrograms.representations.hear import HearEmbeddings
-
-            return HearEmbeddings(name, record, weights)
+    return KINDS[record.kind](name, record, weights)

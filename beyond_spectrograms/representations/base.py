@@ -1,4 +1,4 @@
-"""The contract of a representation, checked loudly at every call."""
+"""The contract of a representation, checked loudly at every call, and that of an engine."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -135,3 +135,27 @@ class Representation(ABC):
             )
         if sample_rate != self.form.sample_rate:
             raise RepresentationError(f"{self.name}: takes {self.form.sample_rate} Hz, got {sample_rate} Hz")
+
+
+class EngineError(ProjectError):
+    """An engine is not installed, or cannot do here what it is asked for; the message says what to do."""
+
+
+class Engine(ABC):
+    """Runs EnCodec's encoder on one core, from as many threads at once as there are cores.
+
+    A window's latents are the same to the bit whatever windows are beside it and however many cores there are.
+
+    Attributes:
+        name: as it is printed and recorded.
+        packages: distributions whose version can change the result.
+        spare_threads: callers beyond one a core that keep it busy, where it computes in threads of its own.
+    """
+
+    name: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]
+    spare_threads: ClassVar[int] = 0
+
+    @abstractmethod
+    def encode(self, windows: Waveform) -> Features:
+        """Encode windows [windows, channels, samples], at least one, as latents [windows, 128, frames]."""

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 import numpy as np
 
 from beyond_spectrograms.data.audio import Format, Waveform
-from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, require_weights
-from beyond_spectrograms.representations.engines import create_engine
+from beyond_spectrograms.params import Encodec
+from beyond_spectrograms.representations.base import (
+    CheckpointError,
+    Engine,
+    EngineError,
+    Features,
+    Representation,
+    require_weights,
+)
 from beyond_spectrograms.util.checkpoints import UnreadableError, read_checkpoint
-from beyond_spectrograms.util.extras import require
+from beyond_spectrograms.util.errors import require
 
 if TYPE_CHECKING:
     from encodec.model import EncodecModel
     from encodec.modules.seanet import SEANetEncoder
 
-    from beyond_spectrograms.params import Encodec
+Precision = Literal["fp32", "bf16"]
 
 
 class EncodecLatents(Representation):
@@ -77,6 +85,50 @@ class EncodecLatents(Representation):
             # The package gives [codebooks, windows, frames].
             values = codes.transpose(0, 1) if self._codes else self._quantizer.decode(codes)
         return np.asarray(values.numpy(), dtype=np.float32)
+
+
+class TorchEngine(Engine):
+    """Calls the encoder. The calling thread's share of cores is its own affair: set torch to one thread before."""
+
+    name: ClassVar[str] = "torch"
+    packages: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def __init__(self, encoder: SEANetEncoder) -> None:
+        self._encoder = encoder
+
+    def encode(self, windows: Waveform) -> Features:
+        """Encode windows [windows, channels, samples], one after the other, as latents [windows, 128, frames]."""
+        import torch
+
+        with torch.inference_mode():
+            latents = [self._encoder(torch.from_numpy(window[None])) for window in windows]
+            return np.asarray(torch.cat(latents).numpy(), dtype=np.float32)
+
+
+def create_engine(name: str, encoder: SEANetEncoder, wanted: str, precision: Precision) -> Engine:
+    """Make the engine that runs `encoder` (weight norm folded) for the representation `name`.
+
+    `auto` is openvino where it is installed, and plain PyTorch elsewhere; the features record which.
+
+    Raises:
+        EngineError: the wanted engine is not installed, or cannot compute in `precision` here.
+    """
+    installed = find_spec("openvino") is not None
+    if wanted == "openvino" and not installed:
+        raise EngineError(
+            f"{name}: engine openvino is wanted and not installed. Install the extra 'openvino', or choose "
+            f"representations.{name}.engine torch."
+        )
+    if installed and wanted != "torch":
+        from beyond_spectrograms.representations.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(name, encoder, precision)
+    if precision != "fp32":
+        raise EngineError(
+            f"{name}: precision {precision} needs the engine openvino, which is not installed. Install "
+            f"the extra 'openvino', or choose representations.{name}.precision fp32."
+        )
+    return TorchEngine(encoder)
 
 
 def fold_weight_norm(encoder: SEANetEncoder) -> None:

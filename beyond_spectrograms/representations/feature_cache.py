@@ -5,32 +5,35 @@ key is already stored (by a run that was killed, or by an earlier run on fewer c
 stored with them are copied, all others computed. Clips of one key are encoded once.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.data.windows import release
+from beyond_spectrograms.params import Params
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import Representation
-from beyond_spectrograms.representations.storage import DType, Rounding, store
-from beyond_spectrograms.representations.stored_rows import Record, Rows, open_array, read_journal, read_stored
+from beyond_spectrograms.representations.stored_rows import (
+    DType,
+    Record,
+    Rounding,
+    Rows,
+    open_array,
+    read_journal,
+    read_stored,
+    store,
+)
 from beyond_spectrograms.representations.window_encoder import ClipWindows, WindowEncoder
 from beyond_spectrograms.util.files import locked, put_back, replace_folder, write_json
 from beyond_spectrograms.util.progress import track
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from beyond_spectrograms.params import Params
 
 FEATURE_VERSIONS = ("data", "representations")  # of versions.yaml: what rows hang on, beside packages
 

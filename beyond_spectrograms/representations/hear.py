@@ -4,26 +4,21 @@ Source: "HEAR: Holistic Evaluation of Audio Representations" (Turian et al. 2022
 and its validator, https://github.com/hearbenchmark/hear-validator. TensorFlow modules are not supported.
 """
 
-from __future__ import annotations
-
 import importlib
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from beyond_spectrograms.data.audio import Format, Waveform
+from beyond_spectrograms.params import Hear
 from beyond_spectrograms.representations.base import Features, Representation, RepresentationError, require_weights
 from beyond_spectrograms.util.machine import one_thread
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from beyond_spectrograms.params import Hear
 
 # Sample rates (Hz) that the API allows, and the format of stored clips that is read for each.
 FORMATS = {

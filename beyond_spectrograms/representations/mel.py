@@ -1,20 +1,16 @@
 """Mel spectrograms as librosa computes them (0.11, feature.melspectrogram), without what it repeats for each window."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.data.audio import Format, Waveform
+from beyond_spectrograms.params import Mel
 from beyond_spectrograms.representations.base import Features, Representation
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-    from beyond_spectrograms.params import Mel
 
 POWER_FLOOR = 1e-10  # librosa's own floor of power_to_db: -100 dB
 
@@ -32,7 +28,7 @@ class MelSpectrogram(Representation):
     engine = "scipy"
     chunk: ClassVar[int | None] = 8
 
-    def __init__(self, name: str, record: Mel) -> None:
+    def __init__(self, name: str, record: Mel, weights: Sequence[Path] = ()) -> None:  # noqa: ARG002  as the others
         self.name = name
         self.form = Format(record.sample_rate, 1)
         self.bands = record.n_mels
@@ -80,8 +76,8 @@ class MelSpectrogram(Representation):
         return np.asarray(mel(sr=self._record.sample_rate, n_fft=self._record.n_fft, n_mels=self._record.n_mels))
 
     @cached_property
-    def _filters(self) -> csr_array:
-        """The same; of 512 samples 504 of 33,000 entries are not zero."""
+    def _filters(self) -> Any:
+        """The same as a csr_array; of 512 samples 504 of 33,000 entries are not zero."""
         from scipy.sparse import csr_array
 
         return csr_array(self.triangles)

@@ -1,21 +1,15 @@
 """Lyra v2's SoundStream encoder, and its quantiser where a bitrate is asked for: TFLite files run by ai-edge-litert."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from beyond_spectrograms.data.audio import Format, Waveform
+from beyond_spectrograms.params import SoundStream
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, require_weights
-from beyond_spectrograms.util.extras import require
-
-if TYPE_CHECKING:
-    from ai_edge_litert.interpreter import Interpreter
-
-    from beyond_spectrograms.params import SoundStream
+from beyond_spectrograms.util.errors import require
 
 BITS = 4  # of a code: lyra's quantizer.tflite gives it as the second output of `encode`
 
@@ -105,7 +99,7 @@ def run_model(model: bytes, inputs: Waveform) -> list[Any]:
     return outputs
 
 
-def _interpreter(model: bytes) -> Interpreter:
+def _interpreter(model: bytes) -> Any:
     require("ai_edge_litert")
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 

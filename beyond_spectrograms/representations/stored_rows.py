@@ -1,19 +1,68 @@
-"""Rows of features that an earlier extraction left, finished or killed: read back, each proved by its digest."""
+"""Rows of features as they are stored, as float32 or float16, and read back, each proved by its digest.
+
+float16 is half the disk: refused where a value does not fit, and what is lost is measured.
+"""
 
 import json
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from beyond_spectrograms.data.windows import digest_rows
-from beyond_spectrograms.representations.storage import DType, Rounding, Stored
+from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_text
 
 BROKEN = (ValueError, EOFError, SyntaxError, tokenize.TokenError)  # what numpy raises of a damaged .npy
 NAMED = 3  # damaged clips that a message names
+DType = Literal["float32", "float16"]
+Stored = npt.NDArray[Any]
+
+
+class PrecisionError(ProjectError):
+    """Features hold values that the type they are to be stored in cannot; the message names the largest."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What storing lost.
+
+    Attributes:
+        largest: largest difference between a value and what is stored, over the largest magnitude in its window.
+        vanished: values that are not 0 and were stored as 0, being below half of float16's smallest, 6e-8.
+    """
+
+    largest: float = 0.0
+    vanished: int = 0
+
+    def __add__(self, other: "Rounding") -> "Rounding":
+        """Join what two blocks of windows lost."""
+        return Rounding(max(self.largest, other.largest), self.vanished + other.vanished)
+
+
+def store(features: npt.NDArray[np.float32], dtype: DType, name: str) -> tuple[Stored, Rounding]:
+    """Convert features [windows, bands, frames] to `dtype`, and say what that lost.
+
+    Raises:
+        PrecisionError: a value is beyond the range of float16. It would become infinite.
+    """
+    if dtype == "float32" or not features.size:
+        return features.astype(dtype, copy=False), Rounding()
+    peaks = np.abs(features).max(axis=(1, 2))
+    # Halfway from the largest float16 to the next, values round to infinity (IEEE 754-2019, 4.3.1).
+    with np.errstate(over="ignore"):
+        stored = features.astype(np.float16)
+    if not np.isfinite(stored).all():
+        raise PrecisionError(
+            f"{name}: its largest value is {peaks.max():g}, and float16 holds {np.finfo(np.float16).max:g} at most. "
+            "Set features.dtype to float32 in params.yaml (mel power needs it; decibels and latents do not)."
+        )
+    off = np.abs(stored.astype(np.float32) - features).max(axis=(1, 2))
+    largest = float((off[peaks > 0] / peaks[peaks > 0]).max(initial=0.0))
+    return stored, Rounding(largest, int(np.count_nonzero((stored == 0) & (features != 0))))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,41 @@
-"""The error that ends a program with a line that says what to do, and no traceback."""
+"""Errors that end a program with a line that says what to do, and no traceback."""
+
+from importlib.util import find_spec
+
+# Module -> (its package, the extra of pyproject.toml).
+PACKAGES = {
+    "PIL": ("pillow", "plot"),
+    "ai_edge_litert": ("ai-edge-litert", "soundstream"),
+    "encodec": ("encodec", "encodec"),
+    "fastapi": ("fastapi", "serve"),
+    "jinja2": ("jinja2", "serve"),
+    "matplotlib": ("matplotlib", "plot"),
+    "onnx": ("onnx", "onnx"),
+    "onnxscript": ("onnxscript", "onnx"),
+    "torchaudio": ("torchaudio", "encodec"),
+    "uvicorn": ("uvicorn", "serve"),
+}
 
 
 class ProjectError(Exception):
     """Data, params, weights or results are not what they should be; the message says what to do."""
+
+
+class MissingPackageError(ProjectError):
+    """A package is not installed; the message names it and the extra that installs it."""
+
+
+def require(*modules: str) -> None:
+    """Check, before any work, that modules of `PACKAGES` are installed.
+
+    Raises:
+        MissingPackageError: some are not.
+    """
+    missing = [PACKAGES[module] for module in modules if find_spec(module) is None]
+    if missing:
+        names = ", ".join(name for name, _ in missing)
+        raise MissingPackageError(
+            f"{names} {'is' if len(missing) == 1 else 'are'} not installed. Install this project with its extra "
+            f"'{missing[0][1]}' (pip install -e '.[{missing[0][1]}]' in its folder), or run pip install "
+            f"{names.replace(',', '')}."
+        )

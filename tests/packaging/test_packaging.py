@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE, load_versions
-from beyond_spectrograms.util.extras import PACKAGES, MissingPackageError, require
+from beyond_spectrograms.util.errors import PACKAGES, MissingPackageError, require
 from support.repository import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]

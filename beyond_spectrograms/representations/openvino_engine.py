@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from joblib import cpu_count
 
-from beyond_spectrograms.representations.engines.base import Engine, EngineError
+from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.representations.base import Engine, EngineError, Features
 
 # On import openvino reports to its makers unless the user has opted out; without this package it takes a stub.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -28,15 +30,10 @@ import openvino as ov  # noqa: E402
 from openvino import opset15 as ops  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from encodec.modules.conv import SConv1d
     from encodec.modules.lstm import SLSTM
     from encodec.modules.seanet import SEANetEncoder
     from torch import nn
-
-    from beyond_spectrograms.data.audio import Waveform
-    from beyond_spectrograms.representations.base import Features
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 FEWEST = 2  # windows the LSTM takes: one alone is computed by other code, to other bits
