@@ -1,10 +1,8 @@
 """Sections of params.yaml about sound: data sets and where they come from, windows, splits."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -21,7 +19,7 @@ class Windows(Section):
     tail: Literal["drop", "reflect"]
 
     @model_validator(mode="after")
-    def _whole_samples(self) -> Windows:
+    def _whole_samples(self) -> Self:
         for rate in SAMPLE_RATES:
             if abs(self.length_s * rate - round(self.length_s * rate)) > 1e-6:
                 raise ValueError(
@@ -54,7 +52,7 @@ class Split(Section):
         return [(fold, seed) for seed in seeds for fold in range(1, 1 + folds)]
 
     @model_validator(mode="after")
-    def _keys_of_window(self) -> Split:
+    def _keys_of_window(self) -> Self:
         if (self.kind == "window") != (self.fractions is not None):
             raise ValueError("fractions belongs to kind window, and only there")
         if (self.seed is not None) + (self.seeds is not None) != (self.kind == "window"):
@@ -152,7 +150,7 @@ class Source(Section):
     known_repetitions: dict[Name, list[Annotated[list[str], Field(min_length=2)]]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _one_origin(self) -> Source:
+    def _one_origin(self) -> Self:
         if self.seconds[0] > self.seconds[1]:
             raise ValueError(f"seconds are {list(self.seconds)}: the shortest comes first")
         given = [key for key in ("archives", "synthetic", "path") if getattr(self, key) is not None]

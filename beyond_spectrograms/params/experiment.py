@@ -1,10 +1,8 @@
 """All that decides an experiment as one checked object: its grid, and what the names in the grid stand for."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -117,7 +115,7 @@ class Params(Section):
         return split.runs(folds, self.seeds_of(dataset, representation, protocol))
 
     @model_validator(mode="after")
-    def _names_exist(self) -> Params:
+    def _names_exist(self) -> Self:
         if numbered := [name for name in self.splits if re.search(r"_\d+$", name)]:
             raise ValueError(f"splits.{numbered[0]}: names that end in _<number> are kept for the folds of a split")
         grid, claims, run = self.grid, self.claims, self.run
@@ -151,7 +149,7 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
-    def _seeds_exist(self) -> Params:
+    def _seeds_exist(self) -> Self:
         asked = [
             (
                 f"protocols.{key}.seeds",
@@ -172,7 +170,7 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
-    def _prototypes_suit_features(self) -> Params:
+    def _prototypes_suit_features(self) -> Self:
         for name, key in self.grid.cells():
             record, settings = self.representations[name], self.protocols[key].prototypes
             if settings and "pitch" in settings.transformations:

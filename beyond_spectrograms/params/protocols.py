@@ -1,8 +1,6 @@
 """Sections of params.yaml about training: protocols, and the prototypes some of them learn."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -40,7 +38,7 @@ class PrototypeSettings(Section):
     restart_share: Annotated[Real, Field(ge=0, lt=1)]
 
     @model_validator(mode="after")
-    def _check(self) -> PrototypeSettings:
+    def _check(self) -> Self:
         if len(set(self.transformations)) < len(self.transformations):
             raise ValueError(f"transformations {', '.join(self.transformations)} name one twice")
         if self.cross_entropy and not self.supervised:
@@ -86,7 +84,7 @@ class Protocol(Section):
     prototypes: PrototypeSettings | None = None
 
     @model_validator(mode="after")
-    def _check(self) -> Protocol:
+    def _check(self) -> Self:
         if (self.classifier == "prototypes") != (self.prototypes is not None):
             raise ValueError("prototypes belongs to classifier: prototypes, and only there")
         if (self.classifier == "prototypes") != (self.optimizer == "adamw"):

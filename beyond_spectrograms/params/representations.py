@@ -1,8 +1,6 @@
 """Sections of params.yaml about what a window is turned into: spectrograms, codec latents and codes."""
 
-from __future__ import annotations
-
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -45,7 +43,7 @@ class Mel(Record):
     pooled_frame_rate: Positive | None = None
 
     @model_validator(mode="after")
-    def _pools(self) -> Mel:
+    def _pools(self) -> Self:
         rate = self.pooled_frame_rate
         if rate is not None and (self.sample_rate % rate or self.sample_rate / rate < self.hop_length):
             raise ValueError(
@@ -98,7 +96,7 @@ class Encodec(Codec):
         return None if self.codes or self.weights == "untrained" else f"encodec_{self.model}"
 
     @model_validator(mode="after")
-    def _seed_of_untrained(self) -> Encodec:
+    def _seed_of_untrained(self) -> Self:
         if (self.weights == "untrained") != (self.seed is not None):
             raise ValueError("seed belongs to weights: untrained, and only there")
         if self.weights == "untrained" and self.bitrate is not None:
@@ -122,7 +120,7 @@ class SoundStream(Codec):
         return None if self.codes else "soundstream_decoder"
 
     @model_validator(mode="after")
-    def _two_files(self) -> SoundStream:
+    def _two_files(self) -> Self:
         self._check_bitrate(BITRATES["soundstream"])
         wanted, whose, with_ = 1, "the encoder's", "without"
         if self.bitrate is not None:
@@ -144,7 +142,7 @@ class Hear(Record):
     model: str = ""
 
     @model_validator(mode="after")
-    def _one_model(self) -> Hear:
+    def _one_model(self) -> Self:
         if self.weights is not None and self.model:
             raise ValueError("model is what load_model is given where weights are null: leave one of them out")
         return self
