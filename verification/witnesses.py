@@ -95,7 +95,7 @@ def data(params: Params, folder: Path) -> Made:
         yield f"synthesis/{path.stem}", soundfile.read(path, dtype="int16")[0]
     _as_other_files(raw)
     outcomes = prepare_clips(raw, folder / "check", (0.5, 600.0))
-    check_clips("made", outcomes, None, None, [])
+    check_clips("made", outcomes, params.datasets["demo"].source.model_copy(update={"clips": None, "classes": None}))
     yield "clips/described", describe_clips("made", outcomes)
     clips = _clips(folder, raw)
     for form in audio.FORMATS:

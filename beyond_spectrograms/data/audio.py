@@ -65,7 +65,15 @@ def read_recording(path: Path, seconds: tuple[float, float]) -> Recording:
         raise BadAudioError("empty file (0 bytes)")
     try:
         header = soundfile.info(path)
-        _check_header(header, seconds)
+        # By rate and length before decoding: an hour-long file need not be read to be refused.
+        slowest, fastest = SAMPLE_RATES
+        if not slowest <= header.samplerate <= fastest:
+            raise BadAudioError(f"sample rate {header.samplerate} Hz; plausible is {slowest} to {fastest} Hz")
+        if header.frames == 0:
+            raise BadAudioError("empty: a header but no samples")
+        length = header.frames / header.samplerate
+        if not seconds[0] <= length <= seconds[1]:
+            raise BadAudioError(f"{length:.3f} s long; plausible is {seconds[0]:g} to {seconds[1]:g} s")
         samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise BadAudioError(f"not decodable as audio: {error.error_string.strip() or f'error {error.code}'}") from error
@@ -84,19 +92,6 @@ def read_recording(path: Path, seconds: tuple[float, float]) -> Recording:
     if peak > 1:
         remarks.append(f"peak of {peak:.3g}, above full scale: limited to 1")
     return Recording(mono, sample_rate, tuple(remarks))
-
-
-def _check_header(header: soundfile._SoundFileInfo, seconds: tuple[float, float]) -> None:
-    """Refuse by rate and length before decoding: an hour-long file need not be read to be refused."""
-    if not SAMPLE_RATES[0] <= header.samplerate <= SAMPLE_RATES[1]:
-        raise BadAudioError(
-            f"sample rate {header.samplerate} Hz; plausible is {SAMPLE_RATES[0]} to {SAMPLE_RATES[1]} Hz"
-        )
-    if header.frames == 0:
-        raise BadAudioError("empty: a header but no samples")
-    length = header.frames / header.samplerate
-    if not seconds[0] <= length <= seconds[1]:
-        raise BadAudioError(f"{length:.3f} s long; plausible is {seconds[0]:g} to {seconds[1]:g} s")
 
 
 def _check_whole(path: Path, header: soundfile._SoundFileInfo, decoded: int) -> None:

@@ -2,9 +2,10 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import soundfile
 import soxr
 
 from beyond_spectrograms.data import audio
+from beyond_spectrograms.params import Source
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, read_sealed, replace_folder, write_sealed, written_beside
 from beyond_spectrograms.util.progress import track
@@ -56,12 +58,10 @@ def prepare_clips(
     A run that is killed leaves `work` behind; the next one keeps each clip whose source bytes and `versions`, those of
     CLIP_VERSIONS, are the same and whose stored bytes are those that were written.
     """
-    fingerprint = _fingerprint(seconds, versions or {})
-    files = raw_files(raw)
-
-    def prepare(path: Path) -> Outcome:
-        return _prepare_clip(path, work, seconds, fingerprint)
-
+    files, libraries = raw_files(raw), (soundfile.__libsndfile_version__, soxr.__libsoxr_version__)
+    decides = repr((sorted((versions or {}).items()), libraries, seconds))  # a clip's bytes, besides its source
+    fingerprint = hashlib.sha256(decides.encode()).hexdigest()
+    prepare = partial(_prepare_clip, work=work, seconds=seconds, fingerprint=fingerprint)
     # Decoding, resampling and FLAC all release the interpreter lock, so threads use every core.
     with ThreadPoolExecutor() as pool:
         return list(track(pool.map(prepare, files), "resample", len(files)))
@@ -127,12 +127,6 @@ def clip_path(folder: Path, form: audio.Format, clip: str) -> Path:
     return folder / form.name / f"{clip}.flac"
 
 
-def _fingerprint(seconds: tuple[float, float], versions: Mapping[str, int | str]) -> str:
-    """Digest of all that decides a clip's bytes besides its source: versions of code and libraries, and params."""
-    libraries = (soundfile.__libsndfile_version__, soxr.__libsoxr_version__)
-    return hashlib.sha256(repr((sorted(versions.items()), libraries, seconds)).encode()).hexdigest()
-
-
 def read_clips(folder: Path) -> pd.DataFrame:
     """Read <folder>/clips.csv, a row a usable clip: clip, label, seconds, source_sample_rate, sha256."""
     return pd.read_csv(folder / "clips.csv", dtype=dict.fromkeys(_TEXT, str), keep_default_na=False)
@@ -143,13 +137,7 @@ def stem(clip: str) -> str:
     return clip.rsplit(".", 1)[0]
 
 
-def check_clips(
-    dataset: str,
-    outcomes: list[Outcome],
-    expected_clips: int | None = None,
-    expected_classes: int | None = None,
-    known_bad: Sequence[str] = (),
-) -> None:
+def check_clips(dataset: str, outcomes: list[Outcome], source: Source) -> None:
     """Stop where a data set is not what it should be.
 
     Raises:
@@ -163,13 +151,13 @@ def check_clips(
         raise DatasetError(f"{dataset}: class {label!r} has no usable file:\n" + "\n".join(reasons))
     if not usable:
         raise DatasetError(f"{dataset}: no audio file found")
-    if expected_classes is not None and len(labels) != expected_classes:
+    if source.classes not in (None, len(labels)):
         raise DatasetError(
-            f"{dataset}: expected {expected_classes} classes, found {len(labels)}: {', '.join(sorted(labels))}"
+            f"{dataset}: expected {source.classes} classes, found {len(labels)}: {', '.join(sorted(labels))}"
         )
-    if expected_clips is not None:
-        bad = {stem(clip) for clip in known_bad}
-        expected = expected_clips - sum(bool(o.reason) and stem(o.clip) in bad for o in outcomes)
+    if source.clips is not None:
+        bad = {stem(clip) for clip in source.known_bad}
+        expected = source.clips - sum(bool(o.reason) and stem(o.clip) in bad for o in outcomes)
         if len(usable) != expected:
             unexpected = list(_reasons(o for o in outcomes if o.reason and stem(o.clip) not in bad))
             raise DatasetError(

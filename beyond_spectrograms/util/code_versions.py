@@ -38,18 +38,6 @@ class Versions:
     packages: Mapping[str, str]
     code: Mapping[str, tuple[str, str]]
 
-    def of(self, *names: str) -> dict[str, int | str]:
-        """Pick nouns and packages, for a fingerprint.
-
-        Raises:
-            VersionsError: there is none of that name.
-        """
-        known: dict[str, int | str] = {**self.nouns, **self.packages}
-        for name in names:
-            if name not in known:
-                raise VersionsError(f"{VERSIONS_FILE}: no version of {name!r}. Choose from {', '.join(known)}.")
-        return {name: known[name] for name in names}
-
 
 def load_versions(path: Path = VERSIONS_FILE) -> Versions:
     """Read versions.yaml.
