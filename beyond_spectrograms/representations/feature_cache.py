@@ -147,19 +147,58 @@ def extract(
         ProjectError: another run works in `work`.
         PrecisionError: a value does not fit the request's dtype.
     """
+    called = called or str(place)
+    name, dtype, starts = request.representation.name, request.dtype, request.table["start_s"].to_numpy()
     with locked(work):
         put_back(work, place)
-        return _extract(request, place, work, called or str(place), announce)
+        rows = list(_plan(request))
+        work.mkdir(parents=True, exist_ok=True)
+        array, journal = open_array(work / "features.npy", request.shape, dtype), work / "journal.jsonl"
+        done = read_journal(journal, array, rows)
+        todo = [part for part in rows if part not in done]
+        stored = read_stored(place, request.shape, dtype, called)
+        stored.drop_damaged(todo, called)
+        records = stored.records | {part.key: record for part, record in done.items()}
+        new = [part for part in todo if part.key not in stored.rows]
+        announce(sum(part.count for part in new))
+        first = {part.key: part for part in reversed(new)}
+        encoder = WindowEncoder(request.representation, request.clips, request.length_s)
+        encoded = encoder.encode_clips([ClipWindows(p.clip, starts[p.slice]) for p in new if first[p.key] == p])
+        # Written, not mapped: a mapped page is first read from the file, and counts as this process's memory.
+        with (work / "features.npy").open("r+b") as file, journal.open("a", encoding="utf-8") as log:
+            for part in track(todo, name, len(rows), len(rows) - len(todo)):
+                if part.key in stored.rows:  # under the digest that was checked: later damage is found next time
+                    features = stored.array[stored.rows[part.key]]
+                    records[part.key] = stored.records[part.key]
+                elif first[part.key] == part:
+                    features, rounding = store(next(encoded), dtype, name)
+                    features = np.ascontiguousarray(features)
+                    records[part.key] = Record(hashlib.sha256(features.data).hexdigest(), rounding)
+                else:
+                    features = np.array(array[first[part.key].slice])
+                    release(array)
+                file.seek(array.offset + part.first * features[0].nbytes)
+                file.write(features.data)
+                file.flush()
+                sha256, rounding = records[part.key]
+                entry = {"key": part.key, "first": part.first, "sha256": sha256, "lost": astuple(rounding)}
+                log.write(json.dumps(entry) + "\n")
+                log.flush()
+        del array, stored
+        clips = [[part.clip, part.first, part.count, part.key, *astuple(records[part.key].rounding)] for part in rows]
+        sha256 = {part.key: records[part.key].sha256 for part in rows}
+        write_json(work / "index.json", {"shape": request.shape, "clips": clips, "sha256": sha256})
+        replace_folder(work, place, required=("features.npy", "index.json"))
+        (place / journal.name).unlink()  # not before: a run killed while renaming needs it to go on
+        rounding = sum((records[part.key].rounding for part in rows), Rounding())
+        return Extraction(len(request.table), sum(part.count for part in new), encoder.encoded, rounding)
 
 
 def describe_features(request: FeatureRequest, extraction: Extraction) -> dict[str, Any]:
     """Say of features that were extracted what features.json holds."""
     windows, bands, frames = request.shape
     return {
-        "windows": windows,
-        "bands": bands,
-        "frames": frames,
-        "bytes": request.bytes,
+        **{"windows": windows, "bands": bands, "frames": frames, "bytes": request.bytes},
         "frame_rate": request.representation.frame_rate,
         "engine": request.representation.engine,
         "dtype": request.dtype,
@@ -168,68 +207,13 @@ def describe_features(request: FeatureRequest, extraction: Extraction) -> dict[s
     }
 
 
-def _extract(
-    request: FeatureRequest, place: Path, work: Path, called: str, announce: Callable[[int], None]
-) -> Extraction:
-    name, dtype, starts = request.representation.name, request.dtype, request.table["start_s"].to_numpy()
-    rows = list(_plan(request))
-    work.mkdir(parents=True, exist_ok=True)
-    array, journal = open_array(work / "features.npy", request.shape, dtype), work / "journal.jsonl"
-    done = read_journal(journal, array, rows)
-    todo = [part for part in rows if part not in done]
-    stored = read_stored(place, request.shape, dtype, called)
-    stored.drop_damaged(todo, called)
-    records = stored.records | {part.key: record for part, record in done.items()}
-    new = [part for part in todo if part.key not in stored.rows]
-    announce(sum(part.count for part in new))
-    first = {part.key: part for part in reversed(new)}
-    encoder = WindowEncoder(request.representation, request.clips, request.length_s)
-    encoded = encoder.encode_clips([ClipWindows(p.clip, starts[p.slice]) for p in new if first[p.key] == p])
-    # Written, not mapped: a mapped page is first read from the file, and counts as this process's memory.
-    with (work / "features.npy").open("r+b") as file, journal.open("a", encoding="utf-8") as log:
-        for part in track(todo, name, len(rows), len(rows) - len(todo)):
-            if part.key in stored.rows:  # its digest is the one that was checked: damage since then is found next time
-                features = stored.array[stored.rows[part.key]]
-                records[part.key] = stored.records[part.key]
-            elif first[part.key] == part:
-                features, rounding = store(next(encoded), dtype, name)
-                features = np.ascontiguousarray(features)
-                records[part.key] = Record(hashlib.sha256(features.data).hexdigest(), rounding)
-            else:
-                features = np.array(array[first[part.key].slice])
-                release(array)
-            file.seek(array.offset + part.first * features[0].nbytes)
-            file.write(features.data)
-            file.flush()
-            sha256, rounding = records[part.key]
-            log.write(json.dumps({"key": part.key, "first": part.first, "sha256": sha256, "lost": astuple(rounding)}))
-            log.write("\n")
-            log.flush()
-    del array, stored
-    _write_index(work / "index.json", request.shape, rows, records)
-    replace_folder(work, place, required=("features.npy", "index.json"))
-    (place / journal.name).unlink()  # not before: a run killed while renaming needs it to go on
-    rounding = sum((records[part.key].rounding for part in rows), Rounding())
-    return Extraction(len(request.table), sum(part.count for part in new), encoder.encoded, rounding)
-
-
 def _plan(request: FeatureRequest) -> Iterator[Rows]:
     """Work out which rows belong to which clip, and their keys."""
-    names, starts, form = (
-        request.table["clip"].to_numpy(),
-        request.table["start_s"].to_numpy(),
-        request.representation.form,
-    )
+    names, starts = (request.table[column].to_numpy() for column in ("clip", "start_s"))
     changes = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
     for first, end in zip(changes, np.append(changes[1:], len(names)), strict=True):
-        sound = clip_path(request.clips, form, names[first]).read_bytes()
+        sound = clip_path(request.clips, request.representation.form, names[first]).read_bytes()
         windows = list(map(float, starts[first:end]))
         content = [request.fingerprint, hashlib.sha256(sound).hexdigest(), windows, request.length_s]
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         yield Rows(str(names[first]), int(first), int(end - first), key)
-
-
-def _write_index(path: Path, shape: tuple[int, ...], rows: list[Rows], records: dict[str, Record]) -> None:
-    clips = [[part.clip, part.first, part.count, part.key, *astuple(records[part.key].rounding)] for part in rows]
-    sha256 = {part.key: records[part.key].sha256 for part in rows}
-    write_json(path, {"shape": shape, "clips": clips, "sha256": sha256})
