@@ -135,7 +135,7 @@ def _transferred(record: R, place: Path) -> Found[R]:
         try:
             with written_beside(place) as beside:
                 _transfer(record.url, beside)
-                found = _verified(beside, record)
+                return replace(_verified(beside, record), path=place)
         except _FaultError as fault:
             if not fault.transient:
                 raise
@@ -143,8 +143,6 @@ def _transferred(record: R, place: Path) -> Found[R]:
                 raise _FaultError(f"{fault} ({ATTEMPTS} attempts)") from None
             print(f"{record.url}: {fault}; trying again")
             time.sleep(PAUSE_S)
-        else:
-            return replace(found, path=place)
     raise AssertionError("the last attempt returns or raises")
 
 

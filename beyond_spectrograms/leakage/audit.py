@@ -4,15 +4,13 @@ A split of kind `source` promises that nothing is; `window`, the paper's, promis
 those of the test part, but only as sound: no classifier reads that part here.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,12 +21,12 @@ from beyond_spectrograms.data.clips import clip_path, stem
 from beyond_spectrograms.data.splits import count_straddling
 from beyond_spectrograms.data.windows import columns_of
 from beyond_spectrograms.leakage.fingerprints import FORMAT, Cells, Match, find_matches, fingerprint
+from beyond_spectrograms.params import Split
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.progress import track
 
-if TYPE_CHECKING:
-    from beyond_spectrograms.params import Split
-
+Places = Mapping[str, Sequence[set[str]]]  # column of parts -> for each clip the parts in which it has windows
+Groups = Sequence[Sequence[str]]  # of clips that belong together
 KINDS = ("same bytes", "same samples", "near")
 SHOWN = 5  # pairs in an error; the files of the audit list them all
 
@@ -86,11 +84,7 @@ def parts_of_clips(table: pd.DataFrame, parts: pd.DataFrame, clips: Sequence[str
 
 
 def find_pairs(
-    clips: pd.DataFrame,
-    sounds: Sequence[Sound],
-    parts: Mapping[str, Sequence[set[str]]],
-    strength: float,
-    known_pairs: Sequence[Sequence[str]],
+    clips: pd.DataFrame, sounds: Sequence[Sound], parts: Places, strength: float, known_pairs: Groups
 ) -> list[Pair]:
     """Find all pairs of clips (clip, label, group, sha256) that are the same sound, the surest first.
 
@@ -123,7 +117,7 @@ def _pairs_of_equals(digests: Sequence[str]) -> list[tuple[int, int]]:
     return [pair for _, same in rows for pair in combinations(same.tolist(), 2)]
 
 
-def check_known_pairs(dataset: str, clips: Sequence[str], known_pairs: Sequence[Sequence[str]]) -> None:
+def check_known_pairs(dataset: str, clips: Sequence[str], known_pairs: Groups) -> None:
     """Check that acknowledged pairs name clips.
 
     Raises:
@@ -139,10 +133,7 @@ def check_known_pairs(dataset: str, clips: Sequence[str], known_pairs: Sequence[
 
 
 def describe_repetitions(
-    clips: pd.DataFrame,
-    pairs: Sequence[Pair],
-    parts: Mapping[str, Sequence[set[str]]],
-    repetitions: Mapping[str, Sequence[Sequence[str]]],
+    clips: pd.DataFrame, pairs: Sequence[Pair], parts: Places, repetitions: Mapping[str, Groups]
 ) -> dict[str, Any]:
     """Check the repetitions that params list by name (kind -> groups of clips).
 
@@ -172,15 +163,12 @@ def describe_repetitions(
 
 
 def describe_splits(
-    table: pd.DataFrame,
-    parts: pd.DataFrame,
-    splits: Mapping[str, Split],
-    pairs: Sequence[Pair],
-    repetitions: Mapping[str, Any],
+    table: pd.DataFrame, parts: pd.DataFrame, splits: Mapping[str, Split], pairs: Sequence[Pair], repetitions: Any
 ) -> dict[str, Any]:
     """Count for every split and column what is in two parts; `table` and `parts` have a row a window.
 
-    `leaks` is the sum without acknowledged pairs, which must be 0 where a split promises no leak.
+    `repetitions` are what describe_repetitions gives. `leaks` is the sum without acknowledged pairs, which must be 0
+    where a split promises no leak.
     """
     described: dict[str, Any] = {}
     for name, split in splits.items():

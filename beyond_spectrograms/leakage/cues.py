@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,8 @@ from joblib import cpu_count
 
 from beyond_spectrograms.data.audio import FORMATS, SILENCE_PEAK, Waveform, read_clip
 from beyond_spectrograms.data.clips import clip_path
+from beyond_spectrograms.params import Audit
 from beyond_spectrograms.util.progress import track
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.params import Audit
 
 FORMAT = FORMATS[-1]  # 48 kHz: the widest band
 FRAME = 4096  # samples, 85 ms: bins of 12 Hz

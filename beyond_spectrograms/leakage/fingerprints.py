@@ -31,7 +31,6 @@ from beyond_spectrograms.data.audio import FORMATS, SILENCE_PEAK, Waveform
 from beyond_spectrograms.util.progress import track
 
 Cells = npt.NDArray[np.int8]
-Reals = npt.NDArray[np.float32]
 Spectra = tuple[npt.NDArray[np.complex64], npt.NDArray[np.complex64]]
 
 FORMAT = FORMATS[0]  # 16 kHz: what a low-rate copy still has
@@ -118,7 +117,10 @@ def _spectra(cells: Sequence[Cells], size: int) -> Spectra:
 
 
 def _match_block(rows: Spectra, columns: Spectra, size: int, least: float, firsts: tuple[int, int]) -> list[Match]:
-    agreement, told = (_correlate(ours, theirs, size) for ours, theirs in zip(rows, columns, strict=True))
+    # Correlated over time, summed over bands, every row with every column: [shifts, rows, columns].
+    agreement, told = (
+        irfft(ours @ theirs.conj().transpose(0, 2, 1), size, axis=0) for ours, theirs in zip(rows, columns, strict=True)
+    )
     np.maximum(told, 0.5, out=told)  # counts of cells, but for the transform's rounding
     strength = np.sqrt(told * FULL_EVIDENCE)
     np.maximum(strength, told, out=strength)
@@ -143,9 +145,3 @@ def _match_block(rows: Spectra, columns: Spectra, size: int, least: float, first
             )
         )
     return matches
-
-
-def _correlate(rows: npt.NDArray[np.complex64], columns: npt.NDArray[np.complex64], size: int) -> Reals:
-    """Correlate over time, summed over bands, every row with every column: [shifts, rows, columns]."""
-    correlated: Reals = irfft(rows @ columns.conj().transpose(0, 2, 1), size, axis=0)
-    return correlated

@@ -151,13 +151,8 @@ class Params(Section):
     @model_validator(mode="after")
     def _seeds_exist(self) -> Self:
         asked = [
-            (
-                f"protocols.{key}.seeds",
-                protocol.seeds,
-                f"splits.{protocol.split}.seeds",
-                self.splits[protocol.split].seeds,
-            )
-            for key, protocol in self.protocols.items()
+            (f"protocols.{key}.seeds", recipe.seeds, f"splits.{recipe.split}.seeds", self.splits[recipe.split].seeds)
+            for key, recipe in self.protocols.items()
         ]
         asked += [
             (f"grid.seeds.{name}", seeds, f"protocols.{key}.seeds", self.protocols[key].seeds)

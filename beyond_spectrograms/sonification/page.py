@@ -21,6 +21,7 @@ from beyond_spectrograms.sonification.play import Sounds
 from beyond_spectrograms.sonification.players import PrototypesError
 from beyond_spectrograms.sonification.trained import DISTANCE, UNCHANGED, Average, Window
 
+Frequencies = npt.NDArray[np.float64] | None  # of the bands [bands] in Hz; None where bands are latents
 TEMPLATES = Path(__file__).parent / "templates"
 COLUMNS = 4  # of panels in the figure
 TICKS_HZ = (250, 1000, 3000, 7000)
@@ -34,15 +35,14 @@ def render_page(
     prototypes: Sequence[Average],
     windows: Sequence[Window],
     sounds: Sounds,
-    frequencies: npt.NDArray[np.float64] | None,
+    frequencies: Frequencies,
     seconds: float,
     licence: Notice | None,
 ) -> str:
     """Build the page.
 
     `facts` are names and values about the run, `names` those of the prototypes. `windows` are to pick from; none
-    without a `licence` that lets excerpts be passed on. `frequencies` are those of the bands [bands] in Hz, None where
-    bands are latents; `seconds` is the length of a window.
+    without a `licence` that lets excerpts be passed on. `seconds` is the length of a window.
 
     Raises:
         PrototypesError: it would weigh more than 5 MB.
@@ -151,16 +151,11 @@ def _url(kind: str, content: bytes) -> str:
 
 
 def figure_prototypes(
-    prototypes: Sequence[Average],
-    names: Sequence[str],
-    frequencies: npt.NDArray[np.float64] | None,
-    seconds: float,
-    title: str,
+    prototypes: Sequence[Average], names: Sequence[str], frequencies: Frequencies, seconds: float, title: str
 ) -> Figure:
     """Draw each prototype in a panel of its own: level over frequency, and over time where it has several frames.
 
-    `frequencies` are those of the bands [bands] in Hz, None where bands are latents: their value is drawn over their
-    number. `seconds` is the length of a window.
+    The value of latents is drawn over their number. `seconds` is the length of a window.
     """
     columns = min(COLUMNS, len(prototypes))
     rows = -(-len(prototypes) // columns)
@@ -205,7 +200,7 @@ def over_time(prototypes: Sequence[Average]) -> bool:
     return any(bool(np.ptp(each.plain, axis=1).any()) for each in prototypes)
 
 
-def _ticks(bands: int, frequencies: npt.NDArray[np.float64] | None) -> tuple[npt.NDArray[np.float64], list[str]]:
+def _ticks(bands: int, frequencies: Frequencies) -> tuple[npt.NDArray[np.float64], list[str]]:
     """Place ticks along the bands, with their labels: round frequencies, or numbers of latents, from 1."""
     if frequencies is None:
         numbers = np.linspace(1, bands, 5).round()

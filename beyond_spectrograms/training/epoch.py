@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from beyond_spectrograms.data.windows import release
 from beyond_spectrograms.representations.base import Features
 
+Rows = npt.NDArray[np.int64]  # of a table of windows, in some order
+Outcome = tuple[float, float]  # accuracy and loss, means over a subset's windows
 HELD_BYTES = 2**30  # larger subsets are read batch by batch instead of held in memory; changes no result
 BLOCK = 256  # windows prepared at a time
 
@@ -71,9 +73,7 @@ class Network:
 class Subset:
     """Windows of one part of a split, in the order of `rows`, and their targets, as the network's `body` takes them."""
 
-    def __init__(
-        self, network: Network, features: Features, targets: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
-    ) -> None:
+    def __init__(self, network: Network, features: Features, targets: npt.NDArray[np.int64], rows: Rows) -> None:
         self._network, self._features, self._rows = network, features, rows
         self._targets = torch.from_numpy(targets[rows])
         one = self._ready(rows[:1])
@@ -87,7 +87,7 @@ class Subset:
         """Count its windows."""
         return len(self._rows)
 
-    def _ready(self, rows: npt.NDArray[np.int64]) -> Tensor:
+    def _ready(self, rows: Rows) -> Tensor:
         """Read windows and apply `front`; channels come last, in memory side by side, as convolutions want them."""
         windows = torch.from_numpy(self._features[rows]).to(torch.float32)
         release(self._features)
@@ -109,7 +109,7 @@ def run_epoch(
     optimizer: torch.optim.Optimizer | None,
     *,
     class_weights: Tensor | None = None,
-) -> tuple[float, float]:
+) -> Outcome:
     """Go once over `order` [windows] of the subset, training where there is an optimizer.
 
     Dropout is as the layers' mode says. Gives accuracy and loss as means over all windows; where there are class
@@ -133,9 +133,7 @@ def run_epoch(
     return right.item() / len(order), loss_sum.item() / len(order)
 
 
-def band_statistics(
-    features: Features, rows: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def band_statistics(features: Features, rows: Rows) -> tuple[Features, Features]:
     """Mean and standard deviation of each band over `rows` of features [windows, bands, frames], each [bands].
 
     A band that never changes gets deviation 1, so that it stays zero.

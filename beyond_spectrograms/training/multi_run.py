@@ -10,11 +10,11 @@ from collections.abc import Callable
 from multiprocessing.sharedctypes import Synchronized
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from beyond_spectrograms.representations.base import Features
+from beyond_spectrograms.training.epoch import Outcome, Rows
 from beyond_spectrograms.training.run import (
     Checkpoint,
     RunConfig,
@@ -60,13 +60,7 @@ class Pass:
     """One way through a part for all runs: batches of equal size, padded; on a GPU its step is a captured graph."""
 
     def __init__(
-        self,
-        stacked: StackedWeights,
-        data: Data,
-        configs: list[RunConfig],
-        rows: list[npt.NDArray[np.int64]],
-        *,
-        learn: bool,
+        self, stacked: StackedWeights, data: Data, configs: list[RunConfig], rows: list[Rows], *, learn: bool
     ) -> None:
         device = stacked.device
         self._stacked, self._data, self._learn = stacked, data, learn
@@ -78,7 +72,7 @@ class Pass:
         self._totals = torch.zeros(len(configs), 2, dtype=torch.float64, device=device)
         self._captured: tuple[list[Tensor], Callable[[], None]] | None = None
 
-    def run(self, orders: list[Tensor], running: list[bool]) -> list[tuple[float, float]]:
+    def run(self, orders: list[Tensor], running: list[bool]) -> list[Outcome]:
         """Go over orders [runs][windows] of the rows; gives accuracy and loss of each run. Others than running rest."""
         longest, device = int(self._counts.max()), self._stacked.device
         places = torch.zeros(len(orders), -(-longest // self._batch) * self._batch, dtype=torch.long)
@@ -133,7 +127,9 @@ def train_multi_run(configs: list[RunConfig], epochs_done: "Synchronized[int] | 
     for config, mine in zip(configs, rows, strict=True):
         networks.append(seeded_network(config, data.stored, mine["train"]))
         orders.append(torch.Generator().set_state(torch.get_rng_state()))  # as the run alone would go on drawing
-    stacked = StackedWeights(networks, configs[0].protocol, configs[0].precision, device, _class_weights(configs, rows))
+    weights = [class_weights_of(config, mine["train"]) for config, mine in zip(configs, rows, strict=True)]
+    ones = torch.ones(len(configs[0].classes))  # change no loss by a bit
+    stacked = StackedWeights(networks, configs[0], torch.stack([ones if mine is None else mine for mine in weights]))
     checkpoint = Checkpoint(configs[0].work / "multi_run.checkpoint.pt", fingerprints)
     states = [TrainingState() for _ in configs]
     if saved := checkpoint.load():
@@ -178,9 +174,3 @@ def count(epochs_done: "Synchronized[int] | None", epochs: int) -> None:
     if epochs_done is not None:
         with epochs_done.get_lock():
             epochs_done.value += epochs
-
-
-def _class_weights(configs: list[RunConfig], rows: list[dict[str, npt.NDArray[np.int64]]]) -> Tensor:
-    """Class weights of every run [runs, classes]; 1 changes no loss by a bit."""
-    weights = [class_weights_of(config, mine["train"]) for config, mine in zip(configs, rows, strict=True)]
-    return torch.stack([torch.ones(len(configs[0].classes)) if mine is None else mine for mine in weights])

@@ -20,7 +20,7 @@ from beyond_spectrograms.classifiers.registry import LAST, build_network
 from beyond_spectrograms.data.windows import content_of
 from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.representations.base import Features
-from beyond_spectrograms.training.epoch import band_statistics
+from beyond_spectrograms.training.epoch import Outcome, Rows, band_statistics
 from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, read_sealed, write_sealed, written_beside
@@ -105,16 +105,10 @@ class TrainingState:
         out_of_patience = patience is not None and epochs - self.best_epoch >= patience
         return self.diverged_at_epoch is not None or out_of_patience or epochs >= config.epochs
 
-    def note(
-        self,
-        config: RunConfig,
-        training: tuple[float, float],
-        validation: tuple[float, float],
-        more: Sequence[float] = (),
-    ) -> bool:
+    def note(self, config: RunConfig, training: Outcome, validation: Outcome, more: Sequence[float] = ()) -> bool:
         """Add an epoch to the history; says whether the protocol keeps its weights, the first of equally good ones.
 
-        `training` and `validation` are accuracy and loss, `more` values of the trainer's columns.
+        `more` are values of the trainer's columns.
         """
         epoch = len(self.history) + 1
         if not math.isfinite(training[1]) or not math.isfinite(validation[1]):
@@ -174,7 +168,7 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
-def rows_of(config: RunConfig) -> dict[str, npt.NDArray[np.int64]]:
+def rows_of(config: RunConfig) -> dict[str, Rows]:
     """Rows of the features that train, in the run's own order, and that validate."""
     rows = {part: np.flatnonzero(config.parts == part) for part in ("train", "validation")}
     # The table is sorted by class: without an order of its own, a protocol that does not shuffle each epoch would train
@@ -183,7 +177,7 @@ def rows_of(config: RunConfig) -> dict[str, npt.NDArray[np.int64]]:
     return rows
 
 
-def class_weights_of(config: RunConfig, train_rows: npt.NDArray[np.int64]) -> torch.Tensor | None:
+def class_weights_of(config: RunConfig, train_rows: Rows) -> torch.Tensor | None:
     """Weights [classes] of the loss, None where the protocol has none.
 
     As scikit-learn's `balanced`, windows / (classes * windows of the class); a class without training windows gets 0.
@@ -195,7 +189,7 @@ def class_weights_of(config: RunConfig, train_rows: npt.NDArray[np.int64]) -> to
     return torch.from_numpy(np.where(counts > 0, balanced, 0.0).astype(np.float32))
 
 
-def seeded_network(config: RunConfig, features: Features, train_rows: npt.NDArray[np.int64]) -> torch.nn.Sequential:
+def seeded_network(config: RunConfig, features: Features, train_rows: Rows) -> torch.nn.Sequential:
     """Build the run's classifier. Seeds torch's generator, so that what is drawn later belongs to the run."""
     torch.manual_seed(config.seed * 1000 + config.fold)
     bands, frames = features.shape[1:]

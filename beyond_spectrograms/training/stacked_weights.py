@@ -13,8 +13,8 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from beyond_spectrograms.classifiers.base import EmbedCodes
 from beyond_spectrograms.classifiers.convolutional import TimeConvolution
-from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.training.epoch import Network
+from beyond_spectrograms.training.run import RunConfig
 
 Weights = dict[str, Tensor]
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam, as torch.optim.Adam's
@@ -74,24 +74,18 @@ def _stackable(layer: nn.Module) -> nn.Module:
 class StackedWeights:
     """Stacked weights and optimizer state of all runs, and one step of them."""
 
-    def __init__(
-        self,
-        networks: list[nn.Sequential],
-        protocol: Protocol,
-        precision: str,
-        device: torch.device,
-        class_weights: Tensor,
-    ) -> None:
-        self.runs, self.protocol, self.device = len(networks), protocol, device
-        modules = [Stackable(network, precision) for network in networks]
+    def __init__(self, networks: list[nn.Sequential], config: RunConfig, class_weights: Tensor) -> None:
+        """Stack the networks of runs that differ from `config` in fold and seed; class weights are [runs, classes]."""
+        self.protocol, self.device = config.protocol, (device := torch.device(config.device))
+        modules = [Stackable(network, config.precision) for network in networks]
         self._module = modules[0].to(device)
         parameters, buffers = stack_module_state([module.to(device) for module in modules])
         self.weights: Weights = {name: value.detach().clone() for name, value in parameters.items()}
         self._buffers: Weights = buffers
         self.best, self.last = ({name: value.clone() for name, value in self.weights.items()} for _ in range(2))
         self.moments = [{name: torch.zeros_like(value) for name, value in self.weights.items()} for _ in BETAS]
-        self.steps = torch.zeros(self.runs, device=device)
-        self._class_weights = class_weights.to(device)  # [runs, classes]
+        self.steps = torch.zeros(len(networks), device=device)
+        self._class_weights = class_weights.to(device)
 
     def run_step(self, windows: Tensor, targets: Tensor, counted: Tensor, totals: Tensor, *, learn: bool) -> None:
         """Classify windows [runs, batch, bands, frames], add to totals [runs, 2] loss and number right, and learn.

@@ -4,7 +4,6 @@ Everything is written under a temporary name, flushed to disk and renamed: even 
 all of its old content or all of the new. On Windows nothing is flushed, and two runs are not kept apart.
 """
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -15,7 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +108,12 @@ def replace_folder(finished: Path, place: Path, required: Sequence[str] = ()) ->
     place.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(finished.parent.absolute())
     put_back(finished, place)
-    _flush_folder(finished)
+    written = [*finished.rglob("*"), finished]
+    if len(written) > MANY and sys.platform != "win32":
+        os.sync()
+    else:
+        for path in written:
+            _flush(path)
     replaced = _replaced(finished)
     _discard(replaced)
     try:
@@ -149,15 +153,6 @@ def _flush(path: Path) -> None:
             os.fsync(opened)
         finally:
             os.close(opened)
-
-
-def _flush_folder(folder: Path) -> None:
-    paths = [*folder.rglob("*"), folder]
-    if len(paths) > MANY and sys.platform != "win32":
-        os.sync()
-    else:
-        for path in paths:
-            _flush(path)
 
 
 @contextmanager
@@ -216,7 +211,7 @@ def _remove_leftovers(folder: Path) -> None:
     for left in folder.iterdir():
         match = PARTIAL.fullmatch(left.name)
         if match and not _runs(int(match[1])):
-            with contextlib.suppress(OSError):  # another run was quicker, or it is another user's
+            with suppress(OSError):  # another run was quicker, or it is another user's
                 if time.time() - left.lstat().st_mtime > IDLE_S:
                     _remove(left)
 

@@ -8,10 +8,9 @@ import torch
 
 from beyond_spectrograms.classifiers.base import ClassifierError
 from beyond_spectrograms.representations.base import Features
-from beyond_spectrograms.training.epoch import Network, Subset, run_epoch
+from beyond_spectrograms.training.epoch import Network, Outcome, Subset, run_epoch
 from beyond_spectrograms.training.run import RunConfig, class_weights_of, rows_of, seeded_network
 
-Outcome = tuple[float, float]  # accuracy and loss, means over a subset's windows
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 
 

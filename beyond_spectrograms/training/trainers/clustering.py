@@ -7,9 +7,9 @@ from beyond_spectrograms.classifiers.autoencoders import ReconstructingLayer
 from beyond_spectrograms.classifiers.base import last_layer
 from beyond_spectrograms.classifiers.clusters import Centres, name_clusters
 from beyond_spectrograms.representations.base import Features
-from beyond_spectrograms.training.epoch import Subset
+from beyond_spectrograms.training.epoch import Outcome, Subset
 from beyond_spectrograms.training.run import RunConfig
-from beyond_spectrograms.training.trainers.base import Outcome, Trainer
+from beyond_spectrograms.training.trainers.base import Trainer
 
 STARTS = 10  # of K-means, from other centres each; the best is kept
 

@@ -15,9 +15,9 @@ from beyond_spectrograms.classifiers.base import last_layer
 from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.representations.base import Features
-from beyond_spectrograms.training.epoch import Subset
+from beyond_spectrograms.training.epoch import Outcome, Subset
 from beyond_spectrograms.training.run import RunConfig
-from beyond_spectrograms.training.trainers.base import Outcome, Trainer
+from beyond_spectrograms.training.trainers.base import Trainer
 from beyond_spectrograms.training.trainers.clustering import kmeans_plus_plus
 
 PROPOSALS = 2000  # training windows among which the prototypes start
