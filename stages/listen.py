@@ -16,14 +16,8 @@ from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, SPLITS, Study
 from beyond_spectrograms.report import figures
 from beyond_spectrograms.representations.mel import MelSpectrogram
+from beyond_spectrograms.sonification import play
 from beyond_spectrograms.sonification.page import figure_prototypes, render_page
-from beyond_spectrograms.sonification.play import (
-    MEASURED,
-    describe_distances,
-    measure_distances,
-    play_all,
-    write_prototypes,
-)
 from beyond_spectrograms.sonification.players import create_player
 from beyond_spectrograms.sonification.trained import averages, choose_windows, render_window
 from beyond_spectrograms.util.commands import run_stage
@@ -77,7 +71,7 @@ def listen(study: Study, dataset: str, representation: str, name: str, work: Pat
     names = [f"{number}: {label}" if numbered else label for number, label in enumerate(labels, 1)]
     licence = params.datasets[dataset].notice
     chosen = choose_windows(table, rows, OF_A_CLASS, seed) if licence else []
-    measured = choose_windows(table, rows, max(1, MEASURED // len(classes)), seed)
+    measured = choose_windows(table, rows, max(1, play.MEASURED // len(classes)), seed)
     windows, compared = (
         [render_window(layer, features, table, row, classes, seconds=length_s) for row in rows_of]
         for rows_of in (chosen, measured)
@@ -85,17 +79,17 @@ def listen(study: Study, dataset: str, representation: str, name: str, work: Pat
 
     print(f"{dataset}, {cell}, {run}")
     clips = CLIPS / dataset
-    sounds = play_all(player, prototypes, windows, clips, length_s)
+    sounds = play.play_all(player, prototypes, windows, clips, length_s)
     ear = params.representations[EAR]
     assert ear.kind == "mel"
     mel = MelSpectrogram(EAR, ear)
-    distances = measure_distances(mel, player, compared, sounds=sounds, clips=clips, length_s=length_s)
+    distances = play.measure_distances(mel, player, compared, sounds=sounds, clips=clips, length_s=length_s)
 
     played, drawn = work / "played" / name, work / "figures"
     drawn.mkdir(parents=True, exist_ok=True)
     title = f"{dataset}, {name} on {representation} ({run})"
     figures.save(figure_prototypes(prototypes, names, player.frequencies, length_s, title), drawn, name)
-    write_prototypes(sounds, labels, played / "sounds")
+    play.write_prototypes(sounds, labels, played / "sounds")
     page = render_page(
         f"Prototypes of {dataset}",
         facts=[("data set", dataset), ("cell", cell), ("run", run), ("protocol's split", protocol.split)],
@@ -109,7 +103,7 @@ def listen(study: Study, dataset: str, representation: str, name: str, work: Pat
     )
     write_text(played / "page/index.html", page)
     told = f"{cell}: {len(prototypes)} prototypes, {len(windows)} clips, a page of {len(page.encode()) / 1e6:.1f} MB"
-    print(told, describe_distances(distances), sep="\n")
+    print(told, play.describe_distances(distances), sep="\n")
     return {"fold": FOLD, "seed": seed, **distances}
 
 

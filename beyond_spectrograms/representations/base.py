@@ -25,12 +25,6 @@ class CheckpointError(ProjectError):
     """Weights are missing, or are not what their record says; the message names the file and what to do."""
 
 
-def require_weights(name: str, weights: Sequence[Path]) -> None:
-    """Stop where a weights file of the representation `name` is missing."""
-    if not weights or not all(path.is_file() for path in weights):
-        raise CheckpointError(f"{name}: its weights file is missing. Run its featurize stage, which fetches it.")
-
-
 class Representation(ABC):
     """Turns windows of sound into arrays [bands, frames].
 
@@ -101,6 +95,13 @@ class Representation(ABC):
             return self._check_output(windows, joined, lambda again: self._submit(again).result())
 
         return finish
+
+    def _require(self, weights: Sequence[Path]) -> None:
+        """Stop where a weights file is missing."""
+        if not weights or not all(path.is_file() for path in weights):
+            raise CheckpointError(
+                f"{self.name}: its weights file is missing. Run its featurize stage, which fetches it."
+            )
 
     def _submit(self, windows: Waveform) -> Future[Features]:
         return self._pool.submit(self._encode, windows)

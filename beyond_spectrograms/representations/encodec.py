@@ -12,14 +12,7 @@ import numpy as np
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import Encodec
-from beyond_spectrograms.representations.base import (
-    CheckpointError,
-    Engine,
-    EngineError,
-    Features,
-    Representation,
-    require_weights,
-)
+from beyond_spectrograms.representations.base import CheckpointError, Engine, EngineError, Features, Representation
 from beyond_spectrograms.util.checkpoints import UnreadableError, read_checkpoint
 from beyond_spectrograms.util.errors import require
 
@@ -48,7 +41,7 @@ class EncodecLatents(Representation):
         self.form = Format(24_000, 1) if record.model == "24khz" else Format(48_000, 2)
         model = untrained_model(record.model, record.seed or 0)
         if record.weights != "untrained":
-            require_weights(name, weights)
+            self._require(weights)
             load_checkpoint(model, weights[0])
         fold_weight_norm(model.encoder)
         self._engine = create_engine(name, model.encoder.eval(), record.engine, record.precision)

@@ -19,18 +19,9 @@ import pandas as pd
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.data.windows import release
 from beyond_spectrograms.params import Params
-from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.representations import create_representation, stored_rows
 from beyond_spectrograms.representations.base import Representation
-from beyond_spectrograms.representations.stored_rows import (
-    DType,
-    Record,
-    Rounding,
-    Rows,
-    open_array,
-    read_journal,
-    read_stored,
-    store,
-)
+from beyond_spectrograms.representations.stored_rows import DType, Record, Rounding, Rows, store
 from beyond_spectrograms.representations.window_encoder import ClipWindows, WindowEncoder
 from beyond_spectrograms.util.files import locked, put_back, replace_folder, write_json
 from beyond_spectrograms.util.progress import track
@@ -153,10 +144,10 @@ def extract(
         put_back(work, place)
         rows = list(_plan(request))
         work.mkdir(parents=True, exist_ok=True)
-        array, journal = open_array(work / "features.npy", request.shape, dtype), work / "journal.jsonl"
-        done = read_journal(journal, array, rows)
+        array, journal = stored_rows.open_array(work / "features.npy", request.shape, dtype), work / "journal.jsonl"
+        done = stored_rows.read_journal(journal, array, rows)
         todo = [part for part in rows if part not in done]
-        stored = read_stored(place, request.shape, dtype, called)
+        stored = stored_rows.read_stored(place, request.shape, dtype, called)
         stored.drop_damaged(todo, called)
         records = stored.records | {part.key: record for part, record in done.items()}
         new = [part for part in todo if part.key not in stored.rows]

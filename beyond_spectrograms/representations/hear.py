@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import Hear
-from beyond_spectrograms.representations.base import Features, Representation, RepresentationError, require_weights
+from beyond_spectrograms.representations.base import Features, Representation, RepresentationError
 from beyond_spectrograms.util.machine import one_thread
 
 # Sample rates (Hz) that the API allows, and the format of stored clips that is read for each.
@@ -45,7 +45,7 @@ class HearEmbeddings(Representation):
     def __init__(self, name: str, record: Hear, weights: Sequence[Path]) -> None:
         self.name, self._record = name, record
         if record.weights is not None:
-            require_weights(name, weights)
+            self._require(weights)
         self._module = _import(name, record.module)
         self._model = self._load(str(weights[0]) if record.weights is not None else record.model)
         self._rate: int = self._model.sample_rate

@@ -8,7 +8,7 @@ import numpy as np
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import SoundStream
-from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, require_weights
+from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
 from beyond_spectrograms.util.errors import require
 
 BITS = 4  # of a code: lyra's quantizer.tflite gives it as the second output of `encode`
@@ -30,8 +30,8 @@ class SoundStreamLatents(Representation):
     engine = "ai-edge-litert"
 
     def __init__(self, name: str, record: SoundStream, weights: Sequence[Path]) -> None:
-        require_weights(name, weights)
         self.name = name
+        self._require(weights)
         self.form = Format(16_000, 1)
         self.hop_length = 320
         self._codebooks = 0 if record.bitrate is None else round(record.bitrate / self.frame_rate / BITS)

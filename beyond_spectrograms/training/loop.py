@@ -25,17 +25,10 @@ from beyond_spectrograms.data.windows import columns_of
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.params.study import WEIGHTS_BY
 from beyond_spectrograms.representations.base import Features
+from beyond_spectrograms.training import run
 from beyond_spectrograms.training.epoch import Network, choose_precision
 from beyond_spectrograms.training.multi_run import count, train_multi_run
-from beyond_spectrograms.training.run import (
-    Checkpoint,
-    RunConfig,
-    TrainingError,
-    TrainingState,
-    is_finished,
-    shuffle_labels,
-    write_result,
-)
+from beyond_spectrograms.training.run import RunConfig, TrainingError, TrainingState
 from beyond_spectrograms.training.trainers import TRAINERS
 from beyond_spectrograms.training.trainers.base import Trainer
 from beyond_spectrograms.util.machine import choose_device
@@ -70,7 +63,9 @@ def runs_of_protocol(
 
     def targets_of(part: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
         targets = indices.astype(np.int64)
-        return np.where(part == "test", -1, shuffle_labels(targets, part, seed) if protocol.shuffle_labels else targets)
+        return np.where(
+            part == "test", -1, run.shuffle_labels(targets, part, seed) if protocol.shuffle_labels else targets
+        )
 
     return [
         RunConfig(
@@ -98,7 +93,7 @@ def train_all(configs: list[RunConfig]) -> None:
     Raises:
         TrainingError: a result is not this run's.
     """
-    todo = [config for config in configs if not is_finished(config, report_damage=True)]
+    todo = [config for config in configs if not run.is_finished(config, report_damage=True)]
     total = sum(config.epochs for config in configs)
     finished = total - sum(config.epochs for config in todo)
     context = get_context("spawn")
@@ -123,7 +118,7 @@ def train_all(configs: list[RunConfig]) -> None:
                     future.cancel()
                 for future in done:
                     future.result()
-    if strange := [config.name for config in configs if not is_finished(config)]:
+    if strange := [config.name for config in configs if not run.is_finished(config)]:
         raise TrainingError(
             f"{configs[0].work}: {', '.join(strange)} belongs to other params or versions than this run's: another "
             "training wrote there meanwhile. Run the stage again."
@@ -157,7 +152,7 @@ def train(config: RunConfig, epochs_done: "Synchronized[int] | None" = None) -> 
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
     features: Features = np.load(config.features / "features.npy", mmap_mode="r")
     fingerprint, began = config.fingerprint(), time.perf_counter()
-    checkpoint = Checkpoint(config.work / f"{config.name}.checkpoint.pt", [fingerprint])
+    checkpoint = run.Checkpoint(config.work / f"{config.name}.checkpoint.pt", [fingerprint])
     trainer = TRAINERS[config.protocol.classifier](config, features)
     best = last = _copy_weights(trainer.network)
     state = TrainingState()
@@ -176,7 +171,7 @@ def train(config: RunConfig, epochs_done: "Synchronized[int] | None" = None) -> 
         if checkpoint.is_due() and state.diverged_at_epoch is None:
             checkpoint.save({"trainer": trainer.state(), "best": best}, [state])
             began = time.perf_counter()
-    write_result(config, state, best, fingerprint, trainer.columns, last=last)
+    run.write_result(config, state, best, fingerprint, trainer.columns, last=last)
     checkpoint.remove()
 
 

@@ -14,16 +14,9 @@ import torch
 from torch import Tensor
 
 from beyond_spectrograms.representations.base import Features
+from beyond_spectrograms.training import run
 from beyond_spectrograms.training.epoch import Outcome, Rows
-from beyond_spectrograms.training.run import (
-    Checkpoint,
-    RunConfig,
-    TrainingState,
-    class_weights_of,
-    rows_of,
-    seeded_network,
-    write_result,
-)
+from beyond_spectrograms.training.run import Checkpoint, RunConfig, TrainingState, rows_of
 from beyond_spectrograms.training.stacked_weights import StackedWeights
 
 SHARE_OF_MEMORY = 0.5  # of the GPU's free memory that the features may take; beyond, batches are read from the file
@@ -77,9 +70,9 @@ class Pass:
         longest, device = int(self._counts.max()), self._stacked.device
         places = torch.zeros(len(orders), -(-longest // self._batch) * self._batch, dtype=torch.long)
         counted = torch.zeros(places.shape)
-        for run, order in enumerate(orders):
-            places[run, : len(order)] = self._rows[run][order]
-            counted[run, : len(order)] = float(running[run])
+        for number, order in enumerate(orders):
+            places[number, : len(order)] = self._rows[number][order]
+            counted[number, : len(order)] = float(running[number])
         places, counted = places.to(device), counted.to(device)
         self._stacked.train_mode(self._training)
         self._totals.zero_()
@@ -125,9 +118,9 @@ def train_multi_run(configs: list[RunConfig], epochs_done: "Synchronized[int] | 
     data = Data(configs[0], device)
     networks, orders = [], []
     for config, mine in zip(configs, rows, strict=True):
-        networks.append(seeded_network(config, data.stored, mine["train"]))
+        networks.append(run.seeded_network(config, data.stored, mine["train"]))
         orders.append(torch.Generator().set_state(torch.get_rng_state()))  # as the run alone would go on drawing
-    weights = [class_weights_of(config, mine["train"]) for config, mine in zip(configs, rows, strict=True)]
+    weights = [run.class_weights_of(config, mine["train"]) for config, mine in zip(configs, rows, strict=True)]
     ones = torch.ones(len(configs[0].classes))  # change no loss by a bit
     stacked = StackedWeights(networks, configs[0], torch.stack([ones if mine is None else mine for mine in weights]))
     checkpoint = Checkpoint(configs[0].work / "multi_run.checkpoint.pt", fingerprints)
@@ -163,9 +156,9 @@ def train_multi_run(configs: list[RunConfig], epochs_done: "Synchronized[int] | 
             learned = {"stacked": stacked.state(), "orders": [generator.get_state() for generator in orders]}
             checkpoint.save(learned, states)
             began = time.perf_counter()
-    for run, (config, state, fingerprint) in enumerate(zip(configs, states, fingerprints, strict=True)):
-        best, last = (stacked.result_of(run, weights) for weights in (stacked.best, stacked.last))
-        write_result(config, state, best, fingerprint, (), last=last)
+    for number, (config, state, fingerprint) in enumerate(zip(configs, states, fingerprints, strict=True)):
+        best, last = (stacked.result_of(number, weights) for weights in (stacked.best, stacked.last))
+        run.write_result(config, state, best, fingerprint, (), last=last)
     checkpoint.remove()
 
 
