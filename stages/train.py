@@ -16,7 +16,7 @@ from beyond_spectrograms.data.windows import check_content, columns_of, open_fea
 from beyond_spectrograms.estimates.training import timed_training
 from beyond_spectrograms.evaluation.metrics import variance_of
 from beyond_spectrograms.evaluation.predict import answer_test_part
-from beyond_spectrograms.params.protocols import RECONSTRUCTING
+from beyond_spectrograms.params.experiment import RECONSTRUCTING
 from beyond_spectrograms.params.study import SPLITS, Study
 from beyond_spectrograms.training.loop import runs_of_protocol
 from beyond_spectrograms.training.run import RunConfig, TrainingError, keep_finished

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers import autoencoders, clusters, convolutional
+from beyond_spectrograms.classifiers import baselines, convolutional
 from beyond_spectrograms.classifiers.base import TOKEN_SIZE, ClassifierError, EmbedCodes, MeasuringLayer, Standardize
 from beyond_spectrograms.classifiers.prototypes import model as prototypes
 from beyond_spectrograms.params import Protocol
@@ -22,11 +22,11 @@ CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {
     "conv2d": convolutional.conv2d,
     "mean_linear": convolutional.mean_linear,
     "temporal_cnn": convolutional.temporal_cnn,
-    "kmeans": clusters.kmeans,
+    "kmeans": baselines.kmeans,
     "prototypes": prototypes.build,
-    "apnet": partial(autoencoders.apnet, clusters=False),
-    "apnet_kmeans": partial(autoencoders.apnet, clusters=True),
-    "autoencoder_kmeans": autoencoders.autoencoder,
+    "apnet": partial(baselines.apnet, clusters=False),
+    "apnet_kmeans": partial(baselines.apnet, clusters=True),
+    "autoencoder_kmeans": baselines.autoencoder,
 }
 
 

@@ -72,8 +72,13 @@ def fetch(what: str, records: Sequence[R], keep: Path) -> Found[R]:
     Raises:
         DownloadError: the mirror folder does not exist or holds a wrong file, or no URL delivered.
     """
-    if mirror := _mirror_folder():
-        found = _look_in(mirror, what, records, file_name)
+    if mirror := os.environ.get(MIRROR_VARIABLE):
+        if not Path(mirror).expanduser().is_dir():
+            raise DownloadError(
+                f"{MIRROR_VARIABLE} is {mirror!r}, which is not a folder. "
+                "Set it to a folder that holds files named as the last part of their URLs, or unset it."
+            )
+        found = _look_in(Path(mirror).expanduser(), what, records, file_name)
         if isinstance(found, Found):
             return found
         if found:
@@ -97,16 +102,6 @@ def fetch(what: str, records: Sequence[R], keep: Path) -> Found[R]:
 def file_name(url: str) -> str:
     """Return the last part of the URL's path."""
     return unquote(urlsplit(url).path).rsplit("/", 1)[-1]
-
-
-def _mirror_folder() -> Path | None:
-    value = os.environ.get(MIRROR_VARIABLE)
-    if value and not Path(value).expanduser().is_dir():
-        raise DownloadError(
-            f"{MIRROR_VARIABLE} is {value!r}, which is not a folder. "
-            "Set it to a folder that holds files named as the last part of their URLs, or unset it."
-        )
-    return Path(value).expanduser() if value else None
 
 
 def _look_in(folder: Path, what: str, records: Sequence[R], name: Callable[[str], str]) -> Found[R] | list[str]:
@@ -247,24 +242,23 @@ def fetch_weights(what: str, records: Sequence[WeightsRecord], place: Path, down
     Raises:
         DownloadError: a file cannot be had.
     """
-    if not _is_whole(place, records):
-        with locked(work):
-            if not _is_whole(place, records):  # another run may have been quicker
-                _fetch(what, records, place, downloads, work)
-    return [place / file_name(record.url) for record in records]
-
-
-def _fetch(what: str, records: Sequence[WeightsRecord], place: Path, downloads: Path, work: Path) -> None:
-    shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-    work.mkdir(parents=True)
-    files = []
-    for record in records:
-        found, name = fetch(f"weights of {what}", [record], downloads), file_name(record.url)
-        shutil.copyfile(found.path, work / name)
-        described = {"file": name, "url": record.url, "bytes": found.bytes, "sha256": found.sha256}
-        files.append({**described, "licence": record.licence})
-    write_json(work / "record.json", {"files": files})
-    replace_folder(work, place)
+    paths = [place / file_name(record.url) for record in records]
+    if _is_whole(place, records):
+        return paths
+    with locked(work):
+        if _is_whole(place, records):  # another run was quicker
+            return paths
+        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+        work.mkdir(parents=True)
+        files = []
+        for record in records:
+            found, name = fetch(f"weights of {what}", [record], downloads), file_name(record.url)
+            shutil.copyfile(found.path, work / name)
+            described = {"file": name, "url": record.url, "bytes": found.bytes, "sha256": found.sha256}
+            files.append({**described, "licence": record.licence})
+        write_json(work / "record.json", {"files": files})
+        replace_folder(work, place)
+    return paths
 
 
 def _is_whole(place: Path, records: Sequence[WeightsRecord]) -> bool:

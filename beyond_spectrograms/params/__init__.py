@@ -11,14 +11,14 @@ from beyond_spectrograms.params.datasets import WeightsRecord as WeightsRecord
 from beyond_spectrograms.params.datasets import Windows as Windows
 from beyond_spectrograms.params.experiment import Audit as Audit
 from beyond_spectrograms.params.experiment import Params as Params
+from beyond_spectrograms.params.experiment import Protocol as Protocol
+from beyond_spectrograms.params.experiment import PrototypeSettings as PrototypeSettings
 from beyond_spectrograms.params.experiment import Statistics as Statistics
 from beyond_spectrograms.params.loading import PARAMS_FILE as PARAMS_FILE
 from beyond_spectrograms.params.loading import STUDIES as STUDIES
 from beyond_spectrograms.params.loading import is_project as is_project
 from beyond_spectrograms.params.loading import load_all_params as load_all_params
 from beyond_spectrograms.params.loading import load_params as load_params
-from beyond_spectrograms.params.protocols import Protocol as Protocol
-from beyond_spectrograms.params.protocols import PrototypeSettings as PrototypeSettings
 from beyond_spectrograms.params.representations import Codec as Codec
 from beyond_spectrograms.params.representations import Encodec as Encodec
 from beyond_spectrograms.params.representations import Hear as Hear

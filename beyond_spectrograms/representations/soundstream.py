@@ -45,8 +45,11 @@ class SoundStreamLatents(Representation):
         return samples // self.hop_length
 
     def _encode(self, windows: Waveform) -> Features:
+        frames, hop = self.frames(windows.shape[2]), self.hop_length
+        hops = windows[:, 0, : frames * hop].reshape(len(windows), frames, 1, hop)
         try:
-            latents = np.stack([self._encode_window(window[0]) for window in windows])
+            encoded = np.array([run_model(self._model, window) for window in hops], dtype=np.float32)
+            latents = np.ascontiguousarray(encoded.reshape(len(windows), frames, 64).transpose(0, 2, 1))
         except ValueError as error:  # all that the runtime raises, for a broken file as for another model's
             raise CheckpointError(
                 f"{self.name}: its weights file is not Lyra's SoundStream encoder. {error}"
@@ -71,12 +74,6 @@ class SoundStreamLatents(Representation):
             else:
                 quantized[window, :, frame] = decode(encoding_indices=codes)["output_0"].ravel()
         return quantized
-
-    def _encode_window(self, samples: Waveform) -> Features:
-        """Encode one window [samples] as [64, frames]."""
-        hops = samples[: self.frames(len(samples)) * self.hop_length].reshape(-1, 1, self.hop_length)
-        latents = [latent[0, 0] for latent in run_model(self._model, hops)]
-        return np.array(latents, dtype=np.float32).reshape(-1, 64).T
 
 
 def run_model(model: bytes, inputs: Waveform) -> list[Any]:

@@ -56,12 +56,6 @@ class Network:
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         return cls(nn.Sequential(*layers[:first]), nn.Sequential(*layers[first:-1]), layers[-1], dtype)
 
-    @property
-    def stored_dtype(self) -> torch.dtype:
-        """What windows are held as: the convolutions' dtype where one comes first; the numbers of codes stay exact."""
-        convolves = len(self.body) > 0 and isinstance(self.body[0], nn.Conv1d | nn.Conv2d)
-        return self.dtype if convolves else torch.float32
-
     def logits(self, windows: Tensor) -> Tensor:
         """Classify windows that went through `front`; gives fp32 logits [windows, classes]."""
         with torch.autocast(windows.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -93,7 +87,9 @@ class Subset:
         release(self._features)
         with torch.no_grad():
             ready: Tensor = self._network.front(windows).movedim(1, -1)
-        return torch.empty(ready.shape, dtype=self._network.stored_dtype).copy_(ready)
+        # In the convolutions' dtype where one comes first; the numbers of codes stay exact.
+        convolves = isinstance(next(iter(self._network.body), None), nn.Conv1d | nn.Conv2d)
+        return torch.empty(ready.shape, dtype=self._network.dtype if convolves else torch.float32).copy_(ready)
 
     def batch(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """Give the windows at `places` [batch] of this subset's order and their targets [batch]."""

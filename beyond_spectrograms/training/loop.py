@@ -63,9 +63,9 @@ def runs_of_protocol(
 
     def targets_of(part: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
         targets = indices.astype(np.int64)
-        return np.where(
-            part == "test", -1, run.shuffle_labels(targets, part, seed) if protocol.shuffle_labels else targets
-        )
+        if protocol.shuffle_labels:
+            targets = run.shuffle_labels(targets, part, seed)
+        return np.where(part == "test", -1, targets)
 
     return [
         RunConfig(

@@ -74,7 +74,7 @@ class Pass:
             places[number, : len(order)] = self._rows[number][order]
             counted[number, : len(order)] = float(running[number])
         places, counted = places.to(device), counted.to(device)
-        self._stacked.train_mode(self._training)
+        self._stacked.module.train(self._training)
         self._totals.zero_()
         for rows, count in zip(places.split(self._batch, 1), counted.split(self._batch, 1), strict=True):  # type: ignore[no-untyped-call]
             self._step((self._data.windows(rows), self._targets.gather(1, rows), count))

@@ -78,7 +78,7 @@ class StackedWeights:
         """Stack the networks of runs that differ from `config` in fold and seed; class weights are [runs, classes]."""
         self.protocol, self.device = config.protocol, (device := torch.device(config.device))
         modules = [Stackable(network, config.precision) for network in networks]
-        self._module = modules[0].to(device)
+        self.module = modules[0].to(device)
         parameters, buffers = stack_module_state([module.to(device) for module in modules])
         self.weights: Weights = {name: value.detach().clone() for name, value in parameters.items()}
         self._buffers: Weights = buffers
@@ -108,7 +108,7 @@ class StackedWeights:
     ) -> tuple[Tensor, Tensor]:
         """Mean loss over one run's counted windows, each times its class' weight, and how many of them are right."""
         windows, targets, counted, weighing = batch
-        logits = functional_call(self._module, (weights, buffers), (windows,))
+        logits = functional_call(self.module, (weights, buffers), (windows,))
         losses = nn.functional.cross_entropy(logits, targets, reduction="none") * weighing
         # where, not a product: what padding gives may be infinite, and 0 times that is not a number
         losses = torch.where(counted > 0, losses, 0.0)
@@ -141,10 +141,6 @@ class StackedWeights:
             for name, value in kept.items():
                 value.copy_(torch.where(mask.view(-1, *[1] * (value.dim() - 1)), self.weights[name], value))
 
-    def train_mode(self, training: bool) -> None:
-        """Switch dropout on or off."""
-        self._module.train(training)
-
     def state(self) -> dict[str, Any]:
         """All that changes from epoch to epoch."""
         kept = {"best": self.best, "last": self.last}
@@ -161,5 +157,5 @@ class StackedWeights:
     def result_of(self, run: int, weights: Weights) -> Weights:
         """One run of the best or the last weights, keyed as build_network's state_dict."""
         kept = {**self._buffers, **weights}
-        names = self._module.state_dict()
+        names = self.module.state_dict()
         return {name.removeprefix("layers."): kept[name][run].cpu().contiguous() for name in names}

@@ -10,8 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers.base import ClassifierError, MeasuringLayer
-from beyond_spectrograms.classifiers.clusters import best_by_class
+from beyond_spectrograms.classifiers.base import ClassifierError, MeasuringLayer, best_by_class
 from beyond_spectrograms.classifiers.prototypes.transformations import BOUNDS, filter_bands, read_frames, shift_pitch
 from beyond_spectrograms.params import PrototypeSettings
 

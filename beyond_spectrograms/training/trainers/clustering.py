@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor
 
-from beyond_spectrograms.classifiers.autoencoders import ReconstructingLayer
-from beyond_spectrograms.classifiers.base import last_layer
-from beyond_spectrograms.classifiers.clusters import Centres, name_clusters
+from beyond_spectrograms.classifiers.base import last_layer, name_clusters
+from beyond_spectrograms.classifiers.baselines import Centres, ReconstructingLayer
 from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.training.epoch import Outcome, Subset
 from beyond_spectrograms.training.run import RunConfig

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers.base import last_layer
-from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters
+from beyond_spectrograms.classifiers.base import best_by_class, last_layer, name_clusters
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.training.epoch import Outcome, Subset

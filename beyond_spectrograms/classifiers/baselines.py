@@ -1,4 +1,6 @@
-"""Autoencoders that classify, baselines of the prototypes: one by K-means on its latents, and APNet.
+"""Baselines of the prototypes: K-means, and autoencoders that classify, one by K-means on its latents, and APNet.
+
+kmeans on whole windows is the one whose prototypes have no transformation at all.
 
 autoencoder_kmeans: Loiseau et al., ISMIR 2022, section 4, "Clustering": two-dimensional, without skip connections,
 trained on the mean squared difference. From the authors' released code (bd509c5c): four convolutions of 5 x 5 with
@@ -17,14 +19,44 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers.base import ClassifierError, MeasuringLayer
-from beyond_spectrograms.classifiers.clusters import best_by_class
+from beyond_spectrograms.classifiers.base import ClassifierError, MeasuringLayer, best_by_class
 
 CHANNELS = 16  # to train on two cores within an hour
 LEVELS = 4  # of the one whose latents are clustered
 PER_CLASS = 3  # prototypes of APNet; the released code has 100 for 33 classes
 START = 0.05  # farthest a prototype's value starts from 0: Keras's `uniform`
 PROTOTYPE_LOSS, RECONSTRUCTION_LOSS = 0.5, 0.5  # weights beside the cross-entropy's 1
+
+
+class Centres(MeasuringLayer):
+    """As many centres [clusters, bands, frames] as classes, each named by a class. Logits are minus the errors."""
+
+    centres: Tensor
+    class_of: Tensor
+
+    def __init__(self, bands: int, frames: int, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("centres", torch.zeros(classes, bands, frames))
+        self.register_buffer("class_of", torch.arange(classes))
+
+    def errors(self, windows: Tensor) -> Tensor:
+        """Mean squared differences [windows, clusters] of windows [windows, bands, frames]."""
+        values, centres = windows.flatten(1), self.centres.flatten(1)
+        return torch.stack([(values - centre).square().mean(1) for centre in centres], 1)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Give logits [windows, classes]."""
+        return -best_by_class(self.errors(windows), self.class_of, len(self.centres))
+
+    def measure(self, windows: Tensor) -> dict[str, Tensor]:
+        """Measure the nearest centre's error and number, each [windows]."""
+        error, cluster = self.errors(windows).min(1)
+        return {"reconstruction_error": error, "cluster": cluster}
+
+
+def kmeans(bands: int, frames: int, classes: int) -> nn.Sequential:
+    """Build the network; its centres are still to be found."""
+    return nn.Sequential(Centres(bands, frames, classes))
 
 
 class ReconstructingLayer(MeasuringLayer):
