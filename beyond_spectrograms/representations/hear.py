@@ -53,7 +53,8 @@ class HearEmbeddings(Representation):
         self.bands = self._model.timestamp_embedding_size
         self.engine = record.module
         self.packages = ("numpy", "torch", *packages_distributions().get(record.module.split(".")[0], []))
-        self.files = _files(self._module)
+        own = Path(str(self._module.__file__))  # and all the files of its package, where it is in one
+        self.files = tuple(sorted(own.parent.rglob("*.py"))) if self._module.__package__ else (own,)
         self._frames: dict[int, int] = {}
         self.hop_length = self._probe(round(PROBE_S * self.form.sample_rate))
 
@@ -138,9 +139,3 @@ def _import(name: str, module: str) -> ModuleType:
     if missing := [function for function in FUNCTIONS if not callable(getattr(imported, function, None))]:
         raise RepresentationError(f"{name}: module {module} has no {', '.join(missing)}, which the HEAR API needs")
     return imported
-
-
-def _files(module: ModuleType) -> tuple[Path, ...]:
-    """List the Python files of the module's package, or its own where it is in none."""
-    own = Path(str(module.__file__))
-    return tuple(sorted(own.parent.rglob("*.py"))) if module.__package__ else (own,)

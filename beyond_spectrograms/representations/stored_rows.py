@@ -87,10 +87,6 @@ class Record(NamedTuple):
     rounding: Rounding
 
 
-class UnusableError(ValueError):
-    """Of an earlier extraction nothing can be kept."""
-
-
 @dataclass(frozen=True)
 class StoredRows:
     """The array of an earlier, finished extraction, and by key its rows and their records."""
@@ -116,21 +112,16 @@ def read_stored(place: Path, shape: tuple[int, ...], dtype: DType, called: str) 
     nothing = StoredRows(np.empty(0), {}, {})
     if not (place / "index.json").exists():
         return nothing
-    try:
-        stored = _open_stored(place)
-    except UnusableError as error:
-        print(f"{called}: {error}; all is computed again", flush=True)
+    stored = _open_stored(place)
+    if isinstance(stored, str):
+        print(f"{called}: {stored}; all is computed again", flush=True)
         return nothing
     same = stored.array.shape[1:] == shape[1:] and stored.array.dtype == np.dtype(dtype)
     return stored if same else nothing
 
 
-def _open_stored(place: Path) -> StoredRows:
-    """Open an extraction's array and index.
-
-    Raises:
-        UnusableError: one of them is missing or cut, or they do not belong together.
-    """
+def _open_stored(place: Path) -> StoredRows | str:
+    """Open an extraction's array and index; or say why nothing can be kept of them."""
     rows, records = {}, {}
     try:
         index = json.loads((place / "index.json").read_text(encoding="utf-8"))
@@ -139,18 +130,18 @@ def _open_stored(place: Path) -> StoredRows:
             rows[key] = Rows(clip, first, count, key).slice
             records[key] = Record(index["sha256"][key], Rounding(*lost))
     except (ValueError, TypeError, LookupError):
-        raise UnusableError(f"{place / 'index.json'} is damaged, or of an earlier version") from None
+        return f"{place / 'index.json'} is damaged, or of an earlier version"
     path = place / "features.npy"
     try:
         array: Stored = np.load(path, mmap_mode="r")
     except FileNotFoundError:
-        raise UnusableError(f"{path} is missing") from None
+        return f"{path} is missing"
     except BROKEN:
-        raise UnusableError(f"{path} is cut short or damaged") from None
+        return f"{path} is cut short or damaged"
     if not array.flags.c_contiguous:  # as none is stored
-        raise UnusableError(f"{path} is cut short or damaged")
+        return f"{path} is cut short or damaged"
     if array.shape != shape:
-        raise UnusableError(f"{path} is {list(array.shape)}, and {list(shape)} by its index")
+        return f"{path} is {list(array.shape)}, and {list(shape)} by its index"
     return StoredRows(array, rows, records)
 
 
