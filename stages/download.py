@@ -6,7 +6,7 @@ from typing import Any
 
 from beyond_spectrograms.data.archives import check_list, check_sounds, copy_sounds, unpack
 from beyond_spectrograms.data.downloads import fetch
-from beyond_spectrograms.params import Source, SplitLists
+from beyond_spectrograms.params.datasets import Source, SplitLists
 from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, RAW
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json

@@ -60,18 +60,12 @@ def kmeans(bands: int, frames: int, classes: int) -> nn.Sequential:
 
 
 class ReconstructingLayer(MeasuringLayer):
-    """Takes windows [windows, bands, frames] and gives logits [windows, classes].
+    """Takes windows [windows, bands, frames] and gives logits [windows, classes]."""
 
-    Attributes:
-        mean: of the training part's features, one number; `deviation` likewise.
-        centres: [clusters, dimensions] of K-means on the points of `go`; empty where the layer classifies by itself.
-        class_of: of each cluster [clusters], by majority of its training windows.
-    """
-
-    mean: Tensor
-    deviation: Tensor
-    centres: Tensor
-    class_of: Tensor
+    mean: Tensor  # of the training part's features, one number
+    deviation: Tensor  # likewise
+    centres: Tensor  # [clusters, dimensions] of K-means on the points of `go`; empty where the layer classifies itself
+    class_of: Tensor  # of each cluster [clusters], by majority of its training windows
 
     def __init__(self, classes: int, dimensions: int) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn
 
-from beyond_spectrograms.params import LabelTable, Source
+from beyond_spectrograms.params.datasets import LabelTable, Source
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file
 

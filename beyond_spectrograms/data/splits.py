@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,21 +23,13 @@ from beyond_spectrograms.util.progress import track
 _SILENCE_FORMAT = audio.FORMATS[0]  # the smallest to read
 
 
-@dataclass(frozen=True)
-class Dealt:
-    """What `deal_windows` gives.
+class Dealt(NamedTuple):
+    """What `deal_windows` gives."""
 
-    Attributes:
-        clips: the table of clips with `group` and `fold`.
-        table: a row a window, as windows.csv.
-        parts: a column a split and fold, as parts.csv.
-        straddling: groups whose clips stood in two published folds.
-    """
-
-    clips: pd.DataFrame
-    table: pd.DataFrame
-    parts: pd.DataFrame
-    straddling: list[str]
+    clips: pd.DataFrame  # the table of clips with `group` and `fold`
+    table: pd.DataFrame  # a row a window, as windows.csv
+    parts: pd.DataFrame  # a column a split and fold, as parts.csv
+    straddling: list[str]  # groups whose clips stood in two published folds
 
 
 def deal_windows(

@@ -30,29 +30,18 @@ class Representation(ABC):
 
     A new representation is one file: set `form`, `bands` and `hop_length`, write `frames` and `_encode`, and give it a
     record in params.yaml. `encode` checks input and output, so `_encode` does not have to.
-
-    Attributes:
-        name: its key in params.yaml.
-        form: sample rate (Hz) and channels it takes.
-        bands: height of a window: mel bands or latent channels.
-        hop_length: samples from one frame to the next; frame_rate is form.sample_rate / hop_length.
-        packages: distributions whose version can change the result.
-        engine: the library that computes; all features of one array come from one engine.
-        chunk: windows a thread encodes at a time, if threads may run `_encode` side by side, each on one core;
-            None if they may not.
-        spare_threads: threads beyond one a core, for engines in which a thread that calls `_encode` also waits.
-        files: files of other people's code that decide the result; for our code versions.yaml has a number.
     """
 
-    name: str
-    form: Format
-    bands: int
-    hop_length: int
-    packages: tuple[str, ...] = ("numpy",)
-    engine: str = "numpy"
+    name: str  # its key in params.yaml
+    form: Format  # sample rate (Hz) and channels it takes
+    bands: int  # height of a window: mel bands or latent channels
+    hop_length: int  # samples from one frame to the next; frame_rate is form.sample_rate / hop_length
+    packages: tuple[str, ...] = ("numpy",)  # distributions whose version can change the result
+    engine: str = "numpy"  # the library that computes; all features of one array come from one engine
+    # Windows a thread encodes at a time, if threads may run `_encode` side by side, each on one core; else None.
     chunk: ClassVar[int | None] = None
-    spare_threads: int = 0
-    files: tuple[Path, ...] = ()
+    spare_threads: int = 0  # beyond one a core, for engines in which a thread that calls `_encode` also waits
+    files: tuple[Path, ...] = ()  # of other people's code that decide the result; ours has numbers in versions.yaml
     _proven = False
 
     @property
@@ -146,16 +135,11 @@ class Engine(ABC):
     """Runs EnCodec's encoder on one core, from as many threads at once as there are cores.
 
     A window's latents are the same to the bit whatever windows are beside it and however many cores there are.
-
-    Attributes:
-        name: as it is printed and recorded.
-        packages: distributions whose version can change the result.
-        spare_threads: callers beyond one a core that keep it busy, where it computes in threads of its own.
     """
 
-    name: ClassVar[str]
-    packages: ClassVar[tuple[str, ...]]
-    spare_threads: ClassVar[int] = 0
+    name: ClassVar[str]  # as it is printed and recorded
+    packages: ClassVar[tuple[str, ...]]  # distributions whose version can change the result
+    spare_threads: ClassVar[int] = 0  # callers beyond one a core that keep it busy, if it has threads of its own
 
     @abstractmethod
     def encode(self, windows: Waveform) -> Features:

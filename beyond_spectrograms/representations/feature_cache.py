@@ -31,23 +31,14 @@ FEATURE_VERSIONS = ("data", "representations")  # of versions.yaml: what rows ha
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """Which windows to encode, and how.
-
-    Attributes:
-        representation: what encodes them.
-        table: a row a window (clip, start_s, ...); rows of a clip are adjacent.
-        clips: the folder of stored clips.
-        length_s: of a window.
-        fingerprint: digest of all that decides a window's features besides its sound.
-        dtype: in which features are stored.
-    """
+    """Which windows to encode, and how."""
 
     representation: Representation
-    table: pd.DataFrame
-    clips: Path
-    length_s: float
-    fingerprint: str
-    dtype: DType = "float32"
+    table: pd.DataFrame  # a row a window (clip, start_s, ...); rows of a clip are adjacent
+    clips: Path  # the folder of stored clips
+    length_s: float  # of a window
+    fingerprint: str  # digest of all that decides a window's features besides its sound
+    dtype: DType = "float32"  # in which features are stored
 
     @property
     def shape(self) -> tuple[int, int, int]:

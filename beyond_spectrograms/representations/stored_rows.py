@@ -28,15 +28,10 @@ class PrecisionError(ProjectError):
 
 @dataclass(frozen=True)
 class Rounding:
-    """What storing lost.
+    """What storing lost."""
 
-    Attributes:
-        largest: largest difference between a value and what is stored, over the largest magnitude in its window.
-        vanished: values that are not 0 and were stored as 0, being below half of float16's smallest, 6e-8.
-    """
-
-    largest: float = 0.0
-    vanished: int = 0
+    largest: float = 0.0  # largest difference between a value and what is stored, over its window's largest magnitude
+    vanished: int = 0  # values that are not 0 and were stored as 0, being below half of float16's smallest, 6e-8
 
     def __add__(self, other: "Rounding") -> "Rounding":
         """Join what two blocks of windows lost."""

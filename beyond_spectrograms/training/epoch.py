@@ -33,19 +33,12 @@ def choose_precision(precision: str, device: str) -> str:
 
 @dataclass(frozen=True)
 class Network:
-    """A classifier of build_network, split in three.
+    """A classifier of build_network, split in three."""
 
-    Attributes:
-        front: leading layers without weights, applied once: their output is the same in every epoch.
-        body: layers in between, which may compute in bf16.
-        head: the last, linear layer; it and the loss are always fp32.
-        dtype: what the body's convolutions compute in.
-    """
-
-    front: nn.Sequential
-    body: nn.Sequential
-    head: nn.Module
-    dtype: torch.dtype
+    front: nn.Sequential  # leading layers without weights, applied once: their output is the same in every epoch
+    body: nn.Sequential  # layers in between, which may compute in bf16
+    head: nn.Module  # the last, linear layer; it and the loss are always fp32
+    dtype: torch.dtype  # what the body's convolutions compute in
 
     @classmethod
     def split(cls, network: nn.Sequential, precision: str) -> "Network":

@@ -38,31 +38,21 @@ class TrainingError(ProjectError):
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What decides a run.
+    """What decides a run."""
 
-    Attributes:
-        features: folder with features.npy [windows, bands, frames].
-        targets: class index of every window [windows]; -1 in place of the test part's.
-        parts: part of every window [windows]: train, validation, test or empty. Test rows are never read here.
-        classes: labels by class index.
-        codebook_size: entries of a codebook where the features are a codec's codes, else None.
-        precision: of the convolutions, fp32 or bf16; weights, optimizer and loss are always fp32.
-        work: folder for this run's checkpoint and result.
-        versions: by name, of the code and packages that decide weights (study.WEIGHTS_BY); none where nothing is kept.
-    """
-
-    features: Path
-    targets: npt.NDArray[np.int64]
-    parts: npt.NDArray[np.str_]
-    classes: tuple[str, ...]
-    codebook_size: int | None
+    features: Path  # folder with features.npy [windows, bands, frames]
+    targets: Rows  # class index of every window [windows]; -1 in place of the test part's
+    parts: npt.NDArray[np.str_]  # of every window [windows]: train, validation, test (never read here) or empty
+    classes: tuple[str, ...]  # labels by class index
+    codebook_size: int | None  # entries of a codebook where the features are a codec's codes
     protocol: Protocol
     epochs: int
     fold: int
     seed: int
     device: str
-    work: Path
-    precision: str = "fp32"
+    work: Path  # folder for this run's checkpoint and result
+    precision: str = "fp32"  # of the convolutions, fp32 or bf16; weights, optimizer and loss are always fp32
+    # By name, of the code and packages that decide weights (study.WEIGHTS_BY); none where nothing is kept.
     versions: Mapping[str, int | str] = field(kw_only=True)
 
     @property

@@ -19,15 +19,10 @@ class Trainer:
 
     What is random is drawn from torch's generator of the CPU, which making a trainer seeds; the loop stores its state
     beside `state`.
-
-    Attributes:
-        optimizer: None where there is nothing to descend.
-        columns: what an epoch reports besides accuracies and losses, columns of the history.
-        takes_codes: whether windows may hold a codec's codes; else making a trainer for them raises ClassifierError.
     """
 
-    columns: ClassVar[tuple[str, ...]] = ()
-    takes_codes: ClassVar[bool] = True
+    columns: ClassVar[tuple[str, ...]] = ()  # what an epoch reports besides accuracies and losses, for the history
+    takes_codes: ClassVar[bool] = True  # else making a trainer for windows of a codec's codes raises ClassifierError
 
     def __init__(self, config: RunConfig, features: Features) -> None:
         if config.codebook_size is not None and not self.takes_codes:
