@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,8 @@ from beyond_spectrograms.util.progress import track
 _SILENCE_FORMAT = audio.FORMATS[0]  # the smallest to read
 
 
-class Dealt(NamedTuple):
+@dataclass(frozen=True)
+class Dealt:
     """What `deal_windows` gives."""
 
     clips: pd.DataFrame  # the table of clips with `group` and `fold`

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,8 @@ from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split,
 from beyond_spectrograms.params.representations import Mel, Representation, weights_of
 
 # Classifiers whose windows have a reconstruction error (a test compares this with classifiers.registry).
-RECONSTRUCTING = ("kmeans", "prototypes", "apnet", "apnet_kmeans", "autoencoder_kmeans")
+Reconstructing = Literal["kmeans", "prototypes", "apnet", "apnet_kmeans", "autoencoder_kmeans"]
+RECONSTRUCTING = get_args(Reconstructing)
 
 
 class PrototypeSettings(Section):
@@ -61,17 +62,7 @@ class Protocol(Section):
     that is tested; of equally high validation accuracies the one of lower loss counts as better.
     """
 
-    classifier: Literal[
-        "conv1d",
-        "conv2d",
-        "mean_linear",
-        "kmeans",
-        "prototypes",
-        "apnet",
-        "apnet_kmeans",
-        "autoencoder_kmeans",
-        "temporal_cnn",
-    ]
+    classifier: Literal["conv1d", "conv2d", "mean_linear", Reconstructing, "temporal_cnn"]
     split: str
     standardize: bool
     shuffle_labels: bool

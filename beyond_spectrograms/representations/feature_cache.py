@@ -168,8 +168,8 @@ def extract(
                 log.flush()
         del array, stored
         clips = [[part.clip, part.first, part.count, part.key, *astuple(records[part.key].rounding)] for part in rows]
-        sha256 = {part.key: records[part.key].sha256 for part in rows}
-        write_json(work / "index.json", {"shape": request.shape, "clips": clips, "sha256": sha256})
+        digests = {part.key: records[part.key].sha256 for part in rows}
+        write_json(work / "index.json", {"shape": request.shape, "clips": clips, "sha256": digests})
         replace_folder(work, place, required=("features.npy", "index.json"))
         (place / journal.name).unlink()  # not before: a run killed while renaming needs it to go on
         rounding = sum((records[part.key].rounding for part in rows), Rounding())
