@@ -45,11 +45,9 @@ class Member:
 def unpack(archive: Path, members: str, table: LabelTable | None, folder: Path) -> dict[str, int]:
     """Write the members whose whole name matches `members` to folder/<label>/<file>, the label as a slug.
 
-    Args:
-        archive: a zip or (compressed) tar file.
-        members: regular expression with the groups `file` and, where there is no `table`, `label`.
-        table: the table inside the archive that names each file's label.
-        folder: a new folder; what is in it after an error is of no use.
+    `archive` is a zip or (compressed) tar file. The regular expression `members` has the groups `file` and, where there
+    is no `table` inside the archive that names each file's label, `label`. `folder` is new; what is in it after an
+    error is of no use.
 
     Returns:
         How many files were left out, by suffix; those with a part that begins with a dot as "dot-files".
@@ -91,11 +89,7 @@ def copy_sounds(source: str, folder: Path) -> dict[str, int]:
     """Copy the sounds of a user's folder, one sub-folder a class, to folder/<class>/.
 
     A class folder's own sub-folders are searched too: take1/a.wav becomes take1__a.wav. Whatever is named like a sound
-    is copied; `resample` finds out whether it is one.
-
-    Args:
-        source: the folder; ~ is the home folder.
-        folder: a new folder.
+    is copied; `resample` finds out whether it is one. In `source` ~ is the home folder; `folder` is new.
 
     Returns:
         How many files were left out, by suffix; dot-files as "dot-files", folders that are links as "linked folders".

@@ -54,9 +54,7 @@ class Recording:
 def read_recording(path: Path, seconds: tuple[float, float]) -> Recording:
     """Decode a WAV, FLAC, OGG, MP3 or AU file, check it and mix it to mono.
 
-    Args:
-        path: the file.
-        seconds: shortest and longest plausible length.
+    `seconds` are the shortest and longest plausible length.
 
     Raises:
         BadAudioError: the file is empty, not audio, truncated, not finite, silent, or implausible in rate or length.

@@ -62,12 +62,8 @@ def fetch(what: str, records: Sequence[R], keep: Path) -> Found[R]:
 
     Looked at in this order: the folder named by BEYOND_SPECTROGRAMS_MIRROR (a file named as the last part of the
     URL's path), the folder `keep` of earlier downloads, then each record's URL. All pass the same checks. A transfer
-    that breaks off is started again; what was transferred stays in `keep`.
-
-    Args:
-        what: what the file is, for messages.
-        records: the mirrors, best first. They may differ in their bytes.
-        keep: folder for downloaded files.
+    that breaks off is started again; what was transferred stays in `keep`. `records` are the mirrors, best first; they
+    may differ in their bytes. `what` says in messages what the file is.
 
     Raises:
         DownloadError: the mirror folder does not exist or holds a wrong file, or no URL delivered.
@@ -232,12 +228,8 @@ def fetch_encoder(params: Params, name: str, data: Path = WEIGHTS.parent) -> lis
 def fetch_weights(what: str, records: Sequence[WeightsRecord], place: Path, downloads: Path, work: Path) -> list[Path]:
     """Give the files of `records` in `place`: those that are there and whole, or else all of them, fetched again.
 
-    Args:
-        what: named where a file cannot be had.
-        records: what the files must be, by size and digest.
-        place: gets the files under the names they are published under, and record.json.
-        downloads: where fetched files are kept.
-        work: a folder to work in.
+    `place` gets them under the names they are published under, and record.json. Fetched files are kept in `downloads`.
+    `what` names them where one cannot be had; `work` is a folder to work in.
 
     Raises:
         DownloadError: a file cannot be had.

@@ -25,10 +25,8 @@ OWN = ("grid", "training_precision")  # what a study has in place of the root's
 def load_params(study: Path = Path(), root: Path = Path(), *, pinned: bool = True) -> Params:
     """Read and check all that decides an experiment.
 
-    Args:
-        study: the folder of its params.yaml, below `root`; `Path()` is the root's own experiment.
-        root: the folder that holds params.yaml, datasets/ and versions.yaml.
-        pinned: whether packages must have the versions that versions.yaml names.
+    `study` is the folder of its params.yaml below `root`, which holds params.yaml, datasets/ and versions.yaml; `Path()`
+    is the root's own experiment. `pinned` packages must have the versions that versions.yaml names.
 
     Raises:
         ParamsError: a file is missing or not YAML, a key is unknown or missing, a value is out of range, or a package's
@@ -165,11 +163,8 @@ def load_all_params(root: Path | None = None) -> Params:
     """Read the root's params with the representations and protocols of every study beside its own.
 
     For what belongs to no study: models of one's own sounds, and the HEAR API. Packages may have any version:
-    `versions` holds those installed ("none" for one that is not).
-
-    Args:
-        root: the folder that holds params.yaml; by default the current folder if it is a checkout, else the settings
-            that the installed package carries.
+    `versions` holds those installed ("none" for one that is not). `root` is the folder that holds params.yaml; by
+    default the current one if it is a checkout, else the settings that the installed package carries.
 
     Raises:
         ParamsError: as load_params.

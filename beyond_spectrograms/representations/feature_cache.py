@@ -88,14 +88,9 @@ def fingerprint(
 def request_features(
     params: Params, name: str, weights: Sequence[Path], table: pd.DataFrame, clips: Path
 ) -> FeatureRequest:
-    """Ask for the features of every window, rows in the order of `table`.
+    """Ask for the features of every window, rows in the order of `table` (clip, start_s, ...).
 
-    Args:
-        params: windows, features and versions, and the record of the representation `name`.
-        name: the representation.
-        weights: its files.
-        table: a row a window: clip, start_s, ...
-        clips: the folder of stored clips.
+    `name` is the representation, `weights` are its files, `clips` is the folder of stored clips.
     """
     record, length_s = params.representations[name], params.windows.length_s
     representation = create_representation(name, record, weights)
@@ -116,14 +111,8 @@ def extract(
 
     In memory are the clip whose windows are encoded, the next two that are decoded, and, where clips are short, as many
     as keep all cores busy. The array grows in `work`, which is renamed to `place` at the end. place/index.json holds
-    the key of every clip's rows, what storing them lost, and the digest of the rows of every key.
-
-    Args:
-        request: what to encode.
-        place: the folder to write.
-        work: a folder to work in.
-        called: what messages call all this, where it is not `place`.
-        announce: is told how many windows will be computed before any is.
+    the key of every clip's rows, what storing them lost, and the digest of the rows of every key. Messages call all
+    this `called`, or else `place`. `announce` is told how many windows will be computed before any is.
 
     Raises:
         ProjectError: another run works in `work`.
