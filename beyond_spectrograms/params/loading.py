@@ -25,7 +25,7 @@ OWN = ("grid", "training_precision")  # what a study has in place of the root's
 def load_params(study: Path = Path(), root: Path = Path(), *, pinned: bool = True) -> Params:
     """Read and check all that decides an experiment.
 
-    `study` is the folder of its params.yaml below `root`, which holds params.yaml, datasets/ and versions.yaml; `Path()`
+    `study` is the folder of its params.yaml below `root`, which holds params.yaml, datasets/ and versions.yaml; Path()
     is the root's own experiment. `pinned` packages must have the versions that versions.yaml names.
 
     Raises:
