@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,7 +19,6 @@ from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, read_sealed, replace_folder, write_sealed, written_beside
 from beyond_spectrograms.util.progress import track
 
-_TEXT = ("clip", "label", "sha256")  # columns of clips.csv that are text whatever they look like
 CLIP_VERSIONS = ("data", "soundfile", "soxr")  # of versions.yaml: what decides a clip
 
 
@@ -129,7 +128,8 @@ def clip_path(folder: Path, form: audio.Format, clip: str) -> Path:
 
 def read_clips(folder: Path) -> pd.DataFrame:
     """Read <folder>/clips.csv, a row a usable clip: clip, label, seconds, source_sample_rate, sha256."""
-    return pd.read_csv(folder / "clips.csv", dtype=dict.fromkeys(_TEXT, str), keep_default_na=False)
+    text = dict.fromkeys(("clip", "label", "sha256"), str)  # whatever they look like
+    return pd.read_csv(folder / "clips.csv", dtype=text, keep_default_na=False)
 
 
 def stem(clip: str) -> str:
@@ -147,7 +147,7 @@ def check_clips(dataset: str, outcomes: list[Outcome], source: Source) -> None:
     usable = [outcome for outcome in outcomes if not outcome.reason]
     labels = {outcome.label for outcome in outcomes}
     for label in sorted(labels - {outcome.label for outcome in usable}):
-        reasons = list(_reasons(outcome for outcome in outcomes if outcome.label == label))
+        reasons = [f"  {o.clip}: {o.reason}" for o in outcomes if o.label == label]
         raise DatasetError(f"{dataset}: class {label!r} has no usable file:\n" + "\n".join(reasons))
     if not usable:
         raise DatasetError(f"{dataset}: no audio file found")
@@ -159,15 +159,10 @@ def check_clips(dataset: str, outcomes: list[Outcome], source: Source) -> None:
         bad = {stem(clip) for clip in source.known_bad}
         expected = source.clips - sum(bool(o.reason) and stem(o.clip) in bad for o in outcomes)
         if len(usable) != expected:
-            unexpected = list(_reasons(o for o in outcomes if o.reason and stem(o.clip) not in bad))
+            unexpected = [f"  {o.clip}: {o.reason}" for o in outcomes if o.reason and stem(o.clip) not in bad]
             raise DatasetError(
                 "\n".join([f"{dataset}: expected {expected} usable clips, found {len(usable)}", *unexpected])
             )
-
-
-def _reasons(outcomes: Iterator[Outcome]) -> Iterator[str]:
-    for outcome in outcomes:
-        yield f"  {outcome.clip}: {outcome.reason}"
 
 
 def describe_clips(dataset: str, outcomes: list[Outcome]) -> dict[str, Any]:

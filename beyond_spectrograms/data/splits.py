@@ -271,8 +271,7 @@ def check_sources_apart(dataset: str, table: pd.DataFrame, parts: pd.DataFrame, 
     """
     for name, split in splits.items():
         for column in columns_of(name, parts):
-            absent = sorted(set(table["label"]) - set(table["label"][parts[column] == "train"]))
-            if absent:
+            if absent := sorted(set(table["label"]) - set(table["label"][parts[column] == "train"])):
                 raise DatasetError(f"{dataset}: split {column} has no train window of {', '.join(absent)}")
             for part in PARTS:
                 if not (parts[column] == part).any():

@@ -62,15 +62,12 @@ class EncodecLatents(Representation):
     def _enter_thread(self) -> None:
         import torch
 
-        # The last bits of a convolution depend on how many threads share it.
-        torch.set_num_threads(1)
+        torch.set_num_threads(1)  # the last bits of a convolution depend on how many threads share it
 
     def _encode(self, windows: Waveform) -> Features:
         latents = self._engine.encode(windows)
-        return latents if self._kbps is None else self._quantize(latents)
-
-    def _quantize(self, latents: Features) -> Features:
-        """Quantise latents [windows, 128, frames]: dequantised, or codes [windows, codebooks, frames]."""
+        if self._kbps is None:
+            return latents
         import torch
 
         with torch.inference_mode():

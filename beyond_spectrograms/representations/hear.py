@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import soxr
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import Hear
@@ -108,10 +109,8 @@ class HearEmbeddings(Representation):
 
         mono = windows.mean(axis=1, dtype=np.float32)
         if self._rate != self.form.sample_rate:
-            import soxr
-
-            resampled = [soxr.resample(window, self.form.sample_rate, self._rate, quality="HQ") for window in mono]
-            mono = np.stack(resampled)
+            rates = self.form.sample_rate, self._rate
+            mono = np.stack([soxr.resample(window, *rates, quality="HQ") for window in mono])
         with one_thread(), torch.no_grad():
             given = self._module.get_timestamp_embeddings(torch.from_numpy(mono), self._model)
         if not (isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, torch.Tensor) for part in given)):

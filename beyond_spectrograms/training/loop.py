@@ -112,7 +112,7 @@ def train_all(configs: list[RunConfig]) -> None:
         else:
             workers = min(len(todo), joblib.cpu_count())
             with ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(epochs_done,)) as pool:
-                futures = [pool.submit(_train_in_worker, config) for config in todo]
+                futures = [pool.submit(train, config) for config in todo]
                 done, pending = wait(futures, return_when=FIRST_EXCEPTION)
                 for future in pending:
                     future.cancel()
@@ -142,10 +142,6 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _train_in_worker(config: RunConfig) -> None:
-    train(config, _counter)
-
-
 def train(config: RunConfig, epochs_done: "Synchronized[int] | None" = None) -> None:
     """Train one run by itself, from its checkpoint if there is one, and write its result."""
     torch.use_deterministic_algorithms(config.device == "cpu")
@@ -167,7 +163,7 @@ def train(config: RunConfig, epochs_done: "Synchronized[int] | None" = None) -> 
         best = last if keep else best
         state.seconds += time.perf_counter() - began
         began = time.perf_counter()
-        count(epochs_done, 1)
+        count(epochs_done or _counter, 1)
         if checkpoint.is_due() and state.diverged_at_epoch is None:
             checkpoint.save({"trainer": trainer.state(), "best": best}, [state])
             began = time.perf_counter()
