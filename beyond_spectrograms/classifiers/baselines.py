@@ -29,7 +29,10 @@ PROTOTYPE_LOSS, RECONSTRUCTION_LOSS = 0.5, 0.5  # weights beside the cross-entro
 
 
 class Centres(MeasuringLayer):
-    """As many centres [clusters, bands, frames] as classes, each named by a class. Logits are minus the errors."""
+    """As many centres [clusters, bands, frames] as classes, each named by a class; all are still to be found.
+
+    Logits are minus the errors.
+    """
 
     centres: Tensor
     class_of: Tensor
@@ -52,11 +55,6 @@ class Centres(MeasuringLayer):
         """Measure the nearest centre's error and number, each [windows]."""
         error, cluster = self.errors(windows).min(1)
         return {"reconstruction_error": error, "cluster": cluster}
-
-
-def kmeans(bands: int, frames: int, classes: int) -> nn.Sequential:
-    """Build the network; its centres are still to be found."""
-    return nn.Sequential(Centres(bands, frames, classes))
 
 
 class ReconstructingLayer(MeasuringLayer):
@@ -111,10 +109,17 @@ class ReconstructingLayer(MeasuringLayer):
 
 
 class AutoencoderLayer(ReconstructingLayer):
-    """An autoencoder, and clusters of its innermost maps."""
+    """An autoencoder, and clusters of its innermost maps, which are still to be found.
+
+    Raises:
+        ClassifierError: windows too small to be pooled three times.
+    """
 
     def __init__(self, bands: int, frames: int, classes: int) -> None:
         shrunk = 2 ** (LEVELS - 1)
+        if min(bands, frames) < shrunk:
+            what = f"at least 8 bands x 8 frames, got {bands} x {frames}"
+            raise ClassifierError(f"autoencoder_kmeans needs windows of {what}")
         super().__init__(classes, CHANNELS * (bands // shrunk) * (frames // shrunk))
         widths = [1, *[CHANNELS] * LEVELS]
         self.down = nn.ModuleList(nn.Conv2d(*pair, 5, padding=2) for pair in itertools.pairwise(widths))
@@ -139,23 +144,16 @@ class AutoencoderLayer(ReconstructingLayer):
         return loss, loss * self.deviation**2, self.by_cluster(points), points
 
 
-def autoencoder(bands: int, frames: int, classes: int) -> nn.Sequential:
-    """Build the network; its clusters are still to be found.
+class APNetLayer(ReconstructingLayer):
+    """Autoencoder, prototypes [prototypes, channels, rows, columns] in its latents, and the classifier behind.
 
     Raises:
-        ClassifierError: windows too small to be pooled three times.
+        ClassifierError: windows too small to be pooled twice.
     """
-    if min(bands, frames) < 2 ** (LEVELS - 1):
-        raise ClassifierError(
-            f"autoencoder_kmeans needs windows of at least 8 bands x 8 frames, got {bands} x {frames}"
-        )
-    return nn.Sequential(AutoencoderLayer(bands, frames, classes))
-
-
-class APNetLayer(ReconstructingLayer):
-    """Autoencoder, prototypes [prototypes, channels, rows, columns] in its latents, and the classifier behind."""
 
     def __init__(self, bands: int, frames: int, classes: int, *, clusters: bool) -> None:
+        if min(bands, frames) < 4:
+            raise ClassifierError(f"apnet needs windows of at least 4 bands x 4 frames, got {bands} x {frames}")
         count = PER_CLASS * classes
         super().__init__(classes, count if clusters else 0)
         self.first, self.second, self.third = (
@@ -167,6 +165,8 @@ class APNetLayer(ReconstructingLayer):
         self.prototypes = nn.Parameter(torch.empty(count, CHANNELS, bands // 4, frames // 4).uniform_(-START, START))
         self.frequency_weights = nn.Parameter(torch.zeros(count, bands // 4))
         self.linear = nn.Linear(count, classes, bias=False)
+        # A step then takes 0.7 of the processor time. torch's stubs lack the keyword.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def go(self, windows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """See ReconstructingLayer; the points are the similarities to the prototypes."""
@@ -222,17 +222,3 @@ def _double(maps: Tensor, shape: torch.Size, beyond: float) -> Tensor:
     """Repeat every value twice along rows and columns, up to `shape`."""
     doubled = nn.functional.interpolate(maps, scale_factor=2)
     return nn.functional.pad(doubled, (0, shape[3] - doubled.shape[3], 0, shape[2] - doubled.shape[2]), value=beyond)
-
-
-def apnet(bands: int, frames: int, classes: int, *, clusters: bool) -> nn.Sequential:
-    """Build the network.
-
-    Raises:
-        ClassifierError: windows too small to be pooled twice.
-    """
-    if min(bands, frames) < 4:
-        raise ClassifierError(f"apnet needs windows of at least 4 bands x 4 frames, got {bands} x {frames}")
-    network = nn.Sequential(APNetLayer(bands, frames, classes, clusters=clusters))
-    # A step then takes 0.7 of the processor time. torch's stubs lack the keyword.
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network

@@ -15,6 +15,12 @@ from beyond_spectrograms.classifiers.base import TOKEN_SIZE, ClassifierError, Em
 from beyond_spectrograms.classifiers.prototypes import model as prototypes
 from beyond_spectrograms.params import Protocol
 
+
+def _alone(layer: Callable[..., nn.Module], *size: int, **settings: Any) -> nn.Sequential:
+    """Build a network of one layer."""
+    return nn.Sequential(layer(*size, **settings))
+
+
 # From bands, frames, number of classes and, by keyword, settings of its own: a network that takes windows [windows,
 # bands, frames] and gives logits [windows, classes].
 CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {
@@ -22,11 +28,11 @@ CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {
     "conv2d": convolutional.conv2d,
     "mean_linear": convolutional.mean_linear,
     "temporal_cnn": convolutional.temporal_cnn,
-    "kmeans": baselines.kmeans,
+    "kmeans": partial(_alone, baselines.Centres),
     "prototypes": prototypes.build,
-    "apnet": partial(baselines.apnet, clusters=False),
-    "apnet_kmeans": partial(baselines.apnet, clusters=True),
-    "autoencoder_kmeans": baselines.autoencoder,
+    "apnet": partial(_alone, baselines.APNetLayer, clusters=False),
+    "apnet_kmeans": partial(_alone, baselines.APNetLayer, clusters=True),
+    "autoencoder_kmeans": partial(_alone, baselines.AutoencoderLayer),
 }
 
 
