@@ -21,6 +21,8 @@ from beyond_spectrograms.data.windows import PARTS, columns_of
 from beyond_spectrograms.params import Source, Split, Windows
 from beyond_spectrograms.util.progress import track
 
+Splits = Mapping[str, Split]
+Lists = Mapping[str, str] | None  # published parts, as read_lists gives them
 _SILENCE_FORMAT = audio.FORMATS[0]  # the smallest to read
 
 
@@ -35,18 +37,11 @@ class Dealt:
 
 
 def deal_windows(
-    dataset: str,
-    clips: pd.DataFrame,
-    folder: Path,
-    source: Source,
-    *,
-    windows: Windows,
-    splits: Mapping[str, Split],
-    lists: dict[str, str] | None = None,
+    dataset: str, clips: pd.DataFrame, folder: Path, source: Source, *, windows: Windows, splits: Splits, lists: Lists
 ) -> Dealt:
     """Group clips, cut them into windows and deal these to the parts of every split.
 
-    `folder` is data/clips/<dataset>; `lists` are published parts, as read_lists gives them.
+    `folder` is data/clips/<dataset>.
 
     Raises:
         DatasetError: as the functions it calls.
@@ -191,9 +186,7 @@ def check_lists(dataset: str, clips: pd.DataFrame, lists: Mapping[str, str], kno
         )
 
 
-def assign_parts(
-    table: pd.DataFrame, splits: Mapping[str, Split], lists: Mapping[str, str] | None = None
-) -> pd.DataFrame:
+def assign_parts(table: pd.DataFrame, splits: Splits, lists: Lists = None) -> pd.DataFrame:
     """Deal the windows to parts under every split of params.
 
     Returns:
@@ -232,7 +225,7 @@ def _shuffle(count: int, split: Split, seed: int | None) -> np.ndarray[Any, np.d
 
 
 def describe_splits(
-    dataset: str, table: pd.DataFrame, parts: pd.DataFrame, splits: Mapping[str, Split], straddling_groups: list[str]
+    dataset: str, table: pd.DataFrame, parts: pd.DataFrame, splits: Splits, straddling_groups: list[str]
 ) -> dict[str, Any]:
     """Figures of splits.json: windows, silence, sizes of parts, and what stands in two parts."""
     described: dict[str, Any] = {
@@ -263,7 +256,7 @@ def count_straddling(origins: pd.Series[Any], parts: pd.Series[Any]) -> int:
     return int((parts[used].groupby(origins[used]).nunique() > 1).sum())
 
 
-def check_sources_apart(dataset: str, table: pd.DataFrame, parts: pd.DataFrame, splits: Mapping[str, Split]) -> None:
+def check_sources_apart(dataset: str, table: pd.DataFrame, parts: pd.DataFrame, splits: Splits) -> None:
     """Stop where a split that promises whole sources has one in two parts, a part is empty, or training lacks a class.
 
     Raises:

@@ -100,7 +100,8 @@ def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping,
         raise DatasetError(f"{error}\n`train` needs three: one trains, one validates, one tests.") from None
     fewest = min(folds, int(grouped.groupby("label")["group"].nunique().min()))
     source = source.model_copy(update={"folds": max(fewest, FEWEST_FOLDS)})
-    dealt = deal_windows(dataset, clips, folder, source, windows=windows, splits={SPLIT: Split(kind="source")})
+    splits = {SPLIT: Split(kind="source")}
+    dealt = deal_windows(dataset, clips, folder, source, windows=windows, splits=splits, lists=None)
     set_aside = {outcome.clip: outcome.reason for outcome in outcomes if outcome.reason}
     return OwnSounds(**vars(dealt), dataset=dataset, folder=folder, set_aside=set_aside)
 

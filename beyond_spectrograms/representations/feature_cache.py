@@ -100,12 +100,7 @@ def request_features(
 
 
 def extract(
-    request: FeatureRequest,
-    place: Path,
-    work: Path,
-    *,
-    called: str | None = None,
-    announce: Callable[[int], None] = lambda _: None,
+    request: FeatureRequest, place: Path, work: Path, called: str = "", announce: Callable[[int], None] = lambda _: None
 ) -> Extraction:
     """Encode the windows of `request` into place/features.npy.
 
