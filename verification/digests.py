@@ -40,7 +40,7 @@ CODE: dict[str, tuple[str, ...]] = {
     SHARED: (
         "beyond_spectrograms/__init__.py",
         "beyond_spectrograms/util/[!c]*.py",
-        *(f"beyond_spectrograms/util/{name}.py" for name in ("checkpoints", "commands")),
+        "beyond_spectrograms/util/commands.py",
         "beyond_spectrograms/params/*.py",
         *(f"stages/{name}.py" for name in ("arguments", "resolve")),
     ),

@@ -5,7 +5,6 @@ A clip is its class's own sound (`CLASSES`) put through a recording that is draw
 Every sound is float64 `[samples]` at 44.1 kHz. Ranges for which no source is given are choices made by looking.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -186,8 +185,7 @@ def _through_formants(source: Sound, times: Sound, formants: Sound) -> Sound:
     return np.asarray(signal.istft(spectrum, RATE)[1], np.float64)[: len(source)]
 
 
-SOUNDS: tuple[Callable[[Generator, int], Sound], ...] = (bird, chords, engine, fire, rain, syllables)
-CLASSES = {sound.__name__: sound for sound in SOUNDS}
+CLASSES = {sound.__name__: sound for sound in (bird, chords, engine, fire, rain, syllables)}
 
 
 def _record(rng: Generator, label: str, samples: int) -> Sound:

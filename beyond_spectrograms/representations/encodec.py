@@ -13,8 +13,8 @@ import numpy as np
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import Encodec
 from beyond_spectrograms.representations.base import CheckpointError, Engine, EngineError, Features, Representation
-from beyond_spectrograms.util.checkpoints import UnreadableError, read_checkpoint
 from beyond_spectrograms.util.errors import require
+from beyond_spectrograms.util.files import UnreadableError, read_checkpoint
 
 if TYPE_CHECKING:
     from encodec.model import EncodecModel

@@ -21,9 +21,15 @@ from beyond_spectrograms.data.windows import content_of
 from beyond_spectrograms.params import Protocol
 from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.training.epoch import Outcome, Rows, band_statistics
-from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import digest_file, read_sealed, write_sealed, written_beside
+from beyond_spectrograms.util.files import (
+    digest_file,
+    read_sealed,
+    take_up,
+    write_checkpoint,
+    write_sealed,
+    written_beside,
+)
 
 RECORD = {
     *("mark", "device", "precision", "seconds", "diverged_at_epoch", "columns", "history", "weights_sha256"),
@@ -260,9 +266,8 @@ def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], 
     return shuffled
 
 
-def _read_record(config: RunConfig) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(config.result_files[1].read_text(encoding="utf-8"))
-    return record
+def _read_record(config: RunConfig) -> Any:
+    return json.loads(config.result_files[1].read_text(encoding="utf-8"))
 
 
 def read_history(config: RunConfig) -> list[dict[str, Any]]:

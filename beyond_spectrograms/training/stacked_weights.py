@@ -5,6 +5,7 @@ alone are drawn for all runs at once. Batches are padded to one size by windows 
 whose windows counts stands still.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -52,23 +53,21 @@ class EmbedByLookup(nn.Module):
         return nn.functional.embedding(tokens, self.table.weight).sum(2).transpose(1, 2)
 
 
+STACKABLE: dict[type, Callable[[Any], nn.Module]] = {TimeConvolution: ConvolutionAsProduct, EmbedCodes: EmbedByLookup}
+
+
 class Stackable(nn.Module):
     """A classifier of build_network whose layers can be stacked over runs, convolutions in `precision`."""
 
     def __init__(self, network: nn.Sequential, precision: str) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*(_stackable(layer) for layer in network))
+        stackable = (STACKABLE[type(layer)](layer) if type(layer) in STACKABLE else layer for layer in network)
+        self.layers = nn.Sequential(*stackable)
         self._split = Network.split(self.layers, precision)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Classify windows [windows, bands, frames]; gives fp32 logits."""
         return self._split.logits(self._split.front(windows.float()))
-
-
-def _stackable(layer: nn.Module) -> nn.Module:
-    if isinstance(layer, TimeConvolution):
-        return ConvolutionAsProduct(layer)
-    return EmbedByLookup(layer) if isinstance(layer, EmbedCodes) else layer
 
 
 class StackedWeights:

@@ -1,4 +1,4 @@
-"""Writing whole files or none, and keeping two runs out of one folder.
+"""Writing whole files or none, checkpoints with a digest too, and keeping two runs out of one folder.
 
 Everything is written under a temporary name, flushed to disk and renamed: even after a power cut a file holds either
 all of its old content or all of the new. On Windows nothing is flushed, and two runs are not kept apart.
@@ -8,9 +8,11 @@ import functools
 import hashlib
 import json
 import os
+import pickle
 import re
 import secrets
 import shutil
+import struct
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +28,7 @@ if sys.platform != "win32":
 PARTIAL = re.compile(r".*\.(\d{1,9})-[0-9a-f]{8}\.partial")  # the name, the process that writes, and a random number
 NAME_BYTES = 200  # of a name that are kept in its partial name; file systems allow 255 in all
 IDLE_S = 3600.0  # age from which a partial file counts as left over: a process in a container cannot be seen
+DIGITS = 64  # of a SHA-256
 MANY = 100  # files from which one sync of everything is quicker than flushing each (5 ms)
 
 
@@ -84,6 +87,55 @@ def read_sealed(path: Path) -> dict[str, Any] | None:
 
 def _digest(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+class UnreadableError(ValueError):
+    """A file is no checkpoint, or holds more than tensors and plain values."""
+
+
+def read_checkpoint(path: Path, device: str = "cpu") -> Any:
+    """Read tensors (onto `device`) and plain values.
+
+    Raises:
+        UnreadableError: the file is no such checkpoint; whatever torch raises is turned into this.
+    """
+    import torch
+
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, struct.error) as error:
+        raise UnreadableError(f"{path}: {error}") from error
+
+
+def write_checkpoint(path: Path, values: Any) -> None:
+    """Write tensors and plain values, and last the digest of all before it, as the comment of torch's ZIP archive."""
+    import torch
+
+    with written_beside(path) as beside:
+        torch.save(values, beside)
+        with beside.open("r+b") as file:
+            file.seek(-2, 2)  # the comment's length, which ends an archive without one
+            file.write(DIGITS.to_bytes(2, "little"))
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.write(digest.encode())
+
+
+def take_up(path: Path) -> Any | None:
+    """Read the checkpoint that a killed training left at `path`; None if there is none.
+
+    If it is damaged, a line says so and None is returned too.
+    """
+    if not path.exists():
+        return None
+    content = path.read_bytes()
+    if hashlib.sha256(content[:-DIGITS]).hexdigest().encode() == content[-DIGITS:]:
+        try:
+            return read_checkpoint(path)
+        except UnreadableError:  # written by another version of torch
+            pass
+    print(f"{path}: damaged, or not a checkpoint of a training. The run starts anew.", flush=True)
+    return None
 
 
 def digest_file(path: Path, algorithm: str = "sha256") -> str:
