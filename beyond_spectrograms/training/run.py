@@ -211,7 +211,9 @@ def write_result(
     diverged = state.diverged_at_epoch
     notes = {"epoch": state.best_epoch, "diverged_at_epoch": diverged, "classes": config.classes}
     weights, path, _ = config.result_files
-    further = {} if last is None or config.protocol.select == "last" else {LAST + key: last[key].clone() for key in last}
+    further = (
+        {} if last is None or config.protocol.select == "last" else {LAST + key: last[key].clone() for key in last}
+    )
     with written_beside(weights) as beside:
         save_file(best | further, beside, metadata={"notes": json.dumps(notes)})  # several keys would come in any order
     record = {
