@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from beyond_spectrograms.classifiers.apnet import APNetLayer, _distances, _pool, _unpool
 from beyond_spectrograms.classifiers.base import TOKEN_SIZE, ClassifierError, EmbedCodes, Standardize
+from beyond_spectrograms.classifiers.baselines import APNetLayer, _distances, _pool, _unpool
 from beyond_spectrograms.classifiers.convolutional import conv1d, mean_linear
 from beyond_spectrograms.classifiers.registry import CLASSIFIERS, build_network
 from beyond_spectrograms.util.machine import DeviceError, choose_device

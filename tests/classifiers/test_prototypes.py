@@ -18,9 +18,9 @@ from beyond_spectrograms.classifiers.prototypes.transformations import filter_ba
 from beyond_spectrograms.classifiers.registry import build_network, measure
 from beyond_spectrograms.params import Protocol, PrototypeSettings
 from beyond_spectrograms.training.loop import train
-from beyond_spectrograms.training.run import RunConfig, read_history
-from beyond_spectrograms.training.trainers.kmeans import kmeans_plus_plus
-from beyond_spectrograms.training.trainers.registry import create_trainer, history_columns
+from beyond_spectrograms.training.run import HISTORY_COLUMNS, RunConfig, read_history
+from beyond_spectrograms.training.trainers.clustering import kmeans_plus_plus
+from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
 from support.numeric import assert_rounded, assert_same, by_default_float64
 from support.protocol import PROTOCOL, write_run
 from support.stopping import results_of, train_in_two
@@ -210,7 +210,7 @@ def made_sounds(folder: Path, **changes: Any) -> tuple[RunConfig, torch.Tensor]:
 
 
 def trainer_of(config: RunConfig) -> Any:
-    return create_trainer(config, np.load(config.features / "features.npy"))
+    return PrototypeTrainer(config, np.load(config.features / "features.npy"))
 
 
 @pytest.mark.parametrize("supervised", [True, False])
@@ -238,7 +238,7 @@ def test_history_tells_error_and_step_and_the_run_ends_with_the_curriculum(tmp_p
     train(config)
     history = read_history(config)
     assert list(history[0])[-3:] == ["training_reconstruction_error", "validation_reconstruction_error", "step"]
-    assert list(history[0]) == ["fold", "seed", *history_columns(config.protocol)]
+    assert list(history[0]) == ["fold", "seed", *HISTORY_COLUMNS, *PrototypeTrainer.columns]
     steps = [row["step"] for row in history]
     assert sorted(set(steps)) == [0, 1, 2, 3, 4, 5]  # raw, three transformations, temperature, fine
     assert steps == sorted(steps)

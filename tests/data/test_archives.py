@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from beyond_spectrograms.data.archives import RawDataError, check_list, check_sounds, manifest_digest, unpack
-from beyond_spectrograms.params import LabelTable, Source
+from beyond_spectrograms.params.datasets import LabelTable, Source
 from support.common import contents, refusal
 
 Pack = Callable[[Path, dict[str, bytes]], Path]

@@ -11,6 +11,7 @@ import soundfile
 from beyond_spectrograms.data import clips
 from beyond_spectrograms.data.audio import FORMATS, Waveform, read_clip
 from beyond_spectrograms.data.clips import DatasetError, Outcome, clip_path
+from beyond_spectrograms.params import Source
 from support import cells
 from support.common import contents, noise, refusal
 from support.repository import Start
@@ -18,6 +19,11 @@ from support.stopping import kill_stage_in
 
 PLAUSIBLE = (1.0, 600.0)
 EMPTY, NOT_AUDIO = "empty file (0 bytes)", "not decodable as audio: Format not recognised."
+
+
+def expecting(clips: int | None, classes: int | None, known_bad: list[str]) -> Source:
+    counts: dict[str, Any] = {"clips": clips, "classes": classes, "known_bad": known_bad}
+    return Source(path="pets", seconds=PLAUSIBLE, folds=3, fold_seed=0, **counts)
 
 
 def write(path: Path, sound: Waveform, sample_rate: int = 44_100, subtype: str | None = None) -> None:
@@ -102,14 +108,15 @@ def test_bad_files_are_set_aside_with_their_reasons_and_counted(tmp_path: Path, 
     ],
 )  # fmt: skip
 def test_a_data_set_that_is_not_what_is_expected_stops(outcomes: list[Outcome], wanted: Any, message: str) -> None:
-    assert refusal(DatasetError, clips.check_clips, "pets", outcomes, *wanted) == f"pets: {message}"
+    assert refusal(DatasetError, clips.check_clips, "pets", outcomes, expecting(*wanted)) == f"pets: {message}"
 
 
 @pytest.mark.parametrize("suffix", ["wav", "au"])
 def test_a_file_known_to_be_bad_may_be_bad_or_good_in_any_form(suffix: str) -> None:
-    clips.check_clips("g", [*usable("cat", 9), Outcome(f"cat/9.{suffix}", "", NOT_AUDIO)], 10, 1, ["cat/9.wav"])
-    clips.check_clips("g", usable("cat", 10), 10, 1, ["cat/9.wav"])
-    clips.check_clips("g", [*usable("cat", 3), Outcome("cat/x.wav", "", NOT_AUDIO)], None, None, [])  # none expected
+    source = expecting(10, 1, ["cat/9.wav"])
+    clips.check_clips("g", [*usable("cat", 9), Outcome(f"cat/9.{suffix}", "", NOT_AUDIO)], source)
+    clips.check_clips("g", usable("cat", 10), source)
+    clips.check_clips("g", [*usable("cat", 3), Outcome("cat/x.wav", "", NOT_AUDIO)], expecting(None, None, []))
 
 
 def written(folder: Path) -> dict[Path, int]:

@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from beyond_spectrograms.data.archives import RawDataError
-from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
-from beyond_spectrograms.data.weights import fetch_encoder, fetch_weights
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, fetch_encoder, fetch_weights
 from beyond_spectrograms.params import WeightsRecord, load_params
 from support import cells
 from support.common import contents, refusal

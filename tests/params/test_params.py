@@ -8,7 +8,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from beyond_spectrograms.data.audio import FORMATS
-from beyond_spectrograms.params import SAMPLE_RATES, STUDIES, ParamsError, load_params, weights_of
+from beyond_spectrograms.params import STUDIES, ParamsError, load_params, weights_of
+from beyond_spectrograms.params.datasets import SAMPLE_RATES
 from support import common
 from support.models import PARAMS
 from support.repository import REPOSITORY

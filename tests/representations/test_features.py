@@ -21,7 +21,7 @@ from beyond_spectrograms.data.windows import FeaturesError, open_features
 from beyond_spectrograms.representations import feature_cache, stored_rows, window_encoder
 from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.representations.feature_cache import Extraction, fingerprint
-from beyond_spectrograms.representations.storage import Rounding
+from beyond_spectrograms.representations.stored_rows import Rounding
 from beyond_spectrograms.util import files
 from support.clones import stage
 from support.common import contents, noise, refusal, store_clip

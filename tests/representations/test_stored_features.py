@@ -19,7 +19,7 @@ import yaml
 from beyond_spectrograms.data.windows import FeaturesError, check_content, release
 from beyond_spectrograms.evaluation.predict import predict
 from beyond_spectrograms.representations import stored_rows
-from beyond_spectrograms.representations.storage import PrecisionError, Rounding, store
+from beyond_spectrograms.representations.stored_rows import PrecisionError, Rounding, store
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import read_history
 from beyond_spectrograms.util.machine import forget_peak, memory_can_be_measured, peak_bytes

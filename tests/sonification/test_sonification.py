@@ -1,6 +1,7 @@
 """Prototypes made audible: right bands, equal levels, what they do on average, and the stage that writes it all."""
 
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +19,17 @@ from beyond_spectrograms.classifiers.registry import read_network
 from beyond_spectrograms.data.windows import read_windows
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.report import figures
-from beyond_spectrograms.sonification.decoders import create_player
-from beyond_spectrograms.sonification.distance import LogMelDistance
-from beyond_spectrograms.sonification.figures import figure_prototypes
-from beyond_spectrograms.sonification.griffin_lim import LOUDNESS, PEAK, PrototypesError, Synthesizer, match_level
+from beyond_spectrograms.representations.mel import MelSpectrogram
+from beyond_spectrograms.sonification.page import figure_prototypes
+from beyond_spectrograms.sonification.play import difference_db
+from beyond_spectrograms.sonification.players import (
+    LOUDNESS,
+    PEAK,
+    PrototypesError,
+    Synthesizer,
+    create_player,
+    match_level,
+)
 from beyond_spectrograms.sonification.trained import Average, averages, choose_windows, render_window
 from support import heard
 from support.clones import stage
@@ -246,11 +254,12 @@ def test_no_excerpt_is_passed_on_that_its_licence_does_not_let_be(tmp_path: Path
 def test_differences_are_in_level_where_the_clip_can_be_heard(project: Project) -> None:
     record = project[1].representations["log_mel_16khz"]
     assert record.kind == "mel"
-    distance, sound = LogMelDistance("log_mel_16khz", record), noise(1, RATE)
-    assert distance.between(sound, sound, RATE) == 0
-    assert distance.between(sound / 2, sound, RATE) == pytest.approx(20 * np.log10(2), abs=0.01)
-    assert distance.between(sound[:8000] / 2, sound, RATE) == pytest.approx(20 * np.log10(2), abs=0.01)
+    sound = noise(1, RATE)
+    distance = partial(difference_db, MelSpectrogram("log_mel_16khz", record), sample_rate=RATE)
+    assert distance(sound, sound) == 0
+    assert distance(sound / 2, sound) == pytest.approx(20 * np.log10(2), abs=0.01)
+    assert distance(sound[:8000] / 2, sound) == pytest.approx(20 * np.log10(2), abs=0.01)
     # Below the range nothing counts: silence is as far as the range reaches.
     clicks = np.zeros(RATE, dtype=np.float32)
-    assert distance.between(clicks, sound / 2, RATE) == pytest.approx(distance.between(clicks, sound, RATE), abs=0.01)
-    assert distance.between(clicks, sound, RATE) < 70
+    assert distance(clicks, sound / 2) == pytest.approx(distance(clicks, sound), abs=0.01)
+    assert distance(clicks, sound) < 70

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from beyond_spectrograms.classifiers.base import ClassifierError, last_layer
-from beyond_spectrograms.classifiers.clusters import best_by_class, name_clusters
-from beyond_spectrograms.classifiers.reconstruction import ReconstructingLayer
+from beyond_spectrograms.classifiers.base import ClassifierError, best_by_class, last_layer, name_clusters
+from beyond_spectrograms.classifiers.baselines import ReconstructingLayer
 from beyond_spectrograms.classifiers.registry import CLASSIFIERS, measure
-from beyond_spectrograms.params.protocols import RECONSTRUCTING, Protocol
+from beyond_spectrograms.params.experiment import RECONSTRUCTING, Protocol
 from beyond_spectrograms.training.loop import train
-from beyond_spectrograms.training.run import RunConfig, read_history
-from beyond_spectrograms.training.trainers.reconstruction import ReconstructionTrainer
-from beyond_spectrograms.training.trainers.registry import TRAINERS, create_trainer, history_columns
+from beyond_spectrograms.training.run import HISTORY_COLUMNS, RunConfig, read_history
+from beyond_spectrograms.training.trainers import TRAINERS
+from beyond_spectrograms.training.trainers.clustering import ReconstructionTrainer
 from support import separable
 from support.cells import edit_params
 from support.common import refusal
@@ -74,12 +73,12 @@ def test_a_stopped_run_is_the_same(
     train_in_two(stopped, 2, monkeypatch)
     assert results_of(first) == results_of(stopped)
     assert read_history(first) == read_history(stopped)
-    assert list(read_history(first)[0]) == ["fold", "seed", *history_columns(first.protocol)]
+    assert list(read_history(first)[0]) == ["fold", "seed", *HISTORY_COLUMNS, *TRAINERS[classifier].columns]
 
 
 @pytest.mark.parametrize("classifier", AUTOENCODERS)
 def test_errors_are_in_the_features_own_unit(config: RunConfig, classifier: str) -> None:
-    trainer = create_trainer(of(config, classifier), np.load(config.features / "features.npy"))
+    trainer = TRAINERS[classifier](of(config, classifier), np.load(config.features / "features.npy"))
     assert isinstance(trainer, ReconstructionTrainer)
     layer, training = last_layer(trainer.network, ReconstructingLayer), np.load(config.features / "features.npy")[:36]
     windows, training = torch.from_numpy(training[:12]), training.astype(np.float64)
@@ -98,12 +97,12 @@ def test_errors_are_in_the_features_own_unit(config: RunConfig, classifier: str)
 def test_codes_are_refused(config: RunConfig, classifier: str) -> None:
     coded = replace(of(config, classifier), codebook_size=16)
     told = f"{classifier} needs spectra or latents: between the numbers of codes there is no distance"
-    assert refusal(ClassifierError, create_trainer, coded, np.load(config.features / "features.npy")) == told
+    assert refusal(ClassifierError, TRAINERS[classifier], coded, np.load(config.features / "features.npy")) == told
 
 
 @pytest.mark.parametrize("classifier", ["apnet_kmeans", "autoencoder_kmeans"])
 def test_the_cluster_told_is_the_one_that_names_the_class(config: RunConfig, classifier: str) -> None:
-    trainer = create_trainer(of(config, classifier), np.load(config.features / "features.npy"))
+    trainer = TRAINERS[classifier](of(config, classifier), np.load(config.features / "features.npy"))
     trainer.epoch()
     windows = torch.from_numpy(np.load(config.features / "features.npy"))
     with torch.no_grad():

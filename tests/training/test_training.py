@@ -17,8 +17,7 @@ from safetensors.torch import load_file, save_file
 from beyond_spectrograms.training import loop, run
 from beyond_spectrograms.training.loop import train, train_all
 from beyond_spectrograms.training.run import RunConfig, TrainingError, is_finished, read_history
-from beyond_spectrograms.util.checkpoints import take_up, write_checkpoint
-from beyond_spectrograms.util.files import read_sealed, write_sealed
+from beyond_spectrograms.util.files import read_sealed, take_up, write_checkpoint, write_sealed
 from support.common import flip, refusal
 from support.numeric import assert_rounded
 from support.protocol import PROTOCOL, write_run

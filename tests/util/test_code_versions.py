@@ -74,14 +74,6 @@ def test_a_digest_follows_code_but_not_wording_and_layout(tmp_path: Path, old: s
     assert (digest_with(tmp_path, changed) == digest_with(tmp_path, SOURCE)) is same
 
 
-def test_versions_are_picked_for_a_fingerprint() -> None:
-    versions = load_versions(REPOSITORY / "versions.yaml")
-    assert versions.of("data", "torch") == {"data": versions.nouns["data"], "torch": versions.packages["torch"]}
-    known = ", ".join([*NUMBERED, *versions.packages])
-    told = f"versions.yaml: no version of 'trainings'. Choose from {known}."
-    assert refusal(VersionsError, versions.of, "trainings") == told
-
-
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
