@@ -5,7 +5,6 @@ import json
 from beyond_spectrograms.data.clips import CLIP_VERSIONS, check_clips, describe_clips, publish_clips
 from beyond_spectrograms.estimates.preparation import timed_resampling
 from beyond_spectrograms.params.study import CLIPS, PARTIAL, RAW
-from beyond_spectrograms.util.code_versions import load_versions
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, write_json
 from stages.arguments import parse
@@ -15,12 +14,12 @@ def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
     source, raw, work = study.params.datasets[dataset].source, RAW / dataset, PARTIAL / "clips" / dataset
     with locked(work):
-        versions = load_versions().of(*CLIP_VERSIONS)
+        versions = {noun: study.params.versions[noun] for noun in CLIP_VERSIONS}
         outcomes = timed_resampling(dataset, raw / "audio", work, source.seconds, versions)
         for outcome in outcomes:
             if outcome.reason:
                 print(f"set aside {outcome.clip}: {outcome.reason}")
-        check_clips(dataset, outcomes, source.clips, source.classes, source.known_bad)
+        check_clips(dataset, outcomes, source)
         publish_clips(outcomes, work, CLIPS / dataset)
     origin = json.loads((raw / "source.json").read_text(encoding="utf-8"))
     write_json(study.metrics(dataset) / "clips.json", {**describe_clips(dataset, outcomes), "source": origin})

@@ -13,7 +13,7 @@ from joblib import cpu_count
 
 from beyond_spectrograms.estimates.timing import Estimate, Rate, read_rates, record_rates, timed
 from beyond_spectrograms.params import Protocol, PrototypeSettings
-from beyond_spectrograms.params.protocols import RECONSTRUCTING
+from beyond_spectrograms.params.experiment import RECONSTRUCTING
 from beyond_spectrograms.training.loop import train_all
 from beyond_spectrograms.training.run import RunConfig, is_finished, read_history, read_outcome
 from beyond_spectrograms.util.progress import quiet

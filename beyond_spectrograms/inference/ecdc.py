@@ -36,8 +36,7 @@ from beyond_spectrograms.inference.card import Card, ModelError
 from beyond_spectrograms.inference.stream_windows import BATCH, Batch, check_length, remark_on_length
 from beyond_spectrograms.params import Encodec
 from beyond_spectrograms.representations.base import Features, Representation
-from beyond_spectrograms.util.checkpoints import UnreadableError, read_checkpoint
-from beyond_spectrograms.util.files import digest_file
+from beyond_spectrograms.util.files import UnreadableError, digest_file, read_checkpoint
 
 if TYPE_CHECKING:
     from encodec.model import LMModel

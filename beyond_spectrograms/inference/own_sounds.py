@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from beyond_spectrograms.data import clips as stored_clips
 from beyond_spectrograms.data.archives import copy_sounds
 from beyond_spectrograms.data.clips import DatasetError
+from beyond_spectrograms.data.downloads import fetch_encoder
 from beyond_spectrograms.data.splits import Dealt, assign_groups, deal_windows
-from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.data.windows import open_features
 from beyond_spectrograms.estimates.preparation import timed_extraction
 from beyond_spectrograms.estimates.training import timed_training
@@ -32,7 +32,7 @@ from beyond_spectrograms.inference.formats import file_name
 from beyond_spectrograms.inference.stream_windows import SHORTEST
 from beyond_spectrograms.params import Params, Source, Split, Windows
 from beyond_spectrograms.representations.feature_cache import describe_features, request_features
-from beyond_spectrograms.training.protocol_runs import runs_of_protocol
+from beyond_spectrograms.training.loop import runs_of_protocol
 from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.util.files import replace_folder, write_json
 
@@ -82,7 +82,7 @@ def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping,
     source = _source(sounds, windows, grouping)
     versions = {name: params.versions[name] for name in stored_clips.CLIP_VERSIONS}
     outcomes = stored_clips.prepare_clips(raw, work / "clips.partial", source.seconds, versions)
-    stored_clips.check_clips(dataset, outcomes)
+    stored_clips.check_clips(dataset, outcomes, source)
     stored_clips.publish_clips(outcomes, work / "clips.partial", folder)
     clips = stored_clips.read_clips(folder)
     if clips["label"].nunique() < 2:

@@ -16,10 +16,9 @@ import torch
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import STUDIES, Encodec, load_params
 from beyond_spectrograms.params.representations import BITRATES
-from beyond_spectrograms.representations import create_representation, engines
-from beyond_spectrograms.representations.base import CheckpointError, Representation
-from beyond_spectrograms.representations.encodec import EncodecLatents, untrained_model
-from beyond_spectrograms.representations.engines import EngineError, create_engine
+from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.representations.base import CheckpointError, EngineError, Representation
+from beyond_spectrograms.representations.encodec import EncodecLatents, create_engine, untrained_model
 from support.clones import run
 from support.common import noise, refusal, stack
 from support.numeric import UNIT, assert_rounded, distance, likely, shake
@@ -132,7 +131,7 @@ def test_bf16_is_near_and_not_equal(model: str) -> None:
 def test_auto_is_openvino_where_it_is_installed_and_torch_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     found = encodec("24khz")
     assert (found.engine, found.packages) == ("openvino", ("encodec", "numpy", "torch", "openvino"))
-    monkeypatch.setattr(engines, "find_spec", {"openvino": None}.__getitem__)
+    monkeypatch.setattr(f"{EncodecLatents.__module__}.find_spec", {"openvino": None}.__getitem__)
     assert encodec("24khz").engine == "torch"
 
 
@@ -157,18 +156,18 @@ class OldProcessor:
 def test_an_engine_that_cannot_do_what_is_asked_is_refused(
     installed: bool, engine: Any, precision: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from beyond_spectrograms.representations.engines import openvino_engine
+    from beyond_spectrograms.representations import openvino_engine
 
     monkeypatch.setattr(openvino_engine.ov, "Core", OldProcessor)
     if not installed:
-        monkeypatch.setattr(engines, "find_spec", {"openvino": None}.__getitem__)
+        monkeypatch.setattr(f"{EncodecLatents.__module__}.find_spec", {"openvino": None}.__getitem__)
     given = ("codec", untrained_model("24khz", 0).encoder, engine, precision)
     assert refusal(EngineError, create_engine, *given) == f"codec: {message}"
 
 
 def test_openvino_is_imported_without_what_reports_to_its_makers() -> None:
     program = (
-        "from beyond_spectrograms.representations.engines import openvino_engine\n"
+        "from beyond_spectrograms.representations import openvino_engine\n"
         "from openvino.tools import ovc\n"
         "print(type(ovc.telemetry).__module__)"
     )
