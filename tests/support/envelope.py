@@ -12,7 +12,7 @@ import pandas as pd
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.representations.base import Features, Representation
 from beyond_spectrograms.representations.feature_cache import Extraction, FeatureRequest, extract
-from beyond_spectrograms.representations.storage import DType
+from beyond_spectrograms.representations.stored_rows import DType
 from support.common import noise, store_clip
 
 FORM = Format(22_050, 1)
