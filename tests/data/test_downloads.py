@@ -6,7 +6,6 @@ import io
 import os
 import socket
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +40,7 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "PAUSE_S", 0)
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
+_server = pytest.fixture(running_server, name="server")
 
 
 @pytest.fixture

@@ -135,10 +135,6 @@ def write_pets(folder: Path, changed: dict[str, Waveform], source: dict[str, Any
     edit_params(folder, lambda record: record["source"].update(source), "datasets/pets.yaml")
 
 
-def acknowledge(folder: Path, pairs: list[list[str]]) -> None:
-    edit_params(folder, lambda record: record.update(known_pairs=pairs), "datasets/pets.yaml")
-
-
 def run(*stages: str) -> None:
     for each in stages:
         run_here(each, "pets")
@@ -175,7 +171,8 @@ def test_planted_copies_in_two_parts_fail_until_acknowledged(project: Path, caps
         "or acknowledge a pair there under known_pairs.\n"
     )
 
-    acknowledge(project, [list(pair) for pair in apart])
+    known = [list(pair) for pair in apart]
+    edit_params(project, lambda record: record.update(known_pairs=known), "datasets/pets.yaml")
     capsys.readouterr()
     run("audit")
     told = f"pets: 7 pairs of clips are the same sound, {len(apart)} of them acknowledged\n"

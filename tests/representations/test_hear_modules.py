@@ -45,16 +45,13 @@ def get_scene_embeddings(audio, model):
 def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Write a module to import; a new name each, for Python imports one once."""
     monkeypatch.syspath_prepend(tmp_path)
-    count = 0
 
-    def write(text: str = SMALL, rate: int = 16_000, **replaced: str) -> str:
-        nonlocal count
-        count += 1
-        text = text.replace("{rate}", str(rate))
+    def write(rate: int = 16_000, **replaced: str) -> str:
+        text, name = SMALL.replace("{rate}", str(rate)), f"{tmp_path.name}_{len(list(tmp_path.glob('*.py')))}"
         for old, new in replaced.items():
             text = text.replace(old, new)
-        (tmp_path / f"{tmp_path.name}_{count}.py").write_text(text)
-        return f"{tmp_path.name}_{count}"
+        (tmp_path / f"{name}.py").write_text(text)
+        return name
 
     return write
 

@@ -5,7 +5,6 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -52,7 +51,6 @@ class Server:
         return self.root + path
 
 
-@contextmanager
 def running_server() -> Iterator[Server]:
     server = Server()
     thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.01})
