@@ -1,19 +1,17 @@
 """Sounds, the mirror of real weights, and stages started as a user starts them."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import yaml
 from filelock import FileLock
+from playwright.sync_api import Browser, sync_playwright
 
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.evaluation.results import Results
@@ -21,9 +19,6 @@ from support.cells import read_back, write, write_params
 from support.clones import DEMO, commit, dvc, run, tiny
 from support.page_files import write_project
 from support.repository import REPOSITORY, Start
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +34,14 @@ def page_results(page_project: Path) -> Results:
     return read_back(page_project, "esc10")
 
 
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a model that tells high sounds from low ones. Read-only."""
+    from support.models import write_model
+
+    return write_model(tmp_path_factory.mktemp("model") / "model")
+
+
 @pytest.fixture
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -49,12 +52,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Go to a folder with all that decides the paper's experiment, in which `pets` is a folder of the user's."""
     folder = tmp_path / "project"
     write_params(folder)
-    pets = {
-        "source": {"path": "~/pets", "seconds": [1, 600], "folds": 3, "fold_seed": 0},
-        "max_epochs": None,
-        "notice": None,
-        "known_pairs": [],
-    }
+    source = {"path": "~/pets", "seconds": [1, 600], "folds": 3, "fold_seed": 0}
+    pets = {"source": source, "max_epochs": None, "notice": None, "known_pairs": []}
     write(folder / "datasets/pets.yaml", yaml.safe_dump(pets, sort_keys=False))
     monkeypatch.chdir(folder)
     return folder
@@ -101,6 +100,12 @@ def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def finished(finished_demo: Path, tmp_path: Path) -> Path:
+    """Copy that: a clone of this project in which the demo, 6 x 4 clips of 2.5 s, is finished and committed."""
+    return Path(shutil.copytree(finished_demo, tmp_path / "project"))
+
+
 @pytest.fixture(scope="session")
 def mirror() -> Path:
     """Find the folder of real files: the one the variable names, or the one beside the checkout."""
@@ -127,7 +132,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if chromium is None:
         pytest.skip("no Chromium to open the page with; CI has one")
     import soundfile
-    from playwright.sync_api import sync_playwright
 
     heard = tmp_path_factory.mktemp("microphone") / "heard.wav"
     soundfile.write(heard, 0.5 * np.sin(2 * np.pi * 4000 * np.arange(48_000) / 48_000), 48_000)

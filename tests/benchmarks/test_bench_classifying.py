@@ -1,4 +1,4 @@
-"""`bench` compares two ways that say the same of a file."""
+"""Ways to classify are compared that say the same of a file; of .ecdc files from their codes and decoded."""
 
 import json
 import os
@@ -9,19 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from benchmarks import ecdc
 from benchmarks.classifying import _begin_alone, classifying_table, main, summarise
 from benchmarks.harness import Round, Spent
 from benchmarks.plain_classifying import PlainClassifier
 from beyond_spectrograms import load_model
 from beyond_spectrograms.classifiers.registry import build_network
-from beyond_spectrograms.inference.folder import save_model
+from beyond_spectrograms.inference import ModelError
 from beyond_spectrograms.params import weights_of
 from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.util.errors import ProjectError
 from support import models
+from support.coded import CHECKPOINT, compress, melody, seeded_encodec, write_model
+from support.common import refusal
 from support.numeric import assert_rounded
+from support.repository import Capture
 
 # Of librosa.load, on first use: modules it tries are to go from Python 3.13.
 pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal in Python 3.13:DeprecationWarning")
@@ -29,35 +34,20 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal in Python 3
 
 def write_random(folder: Path, name: str, weights: list[Path]) -> Path:
     """Write a model on a representation of params.yaml, its classifier conv1d, standardised and untrained."""
-    import torch
-    from safetensors.torch import save_file
-
     record, recipe = models.PARAMS.representations[name], models.PARAMS.protocols["fair"]
     made = create_representation(name, record, weights)
-    bands, frames = made.bands, made.frames(made.form.sample_rate)
     torch.manual_seed(0)
-    network = build_network(recipe, bands, frames, 2, None)
-    network[0].mean, network[0].deviation = torch.rand(bands), 1 + torch.rand(bands)
-    stored = folder.with_name("stored.safetensors")
-    save_file(network.state_dict(), stored)
-    encoder = {"name": name, "record": record.model_dump(), "bands": bands, "frames": frames, "packages": {}}
-    encoder |= {"sample_rate": made.form.sample_rate, "channels": made.form.channels}
-    files = [
-        models.describe_file(path).model_dump() | {"url": "https://there", "licence": "Apache-2.0", "included": True}
-        for path in weights
-    ]
-    changes = {"representation": encoder, "encoder_files": files, "untrained_encoder": record.weights == "untrained"}
-    changes["protocol"] = {"name": "fair", "record": recipe.model_dump()}
-    save_model(folder, models.card(stored, **changes), stored, weights)
-    return folder
+    network = build_network(recipe, made.bands, made.frames(made.form.sample_rate), 2, None)
+    network[0].mean, network[0].deviation = torch.rand(made.bands), 1 + torch.rand(made.bands)
+    changes = {"representation": models.encoder(made, record), "untrained_encoder": record.weights == "untrained"}
+    return models.keep(folder, network, recipe, weights, **changes)
 
 
-QUICK = [
-    pytest.param(name, marks=pytest.mark.numeric) for name in ("mel", "log_mel", "log_mel_2048_50hz", "soundstream")
-]
+QUICK = ("mel", "log_mel", "log_mel_2048_50hz", "soundstream")
+NUMERIC = [pytest.param(name, marks=pytest.mark.numeric) for name in QUICK]
 
 
-@pytest.mark.parametrize("name", [*QUICK, "encodec_24khz_untrained"])
+@pytest.mark.parametrize("name", [*NUMERIC, "encodec_24khz_untrained"])
 @pytest.mark.filterwarnings("ignore:.*is untrained:UserWarning")
 def test_both_ways_say_the_same(name: str, mirror: Path, tmp_path: Path) -> None:
     weights = [mirror / f"{file}.tflite" for file in weights_of(models.PARAMS.representations[name])]
@@ -101,7 +91,7 @@ def test_one_core_is_one_core(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_every_task_is_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_task_is_timed(tmp_path: Path, capsys: Capture) -> None:
     folder = write_random(tmp_path / "model", "log_mel", [])
     out = tmp_path / "bench.json"
     main(["--model", str(folder), "--files", "2", "--rounds", "1", "--out", str(out)])
@@ -114,9 +104,30 @@ def test_every_task_is_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_a_model_without_a_plain_way_is_refused(tmp_path: Path) -> None:
     folder = models.write_model(tmp_path / "model")
-    with pytest.raises(ProjectError) as error:
-        PlainClassifier(folder)
-    assert str(error.value) == (
+    assert refusal(ProjectError, PlainClassifier, folder) == (
         f"{folder}: the plain way is written for conv1d on mel spectrograms, SoundStream's latents before the "
         "quantiser and EnCodec's untrained encoder. Choose such a model."
     )
+
+
+@pytest.mark.long
+def test_coded_files_are_classified_both_ways_and_their_steps_are_told(tmp_path: Path, capsys: Capture) -> None:
+    encodec, weights, model = seeded_encodec(), tmp_path / "weights", tmp_path / "6000"
+    weights.mkdir()
+    torch.save(encodec.state_dict(), weights / CHECKPOINT)
+    write_model(model, weights, 6000)
+    files = [str(compress(encodec, melody(1.0, seed), tmp_path / f"{seed}.ecdc", 6000)) for seed in (1, 2)]
+    options = ["--model", str(model), "--weights", str(weights), "--device", "cpu"]
+    options += ["--against", str(models.write_model(tmp_path / "mel"))]
+    ecdc.main([*files, *options, "--rounds", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "2 files, 2.0 s of sound; milliseconds of processor time a second of sound, median of 1 rounds"
+    assert [line.partition(": ")[0] for line in lines[1:3]] == ["from the codes", "from the sound"]
+    assert [line.partition("(")[2].count(", ") for line in lines[1:3]] == [2, 3]
+    loaded = load_model(model, device="cpu", weights=weights)
+    told = refusal(ModelError, ecdc.measure, loaded, loaded, [Path(files[0])], 1)
+    assert told == "--against is a model of kind encodec; the usual way needs one of kind mel"
+    bad = tmp_path / "bad.ecdc"
+    bad.write_bytes(b"ECDC")
+    told = refusal(ProjectError, ecdc.main, [str(bad), *options])
+    assert told == f"{bad}: truncated: its header is not whole after 4 bytes"

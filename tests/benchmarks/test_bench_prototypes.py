@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.harness import now
 from benchmarks.paths import make_path
-from benchmarks.plain_prototypes import PlainPrototypes, PlainPrototypeTraining, plain_copy
+from benchmarks.plain_prototypes import PlainPrototypeTraining, plain_copy
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.params import STUDIES, Params, Protocol, load_params
 from support.numeric import assert_rounded, assert_same, by_default_float64, distance
@@ -26,10 +26,8 @@ def params() -> Params:
 @pytest.mark.usefixtures("one_thread")
 def test_the_plain_way_gives_the_same_errors_loss_and_gradients(params: Params) -> None:
     protocol = params.protocols["prototypes"]
-    assert protocol.prototypes is not None
     torch.manual_seed(0)
     layer = PrototypeLayer(protocol.prototypes, BANDS, CLASSES)
-    assert layer.decoders is not None
     torch.nn.init.uniform_(layer.prototypes)
     for parameter in (layer.decoders.last, layer.decoders.last_bias, *layer.decoders.biases):
         torch.nn.init.normal_(parameter, std=0.3)  # all of the bounds: pitches by up to an e-fold, held at the ends
@@ -51,11 +49,9 @@ def both_ways(
     layer: PrototypeLayer, protocol: Protocol, windows: torch.Tensor, targets: torch.Tensor
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Errors, loss and gradients by name, of our layer and of the plain way with the same weights."""
-    assert protocol.prototypes is not None
     plain = plain_copy(layer, BANDS).to(windows.dtype)
     hertz = librosa.mel_frequencies(BANDS + 2, fmin=0, fmax=protocol.prototypes.top_hz)[1:-1]
     plain.hertz = torch.from_numpy(hertz).to(windows.dtype)  # kept in fp32 otherwise
-    assert isinstance(plain, PlainPrototypes)
     ours = layer.errors(windows)
     entropy = torch.nn.functional.cross_entropy(layer.logits(ours), targets)
     loss = ours[torch.arange(8), targets].mean() + protocol.prototypes.cross_entropy * entropy
@@ -64,13 +60,9 @@ def both_ways(
     layer.zero_grad()
     torch.autograd.backward(loss)
     torch.autograd.backward(of_plain)
-    transformations: list[str] = [*protocol.prototypes.transformations]
+    transformations = [*protocol.prototypes.transformations]
     gradients = {name: parameter.grad for name, parameter in layer.named_parameters()}
-    by_decoder = {
-        "skips.2.weight": "decoders.skips.2",
-        "skips.0.bias": "decoders.biases.0",
-        "ups.3.weight": "decoders.ups.3",
-    }
+    by_decoder = {"skips.2.weight": "skips.2", "skips.0.bias": "biases.0", "ups.3.weight": "ups.3"}
     for name, parameter in plain.named_parameters():
         if name.startswith("decoders."):
             prototype, place, rest = name.removeprefix("decoders.").split(".", 2)
@@ -78,21 +70,15 @@ def both_ways(
             if rest not in by_decoder:
                 continue
             each = int(prototype), transformations.index(transformation)
-            expected = gradients[by_decoder[rest]]
-            assert expected is not None
-            expected = expected[each]
+            expected = gradients[f"decoders.{by_decoder[rest]}"][each]
         else:
-            expected = gradients[name]
-            assert expected is not None
-            expected = expected.reshape(parameter.shape)
-        assert parameter.grad is not None
+            expected = gradients[name].reshape(parameter.shape)
         found[name] = expected.clone(), parameter.grad
     return found
 
 
 def test_ours_train_two_runs_for_an_epoch_in_processes_of_their_own(params: Params, tmp_path: Path) -> None:
     path = make_path("prototypes_6", params, tmp_path, None)
-    assert path is not None
     assert (path.unit, path.units) == ("windows trained on", 512.0)
     began = now()
     spent = path.run("ours")
@@ -104,7 +90,6 @@ def test_ours_train_two_runs_for_an_epoch_in_processes_of_their_own(params: Para
 @pytest.mark.usefixtures("one_thread")
 def test_the_plain_way_learns(params: Params) -> None:
     protocol = params.protocols["prototypes"].model_copy(update={"batch_size": 4})
-    assert protocol.prototypes is not None
     torch.manual_seed(0)
     plain = PlainPrototypeTraining(protocol, plain_copy(PrototypeLayer(protocol.prototypes, 16, 2), 16))
     part = torch.randn(8, 16, 8) * 5 - 40, torch.arange(8) % 2

@@ -1,10 +1,11 @@
-"""Both ways of a path give the same values, and figures are what the rounds say."""
+"""Both ways of a path give the same values, and figures are what the rounds say; stages on made data of any size."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -14,10 +15,14 @@ from benchmarks.paths import PATHS, Extraction, Sounds, Training, make_sounds
 from benchmarks.plain_training import plain_network
 from benchmarks.profiles import KINDS, layers_table, our_profile, plain_profile, steps_table
 from benchmarks.results import bench_figure, bench_table, merge, summarise
-from benchmarks.watching import watch
+from benchmarks.scale import STAGES, Run, ScaleError, describe_scale, make_project, run_stage, scale_figure, scale_table
+from benchmarks.watching import Watched, watch
+from beyond_spectrograms.classifiers.convolutional import conv1d
+from beyond_spectrograms.data.splits import tabulate_windows
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.util.errors import ProjectError
+from support.common import refusal
 from support.numeric import assert_rounded, likely
 from support.repository import REPOSITORY
 
@@ -52,8 +57,6 @@ def test_the_plain_way_drops_what_is_shorter_than_a_second(tmp_path: Path) -> No
 
 
 def test_the_plain_network_is_the_papers(params: Params, tmp_path: Path) -> None:
-    from beyond_spectrograms.classifiers.convolutional import conv1d
-
     plain, ours = plain_network(8, 60, 3), conv1d(8, 60, 3)
     assert [tuple(one.shape) for one in plain.parameters()] == [tuple(one.shape) for one in ours.parameters()]
     assert Training((8, 60), 3, params, tmp_path).units == 1024 * 3 * 2
@@ -91,10 +94,8 @@ def test_figures_are_medians_and_ranges_over_rounds() -> None:
     assert one["share_of_matrix_rate"] == {"ours": pytest.approx(0.6), "plain": pytest.approx(0.4)}
     assert one["ratio_at_matrix_rate"] == pytest.approx(5.0)
     results = {"processor": "any", "cores": 2, "notes": ["a note"], "pairings": {"encodec": one}}
-    assert cells(to_markdown(bench_table(results))) == [
-        "encodec", "seconds of sound", "10.0", "30.0", "3.00 [2.00, 5.00]", "2.00 [2.00, 2.00]", "40", "60", "5.00",
-        "7", "5",
-    ]  # fmt: skip
+    figures = "encodec|seconds of sound|10.0|30.0|3.00 [2.00, 5.00]|2.00 [2.00, 2.00]|40|60|5.00|7|5"
+    assert cells(to_markdown(bench_table(results))) == figures.split("|")
     assert len(bench_figure(results).axes) == 1
 
 
@@ -104,10 +105,9 @@ def cells(table: str) -> list[str]:
 
 
 def results_of(processor: str, load: float, **ratios: float) -> dict[str, Any]:
-    return {
-        "processor": processor, "cores": 2, "load_before": load, "pairings": ratios, "notes": ["a note"],
-        "encoder_milliseconds": {"plain": {"LSTM": 1.0}} if "mel" in ratios else {},
-    }  # fmt: skip
+    encoder = {"plain": {"LSTM": 1.0}} if "mel" in ratios else {}
+    told = {"processor": processor, "cores": 2, "load_before": load, "pairings": ratios, "notes": ["a note"]}
+    return told | {"encoder_milliseconds": encoder}
 
 
 def test_paths_measured_later_join_the_stored_results_and_leave_the_others() -> None:
@@ -121,9 +121,8 @@ def test_paths_measured_later_join_the_stored_results_and_leave_the_others() -> 
     assert merged["notes"] == ["a note", said]
     again = merge(merged, results_of("any", 0.0, prototypes_6=5.0), PATHS)
     assert again["notes"] == ["a note", said.replace("6 (load 0.4)", "6 (load 0.0)")]
-    with pytest.raises(ProjectError) as error:
-        merge(stored, results_of("another", 0.0, prototypes_6=4.0), PATHS)
-    assert str(error.value) == (
+    other = results_of("another", 0.0, prototypes_6=4.0)
+    assert refusal(ProjectError, merge, stored, other, PATHS) == (
         "the stored results are of any, 2 cores; these are of another, 2 cores. Run all paths here, without --only."
     )
 
@@ -152,3 +151,36 @@ def test_a_command_is_watched_with_all_it_starts(tmp_path: Path) -> None:
     assert watched.status == 0
     assert 60e6 < watched.own_bytes < 200e6
     assert watch(["python", "-c", "raise SystemExit(3)"], tmp_path / "log").status == 3
+
+
+def test_time_is_linear_where_a_further_window_takes_the_same_at_all_sizes() -> None:
+    sizes = [(1000, 3.0), (10_000, 12.0), (100_000, 102.0)]
+    runs = [Run("split", windows, Watched(0, seconds, seconds, 2_000_000, 3_000_000)) for windows, seconds in sizes]
+    described = describe_scale(runs)
+    assert described["processor_seconds_per_further_window"] == {"split": [pytest.approx(0.001), pytest.approx(0.001)]}
+    assert described["window"]["bytes"] == 6528
+    assert described["runs"][0]["own_bytes"] == 2_000_000
+    assert "| split | 100,000 | 1.7 min | 1.7 min" in " ".join(to_markdown(scale_table(runs)).split())
+    assert len(scale_figure(runs).axes) == 2
+
+
+def test_the_made_data_set_has_as_many_windows_as_asked(tmp_path: Path) -> None:
+    make_project(tmp_path, 1000, REPOSITORY)
+    clips = pd.read_csv(tmp_path / "data/clips/scale/clips.csv").assign(group="", fold=1)
+    table = tabulate_windows(clips, tmp_path / "data/clips/scale", load_params(root=tmp_path).windows)
+    assert (len(table), table["label"].nunique(), table["silent"].sum()) == (1000, 10, 0)
+
+
+@pytest.mark.long
+def test_the_real_stages_run_on_the_made_data_set(tmp_path: Path) -> None:
+    make_project(tmp_path, 1000, REPOSITORY)
+    for stage in STAGES:
+        run = run_stage(tmp_path, stage, 1000)
+        assert (run.stage, run.windows, run.watched.status) == (stage, 1000, 0)
+        assert run.watched.own_bytes > 10e6
+
+
+def test_a_stage_that_fails_on_the_made_data_set_is_named_with_what_it_said(tmp_path: Path) -> None:
+    assert refusal(ScaleError, run_stage, tmp_path, "split", 20) == (
+        "stage split failed on 20 windows:\nparams.yaml: no such file. Run stages from the folder that holds it.\n"
+    )

@@ -1,4 +1,4 @@
-"""A model that tells high sounds from low ones, and commands called with it."""
+"""Commands called with a model that tells high sounds from low ones."""
 
 import os
 import subprocess
@@ -12,22 +12,18 @@ import soundfile
 
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.data.audio import Waveform
-from support.models import REPOSITORY, write_model
+from support.repository import REPOSITORY, Capture
 
 Run = Callable[..., tuple[int, str, str]]
 Start = Callable[..., "subprocess.CompletedProcess[bytes]"]
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("cli") / "model")
+Write = Callable[..., Path]
 
 
 @pytest.fixture
-def run(model: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(model_folder: Path, capsys: Capture) -> Run:
     """Call a command with the model, or another; give its status, output and errors."""
 
-    def call(command: str, *arguments: object, model: Path = model) -> tuple[int, str, str]:
+    def call(command: str, *arguments: object, model: Path = model_folder) -> tuple[int, str, str]:
         status = main([command, "--model", str(model), "--device", "cpu", *map(str, arguments)])
         return status, *capsys.readouterr()
 
@@ -35,21 +31,19 @@ def run(model: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def start(model: Path) -> Start:
+def start(model_folder: Path) -> Start:
     """Start a command with the model as a process of its own, and wait for it."""
 
-    def call(
-        command: str, *arguments: object, environment: dict[str, str] | None = None, **options: Any
-    ) -> subprocess.CompletedProcess[bytes]:
-        line = [sys.executable, "-m", "beyond_spectrograms", command, "--model", str(model), "--device", "cpu"]
-        given = {**os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})}
+    def call(command: str, *arguments: object, **options: Any) -> "subprocess.CompletedProcess[bytes]":
+        line = [sys.executable, "-m", "beyond_spectrograms", command, "--model", str(model_folder), "--device", "cpu"]
+        given = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "ascii"}
         return subprocess.run([*line, *map(str, arguments)], check=False, env=given, **options)
 
     return call
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Path]:
+def write(tmp_path: Path) -> Write:
     """Write a sound below the temporary folder; give its path."""
 
     def call(name: str, sound: Waveform, sample_rate: int = 44_100, **options: Any) -> Path:

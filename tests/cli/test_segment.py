@@ -9,12 +9,11 @@ import shlex
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cli.conftest import Run
+from cli.conftest import Run, Write
 from PIL import Image
 
 from beyond_spectrograms import load_model
@@ -22,7 +21,6 @@ from beyond_spectrograms.inference.timeline import Spectrogram
 from support.common import tone
 from support.models import REPOSITORY, write_model
 
-Write = Callable[..., Path]
 TEXTGRID = """File type = "ooTextFile"
 Object class = "TextGrid"
 
@@ -48,22 +46,15 @@ BLUE, ORANGE = (0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00)
 
 
 def test_segments_are_written_in_every_format(tmp_path: Path, write: Write, run: Run) -> None:
-    parts = [tone(4.25, 400), tone(3.5, 4000), np.zeros(99_225, np.float32)]
-    file = write("sound.wav", np.concatenate(parts))
-    assert run("segment", file, "--format", "audacity") == (
-        0,
-        "0.000000\t4.250000\tlow\n4.250000\t8.000000\thigh\n8.000000\t10.000000\t(silence)\n",
-        "",
-    )
+    file = write("sound.wav", np.concatenate([tone(4.25, 400), tone(3.5, 4000), np.zeros(99_225, np.float32)]))
+    labels = "0.000000\t4.250000\tlow\n4.250000\t8.000000\thigh\n8.000000\t10.000000\t(silence)\n"
+    assert run("segment", file, "--format", "audacity") == (0, labels, "")
     expected = ["0:00:00.000", "0:00:04.250", "0:00:04.250", "0:00:08.000", "0:00:08.000", "0:00:10.000"]
     table = run("segment", file)[1].splitlines()
     assert [word for line in table[1:] for word in line.split()[:2]] == expected
     rows = list(csv.DictReader(io.StringIO(run("segment", file, "--format", "csv")[1])))
-    assert [(row["start_s"], row["end_s"], row["label"]) for row in rows] == [
-        ("0.0", "4.25", "low"),
-        ("4.25", "8.0", "high"),
-        ("8.0", "10.0", ""),
-    ]
+    told = [(row["start_s"], row["end_s"], row["label"]) for row in rows]
+    assert told == [("0.0", "4.25", "low"), ("4.25", "8.0", "high"), ("8.0", "10.0", "")]
     told = json.loads(run("segment", file, "--format", "json", "--hop", 1, "--smoothing", "none")[1])
     assert told["classes"] == ["high", "low"]
     assert [window["start_s"] for window in told["windows"]] == [float(start) for start in range(10)]
@@ -98,9 +89,9 @@ def test_the_probability_of_one_window_is_drawn(tmp_path: Path, write: Write, ru
 
 
 @pytest.mark.parametrize("hop_s", [0.5, 0.01, 0.03])
-def test_columns_of_the_spectrogram_are_where_their_sound_is(hop_s: float, model: Path) -> None:
+def test_columns_of_the_spectrogram_are_where_their_sound_is(hop_s: float, model_folder: Path) -> None:
     spectrogram = Spectrogram(22_050, hop_s)
-    sound = load_model(model, device="cpu").cut([np.concatenate([tone(57, 400), tone(3, 6000)])], 44_100, hop_s)
+    sound = load_model(model_folder, device="cpu").cut([np.concatenate([tone(57, 400), tone(3, 6000)])], 44_100, hop_s)
     assert sum(len(batch.windows) for batch in spectrogram.watch(sound)) >= 59 / hop_s
     level = spectrogram.decibels(60.0)
     assert level.shape[1] * spectrogram.column_s == pytest.approx(60, abs=0.05)
@@ -144,9 +135,9 @@ def on_a_terminal(command: list[str]) -> tuple[str, str]:
     return output, shown.decode()
 
 
-def test_a_long_file_has_a_progress_bar_on_a_terminal_alone(write: Write, model: Path, run: Run) -> None:
+def test_a_long_file_has_a_progress_bar_on_a_terminal_alone(write: Write, model_folder: Path, run: Run) -> None:
     long = write("long.wav", tone(61, 400, 8000), 8000)
-    command = [sys.executable, "-m", "beyond_spectrograms", "segment", "--model", str(model), "--device", "cpu"]
+    command = [sys.executable, "-m", "beyond_spectrograms", "segment", "--model", str(model_folder), "--device", "cpu"]
     output, shown = on_a_terminal([*command, str(long)])
     assert (0, output, "") == run("segment", long)
     assert "segment (seconds)" in shown
@@ -164,11 +155,11 @@ sys.exit(status)
 
 @pytest.mark.long
 @pytest.mark.parametrize("command", ["classify", "segment"])
-def test_ten_hours_of_zeros_fit_in_a_gigabyte(command: str, model: Path, tmp_path: Path) -> None:
+def test_ten_hours_of_zeros_fit_in_a_gigabyte(command: str, model_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "start.au").write_bytes(b".snd" + struct.pack(">5I", 24, 0xFFFF_FFFF, 3, 16_000, 1))  # of any length
     sound = f"(cat start.au; head -c {36_000 * 16_000 * 2} /dev/zero)"
     line = [sys.executable, "-c", WATCHED, sys.executable, "-m", "beyond_spectrograms", command, "-"]
-    line = ["sh", "-c", f"{sound} | {shlex.join([*line, '--model', str(model)])}"]
+    line = ["sh", "-c", f"{sound} | {shlex.join([*line, '--model', str(model_folder)])}"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     told = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     if command == "classify":

@@ -1,26 +1,17 @@
 """docs/house.md draws the folders and floors as they are."""
 
-from __future__ import annotations
-
 import ast
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from support.repository import REPOSITORY
+from support.repository import REPOSITORY, tracked
 
 PACKAGE = "beyond_spectrograms"
 HOUSE = (REPOSITORY / "docs/house.md").read_text(encoding="utf-8")
 CODE = (PACKAGE, "stages", "benchmarks", "verification")
 UNNAMED = ("__init__", "__main__")
-
-
-def tracked() -> list[Path]:
-    """List the files that git knows, or would know, that are there."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
-    return [Path(name) for name in names if (REPOSITORY / name).is_file()]
+TRACKED = [Path(name) for name in tracked()]
 
 
 def block(language: str) -> list[str]:
@@ -44,7 +35,7 @@ def drawn() -> dict[str, set[str]]:
 def standing() -> dict[str, set[str]]:
     """List the folders and modules there are: of code all, of the rest the folders in the root and the studies."""
     tree: dict[str, set[str]] = {}
-    for path in tracked():
+    for path in TRACKED:
         top = path.parts[0]
         if len(path.parts) == 1 or top.startswith("."):
             continue
@@ -69,15 +60,8 @@ def test_the_drawn_tree_has_every_folder_and_module_and_no_other() -> None:
 def imports(path: Path) -> Iterator[str]:
     """Name the modules of this project that a file imports, also inside functions, but for types alone."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for_types = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in for_types:
-            continue
+    checks = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    for node in set(ast.walk(tree)) - {inner for check in checks for inner in ast.walk(check)}:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -87,10 +71,10 @@ def imports(path: Path) -> Iterator[str]:
 def test_packages_import_from_the_floors_below_alone() -> None:
     floors = [line.split(", ") for line in reversed(block("floors"))]
     floor = {name: number for number, names in enumerate(floors) for name in names}
-    packages = {path.parts[1] for path in tracked() if path.parts[0] == PACKAGE and len(path.parts) > 2}
+    packages = {path.parts[1] for path in TRACKED if path.parts[0] == PACKAGE and len(path.parts) > 2}
     assert set(floor) == packages, "docs/house.md, The floors: every package stands on one"
     upwards = set()
-    for path in (path for path in tracked() if path.parts[0] == PACKAGE and path.suffix == ".py"):
+    for path in (path for path in TRACKED if path.parts[0] == PACKAGE and path.suffix == ".py"):
         mine = path.parts[1]
         if mine not in floor:
             continue  # what keeps public names alive

@@ -1,4 +1,4 @@
-"""Estimates: rates of earlier runs, short pilots, and what is said before and after the work."""
+"""Estimates: rates of earlier runs, short pilots, what is said before and after the work, and stages that record it."""
 
 import json
 import re
@@ -9,40 +9,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
+from benchmarks import estimate
+from beyond_spectrograms.estimates import training
 from beyond_spectrograms.estimates.preparation import RESAMPLING, pilot_resampling, timed_resampling
 from beyond_spectrograms.estimates.timing import RATES, Estimate, Rate, amount, read_rates, record_rates, roughly, timed
-from beyond_spectrograms.estimates.training import (
-    curriculum_steps,
-    estimate_runs,
-    most_epochs,
-    pilot_training,
-    timed_training,
-)
-from beyond_spectrograms.params import STUDIES, Params, Protocol, load_params
+from beyond_spectrograms.params import STUDIES, Protocol, load_params
 from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
-from support.repository import REPOSITORY
+from support.cells import grid, write_params
+from support.repository import REPOSITORY, Capture, Patch, Start
 
-Capture = pytest.CaptureFixture[str]
-pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
-
-
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return load_params(STUDIES / "prototypes", REPOSITORY)
+PARAMS = load_params(STUDIES / "prototypes", REPOSITORY)
 
 
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [
-        *((roughly(seconds), text) for seconds, text in ((0.034, "0.03 s"), (1.24, "1.2 s"), (99, "99 s"))),
-        *((roughly(seconds), text) for seconds, text in ((120, "2.0 min"), (7200, "2.0 h"), (259_200, "3.0 days"))),
-        *((amount(size), text) for size, text in ((1, "1 kB"), (28_672_128, "29 MB"), (12.8e9, "12.8 GB"))),
-    ],
-)
-def test_times_and_sizes_are_in_the_unit_a_person_would_choose(said: str, expected: str) -> None:
-    assert said == expected
+@pytest.fixture
+def rates(tmp_path: Path, monkeypatch: Patch) -> Path:
+    """Go to a project without rates; give their file."""
+    monkeypatch.chdir(tmp_path)
+    RATES.parent.mkdir()
+    return RATES
+
+
+def test_times_and_sizes_are_in_the_unit_a_person_would_choose() -> None:
+    times = [roughly(seconds) for seconds in (0.034, 1.24, 99, 120, 7200, 259_200)]
+    assert times == ["0.03 s", "1.2 s", "99 s", "2.0 min", "2.0 h", "3.0 days"]
+    assert [amount(size) for size in (1, 28_672_128, 12.8e9)] == ["1 kB", "29 MB", "12.8 GB"]
 
 
 def test_an_estimate_is_printed_before_the_work_and_what_it_took_after_it(capsys: Capture) -> None:
@@ -63,6 +56,7 @@ def rate(units: float, seconds: float, memory_bytes: int = 0) -> Rate:
     return Rate(units=units, seconds=seconds, memory_bytes=memory_bytes)
 
 
+@pytest.mark.usefixtures("in_an_empty_folder")
 def test_rates_are_kept_for_the_next_run_and_not_spoilt_by_a_much_smaller_one(capsys: Capture) -> None:
     record_rates({"resample": rate(10, 1)})
     assert not RATES.exists()  # outside a project nothing is written
@@ -76,17 +70,18 @@ def test_rates_are_kept_for_the_next_run_and_not_spoilt_by_a_much_smaller_one(ca
 
 
 @pytest.mark.parametrize("content", [b"", b'{"resample": {"units": 1', b"\xff", b"[]", b'{"resample": {"units": 0}}'])
-def test_a_damaged_file_of_rates_is_ignored_and_said_and_written_anew(content: bytes, capsys: Capture) -> None:
-    RATES.parent.mkdir()
-    RATES.write_bytes(content)
+def test_a_damaged_file_of_rates_is_ignored_and_said_and_written_anew(
+    content: bytes, rates: Path, capsys: Capture
+) -> None:
+    rates.write_bytes(content)
     assert read_rates() == {}
     assert capsys.readouterr().out == "data/rates.json: damaged and ignored. It is written anew when this ends.\n"
     record_rates({"resample": rate(10, 1)})
     assert read_rates() == {"resample": rate(10, 1)}
 
 
+@pytest.mark.usefixtures("rates")
 def test_stages_that_end_at_once_leave_a_whole_file(capsys: Capture) -> None:
-    RATES.parent.mkdir()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: record_rates({f"featurize {number}": rate(1 + number, 1)}), range(40)))
     assert read_rates()
@@ -96,22 +91,21 @@ def test_stages_that_end_at_once_leave_a_whole_file(capsys: Capture) -> None:
 def test_runs_side_by_side_take_as_long_as_the_longest_row_of_them() -> None:
     # Three runs of 100, 60 and 50 units on two cores: one core takes the first, the other the two others.
     runs = [(rate(100, 1, 7), units) for units in (50.0, 100.0, 60.0)]
-    assert estimate_runs(runs, 2) == Estimate(pytest.approx(1.1), 0, 14, at_most=True)
-    assert estimate_runs(runs, 1) == Estimate(pytest.approx(2.1), 0, 7, at_most=True)
+    assert training.estimate_runs(runs, 2) == Estimate(pytest.approx(1.1), 0, 14, at_most=True)
+    assert training.estimate_runs(runs, 1) == Estimate(pytest.approx(2.1), 0, 7, at_most=True)
 
 
 def limited(protocol: Protocol, step_epochs: int | None, warm_up: int) -> Protocol:
-    assert protocol.prototypes is not None
     settings = protocol.prototypes.model_copy(update={"step_epochs": step_epochs, "warm_up": warm_up})
     return protocol.model_copy(update={"prototypes": settings, "epochs": 50, "batch_size": 4})
 
 
-def test_prototypes_train_for_no_more_epochs_than_their_curriculum_has(params: Params) -> None:
-    raw = params.protocols["prototypes_raw"]  # two steps
-    assert most_epochs(params.protocols["fair"], 20, 24) == 20
-    assert [most_epochs(limited(raw, 7, 0), epochs, 24) for epochs in (50, 10)] == [14, 10]
-    assert most_epochs(limited(raw, 7, 60), 50, 24) == 17  # 60 batches are 10 epochs of 6
-    assert most_epochs(limited(raw, None, 0), 50, 24) == 50
+def test_prototypes_train_for_no_more_epochs_than_their_curriculum_has() -> None:
+    raw = PARAMS.protocols["prototypes_raw"]  # two steps
+    assert training.most_epochs(PARAMS.protocols["fair"], 20, 24) == 20
+    assert [training.most_epochs(limited(raw, 7, 0), epochs, 24) for epochs in (50, 10)] == [14, 10]
+    assert training.most_epochs(limited(raw, 7, 60), 50, 24) == 17  # 60 batches are 10 epochs of 6
+    assert training.most_epochs(limited(raw, None, 0), 50, 24) == 50
 
 
 def make_config(tmp_path: Path, protocol: Protocol, epochs: int) -> RunConfig:
@@ -125,40 +119,38 @@ def make_config(tmp_path: Path, protocol: Protocol, epochs: int) -> RunConfig:
 
 
 @pytest.mark.parametrize("name", ["prototypes", "clusters_gain", "prototypes_raw"])
-def test_a_curriculum_has_as_many_steps_as_are_estimated(name: str, tmp_path: Path, params: Params) -> None:
-    protocol = params.protocols[name]
-    assert protocol.prototypes is not None
+def test_a_curriculum_has_as_many_steps_as_are_estimated(name: str, tmp_path: Path) -> None:
+    protocol = PARAMS.protocols[name]
     trainer = PrototypeTrainer(make_config(tmp_path, protocol, 50), np.load(tmp_path / "features.npy"))
-    assert curriculum_steps(protocol.prototypes) == len(trainer.steps)
+    assert training.curriculum_steps(protocol.prototypes) == len(trainer.steps)
 
 
 @pytest.mark.parametrize("name", ["fair", "prototypes_raw"])
 def test_a_training_without_a_rate_is_piloted_and_leaves_one_for_the_next(
-    name: str, tmp_path: Path, params: Params, capsys: Capture
+    name: str, tmp_path: Path, rates: Path, capsys: Capture
 ) -> None:
-    RATES.parent.mkdir()
-    protocol = params.protocols[name]
+    protocol = PARAMS.protocols[name]
     protocol = protocol if protocol.prototypes is None else limited(protocol, 1, 0)
     config = make_config(tmp_path, protocol, 3)
     epochs = 3 if protocol.prototypes is None else 2
-    assert pilot_training(config).units == 8 * epochs  # two batches in each
+    assert training.pilot_training(config).units == 8 * epochs  # two batches in each
     assert not config.work.exists()
-    timed_training("demo, mel", [config])
-    begin, estimate, _ = capsys.readouterr().out.splitlines()
+    training.timed_training("demo, mel", [config])
+    begin, said, _ = capsys.readouterr().out.splitlines()
     assert begin == "demo, mel: 1 runs of 1 protocol, 0 kept"
-    assert estimate.startswith(f"1 to train on cpu in fp32, {24 * epochs} windows; will take at most about ")
+    assert said.startswith(f"1 to train on cpu in fp32, {24 * epochs} windows; will take at most about ")
     [(key, left)] = read_rates().items()
     assert key == f"train {'conv1d' if name == 'fair' else 'prototypes 1x1 2 classes'} features 8x49 fp32"
     assert left.units == 24 * epochs
-    RATES.write_text(json.dumps({key: {"units": 24 * epochs, "seconds": 7200, "memory_bytes": 1000}}))
-    timed_training("demo, mel", [replace(config, seed=1)])
+    rates.write_text(json.dumps({key: {"units": 24 * epochs, "seconds": 7200, "memory_bytes": 1000}}))
+    training.timed_training("demo, mel", [replace(config, seed=1)])
     assert "will take at most about 2.0 h, 1 kB of memory\n" in capsys.readouterr().out
-    timed_training("demo, mel", [config])
+    training.timed_training("demo, mel", [config])
     assert capsys.readouterr().out == "demo, mel: 1 runs of 1 protocol, 1 kept\n"
 
 
+@pytest.mark.usefixtures("rates")
 def test_resampling_is_estimated_by_a_few_files_and_its_rate_is_of_all_it_did(tmp_path: Path, capsys: Capture) -> None:
-    RATES.parent.mkdir()
     files = [tmp_path / "raw/cat" / f"{number:02}.wav" for number in range(40)]
     files[0].parent.mkdir(parents=True)
     for number, path in enumerate(files):
@@ -175,3 +167,46 @@ def test_resampling_is_estimated_by_a_few_files_and_its_rate_is_of_all_it_did(tm
     assert (left.units, left.disk_bytes) == (35, stored)
     timed_resampling("pets", tmp_path / "raw", tmp_path / "work", (0.5, 10.0), {})  # where all clips are kept
     assert read_rates() == {RESAMPLING: left}
+
+
+@pytest.mark.long
+def test_the_stages_do_what_was_counted_and_the_next_estimate_knows_their_rates(
+    start_stage: Start, capsys: pytest.CaptureFixture[str]
+) -> None:  # in `project`
+    made = {"synthetic": {"seed": 0, "clips_per_class": 3, "seconds": 2.5}, "clips": 18, "classes": 6}
+    source = made | {"seconds": [1, 600], "folds": 3, "fold_seed": 0}
+    record = {"source": source, "max_epochs": 1, "notice": None, "known_pairs": []}
+    write_params(Path(), grid=grid("demo", ["log_mel"], ["paper"]))
+    Path("datasets/demo.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
+    params = load_params()
+    before = estimate.count_dataset(params, "demo")
+    assert (before.clips, before.windows, before.audio_s) == (18, 36, 45)
+
+    said = ""
+    for stage in ("download demo", "resample demo", "split demo", "featurize demo log_mel", "train demo log_mel"):
+        process = start_stage(*stage.split())
+        out, error = process.communicate()
+        assert process.returncode == 0, error
+        said += out
+    after = estimate.count_dataset(params, "demo")
+    assert (after.windows, after.audio_s, after.splits["window"]) == (36, 45, before.splits["window"])
+    features, size = Path("data/features/paper/demo/log_mel"), 36 * 128 * 173 * 4
+    described = json.loads((features / "features.json").read_text())
+    assert (described["windows"], described["bytes"]) == (36, size)
+    assert 0 <= (features / "features.npy").stat().st_size - size < 1000  # the header
+    train, _, _ = before.splits["window"][0]
+    assert "demo as log_mel: 36 windows, 36 s of sound; will take about " in said
+    assert f", {2 * train} windows; will take at most about " in said
+    assert said.count("took ") == 3
+
+    units = {key: rate["units"] for key, rate in json.loads(RATES.read_text()).items()}
+    assert {key: unit for key, unit in units.items() if "train" not in key} == {"featurize log_mel": 36, "resample": 45}
+    estimate.main([])
+    assert "| all       | to do | 3     | 3    |" in capsys.readouterr().out
+    for output in ("clips/demo/clips.csv", "features/paper/demo/log_mel/features.npy"):
+        Path("data", output).unlink()
+    Path("data/models/paper/demo/log_mel/paper/provenance.json").unlink()
+    estimate.main([])
+    printed = capsys.readouterr().out
+    assert "| all       | to do | 3     | 0    | -       |" in printed
+    assert "No rate" not in printed

@@ -1,32 +1,27 @@
 """Two minutes of real sound put together from held-out clips of ESC-10, classified and segmented."""
 
-from __future__ import annotations
-
 import csv
 import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from playwright.sync_api import Browser
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.data.audio import Waveform
-from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, save_model
 from beyond_spectrograms.inference.stream_windows import CutSound
 from beyond_spectrograms.params import weights_of
 from beyond_spectrograms.representations import create_representation
 from support import models
+from support.repository import Capture
 from support.serving import give, serving, shown_segments
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 ARCHIVE = "553c8f1743b9dba6b282e1323c3ca8fa76923448.zip"
 CLASSES = (
@@ -47,8 +42,6 @@ def clips(archive: zipfile.ZipFile, label: str, *, held_out: bool) -> Iterator[W
 
 def train(folder: Path, name: str, archive: zipfile.ZipFile, weights: list[Path]) -> Path:
     """Train the classifier of `fair` for a few epochs, and keep it as a model."""
-    from safetensors.torch import save_file
-
     record, recipe = models.PARAMS.representations[name], models.PARAMS.protocols["fair"]
     representation = create_representation(name, record, weights)
     rate = representation.form.sample_rate
@@ -70,21 +63,8 @@ def train(folder: Path, name: str, archive: zipfile.ZipFile, weights: list[Path]
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(network(features[rows]), target_of[rows]).backward()
             optimizer.step()
-    stored = folder.with_name("trained.safetensors")
-    save_file(network.state_dict(), stored)
-    form = representation.form
-    encoder = {"name": name, "record": record.model_dump(), "sample_rate": form.sample_rate, "channels": form.channels}
-    encoder |= {"bands": bands, "frames": frames, "packages": {}}
-    files: list[dict[str, Any]] = [
-        describe_file(path).model_dump() | {"url": "https://there", "licence": "Apache-2.0", "included": True}
-        for path in weights
-    ]
-    changes = {"classes": list(CLASSES), "representation": encoder, "encoder_files": files}
-    changes["protocol"] = {"name": "fair", "record": recipe.model_dump()}
-    card = models.card(stored, **changes)
-    assert card.classifier_file.file == CLASSIFIER_FILE
-    save_model(folder, card, stored, weights)
-    return folder
+    changes = {"classes": list(CLASSES), "representation": models.encoder(representation, record)}
+    return models.keep(folder, network, recipe, weights, **changes)
 
 
 def clock(seconds: float) -> str:
@@ -97,7 +77,7 @@ def clock(seconds: float) -> str:
 @pytest.mark.parametrize("name", ["soundstream", "log_mel"])
 @pytest.mark.usefixtures("one_thread")
 def test_a_collage_is_segmented_where_its_clips_meet(
-    name: str, mirror: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], browser: Browser
+    name: str, mirror: Path, tmp_path: Path, capsys: Capture, browser: Browser
 ) -> None:
     weights = [mirror / f"{file}.tflite" for file in weights_of(models.PARAMS.representations[name])]
     with zipfile.ZipFile(mirror / ARCHIVE) as archive:
@@ -123,10 +103,8 @@ def test_a_collage_is_segmented_where_its_clips_meet(
 
     # The same by the command line, from a file, read as a stream.
     soundfile.write(tmp_path / "collage.wav", sound, 44_100, subtype="FLOAT")
-    assert (
-        main(["segment", str(tmp_path / "collage.wav"), "--model", str(folder), "--device", "cpu", "--format", "csv"])
-        == 0
-    )
+    options = ["--model", str(folder), "--device", "cpu", "--format", "csv"]
+    assert main(["segment", str(tmp_path / "collage.wav"), *options]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [(float(row["start_s"]), row["label"] or None) for row in rows] == [
         (round(part.start_s, 6), part.label) for part in found.segments

@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +23,11 @@ from beyond_spectrograms.inference.ecdc import read_ecdc
 from beyond_spectrograms.representations.base import Features
 from support import models
 from support.coded import CHECKPOINT, compress, melody, seeded_encodec, write_language_model, write_model
-from support.common import tone
+from support.common import refusal, tone
 from support.numeric import assert_rounded
+from support.repository import Capture, Patch
 
-Capture = pytest.CaptureFixture[str]
+Code = Callable[..., Path]
 
 
 def no_lm() -> torch.nn.Module:
@@ -53,13 +56,23 @@ def model(place: Path) -> Model:
     return load_model(place / "6000", device="cpu", weights=place / "weights")
 
 
-def test_codes_are_those_of_the_package(tmp_path: Path, encodec: EncodecModel) -> None:
+@pytest.fixture
+def code(encodec: EncodecModel, tmp_path: Path) -> Code:
+    """Write a sound, or a melody of so many seconds, as .ecdc."""
+
+    def write(sound: Waveform | float = 1.0, bitrate: int = 6000, name: str = "a", **options: Any) -> Path:
+        samples = melody(sound) if isinstance(sound, float) else sound
+        return compress(encodec, samples, tmp_path / f"{name}.ecdc", bitrate, **options)
+
+    return write
+
+
+def test_codes_are_those_of_the_package(code: Code, encodec: EncodecModel) -> None:
     for bitrate in (1500, 6000):
         for seconds in (1.0, 1.013):
-            sound = melody(seconds)
-            found, length_s = read_ecdc(compress(encodec, sound, tmp_path / "a.ecdc", bitrate), bitrate, no_lm)
+            found, length_s = read_ecdc(code(seconds, bitrate), bitrate, no_lm)
             with torch.no_grad():
-                [(expected, _)] = encodec.encode(torch.from_numpy(sound)[None, None])
+                [(expected, _)] = encodec.encode(torch.from_numpy(melody(seconds))[None, None])
             assert np.array_equal(found, expected[0].numpy())
             assert len(np.unique(found)) > 20  # the codebooks are in use
             assert length_s == pytest.approx(seconds)
@@ -75,14 +88,11 @@ def of_file(model: Model, path: Path) -> Features:
 
 
 @pytest.mark.parametrize("name", ["6000", "1500", "codes"])
-def test_a_coded_second_is_to_the_model_what_its_sound_is(
-    name: str, place: Path, tmp_path: Path, encodec: EncodecModel
-) -> None:
+def test_a_coded_second_is_to_the_model_what_its_sound_is(name: str, place: Path, code: Code) -> None:
     model, sound = load_model(place / name, device="cpu", weights=place / "weights"), melody(1.0)
     for bitrate in (6000, 12000):  # more codebooks than the model takes
-        file = compress(encodec, sound, tmp_path / "a.ecdc", bitrate)
-        same = (of_file(model, file) == of_sound(model, sound)).all(axis=1)
-        assert same.mean() == 1  # of frames
+        file = code(sound, bitrate)
+        assert np.array_equal(of_file(model, file), of_sound(model, sound))
         found = model.classify_ecdc(file)
         of_samples = model.classify(sound, 24_000).probabilities
         assert_rounded(found.probabilities, of_samples, roundings=128 * 5)  # terms of conv1d's longest sum
@@ -90,10 +100,10 @@ def test_a_coded_second_is_to_the_model_what_its_sound_is(
 
 
 def test_later_windows_know_what_came_before_and_differ_by_that_alone(
-    tmp_path: Path, encodec: EncodecModel, model: Model
+    code: Code, encodec: EncodecModel, model: Model
 ) -> None:
     sound = melody(4.0)
-    features = of_file(model, compress(encodec, sound, tmp_path / "a.ecdc", 6000))
+    features = of_file(model, code(sound))
     with torch.no_grad():  # by the package: the whole is encoded, dequantised and then cut
         encodec.set_target_bandwidth(6.0)
         [(codes, _)] = encodec.encode(torch.from_numpy(sound)[None, None])
@@ -104,23 +114,33 @@ def test_later_windows_know_what_came_before_and_differ_by_that_alone(
     assert (same[1:] < 1).all()
 
 
-def test_windows_between_frames_and_past_the_end(tmp_path: Path, encodec: EncodecModel, model: Model) -> None:
-    sound = melody(2.4)
-    file = compress(encodec, sound, tmp_path / "a.ecdc", 6000)
-    codes, _ = read_ecdc(file, 6000, no_lm)
+def test_windows_between_frames_and_past_the_end(code: Code, model: Model) -> None:
+    file = code(2.4)
     [batch] = model.ecdc.cut(file, 0.5)
     assert batch.starts_s.tolist() == [0.0, 0.5, 1.0, 1.5]
     assert batch.windows.shape == (4, 128, 75)
-    latents = model.ecdc.dequantise(codes)
+    latents = model.ecdc.dequantise(read_ecdc(file, 6000, no_lm)[0])
     reflected = np.pad(latents, ((0, 0), (0, 200)), mode="reflect")
     for first, window in zip((0, 38, 75, 112), batch.windows, strict=True):  # 37.5 and 112.5: to the even one
         assert np.array_equal(window, reflected[:, first : first + 75])
-    short = model.classify_ecdc(compress(encodec, melody(0.3), tmp_path / "b.ecdc", 6000))
-    assert short.remarks == ("0.300 s long, shorter than a window of 1 s: reflected",)
+    assert model.classify_ecdc(code(0.3)).remarks == ("0.300 s long, shorter than a window of 1 s: reflected",)
+
+
+def told(model: Model, path: Path, content: bytes | None = None) -> str:
+    """Give why a file is refused, in which `content` is written before."""
+    if content is not None:
+        path.write_bytes(content)
+    return refusal(BadAudioError, model.classify_ecdc, path)
+
+
+def with_header(content: bytes, **changes: object) -> bytes:
+    end = 9 + int.from_bytes(content[5:9])
+    header = json.dumps(json.loads(content[9:end]) | changes).encode()
+    return content[:5] + len(header).to_bytes(4) + header + content[end:]
 
 
 def test_arithmetic_coding_gives_the_same_codes(
-    tmp_path: Path, place: Path, encodec: EncodecModel, model: Model, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, place: Path, code: Code, model: Model, monkeypatch: Patch
 ) -> None:
     # Where the package keeps its language model: it downloads what is not there.
     kept = tmp_path / "torch/hub/checkpoints/encodec_lm_24khz-1608e3c0.th"
@@ -128,53 +148,30 @@ def test_arithmetic_coding_gives_the_same_codes(
     [lm] = (place / "weights").glob("encodec_lm_24khz-*.th")
     shutil.copyfile(lm, kept)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    sound = melody(0.5)
     with torch.random.fork_rng():  # the package seeds torch's generator
-        coded = compress(encodec, sound, tmp_path / "lm.ecdc", 6000, lm=True)
-    plain = compress(encodec, sound, tmp_path / "plain.ecdc", 6000)
+        coded = code(0.5, name="lm", lm=True)
+    plain = code(0.5)
     assert model.classify_ecdc(coded).probabilities.tolist() == model.classify_ecdc(plain).probabilities.tolist()
-    content, broken = coded.read_bytes(), tmp_path / "broken.ecdc"
-    broken.write_bytes(content[: len(content) // 2])
-    assert refusal(model, broken).startswith("truncated: the header promises 0.500 s, the codes end after 0.")
-    broken.write_bytes(content + b"?")
-    assert (
-        refusal(model, broken) == f"damaged: the codes end at byte {len(content)}, the file at byte {len(content) + 1}"
-    )
+    content = coded.read_bytes()
+    cut = told(model, coded, content[: len(content) // 2])
+    assert cut.startswith("truncated: the header promises 0.500 s, the codes end after 0.")
+    end = len(content)
+    assert told(model, coded, content + b"?") == f"damaged: the codes end at byte {end}, the file at byte {end + 1}"
 
 
-def refusal(model: Model, path: Path) -> str:
-    with pytest.raises(BadAudioError) as caught:
-        model.classify_ecdc(path)
-    return str(caught.value)
-
-
-def with_header(path: Path, content: bytes, **changes: object) -> Path:
-    end = 9 + int.from_bytes(content[5:9])
-    header = json.dumps(json.loads(content[9:end]) | changes).encode()
-    path.write_bytes(content[:5] + len(header).to_bytes(4) + header + content[end:])
-    return path
-
-
-def test_damage_is_told(tmp_path: Path, encodec: EncodecModel, model: Model) -> None:
-    content = compress(encodec, melody(1.0), tmp_path / "whole.ecdc", 6000).read_bytes()
-    path = tmp_path / "damaged.ecdc"
-
-    def told(changed: bytes) -> str:
-        path.write_bytes(changed)
-        return refusal(model, path)
-
-    assert refusal(model, tmp_path / "none.ecdc") == "no such file or directory"
-    assert told(b"") == "empty file (0 bytes)"
-    assert told(b"RIFF" + content[4:]) == "not an .ecdc file: it begins with b'RIFF', not b'ECDC'"
-    assert told(content[:3]) == "truncated: its header is not whole after 3 bytes"
-    assert told(content[:30]) == "truncated: its header is not whole after 30 bytes"
-    assert told(content[:4] + b"\x01" + content[5:]) == "version 1 of .ecdc; this program reads 0"
-    assert told(content.replace(b'{"m"', b'{"m!')).startswith("damaged: its header is no JSON: b'{\"m!: ")
-    assert told(content[:-100]) == "truncated: the header promises 1.000 s, the codes end after 0.867 s"
-    assert told(content + b"??").startswith("damaged: the codes end at byte ")
-    expected = "expected m (text), al, nc (numbers) and lm (true or false)"
-    assert refusal(model, with_header(path, content, al="1")).endswith(expected)
+def test_damage_is_told(tmp_path: Path, code: Code, model: Model) -> None:
+    path = code()
+    content, nested = path.read_bytes(), b"[" * 100_000
     too_long = "damaged: its header says {al} samples, more than the 2073600000 of a day"
+    for changed, message in (
+        (b"", "empty file (0 bytes)"),
+        (b"RIFF" + content[4:], "not an .ecdc file: it begins with b'RIFF', not b'ECDC'"),
+        (content[:3], "truncated: its header is not whole after 3 bytes"),
+        (content[:30], "truncated: its header is not whole after 30 bytes"),
+        (content[:4] + b"\x01" + content[5:], "version 1 of .ecdc; this program reads 0"),
+        (content[:-100], "truncated: the header promises 1.000 s, the codes end after 0.867 s"),
+    ):
+        assert told(model, path, changed) == message
     for changes, message in (
         ({"nc": 64}, "damaged: its header says 64 codebooks; encodec_24khz has 1 to 32"),
         ({"al": 0}, "empty: its header says 0 samples"),
@@ -182,38 +179,41 @@ def test_damage_is_told(tmp_path: Path, encodec: EncodecModel, model: Model) -> 
         ({"al": 2_073_600_001}, too_long),
         ({"al": 10**400}, too_long),
     ):
-        assert refusal(model, with_header(path, content, **changes)) == message.format(**changes)
-    nested = b"[" * 100_000
-    assert told(content[:5] + len(nested).to_bytes(4) + nested).startswith("damaged: its header is no JSON: b'[[[")
-    assert refusal(model, with_header(path, content, m="encodec_48khz")) == (
+        assert told(model, path, with_header(content, **changes)) == message.format(**changes)
+    assert told(model, path, content.replace(b'{"m"', b'{"m!')).startswith("damaged: its header is no JSON: b'{\"m!: ")
+    deep = content[:5] + len(nested).to_bytes(4) + nested
+    assert told(model, path, deep).startswith("damaged: its header is no JSON: b'[[[")
+    assert told(model, path, content + b"??").startswith("damaged: the codes end at byte ")
+    expected = "expected m (text), al, nc (numbers) and lm (true or false)"
+    assert told(model, path, with_header(content, al="1")).endswith(expected)
+    assert told(model, path, with_header(content, m="encodec_48khz")) == (
         "coded by 'encodec_48khz', whose codes no model here takes (encodec_48khz divides sound by its level before "
         "coding, which is not what models here learn from). Decode the file with `encodec FILE.ecdc FILE.wav`."
     )
-    short = compress(encodec, melody(0.05), tmp_path / "short.ecdc", 6000)
-    assert refusal(model, short) == "0.050 s long; the shortest that is classified is 0.1 s, a tenth of a window"
-    few = compress(encodec, melody(1.0), tmp_path / "few.ecdc", 3000)
-    assert refusal(model, few) == (
+    assert told(model, tmp_path / "none.ecdc") == "no such file or directory"
+    short = "0.050 s long; the shortest that is classified is 0.1 s, a tenth of a window"
+    assert told(model, code(0.05)) == short
+    assert told(model, code(bitrate=3000)) == (
         "coded at 3000 bits per second; the model takes 6000 or more. Use a model trained at 3000, or decode the file "
         "with `encodec FILE.ecdc FILE.wav`."
     )
 
 
-def test_a_file_of_more_than_a_day_is_refused_before_it_fills_the_memory(
-    tmp_path: Path, encodec: EncodecModel, model: Model
-) -> None:
-    file = compress(encodec, melody(1.0), tmp_path / "a.ecdc", 6000)
+def test_a_file_of_more_than_a_day_is_refused_before_it_fills_the_memory(code: Code, model: Model) -> None:
+    file = code()
     os.truncate(file, 500_000_000)  # all of it holes
     tracemalloc.start()
-    assert refusal(model, file) == "larger than 260000000 bytes, more than a day takes at 24 kbps"
+    assert told(model, file) == "larger than 260000000 bytes, more than a day takes at 24 kbps"
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 300e6
 
 
-def test_three_hours_take_no_more_memory_than_their_codes(tmp_path: Path, encodec: EncodecModel) -> None:
-    content = compress(encodec, melody(16.0), tmp_path / "a.ecdc", 24_000).read_bytes()
+def test_three_hours_take_no_more_memory_than_their_codes(code: Code) -> None:
+    file = code(16.0, 24_000)
+    content = file.read_bytes()
     end = 9 + int.from_bytes(content[5:9])
-    file = with_header(tmp_path / "long.ecdc", content + 674 * content[end:], al=675 * 16 * 24_000)
+    file.write_bytes(with_header(content + 674 * content[end:], al=675 * 16 * 24_000))
     tracemalloc.start()
     codes, _ = read_ecdc(file, 24_000, no_lm)
     peak = tracemalloc.get_traced_memory()[1]
@@ -224,55 +224,50 @@ def test_three_hours_take_no_more_memory_than_their_codes(tmp_path: Path, encode
 
 
 def test_a_language_model_that_is_missing_or_another_is_told(
-    tmp_path: Path, place: Path, encodec: EncodecModel, capsys: Capture
+    tmp_path: Path, place: Path, code: Code, capsys: Capture
 ) -> None:
     weights = tmp_path / "weights"
     weights.mkdir()
     shutil.copyfile(place / "weights" / CHECKPOINT, weights / CHECKPOINT)
     model = load_model(place / "6000", device="cpu", weights=weights)
-    content = compress(encodec, melody(1.0), tmp_path / "a.ecdc", 6000).read_bytes()
-    coded = with_header(tmp_path / "lm.ecdc", content, lm=True)
-    url = "https://dl.fbaipublicfiles.com/encodec/v0/encodec_lm_24khz-1608e3c0.th"
+    plain, coded = code(), tmp_path / "lm.ecdc"
+    coded.write_bytes(with_header(plain.read_bytes(), lm=True))
+    missing = weights / "encodec_lm_24khz-1608e3c0.th"
+    url = f"https://dl.fbaipublicfiles.com/encodec/v0/{missing.name}"
     remedy = f"Download {url} into {weights}, or write the file without --lm."
-    with pytest.raises(ModelError) as caught:
-        model.classify_ecdc(coded)
-    plain = compress(encodec, melody(1.0), tmp_path / "plain.ecdc", 6000)
+    why = f"{missing}: no such file; it is needed for an .ecdc file coded with --lm. {remedy}"
+    assert refusal(ModelError, model.classify_ecdc, coded) == why
     options = ["--model", str(place / "6000"), "--weights", str(weights), "--format", "json"]
     assert main(["classify", str(coded), str(plain), *options]) == 1  # the rest is done
-    assert [entry.get("error") for entry in json.loads(capsys.readouterr().out)] == [str(caught.value), None]
-    missing = weights / "encodec_lm_24khz-1608e3c0.th"
-    assert str(caught.value) == (f"{missing}: no such file; it is needed for an .ecdc file coded with --lm. {remedy}")
+    assert [entry.get("error") for entry in json.loads(capsys.readouterr().out)] == [why, None]
     missing.write_bytes(b"another")
-    with pytest.raises(ModelError) as caught:
-        model.classify_ecdc(coded)
     digest = "ae448ac86c4e8e4dec645729708ef41873ae79c6dff84eff73360989487f08e5"
-    assert str(caught.value) == f"{missing}: its sha256 is {digest}, which is not what its name says. {remedy}"
+    why = f"{missing}: its sha256 is {digest}, which is not what its name says. {remedy}"
+    assert refusal(ModelError, model.classify_ecdc, coded) == why
 
 
 def test_models_that_take_no_codes_refuse_them_and_sounds_beside_are_classified(
-    tmp_path: Path, encodec: EncodecModel, capsys: Capture
+    tmp_path: Path, code: Code, capsys: Capture
 ) -> None:
-    mel = models.write_model(tmp_path / "mel")
-    file = compress(encodec, melody(1.0), tmp_path / "a.ecdc", 6000)
+    mel, file = models.write_model(tmp_path / "mel"), code()
     soundfile.write(tmp_path / "b.wav", tone(1.0, 4000), 44_100)
     assert main(["classify", "--model", str(mel), str(file), str(tmp_path / "b.wav"), "--top", "1"]) == 1
-    reason = (
-        "EnCodec's codes, which the model's representation mel_16 is not made of. Use a model of kind encodec, model "
-        "24khz, with a bitrate (as encodec_24khz_6000bps), or decode the file with `encodec FILE.ecdc FILE.wav`."
-    )
     output, errors = capsys.readouterr()
-    assert errors == f"{file}: {reason}\n"
+    assert errors == (
+        f"{file}: EnCodec's codes, which the model's representation mel_16 is not made of. Use a model of kind "
+        "encodec, model 24khz, with a bitrate (as encodec_24khz_6000bps), or decode the file with `encodec FILE.ecdc "
+        "FILE.wav`.\n"
+    )
     assert output.splitlines()[1].endswith(" high")
 
 
-def test_the_command_line_takes_ecdc(tmp_path: Path, place: Path, encodec: EncodecModel, capsys: Capture) -> None:
-    file = compress(encodec, melody(3.0), tmp_path / "a.ecdc", 6000)
+def test_the_command_line_takes_ecdc(tmp_path: Path, place: Path, code: Code, capsys: Capture) -> None:
+    file = code(3.0)
     options = ["--model", str(place / "6000"), "--weights", str(place / "weights"), "--device", "cpu"]
     assert main(["classify", str(tmp_path), *options, "--format", "json"]) == 0
     [told] = json.loads(capsys.readouterr().out)
     assert (told["file"], told["seconds"], told["windows"]) == (str(file), 3.0, 3)
-    assert main(["segment", str(file), *options, "--format", "json"]) == 0
+    assert main(["segment", str(file), *options, "--format", "json", "--plot", str(tmp_path / "a.png")]) == 0
     assert json.loads(capsys.readouterr().out)["segments"][-1]["end_s"] == 3.0
-    assert main(["segment", str(file), *options, "--plot", str(tmp_path / "a.png")]) == 0
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (1320, 396)  # no spectrogram: nothing was decoded

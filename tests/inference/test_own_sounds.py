@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,26 +16,24 @@ import soundfile
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
-from beyond_spectrograms.data.archives import RawDataError
 from beyond_spectrograms.data.audio import Waveform
-from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.inference import own_sounds
 from beyond_spectrograms.inference.folder import read_weights_record
 from beyond_spectrograms.inference.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
 from beyond_spectrograms.util.errors import ProjectError
+from support import common
 from support.common import tone
-from support.models import PARAMS, REPOSITORY
+from support.models import PARAMS
+from support.repository import REPOSITORY, Capture, Patch
 
-Capture = pytest.CaptureFixture[str]
 REFLECTED = PARAMS.model_copy(update={"windows": PARAMS.windows.model_copy(update={"tail": "reflect"})})
 TRAIN = ["--representation", "log_mel_2048_50hz", "--epochs", "8"]
 
 
 def cloud(low: bool, seconds: float, sample_rate: int, seed: int) -> Waveform:
     """Make thirty sines, of 100 to 800 Hz or of 2.5 to 8 kHz."""
-    rng = np.random.default_rng(seed)
-    hertz = rng.uniform(*((100, 800) if low else (2500, 8000)), 30)
+    hertz = np.random.default_rng(seed).uniform(*((100, 800) if low else (2500, 8000)), 30)
     return np.sum([tone(seconds, each, sample_rate) for each in hertz], axis=0) / 30
 
 
@@ -64,9 +63,7 @@ def prepare(sounds: Path, work: Path, folds: int = 5, **grouping: object) -> Own
 
 
 @pytest.mark.usefixtures("project")
-def test_a_folder_becomes_a_model_with_its_scores(
-    sounds: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture, monkeypatch: Patch) -> None:
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # joblib's: a second process takes longer to start than to train
     assert main(["train", str(sounds), *TRAIN, "--out", "mine"]) == 0
     output, errors = capsys.readouterr()
@@ -92,9 +89,8 @@ def test_a_folder_becomes_a_model_with_its_scores(
     recordings = pd.read_csv("mine-report/recordings.csv", index_col="clip")
     assert sorted(recordings.index[recordings["reflected"] == 1]) == ["high/short.wav"]
     assert len(recordings) == 12
-    assert sorted(path.name for path in Path("mine-report").iterdir()) == [
-        "confusion.png", "confusion.svg", "history.csv", "recordings.csv", "scores.json",
-    ]  # fmt: skip
+    written = {"confusion.png", "confusion.svg", "history.csv", "recordings.csv", "scores.json"}
+    assert {path.name for path in Path("mine-report").iterdir()} == written
     model = load_model("mine", device="cpu")
     assert (model.card.training.dataset, model.card.windows.tail) == ("my_sounds", "reflect")
     assert model.card.scores.file == "mine-report/scores.json"
@@ -112,13 +108,12 @@ def test_groups_by_folder_pattern_and_table_are_never_parted(sounds: Path, tmp_p
     alone = [path.relative_to(sounds).as_posix() for path in sorted(sounds.glob("*/*")) if path.is_file()]
     rows = [(file, file.split("/")[1]) for file in files] + [(file, file) for file in alone]
     pd.DataFrame(rows, columns=["file", "place"]).to_csv(tmp_path / "places.csv", index=False)
-    ways = {
+    for way, grouping in {
         "folder": {"pattern": BY_FOLDER},
         "pattern": {"pattern": r"(?:take\d__)?(?P<group>\w*?)(?:-\d)?"},
         "table": {"table": tmp_path / "places.csv", "column": "place"},
-    }
-    together = {way: prepare(sounds, tmp_path / way, **grouping) for way, grouping in ways.items()}
-    for way, prepared in together.items():
+    }.items():
+        prepared = prepare(sounds, tmp_path / way, **grouping)
         clips = prepared.clips[prepared.clips["clip"].str.contains("take1")]
         # A take is one origin of both classes, but for the pattern, which has the class in it.
         assert clips["group"].nunique() == (2 if way == "pattern" else 1), way
@@ -140,11 +135,7 @@ def test_equal_files_are_one_origin_and_the_smallest_class_bounds_the_folds(soun
     assert more.clips.set_index("clip").loc[["high/copy.wav", "high/more1.wav"], "group"].nunique() == 1
 
 
-def refusal(sounds: Path, work: Path, **grouping: object) -> str:
-    with pytest.raises(ProjectError) as caught:
-        prepare(sounds, work, **grouping)
-    assert isinstance(caught.value, DatasetError | RawDataError)
-    return str(caught.value)
+refusal = partial(common.refusal, ProjectError, prepare)
 
 
 def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> None:
@@ -195,10 +186,7 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
         (["--epochs", "0"], "--epochs is 0; it must be at least 1\n"),
         (["--out", "."], ".: exists already. Choose another name, or remove it.\n"),
         (["--out", "thesis"], "thesis-report: exists already. Choose another name, or remove it.\n"),
-        (
-            ["--out", "sounds/mine"],
-            "sounds/mine: lies in the folder of sounds, sounds. Choose a place outside of it.\n",
-        ),
+        (["--out", "sounds/mine"], "sounds/mine: lies in the folder of sounds, sounds. Choose a place outside of it."),
     ],
 )
 @pytest.mark.usefixtures("project")
@@ -228,24 +216,23 @@ def test_a_control_on_shuffled_labels_is_one(sounds: Path, tmp_path: Path) -> No
 @pytest.mark.long
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(sounds: Path, project: Path) -> None:
     assert main(["train", str(sounds), *TRAIN, "--out", "undisturbed"]) == 0
-    command = [sys.executable, "-m", "beyond_spectrograms", "train", str(sounds), *TRAIN, "--out", "killed"]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, start_new_session=True)
+    command = ["train", str(sounds), *TRAIN, "--out", "killed"]
+    line = [sys.executable, "-m", "beyond_spectrograms", *command]
+    process = subprocess.Popen(line, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, start_new_session=True)
     runs, deadline = project / "killed.partial-training/models/fair", time.monotonic() + 600
     while not list(runs.glob("*.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert list(runs.glob("*.safetensors"))
-    assert main(["train", str(sounds), *TRAIN, "--out", "killed"]) == 0
+    assert main(command) == 0
     assert Path("killed/classifier.safetensors").read_bytes() == Path("undisturbed/classifier.safetensors").read_bytes()
     assert Path("killed-report/recordings.csv").read_bytes() == Path("undisturbed-report/recordings.csv").read_bytes()
 
 
 @pytest.mark.long
 @pytest.mark.usefixtures("project")
-def test_weights_are_fetched_and_become_part_of_the_model(
-    sounds: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_are_fetched_and_become_part_of_the_model(sounds: Path, mirror: Path, monkeypatch: Patch) -> None:
     monkeypatch.setenv(MIRROR_VARIABLE, str(mirror))
     options = ["--representation", "soundstream", "--protocol", "mean_linear", "--epochs", "3", "--out", "mine"]
     assert main(["train", str(sounds), *options]) == 0

@@ -1,7 +1,6 @@
 """dvc.lock, which DVC writes in place: kept while it is whole, restored where a kill left it empty or cut."""
 
 import fcntl
-import os
 import subprocess
 import sys
 import time
@@ -12,37 +11,26 @@ import pytest
 import yaml
 
 from stages import locks
-from support.repository import REPOSITORY
+from support import clones
+from support.repository import REPOSITORY, Capture, Patch
 
 COPY = Path(".dvc/tmp/locks/dvc.lock")
-LOCK = """\
-schema: '2.0'
-stages:
-  download@demo:
-    cmd: python -m stages.download demo
-    outs:
-    - path: data/raw/demo
-      hash: md5
-      md5: 2c726f9113ee219fe939c7d886fbba59.dir
-      size: 31755478
-  resample@demo:
-    cmd: python -m stages.resample demo
-    params:
-      params.yaml:
-        datasets.demo.source:
-          clips: 72
-    outs:
-    - path: metrics/datasets/demo.json
-      hash: md5
-      md5: 84b3afbaa3f39a8e1ddbf3e8ee3a16ae
-      size: 1302
-"""
+OUT = {"hash": "md5", "md5": "2c726f9113ee219fe939c7d886fbba59.dir", "size": 31755478}
+STAGES = {
+    "download@demo": {"cmd": "python -m stages.download demo", "outs": [{"path": "data/raw/demo"} | OUT]},
+    "resample@demo": {
+        "cmd": "python -m stages.resample demo",
+        "params": {"params.yaml": {"datasets.demo.source": {"clips": 72}}},
+        "outs": [{"path": "metrics/datasets/demo.json", "hash": "md5", "md5": "84b3afbaa3f39a8e1ddbf3e8ee3a16ae"}],
+    },
+}
+LOCK = yaml.safe_dump({"schema": "2.0", "stages": STAGES}, sort_keys=False)
 CHANGED = LOCK.replace("2c726f9113ee219fe939c7d886fbba59", "7f0c7da00164222c169b8c1646e71454")
 Keep = Callable[[], str]
 
 
 @pytest.fixture
-def keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Keep:
+def keep(tmp_path: Path, monkeypatch: Patch, capsys: Capture) -> Keep:
     """Go to an empty folder; what is given does what `python -m stages.locks` does, and says what that said."""
     monkeypatch.chdir(tmp_path)
 
@@ -76,9 +64,7 @@ def test_a_lock_cut_at_any_length_is_restored_from_the_copy(keep: Keep) -> None:
 
 
 @pytest.mark.parametrize("copy", [None, LOCK[:-20]])
-def test_a_lock_cut_at_any_length_is_restored_from_git_where_no_whole_copy_was_kept(
-    keep: Keep, copy: str | None
-) -> None:
+def test_a_cut_lock_is_restored_from_git_where_no_whole_copy_was_kept(keep: Keep, copy: str | None) -> None:
     commit(LOCK)
     for length in range(0, len(LOCK), 9):
         if copy:
@@ -140,11 +126,9 @@ def test_the_locks_of_studies_are_kept_too(keep: Keep) -> None:
     assert keep() == ""
     Path("studies/demo/dvc.lock").write_text(LOCK[:99])
     Path("studies/prototypes/dvc.lock").write_text("")
-    assert keep() == "".join(
-        f"{path}: not whole; restored from .dvc/tmp/locks/{path}\n"
-        for path in ("studies/demo/dvc.lock", "studies/prototypes/dvc.lock")
-    )
-    assert Path("studies/demo/dvc.lock").read_text() == Path("studies/prototypes/dvc.lock").read_text() == LOCK
+    paths = ("studies/demo/dvc.lock", "studies/prototypes/dvc.lock")
+    assert keep() == "".join(f"{path}: not whole; restored from .dvc/tmp/locks/{path}\n" for path in paths)
+    assert [Path(path).read_text() for path in paths] == [LOCK, LOCK]
 
 
 def test_while_dvc_writes_nothing_is_restored(keep: Keep) -> None:
@@ -158,15 +142,11 @@ def test_while_dvc_writes_nothing_is_restored(keep: Keep) -> None:
     assert keep() == f"dvc.lock: not whole; restored from {COPY}\n"
 
 
-def test_dvc_killed_while_it_writes_its_lock_goes_on_after_it_is_restored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dvc_killed_while_it_writes_its_lock_goes_on_after_it_is_restored(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.chdir(tmp_path)
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
     def run(*module: str) -> str:
-        command = [sys.executable, "-m", *module]
-        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+        return clones.run(tmp_path, sys.executable, "-m", *module, errors=False, code=REPOSITORY)
 
     # Its lock takes DVC long enough to write to be met in it.
     foreign = {f"long_gone_{number}": {"cmd": "x", "params": {"p.yaml": {"a": 1}}} for number in range(400)}

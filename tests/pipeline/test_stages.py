@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +65,8 @@ def test_an_edit_runs_what_tracks_it(file: str, changes: dict[str, Any], runs: s
 
 
 def test_what_is_noted_of_code_runs_nothing(demo: Path) -> None:
-    digests = {
-        noun: {"digest": "0" * 16, "verified_at": "0" * 12} for noun in load_versions(demo / "versions.yaml").code
-    }
-    edit(demo, "versions.yaml", {"code": digests})
+    none = {"digest": "0" * 16, "verified_at": "0" * 12}
+    edit(demo, "versions.yaml", {"code": {noun: dict(none) for noun in load_versions(demo / "versions.yaml").code}})
     assert would_run(demo) == set()
 
 
@@ -84,68 +81,39 @@ def test_a_further_data_set_runs_nothing_of_the_others(demo: Path) -> None:
     assert names - of_more <= {"page", "resolve"}  # the page shows params.yaml and all results
 
 
-# What the dvc.yaml files say.
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage as its study's dvc.yaml has it; its names are still to be filled in."""
-
-    study: str
-    name: str
-    entry: dict[str, Any]
-
-    def params(self) -> dict[str, list[str]]:
-        """Give what it tracks, by file."""
-        return {file: keys for tracked in self.entry.get("params", []) for file, keys in tracked.items()}
-
-    def outs(self) -> list[str]:
-        every = [out for kind in ("outs", "metrics", "plots") for out in self.entry.get(kind, [])]
-        return [out if isinstance(out, str) else next(iter(out)) for out in every]
-
-
-def list_stages() -> Iterator[Stage]:
+def list_stages() -> Iterator[Any]:
+    """Give each stage of each dvc.yaml, its names still to be filled in, with its study."""
     for study in STUDIES:
         text = (REPOSITORY / folder_of(study) / "dvc.yaml").read_text(encoding="utf-8")
         for name, entry in yaml.safe_load(text)["stages"].items():
-            yield Stage(study, name, entry)
+            yield pytest.param(study, name, entry, id=f"{study}-{name}")
 
 
 OF_A_STUDY = ("data/features/", "data/models/", "data/params/", "data/excerpts/")
-EACH = pytest.mark.parametrize("one", list(list_stages()), ids=lambda one: f"{one.study}-{one.name}")
 SCORES_BY = {*FEATURES_BY, *WEIGHTS_BY, "evaluation"}
 TRACKED = {"featurize": set(FEATURES_BY), "train": set(WEIGHTS_BY), "evaluate": SCORES_BY, "run": SCORES_BY}
 
 
-@EACH
-def test_a_stage_runs_a_module_in_the_root_for_its_study(one: Stage) -> None:
-    python, _, module, *names = one.entry["cmd"].split()
+@pytest.mark.parametrize(("study", "name", "entry"), list(list_stages()))
+def test_a_stage_keeps_to_its_study_and_tracks_what_its_results_hang_on(
+    study: str, name: str, entry: dict[str, Any]
+) -> None:
+    python, _, module, *names = entry["cmd"].split()
     assert python == "python"
     assert (REPOSITORY / f"{module.replace('.', '/')}.py").exists()
-    assert [name for name in names if name.startswith("--")] == ([] if one.study == PAPER else [f"--study={one.study}"])
-    assert (REPOSITORY / folder_of(one.study) / one.entry.get("wdir", ".")).resolve() == REPOSITORY
-    assert not any(one.entry.get(key) for key in ("frozen", "always_changed"))
+    assert [each for each in names if each.startswith("--")] == ([] if study == PAPER else [f"--study={study}"])
+    assert (REPOSITORY / folder_of(study) / entry.get("wdir", ".")).resolve() == REPOSITORY
+    assert not any(entry.get(key) for key in ("frozen", "always_changed"))
 
-
-@EACH
-def test_a_stage_tracks_every_version_its_results_hang_on(one: Stage) -> None:
-    tracked = one.params().get("versions.yaml", [])
+    tracked = {file: keys for each in entry.get("params", []) for file, keys in each.items()}.get("versions.yaml", [])
     versions = load_versions(REPOSITORY / "versions.yaml")
-    assert TRACKED.get(one.name, set()) <= set(tracked) <= versions.nouns.keys() | versions.packages.keys()
+    assert TRACKED.get(name, set()) <= set(tracked) <= versions.nouns.keys() | versions.packages.keys()
 
-
-@EACH
-def test_a_stage_writes_where_its_study_keeps_what(one: Stage) -> None:
-    kept = ("metrics/", "plots/", "run/") if one.study == PAPER else (f"studies/{one.study}/",)
-    for out in one.outs():
+    kept = ("metrics/", "plots/", "run/") if study == PAPER else (f"studies/{study}/",)
+    for told in (out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])):
+        out = told if isinstance(told, str) else next(iter(told))
         assert out.startswith(("data/", *kept))
-        assert not out.startswith(OF_A_STUDY) or out.split("/")[2] == one.study
-
-
-@EACH
-def test_what_a_stage_depends_on_is_of_its_study_or_beside_it_and_no_code(one: Stage) -> None:
-    for dep in one.entry.get("deps", []):
-        assert not dep.startswith(OF_A_STUDY) or dep.split("/")[2] == (
-            PAPER if "claims.baselines" in dep else one.study
-        )
+        assert not out.startswith(OF_A_STUDY) or out.split("/")[2] == study
+    for dep in entry.get("deps", []):
+        assert not dep.startswith(OF_A_STUDY) or dep.split("/")[2] == (PAPER if "claims.baselines" in dep else study)
         assert not dep.endswith(".py")

@@ -1,6 +1,5 @@
 """The tables of prototypes: intervals over sources, folds or recordings, what one change does, and what is missing."""
 
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +16,10 @@ from beyond_spectrograms.evaluation.uncertainty import fold_interval, gap, windo
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.report.prototypes import compare, find_leaks, find_steps, judge, sum_errors
-from stages import ablate
 from support.cells import gather, grid, make_cell, write, write_cell, write_dataset, write_params
+from support.common import refusal
 from support.hands import SETTINGS, cell, clustered
-from support.repository import REPOSITORY
+from support.repository import REPOSITORY, run_here
 
 
 def with_errors(recordings: Recordings) -> Recordings:
@@ -36,12 +35,9 @@ def of_few(recordings: Recordings, sources: int) -> Recordings:
 def test_errors_have_the_interval_that_right_windows_would_have() -> None:
     tested = cell(clustered(3, 60))
     assert sum_errors(tested, unit=1.0) is None  # of a classifier without reconstruction
-    errors = sum_errors(with_errors(tested), unit=1.0)
-    assert errors is not None
-    assert judge(errors, SETTINGS) == (window_interval(tested, SETTINGS), "sources")
-    scaled = sum_errors(with_errors(tested), unit=4.0)
-    assert scaled is not None
-    assert judge(scaled, SETTINGS)[0].value == pytest.approx(4 * judge(errors, SETTINGS)[0].value)
+    once, scaled = (judge(sum_errors(with_errors(tested), unit=unit), SETTINGS) for unit in (1.0, 4.0))
+    assert once == (window_interval(tested, SETTINGS), "sources")
+    assert scaled[0].value == pytest.approx(4 * once[0].value)
 
 
 def test_few_sources_are_judged_over_folds_and_in_one_part_over_recordings() -> None:
@@ -83,10 +79,8 @@ def test_variance_is_about_each_bands_mean_over_the_rows_alone() -> None:
 def test_pairs_that_differ_in_one_thing_are_found_in_the_shipped_params() -> None:
     params = load_params(Path("studies/prototypes"), REPOSITORY)
     protocols = {name: params.protocols[name] for name in params.grid.protocols}
-    assert find_leaks(protocols, params.splits) == [
-        ("prototypes_utterance", "prototypes", "leakage"),
-        ("clusters_utterance", "clusters", "leakage"),
-    ]
+    leaks = find_leaks(protocols, params.splits)
+    assert leaks == [(f"{name}_utterance", name, "leakage") for name in ("prototypes", "clusters")]
     assert find_steps(protocols) == [
         ("prototypes_gain", "prototypes_raw", "gain"),
         ("prototypes_pitch", "prototypes_gain", "pitch"),
@@ -122,21 +116,15 @@ def make(
 HISTORY = [{"fold": 1, "seed": 0, "epoch": 1} | dict.fromkeys(MEASURES, 0.5)]
 
 
-def write_one(place: Path, name: str, protocol: str, *, folds: bool, error: float | None, wrong: int) -> None:
-    made = partial(make, folds=folds, error=error, wrong=wrong)
-    write_cell(place, "fsdd_speakers", name, protocol, study="prototypes", make=made)
-
-
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a small data set of two speakers and six words, and a study of five cells of it."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go to a folder with a small data set of two speakers and six words, and a study of five cells of it."""
     protocols = ["prototypes", "prototypes_utterance", "prototypes_filters", "temporal_cnn"]
     few = {"only": {"soundstream": ["latent_prototypes"]}, "heard": ["prototypes"]}
     asked_for = grid("fsdd_speakers", ["log_mel_16khz", "soundstream"], protocols, **few)
     write_params(tmp_path, "prototypes", grid=asked_for)
     write_dataset(tmp_path, "fsdd_speakers", [], [], study="prototypes")
     monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 WRITTEN = """\
@@ -174,34 +162,29 @@ WRITTEN = """\
 """  # noqa: E501  a table's rows
 
 
-def run(monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(sys, "argv", ["ablate.py", "--study=prototypes", "fsdd_speakers"])
-    ablate.main()
-    return Path("studies/prototypes/metrics/fsdd_speakers/tables")
-
-
-def test_stage_tabulates_the_cells_that_params_name_and_their_differences(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name, unit = "log_mel_16khz", 170**2  # params bring 170 dB to 1
-    write_one(project, name, "prototypes", folds=True, error=20 / unit, wrong=4)
-    write_one(project, name, "prototypes_utterance", folds=False, error=10 / unit, wrong=0)
-    write_one(project, name, "prototypes_filters", folds=False, error=5 / unit, wrong=2)
-    write_one(project, name, "temporal_cnn", folds=True, error=None, wrong=3)
-    write(project / "studies/prototypes/metrics/fsdd_speakers/tables/retired.md", "no longer run")
-    folder = run(monkeypatch)
-    assert (folder / "log_mel_16khz.md").read_text() == WRITTEN
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "log_mel_16khz-differences.csv",
-        "log_mel_16khz.csv",
-        "log_mel_16khz.md",
-    ]
+STAGE = ("ablate", "--study=prototypes", "fsdd_speakers")
+FOLDER = Path("studies/prototypes/metrics/fsdd_speakers/tables")
 
 
 @pytest.mark.usefixtures("project")
-def test_where_no_cell_was_run_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ResultError) as missing:
-        run(monkeypatch)
-    assert str(missing.value) == (
+def test_stage_tabulates_the_cells_that_params_name_and_their_differences() -> None:
+    name, unit = "log_mel_16khz", 170**2  # params bring 170 dB to 1
+    for protocol, folds, error, wrong in (
+        ("prototypes", True, 20 / unit, 4),
+        ("prototypes_utterance", False, 10 / unit, 0),
+        ("prototypes_filters", False, 5 / unit, 2),
+        ("temporal_cnn", True, None, 3),
+    ):
+        made = partial(make, folds=folds, error=error, wrong=wrong)
+        write_cell(Path(), "fsdd_speakers", name, protocol, study="prototypes", make=made)
+    write(FOLDER / "retired.md", "no longer run")
+    run_here(*STAGE)
+    assert (FOLDER / f"{name}.md").read_text() == WRITTEN
+    assert {path.name for path in FOLDER.iterdir()} == {f"{name}{end}" for end in ("-differences.csv", ".csv", ".md")}
+
+
+@pytest.mark.usefixtures("project")
+def test_where_no_cell_was_run_one_line_says_so() -> None:
+    assert refusal(ResultError, run_here, *STAGE) == (
         "studies/prototypes/metrics/fsdd_speakers/scores.json: no cell of the grid is there. Train and evaluate some."
     )

@@ -1,20 +1,46 @@
-from collections.abc import Sequence
+"""Pictures: what they are labelled with, that nothing is clipped or hidden, and that bytes repeat."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from beyond_spectrograms.evaluation.bitrates import points
 from beyond_spectrograms.evaluation.convergence import MeanCurve
+from beyond_spectrograms.evaluation.records import Interval
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import load_params
+from beyond_spectrograms.report.evidence_figures import figure_bitrates, figure_ladder
 from beyond_spectrograms.report.figures import Panel, choose_window, confusion, figure_2, figure_4, save, smooth, styles
+from support.hands import results, scored, with_statistics
 from support.looks import assert_nothing_overlaps_or_is_clipped
 from support.repository import REPOSITORY
 
 NAMES = ["mel", "log_mel", "soundstream", "encodec_24khz", "encodec_48khz", "encodec_24khz_untrained"]
+RUNGS = ["paper", "eval_mode", "best_checkpoint", "source_split", "standardized", "fair"]
+RIGHT = {
+    "mel": [1, 2] * 10,
+    "log_mel_2048": [2, 1, 3, 2] * 5,
+    "soundstream": [4, 3, 4, 2] * 5,
+    "encodec_24khz_untrained": [1, 0] * 10,
+}
+RATES = {
+    "soundstream_9200bps": [4, 3] * 10,
+    "soundstream_6000bps": [3, 3, 2, 4] * 5,
+    "soundstream_3200bps": [2, 3] * 10,
+    "soundstream_codes_9200bps": [3, 2] * 10,
+    "soundstream_codes_3200bps": [1, 3] * 10,
+}
+STYLES = styles([*RIGHT, *RATES])
+PARAMS = load_params(root=REPOSITORY)
+SHIPPED = list(PARAMS.representations)
 
 
 def curves(names: Sequence[str], epochs: int = 40, shortest: int = 40, runs: int = 5) -> dict[str, MeanCurve]:
@@ -27,49 +53,63 @@ def curves(names: Sequence[str], epochs: int = 40, shortest: int = 40, runs: int
     return made
 
 
-def draw(names: Sequence[str], **options: int) -> Figure:
+def draw(names: Sequence[str] = NAMES, **options: int) -> Figure:
     return figure_4(curves(names, **options), styles(names), {name: name for name in names}, "esc10, protocol fair")
 
 
 def panels() -> list[Panel]:
     generator = np.random.default_rng(0)
     mel = generator.uniform(0, 1, (128, 173)).astype(np.float32)
-    return [
-        Panel("mel", mel, "power"),
-        Panel("soundstream", generator.normal(size=(64, 50)).astype(np.float32), "latent"),
-    ]
+    latents = generator.normal(size=(64, 50)).astype(np.float32)
+    return [Panel("mel", mel, "power"), Panel("soundstream", latents, "latent")]
 
 
-def test_the_paper_s_inputs_have_its_colours() -> None:
-    chosen = styles(NAMES)
+def known() -> Results:
+    cells = {(name, rung): scored(name, rung, right) for rung in RUNGS for name, right in RIGHT.items()}
+    cells |= {(name, "fair"): scored(name, "fair", right) for name, right in RATES.items()}
+    return results(cells, protocols=RUNGS, ablations=list(RATES))
+
+
+def draw_ladder() -> Figure:
+    return figure_ladder(known(), STYLES, chance=0.1)
+
+
+def draw_bitrates() -> Figure:
+    here = known()
+    references = {name: here.cell(name, "fair").window_interval for name in ("mel", "log_mel_2048")}
+    return figure_bitrates(here, points(here, "fair"), STYLES, references, "esc10, protocol fair: accuracy")
+
+
+def legend_of(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def find(axes: Axes, label: str) -> ErrorbarContainer:
+    """Find what is drawn of a line of the legend."""
+    (drawn,) = [container for container in axes.containers if container.get_label() == label]
+    return drawn
+
+
+def places(axes: Axes, label: str) -> list[list[float]]:
+    """Find where the points of a line of the legend stand: across, and up."""
+    return [list(map(float, values)) for values in find(axes, label)[0].get_data()]
+
+
+def test_styles_are_the_papers_and_no_two_lines_differ_by_colour_alone() -> None:
+    chosen = styles(SHIPPED)
     # Okabe and Ito's blue, orange and green.
-    assert [chosen[name].colour for name in ("mel", "encodec_24khz", "encodec_48khz")] == [
-        "#0072B2",
-        "#E69F00",
-        "#009E73",
-    ]
-
-
-def test_no_two_lines_differ_by_colour_alone() -> None:
-    shipped = list(load_params(root=REPOSITORY).representations)
-    chosen = styles(shipped)
-    assert len({(str(style.dash), style.marker) for style in chosen.values()}) == len(chosen) == len(shipped)
-
-
-def test_representations_that_run_under_every_protocol_have_colours_of_their_own() -> None:
-    params = load_params(root=REPOSITORY)
-    chosen = styles(list(params.representations))
-    drawn = [name for name in params.grid.representations if name not in params.grid.only]
+    colours = [chosen[name].colour for name in ("mel", "encodec_24khz", "encodec_48khz")]
+    assert colours == ["#0072B2", "#E69F00", "#009E73"]
+    assert len({(str(style.dash), style.marker) for style in chosen.values()}) == len(chosen) == len(SHIPPED)
+    drawn = [name for name in PARAMS.grid.representations if name not in PARAMS.grid.only]
     assert len({chosen[name].colour for name in drawn}) == len(drawn)
 
 
 def test_a_representation_keeps_its_style_whatever_the_order_and_whatever_else_is_drawn() -> None:
-    shipped = list(load_params(root=REPOSITORY).representations)
-    everything = styles(shipped)
-    assert styles(shipped[::-1]) == everything
-    assert styles(["a_new_one", *shipped]).items() > everything.items()
-    figure = figure_4(curves(["soundstream"]), styles(["soundstream"]), {"soundstream": "soundstream"}, "")
-    assert figure.axes[0].lines[1].get_color() == everything["soundstream"].colour
+    everything = styles(SHIPPED)
+    assert styles(SHIPPED[::-1]) == everything
+    assert styles(["a_new_one", *SHIPPED]).items() > everything.items()
+    assert draw(["soundstream"]).axes[0].lines[1].get_color() == everything["soundstream"].colour
 
 
 def test_figure_4_names_units_and_draws_smooth_over_raw() -> None:
@@ -82,26 +122,23 @@ def test_figure_4_names_units_and_draws_smooth_over_raw() -> None:
     np.testing.assert_array_equal(smoothed.get_ydata(), smooth(accuracy))
     assert raw.get_alpha() == 0.25
     assert raw.get_color() == smoothed.get_color()
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mel", "soundstream"]
+    assert legend_of(figure) == ["mel", "soundstream"]
 
 
 @pytest.mark.parametrize(
-    ("options", "caption"),
+    ("options", "runs", "end"),
     [
-        ({}, "mean of 5 runs (folds x seeds), smoothed (0.8) over the raw values (paler)"),
-        ({"runs": 1}, "one run each, smoothed (0.8) over the raw values (paler)"),
-        (
-            {"shortest": 30},
-            "mean of 5 runs (folds x seeds), smoothed (0.8) over the raw values (paler); "
-            "a run stopped early holds its last value",
-        ),
+        ({}, "mean of 5 runs (folds x seeds)", ""),
+        ({"runs": 1}, "one run each", ""),
+        ({"shortest": 30}, "mean of 5 runs (folds x seeds)", "; a run stopped early holds its last value"),
     ],
 )
-def test_figure_4_says_what_its_lines_are(options: dict[str, int], caption: str) -> None:
+def test_figure_4_says_what_its_lines_are(options: dict[str, int], runs: str, end: str) -> None:
+    caption = f"{runs}, smoothed (0.8) over the raw values (paler){end}"
     assert draw(["mel"], **options).get_suptitle() == f"esc10, protocol fair\n{caption}"
 
 
-def loss_panel(mel: NDArray[np.float64]) -> tuple[str, float, float, list[float]]:
+def loss_panel(mel: np.ndarray) -> tuple[str, float, float, list[float]]:
     """Draw mel's validation loss beside another: the panel's title, its limits, and the ticks within them."""
     both = curves(["mel", "soundstream"])
     both["mel"].validation_loss[:] = mel
@@ -122,14 +159,9 @@ def test_a_loss_that_explodes_does_not_flatten_the_others_and_stays_in_sight() -
     assert (title, high) == ("(b) validation loss, cut at 60", 60)
 
 
-def test_nothing_in_figure_4_overlaps_the_legend_or_is_clipped() -> None:
-    assert_nothing_overlaps_or_is_clipped(draw(NAMES))
-
-
 def test_figure_2_shows_mel_power_in_db_and_latents_around_zero() -> None:
     figure = figure_2(panels(), 1.0, "esc10: bird/0.wav, 0 s to 1 s (the loudest window)")
     mel, latent = (axes for axes in figure.axes if axes.images)
-    assert isinstance(mel, Axes)
     assert (mel.get_xlabel(), mel.get_ylabel()) == ("time (s)", "mel band")
     assert (latent.get_xlabel(), latent.get_ylabel()) == ("time (s)", "latent channel")
     np.testing.assert_allclose(mel.images[0].get_array(), 10 * np.log10(panels()[0].values))
@@ -143,27 +175,19 @@ def test_figure_2_shows_mel_power_in_db_and_latents_around_zero() -> None:
     figure_2(silence, 1.0, "").draw_without_rendering()
 
 
-def test_the_window_shown_is_the_loudest_that_is_not_silent() -> None:
-    mel = np.ones((1500, 4, 3), np.float32)
-    mel[1200] = 5
-    mel[700] = 9
-    silent = np.zeros(1500, bool)
-    silent[700] = True
+def test_the_window_shown_is_the_loudest_that_is_not_silent_or_the_first() -> None:
+    mel, silent = np.ones((1500, 4, 3), np.float32), np.zeros(1500, bool)
+    mel[1200], mel[700], silent[700] = 5, 9, True
     assert choose_window(mel, "power", silent) == (1200, "the loudest window")
     assert choose_window(10 * np.log10(mel), "db", silent) == (1200, "the loudest window")
     steady, peak = [[10.0, 10.0]], [[40.0, -60.0]]  # loudness in dB is a mean of power
     assert choose_window(np.array([steady, peak], np.float32), "db", np.zeros(2, bool))[0] == 1
-
-
-def test_without_mel_or_sound_the_choice_of_window_says_so() -> None:
-    silent = np.array([True, True, False, False])
-    assert choose_window(None, "", silent) == (2, "the first window that is not silent")
+    assert choose_window(None, "", np.arange(4) < 2) == (2, "the first window that is not silent")
     assert choose_window(None, "", np.ones(4, bool)) == (0, "every window is silent")
 
 
 def test_confusion_is_in_percent_of_the_true_class() -> None:
-    figure = confusion(["bird", "rain"], np.array([[3, 1], [0, 0]]), "esc10, protocol fair: mel")
-    axes = figure.axes[0]
+    axes = confusion(["bird", "rain"], np.array([[3, 1], [0, 0]]), "esc10, protocol fair: mel").axes[0]
     assert [text.get_text() for text in axes.texts] == ["75", "25", "0", "0"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
 
@@ -183,3 +207,76 @@ def test_a_thousand_noisy_epochs_of_every_input_stay_under_500_kb(tmp_path: Path
     for suffix in ("png", "svg"):
         assert (tmp_path / f"figure_4.{suffix}").stat().st_size < 500_000
     assert matplotlib.image.imread(tmp_path / "figure_4.png").shape[1] == 1320  # pixels wide
+
+
+def test_the_ladder_names_rungs_by_what_they_change_and_has_a_line_a_representation_with_its_intervals() -> None:
+    figure = draw_ladder()
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        "paper\n",
+        "eval_mode\ndropout_at_evaluation:\nfalse",
+        "best_checkpoint\nselect:\nbest_validation_loss",
+        "source_split\nsplit:\nsource",
+        "standardized\nstandardize:\ntrue",
+        "fair\noptimizer:\nadam\nlearning_rate:\n0.001",
+    ]
+    assert legend_of(figure) == ["mel", "log_mel_2048", "soundstream", "encodec_24khz_untrained (control)"]
+    assert axes.get_ylabel() == "test windows right (%)"
+    assert axes.get_ylim()[0] == 0
+    rungs, values = places(axes, "soundstream")
+    assert np.round(rungs).tolist() == list(range(6))
+    np.testing.assert_allclose(values, 100 * 65 / 80)
+    interval = scored("soundstream", "fair", RIGHT["soundstream"]).window_interval
+    _, _, (bars,) = find(axes, "soundstream")
+    assert bars.get_segments()[-1][:, 1] == pytest.approx([100 * interval.low, 100 * interval.high])
+    assert [text.get_text() for text in axes.texts] == ["chance"]
+    firsts = sorted(places(axes, label)[0][0] for label in legend_of(figure))
+    assert min(np.diff(firsts)) > 0.03  # no two intervals of a rung hide each other
+    assert max(firsts) - min(firsts) < 0.5  # and none is nearer to another rung
+    assert "95% interval" in figure.get_suptitle()
+    assert "bars: 90% interval" in figure_ladder(with_statistics(known(), confidence=0.9), STYLES, 0.1).get_suptitle()
+
+
+def test_what_was_not_run_has_no_line_and_no_point() -> None:
+    here = known()
+    for rung in RUNGS:
+        del here.cells["log_mel_2048", rung]
+    del here.cells["soundstream", "eval_mode"]
+    figure = figure_ladder(here, STYLES, chance=0.1)
+    assert "log_mel_2048" not in legend_of(figure)
+    assert np.round(places(figure.axes[0], "soundstream")[0]).tolist() == [0, 2, 3, 4, 5]
+
+
+def test_bitrates_are_in_kbit_per_second_with_latents_at_the_edge() -> None:
+    figure = draw_bitrates()
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["3.2", "6", "9.2", "not\nquantised"]
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_xscale()) == ("kbit/s", "test windows right (%)", "log")
+    of_soundstream = ("latents before the quantiser", "dequantised latents", "codes as tokens")
+    assert legend_of(figure) == ["mel", "log_mel_2048", *(f"soundstream: {what}" for what in of_soundstream)]
+    rates, values = places(axes, "soundstream: dequantised latents")
+    assert rates == [9200, 6000, 3200]
+    np.testing.assert_allclose(values, [100 * 70 / 80, 75, 62.5])
+    codes, _ = places(axes, "soundstream: codes as tokens")
+    assert all(0.95 * rate < place < rate for place, rate in zip(codes, (9200, 3200), strict=True))
+
+
+def test_a_value_without_limits_is_drawn_without_bars() -> None:
+    here = known()
+    lone = here.cells["soundstream_9200bps", "fair"]
+    few = lone.scores.model_copy(update={"window_interval": Interval(0.875, reason="few")})
+    here.cells["soundstream_9200bps", "fair"] = replace(lone, scores=few)
+    figure = figure_bitrates(here, points(here, "fair"), STYLES, {"mel": Interval(0.3, reason="few")}, "")
+    _, _, (bars,) = find(figure.axes[0], "soundstream: dequantised latents")
+    lengths = [np.ptp(segment[:, 1]) for segment in bars.get_segments()]
+    assert lengths[0] == 0 < min(lengths[1:])
+
+
+@pytest.mark.parametrize("drawn", [draw, draw_ladder, draw_bitrates])
+def test_nothing_overlaps_the_legend_or_is_clipped(drawn: Callable[[], Figure]) -> None:
+    figure = drawn()
+    assert_nothing_overlaps_or_is_clipped(figure)
+    for axes in figure.axes:
+        labels = [label.get_window_extent() for label in axes.get_xticklabels()]
+        assert drawn is draw or not any(first.overlaps(second) for first, second in pairwise(labels))

@@ -1,3 +1,5 @@
+"""The page of all results: one file that asks for nothing, with verdicts first, and what is missing named."""
+
 import base64
 import hashlib
 import json
@@ -16,6 +18,8 @@ from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt
 from beyond_spectrograms.report.page.html import PageError, embedded
 from beyond_spectrograms.report.page.rendering import DatasetPart, Made, render
 from support import clones
+from support.cells import write_params
+from support.common import refusal
 from support.page_files import write_project
 from support.repository import REPOSITORY
 
@@ -65,15 +69,8 @@ def test_the_policy_lets_the_page_s_own_two_scripts_run_and_no_other(page: str) 
 
 
 def test_verdicts_come_first_then_tables_and_the_rest(page: str) -> None:
-    assert re.findall(r'<section id="(\w+)"', page) == [
-        "verdicts",
-        "tables",
-        "curves",
-        "confusion",
-        "classes",
-        "listen",
-        "provenance",
-    ]
+    sections = ["verdicts", "tables", "curves", "confusion", "classes", "listen", "provenance"]
+    assert re.findall(r'<section id="(\w+)"', page) == sections
     assert re.findall(r"<option>(\w+)</option>", page)[:2] == ["esc10", "demo"]  # real sound before synthetic
 
 
@@ -81,6 +78,9 @@ def test_what_files_hold_is_text_and_never_markup(page: str) -> None:
     assert "<b>not bold</b>" not in page
     assert "&lt;b&gt;not bold&lt;/b&gt; &amp; so" in page
     assert "times &lt;mel&gt;." in page
+    hostile = {"name": "</script><script>alert(1)</script>"}  # cannot end the element it stands in
+    assert "<" not in embedded(hostile)
+    assert json.loads(embedded(hostile)) == hostile
 
 
 def test_the_page_hears_only_what_its_licence_lets_it(page_results: Results, page: str) -> None:
@@ -107,24 +107,21 @@ def test_a_page_without_verdicts_says_so(page_results: Results) -> None:
 
 
 def test_a_study_s_page_holds_that_study_alone_and_is_the_same_each_time(page_project: Path, tmp_path: Path) -> None:
+    folder, file = tmp_path / "both", "studies/demo/plots/report/index.html"
+    shutil.copytree(page_project, folder)
+    write_project(folder, "demo", study="demo")
     pages = []
-    shutil.copytree(page_project, tmp_path / "both")
-    write_project(tmp_path / "both", "demo", study="demo")
-    for turn in ("first", "second"):  # processes of their own: the order of sets differs from one to the next
-        shutil.copytree(tmp_path / "both", tmp_path / turn)
-        assert re.fullmatch(
-            r"studies/demo/plots/report/index.html: [\d.]+ MB, demo\n", stage(tmp_path / turn, "page", "--study=demo")
-        )
-        pages.append((tmp_path / turn / "studies/demo/plots/report/index.html").read_text(encoding="utf-8"))
+    for _ in range(2):  # processes of their own: the order of sets differs from one to the next
+        assert re.fullmatch(rf"{file}: [\d.]+ MB, demo\n", stage(folder, "page", "--study=demo"))
+        pages.append((folder / file).read_text(encoding="utf-8"))
+        shutil.rmtree(folder / "data/durations")
     assert pages[0] == pages[1]
     assert re.findall(r"<option>(\w+)</option>", pages[0])[0] == "demo"
     assert "esc10" not in frame(pages[0]).split("params.yaml")[0]
 
 
-def test_without_any_result_there_is_no_page(page_project: Path, tmp_path: Path) -> None:
-    for name in ("params.yaml", "versions.yaml"):
-        shutil.copy(page_project / name, tmp_path)
-    shutil.copytree(page_project / "datasets", tmp_path / "datasets")
+def test_without_any_result_there_is_no_page(tmp_path: Path) -> None:
+    write_params(tmp_path)
     assert stage(tmp_path, "page", expect=1) == (
         "page: no data set of the grid has results. Run its report stage first: dvc repro report@<data set>.\n"
     )
@@ -135,13 +132,6 @@ def test_a_page_over_5_mb_is_refused(page_results: Results, page_project: Path) 
     told = json.loads((page_project / "data/excerpts/paper/esc10/excerpts.json").read_text(encoding="utf-8"))
     excerpt = Excerpt(**told["excerpts"][0])
     heavy = replace(excerpt, sound="A" * 5_000_000)
-    with pytest.raises(
-        PageError, match=r"^page: [56]\.\d MB, and at most 5 MB is allowed\. Name fewer in grid\.datasets\.$"
-    ):
-        render("T", [part(page_results, best=BestCell("mel", "fair", 0.5), excerpts=[heavy])], None, MADE)
-
-
-def test_data_cannot_end_the_script_element_it_stands_in() -> None:
-    text = embedded({"name": "</script><script>alert(1)</script>"})
-    assert "<" not in text
-    assert json.loads(text) == {"name": "</script><script>alert(1)</script>"}
+    parts = [part(page_results, best=BestCell("mel", "fair", 0.5), excerpts=[heavy])]
+    too_large = r"page: [56]\.\d MB, and at most 5 MB is allowed\. Name fewer in grid\.datasets\."
+    assert re.fullmatch(too_large, refusal(PageError, render, "T", parts, None, MADE))

@@ -1,3 +1,5 @@
+"""What the page lets one hear: which cell and windows, as they were classified, with a picture."""
+
 import base64
 import io
 import json
@@ -6,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,44 +18,37 @@ from PIL import Image
 
 from beyond_spectrograms.evaluation.predict import Predictions, write_predictions
 from beyond_spectrograms.evaluation.results import Cell, Results
-from beyond_spectrograms.report.page.excerpts import (
-    BestCell,
-    best_cell,
-    confidently_wrong,
-    cut_excerpts,
-    describe_recording,
-    log_mel,
-    wav,
-)
+from beyond_spectrograms.report.page import excerpts
 from beyond_spectrograms.report.page.html import PageError, png
 from stages import illustrate
 from support.cells import CLASSES, FOLDS, WINDOWS, write
+from support.common import refusal, tone
 from support.page_files import TONES, curve
+from support.repository import Capture, Patch
 
 
 def test_the_cell_to_listen_to_is_chosen_by_validation_and_never_by_test(page_results: Results) -> None:
-    chosen = best_cell(page_results)
-    assert chosen == BestCell("soundstream", "fair", pytest.approx(0.75 * np.mean([14 / 16, 16 / 18, 18 / 20])))
+    chosen = excerpts.best_cell(page_results)
+    accuracy = pytest.approx(0.75 * np.mean([14 / 16, 16 / 18, 18 / 20]))
+    assert chosen == excerpts.BestCell("soundstream", "fair", accuracy)
     mel = page_results.cell("mel", "fair")
-    assert mel.scores is not None
 
-    def best_with(changed: Cell) -> BestCell | None:
-        return best_cell(replace(page_results, cells={**page_results.cells, ("mel", "fair"): changed}))
+    def best_with(changed: Cell) -> excerpts.BestCell | None:
+        return excerpts.best_cell(replace(page_results, cells={**page_results.cells, ("mel", "fair"): changed}))
 
     perfect = {"window_accuracy": 1.0, "recording_accuracy": 1.0, "class_accuracy": 1.0}
     assert best_with(replace(mel, scores=mel.scores.model_copy(update=perfect))) == chosen
     # The run of fold 1 is tested at its epoch 14: what it reached before does not count.
     assert best_with(replace(mel, curves=(curve(*[0.99] * 13, 0.1),))) == chosen
-    assert best_with(replace(mel, curves=(curve(*[0.1] * 13, 0.99),))) == BestCell("mel", "fair", 0.99)
+    assert best_with(replace(mel, curves=(curve(*[0.1] * 13, 0.99),))) == excerpts.BestCell("mel", "fair", 0.99)
 
 
 def test_a_control_is_never_the_best_cell(page_results: Results) -> None:
     key = ("encodec_24khz_untrained", "fair")
     cells = {**page_results.cells, key: replace(page_results.cells[key], curves=(curve(*[1.0] * 14),))}
-    chosen = best_cell(replace(page_results, cells=cells))
-    assert chosen is not None
+    chosen = excerpts.best_cell(replace(page_results, cells=cells))
     assert chosen.representation == "soundstream"
-    assert best_cell(replace(page_results, cells={key: cells[key]})) is None
+    assert excerpts.best_cell(replace(page_results, cells={key: cells[key]})) is None
 
 
 def rows(*told: tuple[int, str, float, int, str, float]) -> pd.DataFrame:
@@ -61,8 +57,11 @@ def rows(*told: tuple[int, str, float, int, str, float]) -> pd.DataFrame:
     return frame.assign(fold=1, label=frame["clip"].str.split("/").str[0])
 
 
+WRONG = (0, "bird/0.wav", 1.0, 0, "rain", 0.9)
+
+
 def test_the_most_confident_errors_are_means_over_seeds_one_a_recording() -> None:
-    wrong = confidently_wrong(
+    wrong = excerpts.confidently_wrong(
         rows(
             (0, "bird/a", 0.0, 0, "rain", 0.9),  # both seeds: (0.9 + 0.7) / 2 = 0.8
             (1, "bird/a", 0.0, 0, "rain", 0.7),
@@ -89,15 +88,14 @@ def test_the_most_confident_errors_are_means_over_seeds_one_a_recording() -> Non
 
 def test_no_more_excerpts_than_asked_for_and_equals_go_by_name() -> None:
     many = [(0, f"bird/{name}", 0.0, 0, "rain", 0.5) for name in "cadb"]
-    assert confidently_wrong(rows(*many), count=3)["clip"].tolist() == ["bird/a", "bird/b", "bird/c"]
-    assert confidently_wrong(rows((0, "bird/a", 0.0, 0, "bird", 0.5))).empty
+    assert excerpts.confidently_wrong(rows(*many), count=3)["clip"].tolist() == ["bird/a", "bird/b", "bird/c"]
+    assert excerpts.confidently_wrong(rows((0, "bird/a", 0.0, 0, "bird", 0.5))).empty
 
 
 def test_an_excerpt_is_the_very_window_that_was_classified(page_project: Path, page_results: Results) -> None:
-    wrong = confidently_wrong(rows((0, "bird/0.wav", 1.0, 0, "rain", 0.9)))
+    wrong = excerpts.confidently_wrong(rows(WRONG))
     recordings = page_results.cell("soundstream", "fair").recordings
-    assert recordings is not None
-    (excerpt,) = cut_excerpts(wrong, recordings, page_project / "data/clips/esc10", 1.0)
+    (excerpt,) = excerpts.cut_excerpts(wrong, recordings, page_project / "data/clips/esc10", 1.0)
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(excerpt.sound)))
     assert (samples.shape, rate) == ((16_000,), 16_000)
     assert np.argmax(np.abs(np.fft.rfft(samples))) == TONES[1]  # one second: a bin a hertz
@@ -107,23 +105,16 @@ def test_an_excerpt_is_the_very_window_that_was_classified(page_project: Path, p
 
 def test_windows_of_all_seeds_are_counted_for_a_recording(page_results: Results) -> None:
     recordings = page_results.cell("mel", "fair").recordings
-    assert recordings is not None
-    twice = replace(
-        recordings,
-        seeds=(0, 1),
-        windows_right=np.vstack([recordings.windows_right, 0 * recordings.windows_right]),
-        right_by_seeds=~recordings.right_by_seeds,
-    )
-    assert describe_recording(twice, "bird/1.wav") == "2 of 6 windows right over 2 seeds, as a whole wrong"
+    right = np.vstack([recordings.windows_right, 0 * recordings.windows_right])
+    twice = replace(recordings, seeds=(0, 1), windows_right=right, right_by_seeds=~recordings.right_by_seeds)
+    assert excerpts.describe_recording(twice, "bird/1.wav") == "2 of 6 windows right over 2 seeds, as a whole wrong"
 
 
 def test_a_tested_clip_that_is_gone_stops_the_page(tmp_path: Path, page_results: Results) -> None:
     recordings = page_results.cell("mel", "fair").recordings
-    assert recordings is not None
-    with pytest.raises(PageError) as raised:
-        cut_excerpts(confidently_wrong(rows((0, "bird/0.wav", 1.0, 0, "rain", 0.9))), recordings, tmp_path, 1.0)
-    path = tmp_path / "mono_16000/bird/0.wav.flac"
-    assert str(raised.value) == f"{path}: no such clip, though it was tested. Run the resample stage again."
+    wrong, path = excerpts.confidently_wrong(rows(WRONG)), tmp_path / "mono_16000/bird/0.wav.flac"
+    told = refusal(PageError, excerpts.cut_excerpts, wrong, recordings, tmp_path, 1.0)
+    assert told == f"{path}: no such clip, though it was tested. Run the resample stage again."
 
 
 def write_answers(folder: Path, dataset: str) -> None:
@@ -141,7 +132,7 @@ def write_answers(folder: Path, dataset: str) -> None:
 
 
 @pytest.fixture
-def in_a_copy(page_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_a_copy(page_project: Path, tmp_path: Path, monkeypatch: Patch) -> None:
     """Stand in a copy of the project, about to run illustrate."""
     shutil.copytree(page_project, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
@@ -149,7 +140,7 @@ def in_a_copy(page_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("in_a_copy")
-def test_illustrate_writes_figure_2_and_what_the_best_cell_got_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+def test_illustrate_writes_figure_2_and_what_the_best_cell_got_wrong(capsys: Capture) -> None:
     told = Path("data/excerpts/paper/esc10/excerpts.json")
     told.unlink()
     write_answers(Path(), "esc10")
@@ -169,7 +160,7 @@ def test_illustrate_writes_figure_2_and_what_the_best_cell_got_wrong(capsys: pyt
 
 
 @pytest.mark.usefixtures("in_a_copy")
-def test_nothing_is_heard_without_weights_or_a_licence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_heard_without_weights_or_a_licence(capsys: Capture) -> None:
     illustrate.main()
     assert capsys.readouterr().out == (
         "esc10: the weights of soundstream-fair are not here: nothing to hear\n"
@@ -185,15 +176,13 @@ def test_nothing_is_heard_without_weights_or_a_licence(capsys: pytest.CaptureFix
 
 def test_sound_goes_through_wav_within_half_a_step() -> None:
     samples = np.random.default_rng(0).uniform(-0.99, 0.99, 16_000).astype(np.float32)
-    back, _ = soundfile.read(io.BytesIO(wav(samples)), dtype="float32")
+    back, _ = soundfile.read(io.BytesIO(excerpts.wav(samples)), dtype="float32")
     assert np.abs(back - samples).max() <= 1 / 32_768
 
 
 def test_a_tone_is_one_bright_line_at_its_height() -> None:
-    import librosa
-
-    tone = (0.5 * np.sin(2 * np.pi * 1000 * np.arange(16_000) / 16_000)).astype(np.float32)
-    decibels = log_mel(tone)
+    sound = tone(1.0, 1000, 16_000)
+    decibels = excerpts.log_mel(sound)
     assert decibels.shape == (80, 126)
     image = Image.open(io.BytesIO(png(decibels)))
     assert image.size == (126, 80)
@@ -201,4 +190,5 @@ def test_a_tone_is_one_bright_line_at_its_height() -> None:
     # Bands' centres as librosa defines them; the picture's first row is the highest band.
     centres = librosa.mel_frequencies(n_mels=82, fmin=0, fmax=8000)[1:-1]
     assert abs((79 - int(brightness.argmax())) - int(np.abs(centres - 1000).argmin())) <= 1
-    assert Image.open(io.BytesIO(png(log_mel(0 * tone)))).size == (126, 80)  # digital silence has a picture, too
+    silence = png(excerpts.log_mel(0 * sound))  # has a picture, too
+    assert Image.open(io.BytesIO(silence)).size == (126, 80)

@@ -1,23 +1,26 @@
+"""Parts of the page: tables read back, verdicts, curves, and where everything comes from."""
+
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.report.page.curves import cell_of, curve_of, drawn, points_for, thinned
 from beyond_spectrograms.report.page.html import PageError
+from beyond_spectrograms.report.page.provenance import clock, commit, durations, lock_digests, origin
 from beyond_spectrograms.report.page.verdicts import matrices, read_verdicts, show_figures, tallies
 from beyond_spectrograms.report.table import Row, Table, TableError, number, read_tables, text, to_markdown
 from support.cells import write
+from support.common import refusal
 from support.page_files import REPRESENTATIONS, claims, curve
+from support.repository import Patch, git
 
 
 def test_what_the_report_wrote_is_read_back_cell_by_cell(tmp_path: Path) -> None:
-    rows: list[Row] = [
-        {"name": "mel", "value": 0.5, "note": None},
-        {"name": "codec", "value": 12.0, "note": "a"},
-    ]
+    rows: list[Row] = [{"name": "mel", "value": 0.5, "note": None}, {"name": "codec", "value": 12.0, "note": "a"}]
     columns = {"name": text("name"), "value %": number("value", 1), "note": text("note")}
     table = Table("A title", rows, columns, ["first", "second - with a dash"])
     write(tmp_path / "a.md", to_markdown(table) + "\n" + to_markdown(replace(table, title="B")))
@@ -28,23 +31,13 @@ def test_what_the_report_wrote_is_read_back_cell_by_cell(tmp_path: Path) -> None
     assert (second.title, second.lines) == ("B", first.lines)
 
 
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [
-        (["71.2 [66.0, 76.1] *†", "-"], True),
-        (["+23.1 [+20.6, +25.7]", "-2.4 [-6.0, +1.2]"], True),
-        (["44.6 / 45.8", "8.8 / 8.0"], True),
-        (["9.5 (9 to 16)", "-, 3 never"], True),
-        (["< 0.0001", "0.0213"], True),
-        (["5 x 1", ""], True),
-        (["12.0", "2 of 5 runs diverged"], False),
-        (["", ""], False),
-        (["not run", "12.0"], False),
-    ],
-)
-def test_a_column_is_of_figures_if_all_that_stands_in_it_is(tmp_path: Path, cells: list[str], expected: bool) -> None:
-    write(tmp_path / "a.md", "\n".join(["# T", "", "| a |", "|---|", *(f"| {cell} |" for cell in cells)]) + "\n")
-    assert read_tables(tmp_path / "a.md")[0].figures == [expected]
+def test_a_column_is_of_figures_if_all_that_stands_in_it_is(tmp_path: Path) -> None:
+    figures = ["71.2 [66.0, 76.1] *†;-", "+23.1 [+20.6, +25.7];-2.4 [-6.0, +1.2]", "44.6 / 45.8;8.8 / 8.0"]
+    figures += ["9.5 (9 to 16);-, 3 never", "< 0.0001;0.0213", "5 x 1;"]
+    for column in (*figures, "12.0;2 of 5 runs diverged", ";", "not run;12.0"):
+        cells = "".join(f"| {cell} |\n" for cell in column.split(";"))
+        write(tmp_path / "a.md", f"# T\n\n| a |\n|---|\n{cells}")
+        assert read_tables(tmp_path / "a.md")[0].figures == [column in figures], column
 
 
 @pytest.mark.parametrize(
@@ -56,9 +49,7 @@ def test_a_column_is_of_figures_if_all_that_stands_in_it_is(tmp_path: Path, cell
 )
 def test_a_damaged_table_stops_the_page(tmp_path: Path, content: str, message: str) -> None:
     write(tmp_path / "a.md", content)
-    with pytest.raises(TableError) as raised:
-        read_tables(tmp_path / "a.md")
-    assert str(raised.value) == f"{tmp_path}/a.md, {message} Run its stage again."
+    assert refusal(TableError, read_tables, tmp_path / "a.md") == f"{tmp_path}/a.md, {message} Run its stage again."
 
 
 def test_matrices_keep_the_order_of_params_and_put_controls_last(page_project: Path, page_results: Results) -> None:
@@ -110,14 +101,11 @@ def test_claims_that_the_page_does_not_know_or_judged_by_two_rules_stop_it(tmp_p
     write(first, json.dumps(told))
     told["rules"]["convergence"] = "Another rule."
     write(second, json.dumps(told))
-    with pytest.raises(PageError) as raised:
-        read_verdicts([first, second])
-    assert str(raised.value) == f"{second}: judged by other rules than {first}. Run its report stage again."
+    told_apart = f"{second}: judged by other rules than {first}. Run its report stage again."
+    assert refusal(PageError, read_verdicts, [first, second]) == told_apart
     told["rules"]["taste"] = "Better."
     write(second, json.dumps(told))
-    with pytest.raises(PageError) as raised:
-        read_verdicts([second])
-    assert str(raised.value) == (
+    assert refusal(PageError, read_verdicts, [second]) == (
         f"{second}: unknown claim 'taste'. The page knows "
         "convergence, convergence_seconds, equal_epochs, speed_cached, speed_file."
     )
@@ -147,15 +135,15 @@ def test_a_curve_is_the_mean_and_the_range_of_its_runs() -> None:
 
 def test_runs_that_diverged_are_in_no_curve(page_results: Results) -> None:
     cell = page_results.cell("mel", "fair")
-    assert cell.scores is not None
-    first, *others = cell.scores.by_fold
-    gone = [first.model_copy(update={"diverged_at_epoch": 2}), *others]
-    scores = cell.scores.model_copy(update={"by_fold": gone, "diverged_runs": 1})
-    told = cell_of(replace(cell, scores=scores), points=200)
-    assert (told["diverged"], told["curve"]["runs"]) == ([1, 3], 2)
-    every = [run.model_copy(update={"diverged_at_epoch": 2}) for run in cell.scores.by_fold]
-    lost = cell.scores.model_copy(update={"by_fold": every, "diverged_runs": 3})
-    assert cell_of(replace(cell, scores=lost), points=200)["curve"] is None
+    gone = [run.model_copy(update={"diverged_at_epoch": 2}) for run in cell.scores.by_fold]
+
+    def told(runs: list[Any]) -> dict[str, Any]:
+        lost = {"by_fold": runs, "diverged_runs": sum(run in gone for run in runs)}
+        return cell_of(replace(cell, scores=cell.scores.model_copy(update=lost)), points=200)
+
+    one = told([*gone[:1], *cell.scores.by_fold[1:]])
+    assert (one["diverged"], one["curve"]["runs"]) == ([1, 3], 2)
+    assert told(gone)["curve"] is None
 
 
 def test_no_two_representations_are_drawn_alike_and_controls_say_so(page_results: Results) -> None:
@@ -163,10 +151,58 @@ def test_no_two_representations_are_drawn_alike_and_controls_say_so(page_results
     assert list(told) == REPRESENTATIONS
     assert len({(style["colour"], str(style["dash"]), style["shape"]) for style in told.values()}) == len(told)
     assert told["encodec_24khz_untrained"]["label"] == "encodec_24khz_untrained (control)"
-    assert told["mel"]["colour"] == "#0072B2"
-    assert told["mel"]["dash"] == []
+    assert (told["mel"]["colour"], told["mel"]["dash"]) == ("#0072B2", [])
 
 
 def test_an_empty_cell_has_nothing_to_show() -> None:
-    with pytest.raises(ValueError, match=r"^a cell that was not run has nothing to show$"):
-        cell_of(Cell(), points=200)
+    assert refusal(ValueError, cell_of, Cell(), points=200) == "a cell that was not run has nothing to show"
+
+
+def test_seconds_are_told_as_people_tell_them() -> None:
+    told = [clock(seconds) for seconds in (None, 4.24, 59.94, 192, 3599.6, 3960)]
+    assert told == ["-", "4.2 s", "59.9 s", "3 min 12 s", "1 h 00 min", "1 h 06 min"]
+
+
+def test_the_commit_is_named_and_so_is_what_is_not_in_it(tmp_path: Path, monkeypatch: Patch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert commit() == "not known"
+    git(tmp_path, "init", "-q")
+    assert commit() == "not known"  # no commit yet
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "first")
+    head = git(tmp_path, "rev-parse", "HEAD")
+    assert commit() == head
+    write(tmp_path / "new.txt", "new")
+    assert commit() == f"{head} + uncommitted changes"
+
+
+def test_digests_of_data_are_those_of_the_lock(tmp_path: Path) -> None:
+    assert lock_digests(tmp_path / "dvc.lock") == {}
+    outs = "outs:\n    - {path: data/raw/esc10, hash: md5, md5: ab.dir, size: 41494148, nfiles: 401}\n"
+    write(tmp_path / "dvc.lock", f"schema: '2.0'\nstages:\n  download@esc10:\n    cmd: x\n    {outs}")
+    digests = lock_digests(tmp_path / "dvc.lock")
+    assert digests == {"data/raw/esc10": "md5 ab.dir, 41,494,148 bytes in 401 files"}
+    source = {"kind": "archive", "url": "https://a.org/b.zip", "bytes": None}
+    write(tmp_path / "clips.json", json.dumps({"clips": 2000, "set_aside_count": 0, "source": source}))
+    assert origin("esc10", tmp_path / "clips.json", digests) == [
+        ("kind", "archive"),
+        ("URL", "https://a.org/b.zip"),
+        ("usable clips", "2,000"),
+        ("files set aside", "0"),
+        ("data/raw (dvc.lock)", "md5 ab.dir, 41,494,148 bytes in 401 files"),
+        ("data/clips (dvc.lock)", "not known"),
+    ]
+
+
+def test_durations_are_those_of_the_stages_last_runs_here(
+    page_results: Results, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for run, seconds in (("download-esc10", 2.5), ("train-esc10-mel", 60), ("train-esc10-soundstream", 30)):
+        write(tmp_path / f"data/durations/paper/{run}.json", json.dumps({"seconds": seconds}))
+    write(tmp_path / "data/durations/demo/featurize-esc10-mel.json", json.dumps({"seconds": 7}))  # another study's
+    told = {duration.stage: (duration.seconds, duration.what) for duration in durations(page_results, "paper")}
+    assert told["download"] == (2.5, "1 of 1 runs; the others were not run here")
+    assert told["train"] == (90, "2 of 4 runs; the others were not run here")
+    assert told["featurize"] == (None, "not run here")
+    assert told["training alone"][0] == pytest.approx(4 * 30 * (1 + 3))  # paper has one fold, fair three

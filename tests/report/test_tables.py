@@ -1,13 +1,16 @@
+"""Tables of a data set: what each says of cells that ran, did not, diverged or are controls, and files refused."""
+
 import csv
 import gzip
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from beyond_spectrograms.evaluation.convergence import Curve, mean_curve, read_curves
+from beyond_spectrograms.evaluation.convergence import mean_curve, read_curves
 from beyond_spectrograms.evaluation.records import ResultError, read_scores
 from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.report import tables
@@ -15,7 +18,9 @@ from beyond_spectrograms.report.convergence import convergence_table, tidy_curve
 from beyond_spectrograms.report.costs import sizes_table
 from beyond_spectrograms.report.figures import smooth
 from beyond_spectrograms.report.table import Row, Table, to_csv, to_markdown
+from support import hands
 from support.cells import change_scores, grid, read, read_back, write_dataset, write_gzip, write_params
+from support.common import refusal
 
 PROTOCOLS = ("paper", "source_split", "fair")
 FEW = {"confidence": 0.95, "resamples": 999, "seed": 0, "minimum_sources": 5, "minimum_runs": 3}
@@ -33,34 +38,19 @@ def shown(table: Table, **wanted: str) -> dict[str, str]:
     return {heading: show(row) for heading, show in table.columns.items()}
 
 
-def curve(validation: list[float], fold: int = 1) -> Curve:
-    values = np.array(validation)
-    return Curve(fold, 0, values, values, values, values)
-
-
-def with_curves(results: Results, curves: dict[tuple[str, str], list[Curve]]) -> Results:
-    cells = {key: Cell(curves=tuple(given)) for key, given in curves.items()}
-    return replace(results, features={}, cells=cells)
-
-
 def test_csv_holds_in_full_what_markdown_rounds(tmp_path: Path) -> None:
     table = tables.table_1(read(tmp_path, "esc10", ["mel"], PROTOCOLS, statistics=FEW))
-    (row,) = [
-        row
-        for row in csv.DictReader(io.StringIO(to_csv(table.rows, list(table.rows[0]))))
-        if row["representation"] == "mel" and row["protocol"] == "source_split"
-    ]
+    rows = csv.DictReader(io.StringIO(to_csv(table.rows, list(table.rows[0]))))
+    (row,) = [row for row in rows if (row["representation"], row["protocol"]) == ("mel", "source_split")]
     assert float(row["classes_percent"]) == 43.75
     # Curves are kept to nine figures.
     assert float(row["last_validation_accuracy_percent"]) == pytest.approx(100 * 0.5 * 20 / 22, rel=1e-8)
     assert (float(row["windows_percent"]), float(row["recordings_percent"])) == (50, pytest.approx(100 * 7 / 12))
     line = next(line for line in to_markdown(table).splitlines() if line.startswith("| mel") and "source_split" in line)
     cells = [cell.strip() for cell in line.split("|")[1:-1]]
-    shown_intervals = [
-        f"{float(row[f'{key}_percent']):.1f} [{float(row[f'{key}_low_percent']):.1f}, "
-        f"{float(row[f'{key}_high_percent']):.1f}]"
-        for key in ("windows", "recordings")
-    ]
+    keys = [f"{key}{limit}_percent" for key in ("windows", "recordings") for limit in ("", "_low", "_high")]
+    figures = [f"{float(row[key]):.1f}" for key in keys]
+    shown_intervals = [f"{value} [{low}, {high}]" for value, low, high in (figures[:3], figures[3:])]
     one_seed = "One seed: the interval leaves out how much training runs differ."
     assert cells == ["mel", "source_split", *shown_intervals, "43.8", "53.1", "3 x 1", "45.5 (20)", one_seed]
 
@@ -79,23 +69,16 @@ def test_the_papers_inputs_have_a_row_that_says_not_run(tmp_path: Path) -> None:
         assert rows
         for row in rows:
             assert row["note"] == "not run"
-            measured = {key: value for key, value in row.items() if not key.startswith("paper_")}
-            assert {
-                value for value in measured.values() if value not in ("encodec_48khz", *PROTOCOLS, "not run", "")
-            } == {None}
+            measured = {value for key, value in row.items() if not key.startswith("paper_")}
+            assert measured - {"encodec_48khz", *PROTOCOLS, "not run", ""} == {None}
     assert shown(tables.summary(results, []), representation="mel")["fair %"] == "-"
 
 
 def test_untrained_encoders_are_called_controls_everywhere(tmp_path: Path) -> None:
     results = read(tmp_path, "esc10", ["encodec_24khz_untrained"], PROTOCOLS)
     control = "control: untrained encoder, not EnCodec's result"
-    made = [
-        tables.table_1(results),
-        sizes_table(results),
-        tables.summary(results, []),
-        convergence_table(results),
-    ]
-    for table in made:
+    makers = (tables.table_1, sizes_table, lambda known: tables.summary(known, []), convergence_table)
+    for table in (make(results) for make in makers):
         rows = [row for row in table.rows if row["representation"] == "encodec_24khz_untrained"]
         assert rows
         assert {str(row["note"]).split("; ")[0] for row in rows} == {control}
@@ -123,12 +106,15 @@ def test_no_figure_of_the_paper_is_shown_for_a_data_set_it_did_not_use(tmp_path:
     assert tables.table_2(results).notes[-1] == "No source this project rests on reports a figure for esc10."
 
 
+def change(results: Results, cell: Cell, name: str = "mel", **scores: Any) -> None:
+    """Give the cell of fair other scores."""
+    results.cells[name, "fair"] = replace(cell, scores=cell.scores.model_copy(update=scores))
+
+
 def test_table_1_says_what_was_tested_and_how_many_recordings_straddle(tmp_path: Path) -> None:
     results = read(tmp_path, "esc10", ["mel"], PROTOCOLS)
     fair = results.cell("mel", "fair")
-    assert fair.scores is not None
-    twice = {"seeds": 2, "windows": 2 * fair.scores.windows, "silent_windows": 2}
-    results.cells["mel", "fair"] = replace(fair, scores=fair.scores.model_copy(update=twice))
+    change(results, fair, seeds=2, windows=2 * fair.scores.windows, silent_windows=2)
     start = "tested on 36 windows (1 silent) of 12 recordings, 3.0 a recording"
     end = "of 12 recordings have windows in more than one of training, validation and test."
     assert tables.table_1(results).notes[3:6] == [
@@ -142,9 +128,7 @@ def test_table_1_says_what_was_tested_and_how_many_recordings_straddle(tmp_path:
     ("dataset", "panns", "best"),
     [("gtzan_music_speech", 99.7, 96.88), ("gtzan_genres", 86.3, 80.84), ("esc50", 94.7, 58.85)],
 )
-def test_table_2_sets_our_best_beside_what_others_report(
-    tmp_path: Path, dataset: str, panns: float, best: float
-) -> None:
+def test_table_2_sets_our_best_beside_others(tmp_path: Path, dataset: str, panns: float, best: float) -> None:
     table = tables.table_2(read(tmp_path, dataset, ["mel", "soundstream", "log_mel"], PROTOCOLS))
     ours = find(table, source="this project, fair")
     assert (ours["system"], ours["window_accuracy_percent"]) == ("soundstream, conv1d", 75)
@@ -164,10 +148,7 @@ def test_sizes_are_the_papers(tmp_path: Path) -> None:
 
 def test_a_run_that_diverged_in_its_first_epoch_has_no_curve_and_is_named(tmp_path: Path) -> None:
     results = read(tmp_path, "esc10", ["mel", "log_mel"], ("fair",))
-    scores = results.cell("log_mel", "fair").scores
-    assert scores is not None
-    gone = scores.model_copy(update={"diverged_runs": 3})
-    results.cells["log_mel", "fair"] = Cell(gone)
+    change(results, Cell(results.cell("log_mel", "fair").scores), "log_mel", diverged_runs=3)
     assert find(tables.summary(results, []), representation="log_mel")["note"] == "fair: 3 of 3 runs diverged"
     best = find(tables.table_2(results), source="this project, fair")
     assert (best["system"], best["note"]) == ("mel, conv1d", "")  # log_mel has no validation accuracy to be chosen by
@@ -181,18 +162,16 @@ def test_a_run_that_diverged_in_its_first_epoch_has_no_curve_and_is_named(tmp_pa
 def test_runs_that_diverged_are_left_out_of_the_mean_curve(tmp_path: Path) -> None:
     results = read(tmp_path, "esc10", ["mel"], ("fair",))
     cell = results.cell("mel", "fair")
-    assert cell.scores is not None
     first, *others = cell.scores.by_fold
-    gone = [first.model_copy(update={"diverged_at_epoch": 3}), *others]
-    results.cells["mel", "fair"] = Cell(cell.scores.model_copy(update={"by_fold": gone}), cell.curves)
+    change(results, cell, by_fold=[first.model_copy(update={"diverged_at_epoch": 3}), *others])
     assert [curve.fold for curve in results.cell("mel", "fair").whole_curves] == [2, 3]
     expected = mean_curve(cell.curves[1:]).validation_loss
     assert [row["validation_loss"] for row in tidy_curves(results)] == pytest.approx(list(expected))
 
 
 def test_the_size_of_a_mel_spectrogram_that_was_not_run_follows_its_frame_law(tmp_path: Path) -> None:
-    windows = {"length_s": 2.0, "hop_s": 1.0, "tail": "drop"}
-    known = read(tmp_path, "esc10", ["soundstream"], ("fair",), windows=windows)
+    two_seconds = {"length_s": 2.0, "hop_s": 1.0, "tail": "drop"}
+    known = read(tmp_path, "esc10", ["soundstream"], ("fair",), windows=two_seconds)
     row = find(sizes_table(known), representation="mel")
     assert (row["items_per_window"], row["items_per_second"]) == (345, 172.5)
     assert row["note"] == "not run; size by the frame law"
@@ -202,14 +181,10 @@ def test_the_smoothed_curve_is_the_papers() -> None:
     np.testing.assert_allclose(smooth(np.array([1.0, 0.0, 0.5])), [1.0, 0.8, 0.74])
 
 
-def test_convergence_is_counted_against_mel_of_the_same_fold(tmp_path: Path) -> None:
-    mel = [curve([0.3, 0.5, 0.4]), curve([0.1, 0.2, 0.2], 2), curve([0.6, 0.7, 0.7], 3)]
-    other = [curve([0.5, 0.6, 0.606]), curve([0.3, 0.2, 0.1], 2), curve([0.1, 0.1, 0.1], 3)]
-    results = with_curves(
-        read(tmp_path, "esc10", ["mel"], PROTOCOLS), {("mel", "fair"): mel, ("log_mel", "fair"): other}
-    )
-    results = replace(results, rows=("mel", "log_mel"), protocols=("fair",))
-    table = convergence_table(results)
+def test_convergence_is_counted_against_mel_of_the_same_fold() -> None:
+    mel = [[0.3, 0.5, 0.4], [0.1, 0.2, 0.2], [0.6, 0.7, 0.7]]
+    other = hands.trained([[0.5, 0.6, 0.606], [0.3, 0.2, 0.1], [0.1, 0.1, 0.1]])
+    table = convergence_table(hands.results({("mel", "fair"): hands.trained(mel), ("log_mel", "fair"): other}))
     row = shown(table, representation="log_mel")
     # Fold 1 equals mel's 0.5 at epoch 1 and passes it at 2; fold 2 passes 0.2 at once; fold 3 never passes 0.7.
     assert row["first epoch better than mel's best"] == "2 (1 to never), 1 never"
@@ -218,7 +193,7 @@ def test_convergence_is_counted_against_mel_of_the_same_fold(tmp_path: Path) -> 
     assert shown(table, representation="mel")["first epoch better than mel's best"] == "-"
     found = find(table, representation="log_mel")
     assert (found["epochs_to_beat_mel_median"], found["epochs_to_beat_mel_max"]) == (2.0, None)
-    never = convergence_table(with_curves(results, {("mel", "fair"): mel[:1], ("log_mel", "fair"): mel[:1]}))
+    never = convergence_table(hands.results({(name, "fair"): hands.trained(mel[:1]) for name in ("mel", "log_mel")}))
     assert shown(never, representation="log_mel")["first epoch better than mel's best"] == "-, 1 never"
     assert "never: so many runs do not pass mel's best at any epoch; - where at least half do not." in never.notes
 
@@ -233,33 +208,29 @@ def test_the_papers_convergence_is_shown_with_its_doubt(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"window_accuracy": 1.5}, "window_accuracy: Input should be less than or equal to 1. Run its stage again."),
-        ({"without_silent": {}}, "without_silent.window_accuracy: Field required. Run its stage again."),
-        (
-            {"training": {"device": "cpu", "precision": "fp32", "seconds_by_run": {"fold_1-seed_0": "long"}}},
-            "training.seconds_by_run.fold_1-seed_0: Input should be a valid number, "
-            "unable to parse string as a number. Run its stage again.",
-        ),
+        ({"window_accuracy": 1.5}, "window_accuracy: Input should be less than or equal to 1."),
+        ({"without_silent": {}}, "without_silent.window_accuracy: Field required."),
+        ({"folds": "few"}, "folds: Input should be a valid integer, unable to parse string as an integer."),
     ],
 )
 def test_scores_that_are_not_what_evaluate_writes_are_refused(tmp_path: Path, change: Row, message: str) -> None:
     write_params(tmp_path)
     write_dataset(tmp_path, "esc10", ["mel"], ["paper"])
     change_scores(tmp_path, "esc10", "mel-paper", **change)
-    with pytest.raises(ResultError) as error:
-        read_scores(tmp_path / "metrics/esc10", "esc10")
-    assert str(error.value) == f"{tmp_path}/metrics/esc10/scores.json: cells.mel-paper.{message}"
+    told = refusal(ResultError, read_scores, tmp_path / "metrics/esc10", "esc10")
+    assert told == f"{tmp_path}/metrics/esc10/scores.json: cells.mel-paper.{message} Run its stage again."
 
 
 def test_scores_that_are_not_there_or_of_another_data_set_are_refused(tmp_path: Path) -> None:
     write_params(tmp_path)
     write_dataset(tmp_path, "demo", ["mel"], ["paper"])
-    with pytest.raises(ResultError) as error:
-        read_scores(tmp_path / "metrics/demo", "esc10")
-    assert str(error.value) == f"{tmp_path}/metrics/demo/scores.json: holds the scores of demo, not of esc10."
-    with pytest.raises(ResultError) as error:
-        read_scores(tmp_path, "esc10")
-    assert str(error.value) == f"{tmp_path}/scores.json: missing. Run its stage again, or restore it from git."
+    demo = tmp_path / "metrics/demo"
+    assert refusal(ResultError, read_scores, demo, "esc10") == (
+        f"{demo}/scores.json: holds the scores of demo, not of esc10."
+    )
+    assert refusal(ResultError, read_scores, tmp_path, "esc10") == (
+        f"{tmp_path}/scores.json: missing. Run its stage again, or restore it from git."
+    )
 
 
 def test_a_cell_without_its_recordings_is_refused(tmp_path: Path) -> None:
@@ -268,9 +239,7 @@ def test_a_cell_without_its_recordings_is_refused(tmp_path: Path) -> None:
     with gzip.open(path, "rt", encoding="utf-8") as file:
         kept = [line for line in file if not line.startswith("mel,fair,")]
     write_gzip(path, "".join(kept))
-    with pytest.raises(ResultError) as error:
-        read_back(tmp_path, "esc10")
-    assert str(error.value) == (
+    assert refusal(ResultError, read_back, tmp_path, "esc10") == (
         "metrics/esc10/predictions.csv.gz: nothing of mel-fair, whose scores are there. Run evaluate again."
     )
 
@@ -294,31 +263,30 @@ def test_a_study_s_cells_stand_beside_those_of_the_root(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("rows", "message"),
     [
-        (HEADER + "mel,fair,1,0,2,0.5,1,0.5,1\n", ", line 2: epoch 2 where 1 is due."),
-        (HEADER + 2 * "mel,fair,1,0,1,0.5,1,0.5,1\n", ", line 3: epoch 1 where 2 is due."),
-        (HEADER + "mel,fair,1,0,1,0.5,1,0.5,x\n", ", line 2: validation_loss is 'x', not a finite number."),
-        (HEADER + "mel,fair,1,0,1.5,0.5,1,0.5,1\n", ", line 2: epoch is '1.5', not a whole number."),
-        (HEADER + "mel,fair,1,0,1,0.5,1,50,1\n", ", line 2: validation_accuracy is 50, not in 0..1."),
-        (HEADER + "mel,fair,1,0,1,0.5,1,nan,1\n", ", line 2: validation_accuracy is 'nan', not a finite number."),
+        ("2,0.5,1,0.5,1", "2: epoch 2 where 1 is due."),
+        ("1,0.5,1,0.5,1;1,0.5,1,0.5,1", "3: epoch 1 where 2 is due."),
+        ("1,0.5,1,0.5,x", "2: validation_loss is 'x', not a finite number."),
+        ("1.5,0.5,1,0.5,1", "2: epoch is '1.5', not a whole number."),
+        ("1,0.5,1,50,1", "2: validation_accuracy is 50, not in 0..1."),
+        ("1,0.5,1,nan,1", "2: validation_accuracy is 'nan', not a finite number."),
     ],
 )
-def test_a_history_that_is_not_what_train_writes_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_a_history_that_is_not_what_train_writes_is_refused(tmp_path: Path, rows: str, message: str) -> None:
     path = tmp_path / "curves.csv.gz"
-    write_gzip(path, text)
-    with pytest.raises(ResultError) as error:
-        read_curves(path)
-    assert str(error.value) == f"{path}{message}"
+    write_gzip(path, HEADER + "".join(f"mel,fair,1,0,{row}\n" for row in rows.split(";")))
+    assert refusal(ResultError, read_curves, path) == f"{path}, line {message}"
 
 
 def test_the_validation_accuracy_of_a_cell_is_that_at_the_epochs_tested(tmp_path: Path) -> None:
     cell = read(tmp_path, "esc10", ["mel"], ("fair",)).cell("mel", "fair")
-    assert cell.scores is not None
-    runs = [run.model_copy(update={"epoch": epoch}) for run, epoch in zip(cell.scores.by_fold, (2, 0, 6), strict=True)]
-    at_other_epochs = replace(cell, scores=cell.scores.model_copy(update={"by_fold": runs}))
+
+    def at_epochs(*epochs: int) -> float | None:
+        runs = [run.model_copy(update={"epoch": at}) for run, at in zip(cell.scores.by_fold, epochs, strict=True)]
+        return replace(cell, scores=cell.scores.model_copy(update={"by_fold": runs})).validation_accuracy()
+
     # Half of epoch / (epoch + 2); the second run diverged before it finished an epoch.
-    assert at_other_epochs.validation_accuracy() == pytest.approx((0.5 * 2 / 4 + 0.5 * 6 / 8) / 2)
-    nothing = cell.scores.model_copy(update={"by_fold": [run.model_copy(update={"epoch": 0}) for run in runs]})
-    assert replace(cell, scores=nothing).validation_accuracy() is None
+    assert at_epochs(2, 0, 6) == pytest.approx((0.5 * 2 / 4 + 0.5 * 6 / 8) / 2)
+    assert at_epochs(0, 0, 0) is None
     assert Cell().validation_accuracy() is None

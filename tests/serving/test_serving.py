@@ -15,18 +15,12 @@ import soundfile
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.serving.app import MAX_BYTES
 from support.common import tone
-from support.models import write_model
+from support.repository import Capture, Patch
 from support.serving import serving
 
 TOO_LONG = (
     "longer than 10 minutes, the longest this page takes. Use `beyond-spectrograms segment`, which takes any length."
 )
-Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("serving") / "model")
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +29,11 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(model: Path, temporary: Path) -> Iterator[str]:
+def address(model_folder: Path, temporary: Path) -> Iterator[str]:
     """Serve the model, with a folder of its own for temporary files."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(temporary))
-        with serving(model) as address:
+        with serving(model_folder) as address:
             yield address
 
 
@@ -56,19 +50,17 @@ def ask(address: str, content: bytes, **headers: str) -> tuple[int, str]:
 
 
 def test_a_sound_is_told_as_the_commands_tell_it(
-    address: str, model: Path, tmp_path: Path, temporary: Path, capsys: Capture
+    address: str, model_folder: Path, tmp_path: Path, temporary: Path, capsys: Capture
 ) -> None:
     content = wav(np.concatenate([tone(4.25, 400), tone(4, 4000), np.zeros(99_225, np.float32)]))
     answer = requests.post(f"{address}/analyse", data=content, timeout=30)
     told = answer.json()
     (tmp_path / "sound.wav").write_bytes(content)
     for command in ("segment", "classify"):
-        assert main([command, str(tmp_path / "sound.wav"), "--model", str(model), "--format", "json"]) == 0
+        assert main([command, str(tmp_path / "sound.wav"), "--model", str(model_folder), "--format", "json"]) == 0
         expected = json.loads(capsys.readouterr().out)
-        for one in expected if isinstance(expected, list) else [expected]:
-            assert {key: told[key] for key in one if key not in ("file", "windows")} == {
-                key: value for key, value in one.items() if key not in ("file", "windows")
-            }
+        [one] = expected if isinstance(expected, list) else [expected]
+        assert told | {"file": one["file"], "windows": one["windows"]} == told | one
     assert [part["label"] for part in told["segments"]] == ["low", "high", None]
     assert len(told["windows"]) == 20
     assert (told["spectrogram"]["bands"], told["features"]["bands"]) == (96, 16)
@@ -142,26 +134,27 @@ def test_the_page_may_run_its_own_script_and_ask_its_own_server_alone(address: s
     assert requests.get(f"{address}/docs", timeout=30).status_code == 404
 
 
-def test_places_that_cannot_be_listened_at_are_told(model: Path, capsys: Capture, tmp_path: Path) -> None:
+def test_places_that_cannot_be_listened_at_are_told(model_folder: Path, capsys: Capture, tmp_path: Path) -> None:
+    serve = ["serve", "--model", str(model_folder)]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
-        assert main(["serve", "--model", str(model), "--port", str(number)]) == 1
+        assert main([*serve, "--port", str(number)]) == 1
     told = f"127.0.0.1, port {number}: address already in use. Choose another --host or --port.\n"
     assert capsys.readouterr() == ("", told)
-    assert main(["serve", "--model", str(model), "--host", "192.0.2.1"]) == 1
+    assert main([*serve, "--host", "192.0.2.1"]) == 1
     assert capsys.readouterr().err == (
         "192.0.2.1, port 8000: cannot assign requested address. Choose another --host or --port.\n"
     )
     with pytest.raises(SystemExit):
-        main(["serve", "--model", str(model), "--port", "70000"])
+        main([*serve, "--port", "70000"])
     assert capsys.readouterr().err.endswith("error: argument --port: '70000' is no port: 0 to 65535\n")
     assert main(["serve", "--model", str(tmp_path / "none"), "--port", "0"]) == 1
     assert capsys.readouterr().err.startswith(f"{tmp_path}/none: no such folder.")
 
 
-def test_a_missing_extra_is_told(model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_told(model_folder: Path, capsys: Capture, monkeypatch: Patch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert main(["serve", "--model", str(model)]) == 1
+    assert main(["serve", "--model", str(model_folder)]) == 1
     assert capsys.readouterr().err == (
         "uvicorn is not installed. Install this project with its extra 'serve' (pip install -e '.[serve]' in its "
         "folder), or run pip install uvicorn.\n"

@@ -1,40 +1,32 @@
 """The page of `serve` in a real Chromium: a real sound chosen, dropped, recorded, played; by mouse and by keyboard."""
 
-from __future__ import annotations
-
 import base64
 import csv
 import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
+from playwright.sync_api import Browser, Page
 
 from beyond_spectrograms.cli import main
 from support.common import tone
-from support.looks import COLOURS, brightness, contrast, watch
-from support.models import write_model
+from support.looks import assert_text_stands_out, brightness, watch
+from support.repository import Capture
 from support.serving import give, serving, shown_segments, until
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
 
 ARCHIVE = "553c8f1743b9dba6b282e1323c3ca8fa76923448.zip"
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("serving") / "model")
-
-
-@pytest.fixture(scope="module")
-def address(model: Path) -> Iterator[str]:
-    with serving(model) as address:
+def address(model_folder: Path) -> Iterator[str]:
+    with serving(model_folder) as address:
         yield address
 
 
@@ -63,15 +55,18 @@ def opened(browser: Browser, address: str, request: pytest.FixtureRequest) -> It
 
 
 def test_a_real_sound_is_shown_as_the_commands_tell_it(
-    opened: Page, model: Path, mirror: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    opened: Page, model_folder: Path, mirror: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     with zipfile.ZipFile(mirror / ARCHIVE) as archive:
         name = next(name for name in sorted(archive.namelist()) if "Rooster/" in name and name.endswith(".ogg"))
         file = tmp_path / "rooster.ogg"
         file.write_bytes(archive.read(name))
     give(opened, file)
-    assert main(["segment", str(file), "--model", str(model), "--format", "csv"]) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+
+    def rows_of(command: str) -> list[dict[str, str]]:
+        assert main([command, str(file), "--model", str(model_folder), "--format", "csv"]) == 0
+        return list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+
     assert shown_segments(opened) == [
         (
             row["label"] or "(silence)",
@@ -79,12 +74,10 @@ def test_a_real_sound_is_shown_as_the_commands_tell_it(
             f"0:{float(row['end_s']):05.2f}",
             f"{100 * float(row['probability']):.1f} %" if row["probability"] else "",
         )
-        for row in rows
+        for row in rows_of("segment")
     ]
-    assert main(["classify", str(file), "--model", str(model), "--format", "csv"]) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [line.split() for line in opened.locator("#labels li").all_inner_texts()] == [
-        [row["label"], f"{100 * float(row['probability']):.1f}", "%"] for row in rows
+        [row["label"], f"{100 * float(row['probability']):.1f}", "%"] for row in rows_of("classify")
     ]
     assert opened.locator("#name").inner_text() == "rooster.ogg"
     assert opened.locator("#error").is_hidden()
@@ -93,19 +86,13 @@ def test_a_real_sound_is_shown_as_the_commands_tell_it(
 def test_both_pictures_are_drawn_from_low_below_to_high_above(opened: Page, parts: Path) -> None:
     give(opened, parts)
     for name in ("spectrogram", "features"):
-        picture = opened.evaluate(f"""() => {{
-            const canvas = document.getElementById("{name}");
-            return canvas.toDataURL().split(",")[1];
-        }}""")
-        from PIL import Image
-
+        picture = opened.evaluate(f"document.getElementById('{name}').toDataURL().split(',')[1]")
         grey = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("L"), dtype=float)
         rows, columns = grey.shape
         low, high = grey[:, : int(0.4 * columns)].mean(axis=1), grey[:, int(0.45 * columns) : int(0.75 * columns)]
         assert low.argmax() > 0.3 * rows
         assert high.mean(axis=1).argmax() < 0.3 * rows
-    lines = opened.locator("#probabilities path")
-    assert lines.count() == 2
+    assert opened.locator("#probabilities path").count() == 2
     assert opened.locator("#probabilities path[stroke]").count() == 2
 
 
@@ -204,9 +191,9 @@ def test_a_format_the_browser_cannot_play_is_told_all_the_same(opened: Page, tmp
     assert [row[0] for row in shown_segments(opened)] == ["low"]
 
 
-def test_a_server_that_is_gone_is_told(browser: Browser, model: Path, parts: Path) -> None:
+def test_a_server_that_is_gone_is_told(browser: Browser, model_folder: Path, parts: Path) -> None:
     page = browser.new_context().new_page()
-    with serving(model) as address:
+    with serving(model_folder) as address:
         page.goto(address)
     give(page, parts)
     told = "three parts.wav: The server does not answer. Is `beyond-spectrograms serve` still running?"
@@ -220,23 +207,17 @@ def test_a_phone_scrolls_no_way_but_down(opened: Page, parts: Path) -> None:
     assert opened.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     for name in ("record", "player", "segments", "spectrogram", "table"):
         place = opened.locator(f"#{name}").bounding_box()
-        assert place is not None
         assert 0 <= place["x"] < place["x"] + place["width"] <= PHONE["width"]
 
 
 @pytest.mark.parametrize("opened", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
-def test_text_stands_out_in_light_and_dark_and_the_button_changes_over(
-    opened: Page, parts: Path, tmp_path: Path
-) -> None:
+def test_text_stands_out_in_both_themes_and_the_button_changes_over(opened: Page, parts: Path, tmp_path: Path) -> None:
     was_dark = opened.locator("#theme").get_attribute("aria-pressed") == "true"
     (tmp_path / "empty").touch()
     for _ in range(2):
-        give(opened, parts)
-        found = opened.evaluate(COLOURS)
-        give(opened, tmp_path / "empty")
-        found += opened.evaluate(COLOURS)
-        assert len(found) > 40
-        assert [one for one in found if contrast(one[0], one[1]) < 4.5] == []
+        for sound in (parts, tmp_path / "empty"):
+            give(opened, sound)
+            assert_text_stands_out(opened, 5)
         opened.locator("#theme").click()
     opened.evaluate("scrollTo(0, 0)")
     assert (brightness(opened) < 110) == was_dark

@@ -13,16 +13,8 @@ import pandas as pd
 import yaml
 
 from beyond_spectrograms.data.windows import read_parts, read_windows, split_digests
+from beyond_spectrograms.evaluation import result_files
 from beyond_spectrograms.evaluation.records import cell_name
-from beyond_spectrograms.evaluation.result_files import (
-    CURVE_COLUMNS,
-    PREDICTION_COLUMNS,
-    Evaluation,
-    as_text,
-    intervals,
-    read_evaluation,
-    write_evaluation,
-)
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params.study import PAPER, Study, load_study
 from stages.report import results_of
@@ -37,7 +29,7 @@ SILENT_ROW, LOUDEST_ROW = 5, 7  # row 5 would be the loudest if it were not mark
 # Recordings of which all three windows are right; of three more it is two. So mel has 18 of 36 windows right.
 WHOLLY_RIGHT = {"mel": 4, "log_mel": 5, "soundstream": 7, "encodec_24khz_untrained": 3}
 
-MakeCell = Callable[[Study, str, str, str], Evaluation]
+MakeCell = Callable[[Study, str, str, str], result_files.Evaluation]
 
 
 def write(path: Path, text: str) -> None:
@@ -56,7 +48,6 @@ def write_gzip(path: Path, text: str) -> None:
 
 
 def write_gzip_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as CSV, compressed."""
     write_gzip(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
@@ -91,21 +82,10 @@ def grid(dataset: str, representations: Sequence[str], protocols: Sequence[str],
     return {"datasets": [dataset]} | names | more
 
 
-def read(
-    folder: Path,
-    dataset: str,
-    representations: Sequence[str],
-    protocols: Sequence[str],
-    ablations: Sequence[str] = (),
-    **changes: Any,
-) -> Results:
-    """Write results of those cells, the ablations' under `fair`, and read them back as the report does."""
-    few = {"only": {name: ["fair"] for name in ablations}}
-    write_params(folder, grid=grid(dataset, [*representations, *ablations], protocols, **few), **changes)
-    write_dataset(folder, dataset, representations, protocols)
-    for name in ablations:
-        write_features(folder, dataset, name)
-        write_cell(folder, dataset, name, "fair")
+def read(folder: Path, dataset: str, names: Sequence[str], protocols: Sequence[str], **changes: Any) -> Results:
+    """Write results of those cells, and read them back as the report does."""
+    write_params(folder, grid=grid(dataset, names, protocols), **changes)
+    write_dataset(folder, dataset, names, protocols)
     return read_back(folder, dataset)
 
 
@@ -134,13 +114,13 @@ def write_dataset(
     record["sha256"] = dict.fromkeys(record["splits"], "made")
     known = study_in(folder, study)
     write(folder / known.metrics(dataset) / "splits.json", json.dumps(record))
-    found = Evaluation()
+    found = result_files.Evaluation()
     for name in representations:
         write_features(folder, dataset, name, study)
         for protocol in protocols:
             with contextlib.chdir(folder):
                 found.add((make or make_cell)(known, dataset, name, protocol))
-    write_evaluation(folder / known.metrics(dataset), dataset, found, known.params.statistics)
+    result_files.write_evaluation(folder / known.metrics(dataset), dataset, found, known.params.statistics)
     write_costs(folder / known.metrics(dataset) / "costs.json", dataset, representations)
 
 
@@ -157,10 +137,10 @@ def write_cell(
 ) -> None:
     """Add a cell to a data set's results, or put it in place of one that is there."""
     known = study_in(folder, study)
-    found = read_evaluation(folder / known.metrics(dataset), dataset)
+    found = result_files.read_evaluation(folder / known.metrics(dataset), dataset)
     with contextlib.chdir(folder):
         found.add((make or make_cell)(known, dataset, name, protocol))
-    write_evaluation(folder / known.metrics(dataset), dataset, found, known.params.statistics)
+    result_files.write_evaluation(folder / known.metrics(dataset), dataset, found, known.params.statistics)
 
 
 def change_scores(folder: Path, dataset: str, cell: str, **changes: Any) -> None:
@@ -197,6 +177,14 @@ def write_features(folder: Path, dataset: str, name: str, study: str = PAPER) ->
     np.save(place, values)
 
 
+def put_features(place: Path, values: np.ndarray, **told: Any) -> None:
+    """Write features [windows, bands, frames] as `featurize` leaves them."""
+    write(place / "index.json", "{}")
+    np.save(place / "features.npy", values)
+    sizes = dict(zip(("windows", "bands", "frames"), values.shape, strict=True))
+    write(place / "features.json", json.dumps(sizes | {"bytes": values.nbytes} | told))
+
+
 def write_costs(path: Path, dataset: str, names: Sequence[str]) -> None:
     """Write what classifying costs in six rounds: mel's seconds, and half of them for all others."""
     mel = [0.002 * turn for turn in range(1, 7)]
@@ -205,7 +193,7 @@ def write_costs(path: Path, dataset: str, names: Sequence[str]) -> None:
     write(path, json.dumps({"representations": costs}))
 
 
-def make_cell(study: Study, dataset: str, name: str, protocol: str) -> Evaluation:
+def make_cell(study: Study, dataset: str, name: str, protocol: str) -> result_files.Evaluation:
     """Make what evaluate leaves of a cell; under `fair` each fold stops at another epoch."""
     folds, whole = (1 if protocol == "paper" else FOLDS), WHOLLY_RIGHT.get(name, 6)
     recordings = []
@@ -238,18 +226,18 @@ def gather(
     scores: dict[str, Any],
     recordings: Sequence[Mapping[str, Any]],
     history: Sequence[Mapping[str, Any]],
-) -> Evaluation:
-    """Bring a cell into the form of result files, its intervals among the scores."""
+) -> result_files.Evaluation:
+    """Bring a cell into the form of result files, its result_files.intervals among the scores."""
     name, (bands, frames) = cell_name(*cell), shape_of(cell[0])
-    rows = as_text(pd.DataFrame(recordings), *cell, PREDICTION_COLUMNS)
-    return Evaluation(
-        scores={name: scores | intervals(study.params, name, cell[1], rows, scores)},
+    rows = result_files.as_text(pd.DataFrame(recordings), *cell, result_files.PREDICTION_COLUMNS)
+    return result_files.Evaluation(
+        scores={name: scores | result_files.intervals(study.params, name, cell[1], rows, scores)},
         features={
             cell[0]: {"representation": cell[0], "windows": WINDOWS, "bands": bands, "frames": frames}
             | {"bytes": WINDOWS * bands * frames * 4, "variance": {}}
         },
         predictions={name: rows},
-        curves={name: as_text(pd.DataFrame(history), *cell, CURVE_COLUMNS)},
+        curves={name: result_files.as_text(pd.DataFrame(history), *cell, result_files.CURVE_COLUMNS)},
     )
 
 

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
 from beyond_spectrograms.params.study import PAPER, folder_of
-from support.repository import REPOSITORY
+from support.repository import REPOSITORY, tracked
 
 STUDIES = [PAPER, *sorted(path.parent.name for path in REPOSITORY.glob("studies/*/params.yaml"))]
 RESULTS = ("metrics/", "plots/")  # of the root and, below studies/<name>/, of a study
@@ -75,12 +75,9 @@ def commit(folder: Path, message: str) -> None:
 
 
 def clone(folder: Path, *, results: bool = False) -> Path:
-    """Put the tracked files, as they are here, into a repository of their own; what pipelines wrote if `results`."""
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    ).stdout.split("\0")
-    for name in filter(None, tracked):
-        if (REPOSITORY / name).is_file() and not name.startswith("tests/") and (results or not is_result(name)):
+    """Put the files of git, as they are here, into a repository of their own; what pipelines wrote if `results`."""
+    for name in tracked():
+        if not name.startswith("tests/") and (results or not is_result(name)):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
     run(folder, "git", "init", "-q")

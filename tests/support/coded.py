@@ -12,10 +12,9 @@ from encodec.model import EncodecModel, LMModel
 
 from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.audio import Waveform
-from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, save_model
 from beyond_spectrograms.representations.encodec import untrained_model
 from support.common import tone
-from support.models import PARAMS, card
+from support.models import PARAMS, keep
 
 CHECKPOINT = "encodec_24khz-d7cc33bc.th"
 
@@ -62,8 +61,6 @@ def compress(model: EncodecModel, sound: Waveform, path: Path, bitrate: int, *, 
 
 def write_model(folder: Path, weights: Path, bitrate: int, *, codes: bool = False) -> Path:
     """Write a model on EnCodec's codes whose classifier has seeded weights; `weights` holds the checkpoint."""
-    from safetensors.torch import save_file
-
     record = {"kind": "encodec", "weights": "encodec_24khz", "model": "24khz", "bitrate": bitrate, "codes": codes}
     record |= {"seed": None, "engine": "torch", "precision": "fp32"}
     bands, codebook_size = (bitrate // 750, 1024) if codes else (128, None)
@@ -71,20 +68,9 @@ def write_model(folder: Path, weights: Path, bitrate: int, *, codes: bool = Fals
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build_network(recipe, bands, 75, 2, codebook_size)
-    stored = folder.with_name(f"{folder.name}.safetensors")
-    stored.parent.mkdir(parents=True, exist_ok=True)
-    save_file(network.state_dict(), stored)
     encoder = {"name": f"encodec_24khz_{bitrate}bps", "record": record, "sample_rate": 24_000, "channels": 1}
     encoder |= {"bands": bands, "frames": 75, "packages": {}}
-    of_checkpoint = describe_file(weights / CHECKPOINT).model_dump()
-    changes = {
-        "representation": encoder,
-        "classifier_file": describe_file(stored).model_copy(update={"file": CLASSIFIER_FILE}).model_dump(),
-        "encoder_files": [of_checkpoint | {"url": "none", "licence": "CC BY-NC 4.0", "included": False}],
-        "protocol": {"name": "fair", "record": recipe.model_dump()},
-    }
-    save_model(folder, card(stored, **changes), stored, [])
-    return folder
+    return keep(folder, network, recipe, [weights / CHECKPOINT], included=False, representation=encoder)
 
 
 def melody(seconds: float, seed: int = 0) -> Waveform:

@@ -9,17 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from beyond_spectrograms.evaluation import records
 from beyond_spectrograms.evaluation.clip_results import Recordings
 from beyond_spectrograms.evaluation.convergence import Curve
-from beyond_spectrograms.evaluation.records import (
-    Accuracies,
-    Confusion,
-    Interval,
-    Scores,
-    SplitColumn,
-    Splits,
-    Training,
-)
 from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 from beyond_spectrograms.params import Statistics, load_params
@@ -62,7 +54,7 @@ def curve(validation: Sequence[float], fold: int = 1) -> Curve:
 
 
 @functools.cache
-def _intervals(right: tuple[int, ...], seeds: int) -> tuple[Interval, Interval]:
+def _intervals(right: tuple[int, ...], seeds: int) -> tuple[records.Interval, records.Interval]:
     known = cell([right] * seeds, windows=4)
     return window_interval(known, QUICK), recording_interval(known, QUICK)
 
@@ -75,14 +67,14 @@ def scored(name: str, protocol: str, right: Sequence[int], seeds: int = 2) -> Ce
     windows, of_recordings = _intervals(tuple(right), seeds)
     counts: dict[str, Any] = {"folds": 5, "seeds": seeds, "diverged_runs": 0, "recordings": len(right)}
     counts |= {"windows": int(known.windows.sum()) * seeds, "silent_windows": 0, "by_fold": []}
-    scores = Scores(
+    scores = records.Scores(
         **shares,
         **counts,
-        without_silent=Accuracies(**shares),
-        confusion=Confusion(classes=["bird", "rain"], counts=[[3, 1], [1, 3]]),
+        without_silent=records.Accuracies(**shares),
+        confusion=records.Confusion(classes=["bird", "rain"], counts=[[3, 1], [1, 3]]),
         window_interval=windows,
         recording_interval=of_recordings,
-        training=Training(device="cpu", precision="fp32", seconds_by_run={}),
+        training=records.Training(device="cpu", precision="fp32", seconds_by_run={}),
         provenance={},
     )
     return Cell(scores=scores, recordings=known)
@@ -114,7 +106,7 @@ def results(cells: Cells, protocols: Sequence[str] = (), ablations: Sequence[str
     """Make the results of a data set from cells, in which codecs may be ablations."""
     rows = tuple(dict.fromkeys(name for name, _ in cells if name not in ablations))
     under = tuple(protocols or dict.fromkeys(protocol for _, protocol in cells))
-    column = {"source_1": SplitColumn(recordings_in_two_parts=0)}
+    column = {"source_1": records.SplitColumn(recordings_in_two_parts=0)}
     return Results(
         dataset="esc10",
         rows=rows,
@@ -122,7 +114,7 @@ def results(cells: Cells, protocols: Sequence[str] = (), ablations: Sequence[str
         ablations=tuple(ablations),
         ablation_protocols=("fair",) if ablations else (),
         params=PARAMS.model_copy(update={"statistics": QUICK}),
-        splits=Splits(recordings=12, splits={"source": column, "window": {"window": column["source_1"]}}),
+        splits=records.Splits(recordings=12, splits={"source": column, "window": {"window": column["source_1"]}}),
         features={},
         cells=dict(cells),
     )

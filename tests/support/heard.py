@@ -17,7 +17,7 @@ from beyond_spectrograms.data.audio import Format
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.representations import create_representation
 from support import common
-from support.cells import study_in, write_params
+from support.cells import put_features, study_in, write_params, write_rows
 
 RATE = 16_000
 TONES = {"high": 3000.0, "low": 300.0, "middle": 1000.0}  # Hz
@@ -41,12 +41,10 @@ def write(folder: Path, dataset: str = "esc10", cell: tuple[str, str] = (REPRESE
     for name, sound in zip(names, sounds, strict=True):
         common.store_clip(folder / "data/clips" / dataset, Format(RATE, 1), name, sound)
     splits = folder / "data/splits" / dataset
-    splits.mkdir(parents=True)
-    labels = [name.split("/")[0] for name in names]
-    table = {"clip": names, "label": labels, "start_s": 0.0, "group": names, "fold": 1, "silent": 0}
-    pd.DataFrame(table).to_csv(splits / "windows.csv", index=False)
-    parts = (["train", "train", "validation", "validation"]) * len(TONES)
-    pd.DataFrame({"window": parts, "source_1": parts}).to_csv(splits / "parts.csv", index=False)
+    of_all = {"start_s": 0.0, "fold": 1, "silent": 0}
+    write_rows(splits / "windows.csv", [{"clip": n, "label": n.split("/")[0], "group": n} | of_all for n in names])
+    parts = ["train", "train", "validation", "validation"] * len(TONES)
+    write_rows(splits / "parts.csv", [{"window": part, "source_1": part} for part in parts])
     encoder = create_representation(REPRESENTATION, loaded.representations[REPRESENTATION], [])
     features = encoder.encode(sounds[:, None], RATE)
     write_features(folder, dataset, REPRESENTATION, features)
@@ -70,13 +68,9 @@ def write_latents(folder: Path, mirror: Path, dataset: str = "esc10") -> None:
 
 def write_features(folder: Path, dataset: str, representation: str, features: np.ndarray) -> None:
     """Write features as `featurize` leaves them."""
-    place = folder / "data/features" / STUDY / dataset / representation
-    place.mkdir(parents=True)
-    np.save(place / "features.npy", features)
-    (place / "index.json").write_text("{}", encoding="utf-8")
-    described = {"windows": len(features), "bands": features.shape[1], "frames": features.shape[2]}
-    described |= {"bytes": features.nbytes, "provenance": study_in(folder, STUDY).feature_provenance(representation)}
-    (place / "features.json").write_text(json.dumps(described), encoding="utf-8")
+    study = study_in(folder, STUDY)
+    place, provenance = study.features(dataset, representation), study.feature_provenance(representation)
+    put_features(folder / place, features, provenance=provenance)
 
 
 def relabel(folder: Path, dataset: str = "esc10") -> None:

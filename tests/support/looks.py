@@ -1,19 +1,15 @@
 """How a page in a browser looks, light or dark, and what it says and asks for; and how a figure is laid out."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page
 
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 
@@ -56,6 +52,13 @@ def contrast(first: str, second: str) -> float:
 
     low, high = sorted([luminance(first), luminance(second)])
     return (high + 0.05) / (low + 0.05)
+
+
+def assert_text_stands_out(page: Page, least: int) -> None:
+    """See that the page shows at least so many texts, each in a contrast that WCAG 2.1 asks for."""
+    found = page.evaluate(COLOURS)
+    assert len(found) > least
+    assert [one for one in found if contrast(one[0], one[1]) < 4.5] == []
 
 
 def assert_nothing_overlaps_or_is_clipped(figure: Figure) -> None:

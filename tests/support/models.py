@@ -1,21 +1,24 @@
 """Models made by hand, of which the answers are known."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.inference.card import FORMAT, VERSION, Card
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, save_model
-from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params import Protocol, load_params
+from beyond_spectrograms.representations.base import Representation
 from support.repository import REPOSITORY
 
 PARAMS = load_params(root=REPOSITORY)
 BANDS = 16  # of a mel spectrogram up to 11 kHz: the lower eight end near 2.5 kHz
 MEL: dict[str, Any] = {"kind": "mel", "weights": None, "sample_rate": 22050, "n_fft": 512, "hop_length": 128}
 MEL |= {"n_mels": BANDS, "window": "hann", "scale": "db", "pooled_frame_rate": None}
-RECIPE = PARAMS.protocols["mean_linear"].model_dump() | {"standardize": False}
+RECIPE = PARAMS.protocols["mean_linear"].model_copy(update={"standardize": False})
 
 
 def card(classifier: Path, **changes: Any) -> Card:
@@ -30,7 +33,7 @@ def card(classifier: Path, **changes: Any) -> Card:
         "untrained_encoder": False,
         "encoder_files": [],
         "classifier_file": describe_file(classifier).model_copy(update={"file": CLASSIFIER_FILE}).model_dump(),
-        "protocol": {"name": "mean_linear", "record": RECIPE},
+        "protocol": {"name": "mean_linear", "record": RECIPE.model_dump()},
         "training": {"dataset": "tones", "licences": [], "clips": 2, "manifest_sha256": "0" * 64}
         | {"fold": 1, "seed": 0, "epoch": 0, "diverged_at_epoch": None},
         "scores": {"file": "none.json", "commit": None}
@@ -40,17 +43,38 @@ def card(classifier: Path, **changes: Any) -> Card:
     return Card.model_validate(content | changes)
 
 
+def encoder(made: Representation, record: Any, **more: Any) -> dict[str, Any]:
+    """Make what a card says of a representation made by `record`."""
+    form, frames = made.form, made.frames(made.form.sample_rate)
+    known = {"sample_rate": form.sample_rate, "channels": form.channels, "bands": made.bands, "frames": frames}
+    return {"name": made.name, "record": record.model_dump(), "packages": {}} | known | more
+
+
+def keep(
+    folder: Path,
+    network: torch.nn.Module,
+    recipe: Protocol,
+    weights: Sequence[Path] = (),
+    *,
+    included: bool = True,
+    **changes: Any,
+) -> Path:
+    """Write a network as a model's folder, with the files of its encoder's weights or, if not `included`, without."""
+    stored = folder.with_name(f"{folder.name}.safetensors")
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    save_file(network.state_dict(), stored)
+    origin = {"url": "https://there", "licence": "Apache-2.0", "included": included}
+    files = [describe_file(path).model_dump() | origin for path in weights]
+    told = {"encoder_files": files, "protocol": {"name": recipe.classifier, "record": recipe.model_dump()}}
+    save_model(folder, card(stored, **(told | changes)), stored, weights if included else [])
+    return folder
+
+
 def write_model(folder: Path, bands: int = BANDS, **changes: Any) -> Path:
     """Write that model: decibels above 2.5 kHz speak for `high`, those below for `low`."""
-    from safetensors.torch import save_file
-
-    network = build_network(PARAMS.protocols["mean_linear"].model_copy(update=RECIPE), bands, 173, 2, None)
+    network = build_network(RECIPE, bands, 173, 2, None)
     high = torch.cat([-torch.ones(bands // 2), torch.ones(bands // 2)]) / 100
     with torch.no_grad():
         network[-1].weight.copy_(torch.stack([high, -high]))
         network[-1].bias.zero_()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    stored = folder.with_name(f"{folder.name}.safetensors")
-    save_file(network.state_dict(), stored)
-    save_model(folder, card(stored, **changes), stored, [])
-    return folder
+    return keep(folder, network, RECIPE, **changes)

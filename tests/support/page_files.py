@@ -16,24 +16,12 @@ from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.evaluation.result_files import Evaluation
 from beyond_spectrograms.params.study import PAPER, Study
 from beyond_spectrograms.report.page.excerpts import Excerpt, best_cell, confidently_wrong, cut_excerpts
-from support.cells import (
-    FOLDS,
-    gather,
-    grid,
-    list_recordings,
-    make_cell,
-    read_back,
-    study_in,
-    write,
-    write_cell,
-    write_dataset,
-    write_params,
-)
+from support import cells
 
 REPRESENTATIONS = ["mel", "log_mel_2048", "soundstream", "encodec_24khz_untrained"]
 PROTOCOLS = ["paper", "fair"]
 TONES = (500.0, 1000.0, 2000.0)  # Hz, of a clip's three seconds
-CLIPS = [recording["clip"] for recording in list_recordings()]
+CLIPS = [recording["clip"] for recording in cells.list_recordings()]
 CLAIMS = ("convergence", "equal_epochs", "speed_cached")
 TABLE = """# {dataset}: window accuracy
 
@@ -48,15 +36,15 @@ TABLE = """# {dataset}: window accuracy
 
 def write_project(folder: Path, *datasets: str, study: str = PAPER) -> None:
     """Write all that `python -m stages.page` reads."""
-    asked_for = grid("esc50", REPRESENTATIONS, PROTOCOLS) | {"datasets": [*datasets, "esc50"]}
-    write_params(folder, study, grid=asked_for)
+    asked_for = cells.grid("esc50", REPRESENTATIONS, PROTOCOLS) | {"datasets": [*datasets, "esc50"]}
+    cells.write_params(folder, study, grid=asked_for)
     for dataset in datasets:
-        write_dataset(folder, dataset, REPRESENTATIONS, PROTOCOLS, study=study, make=complete)
-        metrics = folder / study_in(folder, study).metrics(dataset)
-        write(metrics / "tables/results.md", TABLE.format(dataset=dataset))
+        cells.write_dataset(folder, dataset, REPRESENTATIONS, PROTOCOLS, study=study, make=complete)
+        metrics = folder / cells.study_in(folder, study).metrics(dataset)
+        cells.write(metrics / "tables/results.md", TABLE.format(dataset=dataset))
         origin = {"kind": "archive", "licence": "CC BY 3.0", "manifest_sha256": "ab" * 32}
-        write(metrics / "clips.json", json.dumps({"files": 13, "clips": 12, "classes": 3, "source": origin}))
-        write(metrics / "claims.json", json.dumps(claims(dataset)))
+        cells.write(metrics / "clips.json", json.dumps({"files": 13, "clips": 12, "classes": 3, "source": origin}))
+        cells.write(metrics / "claims.json", json.dumps(claims(dataset)))
         for clip in CLIPS:
             write_clip(folder / f"data/clips/{dataset}/mono_16000/{clip}.flac")
         write_excerpts(folder, dataset, study)
@@ -64,14 +52,14 @@ def write_project(folder: Path, *datasets: str, study: str = PAPER) -> None:
 
 def write_excerpts(folder: Path, dataset: str, study: str = PAPER) -> list[Excerpt]:
     """Write what `illustrate` leaves to be heard: what the best cell got wrong."""
-    results = read_back(folder, dataset, study)
+    results = cells.read_back(folder, dataset, study)
     best = best_cell(results)
     assert best is not None
     recordings = results.cell(best.representation, best.protocol).recordings
     assert recordings is not None
     excerpts = cut_excerpts(confidently_wrong(answers()), recordings, folder / f"data/clips/{dataset}", 1.0)
     told = {"best": asdict(best), "excerpts": [asdict(excerpt) for excerpt in excerpts]}
-    write(folder / f"data/excerpts/{study}/{dataset}/excerpts.json", json.dumps(told))
+    cells.write(folder / f"data/excerpts/{study}/{dataset}/excerpts.json", json.dumps(told))
     return excerpts
 
 
@@ -105,7 +93,7 @@ def complete(study: Study, dataset: str, name: str, protocol: str, diverged: Col
 
     The runs of the folds `diverged` ended in a loss that is not finite.
     """
-    found = make_cell(study, dataset, name, protocol)
+    found = cells.make_cell(study, dataset, name, protocol)
     cell = cell_name(name, protocol)
     scores = found.scores[cell]
     runs = [run | {"diverged_at_epoch": 4 if run["fold"] in diverged else None} for run in scores["by_fold"]]
@@ -115,16 +103,17 @@ def complete(study: Study, dataset: str, name: str, protocol: str, diverged: Col
     recordings = []
     for index, clip in enumerate(CLIPS):
         label = clip.split("/")[0]
-        told: dict[str, Any] = {"fold": 1 if protocol == "paper" else index % 4 % FOLDS + 1, "seed": 0, "clip": clip}
+        fold = 1 if protocol == "paper" else index % 4 % cells.FOLDS + 1
+        told: dict[str, Any] = {"fold": fold, "seed": 0, "clip": clip}
         told |= {"group": clip, "label": label, "windows": 3, "windows_right": 2 if label == "bird" else 3}
         recordings.append(told | {"predicted": label, "predicted_by_seeds": label})
     history = found.curves[cell].drop(columns=["representation", "protocol"]).to_dict("records")
-    return gather(study, (name, protocol), scores, recordings, history)
+    return cells.gather(study, (name, protocol), scores, recordings, history)
 
 
 def complete_cell(folder: Path, dataset: str, name: str, protocol: str, diverged: Collection[int] = ()) -> None:
     """Put such a cell in place of the one that is there."""
-    write_cell(folder, dataset, name, protocol, make=partial(complete, diverged=diverged))
+    cells.write_cell(folder, dataset, name, protocol, make=partial(complete, diverged=diverged))
 
 
 def claims(dataset: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where the project lies, and how its stages are started."""
+"""Where the project lies, how its stages are started, and what git says."""
 
 import importlib
 import subprocess
@@ -11,6 +11,22 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 
 Start = Callable[..., subprocess.Popen[str]]
+Capture = pytest.CaptureFixture[str]
+Patch = pytest.MonkeyPatch
+
+
+def tracked() -> list[str]:
+    """List the files that git knows, or would know, that are there."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split("\0")
+    return [name for name in names if (REPOSITORY / name).is_file()]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder, as an author of its own; give what it printed."""
+    author = ["-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *author, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def run_here(stage: str, *arguments: str) -> None:

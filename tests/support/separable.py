@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from support.cells import edit_params, grid, study_in, write_params, write_split_record
+from support.cells import edit_params, grid, put_features, study_in, write_params, write_rows, write_split_record
 from support.repository import REPOSITORY, run_here
 
 CLASSES, RECORDINGS, WINDOWS, FRAMES = 20, 8, 3, 49
@@ -30,23 +30,17 @@ def write(folder: Path, epochs: int = 10) -> None:
         for start in range(WINDOWS)
     ]
     splits = folder / "data/splits/demo"
-    splits.mkdir(parents=True)
-    pd.DataFrame(rows).assign(silent=0).to_csv(splits / "windows.csv", index=False)
+    write_rows(splits / "windows.csv", [row | {"silent": 0} for row in rows])
     parts = np.tile(np.repeat(PARTS, WINDOWS), CLASSES)
-    pd.DataFrame({"window": parts, "source_1": parts}).to_csv(splits / "parts.csv", index=False)
+    write_rows(splits / "parts.csv", [{"window": part, "source_1": part} for part in parts])
     write_split_record(folder, "demo")
     values = np.random.default_rng(0).standard_normal((len(rows), CLASSES, FRAMES)).astype(np.float32)
     for row, values_of_window in zip(rows, values, strict=True):
         values_of_window[int(row["label"])] += 4
     study = study_in(folder)
-    place = folder / study.features("demo", "mel")
-    place.mkdir(parents=True)
-    np.save(place / "features.npy", values)
-    (place / "index.json").write_text("{}")
-    described = {"windows": len(rows), "bands": CLASSES, "frames": FRAMES, "bytes": values.nbytes, "dtype": "float32"}
-    described |= {"frame_rate": float(FRAMES), "engine": "none", "largest_rounding": 0.0, "values_stored_as_zero": 0}
-    described["provenance"] = study.feature_provenance("mel")
-    (place / "features.json").write_text(json.dumps(described))
+    described = {"dtype": "float32", "frame_rate": float(FRAMES), "engine": "none", "largest_rounding": 0.0}
+    described |= {"values_stored_as_zero": 0, "provenance": study.feature_provenance("mel")}
+    put_features(folder / study.features("demo", "mel"), values, **described)
 
 
 def cell_of(name: str) -> tuple[dict[str, Any], pd.DataFrame]:

@@ -1,7 +1,5 @@
 """`serve` as a user starts it, and sounds given to its page in a real browser."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -10,12 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from playwright.sync_api import Page
 
 from support.repository import REPOSITORY
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
 
 @contextmanager
