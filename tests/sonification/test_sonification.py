@@ -20,16 +20,9 @@ from beyond_spectrograms.data.windows import read_windows
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.report import figures
 from beyond_spectrograms.representations.mel import MelSpectrogram
+from beyond_spectrograms.sonification import players
 from beyond_spectrograms.sonification.page import figure_prototypes
 from beyond_spectrograms.sonification.play import difference_db
-from beyond_spectrograms.sonification.players import (
-    LOUDNESS,
-    PEAK,
-    PrototypesError,
-    Synthesizer,
-    create_player,
-    match_level,
-)
 from beyond_spectrograms.sonification.trained import Average, averages, choose_windows, render_window
 from support import heard
 from support.clones import stage
@@ -63,7 +56,7 @@ def layer(project: Project) -> PrototypeLayer:
 
 
 def synthesizer_of(params: Params, seed: int) -> Any:
-    return create_player("log_mel_16khz", params.representations["log_mel_16khz"], None, seed)
+    return players.create_player("log_mel_16khz", params.representations["log_mel_16khz"], None, seed)
 
 
 def features_of(folder: Path) -> Any:
@@ -75,7 +68,7 @@ def decibels(samples: np.ndarray) -> np.ndarray:
     return 10 * np.log10(np.maximum(power, 1e-10))
 
 
-def test_the_bins_found_have_the_mel_bands_given_loud_or_quiet(synthesizer: Synthesizer) -> None:
+def test_the_bins_found_have_the_mel_bands_given_loud_or_quiet(synthesizer: players.Synthesizer) -> None:
     given = decibels(tone(1000, 0) + tone(5000, 1, level=0.003))
     triangles = librosa.filters.mel(sr=RATE, n_fft=1024, n_mels=128)
     found = 10 * np.log10(triangles @ synthesizer.magnitudes(given) ** 2)
@@ -84,14 +77,14 @@ def test_the_bins_found_have_the_mel_bands_given_loud_or_quiet(synthesizer: Synt
 
 
 @pytest.mark.parametrize("hertz", TONES.values())
-def test_a_tone_s_spectrum_sounds_at_its_frequency(synthesizer: Synthesizer, hertz: float) -> None:
+def test_a_tone_s_spectrum_sounds_at_its_frequency(synthesizer: players.Synthesizer, hertz: float) -> None:
     played = synthesizer.play(decibels(tone(hertz, 0)))
     assert len(played) == 31 * 512  # a hop fewer than frames
     strongest = np.abs(np.fft.rfft(played)).argmax() * RATE / len(played)
     assert strongest == pytest.approx(hertz, abs=16 + 0.02 * hertz)  # a bin, a band
 
 
-def test_what_is_played_is_what_was_given_but_for_its_level(synthesizer: Synthesizer) -> None:
+def test_what_is_played_is_what_was_given_but_for_its_level(synthesizer: players.Synthesizer) -> None:
     given = decibels(tone(1000, 0) + tone(3000, 1))
     again = decibels(synthesizer.play(given))
     inner = slice(2, -3)  # of frames that are not at an end
@@ -100,7 +93,7 @@ def test_what_is_played_is_what_was_given_but_for_its_level(synthesizer: Synthes
     assert np.abs(difference - np.median(difference)).mean() < 2.5
 
 
-def test_the_same_seed_gives_the_same_bits(synthesizer: Synthesizer, project: Project) -> None:
+def test_the_same_seed_gives_the_same_bits(synthesizer: players.Synthesizer, project: Project) -> None:
     given = decibels(tone(1000, 0))
     played = synthesizer.play(given)
     np.testing.assert_array_equal(synthesizer.play(given), played)
@@ -108,7 +101,7 @@ def test_the_same_seed_gives_the_same_bits(synthesizer: Synthesizer, project: Pr
     assert not np.array_equal(other.play(given), played)
 
 
-def test_centres_of_bands_are_where_tones_peak(synthesizer: Synthesizer) -> None:
+def test_centres_of_bands_are_where_tones_peak(synthesizer: players.Synthesizer) -> None:
     peak = int(decibels(tone(1000, 0)).mean(1).argmax())
     assert synthesizer.frequencies[peak] == pytest.approx(1000, abs=15)
 
@@ -117,23 +110,23 @@ def test_levels_are_those_one_hears() -> None:
     # By A-weighting 1 kHz counts as it is, 100 Hz 19.1 dB less.
     for hertz, factor in ((1000, 1.0), (100, 10 ** (-19.1 / 20))):
         for level in (0.3, 0.001):
-            samples = match_level(level * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE), RATE)
-            wanted = min(LOUDNESS / factor, PEAK / np.sqrt(2))
+            samples = players.match_level(level * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE), RATE)
+            wanted = min(players.LOUDNESS / factor, players.PEAK / np.sqrt(2))
             assert np.sqrt(np.mean(samples**2)) == pytest.approx(wanted, rel=0.01)
 
 
 def test_a_click_is_turned_down_before_it_is_cut_and_silence_stays_silence() -> None:
     click = np.zeros(RATE, dtype=np.float32)
     click[100] = 0.01
-    assert np.abs(match_level(click, RATE)).max() == pytest.approx(PEAK)
-    np.testing.assert_array_equal(match_level(np.zeros(100, np.float32), RATE), np.zeros(100))
+    assert np.abs(players.match_level(click, RATE)).max() == pytest.approx(players.PEAK)
+    np.testing.assert_array_equal(players.match_level(np.zeros(100, np.float32), RATE), np.zeros(100))
 
 
 @pytest.mark.parametrize("name", ["mel", "soundstream_codes_9200bps", "encodec_24khz_untrained", "another_codec"])
 def test_what_no_player_is_known_for_is_refused(name: str) -> None:
     known: Any = load_params(Path("studies/bitrates"), REPOSITORY).representations
     known["another_codec"] = SimpleNamespace(kind="another", decoder="soundstream_decoder")  # not Lyra's to play
-    assert refusal(PrototypesError, create_player, name, known[name], None, 0) == (
+    assert refusal(players.PrototypesError, players.create_player, name, known[name], None, 0) == (
         f"{name}: its prototypes cannot be heard. Choose a representation of kind mel and scale db, or the latents "
         "of a trained codec, not its codes."
     )
