@@ -15,6 +15,7 @@ from beyond_spectrograms.data import downloads
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, DownloadError, fetch
 from beyond_spectrograms.params.datasets import File
 from support.common import refusal
+from support.repository import Capture, Patch
 from support.servers import Answer, Server, dead_url, running_server
 
 CONTENT = bytes(range(256)) * 40
@@ -34,7 +35,7 @@ UNFIXED = {"bytes": None, "sha256": None}
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+def _surroundings(monkeypatch: Patch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv(MIRROR_VARIABLE, raising=False)
     monkeypatch.setattr(downloads, "PAUSE_S", 0)
@@ -49,7 +50,7 @@ def keep(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def mirror(tmp_path: Path, monkeypatch: Patch) -> Path:
     folder = tmp_path / "mirror"
     folder.mkdir()
     monkeypatch.setenv(MIRROR_VARIABLE, str(folder))
@@ -69,7 +70,7 @@ def packed(name: str = "a/1.wav") -> bytes:
 
 
 def test_a_file_is_transferred_once_whole_and_said_beforehand_from_where(
-    server: Server, keep: Path, capsys: pytest.CaptureFixture[str]
+    server: Server, keep: Path, capsys: Capture
 ) -> None:
     url = server.serves("/deep/a.bin", Answer(CONTENT))
     found = fetch("sounds", [record(url)], keep)
@@ -82,9 +83,7 @@ def test_a_file_is_transferred_once_whole_and_said_beforehand_from_where(
     assert capsys.readouterr() == (told, "")
 
 
-def test_a_file_kept_with_other_bytes_is_fetched_again(
-    server: Server, keep: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_kept_with_other_bytes_is_fetched_again(server: Server, keep: Path, capsys: Capture) -> None:
     url = server.serves("/a.bin", Answer(CONTENT))
     path = fetch("sounds", [record(url)], keep).path
     path.write_bytes(CONTENT[::-1])
@@ -166,7 +165,7 @@ def test_all_urls_failing_names_each_with_its_reason_and_one_that_serves_is_enou
     ("name_length", "reason"), [(True, "broke off midway"), (False, "has 5000 bytes, expected 10240")]
 )
 def test_a_server_that_breaks_off_once_is_asked_again(
-    server: Server, keep: Path, capsys: pytest.CaptureFixture[str], name_length: bool, reason: str
+    server: Server, keep: Path, capsys: Capture, name_length: bool, reason: str
 ) -> None:
     url = server.serves("/a.bin", Answer(CONTENT, sent=5000, name_length=name_length), Answer(CONTENT))
     assert fetch("sounds", [record(url)], keep).path.read_bytes() == CONTENT
@@ -174,7 +173,7 @@ def test_a_server_that_breaks_off_once_is_asked_again(
     assert capsys.readouterr().out == (f"sounds: downloading {url} (10240 bytes)\n{url}: {reason}; trying again\n")
 
 
-def test_a_server_that_never_answers_is_given_up(keep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_answers_is_given_up(keep: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(downloads, "TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         message = failure([record(f"http://127.0.0.1:{silent.getsockname()[1]}/a.bin")], keep)
@@ -225,7 +224,7 @@ def test_a_wrong_file_in_the_mirror_folder_is_an_error(server: Server, keep: Pat
 
 
 def test_a_mirror_folder_that_does_not_exist_is_an_error(
-    server: Server, keep: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, keep: Path, mirror: Path, monkeypatch: Patch
 ) -> None:
     monkeypatch.setenv(MIRROR_VARIABLE, f"{mirror}/nowhere")
     assert failure([record(server.serves("/a.bin", Answer(CONTENT)))], keep) == (

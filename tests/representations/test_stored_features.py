@@ -26,7 +26,7 @@ from beyond_spectrograms.util.machine import forget_peak, memory_can_be_measured
 from support.common import contents, flip, refusal
 from support.envelope import add_clips, run, windows_of
 from support.protocol import PROTOCOL, write_run
-from support.repository import REPOSITORY
+from support.repository import REPOSITORY, Capture, Patch
 
 TABLE = windows_of(0, 1, 2, 3)
 ROW = 3 * 10 * 4  # bytes of a window
@@ -36,7 +36,7 @@ Again = Callable[[], tuple[int, str]]
 
 
 @pytest.fixture
-def again(folder: Path, capsys: pytest.CaptureFixture[str]) -> Again:
+def again(folder: Path, capsys: Capture) -> Again:
     """Store the features of four clips; return what extracts again, and gives how many windows and what was said."""
     run(folder, TABLE)
 
@@ -75,9 +75,7 @@ def test_a_flipped_byte_costs_its_clip_alone(folder: Path, again: Again, flipped
     assert run(folder, windows_of(0, 2)).computed == 0  # the damaged clip is no longer wanted
 
 
-def test_the_next_run_finds_rows_damaged_in_copying(
-    folder: Path, again: Again, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_run_finds_rows_damaged_in_copying(folder: Path, again: Again, monkeypatch: Patch) -> None:
     whole, check = contents(folder / "place"), stored_rows.StoredRows.drop_damaged
 
     def damage(stored: stored_rows.StoredRows, wanted: list[stored_rows.Rows], called: str) -> None:

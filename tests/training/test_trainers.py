@@ -22,6 +22,7 @@ from support.cells import edit_params
 from support.common import refusal
 from support.numeric import assert_rounded
 from support.protocol import PROTOCOL, write_run
+from support.repository import Patch
 from support.separable import run_stages
 from support.stopping import results_of, train_in_two
 
@@ -64,9 +65,7 @@ def test_classes_of_bands_of_their_own_are_told_apart(config: RunConfig, classif
 
 
 @pytest.mark.parametrize("classifier", ["kmeans", *AUTOENCODERS, "temporal_cnn"])
-def test_a_stopped_run_is_the_same(
-    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classifier: str
-) -> None:
+def test_a_stopped_run_is_the_same(config: RunConfig, tmp_path: Path, monkeypatch: Patch, classifier: str) -> None:
     first = of(config, classifier, epochs=3)
     stopped = replace(first, work=tmp_path / "stopped")
     train(first)
@@ -122,7 +121,7 @@ def test_a_cluster_has_the_majoritys_name_and_a_class_the_error_of_its_nearest_c
 
 @pytest.mark.parametrize(("protocol", "computed"), [("fair", "bf16"), ("mean_linear", "fp32"), ("kmeans", "fp32")])
 def test_what_is_told_of_a_training_is_the_precision_it_computed_in(
-    protocol: str, computed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    protocol: str, computed: str, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     separable.write(tmp_path, epochs=1)
     edit_params(tmp_path, lambda params: params.update(training_precision="bf16"))
@@ -132,7 +131,7 @@ def test_what_is_told_of_a_training_is_the_precision_it_computed_in(
     assert told["precision"] == computed
 
 
-def test_stages_train_and_score_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_train_and_score_clusters(tmp_path: Path, monkeypatch: Patch) -> None:
     separable.write(tmp_path, epochs=1)
     monkeypatch.chdir(tmp_path)
     run_stages("kmeans", "train", "evaluate")

@@ -21,7 +21,7 @@ from beyond_spectrograms.util.files import read_sealed, take_up, write_checkpoin
 from support.common import flip, refusal
 from support.numeric import assert_rounded
 from support.protocol import PROTOCOL, write_run
-from support.repository import Start
+from support.repository import Capture, Patch, Start
 from support.stopping import interrupt_after, kill_training_in, results_of
 
 
@@ -177,7 +177,7 @@ def test_training_ends_with_the_process_that_started_it(config: RunConfig, tmp_p
     process.communicate(timeout=300)  # till the last of them that could print has ended
 
 
-def test_a_result_of_another_training_is_refused(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_of_another_training_is_refused(config: RunConfig, monkeypatch: Patch) -> None:
     other = replace(config, epochs=2)
     original = loop.train
 
@@ -194,7 +194,7 @@ def test_a_result_of_another_training_is_refused(config: RunConfig, monkeypatch:
 
 @pytest.mark.parametrize("content", [b"junk", pickle.dumps(os.getcwd, protocol=2)])
 def test_a_file_that_is_no_checkpoint_is_not_taken_up(
-    config: RunConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: bytes
+    config: RunConfig, monkeypatch: Patch, capsys: Capture, content: bytes
 ) -> None:
     checkpoint = interrupt_after(config, 4, monkeypatch)
     checkpoint.write_bytes(content)
@@ -207,7 +207,7 @@ def test_a_file_that_is_no_checkpoint_is_not_taken_up(
     assert (results_of(config), read_history(config)) == (results_of(undisturbed), read_history(undisturbed))
 
 
-def test_no_flipped_byte_of_a_checkpoint_is_overlooked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_flipped_byte_of_a_checkpoint_is_overlooked(tmp_path: Path, capsys: Capture) -> None:
     checkpoint, values = tmp_path / "a.checkpoint.pt", {"weights": torch.arange(5.0), "epochs": [1, 2]}
     write_checkpoint(checkpoint, values)
     whole = checkpoint.read_bytes()
@@ -227,9 +227,7 @@ def test_no_flipped_byte_of_a_checkpoint_is_overlooked(tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize("end", ["safetensors", "json"])
-def test_a_finished_run_with_a_flipped_byte_is_trained_anew(
-    config: RunConfig, capsys: pytest.CaptureFixture[str], end: str
-) -> None:
+def test_a_finished_run_with_a_flipped_byte_is_trained_anew(config: RunConfig, capsys: Capture, end: str) -> None:
     train_all([config])
     [weights], history, record = results_of(config), read_history(config), config.work / f"{config.name}.json"
     train_all([config])
@@ -271,7 +269,7 @@ def test_a_run_is_finished_only_while_its_files_params_and_features_are_the_same
 @pytest.mark.parametrize(("learning_rate", "batch_size"), [(1e30, 16), (1e38, 36)])
 @pytest.mark.parametrize("select", ["last", "best_validation_loss"])
 def test_a_diverging_run_ends_with_the_last_finite_weights_and_says_so(
-    config: RunConfig, capsys: pytest.CaptureFixture[str], select: str, learning_rate: float, batch_size: int
+    config: RunConfig, capsys: Capture, select: str, learning_rate: float, batch_size: int
 ) -> None:
     # With one batch an epoch the training loss is that of the weights before the step that blows them up.
     changes = {"optimizer": "sgd", "learning_rate": learning_rate, "batch_size": batch_size, "select": select}
