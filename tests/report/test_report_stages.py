@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 from beyond_spectrograms.report.dvc_plots_page import page
 from support import clones, common
 from support.cells import CLASSES, grid, write, write_dataset, write_params, write_rows
-from support.looks import opened_offline
+from support.looks import watch
 from support.repository import REPOSITORY, Start
 from support.serving import until
 
@@ -161,9 +161,14 @@ def test_plots_are_drawn_by_a_browser_without_a_network(reported: Path, tmp_path
     every = [{"label": label, "predicted": predicted} for label in CLASSES for predicted in CLASSES]
     write_rows(tmp_path / "predictions.csv", every)
     run(tmp_path, *dvc, "plots", "show")
-    with opened_offline(browser, (tmp_path / "dvc_plots/index.html").as_uri(), "svg.marks") as opened:
-        until(opened, "document.querySelectorAll('svg.marks').length === 3")
-        drawn = opened.content()
+    address, context = (tmp_path / "dvc_plots/index.html").as_uri(), browser.new_context(offline=True)
+    opened = context.new_page()
+    _, asked = watch(opened)  # on its console Vega warns
+    opened.goto(address)
+    until(opened, "document.querySelectorAll('svg.marks').length === 3")
+    drawn = opened.content()
+    context.close()
+    assert [url for url in asked if url != address and not url.startswith("data:")] == []
     charts = re.findall(r"<svg[^>]*marks.*?</svg>", drawn, re.DOTALL)
     texts = [re.findall(r"<text[^>]*>([^<]+)</text>", chart) for chart in charts]
     for title, legend in (("esc10 curves", "soundstream"), ("every fold", "workspace: mel, fair")):
