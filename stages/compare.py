@@ -26,9 +26,10 @@ def main() -> None:
     for name, cell in zip(names, (first, second), strict=True):
         print(f"{name}: {_percent(window_interval(cell, statistics))} % of windows right")
     difference = test.difference
-    p = "" if test.p is None else f", p {test.p:.4f}"
+    p = "" if test.p is None else f", p {test.p:.4f}: {test.decision}"
     print(f"first - second: {_percent(difference, '+z.1f')} points{p}")
-    print(f"recordings right under the first alone: {test.only_first}, under the second alone: {test.only_second}")
+    if test.detectable is not None:
+        print(f"found with a chance of 80 %: a true difference of {100 * test.detectable:.1f} points")
     for note in filter(None, (difference.reason, difference.remark)):
         print(note)
 

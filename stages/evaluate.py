@@ -35,12 +35,12 @@ def main() -> None:
             continue
         if (models / cell[1]).is_dir():
             print(f"{dataset}, {name}: its weights are of other params, versions or parts than the present ones")
-        if known := kept_cell(study.params, earlier, *cell, wanted):
+        if known := kept_cell(earlier, *cell, wanted):
             found.add(known)
             kept.append(name)
         elif name in earlier.scores:
             print(f"{dataset}, {name}: left out: its committed scores, too, are of other params or versions")
-    write_evaluation(study.metrics(dataset), dataset, found, study.params.statistics)
+    write_evaluation(study.metrics(dataset), dataset, found)
     if kept:
         print(f"{dataset}: committed scores kept of {len(kept)} cells whose weights are not here: {', '.join(kept)}")
     for name, scores in found.scores.items():

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import asdict
 
 from beyond_spectrograms.evaluation.claims import judge, rules
-from beyond_spectrograms.evaluation.comparisons import compare_with_baselines
+from beyond_spectrograms.evaluation.comparisons import compare_pairs
 from beyond_spectrograms.evaluation.costs import read_costs
 from beyond_spectrograms.evaluation.records import SCORES_FILE, ResultError
 from beyond_spectrograms.evaluation.results import Results, read_results
@@ -37,7 +37,7 @@ def write_report(study: Study, dataset: str) -> None:
     verdicts = judge(results, costs)
     with locked(work):
         shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-        write_tables(tabulate(results, compare_with_baselines(results), costs), work / "tables")
+        write_tables(tabulate(results, compare_pairs(results), costs), work / "tables")
         write_text(work / "tables/claims.md", print_claims(results, verdicts))
         (work / "figures").mkdir()
         draw(results, work / "figures")

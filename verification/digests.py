@@ -13,10 +13,8 @@ from pathlib import Path
 
 from beyond_spectrograms.util.code_versions import NOUNS, NUMBERED, SHARED, VersionsError
 
-_EVALUATION = (
-    *("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "metrics", "predict", "records"),
-    *("result_files", "results", "uncertainty"),
-)
+_SCORES = ("metrics", "predict", "records", "result_files")
+_EVIDENCE = ("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "results", "uncertainty")
 _COSTS = ("cost_measurement", "costs")
 CODE: dict[str, tuple[str, ...]] = {
     "data": ("beyond_spectrograms/data/*.py", *(f"stages/{name}.py" for name in ("download", "resample", "split"))),
@@ -24,7 +22,7 @@ CODE: dict[str, tuple[str, ...]] = {
     "classifiers": ("beyond_spectrograms/classifiers/**/*.py",),
     "training": ("beyond_spectrograms/training/**/*.py", "stages/train.py"),
     "evaluation": (
-        *(f"beyond_spectrograms/evaluation/{name}.py" for name in ("__init__", *_EVALUATION)),
+        *(f"beyond_spectrograms/evaluation/{name}.py" for name in ("__init__", *_SCORES)),
         *(f"stages/{name}.py" for name in ("evaluate", "run")),
     ),
     "leakage": ("beyond_spectrograms/leakage/*.py", "stages/audit.py"),
@@ -33,6 +31,7 @@ CODE: dict[str, tuple[str, ...]] = {
         "stages/measure.py",
     ),
     "report": (
+        *(f"beyond_spectrograms/evaluation/{name}.py" for name in _EVIDENCE),
         "beyond_spectrograms/report/**/*.py",
         *(f"stages/{name}.py" for name in ("ablate", "compare", "illustrate", "page", "report", "tables")),
     ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from beyond_spectrograms.evaluation.clip_results import ERROR
+from beyond_spectrograms.evaluation.records import ERROR
 from beyond_spectrograms.params import Params, load_params
 from verification.witnesses import CLASSES, NOT_WITNESSED, Made, mirrored, run_stages
 
@@ -37,10 +37,8 @@ def made_table() -> pd.DataFrame:
 
 
 def evaluation(params: Params, folder: Path) -> Made:
-    """Predictions, scores and recordings of stored weights; intervals, tests and claims of made cells."""
-    from beyond_spectrograms.evaluation import claims, comparisons
+    """Predictions, scores and recordings of stored weights."""
     from beyond_spectrograms.evaluation.metrics import score, tabulate_predictions, tabulate_recordings
-    from beyond_spectrograms.evaluation.uncertainty import fold_interval, gap, holm, median_interval
 
     table = made_table()
     for name in ("paper", "fair", "prototypes", "clusters", "kmeans", "temporal_cnn", "apnet", "autoencoder_kmeans"):
@@ -55,24 +53,6 @@ def evaluation(params: Params, folder: Path) -> Made:
         for run in scores["by_fold"]:
             del run["weights_sha256"]
         yield f"scores/{name}", scores
-    results = made_results(params)
-    for (representation, protocol), cell in results.cells.items():
-        for kind in ("window", "recording"):
-            yield f"intervals/{representation}-{protocol}/{kind}", asdict(getattr(cell, f"{kind}_interval"))
-    first, second = (results.cell(name, "fair").recordings for name in NAMES[1:3])
-    assert first is not None
-    assert second is not None
-    yield "intervals/gap", asdict(gap(first, second, params.statistics))
-    yield (
-        "intervals/folds",
-        asdict(fold_interval({(f, s): f / 7 + s / 90 for f in (1, 2, 3) for s in (0, 1)}, params.statistics)),
-    )
-    yield "intervals/median", asdict(median_interval([1.0, 1.5, 1.25, 3.0, 0.5, 1.75, 2.0], params.statistics))
-    yield "holm", holm([0.01, None, 0.04, 0.02])
-    pairs = comparisons.compare_with_baselines(results)
-    yield "comparisons", [asdict(pair) for pair in pairs]
-    yield "claims", [asdict(verdict) for verdict in claims.judge(results, {"soundstream": made_costs("soundstream")})]
-    yield "claims/rules", claims.rules(results)
     yield from _evaluated(run_stages(folder, "evaluate"))
 
 
@@ -123,7 +103,7 @@ def _predicted(params: Params, name: str, table: pd.DataFrame, folder: Path) -> 
             settings = (tuple(CLASSES), None, protocol, 1, fold, seed, "cpu", folder)
             config = RunConfig(folder, np.zeros(len(table), np.int64), parts, *settings, versions={})
             weights = {key: value.contiguous() for key, value in network.state_dict().items()}
-            write_result(config, TrainingState(best_epoch=fold), weights, "", ())
+            write_result(config, TrainingState(best_epoch=fold), weights, "", (), last=weights)
             rows = np.flatnonzero(parts == "test")
             runs.append(
                 predict(
@@ -139,18 +119,20 @@ def made_recordings(name: str, number: int, seeds: int) -> Recordings:
     from beyond_spectrograms.evaluation.clip_results import Recordings
 
     rng, table = np.random.default_rng(number), made_table().drop_duplicates("clip")
-    right = rng.binomial(WINDOWS, 0.5 + 0.05 * number, size=(seeds, CLIPS))
+    counts = rng.binomial(WINDOWS, 0.5 + 0.05 * number, size=(seeds, CLIPS))
+    runs = [(fold, seed) for fold in range(1, FOLDS + 1) for seed in range(seeds)]
+    tests = np.array([table["fold"] == fold for fold, _ in runs])
+    right = np.where(tests, counts[[seed for _, seed in runs]], 0)
     return Recordings(
         cell=name,
         clips=tuple(table["clip"]),
         labels=tuple(table["label"]),
         sources=tuple(table["group"]),
-        seeds=tuple(range(seeds)),
-        folds=table["fold"].to_numpy(),
-        windows=np.full(CLIPS, WINDOWS),
+        runs=tuple(runs),
+        windows=np.where(tests, WINDOWS, 0),
         windows_right=right,
         right=right >= 2,
-        right_by_seeds=right.sum(0) >= 1.5 * seeds,
+        right_by_seeds=counts.sum(0) >= 1.5 * seeds,
     )
 
 
@@ -163,7 +145,8 @@ def made_cell(params: Params, name: str, protocol: str, number: int) -> Cell:
 
     seeds = 2
     recordings = made_recordings(f"{name}-{protocol}", number, seeds)
-    share = float(recordings.windows_right.sum() / (seeds * CLIPS * WINDOWS))
+    intervals = [make(recordings, params.statistics) for make in (window_interval, recording_interval)]
+    share = intervals[0].value
     accuracies: dict[str, Any] = dict.fromkeys(("window_accuracy", "recording_accuracy", "class_accuracy"), share)
     runs: list[dict[str, Any]] = [
         {"fold": fold, "seed": seed, "epoch": 8 + fold, "weights_sha256": None, **accuracies}
@@ -178,8 +161,6 @@ def made_cell(params: Params, name: str, protocol: str, number: int) -> Cell:
     confusion = {"classes": CLASSES, "counts": [[30, 4, 2], [5, 28, 3], [0, 6, 30]]}
     seconds = {f"fold_{run['fold']}-seed_{run['seed']}": 2.5 for run in runs}
     made: dict[str, Any] = {
-        "window_interval": window_interval(recordings, params.statistics),
-        "recording_interval": recording_interval(recordings, params.statistics),
         "training": {"device": "cpu", "precision": "fp32", "seconds_by_run": seconds},
         "provenance": {"params": "made", "data": "made", "versions": {}},
     }
@@ -191,17 +172,16 @@ def made_cell(params: Params, name: str, protocol: str, number: int) -> Cell:
     for run in runs:
         rise = share * epochs / (epochs + 6 - number / 2 + run["fold"] / 10 + run["seed"] / 7)
         curves.append(Curve(run["fold"], run["seed"], rise, 3 / epochs, 0.9 * rise, 4 / epochs + number / 10))
-    return Cell(scores, tuple(curves), recordings)
+    return Cell(scores, tuple(curves), recordings, *intervals)
 
 
 def made_results(params: Params) -> Results:
-    """Make the results of a data set under four rungs of the ladder, the ablations under `fair`; of few resamples."""
+    """Make the results of a data set under four rungs of the ladder, the ablations under `fair`."""
     from beyond_spectrograms.evaluation.records import Features, Splits
     from beyond_spectrograms.evaluation.results import Results
 
     few = {name: ["fair"] for name in (*ABLATIONS, "log_mel_75hz")}
-    changes = {"statistics": params.statistics.model_copy(update={"resamples": 999})}
-    params = params.model_copy(update={**changes, "grid": params.grid.model_copy(update={"only": few})})
+    params = params.model_copy(update={"grid": params.grid.model_copy(update={"only": few})})
     protocols, rows = ("paper", "best_checkpoint", "source_split", "fair"), NAMES
     cells = {(name, p): made_cell(params, name, p, n) for p in protocols for n, name in enumerate(NAMES)}
     cells |= {(name, "fair"): made_cell(params, name, "fair", 3 + n) for n, name in enumerate(ABLATIONS)}
@@ -327,9 +307,10 @@ def leakage(params: Params, folder: Path) -> Made:
 
 def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
     """Print the tables of made results as Markdown, and what figures and page are drawn from."""
-    from beyond_spectrograms.evaluation.claims import CLAIMS, judge
-    from beyond_spectrograms.evaluation.comparisons import compare_with_baselines
+    from beyond_spectrograms.evaluation.claims import CLAIMS, judge, rules
+    from beyond_spectrograms.evaluation.comparisons import compare_pairs
     from beyond_spectrograms.evaluation.metrics import variance_of
+    from beyond_spectrograms.evaluation.uncertainty import compare_folds, gap, holm, median_interval
     from beyond_spectrograms.report import prototypes
     from beyond_spectrograms.report.claims import claims_table
     from beyond_spectrograms.report.convergence import tidy_curves
@@ -338,8 +319,22 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
     from beyond_spectrograms.report.table import to_csv, to_markdown
 
     results = made_results(params)
+    for (representation, protocol), cell in results.cells.items():
+        for kind in ("window", "recording"):
+            yield f"intervals/{representation}-{protocol}/{kind}", asdict(getattr(cell, f"{kind}_interval"))
+    first, second = (results.cell(name, "fair").recordings for name in NAMES[1:3])
+    assert first is not None
+    assert second is not None
+    yield "intervals/gap", asdict(gap(first, second, params.statistics))
+    by_fold = {(f, s): f / 7 + s / 90 for f in (1, 2, 3) for s in (0, 1)}
+    yield "intervals/folds", asdict(compare_folds(by_fold, params.statistics, 0.1))
+    yield "intervals/median", asdict(median_interval([1.0, 1.5, 1.25, 3.0, 0.5, 1.75, 2.0], params.statistics))
+    yield "holm", holm([0.01, None, 0.04, 0.02])
+    yield "comparisons", [asdict(pair) for pair in compare_pairs(results)]
+    yield "claims", [asdict(verdict) for verdict in judge(results, {"soundstream": made_costs("soundstream")})]
+    yield "claims/rules", rules(results)
     measured = {name: made_costs(name) for name in ("mel", "soundstream")}
-    made = tabulate(results, compare_with_baselines(results), measured)
+    made = tabulate(results, compare_pairs(results), measured)
     made |= {"summary": made.pop("results"), "bitrates": made.pop("bitrates-fair")}
     verdicts = judge(results, measured)
     made |= {f"claims/{claim}": claims_table(results, verdicts, claim) for claim in CLAIMS}
@@ -362,7 +357,7 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
 
 
 def _prototype_cell(name: str, number: int) -> Any:
-    from beyond_spectrograms.report.prototypes import Cell, count_recordings, sum_errors
+    from beyond_spectrograms.report.prototypes import Cell, sum_errors
 
     recordings = made_recordings(name, number % 6, 3)
     rng = np.random.default_rng(number)
@@ -374,14 +369,15 @@ def _prototype_cell(name: str, number: int) -> Any:
             for _ in range(WINDOWS)
         ]
     )
-    added = windows.groupby(["seed", "clip"])["reconstruction_error"].sum().unstack()[list(recordings.clips)]
-    recordings = replace(recordings, errors=added.to_numpy())
+    added = windows.groupby(["seed", "clip"])["reconstruction_error"].sum().unstack()[list(recordings.clips)].to_numpy()
+    by_run = added[[seed for _, seed in recordings.runs]]
+    recordings = replace(recordings, errors=np.where(recordings.windows > 0, by_run, 0.0))
     runs = [
         {"fold": fold, "seed": seed, "class_accuracy": 0.5 + fold / 10 + seed / 100, "adjusted_rand": 0.3 + seed / 10}
         for fold in range(1, FOLDS + 1)
         for seed in range(3)
     ]
-    return Cell(runs, count_recordings(recordings), sum_errors(recordings, 2.5), 7.5)
+    return Cell(runs, recordings.by_recording(), sum_errors(recordings, 2.5), 7.5)
 
 
 def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract

@@ -13,20 +13,26 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from beyond_spectrograms.evaluation.comparisons import opponent
 from beyond_spectrograms.evaluation.convergence import first_epoch
 from beyond_spectrograms.evaluation.costs import Costs, paired_ratios
 from beyond_spectrograms.evaluation.records import Interval, format_interval
 from beyond_spectrograms.evaluation.results import Cell, Results
-from beyond_spectrograms.evaluation.uncertainty import fold_interval, median_interval
+from beyond_spectrograms.evaluation.uncertainty import Decision, compare_folds, median_interval
+from beyond_spectrograms.params import BEST_SPECTROGRAM, Params
 
-Outcome = Literal["holds", "does not hold", "undecided"]
+Outcome = Literal["holds", "does not hold", "same", "undecided"]
 MEASURED = "conv1d"  # the classifier whose time is measured
 ANY_PROTOCOL = "any"  # of a claim about time: the same network classifies under every protocol with conv1d
 Values = NDArray[np.float64]
 
+# What a comparison decides about "fewer epochs" and about "more accurate".
+FASTER: dict[Decision, Outcome] = {"less": "holds", "more": "does not hold", "same": "same", "undecided": "undecided"}
+HIGHER: dict[Decision, Outcome] = {**FASTER, "more": "holds", "less": "does not hold"}
+
 CLAIMS = {
-    "convergence": "(1) epochs: reaches the baseline's level in the same or fewer epochs",
-    "convergence_seconds": "(1) seconds: reaches the baseline's level in the same or less time of training",
+    "convergence": "(1) epochs: converges in fewer epochs",
+    "convergence_seconds": "(1) seconds: converges in less time of training",
     "equal_epochs": "(2) more accurate at equal epochs, over the whole curve",
     "speed_cached": "(3) faster to classify, from cached features",
     "speed_file": "(3) faster to classify, from the audio file on",
@@ -52,22 +58,27 @@ class Verdict:
 
 def rules(results: Results) -> dict[str, str]:
     """State each rule in a sentence, from params."""
-    target = results.params.claims.target
-    share = "" if target == 1 else f"{target:.0%} of "
-    level = f"{share}the baseline's best validation accuracy in its run of the same fold and seed"
-    sure = f"the {results.params.statistics.confidence:.0%} interval"
+    claims, statistics = results.params.claims, results.params.statistics
+    sure, margin = f"the {statistics.confidence:.0%} interval", claims.convergence_margin
     return {
-        "convergence": f"Epochs until {level} is reached, as a ratio to the epochs the baseline itself takes; "
-        f"geometric mean over runs, with {sure} over folds. Holds if it lies at or below 1, does not hold if it lies "
-        "above. A run that never gets there counts as one epoch more than there were, and then it cannot hold.",
+        "convergence": f"Epochs until {claims.level:.0%} of the lower of the two plateaus of validation accuracy is "
+        "reached (a plateau is the mean over the last tenth of the epochs), as a ratio to the epochs of the baseline's "
+        f"run of the same fold and seed; geometric mean over runs, with {sure} over folds. Holds if it lies below 1, "
+        f"does not hold if it lies above; same if the ratio surely lies within {1 / margin:.2g} and {margin:.2g}.",
         "convergence_seconds": "The same, times the ratio of the processor time of a training step (conv1d).",
         "equal_epochs": "Validation accuracy minus the baseline's, averaged over all epochs; mean over runs, with "
-        f"{sure} over folds. Holds if it lies above 0, does not hold if it lies at or below. A codec's run that "
-        "diverged guesses from there on; a baseline's is left out.",
+        f"{sure} over folds. Holds if it lies above 0, does not hold if it lies below; same if the difference is "
+        f"surely smaller than {100 * statistics.margin:g} points. A codec's run that diverged guesses from there on; a "
+        "baseline's is left out.",
         "speed_cached": "Seconds to read a second of sound's cached features and classify them, as a ratio to the "
         f"baseline's; median over rounds. Holds if {sure} lies below 1, does not hold if it lies at or above.",
         "speed_file": "The same from the audio file on: decoding, resampling, encoding, classifying.",
     }
+
+
+def opponents(params: Params) -> list[str]:
+    """List what codecs are judged against: the baselines whose time is measured, and the best spectrogram."""
+    return [*params.claims.baselines, BEST_SPECTROGRAM]
 
 
 def judge(results: Results, costs: Mapping[str, Costs]) -> list[Verdict]:
@@ -82,8 +93,10 @@ def judge(results: Results, costs: Mapping[str, Costs]) -> list[Verdict]:
     for codec, protocol in results.cells:
         if not results.is_codec(codec) or results.params.protocols[protocol].shuffle_labels:
             continue
-        for baseline in baselines:
-            if (baseline, protocol) in results.cells:
+        for baseline in opponents(results.params):
+            if baseline != BEST_SPECTROGRAM and (baseline, protocol) not in results.cells:
+                continue
+            if baseline != codec:
                 verdicts += _judge_training(results, codec, baseline, protocol, costs.get(codec))
     for codec, measured in costs.items():
         if results.is_codec(codec):
@@ -107,8 +120,8 @@ def _judge_training(
 ) -> Iterator[Verdict]:
     """Judge what the learning curves tell; seconds only where a step's time was measured, with the same network."""
     ours = results.cell(codec, protocol)
-    runs = _pair_runs(ours, results.cell(baseline, protocol))
-    statistics, target = results.params.statistics, results.params.claims.target
+    runs = _pair_runs(ours, opponent(results, baseline, protocol)[0])
+    statistics, rule = results.params.statistics, results.params.claims
     names = codec, protocol, baseline
     if not runs:
         nothing = Interval(math.nan, reason=f"No run of {baseline} and {codec} of one fold and seed can be compared.")
@@ -116,33 +129,39 @@ def _judge_training(
             _verdict(results, (*names, claim), nothing, "undecided") for claim in ("convergence", "equal_epochs")
         )
         return
-    logs, never = {}, 0
-    for key, (mine, theirs) in runs.items():
-        level = target * float(theirs.max())
-        epochs = first_epoch(mine >= level)
-        never += math.isinf(epochs)
-        # What is never reached takes longer than all the epochs there were.
-        logs[key] = math.log(min(epochs, len(theirs) + 1) / first_epoch(theirs >= level))
-    ratio = _mapped(fold_interval(logs, statistics), math.exp)
-    least = f", at least: {never} of {len(runs)} runs never reach its level" if never else ""
-    reason = f"{_show(ratio)} times the epochs of {baseline}, mean of {len(runs)} runs{least}"
-    yield _verdict(results, (*names, "convergence"), ratio, _reached(ratio, never), reason)
+    logs = {run: log_ratio(mine, theirs, rule.level) for run, (mine, theirs) in runs.items()}
+    found = compare_folds(logs, statistics, math.log(rule.convergence_margin))
+    ratio = _mapped(found.difference, math.exp)
+    reason = f"{_show(ratio)} times the epochs of {baseline}, mean of {len(runs)} runs"
+    yield _verdict(results, (*names, "convergence"), ratio, FASTER[found.decision], reason)
     same_network = results.params.protocols[protocol].classifier == MEASURED
     if measured and baseline in measured.representations and same_network:
         step = median(paired_ratios(measured, baseline, "training_s_per_window"))
-        seconds = _mapped(ratio, lambda value: step * value)
-        reason = f"{_show(seconds)} times the seconds of {baseline}, a step taking {step:.2f} times as long{least}"
-        yield _verdict(results, (*names, "convergence_seconds"), seconds, _reached(seconds, never), reason)
+        in_seconds = {run: log + math.log(step) for run, log in logs.items()}
+        found = compare_folds(in_seconds, statistics, math.log(rule.convergence_margin))
+        seconds = _mapped(found.difference, math.exp)
+        reason = f"{_show(seconds)} times the seconds of {baseline}, a step taking {step:.2f} times as long"
+        yield _verdict(results, (*names, "convergence_seconds"), seconds, FASTER[found.decision], reason)
 
     ahead = {key: _ahead(mine, theirs, ours, key) for key, (mine, theirs) in runs.items()}
-    interval = fold_interval({key: float(each.mean()) for key, each in ahead.items()}, statistics)
+    found = compare_folds({key: float(each.mean()) for key, each in ahead.items()}, statistics, statistics.margin)
     shortest = min(map(len, ahead.values()))
     share = float((np.mean([each[:shortest] for each in ahead.values()], axis=0) > 0).mean())
-    points = _show(_mapped(interval, lambda value: 100 * value), "+.1f")
+    points = _show(_mapped(found.difference, lambda value: 100 * value), "+.1f")
     reason = f"{points} points over {baseline}, mean of {len(runs)} runs; ahead in {share:.0%} of the epochs"
-    opposite: dict[Outcome, Outcome] = {"holds": "does not hold", "does not hold": "holds"}
-    below = _below(interval, 0, touching=True)
-    yield _verdict(results, (*names, "equal_epochs"), interval, opposite.get(below, below), reason)
+    yield _verdict(results, (*names, "equal_epochs"), found.difference, HIGHER[found.decision], reason)
+
+
+def log_ratio(mine: Values, theirs: Values, level: float) -> float:
+    """Compare two runs' epochs to `level` of the lower of their plateaus, by validation accuracy [epochs].
+
+    A plateau is the mean over the last tenth of the epochs that both have, so that each run gets to the lower one.
+    Gives the logarithm of mine / theirs.
+    """
+    shared = min(len(mine), len(theirs))
+    plateaus = [float(curve[:shared][-max(1, shared // 10) :].mean()) for curve in (mine, theirs)]
+    epochs = [first_epoch(curve[:shared] >= level * min(plateaus)) for curve in (mine, theirs)]
+    return math.log(epochs[0] / epochs[1])
 
 
 def _pair_runs(ours: Cell, theirs: Cell) -> dict[tuple[int, int], tuple[Values, Values]]:
@@ -174,23 +193,17 @@ def _judge_speed(results: Results, codec: str, baseline: str, measured: Costs) -
         ratios = paired_ratios(measured, baseline, key)
         interval = median_interval(ratios, results.params.statistics)
         reason = f"{_show(interval)} times the seconds of {baseline}, median of {len(ratios)} rounds"
-        outcome = _below(interval, 1, touching=False)
+        outcome = _below(interval, 1)
         yield _verdict(results, (codec, ANY_PROTOCOL, baseline, claim), interval, outcome, reason)
 
 
-def _below(interval: Interval, limit: float, *, touching: bool) -> Outcome:
-    """Judge whether the interval lies below a limit, or at it where `touching`."""
+def _below(interval: Interval, limit: float) -> Outcome:
+    """Judge whether the interval lies below a limit."""
     if interval.low is None or interval.high is None:
         return "undecided"
-    if (interval.high <= limit) if touching else (interval.high < limit):
+    if interval.high < limit:
         return "holds"
-    return "does not hold" if interval.low > limit or (not touching and interval.low == limit) else "undecided"
-
-
-def _reached(ratio: Interval, never: int) -> Outcome:
-    """Judge a ratio to the baseline; with runs that `never` get there it is too low, so that it cannot hold."""
-    outcome = _below(ratio, 1, touching=True)
-    return "undecided" if never and outcome == "holds" else outcome
+    return "does not hold" if interval.low >= limit else "undecided"
 
 
 def _show(interval: Interval, form: str = ".2f") -> str:

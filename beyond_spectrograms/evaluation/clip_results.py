@@ -1,38 +1,57 @@
 """How cells did on each tested recording, from predictions.csv.gz: what intervals are made of."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from beyond_spectrograms.evaluation.records import ResultError, numbers_of, read_cells
+from beyond_spectrograms.evaluation.records import COLUMNS, ERROR, ResultError, numbers_of, read_cells
 
-OF_THE_CLIP = ("fold", "group", "label", "windows", "predicted_by_seeds")  # the same under every seed
-COLUMNS = ("representation", "protocol", "seed", "clip", "windows_right", "predicted", *OF_THE_CLIP)
-ERROR = "reconstruction_error"  # a further column, filled where a classifier reconstructs
+OF_THE_CLIP = ("group", "label")  # the same in every run
 
 
 @dataclass(frozen=True)
 class Recordings:
-    """How one cell, `<representation>-<protocol>`, did on each tested recording. By name, seeds ascending.
+    """How one cell, `<representation>-<protocol>`, did on each recording in each of its runs.
 
-    `errors` are sums over a recording's windows of the mean squared difference of bands and frames from their
-    reconstruction.
+    Recordings by name, runs by fold and seed. Under a source split a run tests the recordings of its fold alone; under
+    splits by seed a recording may be tested by any of the runs. `errors` are sums over a recording's windows of the
+    mean squared difference of bands and frames from their reconstruction.
     """
 
     cell: str
     clips: tuple[str, ...]
     labels: tuple[str, ...]
     sources: tuple[str, ...]  # what each recording was cut from; takes of one source are not independent
-    seeds: tuple[int, ...]
-    folds: NDArray[np.int64]  # [recordings]
-    windows: NDArray[np.int64]  # [recordings], those in the test part
-    windows_right: NDArray[np.int64]  # [seeds, recordings]
-    right: NDArray[np.bool_]  # [seeds, recordings], by the mean of the windows' probabilities
-    right_by_seeds: NDArray[np.bool_]  # [recordings], the mean taken over the seeds too
-    errors: NDArray[np.float64] | None = None  # [seeds, recordings]
+    runs: tuple[tuple[int, int], ...]  # fold, seed
+    windows: NDArray[np.int64]  # [runs, recordings], those tested; 0 where the run tests none of them
+    windows_right: NDArray[np.int64]  # [runs, recordings]
+    right: NDArray[np.bool_]  # [runs, recordings], by the mean of the windows' probabilities
+    right_by_seeds: NDArray[np.bool_]  # [recordings], the mean taken over a fold's seeds too
+    errors: NDArray[np.float64] | None = None  # [runs, recordings]
+
+    def by_recording(self) -> Recordings:
+        """Let every tested recording count once, whatever the number of its windows."""
+        return replace(self, windows=(self.windows > 0).astype(np.int64), windows_right=self.right.astype(np.int64))
+
+    def among(self, clips: Collection[str]) -> Recordings:
+        """Keep some of the recordings, and the runs that test any of them."""
+        places = [place for place, clip in enumerate(self.clips) if clip in clips]
+        runs = [run for run, tested in enumerate(self.windows[:, places]) if tested.any()]
+        kept: dict[str, Any] = {
+            name: tuple(getattr(self, name)[place] for place in places) for name in ("clips", "labels", "sources")
+        }
+        for name in ("windows", "windows_right", "right", "errors"):
+            values = getattr(self, name)
+            kept[name] = None if values is None else values[np.ix_(runs, places)]
+        kept |= {"runs": tuple(self.runs[run] for run in runs), "right_by_seeds": self.right_by_seeds[places]}
+        return replace(self, **kept)
 
 
 def read_recordings(path: Path) -> dict[str, Recordings]:
@@ -48,40 +67,49 @@ def recordings_of(cell: str, rows: pd.DataFrame, path: Path) -> Recordings:
     """Arrange the rows of one cell, text as in the file at `path`.
 
     Raises:
-        ResultError: a number is not one or out of range, or a clip stands twice under a seed or under some seeds only,
-            or its seeds disagree on what it is.
+        ResultError: a number is not one or out of range, a clip stands twice under a seed or under some seeds of its
+            fold only, or its runs disagree on what it is.
     """
-    names = ("seed", "fold", "windows", "windows_right")
-    seeds, _, windows, right = (numbers_of(path, rows, name, int) for name in names)
+    names = ("fold", "seed", "windows", "windows_right")
+    numbers = {name: numbers_of(path, rows, name, int) for name in names}
+    windows, right = numbers["windows"], numbers["windows_right"]
     for row in np.flatnonzero((windows < 1) | (right < 0) | (right > windows)):
         line = rows.index[row] + 2
         raise ResultError(f"{path}, line {line}: {right[row]} of {windows[row]} windows right is impossible.")
-    numbered = rows.assign(seed=seeds)
+    numbered = rows.assign(**numbers, right=rows["predicted"] == rows["label"])
     for line, (seed, clip) in numbered.loc[numbered.duplicated(["seed", "clip"]), ["seed", "clip"]].iterrows():
         raise ResultError(f"{path}, line {line + 2}: {clip} a second time under seed {seed}.")
-    grid = numbered.pivot(index="seed", columns="clip")  # [seeds, clips] of each column, both sorted
+    by_clip = numbered.groupby("clip", sort=True)
     for column in OF_THE_CLIP:
-        for clip, values in grid[column].items():
-            if absent := values.index[values.isna()].tolist():
-                raise ResultError(
-                    f"{path}: {cell}: {clip} was not tested under seed {absent[0]}. Run its evaluate stage again."
-                )
-            if len(found := sorted(set(values))) > 1:
-                raise ResultError(f"{path}: {cell}: {clip} has {column} {' and '.join(found)} under different seeds.")
-    first, labels = grid.xs(grid.index[0]), grid["label"].to_numpy()
-    reconstructs = ERROR in rows and (rows[ERROR] != "").all()
+        for clip, values in by_clip[column].unique().items():
+            if len(values) > 1:
+                found = " and ".join(sorted(values))
+                raise ResultError(f"{path}: {cell}: {clip} has {column} {found} under different seeds.")
+    reconstructs = ERROR in rows and bool((rows[ERROR] != "").all())
     if reconstructs:
-        numbers_of(path, rows, ERROR, float)
+        numbered[ERROR] = numbers_of(path, rows, ERROR, float)
+    columns = ["windows", "windows_right", "right", *[ERROR] * reconstructs]
+    grid = numbered.pivot(index=["fold", "seed"], columns="clip", values=columns)  # [runs, clips] of each, sorted
+    tested = grid["windows"].fillna(0).astype(np.int64)
+    for fold, of_fold in tested.groupby(level="fold"):
+        for clip in of_fold.columns[(of_fold != of_fold.iloc[0]).any()]:
+            if absent := [seed for (_, seed), count in of_fold[clip].items() if not count]:
+                raise ResultError(
+                    f"{path}: {cell}: {clip} of fold {fold} was not tested under seed {absent[0]}. Run its evaluate "
+                    "stage again."
+                )
+            found = " and ".join(map(str, sorted(set(of_fold[clip]))))
+            raise ResultError(f"{path}: {cell}: {clip} has windows {found} under different seeds.")
+    first = by_clip.first()
     return Recordings(
         cell=cell,
-        clips=tuple(grid["fold"].columns),
+        clips=tuple(first.index),
         labels=tuple(first["label"]),
         sources=tuple(first["group"]),
-        seeds=tuple(grid.index.tolist()),
-        folds=first["fold"].to_numpy().astype(np.int64),
-        windows=first["windows"].to_numpy().astype(np.int64),
-        windows_right=np.ascontiguousarray(grid["windows_right"], dtype=np.int64),
-        right=(grid["predicted"].to_numpy() == labels).astype(bool),
-        right_by_seeds=(first["predicted_by_seeds"] == first["label"]).to_numpy().astype(bool),
-        errors=np.ascontiguousarray(grid[ERROR], dtype=np.float64) if reconstructs else None,
+        runs=tuple(tested.index.tolist()),
+        windows=tested.to_numpy(),
+        windows_right=grid["windows_right"].fillna(0).to_numpy(np.int64),
+        right=grid["right"].eq(True).to_numpy(bool),
+        right_by_seeds=(first["predicted_by_seeds"] == first["label"]).to_numpy(bool),
+        errors=grid[ERROR].fillna(0).to_numpy(np.float64) if reconstructs else None,
     )

@@ -1,41 +1,97 @@
-"""Codec against spectrogram on the same recordings: every pair of the grid tested, and corrected for their number."""
+"""Pairs of cells on the same recordings: contrasts named in params, which are tested, and all others, which are not."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
-from beyond_spectrograms.evaluation.results import Results
+import numpy as np
+
+from beyond_spectrograms.evaluation.clip_results import Recordings
+from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.evaluation.uncertainty import Comparison, compare, holm
+from beyond_spectrograms.params import BEST_SPECTROGRAM
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A codec and a baseline under one protocol; p-values are corrected (Holm) for all pairs of the data set."""
+    """First - second in the share of windows right under one protocol.
 
-    codec: str
-    baseline: str
+    `p` is corrected (Holm) for all contrasts named in params; None of a pair that was not named, or has no interval.
+    """
+
+    first: str
+    second: str
     protocol: str
     comparison: Comparison
-    p_windows: float | None  # by paired bootstrap of window accuracy; None: too few recordings
-    p_recordings: float  # by McNemar's exact test on recordings
+    named: bool = False
+    p: float | None = None
+    note: str = ""
+
+    def verdict(self, confidence: float) -> str:
+        """Say what a named contrast decides: `better`, `worse`, `same` or `undecided`; nothing of other pairs."""
+        if not self.named:
+            return ""
+        if self.p is not None and self.p <= 1 - confidence:
+            return "better" if self.comparison.difference.value > 0 else "worse"
+        return "same" if self.comparison.decision == "same" else "undecided"
 
 
-def compare_with_baselines(results: Results) -> list[Pair]:
-    """Test every codec that was run against every baseline and matched control that was, under each protocol."""
-    statistics, found = results.params.statistics, []
-    for codec, protocol in results.cells:
-        if results.params.protocols[protocol].shuffle_labels:
-            continue
-        ours = results.cell(codec, protocol).recordings
-        for baseline in dict.fromkeys([*results.params.claims.baselines, *matched(results, codec)]):
-            theirs = results.cell(baseline, protocol).recordings
-            if results.is_codec(codec) and ours is not None and theirs is not None:
-                found.append((codec, baseline, protocol, compare(ours, theirs, statistics)))
-    windows = holm([comparison.p for *_, comparison in found])
-    recordings = holm([comparison.mcnemar_p for *_, comparison in found])
-    corrected = zip(found, windows, recordings, strict=True)
-    return [Pair(*pair, p_windows, p_recordings or 0.0) for pair, p_windows, p_recordings in corrected]
+def compare_pairs(results: Results) -> list[Pair]:
+    """Compare the contrasts that params name and, without a test, every other codec with every spectrogram."""
+    claims = results.params.claims
+    named = [(first, second, protocol) for protocol in claims.protocols for first, second in claims.contrasts]
+    pairs = [_compare(results, *names) for names in named]
+    # Holm for all that is named, run or not: what is run later does not change these marks.
+    corrected = holm([pair.comparison.p if pair else None for pair in pairs])
+    tested = [replace(pair, named=True, p=p) for pair, p in zip(pairs, corrected, strict=True) if pair]
+    return [*tested, *(pair for names in _others(results, set(named)) if (pair := _compare(results, *names)))]
 
 
-def matched(results: Results, codec: str) -> list[str]:
-    """List the spectrograms of a codec's own size [bands, frames]: their classifier has as many parameters."""
-    shapes = {name: (known.bands, known.frames) for name, known in results.features.items()}
-    return [name for name, shape in shapes.items() if not results.is_codec(name) and shape == shapes.get(codec)]
+def _others(results: Results, named: set[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
+    for first, protocol in results.cells:
+        if results.is_codec(first) and not results.params.protocols[protocol].shuffle_labels:
+            for second, also in results.cells:
+                if also == protocol and results.is_spectrogram(second) and (first, second, protocol) not in named:
+                    yield first, second, protocol
+
+
+def _compare(results: Results, first: str, second: str, protocol: str) -> Pair | None:
+    """Compare two cells; None where one was not run."""
+    ours, (theirs, note) = results.cell(first, protocol), opponent(results, second, protocol)
+    if ours.recordings is None or theirs.recordings is None:
+        return None
+    found = compare(ours.recordings, theirs.recordings, results.params.statistics)
+    return Pair(first, second, protocol, found, note=note)
+
+
+def opponent(results: Results, name: str, protocol: str) -> tuple[Cell, str]:
+    """Look up a cell; for `best_spectrogram`, put together that of each fold's best, and say which that was.
+
+    The best of a fold is the spectrogram of the highest validation accuracy there, averaged over seeds at the epoch
+    tested: the test part has no say. Spectrograms with fewer runs than the first one are left out.
+    """
+    if name != BEST_SPECTROGRAM:
+        return results.cell(name, protocol), ""
+    cells = {of: results.cell(of, protocol) for of in results.names() if results.is_spectrogram(of)}
+    known = {of: (cell, cell.recordings) for of, cell in cells.items() if cell.recordings and cell.curves}
+    if not known:
+        return Cell(), ""
+    first: Recordings = next(found for _, found in known.values())
+    alike = {of: (cell, found) for of, (cell, found) in known.items() if found.runs == first.runs}
+    validated = {of: cell.validation_by_run() for of, (cell, _) in alike.items()}
+    folds = sorted({fold for fold, _ in first.runs})
+
+    def validation(of: str, fold: int) -> float:
+        return float(np.mean([accuracy for run, accuracy in validated[of].items() if run[0] == fold] or [0.0]))
+
+    chosen = {fold: max((validation(of, fold), of) for of in alike)[1] for fold in folds}
+    picked = [alike[chosen[fold]] for fold, _ in first.runs]
+    arrays: dict[str, Any] = {
+        key: np.array([getattr(found, key)[place] for place, (_, found) in enumerate(picked)])
+        for key in ("windows", "windows_right", "right")
+    }
+    recordings = replace(first, cell=f"{name}-{protocol}", errors=None, **arrays)
+    curves = tuple(curve for fold in folds for curve in alike[chosen[fold]][0].whole_curves if curve.fold == fold)
+    which = {of: [fold for fold in folds if chosen[fold] == of] for of in dict.fromkeys(chosen.values())}
+    note = "; ".join(f"{of} in fold{'s' * (len(mine) > 1)} {', '.join(map(str, mine))}" for of, mine in which.items())
+    return Cell(curves=curves, recordings=recordings), note

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from beyond_spectrograms.evaluation.records import MEASURES, ResultError, numbers_of, read_cells
+from beyond_spectrograms.evaluation.records import CURVE_COLUMNS, MEASURES, ResultError, numbers_of, read_cells
 
 NEAR = 0.99  # "within 1 % of the best", taken as relative: 99 % of the run's own highest validation accuracy
 
-CURVE_COLUMNS = ("representation", "protocol", "fold", "seed", "epoch", *MEASURES)
 Values = NDArray[np.float64]
 
 

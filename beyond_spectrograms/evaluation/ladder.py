@@ -32,4 +32,4 @@ def leakage_step(results: Results) -> tuple[str, str] | None:
 def leakage_gap(results: Results, name: str, before: str, after: str) -> Interval | None:
     """Subtract a representation's accuracy under one protocol from that under another; None where one was not run."""
     leaky, clean = (results.cell(name, protocol).recordings for protocol in (before, after))
-    return gap(leaky, clean, results.params.statistics) if leaky and clean else None
+    return gap(leaky, clean, results.params.statistics).difference if leaky and clean else None

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from beyond_spectrograms.data.windows import release
-from beyond_spectrograms.evaluation.clip_results import ERROR
 from beyond_spectrograms.evaluation.predict import BATCH, NOTES, Predictions
+from beyond_spectrograms.evaluation.records import ERROR
 
 if TYPE_CHECKING:
     from beyond_spectrograms.representations.base import Features

@@ -24,6 +24,10 @@ from beyond_spectrograms.util.files import written_beside
 Fraction = Annotated[float, Field(ge=0, le=1)]
 SCORES_FILE, PREDICTIONS_FILE, CURVES_FILE = "scores.json", "predictions.csv.gz", "curves.csv.gz"
 MEASURES = ("training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
+OF_A_RUN = ("representation", "protocol", "fold", "seed")
+COLUMNS = (*OF_A_RUN, "clip", "group", "label", "windows", "windows_right", "predicted", "predicted_by_seeds")
+CURVE_COLUMNS = (*OF_A_RUN, "epoch", *MEASURES)
+ERROR = "reconstruction_error"  # a column of predictions.csv.gz, filled where a classifier reconstructs
 
 
 class ResultError(ProjectError):
@@ -88,7 +92,10 @@ def format_interval(value: float, low: float | None, high: float | None, form: s
 
 
 class Scores(Accuracies):
-    """Scores of one cell, pooled over folds and seeds, with their intervals."""
+    """Scores of one cell, pooled over folds and seeds.
+
+    `last_epoch` has those of each run's last epoch, where the protocol selects another; None where it does not.
+    """
 
     folds: int
     seeds: int
@@ -99,8 +106,7 @@ class Scores(Accuracies):
     without_silent: Accuracies
     by_fold: list[RunScores]
     confusion: Confusion
-    window_interval: Interval
-    recording_interval: Interval
+    last_epoch: Accuracies | None = None
     training: Training
     provenance: dict[str, Any]  # what the scores depend on: Study.score_provenance
 

@@ -13,34 +13,29 @@ import numpy as np
 import pandas as pd
 
 from beyond_spectrograms.data.windows import columns_of
-from beyond_spectrograms.evaluation.clip_results import COLUMNS, ERROR, recordings_of
-from beyond_spectrograms.evaluation.convergence import CURVE_COLUMNS
 from beyond_spectrograms.evaluation.metrics import accuracies, score, tabulate_predictions, tabulate_recordings
 from beyond_spectrograms.evaluation.predict import read_predictions
 from beyond_spectrograms.evaluation.records import (
+    COLUMNS,
+    CURVE_COLUMNS,
     CURVES_FILE,
+    ERROR,
     PREDICTIONS_FILE,
     SCORES_FILE,
-    Interval,
     ResultError,
     cell_name,
     read_cells,
     read_scores,
     write_gzip_csv,
 )
-from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 from beyond_spectrograms.util.files import read_sealed, write_json, written_beside
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.params import Params, Statistics
+    from beyond_spectrograms.params import Params
 
 ACCURACY_FILE = "accuracy.json"  # what `dvc metrics` shows; scores.json has too much for that
 ACCURACIES = ("window_accuracy", "recording_accuracy", "class_accuracy")
-PREDICTION_COLUMNS = (
-    *("representation", "protocol", "fold", "seed", "clip", "group", "label", "windows", "windows_right"),
-    *("predicted", "predicted_by_seeds", ERROR),
-)
-OWN_TEST_PART = "Each seed has a test part of its own: recordings are not resampled over seeds."
+PREDICTION_COLUMNS = (*COLUMNS, ERROR)
 
 
 @dataclass
@@ -51,7 +46,6 @@ class Evaluation:
     features: dict[str, dict[str, Any]] = field(default_factory=dict)
     predictions: dict[str, pd.DataFrame] = field(default_factory=dict)
     curves: dict[str, pd.DataFrame] = field(default_factory=dict)
-    statistics: dict[str, Any] = field(default_factory=dict)
 
     def add(self, other: Evaluation) -> None:
         """Take in another's cells."""
@@ -103,7 +97,6 @@ def evaluate_cell(
     scores = score(runs, answers, classes)
     ended = [replace(run, probabilities=run.last) for run in runs if run.last is not None]
     scores["last_epoch"] = accuracies(tabulate_predictions(ended, table, classes), classes) if ended else None
-    scores |= intervals(params, name, protocol, rows, scores)
     training = {"device": first["device"], "precision": first["precision"]}
     training["seconds_by_run"] = {run: record["seconds"] for run, record in records.items()}
     scores |= {"training": training, "provenance": provenance}
@@ -124,33 +117,14 @@ def as_text(rows: pd.DataFrame, representation: str, protocol: str, columns: Seq
     return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
 
 
-def intervals(
-    params: Params, name: str, protocol: str, rows: pd.DataFrame, scores: dict[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Compute a cell's intervals, once, of its rows of predictions.csv.gz: whatever shows them reads them."""
-    if params.splits[params.protocols[protocol].split].seeds is not None:
-        found = [Interval(scores[f"{of}_accuracy"], reason=OWN_TEST_PART) for of in ("window", "recording")]
-    else:
-        recordings = recordings_of(name, rows, Path(PREDICTIONS_FILE))
-        found = [make(recordings, params.statistics) for make in (window_interval, recording_interval)]
-    return dict(zip(("window_interval", "recording_interval"), map(vars, found), strict=True))
-
-
-def kept_cell(
-    params: Params, earlier: Evaluation, representation: str, protocol: str, provenance: dict[str, Any]
-) -> Evaluation | None:
-    """Take a cell of an earlier evaluation over, if all that decides it is the same; None if not.
-
-    Intervals are made again where the rules of evidence are others.
-    """
+def kept_cell(earlier: Evaluation, representation: str, protocol: str, provenance: dict[str, Any]) -> Evaluation | None:
+    """Take a cell of an earlier evaluation over, if all that decides it is the same; None if not."""
     name = cell_name(representation, protocol)
     if name not in earlier.scores or earlier.scores[name]["provenance"] != provenance:
         return None
-    scores, rows = earlier.scores[name], earlier.predictions[name]
-    if earlier.statistics != params.statistics.model_dump():
-        scores = scores | intervals(params, name, protocol, rows, scores)
     curves = {name: earlier.curves[name]} if name in earlier.curves else {}
-    return Evaluation({name: scores}, {representation: earlier.features[representation]}, {name: rows}, curves)
+    features = {representation: earlier.features[representation]}
+    return Evaluation({name: earlier.scores[name]}, features, {name: earlier.predictions[name]}, curves)
 
 
 def read_evaluation(folder: Path, dataset: str) -> Evaluation:
@@ -168,10 +142,10 @@ def read_evaluation(folder: Path, dataset: str) -> Evaluation:
     if absent := [name for name in known.cells if name not in predictions]:
         raise ResultError(f"{folder / PREDICTIONS_FILE}: nothing of {absent[0]}, whose scores are there. Restore it.")
     curves = read_cells(folder / CURVES_FILE, CURVE_COLUMNS)
-    return Evaluation(stored["cells"], stored["features"], predictions, curves, stored["statistics"])
+    return Evaluation(stored["cells"], stored["features"], predictions, curves)
 
 
-def write_evaluation(folder: Path, dataset: str, found: Evaluation, statistics: Statistics) -> None:
+def write_evaluation(folder: Path, dataset: str, found: Evaluation) -> None:
     """Write the result files; scores.json last, since it names what the others hold."""
     for file, tables, columns in (
         (PREDICTIONS_FILE, found.predictions, PREDICTION_COLUMNS),
@@ -183,8 +157,8 @@ def write_evaluation(folder: Path, dataset: str, found: Evaluation, statistics: 
         write_gzip_csv(folder / file, rows.drop(columns=[name for name in further if (rows[name] == "").all()]))
     accuracies = {name: {key: scores[key] for key in ACCURACIES} for name, scores in found.scores.items()}
     write_json(folder / ACCURACY_FILE, accuracies)
-    stored = {"dataset": dataset, "statistics": statistics.model_dump()}
-    write_json(folder / SCORES_FILE, stored | {"features": found.features, "cells": found.scores})
+    stored = {"dataset": dataset, "features": found.features, "cells": found.scores}
+    write_json(folder / SCORES_FILE, stored)
 
 
 def write_variant(folder: Path, variant: dict[str, Any], found: Evaluation) -> None:

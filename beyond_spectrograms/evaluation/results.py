@@ -17,7 +17,8 @@ from beyond_spectrograms.evaluation.records import (
     read_record,
     read_scores,
 )
-from beyond_spectrograms.params import Codec, Params
+from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
+from beyond_spectrograms.params import Codec, Mel, Params
 
 MEL = "mel"
 INPUTS = (MEL, "encodec_24khz", "encodec_48khz")  # the three inputs that the paper compares (section 3)
@@ -30,16 +31,8 @@ class Cell:
     scores: Scores | None = None
     curves: tuple[Curve, ...] = ()
     recordings: Recordings | None = None
-
-    @property
-    def window_interval(self) -> Interval | None:
-        """Share of tested windows that are right, 0 to 1."""
-        return self.scores.window_interval if self.scores else None
-
-    @property
-    def recording_interval(self) -> Interval | None:
-        """Share of tested recordings that are right, 0 to 1."""
-        return self.scores.recording_interval if self.scores else None
+    window_interval: Interval | None = None  # share of tested windows that are right, 0 to 1
+    recording_interval: Interval | None = None  # share of tested recordings that are right, 0 to 1
 
     @property
     def diverged(self) -> set[tuple[int, int]]:
@@ -52,11 +45,15 @@ class Cell:
         """Curves of the runs that did not diverge: a loss on its way to infinity would drown the others in a mean."""
         return tuple(curve for curve in self.curves if curve.run not in self.diverged)
 
-    def validation_accuracy(self) -> float | None:
-        """Average over runs the validation accuracy at the epoch tested; None where no run finished it."""
+    def validation_by_run(self) -> dict[tuple[int, int], float]:
+        """Look up the validation accuracy at the epoch tested, of each run (fold, seed) that finished it."""
         tested = {(run.fold, run.seed): run.epoch for run in self.scores.by_fold} if self.scores else {}
         epochs = [(curve, tested.get(curve.run, 0)) for curve in self.curves]
-        found = [float(curve.validation_accuracy[epoch - 1]) for curve, epoch in epochs if epoch]
+        return {curve.run: float(curve.validation_accuracy[epoch - 1]) for curve, epoch in epochs if epoch}
+
+    def validation_accuracy(self) -> float | None:
+        """Average `validation_by_run`; None where no run finished an epoch."""
+        found = self.validation_by_run().values()
         return sum(found) / len(found) if found else None
 
 
@@ -82,6 +79,14 @@ class Results:
         """Whether the representation is an untrained encoder."""
         known = self.params.representations.get(representation)
         return known is not None and known.weights == "untrained"
+
+    def names(self) -> list[str]:
+        """List the representations of which any cell was run, in the order of params.yaml."""
+        return [name for name in self.params.representations if any(of == name for of, _ in self.cells)]
+
+    def is_spectrogram(self, representation: str) -> bool:
+        """Whether the representation is a mel spectrogram."""
+        return isinstance(self.params.representations.get(representation), Mel)
 
     def is_codec(self, representation: str) -> bool:
         """Whether the representation is made of a codec's latents or codes, trained or not."""
@@ -117,7 +122,8 @@ def read_results(params: Params, dataset: str, folder: Path, root: Path) -> Resu
                 raise ResultError(
                     f"{place / PREDICTIONS_FILE}: nothing of {name}, whose scores are there. Run evaluate again."
                 )
-            found[cell] = Cell(scores.cells[name], curves.get(name, ()), recordings[name])
+            intervals = [make(recordings[name], params.statistics) for make in (window_interval, recording_interval)]
+            found[cell] = Cell(scores.cells[name], curves.get(name, ()), recordings[name], *intervals)
         names = {name for name, _ in asked}
         features |= {name: record for name, record in scores.features.items() if name in names}
     few = grid.representations if grid.beside else grid.only

@@ -1,18 +1,24 @@
-"""How sure an accuracy, a difference or a figure of several runs is: bootstrap intervals and paired tests.
+"""How sure an accuracy, a difference or a figure of several runs is: Student intervals, and what they decide.
 
-Neither windows of one recording nor recordings of one source (takes, excerpts) are independent, so the source is what
-is resampled: it brings all its recordings, their windows and the answers of all seeds. A run is one fold and seed and
-starts from a random state of its own: with several seeds, what the runs of a fold are off by is resampled as well
-(hierarchical data, Davison & Hinkley 1997, Bootstrap Methods, sec. 3.8). Of n seeds n - 1 are drawn: n would give
-(n - 1) / n of the variance, half of it with two seeds (Rao & Wu 1988, JASA 83, 231-241, at m = n - 1). Chance within a
-recording makes runs differ too and so counts twice: this errs to the wide side.
+Two things make a share of windows what it happens to be. One is which recordings were drawn: takes of one source are
+not independent, so the source is the unit. The other is the random state that each training run starts from, and under
+splits by seed the deal itself: a run is one fold and seed. Their variances are estimated apart and added,
+
+    sources   S / (S - 1) x the sum over sources of their residual squared
+    runs      for each fold, K / (K - 1) x the sum over its K runs of their residual's distance from the fold's mean
+
+where the residual of some windows is (right - accuracy x windows) / all windows (Cochran 1977, Sampling Techniques,
+sec. 6.4). Where every fold has one run, all runs count as of one fold. Chance within a recording enters both: this errs
+to the wide side. Limits are Student's with the degrees of freedom of Satterthwaite (1946, Biometrics Bulletin 2, 110);
+those of an accuracy are taken on the logit scale, so that they stay between 0 and 1. docs/uncertainty.md shows by
+simulation how often they cover.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,222 +30,243 @@ if TYPE_CHECKING:
     from beyond_spectrograms.params import Statistics
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+Decision = Literal["more", "less", "same", "undecided"]
 
 MINIMUM_FOLDS = 3  # with two, Student's limits are 13 standard errors wide
-RESAMPLED_AT_ONCE = 2**20  # sources drawn in one go: bounds memory to some 30 MB
+ROUNDING = 1e-9  # folds that differ by less are alike
+POWER = 0.8  # of the smallest difference a design is said to find
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two cells on the same recordings: first - second in window accuracy, and who alone has which recordings right."""
+    """Two cells on the same recordings: first - second, 0 to 1, and what that decides.
+
+    `same` means: within the margin of params.statistics, by two one-sided tests (Schuirmann 1987, J. Pharmacokinet.
+    Biopharm. 15, 657). `detectable` is the smallest true difference that the test finds with a chance of 80 %.
+    """
 
     difference: Interval
-    p: float | None  # two-sided; None: too few sources
-    only_first: int  # recordings right under the first cell alone, by the mean over its seeds
-    only_second: int
-    mcnemar_p: float  # exact, two-sided, of these two counts
+    decision: Decision = "undecided"
+    p: float | None = None  # two-sided; None: no interval
+    detectable: float | None = None
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """Variance of an estimate and the degrees of freedom of that variance."""
+
+    variance: float
+    freedom: float
+
+    def half_width(self, share: float) -> float:
+        """Give Student's quantile of `share` times the standard error."""
+        from scipy.stats import t as student
+
+        return float(student.ppf(share, self.freedom) * self.variance**0.5)
 
 
 def window_interval(recordings: Recordings, statistics: Statistics) -> Interval:
-    """Share of all windows that are right, over all seeds; see `_accuracy_interval`."""
-    return _accuracy_interval(recordings, recordings.windows_right.astype(float), recordings.windows, statistics)
+    """Share of all windows that are right, over all runs; see `_accuracy_interval`."""
+    return _accuracy_interval(recordings, statistics)
 
 
 def recording_interval(recordings: Recordings, statistics: Statistics) -> Interval:
-    """Share of the recordings that are right, averaged over seeds; see `_accuracy_interval`."""
-    return _accuracy_interval(recordings, recordings.right.astype(float), np.ones_like(recordings.windows), statistics)
+    """Share of the recordings that are right, averaged over runs; see `_accuracy_interval`."""
+    return _accuracy_interval(recordings.by_recording(), statistics)
 
 
-def _accuracy_interval(cell: Recordings, counts: Floats, total: Integers, statistics: Statistics) -> Interval:
-    """Share that `counts` [seeds, recordings] are of `total` [recordings], with BCa limits.
-
-    BCa and not percentile: accuracies near 0 or 1 are skewed. Where all is right there is nothing to resample, and the
-    exact limit of Clopper and Pearson (1934, Biometrika 26, 404-413) stands: it is that of the share of sources
-    without a fault, and accuracy can only be higher. All wrong is its mirror image.
-    """
-    value = float(counts.sum() / (len(counts) * total.sum()))
-    counts, total, folds = _by_source(cell, np.ones(len(total), dtype=bool), counts, total)
-    if reason := _too_few(len(total), statistics.minimum_sources, "sources were tested"):
+def error_interval(errors: Recordings, statistics: Statistics) -> Interval:
+    """Mean error of a window, where `windows_right` holds sums of errors; limits as they are, not on a logit scale."""
+    value, residuals = _residuals(errors)
+    if reason := _too_little(errors, statistics):
         return Interval(value, reason=reason)
-    remark = _remark(statistics, cell)
+    half = _spread(residuals, _strata(errors)).half_width((1 + statistics.confidence) / 2)
+    return Interval(value, value - half, value + half)
+
+
+def _accuracy_interval(cell: Recordings, statistics: Statistics) -> Interval:
+    """Share of `cell.windows` that is right, with its limits.
+
+    Where all is right nothing varies, and the exact limit of Clopper and Pearson (1934, Biometrika 26, 404) stands: it
+    is that of the share of sources without a fault, and accuracy can only be higher. All wrong is its mirror image.
+    """
+    value, residuals = _residuals(cell)
+    if reason := _too_little(cell, statistics):
+        return Interval(value, reason=reason)
     if value in (0, 1):
         from scipy.stats import binomtest
 
-        exact = binomtest(round(value * len(total)), len(total)).proportion_ci(statistics.confidence, method="exact")
+        sources = residuals.shape[1]
+        exact = binomtest(round(value * sources), sources).proportion_ci(statistics.confidence, method="exact")
         why = f"All is {'right' if value else 'wrong'}: exact limits (Clopper-Pearson), a source counting once."
-        return Interval(value, float(exact.low), float(exact.high), remark=f"{why} {remark}" if remark else why)
-    (replicates,) = _resample([(counts, total, folds)], statistics)
-    if replicates.min() == replicates.max():
-        return Interval(value, reason="Every source has the same share right: there is no spread to resample.")
-    left_out = (counts.sum() - counts.sum(0)) / (len(counts) * (total.sum() - total))
-    low, high = bca_limits(replicates, value, left_out, statistics.confidence)
-    return Interval(value, low, high, remark=remark)
+        return Interval(value, float(exact.low), float(exact.high), remark=why)
+    spread = _spread(residuals, _strata(cell))
+    if not spread.variance:
+        return Interval(value, reason="Every source has the same share right: there is no spread to judge by.")
+    # The delta method: the logit's derivative is 1 / (p (1 - p)).
+    half = spread.half_width((1 + statistics.confidence) / 2) / (value * (1 - value))
+    centre = np.log(value / (1 - value))
+    low, high = (1 / (1 + np.exp(-limit)) for limit in (centre - half, centre + half))
+    return Interval(value, float(low), float(high))
 
 
 def compare(first: Recordings, second: Recordings, statistics: Statistics) -> Comparison:
-    """Test whether two cells differ, on the same draws of sources for both; runs are drawn for each cell by itself.
+    """Judge first - second in the share of windows right, on the same windows of the same recordings.
 
-    McNemar's test takes recordings as independent, which those of one source are not quite: it errs to small p.
-
-    p is twice the smaller share of resamples on either side of 0, as (1 + count) / (1 + resamples), which is never 0
-    (Davison & Hinkley 1997, Bootstrap Methods, ch. 4; Phipson & Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9(1), 39).
-    The limits are percentiles and not BCa, so that they leave out 0 where p <= 1 - confidence.
+    For the share of recordings right, give both `by_recording()`.
 
     Raises:
         ResultError: the cells were not tested on the same recordings, or on another number of their windows.
     """
-    from statsmodels.stats.contingency_tables import mcnemar
-
-    tested = [set(zip(cell.clips, cell.labels, cell.windows.tolist(), strict=True)) for cell in (first, second)]
+    tested = [
+        set(zip(cell.clips, cell.labels, cell.windows.sum(0) / len(cell.runs), strict=True)) for cell in (first, second)
+    ]
     if differing := sorted({clip for clip, _, _ in tested[0] ^ tested[1]}):
         raise ResultError(
             f"{first.cell} and {second.cell} cannot be compared: {len(differing)} recordings were tested by one only "
             f"or with other labels or window counts, {differing[0]} first. Compare cells of one data set and split."
         )
-    ours, theirs = first.right_by_seeds, second.right_by_seeds
-    alone = int(np.sum(ours & ~theirs)), int(np.sum(theirs & ~ours))
-    exact = float(mcnemar([[0, alone[0]], [alone[1], 0]], exact=True).pvalue)  # the diagonal does not enter the test
-    difference, p = _difference(first, second, statistics)
-    return Comparison(difference, p, *alone, exact)
+    return gap(first, second, statistics)
 
 
-def gap(first: Recordings, second: Recordings, statistics: Statistics) -> Interval:
-    """Difference of window accuracy, first - second, on the recordings both tested, of which windows may differ.
+def gap(first: Recordings, second: Recordings, statistics: Statistics) -> Comparison:
+    """Judge first - second on the recordings both tested, of which windows may differ.
+
+    Runs of the same fold and seed are paired. Where the cells have other runs, as under two splits, the variances of
+    their runs are added.
 
     Raises:
         ResultError: they have no recording in common.
     """
-    return _difference(first, second, statistics)[0]
-
-
-def _difference(first: Recordings, second: Recordings, statistics: Statistics) -> tuple[Interval, float | None]:
-    """Difference of window accuracy on the recordings both tested, and its p; see `compare`."""
-    if not (common := set(first.clips) & set(second.clips)):
+    common = set(first.clips) & set(second.clips)
+    if not common:
         raise ResultError(f"{first.cell} and {second.cell} have no recording in common. Compare cells of one data set.")
-    tested = [
-        _by_source(cell, np.isin(cell.clips, list(common)), cell.windows_right.astype(float), cell.windows)
-        for cell in (first, second)
-    ]
-    one, other = (float(right.sum() / (len(right) * total.sum())) for right, total, _ in tested)
-    if reason := _too_few(len(tested[0][1]), statistics.minimum_sources, "sources were tested"):
-        return Interval(one - other, reason=reason), None
-    replicates, remark = np.subtract(*_resample(tested, statistics)), _remark(statistics, first, second)
-    tail = 1 + min(int(np.sum(replicates <= 0)), int(np.sum(replicates >= 0)))
-    p = min(1.0, 2 * tail / (1 + statistics.resamples))
-    if replicates.min() == replicates.max():
-        why = "Every source differs alike: there is no spread to resample."
-        return Interval(one - other, reason=why, remark=remark), p
-    limits = _order_statistics(replicates, _tails(statistics.confidence))
-    return Interval(one - other, *limits, remark=remark), p
+    cells = [cell if len(common) == len(cell.clips) else cell.among(common) for cell in (first, second)]
+    (one, ours), (other, theirs) = map(_residuals, cells)
+    for cell in cells:
+        if reason := _too_little(cell, statistics):
+            return Comparison(Interval(one - other, reason=reason))
+    if cells[0].runs == cells[1].runs:
+        spread = _spread(ours - theirs, _strata(cells[0]))
+    else:
+        total = _source_variance(ours.sum(0) - theirs.sum(0))
+        spread = _added(
+            total, *(_run_variance(each, _strata(cell)) for each, cell in zip((ours, theirs), cells, strict=True))
+        )
+    if not spread.variance:
+        why = "Every source differs alike: there is no spread to judge by."
+        return Comparison(Interval(one - other, reason=why))
+    return _decide(one - other, spread, statistics, statistics.margin)
+
+
+def _decide(difference: float, spread: _Spread, statistics: Statistics, margin: float) -> Comparison:
+    """Test a difference against 0, and against the margin on either side."""
+    from scipy.stats import t as student
+
+    error, quantile = spread.variance**0.5, (1 + statistics.confidence) / 2
+    half = spread.half_width(quantile)
+    p = 2 * float(student.sf(abs(difference) / error, spread.freedom))
+    outside = float(student.sf((margin - abs(difference)) / error, spread.freedom))
+    decision: Decision = "undecided"
+    if p <= 1 - statistics.confidence:
+        decision = "more" if difference > 0 else "less"
+    elif outside <= 1 - statistics.confidence:
+        decision = "same"
+    detectable = half + spread.half_width(POWER)
+    return Comparison(Interval(difference, difference - half, difference + half), decision, p, detectable)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Adjust p-values for their number (Holm 1979, Scand. J. Statist. 6, 65-70); None stays None and does not count."""
+    """Adjust p-values for their number (Holm 1979, Scand. J. Statist. 6, 65-70).
+
+    None, of a test that could not be made, stays None and counts as 1: what is run later does not change old marks.
+    """
     from statsmodels.stats.multitest import multipletests
 
-    given = [p for p in p_values if p is not None]
-    adjusted = iter(multipletests(given, method="holm")[1].tolist() if given else [])
-    return [None if p is None else next(adjusted) for p in p_values]
+    if not p_values:
+        return []
+    adjusted = multipletests([1.0 if p is None else p for p in p_values], method="holm")[1].tolist()
+    return [None if p is None else of for p, of in zip(p_values, adjusted, strict=True)]
 
 
-def fold_interval(values: Mapping[tuple[int, int], float], statistics: Statistics) -> Interval:
-    """Mean of a figure that every run (fold, seed) has one of, with Student's limits over the means of folds.
+def compare_folds(values: Mapping[tuple[int, int], float], statistics: Statistics, margin: float) -> Comparison:
+    """Judge the mean of a figure that every run (fold, seed) has one of, against 0.
 
-    Runs of one fold share their data, so the fold is the unit; a percentile bootstrap of five would miss the truth far
-    too often (simulated: 17 % instead of 5 % where half of the variance is the folds').
+    Runs of one fold share their data, so the fold is the unit. `margin` is in the figure's own unit.
     """
-    from scipy.stats import t as student
-
     by_fold: dict[int, list[float]] = {}
     for (fold, _), value in sorted(values.items()):
         by_fold.setdefault(fold, []).append(value)
     means = np.array([np.mean(found) for found in by_fold.values()])
     value = float(means.mean())
     if len(means) < MINIMUM_FOLDS:
-        return Interval(value, reason=f"Only {len(means)} folds were run; {MINIMUM_FOLDS} are needed for an interval.")
-    half = float(student.ppf((1 + statistics.confidence) / 2, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5)
-    return Interval(value, value - half, value + half)
+        reason = f"Only {len(means)} folds were run; {MINIMUM_FOLDS} are needed for an interval."
+        return Comparison(Interval(value, reason=reason))
+    spread = _Spread(float(means.var(ddof=1)) / len(means), len(means) - 1)
+    if np.ptp(means) <= ROUNDING:
+        return Comparison(Interval(value, reason="All folds are alike: there is no spread to judge by."))
+    return _decide(value, spread, statistics, margin)
 
 
 def median_interval(values: Sequence[float], statistics: Statistics) -> Interval:
-    """Median of figures that are independent of one another, with percentile limits by bootstrap."""
-    if reason := _too_few(len(values), statistics.minimum_runs, "values were measured"):
-        return Interval(float(np.median(values)), reason=reason)
-    measured = np.sort(np.array(values, dtype=np.float64))  # sorted: their order must not matter
-    drawn = np.random.default_rng(statistics.seed).integers(len(measured), size=(statistics.resamples, len(measured)))
-    low, high = _order_statistics(np.median(measured[drawn], axis=1), _tails(statistics.confidence))
-    return Interval(float(np.median(measured)), low, high)
+    """Median of figures that are independent of one another, limits by order statistics (Conover 1999, ch. 3.2)."""
+    from scipy.stats import quantile_test
+
+    value = float(np.median(values))
+    limits = quantile_test(values, p=0.5).confidence_interval(statistics.confidence)
+    if not np.isfinite([limits.low, limits.high]).all():
+        return Interval(value, reason=f"Only {len(values)} values were measured: too few for an interval.")
+    return Interval(value, float(limits.low), float(limits.high))
 
 
-def bca_limits(replicates: Floats, value: float, left_out: Floats, confidence: float) -> tuple[float, float]:
-    """Bias-corrected and accelerated limits (Efron & Tibshirani 1993, Introduction to the Bootstrap, eq. 14.9-14.15).
-
-    `replicates` [resamples]; `left_out` [sources] is the value without each in turn.
-    """
-    from scipy.special import ndtr, ndtri
-
-    below = (np.mean(replicates < value) + np.mean(replicates <= value)) / 2
-    bias = ndtri(np.clip(below, 1 / len(replicates), 1 - 1 / len(replicates)))
-    influence = left_out.mean() - left_out
-    spread = np.sum(influence**2) ** 1.5
-    acceleration = np.sum(influence**3) / (6 * spread) if spread else 0.0
-    z = bias + ndtri(_tails(confidence))
-    return _order_statistics(replicates, ndtr(bias + z / (1 - acceleration * z)))
+def _residuals(cell: Recordings) -> tuple[float, Floats]:
+    """Give the share right and how far each source is off it in each run, [runs, sources]; they add up to 0."""
+    total = cell.windows.sum()
+    value = float(cell.windows_right.sum() / total)
+    off = (cell.windows_right - value * cell.windows) / total
+    names, places = np.unique(np.array(cell.sources), return_inverse=True)
+    return value, np.array([np.bincount(places, of_run, len(names)) for of_run in off])
 
 
-def _tails(confidence: float) -> Floats:
-    return np.array([(1 - confidence) / 2, (1 + confidence) / 2])
+def _strata(cell: Recordings) -> NDArray[np.int64]:
+    """Give each run's fold, [runs]; where every fold has one run only, all are of one."""
+    folds = np.array([fold for fold, _ in cell.runs])
+    return folds if len(set(folds)) < len(folds) else np.zeros_like(folds)
 
 
-def _order_statistics(replicates: Floats, shares: Floats) -> tuple[float, float]:
-    """Take the (resamples + 1) x share smallest at two shares; to interpolate would make NaN of inf."""
-    ranks = np.rint((len(replicates) + 1) * shares).clip(1, len(replicates)).astype(np.int64)
-    low, high = np.sort(replicates)[ranks - 1].tolist()
-    return low, high
+def _spread(residuals: Floats, strata: NDArray[np.int64]) -> _Spread:
+    return _added(_source_variance(residuals.sum(0)), _run_variance(residuals, strata))
 
 
-def _by_source(
-    cell: Recordings, mine: NDArray[np.bool_], counts: Floats, total: Integers
-) -> tuple[Floats, Integers, Integers]:
-    """Add up the recordings `mine` [recordings]: counts [seeds, sources], totals and folds [sources], by name."""
-    _, first, places = np.unique(np.array(cell.sources)[mine], return_index=True, return_inverse=True)
-    added = np.array([np.bincount(places, of_seed) for of_seed in counts[:, mine]])
-    return added, np.bincount(places, total[mine]).astype(np.int64), cell.folds[mine][first]
+def _source_variance(off: Floats) -> _Spread:
+    """Variance over sources, of how far each is off over all runs, [sources]."""
+    return _Spread(len(off) / (len(off) - 1) * float(np.sum(off**2)), len(off) - 1)
 
 
-def _resample(cells: Sequence[tuple[Floats, Integers, Integers]], statistics: Statistics) -> Floats:
-    """Draw sources, the same for all cells, and runs, for each cell its own: accuracies [cells, resamples].
-
-    A cell is its right windows [seeds, sources], tested windows [sources] and fold [sources] that tested them.
-    """
-    generator, sources = np.random.default_rng(statistics.seed), len(cells[0][1])
-    accuracies = np.empty((len(cells), statistics.resamples))
-    at_once = max(1, RESAMPLED_AT_ONCE // sources)
-    for start in range(0, statistics.resamples, at_once):
-        size = min(at_once, statistics.resamples - start)
-        drawn = generator.integers(sources, size=(size, sources)) + sources * np.arange(size)[:, np.newaxis]
-        times = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
-        for row, (right, total, folds) in zip(accuracies, cells, strict=True):
-            seeds, runs_drawn, off = len(right), max(1, len(right) - 1), np.zeros(size)
-            for fold in np.unique(folds):
-                mine = folds == fold
-                of_runs = right[:, mine].sum(1)
-                runs = generator.multinomial(runs_drawn, np.full(seeds, 1 / seeds), size=size) / runs_drawn
-                off += (times[:, mine] @ total[mine]) * (runs @ (of_runs - of_runs.mean())) / total[mine].sum()
-            # Whole numbers up to `off`, which is 0 where runs agree: then equal accuracies are equal to the bit.
-            row[start : start + size] = (times @ right.sum(0) + seeds * off) / (seeds * (times @ total))
-    return accuracies
+def _run_variance(residuals: Floats, strata: NDArray[np.int64]) -> _Spread:
+    """Variance over the runs of each stratum, [runs]."""
+    variance, freedom = 0.0, 0
+    for stratum in np.unique(strata):
+        of_runs = residuals[strata == stratum].sum(1)
+        if (runs := len(of_runs)) > 1:
+            variance += runs / (runs - 1) * float(np.sum((of_runs - of_runs.mean()) ** 2))
+            freedom += runs - 1
+    return _Spread(variance, freedom)
 
 
-def _too_few(count: int, minimum: int, what: str) -> str | None:
-    return f"Only {count} {what}; {minimum} are needed for an interval." if count < minimum else None
+def _added(*parts: _Spread) -> _Spread:
+    """Add variances; the sum has Satterthwaite's degrees of freedom."""
+    variance = sum(part.variance for part in parts)
+    spread = sum(part.variance**2 / part.freedom for part in parts if part.variance)
+    return _Spread(variance, variance**2 / spread if spread else 1.0)
 
 
-def _remark(statistics: Statistics, *cells: Recordings) -> str | None:
-    if any(len(cell.seeds) == 1 for cell in cells):
-        return "One seed: the interval leaves out how much training runs differ."
-    runs = min(len(cell.seeds) * len(np.unique(cell.folds)) for cell in cells)
-    if runs < statistics.minimum_runs:
-        return f"Only {runs} training runs: the interval may be too narrow, as it hardly knows how much runs differ."
+def _too_little(cell: Recordings, statistics: Statistics) -> str | None:
+    """Say why a cell gets no interval; of few runs the values are told instead."""
+    if (sources := len(set(cell.sources))) < statistics.minimum_sources:
+        return f"Only {sources} sources were tested; {statistics.minimum_sources} are needed for an interval."
+    if (runs := len(cell.runs)) < statistics.minimum_runs:
+        shares = cell.windows_right.sum(1) / cell.windows.sum(1)
+        each = ", ".join(f"{100 * share:.1f}" for share in shares)
+        return f"{runs} runs, {each} %; {statistics.minimum_runs} are needed for an interval."
     return None

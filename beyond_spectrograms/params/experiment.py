@@ -95,14 +95,19 @@ class Protocol(Section):
         return self
 
 
+BEST_SPECTROGRAM = "best_spectrogram"  # in a contrast: the grid's best by validation accuracy, chosen in every fold
+
+
 class Statistics(Section):
-    """How sure we are: intervals by bootstrap, and the fewest recordings and runs for which one is given."""
+    """How sure we are: of intervals, the fewest sources and runs for which one is given, and what counts as the same.
+
+    Two accuracies are the same where they differ by less than `margin`, 0 to 1.
+    """
 
     confidence: Annotated[Real, Field(gt=0, lt=1)]
-    resamples: Annotated[int, Field(ge=999)]
-    seed: Seed
     minimum_sources: Annotated[int, Field(ge=2)]
     minimum_runs: Annotated[int, Field(ge=2)]
+    margin: Annotated[Real, Field(gt=0, lt=1)]
 
 
 class CostSettings(Section):
@@ -124,7 +129,11 @@ class Audit(Section):
 class Claims(Section):
     """The rules by which the paper's claims are judged, fixed before the run."""
 
-    target: Annotated[Real, Field(gt=0, le=1)]
+    level: Annotated[Real, Field(gt=0, le=1)]  # of the lower of two plateaus, which convergence counts epochs to
+    convergence_margin: Annotated[Real, Field(gt=1)]  # ratios nearer to 1 than this, either way, are "the same"
+    protocols: list[Name]  # under which contrasts are tested
+    # First - second; the second may be BEST_SPECTROGRAM.
+    contrasts: list[Annotated[list[Name], Field(min_length=2, max_length=2)]]
     baselines: Annotated[list[Name], Field(min_length=2, max_length=2)]  # dvc.yaml names them by place
     ladder: Annotated[list[Name], Field(min_length=2)]
 
@@ -214,6 +223,8 @@ class Params(Section):
             ("grid.seeds", grid.seeds, [*self.datasets, *self.representations]),
             ("claims.baselines", claims.baselines, self.representations),
             ("claims.ladder", claims.ladder, self.protocols),
+            ("claims.protocols", claims.protocols, self.protocols),
+            *(("claims.contrasts", pair, [*self.representations, BEST_SPECTROGRAM]) for pair in claims.contrasts),
             *((f"run.{key}", [name], getattr(self, f"{key}s")) for key, name in run),
             *((f"protocols.{key}.split", [protocol.split], self.splits) for key, protocol in self.protocols.items()),
             *(

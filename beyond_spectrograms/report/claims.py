@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from beyond_spectrograms.evaluation.claims import CLAIMS, Verdict, rules
+from beyond_spectrograms.evaluation.claims import CLAIMS, Verdict, opponents, rules
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.table import Row, Show, Table, text, to_markdown
 
@@ -13,13 +13,13 @@ def claims_table(results: Results, verdicts: Sequence[Verdict], claim: str) -> T
     rows: list[Row] = []
     for codec, protocol in dict.fromkeys((verdict.representation, verdict.protocol) for verdict in mine):
         row: Row = {"representation": results.label(codec), "protocol": protocol}
-        for baseline in results.params.claims.baselines:
+        for baseline in opponents(results.params):
             found = [v for v in mine if (v.representation, v.protocol, v.baseline) == (codec, protocol, baseline)]
             row[f"{baseline}_verdict"] = found[0].verdict if found else None
             row[f"{baseline}_reason"] = found[0].reason if found else None
         rows.append(row)
     columns: dict[str, Show] = {"representation": text("representation"), "protocol": text("protocol")}
-    columns |= {f"against {name}": _show_verdict(name) for name in results.params.claims.baselines}
+    columns |= {f"against {name}": _show_verdict(name) for name in opponents(results.params)}
     return Table(f"{results.dataset}: {CLAIMS[claim]}", rows, columns, [rules(results)[claim]])
 
 

@@ -1,54 +1,60 @@
-"""The table of comparisons: every codec against every spectrogram on the same recordings."""
+"""Tables of pairs on the same recordings: the contrasts named in params, tested, and all others, shown alone."""
 
 from collections.abc import Sequence
 
-from beyond_spectrograms.evaluation.comparisons import Pair, matched
+from beyond_spectrograms.evaluation.comparisons import Pair
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.report.notes import explain_marks, mark
-from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, interval_row, joined, show_interval, text
+from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, interval_row, joined, scaled, show_interval, text
 
 
-def comparisons_table(results: Results, pairs: Sequence[Pair]) -> Table:
-    """Tabulate every pair: difference in window accuracy with its interval, both tests, corrected."""
-    rows: list[Row] = []
-    for pair in pairs:
-        test = pair.comparison
-        row: Row = {"representation": pair.codec, "baseline": pair.baseline, "protocol": pair.protocol}
-        row |= interval_row("difference", test.difference)
-        row |= {"difference_mark": mark(results, [pair], pair.codec, pair.protocol)}
-        row |= {"matched": "same size" if pair.baseline in matched(results, pair.codec) else None}
-        row |= {"p_windows": test.p, "p_windows_holm": pair.p_windows}
-        row |= {"only_codec_right": test.only_first, "only_baseline_right": test.only_second}
-        row |= {"p_recordings": test.mcnemar_p, "p_recordings_holm": pair.p_recordings}
-        control = "Control." if results.is_control(pair.codec) else None
-        row["note"] = joined(control, test.difference.reason, test.difference.remark, by=" ")
-        rows.append(row)
-    columns: dict[str, Show] = {
-        "representation": text("representation"),
-        "against": text("baseline"),
-        "size": text("matched"),
-        "protocol": text("protocol"),
-        "difference, points": show_interval("difference", SIGNED),
-        "p, windows": _show_p("p_windows"),
-        "corrected": _show_p("p_windows_holm"),
-        "recordings only it has right": text("only_codec_right"),
-        "only the other": text("only_baseline_right"),
-        "p, recordings": _show_p("p_recordings"),
-        "corrected ": _show_p("p_recordings_holm"),
+def contrasts_table(results: Results, pairs: Sequence[Pair]) -> Table:
+    """Tabulate the contrasts: difference in window accuracy, corrected p, what it decides, what could be found."""
+    statistics, claims = results.params.statistics, results.params.claims
+    rows = [_row(results, pair) for pair in pairs if pair.named]
+    columns: dict[str, Show] = _columns() | {
+        "p, corrected": _show_p("p_corrected"),
+        "verdict": text("verdict"),
+        "could be found": scaled("detectable_percent", ".1f"),
         "note": text("note"),
     }
     notes = [
-        "Difference of window accuracy, codec minus spectrogram, on the same recordings, resampled together.",
-        explain_marks(results),
-        "same size: a spectrogram with the bands and frames of the codec, the classifier so of its size. Not marked.",
-        "p, windows: two-sided, from the same bootstrap. p, recordings: McNemar's exact test, a recording's class "
-        "being that of its windows' mean probabilities over all seeds.",
-        f"Corrected: Holm, for the {len(pairs)} pairs of this table.",
+        "First minus second in the share of windows right, on the same windows of the same recordings; unit: windows.",
+        f"p: two-sided, corrected by Holm for the {len(claims.protocols) * len(claims.contrasts)} contrasts that "
+        "params.yaml names (claims.contrasts), run or not.",
+        f"Verdict: better or worse where that p is at most {1 - statistics.confidence:.2g}; same where the difference "
+        f"surely is smaller than {100 * statistics.margin:g} points (two one-sided tests); else undecided.",
+        "Could be found: the true difference, in points, that this design finds with a chance of 80 %.",
     ]
-    least = len(pairs) * 2 / (1 + results.params.statistics.resamples)
-    if least > 1 - results.params.statistics.confidence:
-        notes.append(f"Nothing can be marked: with so few resamples no corrected p of windows is below {least:.2g}.")
+    if any(pair.note for pair in pairs):
+        notes.append("best_spectrogram: in every fold the one of the highest validation accuracy there.")
+    return Table(f"Contrasts: {results.dataset}", rows, columns, notes)
+
+
+def comparisons_table(results: Results, pairs: Sequence[Pair]) -> Table:
+    """Tabulate all pairs that were not named: for exploration, without a test."""
+    rows = [_row(results, pair) for pair in pairs if not pair.named]
+    columns = _columns() | {"note": text("note")}
+    notes = [
+        "Codec minus spectrogram in the share of windows right, on the same windows of the same recordings. These "
+        "pairs were not named before the run: intervals are not corrected for their number, and nothing is tested."
+    ]
     return Table(f"Comparisons: {results.dataset}, codec against spectrogram", rows, columns, notes)
+
+
+def _row(results: Results, pair: Pair) -> Row:
+    test = pair.comparison
+    row: Row = {"representation": pair.first, "against": pair.second, "protocol": pair.protocol}
+    row |= interval_row("difference", test.difference) | {"p": test.p, "p_corrected": pair.p}
+    row["verdict"] = pair.verdict(results.params.statistics.confidence)
+    row["detectable_percent"] = None if test.detectable is None else 100 * test.detectable
+    control = "Control." if results.is_control(pair.first) else None
+    row["note"] = joined(control, pair.note, test.difference.reason, by=" ")
+    return row
+
+
+def _columns() -> dict[str, Show]:
+    named = {key: text(key) for key in ("representation", "against", "protocol")}
+    return {**named, "difference, points": show_interval("difference", SIGNED)}
 
 
 def _show_p(key: str) -> Show:

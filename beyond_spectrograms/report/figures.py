@@ -37,6 +37,7 @@ DRAWN = (
     *(f"soundstream_{rate}" for rate in ("9200bps", "6000bps", "3200bps", "codes_9200bps", "codes_3200bps")),
     *(f"encodec_24khz_{rate}bps" for rate in (24000, 12000, 6000, 3000, 1500, "codes_6000")),
     *(f"encodec_48khz_{rate}bps" for rate in (24000, 12000, 6000, 3000)),
+    "log_mel_80hz_16khz",
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
@@ -61,8 +62,8 @@ def styles(names: Sequence[str]) -> dict[str, Style]:
     fixed = dict(zip(INPUTS, (BLUE, ORANGE, GREEN), strict=True))
     chosen = {name: Style(fixed[name], DASHES[0], MARKERS[i]) for i, name in enumerate(INPUTS)}
     for count, name in enumerate([*DRAWN, *sorted(set(names) - set(DRAWN) - set(INPUTS))]):
-        # 3 dashes and 8 markers repeat together only after 24 names, whatever the colours do.
-        dash, marker = DASHES[1 + count % 3], MARKERS[(3 + count) % 8]
+        # 3 dashes and 8 markers repeat together after 24 names, whatever the colours do; then lines are solid.
+        dash, marker = DASHES[1 + count % 3 if count < 24 else 0], MARKERS[(3 + count) % 8]
         chosen[name] = Style(FURTHER[count % len(FURTHER)], dash, marker)
     return {name: chosen[name] for name in names}
 

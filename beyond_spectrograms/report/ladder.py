@@ -36,7 +36,7 @@ def ladder_table(results: Results, pairs: Sequence[Pair]) -> Table:
 
 def advantage_table(results: Results, pairs: Sequence[Pair]) -> Table:
     """Tabulate codec minus spectrogram along the ladder: what is left of the advantage at each rung."""
-    found = {(pair.codec, pair.baseline, pair.protocol): pair.comparison.difference for pair in pairs}
+    found = {(pair.first, pair.second, pair.protocol): pair.comparison.difference for pair in pairs}
     rows: list[Row] = []
     for codec in filter(results.is_codec, results.rows):
         for baseline in results.params.claims.baselines:
@@ -45,13 +45,13 @@ def advantage_table(results: Results, pairs: Sequence[Pair]) -> Table:
             row: Row = {"representation": codec, "baseline": baseline}
             for rung in rungs(results):
                 row |= interval_row(rung, found.get((codec, baseline, rung)))
-                mine = [pair for pair in pairs if pair.baseline == baseline]
+                mine = [pair for pair in pairs if pair.second == baseline]
                 row[f"{rung}_mark"] = mark(results, mine, codec, rung)
             row["note"] = note_of(results, codec, run=True)
             rows.append(row)
     shown = {rung: show_interval(rung, SIGNED) for rung in rungs(results)}
     columns = texts("representation") | {"minus": text("baseline")} | shown | texts("note")
-    notes = ["Window accuracy, in percentage points; recordings are resampled together.", *step_notes(results)]
+    notes = ["Window accuracy, in percentage points, on the same windows.", *step_notes(results)]
     return Table(
         f"Advantage: {results.dataset}, codec minus spectrogram", rows, columns, [*notes, explain_marks(results)]
     )

@@ -8,7 +8,7 @@ from beyond_spectrograms.evaluation.results import Results
 
 NOT_RUN = "not run"
 CONTROL = "control: untrained encoder, not EnCodec's result"
-MARKS = ("*", "†", "‡", "§")  # one a baseline, in the order of params.claims.baselines
+MARKS = ("*", "†", "‡", "§", "¶", "#")  # one for each second of params.claims.contrasts, in their order
 
 
 def note_of(results: Results, representation: str, run: bool, scores: Scores | None = None) -> str:
@@ -21,24 +21,16 @@ def note_of(results: Results, representation: str, run: bool, scores: Scores | N
 
 def diverged(scores: Scores) -> str:
     """Say how many of a cell's runs ended in a loss that is not finite."""
-    return f"{scores.diverged_runs} of {scores.folds * scores.seeds} runs diverged"
+    return f"{scores.diverged_runs} of {len(scores.by_fold)} runs diverged"
 
 
-def mark(results: Results, pairs: Sequence[Pair], codec: str, protocol: str) -> str:
-    """Give the marks of the baselines from which a codec's window accuracy differs after correction.
-
-    None where training runs are too few to know how much they differ: with one seed and runs 10 points apart, 40 % of
-    pairs without a difference would be marked (simulated, 5 folds).
-    """
-    limit = 1 - results.params.statistics.confidence
+def mark(results: Results, pairs: Sequence[Pair], first: str, protocol: str) -> str:
+    """Give the marks of what a representation surely differs from, by the contrasts that params name."""
+    confidence = results.params.statistics.confidence
     differing = {
-        pair.baseline
+        pair.second
         for pair in pairs
-        if (pair.codec, pair.protocol) == (codec, protocol)
-        and pair.p_windows is not None
-        and pair.p_windows <= limit
-        and pair.comparison.difference.low is not None
-        and pair.comparison.difference.remark is None
+        if (pair.first, pair.protocol) == (first, protocol) and pair.verdict(confidence) in ("better", "worse")
     }
     return "".join(sign for name, sign in _signs(results) if name in differing)
 
@@ -47,9 +39,8 @@ def explain_marks(results: Results) -> str:
     """Say what the marks mean."""
     signs = ", ".join(f"{sign} {name}" for name, sign in _signs(results))
     return (
-        f"Marked: codecs whose window accuracy differs from that of {signs} (paired bootstrap over sources, p <= "
-        f"{1 - results.params.statistics.confidence:.2g} after Holm's correction for all pairs of the data set); never "
-        f"with one seed or fewer than {results.params.statistics.minimum_runs} runs."
+        f"Marked: differs from {signs} in a contrast that params.yaml names (p <= "
+        f"{1 - results.params.statistics.confidence:.2g} after Holm's correction); other pairs are not tested."
     )
 
 
@@ -57,10 +48,12 @@ def explain_intervals(results: Results) -> str:
     """Say what the brackets hold."""
     statistics = results.params.statistics
     return (
-        f"In brackets: {statistics.confidence:.0%} interval, bootstrap over sources (recordings of one origin) and "
-        f"seeds ({statistics.resamples} resamples); none where the note says why."
+        f"In brackets: {statistics.confidence:.0%} interval over sources (recordings of one origin) and training runs "
+        f"(docs/uncertainty.md); none with fewer than {statistics.minimum_runs} runs or {statistics.minimum_sources} "
+        "sources, as the note says."
     )
 
 
 def _signs(results: Results) -> list[tuple[str, str]]:
-    return list(zip(results.params.claims.baselines, MARKS, strict=False))
+    seconds = dict.fromkeys(second for _, second in results.params.claims.contrasts)
+    return list(zip(seconds, MARKS, strict=False))

@@ -7,7 +7,7 @@ takes the place of the windows that are right.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from beyond_spectrograms.evaluation.records import Interval
-from beyond_spectrograms.evaluation.uncertainty import MINIMUM_FOLDS, fold_interval, gap, window_interval
+from beyond_spectrograms.evaluation.uncertainty import (
+    MINIMUM_FOLDS,
+    compare_folds,
+    error_interval,
+    gap,
+    window_interval,
+)
 from beyond_spectrograms.report.table import (
     SIGNED,
     Row,
@@ -68,18 +74,11 @@ def cells_of(results: Results, representation: str) -> dict[str, Cell]:
         unit = recipe.prototypes.scale**2 if recipe.prototypes else 1.0
         cells[protocol] = Cell(
             runs=[run.model_dump() for run in known.scores.by_fold],
-            right=count_recordings(known.recordings),
+            right=known.recordings.by_recording(),
             errors=sum_errors(known.recordings, unit),
             variance=results.features[representation].variance.get(recipe.split, 0.0),
         )
     return cells
-
-
-def count_recordings(recordings: Recordings) -> Recordings:
-    """Let every recording count once, whatever the number of its windows."""
-    return replace(
-        recordings, windows=np.ones_like(recordings.windows), windows_right=recordings.right.astype(np.int64)
-    )
 
 
 def sum_errors(recordings: Recordings, unit: float) -> Recordings | None:
@@ -89,21 +88,23 @@ def sum_errors(recordings: Recordings, unit: float) -> Recordings | None:
     """
     if recordings.errors is None:
         return None
-    # The bootstrap adds up and divides, in floats: what is counted need not be whole.
+    # Variances are of floats: what is counted need not be whole.
     return replace(recordings, windows_right=cast("NDArray[np.int64]", unit * recordings.errors))
 
 
-def judge(cell: Recordings, statistics: Statistics) -> tuple[Interval, str]:
+def judge(
+    cell: Recordings, statistics: Statistics, interval: Callable[..., Interval] = window_interval
+) -> tuple[Interval, str]:
     """Give the share right (or the error) of a cell with its interval, and over what that is.
 
     Over sources where there are enough; else over folds; else, where there is one part, over recordings: that holds
     for further recordings of the same sources.
     """
     if len(set(cell.sources)) >= statistics.minimum_sources:
-        return window_interval(cell, statistics), "sources"
-    if len(np.unique(cell.folds)) >= MINIMUM_FOLDS:
+        return interval(cell, statistics), "sources"
+    if len({fold for fold, _ in cell.runs}) >= MINIMUM_FOLDS:
         return _over_folds(_by_run(cell), statistics), "folds"
-    return window_interval(replace(cell, sources=cell.clips), statistics), "recordings"
+    return interval(replace(cell, sources=cell.clips), statistics), "recordings"
 
 
 def compare(first: Recordings, second: Recordings, statistics: Statistics) -> tuple[Interval, str]:
@@ -117,28 +118,23 @@ def compare(first: Recordings, second: Recordings, statistics: Statistics) -> tu
     common = set(first.clips) & set(second.clips)
     sources = {source for clip, source in zip(first.clips, first.sources, strict=True) if clip in common}
     if len(sources) >= statistics.minimum_sources:
-        return gap(first, second, statistics), "sources"
+        return gap(first, second, statistics).difference, "sources"
     ours, theirs = _by_run(first), _by_run(second)
-    if first.clips == second.clips and ours.keys() == theirs.keys() and len(np.unique(first.folds)) >= MINIMUM_FOLDS:
+    folds = {fold for fold, _ in first.runs}
+    if first.clips == second.clips and ours.keys() == theirs.keys() and len(folds) >= MINIMUM_FOLDS:
         return _over_folds({run: ours[run] - theirs[run] for run in ours}, statistics), "folds"
     apart = [replace(cell, sources=cell.clips) for cell in (first, second)]
-    return gap(apart[0], apart[1], statistics), "recordings"
+    return gap(apart[0], apart[1], statistics).difference, "recordings"
 
 
 def _over_folds(values: Mapping[tuple[int, int], float], statistics: Statistics) -> Interval:
-    found = fold_interval(values, statistics)
-    if math.isclose(found.low or 0.0, found.high or 0.0, rel_tol=1e-9):
-        return Interval(found.value, reason="All folds are alike: there is no spread to judge by.")
-    return found
+    return compare_folds(values, statistics, statistics.margin).difference
 
 
 def _by_run(cell: Recordings) -> dict[tuple[int, int], float]:
     """Share right (or error) of each fold and seed."""
-    return {
-        (int(fold), seed): float(right[cell.folds == fold].sum() / cell.windows[cell.folds == fold].sum())
-        for seed, right in zip(cell.seeds, cell.windows_right, strict=True)
-        for fold in np.unique(cell.folds)
-    }
+    shares = cell.windows_right.sum(1) / cell.windows.sum(1)
+    return dict(zip(cell.runs, shares.tolist(), strict=True))
 
 
 def find_leaks(protocols: Mapping[str, Protocol], splits: Mapping[str, Split]) -> list[tuple[str, str, str]]:
@@ -178,7 +174,7 @@ def tabulate_cells(dataset: str, representation: str, cells: Mapping[str, Cell],
     for protocol, cell in cells.items():
         right, over = judge(cell.right, statistics)
         right = _within(right, 1.0)
-        error = _within(judge(cell.errors, statistics)[0]) if cell.errors else None
+        error = _within(judge(cell.errors, statistics, error_interval)[0]) if cell.errors else None
         row: Row = {"protocol": protocol, "runs": len(cell.runs)}
         row |= interval_row("recording_accuracy_percent", right, unit="")
         row |= interval_row("reconstruction_error", error, 1, "") | {"interval_over": over}
@@ -221,7 +217,7 @@ def tabulate_differences(
     columns |= {"recordings right, points": show_interval("recording_accuracy_percent", SIGNED, "")}
     columns |= {"error": show_interval("reconstruction_error", "+z.2f", ""), "interval over": text("interval_over")}
     notes = [
-        "On the recordings both tested, resampled together; intervals as above.",
+        "On the recordings both tested; intervals as above.",
         *_tell(remarks),
     ]
     return Table(title, rows, columns, notes)
@@ -240,10 +236,9 @@ def tabulate_changes(dataset: str, representation: str, cells: Mapping[str, Cell
 
 def _explain(statistics: Statistics) -> str:
     return (
-        f"In square brackets: {statistics.confidence:.0%} interval, over sources (recordings of one origin) by "
-        f"bootstrap ({statistics.resamples} resamples). With fewer than {statistics.minimum_sources} sources: over "
-        "folds (Student's limits); where one part is tested, over recordings by bootstrap, which holds for further "
-        "recordings of the same sources, not for new ones."
+        f"In square brackets: {statistics.confidence:.0%} interval, over sources (recordings of one origin) and runs. "
+        f"With fewer than {statistics.minimum_sources} sources: over folds; where one part is tested, over recordings, "
+        "which holds for further recordings of the same sources, not for new ones."
     )
 
 

@@ -9,6 +9,8 @@ from beyond_spectrograms.report import published
 from beyond_spectrograms.report.notes import NOT_RUN, diverged, explain_intervals, explain_marks, mark, note_of
 from beyond_spectrograms.report.table import Row, Show, Table, interval_row, joined, number, show_interval, text, texts
 
+FLAGGED = 3  # points between the selected and the last epoch
+
 
 def percent(fraction: float | None) -> float | None:
     """Turn 0..1 into %."""
@@ -25,7 +27,8 @@ def table_1(results: Results) -> Table:
         "recordings %": show_interval("recordings"),
         "mean of classes %": number("classes_percent", 1),
         "windows without silence %": number("windows_without_silent_percent", 1),
-        "folds x seeds": lambda row: "-" if row["folds"] is None else f"{row['folds']} x {row['seeds']}",
+        "runs": text("runs"),
+        "at the last epoch %": _show_last,
         "validation % (last epoch)": lambda row: (
             f"{row['last_validation_accuracy_percent']:.1f} ({row['last_epoch']})" if row["last_epoch"] else "-"
         ),
@@ -45,8 +48,8 @@ def _row_1(results: Results, name: str, protocol: str) -> Row:
     row |= {
         "classes_percent": percent(scores.class_accuracy) if scores else None,
         "windows_without_silent_percent": percent(scores.without_silent.window_accuracy) if scores else None,
-        "folds": scores.folds if scores else None,
-        "seeds": scores.seeds if scores else None,
+        "runs": len(scores.by_fold) if scores else None,
+        "last_epoch_percent": percent(scores.last_epoch.window_accuracy) if scores and scores.last_epoch else None,
         "last_validation_accuracy_percent": percent(sum(float(end[-1]) for end in ends) / len(ends)) if ends else None,
         "last_epoch": "-".join(map(str, dict.fromkeys((*lengths[:1], *lengths[-1:])))),
         "paper_test_percent": None,
@@ -63,30 +66,35 @@ def _row_1(results: Results, name: str, protocol: str) -> Row:
     return {**row, "note": joined(note_of(results, name, scores is not None, scores), *sorted(filter(None, remarks)))}
 
 
+def _show_last(row: Row) -> str:
+    """Show the accuracy of the last epochs, where others were selected, and flag a cell that selection moved far."""
+    ended, tested = row["last_epoch_percent"], row["windows_percent"]
+    if ended is None or tested is None:
+        return "-"
+    return f"{float(ended):.1f}" + (" (!)" if abs(float(ended) - float(tested)) > FLAGGED else "")
+
+
 def _notes_1(results: Results) -> list[str]:
     notes = [
         "windows: share of test windows classified right. recordings: a recording's class is that of the mean of its "
         "tested windows' probabilities. mean of classes: each class's share of windows, averaged.",
         explain_intervals(results),
         "All folds and seeds are pooled.",
+        f"at the last epoch: windows right at the end of training, where an earlier epoch was selected by validation; "
+        f"(!) where that moved the figure by more than {FLAGGED} points.",
     ]
     sizes = {
-        (protocol, scores.seeds, scores.windows, scores.silent_windows, scores.recordings)
+        (protocol, len(scores.by_fold), scores.windows, scores.silent_windows, scores.recordings)
         for protocol in results.protocols
         for name in results.rows
         if (scores := results.cell(name, protocol).scores)
     }
-    for protocol, seeds, windows, silent, recordings in sorted(
-        sizes, key=lambda size: results.protocols.index(size[0])
-    ):
-        each_recording = windows / seeds / recordings
-        tested = f"{windows // seeds} windows ({silent // seeds} silent) of {recordings} recordings"
-        tested += f", {each_recording:.1f} a recording"
-        each = f", once for each of {seeds} seeds" if seeds > 1 else ""
+    for protocol, runs, windows, silent, recordings in sorted(sizes, key=lambda size: results.protocols.index(size[0])):
+        tested = f"{windows} windows ({silent} silent) of {recordings} recordings in {runs} runs"
         split = results.params.protocols[protocol].split
         straddling = max(column.recordings_in_two_parts for column in results.splits.splits[split].values())
         notes.append(
-            f"{protocol}: tested on {tested}{each}. Split {split}: {straddling} of {results.splits.recordings} "
+            f"{protocol}: tested on {tested}. Split {split}: {straddling} of {results.splits.recordings} "
             "recordings have windows in more than one of training, validation and test."
         )
     paper = published.PUBLISHED.get(results.dataset)

@@ -1,166 +1,156 @@
-"""Codec against spectrogram: which pairs are tested, corrected by Holm, and marked only where that survives."""
+"""Pairs of cells: the contrasts that params name are tested and corrected, all others are shown alone."""
 
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from beyond_spectrograms.evaluation.comparisons import compare_with_baselines, matched
-from beyond_spectrograms.evaluation.records import Features, Interval
+from beyond_spectrograms.evaluation.comparisons import Pair, compare_pairs, opponent
+from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.evaluation.uncertainty import compare
-from beyond_spectrograms.report.comparisons import comparisons_table
+from beyond_spectrograms.report.comparisons import comparisons_table, contrasts_table
 from beyond_spectrograms.report.notes import explain_intervals, explain_marks, mark
 from beyond_spectrograms.report.table import SIGNED, interval_row, show_interval
-from support.hands import QUICK, results, scored, with_statistics
+from support.hands import FEW, curve, results, scored, with_claims, with_statistics
 
-# Windows right of 4, for 20 recordings.
-LOW = [1, 2] * 10
-HIGH = [4, 3] * 10
-AHEAD = [value + (place % 5 == 0) for place, value in enumerate(LOW)]  # by one window in every fifth recording
-
-
+# Windows right of 4, for 40 recordings.
+LOW = [1, 2, 1, 0, 2] * 8
+HIGH = [4, 3, 4, 2, 3, 4, 4, 3] * 5
+AHEAD = [value + (place % 7 == 0) for place, value in enumerate(LOW)]
 CONTROL = "encodec_24khz_untrained"
-RIGHT = {"mel": LOW, "log_mel_2048": LOW[::-1], "soundstream": HIGH, CONTROL: AHEAD, "log_mel": HIGH}
+RIGHT = {"mel": LOW, "log_mel_2048": LOW[::-1], "soundstream": HIGH, CONTROL: AHEAD, "log_mel": HIGH[::-1]}
+CONTRASTS = [["soundstream", "mel"], ["soundstream", "best_spectrogram"], ["log_mel", "mel"], ["encodec_24khz", "mel"]]
 
 
-def known() -> Results:
+def known(**claims: Any) -> Results:
     cells = {(name, protocol): scored(name, protocol, RIGHT[name]) for protocol in ("paper", "fair") for name in RIGHT}
-    return results(cells | {("soundstream", "paper"): scored("soundstream", "paper", LOW[::-1])})
+    for (name, _), cell in cells.items():
+        level = 0.9 if name == "log_mel" else 0.5
+        curves = tuple(curve([level, level / 2], fold) for fold in range(1, 6))
+        cells[name, _] = replace(cell, curves=curves)
+    return with_claims(results(cells), **{"contrasts": CONTRASTS, "protocols": ["fair"], **claims})
 
 
-def test_every_codec_is_compared_with_every_baseline_under_each_protocol_and_no_spectrogram_is() -> None:
-    pairs = compare_with_baselines(known())
-    assert [(pair.codec, pair.baseline, pair.protocol) for pair in pairs] == [
-        (codec, baseline, protocol)
-        for protocol in ("paper", "fair")
-        for codec in ("soundstream", CONTROL)
-        for baseline in ("mel", "log_mel_2048")
-    ]
+def named(pairs: list[Pair]) -> list[tuple[str, str, str]]:
+    return [(pair.first, pair.second, pair.protocol) for pair in pairs if pair.named]
 
 
-def test_shuffled_labels_and_cells_that_were_not_run_are_compared_with_nothing() -> None:
-    here = known()
-    del here.cells["mel", "fair"]
-    assert ("mel", "fair") not in {(pair.baseline, pair.protocol) for pair in compare_with_baselines(here)}
+def test_named_contrasts_come_first_and_every_other_codec_and_spectrogram_are_paired_without_a_test() -> None:
+    pairs = compare_pairs(known())
+    assert named(pairs) == [
+        ("soundstream", "mel", "fair"), ("soundstream", "best_spectrogram", "fair"), ("log_mel", "mel", "fair"),
+    ]  # fmt: skip
+    others = {(pair.first, pair.second, pair.protocol) for pair in pairs if not pair.named}
+    spectrograms = ("mel", "log_mel", "log_mel_2048")
+    every = {(a, b, p) for a in ("soundstream", CONTROL) for b in spectrograms for p in ("paper", "fair")}
+    assert others == every - set(named(pairs))
+    assert {pair.p for pair in pairs if not pair.named} == {None}
+    assert {pair.verdict(0.95) for pair in pairs if not pair.named} == {""}
+
+
+def test_shuffled_labels_are_compared_with_nothing() -> None:
     shuffled = {(name, "shuffled_labels"): scored(name, "shuffled_labels", LOW) for name in ("mel", "soundstream")}
-    assert compare_with_baselines(results(shuffled)) == []
+    assert compare_pairs(results(shuffled)) == []
 
 
-def test_a_codec_is_compared_with_the_spectrogram_of_its_own_size_as_well() -> None:
+def test_p_is_corrected_for_all_contrasts_named_also_for_those_that_were_not_run() -> None:
     here = known()
-    sizes = {"soundstream": (64, 50), "log_mel": (64, 50), "mel": (128, 173), CONTROL: (128, 75)}
-    features = {
-        name: Features(windows=9, bands=bands, frames=frames, bytes=1, variance={})
-        for name, (bands, frames) in sizes.items()
-    }
-    here = replace(here, features=features)
-    assert matched(here, "soundstream") == ["log_mel"]
-    assert matched(here, CONTROL) == []
-    pairs = compare_with_baselines(here)
-    compared = {codec: [p.baseline for p in pairs if (p.codec, p.protocol) == (codec, "fair")] for codec in sizes}
-    assert compared["soundstream"] == ["mel", "log_mel_2048", "log_mel"]
-    assert compared[CONTROL] == ["mel", "log_mel_2048"]
-    rows = comparisons_table(here, pairs).rows
-    assert {row["baseline"] for row in rows if row["matched"] == "same size"} == {"log_mel"}
-    assert mark(here, [pair for pair in pairs if pair.baseline == "log_mel"], "soundstream", "paper") == ""
-
-
-def test_resamples_too_few_to_mark_anything_are_told() -> None:
-    here = known()
-    pairs = compare_with_baselines(here)  # times 4: the smallest p of 999 resamples, 0.002, is 0.064 after correction
-    note = "Nothing can be marked: with so few resamples no corrected p of windows is below 0.064."
-    assert comparisons_table(here, pairs * 4).notes[-1] == note
-    assert note not in comparisons_table(here, pairs).notes
-
-
-def test_p_values_are_corrected_by_holm_over_all_pairs_of_the_data_set() -> None:
-    here = known()
-    pairs = compare_with_baselines(here)
+    pairs = compare_pairs(here)[:3]
     alone = []
     for pair in pairs:
-        ours, theirs = (here.cell(name, pair.protocol).recordings for name in (pair.codec, pair.baseline))
+        ours, theirs = here.cell(pair.first, "fair").recordings, opponent(here, pair.second, "fair")[0].recordings
         assert ours is not None
         assert theirs is not None
-        alone.append(compare(ours, theirs, QUICK))
+        alone.append(compare(ours, theirs, FEW))
     assert [pair.comparison for pair in pairs] == alone
-    windows, recordings = (
-        multipletests(values, method="holm")[1]
-        for values in ([test.p for test in alone], [test.mcnemar_p for test in alone])
-    )
-    assert [pair.p_windows for pair in pairs] == pytest.approx(windows)
-    assert [pair.p_recordings for pair in pairs] == pytest.approx(recordings)
+    expected = multipletests([*(test.p for test in alone), 1.0], method="holm")[1]  # encodec_24khz was not run
+    assert [pair.p for pair in pairs] == pytest.approx(expected[:3])
 
 
-def test_only_what_survives_the_correction_is_marked() -> None:
+def test_the_best_spectrogram_is_chosen_in_every_fold_by_validation_alone() -> None:
     here = known()
-    pairs = compare_with_baselines(here)
-    # The lead of AHEAD alone has p under 0.05 and, of eight tests, not after correction.
-    (ahead,) = [p for p in pairs if (p.codec, p.baseline, p.protocol) == (CONTROL, "mel", "fair")]
+    best = here.cells["log_mel_2048", "fair"]
+    better = tuple(curve([0.95 if fold in (2, 4) else 0.1] * 2, fold) for fold in range(1, 6))
+    here.cells["log_mel_2048", "fair"] = replace(best, curves=better)
+    cell, note = opponent(here, "best_spectrogram", "fair")
+    assert note == "log_mel in folds 1, 3, 5; log_mel_2048 in folds 2, 4"
+    assert cell.recordings is not None
+    for place, (fold, _) in enumerate(cell.recordings.runs):
+        chosen = here.cells["log_mel_2048" if fold in (2, 4) else "log_mel", "fair"].recordings
+        assert chosen is not None
+        assert np.array_equal(cell.recordings.windows_right[place], chosen.windows_right[place])
+    assert [curve.validation_accuracy[0] for curve in cell.curves] == [0.9, 0.95, 0.9, 0.95, 0.9]
+    (row,) = [row for row in contrasts_table(here, compare_pairs(here)).rows if row["against"] == "best_spectrogram"]
+    assert row["note"] == note
+
+
+def test_what_a_contrast_decides_depends_on_the_corrected_p() -> None:
+    here = known(contrasts=[[CONTROL, "mel"], *CONTRASTS])
+    (ahead, clear, *_) = compare_pairs(here)
+    assert clear.verdict(0.95) == "better"
     assert ahead.comparison.p is not None
-    assert ahead.p_windows is not None
-    assert ahead.comparison.p <= 0.05 < ahead.p_windows
-    marks = [mark(here, pairs, codec, protocol) for codec in ("soundstream", CONTROL) for protocol in ("fair", "paper")]
-    assert marks == ["*†", "", "", ""]
-    (single,) = compare_with_baselines(results({(name, "fair"): here.cells[name, "fair"] for name in ("mel", CONTROL)}))
-    assert single.p_windows == single.comparison.p
-    assert mark(here, [single], CONTROL, "fair") == "*"  # the only test there is
+    assert ahead.p is not None
+    assert ahead.comparison.p < ahead.p
+    between = 1 - (ahead.comparison.p + ahead.p) / 2  # a confidence at which only the correction says no
+    assert ahead.verdict(between) == "undecided"
+    assert replace(ahead, p=ahead.comparison.p).verdict(between) == "better"
+    turned = replace(clear, comparison=replace(clear.comparison, difference=Interval(-0.4)))
+    assert turned.verdict(0.95) == "worse"
+    same = replace(ahead, p=1.0, comparison=replace(ahead.comparison, decision="same"))
+    assert same.verdict(0.95) == "same"
 
 
-def test_too_few_sources_give_no_p_and_no_mark_and_do_not_count_for_holm() -> None:
+def test_marks_are_of_named_contrasts_alone() -> None:
     here = known()
-    for name in ("mel", "soundstream"):
-        here.cells[name, "fair"] = scored(name, "fair", (LOW if name == "mel" else HIGH)[:4])
-    del here.cells["log_mel_2048", "fair"], here.cells[CONTROL, "fair"]
-    pairs = compare_with_baselines(here)
-    (few,) = [pair for pair in pairs if pair.protocol == "fair"]
-    assert (few.comparison.p, few.p_windows) == (None, None)
-    assert mark(here, pairs, "soundstream", "fair") == ""
-    others = [pair for pair in pairs if pair.protocol == "paper"]
-    expected = multipletests([pair.comparison.p for pair in others], method="holm")[1]
-    assert [pair.p_windows for pair in others] == pytest.approx(expected)
-
-
-def test_the_table_shows_the_difference_both_tests_and_their_correction() -> None:
-    here = known()
-    pairs = compare_with_baselines(here)
-    table = comparisons_table(here, pairs)
-    assert len(table.rows) == 8
-    wanted = {"representation": "soundstream", "baseline": "mel", "protocol": "fair"}
-    (row,) = [row for row in table.rows if wanted.items() <= row.items()]
-    shown = {heading: show(row) for heading, show in table.columns.items()}
-    # 20 recordings of 4 windows: 70 right against 30, and every recording right against none.
-    low, high = row["difference_low_percent"], row["difference_high_percent"]
-    assert low < row["difference_percent"] == 50 < high  # type: ignore[operator]
-    assert shown["difference, points"] == f"+50.0 [+{low:.1f}, +{high:.1f}] *"
-    assert (row["only_codec_right"], row["only_baseline_right"], row["note"]) == (20, 0, "")
-    assert (row["p_recordings"], shown["p, recordings"]) == (pytest.approx(2 * 0.5**20), "< 0.0001")
-    assert (row["p_windows"], shown["p, windows"]) == (2 / 1000, "0.0020")
-    assert {row["note"] for row in table.rows if row["representation"] == CONTROL} == {"Control."}
-    assert table.notes[-1] == "Corrected: Holm, for the 8 pairs of this table."
-
-
-def test_nothing_is_marked_where_too_few_runs_tell_how_much_they_differ() -> None:
-    def two(seeds: int) -> Results:
-        return results({(name, "fair"): scored(name, "fair", RIGHT[name], seeds) for name in ("mel", "soundstream")})
-
-    here, twice = two(1), two(2)
-    (pair,) = compare_with_baselines(here)
-    assert pair.p_windows == 2 / 1000
-    assert mark(here, [pair], "soundstream", "fair") == ""
-    (row,) = comparisons_table(here, [pair]).rows
-    remark = "One seed: the interval leaves out how much training runs differ."
-    assert (row["difference_mark"], row["note"]) == ("", remark)
-    assert mark(twice, compare_with_baselines(twice), "soundstream", "fair") == "*"
-    strict = with_statistics(twice, minimum_runs=11)  # two seeds in five folds are ten
-    assert mark(strict, compare_with_baselines(strict), "soundstream", "fair") == ""
-
-
-def test_the_legend_names_the_baselines_of_the_marks() -> None:
-    assert explain_marks(known()).startswith(
-        "Marked: codecs whose window accuracy differs from that of * mel, † log_mel_2048 ("
+    pairs = compare_pairs(here)
+    marks = {name: mark(here, pairs, name, "fair") for name in RIGHT}
+    assert marks == {
+        "soundstream": "*†"[: len(marks["soundstream"])],
+        "log_mel": "*",
+        "mel": "",
+        "log_mel_2048": "",
+        CONTROL: "",
+    }
+    assert marks["soundstream"].startswith("*")
+    assert mark(here, pairs, "soundstream", "paper") == ""
+    assert explain_marks(here) == (
+        "Marked: differs from * mel, † best_spectrogram in a contrast that params.yaml names (p <= 0.05 after Holm's "
+        "correction); other pairs are not tested."
     )
-    assert explain_intervals(known()).startswith("In brackets: 95% interval, bootstrap over ")
+    assert explain_intervals(here) == (
+        "In brackets: 95% interval over sources (recordings of one origin) and training runs (docs/uncertainty.md); "
+        "none with fewer than 5 runs or 5 sources, as the note says."
+    )
+
+
+def test_too_few_runs_give_no_p_and_no_verdict() -> None:
+    here = with_statistics(known(), minimum_runs=11)  # two seeds in five folds are ten
+    pairs = compare_pairs(here)
+    assert {(pair.p, pair.verdict(0.95)) for pair in pairs if pair.named} == {(None, "undecided")}
+    assert mark(here, pairs, "soundstream", "fair") == ""
+
+
+def test_the_tables_show_difference_correction_verdict_and_what_could_be_found() -> None:
+    here = known()
+    pairs = compare_pairs(here)
+    table = contrasts_table(here, pairs)
+    row, pair = table.rows[0], pairs[0]
+    shown = {heading: show(row) for heading, show in table.columns.items()}
+    difference = pair.comparison.difference
+    assert difference.low is not None
+    assert difference.high is not None
+    values = [100 * value for value in (difference.value, difference.low, difference.high)]
+    assert shown["difference, points"] == "+{:.1f} [+{:.1f}, +{:.1f}]".format(*values)
+    assert (shown["p, corrected"], shown["verdict"], shown["note"]) == ("< 0.0001", "better", "")
+    assert pair.comparison.detectable is not None
+    assert shown["could be found"] == f"{100 * pair.comparison.detectable:.1f}"
+    assert "corrected by Holm for the 4 contrasts that params.yaml names" in table.notes[1]
+    others = comparisons_table(here, pairs)
+    assert {row["note"] for row in others.rows if row["representation"] == CONTROL} == {"Control."}
+    assert "verdict" not in others.columns
 
 
 @pytest.mark.parametrize(

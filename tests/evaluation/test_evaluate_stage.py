@@ -47,7 +47,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         edit(lambda params: params.update(grid=grid("demo", ["mel"], PROTOCOLS)))
         edit(lambda params: params["protocols"]["shuffled_labels"].update(classifier="mean_linear"))
-        edit(lambda params: params["statistics"].update(resamples=999))
         windows = Path("data/splits/demo/windows.csv")
         table = pd.read_csv(windows, dtype=str, keep_default_na=False)
         table.assign(group=table["clip"]).to_csv(windows, index=False)
@@ -144,21 +143,6 @@ def test_answers_to_other_windows_than_those_tested_are_not_scored() -> None:
     write_split_record(Path(), "demo")  # as a new split would leave it: now the weights are those of other parts
     run_here("evaluate", "demo")
     assert scores()["cells"] == {}
-
-
-def test_other_rules_of_evidence_give_kept_cells_other_intervals_and_the_same_scores() -> None:
-    edit(lambda params: params["statistics"].update(minimum_sources=5, confidence=0.5))
-    run_here("evaluate", "demo")
-    scored = scores()["cells"]
-    edit(lambda params: params["statistics"].update(confidence=0.95))
-    shutil.rmtree(MODELS)
-    run_here("evaluate", "demo")
-    kept = scores()["cells"]
-    for cell, told in scored.items():
-        assert {key for key in told if told[key] != kept[cell][key]} == {"window_interval", "recording_interval"}
-    edit(lambda params: params["statistics"].update(confidence=0.5))
-    run_here("evaluate", "demo")
-    assert scores()["cells"] == scored
 
 
 def test_an_edited_protocol_trains_its_own_runs_alone_and_another_version_of_training_all(capsys: Capture) -> None:

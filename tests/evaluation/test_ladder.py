@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from beyond_spectrograms.evaluation.comparisons import compare_with_baselines
+from beyond_spectrograms.evaluation.comparisons import compare_pairs
 from beyond_spectrograms.evaluation.ladder import rungs
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.report.ladder import advantage_table, ladder_table, leakage_table, step_notes
 from beyond_spectrograms.report.table import Row, Table
 from support.cells import write_params
 from support.clones import edit
-from support.hands import PARAMS, results, scored
+from support.hands import PARAMS, results, scored, with_claims
 from support.repository import REPOSITORY
 
 LADDER = PARAMS.claims.ladder
@@ -72,7 +72,8 @@ def known() -> Any:
         for name, counts in right.items():
             clean = LOW[::-1] if name == "soundstream" and protocol != "best_checkpoint" else counts
             cells[name, protocol] = scored(name, protocol, clean)
-    return results(cells)
+    named = [["soundstream", "mel"], ["soundstream", "log_mel_2048"]]
+    return with_claims(results(cells), contrasts=named, protocols=["best_checkpoint", "source_split", "fair"])
 
 
 def test_rungs_are_those_asked_for_and_each_is_told_by_what_it_changes() -> None:
@@ -85,7 +86,7 @@ def test_rungs_are_those_asked_for_and_each_is_told_by_what_it_changes() -> None
 
 def test_the_ladder_table_has_every_representation_at_every_rung_and_a_dash_where_it_was_not_run() -> None:
     here = known()
-    table = ladder_table(here, compare_with_baselines(here))
+    table = ladder_table(here, compare_pairs(here))
     assert [row["representation"] for row in table.rows] == list(here.rows)
     assert list(table.columns) == ["representation", "best_checkpoint %", "source_split %", "fair %", "note"]
     row, shown = find(table, representation="soundstream")
@@ -96,7 +97,7 @@ def test_the_ladder_table_has_every_representation_at_every_rung_and_a_dash_wher
     control, _ = find(table, representation="encodec_24khz_untrained")
     assert control["note"] == "control: untrained encoder, not EnCodec's result"
     del here.cells["soundstream", "fair"]
-    table = ladder_table(here, compare_with_baselines(here))
+    table = ladder_table(here, compare_pairs(here))
     assert find(table, representation="soundstream")[1]["fair %"] == "-"
     for name in ("best_checkpoint", "source_split"):
         del here.cells["soundstream", name]
@@ -105,7 +106,7 @@ def test_the_ladder_table_has_every_representation_at_every_rung_and_a_dash_wher
 
 def test_the_advantage_is_codec_minus_spectrogram_at_every_rung() -> None:
     here = known()
-    table = advantage_table(here, compare_with_baselines(here))
+    table = advantage_table(here, compare_pairs(here))
     assert [(row["representation"], row["baseline"]) for row in table.rows] == [
         (codec, baseline)
         for codec in ("soundstream", "encodec_24khz_untrained")
@@ -120,7 +121,7 @@ def test_the_advantage_is_codec_minus_spectrogram_at_every_rung() -> None:
     assert shown["best_checkpoint"].endswith("] †")
     for protocol in here.protocols:
         del here.cells["log_mel_2048", protocol]
-    assert {row["baseline"] for row in advantage_table(here, compare_with_baselines(here)).rows} == {"mel"}
+    assert {row["baseline"] for row in advantage_table(here, compare_pairs(here)).rows} == {"mel"}
 
 
 def test_the_leakage_gap_is_window_minus_source_split_on_the_recordings_both_test() -> None:

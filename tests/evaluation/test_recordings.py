@@ -33,17 +33,27 @@ def read_error(path: Path) -> str:
     return str(error.value).removeprefix(str(path))
 
 
-def test_recordings_are_read_by_seed_and_name(tmp_path: Path) -> None:
+def test_recordings_are_read_by_run_and_name(tmp_path: Path) -> None:
     write_gzip_rows(tmp_path / "predictions.csv.gz", rows_of()[::-1])
     (found,) = read_recordings(tmp_path / "predictions.csv.gz").values()
     assert (found.cell, found.clips, found.labels) == ("mel-fair", ("1.wav", "2.wav"), ("bird", "rain"))
     assert found.sources == ("a", "b")
-    assert (found.seeds, found.folds.tolist(), found.windows.tolist()) == ((0, 1), [1, 2], [2, 4])
-    assert found.windows_right.tolist() == [[2, 2], [1, 2]]
-    assert found.right.tolist() == [[True, True], [False, True]]
+    assert found.runs == ((1, 0), (1, 1), (2, 0), (2, 1))
+    assert found.windows.tolist() == [[2, 0], [2, 0], [0, 4], [0, 4]]
+    assert found.windows_right.tolist() == [[2, 0], [1, 0], [0, 2], [0, 2]]
+    assert found.right.tolist() == [[True, False], [False, False], [False, True], [False, True]]
     assert found.right_by_seeds.tolist() == [True, True]
     assert window_interval(found, SETTINGS).value == 7 / 12
     assert recording_interval(found, SETTINGS).value == 3 / 4
+
+
+def test_under_splits_by_seed_a_recording_may_be_tested_by_any_of_the_runs(tmp_path: Path) -> None:
+    rows = [row | {"fold": 1 + row["seed"]} for row in rows_of() if (row["seed"], row["clip"]) != (1, "2.wav")]
+    write_gzip_rows(tmp_path / "predictions.csv.gz", rows)
+    (found,) = read_recordings(tmp_path / "predictions.csv.gz").values()
+    assert (found.runs, found.windows.tolist()) == (((1, 0), (2, 1)), [[2, 4], [2, 0]])
+    assert found.by_recording().windows.tolist() == [[1, 1], [1, 0]]
+    assert found.among(["2.wav"]).runs == ((1, 0),)
 
 
 @pytest.mark.parametrize(
@@ -52,13 +62,16 @@ def test_recordings_are_read_by_seed_and_name(tmp_path: Path) -> None:
         (0, {"windows_right": 3}, ", line 2: 3 of 2 windows right is impossible."),
         (0, {"windows": 0, "windows_right": 0}, ", line 2: 0 of 0 windows right is impossible."),
         (1, {"windows": "x"}, ", line 3: windows is 'x', not a whole number."),
-        (1, {"protocol": "paper"}, ": mel-fair: 2.wav was not tested under seed 0. Run its evaluate stage again."),
         (2, {"seed": 0}, ", line 4: 1.wav a second time under seed 0."),
-        (2, {"seed": 2}, ": mel-fair: 1.wav was not tested under seed 1. Run its evaluate stage again."),
+        (
+            0,
+            {"clip": "0.wav"},
+            ": mel-fair: 0.wav of fold 1 was not tested under seed 1. Run its evaluate stage again.",
+        ),
         (2, {"label": "rain"}, ": mel-fair: 1.wav has label bird and rain under different seeds."),
         (3, {"windows": 5}, ": mel-fair: 2.wav has windows 4 and 5 under different seeds."),
         (3, {"group": "a"}, ": mel-fair: 2.wav has group a and b under different seeds."),
-        (3, {"fold": 1}, ": mel-fair: 2.wav has fold 1 and 2 under different seeds."),
+        (3, {"fold": 1}, ": mel-fair: 2.wav of fold 1 was not tested under seed 0. Run its evaluate stage again."),
     ],
 )
 def test_recordings_that_contradict_themselves_are_refused(
@@ -74,14 +87,21 @@ def test_a_file_holds_any_number_of_cells(tmp_path: Path) -> None:
     path, second = tmp_path / "predictions.csv.gz", [row | {"protocol": "paper"} for row in rows_of(seeds=1)]
     write_gzip_rows(path, [*rows_of(), *second])
     found = read_recordings(path)
-    assert {cell: known.seeds for cell, known in found.items()} == {"mel-fair": (0, 1), "mel-paper": (0,)}
+    assert {cell: known.runs for cell, known in found.items()} == {
+        "mel-fair": ((1, 0), (1, 1), (2, 0), (2, 1)),
+        "mel-paper": ((1, 0), (2, 0)),
+    }
     write_gzip(path, f"{HEADER}\n")
     assert read_recordings(path) == {}
 
 
 @pytest.mark.parametrize(
     ("errors", "read"),
-    [(("1.5", "2", "0.5", "4"), [[1.5, 2.0], [0.5, 4.0]]), (("1.5", "2", "", "4"), None), (("",) * 4, None)],
+    [
+        (("1.5", "2", "0.5", "4"), [[1.5, 0.0], [0.5, 0.0], [0.0, 2.0], [0.0, 4.0]]),
+        (("1.5", "2", "", "4"), None),
+        (("",) * 4, None),
+    ],
 )
 def test_errors_of_reconstruction_are_read_where_every_row_of_a_cell_has_one(
     tmp_path: Path, errors: tuple[str, ...], read: list[list[float]] | None
@@ -92,8 +112,8 @@ def test_errors_of_reconstruction_are_read_where_every_row_of_a_cell_has_one(
     assert (None if found is None else found.tolist()) == read
 
 
-HEADER = "representation,protocol,seed,clip,windows_right,predicted,fold,group,label,windows,predicted_by_seeds"
-WITHOUT = HEADER.replace("seed,", "").replace("fold,", "").replace(",", ", ")
+HEADER = "representation,protocol,fold,seed,clip,group,label,windows,windows_right,predicted,predicted_by_seeds"
+WITHOUT = HEADER.replace("fold,seed,", "").replace(",", ", ")
 AGAIN = "Run its evaluate stage again."
 
 
@@ -105,7 +125,7 @@ AGAIN = "Run its evaluate stage again."
         (b"fold,seed\n", f": no column {WITHOUT}. It has fold, seed."),
         (f"{HEADER}\nmel,fair,0\n".encode(), ", line 2: the row does not have the header's 11 values."),
         (
-            f"{HEADER},reconstruction_error\nmel,fair,0,1.wav,1,bird,1,a,bird,2,bird,much\n".encode(),
+            f"{HEADER},reconstruction_error\nmel,fair,1,0,1.wav,a,bird,2,1,bird,bird,much\n".encode(),
             ", line 2: reconstruction_error is 'much', not a finite number.",
         ),
     ],

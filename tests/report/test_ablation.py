@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import logit
 
 from beyond_spectrograms.evaluation.clip_results import Recordings
 from beyond_spectrograms.evaluation.metrics import variance_of
 from beyond_spectrograms.evaluation.records import MEASURES, ResultError, cell_name
 from beyond_spectrograms.evaluation.result_files import Evaluation
-from beyond_spectrograms.evaluation.uncertainty import fold_interval, gap, window_interval
+from beyond_spectrograms.evaluation.uncertainty import compare_folds, error_interval, gap, window_interval
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.report.prototypes import compare, find_leaks, find_steps, judge, sum_errors
@@ -35,16 +36,22 @@ def of_few(recordings: Recordings, sources: int) -> Recordings:
 def test_errors_have_the_interval_that_right_windows_would_have() -> None:
     tested = cell(clustered(3, 60))
     assert sum_errors(tested, unit=1.0) is None  # of a classifier without reconstruction
-    once, scaled = (judge(sum_errors(with_errors(tested), unit=unit), SETTINGS) for unit in (1.0, 4.0))
-    assert once == (window_interval(tested, SETTINGS), "sources")
-    assert scaled[0].value == pytest.approx(4 * once[0].value)
+    (once, over), (scaled, _) = (
+        judge(sum_errors(with_errors(tested), unit=unit), SETTINGS, error_interval) for unit in (1.0, 4.0)
+    )
+    right, share = window_interval(tested, SETTINGS), once.value
+    assert (over, share) == ("sources", right.value)
+    # On the logit scale limits are as far apart, divided by p (1 - p).
+    width = (logit(right.high) - logit(right.low)) * share * (1 - share)
+    assert once.high - once.low == pytest.approx(width)
+    assert (scaled.value, scaled.low, scaled.high) == pytest.approx((4 * share, 4 * once.low, 4 * once.high))
 
 
 def test_few_sources_are_judged_over_folds_and_in_one_part_over_recordings() -> None:
     folds = of_few(cell(np.array([[0, 1, 2, 3, 4, 5]]), folds=3), sources=2)
     found, over = judge(folds, SETTINGS)
     assert over == "folds"
-    assert found == fold_interval({(1, 0): 0.3, (2, 0): 0.5, (3, 0): 0.7}, SETTINGS)
+    assert found == compare_folds({(1, 0): 0.3, (2, 0): 0.5, (3, 0): 0.7}, SETTINGS, 0.03).difference
     one_part = of_few(cell(clustered(2, 60), folds=1), sources=10)
     by_clip = replace(one_part, sources=one_part.clips)
     assert judge(one_part, SETTINGS) == (window_interval(by_clip, SETTINGS), "recordings")
@@ -52,21 +59,21 @@ def test_few_sources_are_judged_over_folds_and_in_one_part_over_recordings() -> 
 
 def test_differences_are_taken_on_the_same_draws_over_what_intervals_are() -> None:
     first, second = cell(clustered(2, 60)), cell(clustered(2, 60, chance=0.5))
-    assert compare(first, second, SETTINGS) == (gap(first, second, SETTINGS), "sources")
-    less = replace(first, windows_right=first.windows_right - 0.5)
+    assert compare(first, second, SETTINGS) == (gap(first, second, SETTINGS).difference, "sources")
+    less = replace(first, windows_right=first.windows_right - 0.1 * first.windows)
     difference, over = compare(of_few(first, 10), of_few(less, 10), SETTINGS)
     assert over == "folds"
     assert difference.value == pytest.approx(0.1)
     assert difference.reason == "All folds are alike: there is no spread to judge by."
     other = compare(of_few(first, 10), of_few(second, 10), SETTINGS)
-    off = (first.windows_right - second.windows_right) / 60
-    shares = {(fold, seed): off[seed, first.folds == fold].sum() for fold in range(1, 6) for seed in (0, 1)}
+    off = (first.windows_right - second.windows_right).sum(1) / 60
+    shares = dict(zip(first.runs, off.tolist(), strict=True))
     assert other[1] == "folds"
-    expected = fold_interval(shares, SETTINGS)
+    expected = compare_folds(shares, SETTINGS, 0.03).difference
     assert (other[0].value, other[0].low, other[0].high) == pytest.approx((expected.value, expected.low, expected.high))
     leaky = of_few(cell(clustered(2, 60), folds=1), 10)
     apart = [replace(each, sources=each.clips) for each in (leaky, second)]
-    assert compare(leaky, of_few(second, 10), SETTINGS) == (gap(apart[0], apart[1], SETTINGS), "recordings")
+    assert compare(leaky, of_few(second, 10), SETTINGS) == (gap(apart[0], apart[1], SETTINGS).difference, "recordings")
 
 
 def test_variance_is_about_each_bands_mean_over_the_rows_alone() -> None:
@@ -108,7 +115,7 @@ def make(
         rows.append(row | ({} if error is None else {"reconstruction_error": error * (1 + word % 3)}))
     scores = found.scores[cell_name(name, protocol)]
     runs = [scores["by_fold"][0] | {"class_accuracy": 0.5 + fold / 10} for fold in range(3 if folds else 1)]
-    made = gather(study, (name, protocol), scores | {"by_fold": runs}, rows, HISTORY)
+    made = gather((name, protocol), scores | {"by_fold": runs}, rows, HISTORY)
     made.features[name] |= {"variance": {"window": 100.0, "source": 100.0}}
     return made
 
@@ -137,7 +144,7 @@ WRITTEN = """\
 | prototypes_filters   | 1    | 66.7               | 10.00               | recordings    | 10.0          | 50.0                | -             | -                           |
 | temporal_cnn         | 3    | 75.0               | -                   | folds         | -             | 60.0 (50.0 to 70.0) | -             | -                           |
 
-- In square brackets: 95% interval, over sources (recordings of one origin) by bootstrap (9999 resamples). With fewer than 30 sources: over folds (Student's limits); where one part is tested, over recordings by bootstrap, which holds for further recordings of the same sources, not for new ones. In round brackets: lowest to highest run.
+- In square brackets: 95% interval, over sources (recordings of one origin) and runs. With fewer than 30 sources: over folds; where one part is tested, over recordings, which holds for further recordings of the same sources, not for new ones. In round brackets: lowest to highest run.
 - error: mean squared difference of a window and its reconstruction, in the features' own unit (squared decibels for spectra in decibels). unexplained: the error as a share of the tested features' variance about each band's mean, so 100 % is what that mean reaches and units do not matter.
 - prototypes_utterance, prototypes_filters: Only 6 sources were tested; 30 are needed for an interval.
 - temporal_cnn: All folds are alike: there is no spread to judge by.
@@ -148,7 +155,7 @@ WRITTEN = """\
 |---------|----------------------|------------|--------------------------|--------|---------------|
 | leakage | prototypes_utterance | prototypes | +33.3                    | -20.00 | recordings    |
 
-- On the recordings both tested, resampled together; intervals as above.
+- On the recordings both tested; intervals as above.
 - prototypes_utterance - prototypes: Only 6 sources were tested; 30 are needed for an interval.
 
 # fsdd_speakers, log_mel_16khz: what each part of prototypes changes
@@ -157,7 +164,7 @@ WRITTEN = """\
 |---------------|----------------------|--------------------|--------------------------|--------|---------------|
 | cross-entropy | prototypes_utterance | prototypes_filters | +33.3                    | +10.00 | recordings    |
 
-- On the recordings both tested, resampled together; intervals as above.
+- On the recordings both tested; intervals as above.
 - prototypes_utterance - prototypes_filters: Only 6 sources were tested; 30 are needed for an interval.
 """  # noqa: E501  a table's rows
 

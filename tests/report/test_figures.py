@@ -265,8 +265,8 @@ def test_bitrates_are_in_kbit_per_second_with_latents_at_the_edge() -> None:
 def test_a_value_without_limits_is_drawn_without_bars() -> None:
     here = known()
     lone = here.cells["soundstream_9200bps", "fair"]
-    few = lone.scores.model_copy(update={"window_interval": Interval(0.875, reason="few")})
-    here.cells["soundstream_9200bps", "fair"] = replace(lone, scores=few)
+    few = Interval(0.875, reason="few")
+    here.cells["soundstream_9200bps", "fair"] = replace(lone, window_interval=few)
     figure = figure_bitrates(here, points(here, "fair"), STYLES, {"mel": Interval(0.3, reason="few")}, "")
     _, _, (bars,) = find(figure.axes[0], "soundstream: dequantised latents")
     lengths = [np.ptp(segment[:, 1]) for segment in bars.get_segments()]

@@ -106,7 +106,9 @@ def test_an_excerpt_is_the_very_window_that_was_classified(page_project: Path, p
 def test_windows_of_all_seeds_are_counted_for_a_recording(page_results: Results) -> None:
     recordings = page_results.cell("mel", "fair").recordings
     right = np.vstack([recordings.windows_right, 0 * recordings.windows_right])
-    twice = replace(recordings, seeds=(0, 1), windows_right=right, right_by_seeds=~recordings.right_by_seeds)
+    runs, windows = (*recordings.runs, *((fold, 1) for fold, _ in recordings.runs)), np.tile(recordings.windows, (2, 1))
+    answers = {"windows_right": right, "right_by_seeds": ~recordings.right_by_seeds}
+    twice = replace(recordings, runs=runs, windows=windows, **answers)
     assert excerpts.describe_recording(twice, "bird/1.wav") == "2 of 6 windows right over 2 seeds, as a whole wrong"
 
 

@@ -120,7 +120,7 @@ def write_dataset(
         for protocol in protocols:
             with contextlib.chdir(folder):
                 found.add((make or make_cell)(known, dataset, name, protocol))
-    result_files.write_evaluation(folder / known.metrics(dataset), dataset, found, known.params.statistics)
+    result_files.write_evaluation(folder / known.metrics(dataset), dataset, found)
     write_costs(folder / known.metrics(dataset) / "costs.json", dataset, representations)
 
 
@@ -140,7 +140,7 @@ def write_cell(
     found = result_files.read_evaluation(folder / known.metrics(dataset), dataset)
     with contextlib.chdir(folder):
         found.add((make or make_cell)(known, dataset, name, protocol))
-    result_files.write_evaluation(folder / known.metrics(dataset), dataset, found, known.params.statistics)
+    result_files.write_evaluation(folder / known.metrics(dataset), dataset, found)
 
 
 def change_scores(folder: Path, dataset: str, cell: str, **changes: Any) -> None:
@@ -217,21 +217,20 @@ def make_cell(study: Study, dataset: str, name: str, protocol: str) -> result_fi
         for epoch in range(1, run + 1)
     ]
     scores = make_scores(accuracy, epochs) | {"provenance": study.score_provenance(dataset, name, protocol)}
-    return gather(study, (name, protocol), scores, recordings, history)
+    return gather((name, protocol), scores, recordings, history)
 
 
 def gather(
-    study: Study,
     cell: tuple[str, str],
     scores: dict[str, Any],
     recordings: Sequence[Mapping[str, Any]],
     history: Sequence[Mapping[str, Any]],
 ) -> result_files.Evaluation:
-    """Bring a cell into the form of result files, its result_files.intervals among the scores."""
+    """Bring a cell into the form of result files."""
     name, (bands, frames) = cell_name(*cell), shape_of(cell[0])
     rows = result_files.as_text(pd.DataFrame(recordings), *cell, result_files.PREDICTION_COLUMNS)
     return result_files.Evaluation(
-        scores={name: scores | result_files.intervals(study.params, name, cell[1], rows, scores)},
+        scores={name: scores},
         features={
             cell[0]: {"representation": cell[0], "windows": WINDOWS, "bands": bands, "frames": frames}
             | {"bytes": WINDOWS * bands * frames * 4, "variance": {}}

@@ -1,6 +1,5 @@
 """Results made by hand: cells of which every recording's right windows and every run's curve are given."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,25 +17,30 @@ from beyond_spectrograms.params import Statistics, load_params
 from support.repository import REPOSITORY
 
 PARAMS = load_params(Path("studies/bitrates"), REPOSITORY)  # the root's representations, and codecs at bitrates
-SETTINGS = Statistics(confidence=0.95, resamples=9999, seed=0, minimum_sources=30, minimum_runs=5)
-QUICK = SETTINGS.model_copy(update={"resamples": 999, "minimum_sources": 5})
+SETTINGS = Statistics(confidence=0.95, minimum_sources=30, minimum_runs=5, margin=0.03)
+FEW = SETTINGS.model_copy(update={"minimum_sources": 5})
 Cells = Mapping[tuple[str, str], Cell]
 
 
 def cell(windows_right: ArrayLike, windows: int = 5, folds: int = 5, name: str = "mel-fair") -> Recordings:
-    """Make a cell from its right windows [seeds, recordings]; a recording is right where most of its windows are."""
+    """Make a cell from its right windows [seeds, recordings]; a recording is right where most of its windows are.
+
+    Recordings are dealt to folds in turn, and every fold has all seeds.
+    """
     counts = np.atleast_2d(np.asarray(windows_right))
     seeds, recordings = counts.shape
+    runs = [(fold, seed) for fold in range(1, folds + 1) for seed in range(seeds)]
+    tests = np.array([np.arange(recordings) % folds == fold - 1 for fold, _ in runs])
+    right = np.where(tests, counts[[seed for _, seed in runs]], 0)
     return Recordings(
         cell=name,
         clips=tuple(f"{number:05d}.wav" for number in range(recordings)),
         labels=("bird",) * recordings,
         sources=tuple(f"{number:05d}" for number in range(recordings)),
-        seeds=tuple(range(seeds)),
-        folds=np.arange(recordings) % folds + 1,
-        windows=np.full(recordings, windows),
-        windows_right=counts,
-        right=2 * counts > windows,
+        runs=tuple(runs),
+        windows=np.where(tests, windows, 0),
+        windows_right=right,
+        right=2 * right > windows,
         right_by_seeds=2 * counts.mean(0) > windows,
     )
 
@@ -53,31 +57,24 @@ def curve(validation: Sequence[float], fold: int = 1) -> Curve:
     return Curve(fold, 0, values, values, values, values)
 
 
-@functools.cache
-def _intervals(right: tuple[int, ...], seeds: int) -> tuple[records.Interval, records.Interval]:
-    known = cell([right] * seeds, windows=4)
-    return window_interval(known, QUICK), recording_interval(known, QUICK)
-
-
 def scored(name: str, protocol: str, right: Sequence[int], seeds: int = 2) -> Cell:
     """Make a cell of which the test is known: windows right of 4 for each recording, the same under each seed."""
     known = cell([right] * seeds, windows=4, name=f"{name}-{protocol}")
-    shares = {"window_accuracy": float(known.windows_right.mean()) / 4, "class_accuracy": 0.5}
-    shares["recording_accuracy"] = float(known.right.mean())
-    windows, of_recordings = _intervals(tuple(right), seeds)
+    intervals = window_interval(known, FEW), recording_interval(known, FEW)
+    shares = {"window_accuracy": intervals[0].value, "recording_accuracy": intervals[1].value, "class_accuracy": 0.5}
     counts: dict[str, Any] = {"folds": 5, "seeds": seeds, "diverged_runs": 0, "recordings": len(right)}
-    counts |= {"windows": int(known.windows.sum()) * seeds, "silent_windows": 0, "by_fold": []}
+    told = {"epoch": 1, "diverged_at_epoch": None, "weights_sha256": None, **shares}
+    counts |= {"by_fold": [records.RunScores(fold=fold, seed=seed, **told) for fold, seed in known.runs]}
+    counts |= {"windows": int(known.windows.sum()), "silent_windows": 0}
     scores = records.Scores(
         **shares,
         **counts,
         without_silent=records.Accuracies(**shares),
         confusion=records.Confusion(classes=["bird", "rain"], counts=[[3, 1], [1, 3]]),
-        window_interval=windows,
-        recording_interval=of_recordings,
         training=records.Training(device="cpu", precision="fp32", seconds_by_run={}),
         provenance={},
     )
-    return Cell(scores=scores, recordings=known)
+    return Cell(scores, recordings=known, window_interval=intervals[0], recording_interval=intervals[1])
 
 
 def trained(curves: Sequence[Sequence[float]]) -> Cell:
@@ -113,11 +110,17 @@ def results(cells: Cells, protocols: Sequence[str] = (), ablations: Sequence[str
         protocols=under,
         ablations=tuple(ablations),
         ablation_protocols=("fair",) if ablations else (),
-        params=PARAMS.model_copy(update={"statistics": QUICK}),
+        params=PARAMS.model_copy(update={"statistics": FEW}),
         splits=records.Splits(recordings=12, splits={"source": column, "window": {"window": column["source_1"]}}),
         features={},
         cells=dict(cells),
     )
+
+
+def with_claims(known: Results, **changes: Any) -> Results:
+    """Change which contrasts are named, and under which protocols."""
+    params = known.params
+    return replace(known, params=params.model_copy(update={"claims": params.claims.model_copy(update=changes)}))
 
 
 def with_statistics(known: Results, **changes: Any) -> Results:

@@ -108,7 +108,7 @@ def complete(study: Study, dataset: str, name: str, protocol: str, diverged: Col
         told |= {"group": clip, "label": label, "windows": 3, "windows_right": 2 if label == "bird" else 3}
         recordings.append(told | {"predicted": label, "predicted_by_seeds": label})
     history = found.curves[cell].drop(columns=["representation", "protocol"]).to_dict("records")
-    return cells.gather(study, (name, protocol), scores, recordings, history)
+    return cells.gather((name, protocol), scores, recordings, history)
 
 
 def complete_cell(folder: Path, dataset: str, name: str, protocol: str, diverged: Collection[int] = ()) -> None:

@@ -64,7 +64,7 @@ def cell_of(cell: Cell, points: int) -> dict[str, Any]:
         raise ValueError("a cell that was not run has nothing to show")
     runs = cell.whole_curves
     return {
-        "diverged": [scores.diverged_runs, scores.folds * scores.seeds],
+        "diverged": [scores.diverged_runs, len(scores.by_fold)],
         "curve": curve_of(runs, points) if runs else None,
         "classes": scores.confusion.classes,
         "counts": scores.confusion.counts,

@@ -104,10 +104,11 @@ def confidently_wrong(predictions: pd.DataFrame, count: int = EXCERPTS) -> pd.Da
 def describe_recording(recordings: Recordings, clip: str) -> str:
     """Say how the whole recording fared: `2 of 10 windows right over 2 seeds, as a whole wrong`."""
     row = recordings.clips.index(clip)
-    right, seeds = recordings.windows_right[:, row].sum(), len(recordings.seeds)
+    right, windows = recordings.windows_right[:, row].sum(), recordings.windows[:, row]
+    seeds = np.count_nonzero(windows)
     over = f" over {seeds} seeds" if seeds > 1 else ""
     whole = "right" if recordings.right_by_seeds[row] else "wrong"
-    return f"{right} of {recordings.windows[row] * seeds} windows right{over}, as a whole {whole}"
+    return f"{right} of {windows.sum()} windows right{over}, as a whole {whole}"
 
 
 def cut_excerpts(wrong: pd.DataFrame, recordings: Recordings, clips: Path, length_s: float) -> list[Excerpt]:

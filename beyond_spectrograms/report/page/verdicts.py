@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beyond_spectrograms.evaluation.claims import ANY_PROTOCOL, CLAIMS, MEASURED, Outcome, Verdict
+from beyond_spectrograms.evaluation.claims import ANY_PROTOCOL, CLAIMS, MEASURED, Outcome, Verdict, opponents
 from beyond_spectrograms.evaluation.records import Record, read_record
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.page.html import PageError
@@ -19,7 +19,7 @@ TITLES = {
 }
 DIFFERENCES = ("equal_epochs",)  # of accuracies, 0 to 1; the other claims are judged by ratios
 # A verdict is told by word, by sign and by colour, so that none of them is needed.
-SIGNS: dict[Outcome, str] = {"holds": "✓", "does not hold": "✗", "undecided": "?"}
+SIGNS: dict[Outcome, str] = {"holds": "✓", "does not hold": "✗", "same": "=", "undecided": "?"}
 
 
 class Verdicts(Record):
@@ -84,7 +84,7 @@ def matrices(verdicts: Verdicts, results: Results) -> list[Matrix]:
     for protocol in protocols or [ANY_PROTOCOL] * bool(mine):
         alike = protocol == ANY_PROTOCOL or results.params.protocols[protocol].classifier == MEASURED
         timed = {key[1:]: verdict for key, verdict in cells.items() if key[0] == ANY_PROTOCOL and alike}
-        for baseline in results.params.claims.baselines:
+        for baseline in opponents(results.params):
             judged = {v.representation for v in mine if (v.protocol, v.baseline) == (protocol, baseline)}
             judged |= {v.representation for v in mine if v.baseline == baseline and v.representation not in trained}
             names = sorted((name for name in results.params.representations if name in judged), key=results.is_control)
