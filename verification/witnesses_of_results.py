@@ -330,9 +330,9 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
     yield "intervals/folds", asdict(compare_folds(by_fold, params.statistics, 0.1))
     yield "intervals/median", asdict(median_interval([1.0, 1.5, 1.25, 3.0, 0.5, 1.75, 2.0], params.statistics))
     yield "holm", holm([0.01, None, 0.04, 0.02])
-    yield "comparisons", [asdict(pair) for pair in compare_pairs(results)]
-    yield "claims", [asdict(verdict) for verdict in judge(results, {"soundstream": made_costs("soundstream")})]
-    yield "claims/rules", rules(results)
+    yield "pairs", [asdict(pair) for pair in compare_pairs(results)]
+    yield "verdicts", [asdict(verdict) for verdict in judge(results, {"soundstream": made_costs("soundstream")})]
+    yield "rules", rules(results)
     measured = {name: made_costs(name) for name in ("mel", "soundstream")}
     made = tabulate(results, compare_pairs(results), measured)
     made |= {"summary": made.pop("results"), "bitrates": made.pop("bitrates-fair")}
