@@ -346,7 +346,7 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
         ("leaks", prototypes.find_leaks(protocols, params.splits)),
         ("steps", prototypes.find_steps(protocols)),
     ):
-        made[what] = prototypes.tabulate_differences(what, cells, steps, params.statistics)
+        made[what] = prototypes.tabulate_differences(what, cells, steps, params.statistics, "recordings")
     for name, table in made.items():
         yield name, to_markdown(table)
         yield f"{name}/csv", to_csv(table.rows, list(table.rows[0]))
@@ -377,7 +377,7 @@ def _prototype_cell(name: str, number: int) -> Any:
         for fold in range(1, FOLDS + 1)
         for seed in range(3)
     ]
-    return Cell(runs, recordings.by_recording(), sum_errors(recordings, 2.5), 7.5)
+    return Cell(runs, recordings, recordings.by_recording(), sum_errors(recordings, 2.5), 7.5)
 
 
 def sonification(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract

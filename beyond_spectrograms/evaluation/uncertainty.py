@@ -78,7 +78,7 @@ def recording_interval(recordings: Recordings, statistics: Statistics) -> Interv
 def error_interval(errors: Recordings, statistics: Statistics) -> Interval:
     """Mean error of a window, where `windows_right` holds sums of errors; limits as they are, not on a logit scale."""
     value, residuals = _residuals(errors)
-    if reason := _too_little(errors, statistics):
+    if reason := _too_little(errors, statistics, 1.0):
         return Interval(value, reason=reason)
     half = _spread(residuals, _strata(errors)).half_width((1 + statistics.confidence) / 2)
     return Interval(value, value - half, value + half)
@@ -91,7 +91,7 @@ def _accuracy_interval(cell: Recordings, statistics: Statistics) -> Interval:
     is that of the share of sources without a fault, and accuracy can only be higher. All wrong is its mirror image.
     """
     value, residuals = _residuals(cell)
-    if reason := _too_little(cell, statistics):
+    if reason := _too_little(cell, statistics, 100.0, " %"):
         return Interval(value, reason=reason)
     if value in (0, 1):
         from scipy.stats import binomtest
@@ -261,12 +261,12 @@ def _added(*parts: _Spread) -> _Spread:
     return _Spread(variance, variance**2 / spread if spread else 1.0)
 
 
-def _too_little(cell: Recordings, statistics: Statistics) -> str | None:
-    """Say why a cell gets no interval; of few runs the values are told instead."""
+def _too_little(cell: Recordings, statistics: Statistics, scale: float | None = None, unit: str = "") -> str | None:
+    """Say why a cell gets no interval; with a `scale` the values of the few runs are told instead."""
     if (sources := len(set(cell.sources))) < statistics.minimum_sources:
         return f"Only {sources} sources were tested; {statistics.minimum_sources} are needed for an interval."
     if (runs := len(cell.runs)) < statistics.minimum_runs:
-        shares = cell.windows_right.sum(1) / cell.windows.sum(1)
-        each = ", ".join(f"{100 * share:.1f}" for share in shares)
-        return f"{runs} runs, {each} %; {statistics.minimum_runs} are needed for an interval."
+        values = cell.windows_right.sum(1) / cell.windows.sum(1)
+        told = "" if scale is None else ", " + ", ".join(f"{scale * value:.1f}" for value in values) + unit
+        return f"{runs} runs{told}; {statistics.minimum_runs} are needed for an interval."
     return None

@@ -132,7 +132,7 @@ class Claims(Section):
     level: Annotated[Real, Field(gt=0, le=1)]  # of the lower of two plateaus, which convergence counts epochs to
     convergence_margin: Annotated[Real, Field(gt=1)]  # ratios nearer to 1 than this, either way, are "the same"
     protocols: list[Name]  # under which contrasts are tested
-    # First - second; the second may be BEST_SPECTROGRAM.
+    # First - second: representations, the second may be BEST_SPECTROGRAM; or, in a study of prototypes, protocols.
     contrasts: list[Annotated[list[Name], Field(min_length=2, max_length=2)]]
     baselines: Annotated[list[Name], Field(min_length=2, max_length=2)]  # dvc.yaml names them by place
     ladder: Annotated[list[Name], Field(min_length=2)]
@@ -212,6 +212,7 @@ class Params(Section):
             raise ValueError(f"splits.{numbered[0]}: names that end in _<number> are kept for the folds of a split")
         grid, claims, run = self.grid, self.claims, self.run
         used = {protocol for _, protocol in grid.cells()}
+        comparable = [*self.representations, *self.protocols, BEST_SPECTROGRAM]
         choices: tuple[tuple[str, Collection[str], Collection[str]], ...] = (
             ("grid.datasets", grid.datasets, self.datasets),
             ("grid.representations", grid.representations, self.representations),
@@ -224,7 +225,7 @@ class Params(Section):
             ("claims.baselines", claims.baselines, self.representations),
             ("claims.ladder", claims.ladder, self.protocols),
             ("claims.protocols", claims.protocols, self.protocols),
-            *(("claims.contrasts", pair, [*self.representations, BEST_SPECTROGRAM]) for pair in claims.contrasts),
+            *(("claims.contrasts", pair, comparable) for pair in claims.contrasts),
             *((f"run.{key}", [name], getattr(self, f"{key}s")) for key, name in run),
             *((f"protocols.{key}.split", [protocol.split], self.splits) for key, protocol in self.protocols.items()),
             *(

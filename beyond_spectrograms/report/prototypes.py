@@ -53,11 +53,12 @@ SPREAD = {  # measures of whole runs: column, title, factor, decimals
 class Cell:
     """What is tabulated of one protocol: the `runs` of scores.json, and the `variance` of the features tested.
 
-    In `right` a recording counts once; in `errors` the sum of its errors, in the features' own unit, stands where the
-    number of its right windows does.
+    In `right` a recording counts once, in `windows` each of its windows; in `errors` the sum of its errors, in the
+    features' own unit, stands where the number of its right windows does.
     """
 
     runs: list[dict[str, Any]]
+    windows: Recordings
     right: Recordings
     errors: Recordings | None
     variance: float
@@ -74,6 +75,7 @@ def cells_of(results: Results, representation: str) -> dict[str, Cell]:
         unit = recipe.prototypes.scale**2 if recipe.prototypes else 1.0
         cells[protocol] = Cell(
             runs=[run.model_dump() for run in known.scores.by_fold],
+            windows=known.recordings,
             right=known.recordings.by_recording(),
             errors=sum_errors(known.recordings, unit),
             variance=results.features[representation].variance.get(recipe.split, 0.0),
@@ -200,21 +202,22 @@ def tabulate_cells(dataset: str, representation: str, cells: Mapping[str, Cell],
 
 
 def tabulate_differences(
-    title: str, cells: Mapping[str, Cell], pairs: list[tuple[str, str, str]], statistics: Statistics
+    title: str, cells: Mapping[str, Cell], pairs: list[tuple[str, str, str]], statistics: Statistics, unit: str
 ) -> Table:
-    """Tabulate first - second of every pair: recordings right in percentage points, and error."""
+    """Tabulate first - second of every pair: share of a unit (recordings, windows) right in points, and error."""
     rows: list[Row] = []
     remarks: dict[str, list[str]] = {}
     for first, second, what in pairs:
-        right, over = compare(cells[first].right, cells[second].right, statistics)
+        counted = ((cells[name].windows if unit == "windows" else cells[name].right) for name in (first, second))
+        right, over = compare(*counted, statistics)
         ours, theirs = cells[first].errors, cells[second].errors
         error = compare(ours, theirs, statistics)[0] if ours and theirs else None
         row: Row = {"change": what, "first": first, "second": second, "interval_over": over}
-        row |= interval_row("recording_accuracy_percent", right, unit="")
+        row |= {"unit": unit} | interval_row("accuracy_percent", right, unit="")
         row |= interval_row("reconstruction_error", error, 1, "")
         rows.append(row | _note(remarks, f"{first} - {second}", right, error))
     columns = {**texts("change"), "of": text("first"), "minus": text("second")}
-    columns |= {"recordings right, points": show_interval("recording_accuracy_percent", SIGNED, "")}
+    columns |= {f"{unit} right, points": show_interval("accuracy_percent", SIGNED, "")}
     columns |= {"error": show_interval("reconstruction_error", "+z.2f", ""), "interval over": text("interval_over")}
     notes = [
         "On the recordings both tested; intervals as above.",
@@ -224,12 +227,20 @@ def tabulate_differences(
 
 
 def tabulate_changes(dataset: str, representation: str, cells: Mapping[str, Cell], params: Params) -> list[Table]:
-    """Tabulate what the leaky split adds and what each part of prototypes changes, where there are such pairs."""
+    """Tabulate the contrasts that params name, what the leaky split adds and what each part of prototypes changes.
+
+    The leaky split tests fewer windows of a recording, and votes of fewer are right less often: there, windows count.
+    """
     protocols = {name: params.protocols[name] for name in cells}
-    leaks, steps = find_leaks(protocols, params.splits), find_steps(protocols)
+    named = [(first, second, "named") for first, second in params.claims.contrasts if {first, second} <= cells.keys()]
+    found = (
+        ("contrasts named in params.yaml", named, "recordings"),
+        ("what the leaky split adds", find_leaks(protocols, params.splits), "windows"),
+        ("what each part of prototypes changes", find_steps(protocols), "recordings"),
+    )
     return [
-        tabulate_differences(f"{dataset}, {representation}: {what}", cells, pairs, params.statistics)
-        for what, pairs in (("what the leaky split adds", leaks), ("what each part of prototypes changes", steps))
+        tabulate_differences(f"{dataset}, {representation}: {what}", cells, pairs, params.statistics, unit)
+        for what, pairs, unit in found
         if pairs
     ]
 

@@ -149,11 +149,19 @@ WRITTEN = """\
 - prototypes_utterance, prototypes_filters: Only 6 sources were tested; 30 are needed for an interval.
 - temporal_cnn: All folds are alike: there is no spread to judge by.
 
+# fsdd_speakers, log_mel_16khz: contrasts named in params.yaml
+
+| change | of         | minus        | recordings right, points | error | interval over |
+|--------|------------|--------------|--------------------------|-------|---------------|
+| named  | prototypes | temporal_cnn | -8.3 [-44.2, +27.5]      | -     | folds         |
+
+- On the recordings both tested; intervals as above.
+
 # fsdd_speakers, log_mel_16khz: what the leaky split adds
 
-| change  | of                   | minus      | recordings right, points | error  | interval over |
-|---------|----------------------|------------|--------------------------|--------|---------------|
-| leakage | prototypes_utterance | prototypes | +33.3                    | -20.00 | recordings    |
+| change  | of                   | minus      | windows right, points | error  | interval over |
+|---------|----------------------|------------|-----------------------|--------|---------------|
+| leakage | prototypes_utterance | prototypes | +33.3                 | -20.00 | recordings    |
 
 - On the recordings both tested; intervals as above.
 - prototypes_utterance - prototypes: Only 6 sources were tested; 30 are needed for an interval.
