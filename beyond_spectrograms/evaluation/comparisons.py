@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from beyond_spectrograms.evaluation.clip_results import Recordings
+from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Cell, Results
-from beyond_spectrograms.evaluation.uncertainty import Comparison, compare, holm
+from beyond_spectrograms.evaluation.uncertainty import Comparison, compare, compare_folds, holm
 from beyond_spectrograms.params import BEST_SPECTROGRAM
 
 
@@ -17,12 +18,14 @@ class Pair:
     """First - second in the share of windows right under one protocol.
 
     `p` is corrected (Holm) for all contrasts named in params; None of a pair that was not named, or has no interval.
+    `at_the_end` is the difference in validation accuracy at the last epoch, where no epoch was selected.
     """
 
     first: str
     second: str
     protocol: str
     comparison: Comparison
+    at_the_end: Interval | None = None
     named: bool = False
     p: float | None = None
     note: str = ""
@@ -60,8 +63,12 @@ def _compare(results: Results, first: str, second: str, protocol: str) -> Pair |
     ours, (theirs, note) = results.cell(first, protocol), opponent(results, second, protocol)
     if ours.recordings is None or theirs.recordings is None:
         return None
-    found = compare(ours.recordings, theirs.recordings, results.params.statistics)
-    return Pair(first, second, protocol, found, note=note)
+    statistics = results.params.statistics
+    found = compare(ours.recordings, theirs.recordings, statistics)
+    ends = [{curve.run: float(curve.validation_accuracy[-1]) for curve in cell.curves} for cell in (ours, theirs)]
+    both = {run: ends[0][run] - ends[1][run] for run in ends[0] if run in ends[1]}
+    at_the_end = compare_folds(both, statistics, statistics.margin).difference if both else None
+    return Pair(first, second, protocol, found, at_the_end, note=note)
 
 
 def opponent(results: Results, name: str, protocol: str) -> tuple[Cell, str]:

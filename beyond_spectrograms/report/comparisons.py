@@ -6,6 +6,11 @@ from beyond_spectrograms.evaluation.comparisons import Pair
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, interval_row, joined, scaled, show_interval, text
 
+AT_THE_END = (
+    "Validation, last epoch: the same difference in validation accuracy at the end of training, without selection; "
+    "interval over folds."
+)
+
 
 def contrasts_table(results: Results, pairs: Sequence[Pair]) -> Table:
     """Tabulate the contrasts: difference in window accuracy, corrected p, what it decides, what could be found."""
@@ -23,6 +28,7 @@ def contrasts_table(results: Results, pairs: Sequence[Pair]) -> Table:
         "params.yaml names (claims.contrasts), run or not.",
         f"Verdict: better or worse where that p is at most {1 - statistics.confidence:.2g}; same where the difference "
         f"surely is smaller than {100 * statistics.margin:g} points (two one-sided tests); else undecided.",
+        AT_THE_END,
         "Could be found: the true difference, in points, that this design finds with a chance of 80 %.",
     ]
     if any(pair.note for pair in pairs):
@@ -36,7 +42,8 @@ def comparisons_table(results: Results, pairs: Sequence[Pair]) -> Table:
     columns = _columns() | {"note": text("note")}
     notes = [
         "Codec minus spectrogram in the share of windows right, on the same windows of the same recordings. These "
-        "pairs were not named before the run: intervals are not corrected for their number, and nothing is tested."
+        "pairs were not named before the run: intervals are not corrected for their number, and nothing is tested.",
+        AT_THE_END,
     ]
     return Table(f"Comparisons: {results.dataset}, codec against spectrogram", rows, columns, notes)
 
@@ -45,6 +52,7 @@ def _row(results: Results, pair: Pair) -> Row:
     test = pair.comparison
     row: Row = {"representation": pair.first, "against": pair.second, "protocol": pair.protocol}
     row |= interval_row("difference", test.difference) | {"p": test.p, "p_corrected": pair.p}
+    row |= interval_row("at_the_end", pair.at_the_end)
     row["verdict"] = pair.verdict(results.params.statistics.confidence)
     row["detectable_percent"] = None if test.detectable is None else 100 * test.detectable
     control = "Control." if results.is_control(pair.first) else None
@@ -54,7 +62,8 @@ def _row(results: Results, pair: Pair) -> Row:
 
 def _columns() -> dict[str, Show]:
     named = {key: text(key) for key in ("representation", "against", "protocol")}
-    return {**named, "difference, points": show_interval("difference", SIGNED)}
+    differences = {"difference, points": "difference", "validation, last epoch": "at_the_end"}
+    return named | {head: show_interval(key, SIGNED) for head, key in differences.items()}
 
 
 def _show_p(key: str) -> Show:

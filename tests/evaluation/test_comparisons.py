@@ -147,6 +147,7 @@ def test_the_tables_show_difference_correction_verdict_and_what_could_be_found()
     assert (shown["p, corrected"], shown["verdict"], shown["note"]) == ("< 0.0001", "better", "")
     assert pair.comparison.detectable is not None
     assert shown["could be found"] == f"{100 * pair.comparison.detectable:.1f}"
+    assert shown["validation, last epoch"] == "+0.0"  # every fold's curve ends alike
     assert "corrected by Holm for the 4 contrasts that params.yaml names" in table.notes[1]
     others = comparisons_table(here, pairs)
     assert {row["note"] for row in others.rows if row["representation"] == CONTROL} == {"Control."}
