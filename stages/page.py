@@ -63,7 +63,8 @@ def show(study: Study, results: Results, digests: dict[str, str], absent: list[s
 
 def read_all_tables(results: Results, metrics: Path, absent: list[str]) -> list[ShownTable]:
     """Read a data set's tables and its audit's; the paths of those that are not there go to `absent`."""
-    names = [*TABLES, *(f"bitrates-{protocol}" for protocol in results.ablation_protocols)]
+    compared = ["published"] * (metrics / "tables/published.md").exists()  # of the paper's data sets alone
+    names = [*TABLES, *compared, *(f"bitrates-{protocol}" for protocol in results.ablation_protocols)]
     paths = [*(metrics / "tables" / f"{name}.md" for name in names), metrics / "audit.md"]
     absent += [str(path) for path in paths if not path.exists()]
     return [table for path in paths if path.exists() for table in read_tables(path)]

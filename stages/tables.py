@@ -9,7 +9,7 @@ from beyond_spectrograms.evaluation.records import SCORES_FILE, cell_name
 from beyond_spectrograms.evaluation.result_files import read_evaluation
 from beyond_spectrograms.params.study import Study, list_studies, load_study
 from beyond_spectrograms.util.commands import run
-from stages import ablate, report
+from stages import ablate, draw, report
 
 
 def main() -> None:
@@ -29,6 +29,9 @@ def main() -> None:
         place = study.metrics(dataset) / "tables"
         (ablate.write_tables if study.params.grid.heard else report.write_report)(study, dataset)
         print(f"{place}: {len(list(place.iterdir()))} files")
+    for study in studies:
+        if made := draw.write_figures(study):
+            print(f"{study.plots('figure_4')}: {2 * made} files")
 
 
 def stale_cells(study: Study, dataset: str) -> list[str]:

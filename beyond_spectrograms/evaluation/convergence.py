@@ -41,6 +41,7 @@ class MeanCurve:
     training_loss: Values
     validation_accuracy: Values
     validation_loss: Values
+    split_by_seed: bool = False  # no two runs share a fold or a seed
 
 
 def read_curves(path: Path) -> dict[str, tuple[Curve, ...]]:
@@ -80,7 +81,8 @@ def held_to_the_longest(curves: tuple[Curve, ...], measure: str) -> Values:
 def mean_curve(curves: tuple[Curve, ...]) -> MeanCurve:
     """Average runs of different length; see `held_to_the_longest`."""
     means = {measure: held_to_the_longest(curves, measure).mean(axis=0) for measure in MEASURES}
-    return MeanCurve(len(curves), min(len(curve.validation_loss) for curve in curves), **means)
+    alone = len({curve.fold for curve in curves}) == len({curve.seed for curve in curves}) == len(curves) > 1
+    return MeanCurve(len(curves), min(len(curve.validation_loss) for curve in curves), **means, split_by_seed=alone)
 
 
 def first_epoch(reached: NDArray[np.bool_]) -> float:
@@ -91,6 +93,11 @@ def first_epoch(reached: NDArray[np.bool_]) -> float:
 def epochs_to_beat(curve: Curve, mel: Curve) -> float:
     """Find the first epoch whose validation accuracy exceeds mel's maximum: the released code's mark."""
     return first_epoch(curve.validation_accuracy > mel.validation_accuracy.max())
+
+
+def epochs_to_pass(curve: Curve, mel: Curve) -> float:
+    """Find the first epoch whose validation accuracy exceeds mel's final value: the paper's mark."""
+    return first_epoch(curve.validation_accuracy > mel.validation_accuracy[-1])
 
 
 def epochs_to_near_best(curve: Curve) -> float:

@@ -208,6 +208,17 @@ def compare_folds(values: Mapping[tuple[int, int], float], statistics: Statistic
     return _decide(value, spread, statistics, margin)
 
 
+def mean_interval(values: Sequence[float], statistics: Statistics) -> Interval:
+    """Mean of figures of independent runs, with Student's limits; none for fewer than `minimum_runs`."""
+    value, count = float(np.mean(values)), len(values)
+    if count < statistics.minimum_runs:
+        return Interval(value, reason=f"Only {count} runs; {statistics.minimum_runs} are needed for an interval.")
+    if np.ptp(values) <= ROUNDING:
+        return Interval(value, reason="All runs are alike: there is no spread to judge by.")
+    half = _Spread(float(np.var(values, ddof=1)) / count, count - 1).half_width((1 + statistics.confidence) / 2)
+    return Interval(value, value - half, value + half)
+
+
 def median_interval(values: Sequence[float], statistics: Statistics) -> Interval:
     """Median of figures that are independent of one another, limits by order statistics (Conover 1999, ch. 3.2)."""
     from scipy.stats import quantile_test

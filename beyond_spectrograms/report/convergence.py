@@ -43,7 +43,7 @@ def convergence_table(results: Results) -> Table:
         "epochs to within 1 % of own best": _show_spread("epochs_to_near_best"),
         **texts("runs"),
     }
-    has_paper = results.dataset in published.PUBLISHED
+    has_paper = published.paper_of(results.dataset) is not None
     if has_paper:
         columns["paper: better than mel"] = text("paper_epochs_to_beat_mel")
         columns["paper: near best"] = text("paper_epochs_to_near_best")

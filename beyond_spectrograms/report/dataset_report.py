@@ -1,7 +1,8 @@
-"""All tables and figures of one data set's report."""
+"""All tables and figures of one data set's report, and the paper's Figure 4 of several."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -10,18 +11,19 @@ from matplotlib.figure import Figure
 from beyond_spectrograms.data.windows import FeaturesError, open_features
 from beyond_spectrograms.evaluation.bitrates import points
 from beyond_spectrograms.evaluation.comparisons import Pair
-from beyond_spectrograms.evaluation.convergence import mean_curve
+from beyond_spectrograms.evaluation.convergence import MeanCurve, mean_curve
 from beyond_spectrograms.evaluation.costs import Costs
 from beyond_spectrograms.evaluation.ladder import rungs
 from beyond_spectrograms.evaluation.results import INPUTS, Results
 from beyond_spectrograms.params import Mel
-from beyond_spectrograms.report import evidence_figures, figures, tables
+from beyond_spectrograms.report import evidence_figures, figures, learning_curves, published, tables
 from beyond_spectrograms.report.bitrates import bitrates_table
 from beyond_spectrograms.report.comparisons import comparisons_table, contrasts_table
 from beyond_spectrograms.report.convergence import convergence_table
 from beyond_spectrograms.report.costs import costs_table, sizes_table
 from beyond_spectrograms.report.ladder import advantage_table, ladder_table, leakage_table
 from beyond_spectrograms.report.notes import NOT_RUN, diverged
+from beyond_spectrograms.report.reproduction import published_table
 from beyond_spectrograms.report.table import Table
 
 
@@ -29,6 +31,7 @@ def tabulate(results: Results, pairs: Sequence[Pair], costs: Mapping[str, Costs]
     """Make every table that has a row, by the name of its file, in the order in which the page shows them."""
     made = {
         "results": tables.summary(results, pairs),
+        "published": published_table(results),
         "contrasts": contrasts_table(results, pairs),
         "ladder": ladder_table(results, pairs),
         "advantage": advantage_table(results, pairs),
@@ -63,15 +66,43 @@ def draw(results: Results, folder: Path) -> None:
             figures.save(figure, folder, f"bitrates-{protocol}")
     for protocol in results.protocols:
         title = f"{results.dataset}, protocol {protocol}"
-        whole = {name: results.cell(name, protocol).whole_curves for name in results.rows}
-        if curves := {name: mean_curve(runs) for name, runs in whole.items() if runs}:
+        if curves := _mean_curves(results, protocol):
             labels = {name: _legend(results, name, protocol) for name in curves}
-            figures.save(figures.figure_4(curves, chosen, labels, title), folder, f"figure_4-{protocol}")
+            figures.save(learning_curves.figure_4(curves, chosen, labels, title), folder, f"figure_4-{protocol}")
         if best := tables.best_of(results, protocol):
             name, scores = best
             counts = np.array(scores.confusion.counts, dtype=np.int64)
             figure = figures.confusion(scores.confusion.classes, counts, f"{title}: {results.label(name)}")
             figures.save(figure, folder, f"confusion-{protocol}")
+
+
+def figure_4(found: Sequence[Results], protocol: str) -> Figure | None:
+    """Draw the paper's Figure 4, a column for each of its data sets that was run; None where none was.
+
+    Args:
+        found: the results of a study, a data set each.
+        protocol: one of those beside which the paper's figures stand.
+    """
+    columns: dict[str, dict[str, MeanCurve]] = {}
+    letters: dict[str, tuple[str, str]] = {}
+    labels: dict[str, str] = {}
+    said: list[str] = []
+    for name, panels in published.FIGURE_4.items():
+        mine = [results for results in found if published.EDITIONS.get(results.dataset, results.dataset) == name]
+        known = [(results, curves) for results in mine if (curves := _mean_curves(results, protocol))]
+        said += [] if known else [f"{name}: {NOT_RUN}"]
+        for results, curves in known:
+            columns[results.dataset], letters[results.dataset] = curves, panels
+            labels |= {each: results.label(each) for each in curves}
+            cells = {each: results.cell(each, protocol).scores for each in curves}
+            said += [
+                f"{results.dataset}, {each}: {diverged(of)}" for each, of in cells.items() if of and of.diverged_runs
+            ]
+    if not columns:
+        return None
+    chosen = figures.styles([*found[0].params.representations])
+    title = f"Figure 4 under the protocol {protocol}: validation accuracy and loss\n{fill('; '.join(said), 90)}".strip()
+    return learning_curves.figure_4_of_datasets(columns, letters, chosen, labels, title)
 
 
 def figure_2(results: Results, features: Mapping[str, Path], windows: pd.DataFrame) -> Figure:
@@ -101,6 +132,12 @@ def figure_2(results: Results, features: Mapping[str, Path], windows: pd.DataFra
     shown = [name for name in here if name == mel or scales[name] == "latent"]
     panels = [figures.Panel(results.label(name), arrays[name][row], scales[name]) for name in shown]
     return figures.figure_2(panels, length_s, caption)
+
+
+def _mean_curves(results: Results, protocol: str) -> dict[str, MeanCurve]:
+    """Average every representation's runs, but for those that diverged."""
+    whole = {name: results.cell(name, protocol).whole_curves for name in results.rows}
+    return {name: mean_curve(runs) for name, runs in whole.items() if runs}
 
 
 def _legend(results: Results, name: str, protocol: str) -> str:

@@ -1,4 +1,4 @@
-"""The report's pictures: Figure 2 (a second as mel and as latents), Figure 4 (learning curves), confusion matrices.
+"""The report's pictures: how they look and are saved, Figure 2 (a second as mel and as latents), confusion matrices.
 
 No two lines differ by colour alone; PNG and SVG of the same input are the same bytes.
 """
@@ -6,7 +6,7 @@ No two lines differ by colour alone; PNG and SVG of the same input are the same 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from beyond_spectrograms.evaluation.convergence import MeanCurve
-
 DPI = 120
-SMOOTHING = 0.8  # Figure 4: s_t = 0.8 s_(t-1) + 0.2 x_t, starting at x_1, as the released code draws it
-LOSS_SHOWN = 20  # nats; guessing among 1000 classes costs 7, and a run that diverges would flatten all others
 FLOOR = 1e-10  # power below which a mel band counts as empty: -100 dB, librosa's own default
 
 # Okabe and Ito's colours, told apart by colour-blind readers. Blue, orange and green are the paper's (section 3.2).
@@ -160,103 +155,6 @@ def figure_2(panels: Sequence[Panel], seconds: float, caption: str) -> Figure:
             figure.colorbar(image, ax=axes, label=label, extend="both")
         figure.suptitle(caption, fontsize=11)
     return figure
-
-
-def figure_4(
-    curves: Mapping[str, MeanCurve], chosen: Mapping[str, Style], labels: Mapping[str, str], title: str
-) -> Figure:
-    """Draw accuracy and loss per epoch, validation above and training below; smoothed lines over paler raw ones.
-
-    Args:
-        curves: representation -> its curve, drawn in this order.
-        chosen: a style for each.
-        labels: what the legend calls each.
-        title: says data set and protocol.
-    """
-    with drawing(11.0, 8.6) as figure:
-        grid = figure.subplots(2, 2, sharex=True)
-        panels = (
-            (grid[0, 0], "validation_accuracy", "(a) validation accuracy"),
-            (grid[0, 1], "validation_loss", "(b) validation loss"),
-            (grid[1, 0], "training_accuracy", "(c) training accuracy"),
-            (grid[1, 1], "training_loss", "(d) training loss"),
-        )
-        for axes, measure, heading in panels:
-            in_percent, cut = measure.endswith("accuracy"), ""
-            for turn, (name, curve) in enumerate(curves.items()):
-                values = getattr(curve, measure) * (100 if in_percent else 1)
-                _draw_curve(axes, values, chosen[name], labels[name], turn / len(curves))
-            axes.grid(color="0.9", linewidth=0.8)
-            if in_percent:
-                axes.set_ylabel("accuracy (%)")
-            else:
-                axes.set_ylabel("cross-entropy (nats, log scale)")
-                # Every curve keeps its lowest part, however high that is.
-                losses = [getattr(curve, measure) for curve in curves.values()]
-                top = max(LOSS_SHOWN, *(2 * float(loss.min()) for loss in losses))
-                axes.set_yscale("log")
-                if max(loss.max() for loss in losses) > top:
-                    axes.set_ylim(0.9 * min(float(loss.min()) for loss in losses), top)
-                    cut = f", cut at {top:.3g}"
-                _label_plainly(axes)
-            axes.set_title(heading + cut, loc="left")
-        for axes in grid[1]:
-            axes.set_xlabel("epoch")
-            axes.xaxis.get_major_locator().set_params(integer=True)
-        figure.align_ylabels()
-        handles, names = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=3, handlelength=3.5)
-        figure.suptitle(f"{title}\n{_describe(curves)}", fontsize=11)
-    return figure
-
-
-def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Smooth the values of epochs as the paper's Figure 4 does."""
-    smoothed = values.copy()
-    for epoch in range(1, len(values)):
-        smoothed[epoch] = SMOOTHING * smoothed[epoch - 1] + (1 - SMOOTHING) * values[epoch]
-    return smoothed
-
-
-def _draw_curve(axes: Axes, values: NDArray[np.float64], style: Style, label: str, offset: float) -> None:
-    """Draw the raw values, pale, and the smoothed line; `offset` 0..1 staggers the markers of lines that coincide."""
-    epochs = np.arange(1, len(values) + 1)
-    # Noise of a thousand epochs is far larger as vectors than as an image (one image: zorder puts all of it below
-    # the lines), and no page shows more than 200 points of a smooth line.
-    axes.plot(epochs, values, color=style.colour, linewidth=1, alpha=0.25, rasterized=True, zorder=1.5)
-    shown = np.unique(np.linspace(0, len(values) - 1, min(len(values), 200)).astype(int))
-    every = max(1, len(shown) // 7)
-    axes.plot(
-        epochs[shown],
-        smooth(values)[shown],
-        color=style.colour,
-        linestyle=style.dash,
-        linewidth=1.8,
-        marker=style.marker,
-        markersize=6,
-        markevery=(int(offset * every), every),
-        label=label,
-    )
-
-
-def _label_plainly(axes: Axes) -> None:
-    """Label a log scale in plain numbers, more of them where it spans less than a decade."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    low, high = axes.get_ylim()
-    subs = (1.0, 2.0, 5.0) if high > 10 * low else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
-    axes.yaxis.set_major_locator(LogLocator(subs=subs))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _describe(curves: Mapping[str, MeanCurve]) -> str:
-    """Say what the lines are, so that the picture can stand alone."""
-    runs = sorted({curve.runs for curve in curves.values()})
-    mean = "one run each" if runs == [1] else f"mean of {' or '.join(map(str, runs))} runs (folds x seeds)"
-    held = any(curve.shortest < len(curve.validation_loss) for curve in curves.values())
-    stopped = "; a run stopped early holds its last value" if held else ""
-    return f"{mean}, smoothed (0.8) over the raw values (paler){stopped}"
 
 
 def confusion(classes: Sequence[str], counts: NDArray[np.int64], title: str) -> Figure:

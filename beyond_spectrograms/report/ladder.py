@@ -16,8 +16,10 @@ def step_notes(results: Results) -> list[str]:
     return [f"{new}: {old}, with {describe_step(known[old], known[new])}." for old, new in pairwise(rungs(results))]
 
 
-def ladder_table(results: Results, pairs: Sequence[Pair]) -> Table:
-    """Tabulate the window accuracy of every representation along the ladder."""
+def ladder_table(results: Results, pairs: Sequence[Pair]) -> Table | None:
+    """Tabulate the window accuracy of every representation along the ladder; None where no rung is asked for."""
+    if not rungs(results):
+        return None
     rows: list[Row] = []
     for name in results.rows:
         row: Row = {"representation": name}

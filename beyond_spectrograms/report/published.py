@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from beyond_spectrograms.evaluation.results import INPUTS
 
-PROTOCOL = "paper"  # the protocol of params.yaml beside which the paper's own figures stand
+PROTOCOLS = ("paper", "published")  # those beside which the paper's own figures stand
 
 # Section 3: items (frames) of one second, the height being 128 each, and the cut against mel as printed.
 ITEMS_PER_SECOND = {"mel": 173, "encodec_24khz": 75, "encodec_48khz": 150}
@@ -40,17 +40,31 @@ PUBLISHED = {
 }
 
 
+EDITIONS = {"esc50_ogg": "esc50"}  # the same recordings in other files: a data set -> the paper's
+
+FIGURE_4 = {  # what its panels are called: accuracy, loss
+    "gtzan_music_speech": ("a", "d"),
+    "gtzan_genres": ("b", "e"),
+    "esc50": ("c", "f"),
+}
+
+
+def paper_of(dataset: str) -> Published | None:
+    """Find the paper's figures for a data set, or for the one that it is an edition of."""
+    return PUBLISHED.get(EDITIONS.get(dataset, dataset))
+
+
 def published_of(dataset: str, representation: str, protocol: str) -> Published | None:
     """Find the figures that stand beside a cell: those of the paper's inputs under its own protocol."""
-    return PUBLISHED.get(dataset) if protocol == PROTOCOL and representation in INPUTS else None
+    return paper_of(dataset) if protocol in PROTOCOLS and representation in INPUTS else None
 
 
 def reported(dataset: str) -> list[tuple[str, str, float]]:
     """List source, system and accuracy in % of what the paper and others report on a data set."""
-    paper = PUBLISHED.get(dataset)
+    paper = paper_of(dataset)
     found = [("paper, Table 1", "EnCodec, the better of 24 and 48 kHz", paper.best_test)] if paper else []
     for source, system, *accuracies in OTHERS:
-        accuracy = dict(zip(DATASETS, accuracies, strict=True)).get(dataset)
+        accuracy = dict(zip(DATASETS, accuracies, strict=True)).get(EDITIONS.get(dataset, dataset))
         found += [] if accuracy is None else [(source, system, accuracy)]
     return found
 

@@ -33,7 +33,7 @@ def table_1(results: Results) -> Table:
             f"{row['last_validation_accuracy_percent']:.1f} ({row['last_epoch']})" if row["last_epoch"] else "-"
         ),
     }
-    if results.dataset in published.PUBLISHED:
+    if published.paper_of(results.dataset):
         columns |= {f"paper: {part} %": text(f"paper_{part}_percent") for part in ("test", "validation")}
     columns |= texts("note")
     return Table(f"Table 1: {results.dataset}, test accuracy", rows, columns, _notes_1(results))
@@ -97,7 +97,7 @@ def _notes_1(results: Results) -> list[str]:
             f"{protocol}: tested on {tested}. Split {split}: {straddling} of {results.splits.recordings} "
             "recordings have windows in more than one of training, validation and test."
         )
-    paper = published.PUBLISHED.get(results.dataset)
+    paper = published.paper_of(results.dataset)
     if paper is None:
         return [*notes, f"The paper has no figures for {results.dataset}."]
     return [

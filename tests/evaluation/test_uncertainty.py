@@ -16,6 +16,7 @@ from beyond_spectrograms.evaluation.uncertainty import (
     compare_folds,
     gap,
     holm,
+    mean_interval,
     median_interval,
     recording_interval,
     window_interval,
@@ -240,6 +241,16 @@ def test_the_mean_over_folds_has_the_limits_of_students_test() -> None:
     assert few.difference == Interval(2.0, reason=reason)
     alike = compare_folds({(fold, 0): 0.5 for fold in range(1, 6)}, SETTINGS, 0.03)
     assert alike.difference == Interval(0.5, reason="All folds are alike: there is no spread to judge by.")
+
+
+def test_the_mean_of_runs_has_students_limits() -> None:
+    values = [94.1, 95.2, 96.1, 95.0, 94.8]
+    expected = student.interval(0.95, 4, np.mean(values), np.std(values, ddof=1) / math.sqrt(5))
+    assert limits(mean_interval(values, SETTINGS)) == pytest.approx(expected)
+    reason = "Only 4 runs; 5 are needed for an interval."
+    assert mean_interval([1, 2, 3, 2], SETTINGS) == Interval(2, reason=reason)
+    alike = "All runs are alike: there is no spread to judge by."
+    assert mean_interval([3] * 5, SETTINGS) == Interval(3, reason=alike)
 
 
 def test_the_median_has_the_order_statistics_of_the_binomial_as_limits() -> None:

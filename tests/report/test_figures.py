@@ -18,7 +18,8 @@ from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.report.evidence_figures import figure_bitrates, figure_ladder
-from beyond_spectrograms.report.figures import Panel, choose_window, confusion, figure_2, figure_4, save, smooth, styles
+from beyond_spectrograms.report.figures import Panel, choose_window, confusion, figure_2, save, styles
+from beyond_spectrograms.report.learning_curves import figure_4, smooth
 from support.hands import results, scored, with_statistics
 from support.looks import assert_nothing_overlaps_or_is_clipped
 from support.repository import REPOSITORY

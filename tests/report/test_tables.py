@@ -16,7 +16,7 @@ from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.report import tables
 from beyond_spectrograms.report.convergence import convergence_table, tidy_curves
 from beyond_spectrograms.report.costs import sizes_table
-from beyond_spectrograms.report.figures import smooth
+from beyond_spectrograms.report.learning_curves import smooth
 from beyond_spectrograms.report.table import Row, Table, to_csv, to_markdown
 from support import hands
 from support.cells import change_scores, grid, read, read_back, write_dataset, write_gzip, write_params

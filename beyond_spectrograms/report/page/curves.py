@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from beyond_spectrograms.evaluation.convergence import Curve, held_to_the_longest
 from beyond_spectrograms.evaluation.records import MEASURES
 from beyond_spectrograms.evaluation.results import Cell, Results
-from beyond_spectrograms.report.figures import LOSS_SHOWN, styles
+from beyond_spectrograms.report.figures import styles
+from beyond_spectrograms.report.learning_curves import LOSS_SHOWN
 
 POINTS = 200  # no screen shows more of a line
 NUMBERS = 250_000  # of all curves together, about 1.5 MB as text; more cells get fewer points each
