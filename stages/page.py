@@ -20,7 +20,18 @@ from stages.report import results_of
 TITLE = "Beyond Spectrograms"
 # In the order in which the page shows them; bitrates-<protocol> come last.
 TABLES = (
-    *("results", "ladder", "advantage", "leakage_gap", "comparisons", "convergence", "costs", "table_1", "table_2"),
+    *(
+        "results",
+        "contrasts",
+        "ladder",
+        "advantage",
+        "leakage_gap",
+        "comparisons",
+        "convergence",
+        "costs",
+        "table_1",
+        "table_2",
+    ),
     "sizes",
 )
 

@@ -39,15 +39,23 @@ class Pair:
         return "same" if self.comparison.decision == "same" else "undecided"
 
 
-def compare_pairs(results: Results) -> list[Pair]:
-    """Compare the contrasts that params name and, without a test, every other codec with every spectrogram."""
-    claims = results.params.claims
-    named = [(first, second, protocol) for protocol in claims.protocols for first, second in claims.contrasts]
-    pairs = [_compare(results, *names) for names in named]
+def compare_contrasts(results: Results) -> list[Pair]:
+    """Test the contrasts that params name."""
+    pairs = [_compare(results, *names) for names in _named(results)]
     # Holm for all that is named, run or not: what is run later does not change these marks.
     corrected = holm([pair.comparison.p if pair else None for pair in pairs])
-    tested = [replace(pair, named=True, p=p) for pair, p in zip(pairs, corrected, strict=True) if pair]
-    return [*tested, *(pair for names in _others(results, set(named)) if (pair := _compare(results, *names)))]
+    return [replace(pair, named=True, p=p) for pair, p in zip(pairs, corrected, strict=True) if pair]
+
+
+def compare_pairs(results: Results) -> list[Pair]:
+    """Test the contrasts and, without a test, compare every other codec with every spectrogram."""
+    others = (_compare(results, *names) for names in _others(results, set(_named(results))))
+    return [*compare_contrasts(results), *(pair for pair in others if pair)]
+
+
+def _named(results: Results) -> list[tuple[str, str, str]]:
+    claims = results.params.claims
+    return [(first, second, protocol) for protocol in claims.protocols for first, second in claims.contrasts]
 
 
 def _others(results: Results, named: set[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:

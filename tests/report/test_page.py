@@ -68,8 +68,8 @@ def test_the_policy_lets_the_page_s_own_two_scripts_run_and_no_other(page: str) 
     assert "unsafe-eval" not in policy
 
 
-def test_verdicts_come_first_then_tables_and_the_rest(page: str) -> None:
-    sections = ["verdicts", "tables", "curves", "confusion", "classes", "listen", "provenance"]
+def test_the_answer_comes_first_then_verdicts_tables_and_the_rest(page: str) -> None:
+    sections = ["answer", "verdicts", "tables", "curves", "confusion", "classes", "listen", "provenance"]
     assert re.findall(r'<section id="(\w+)"', page) == sections
     assert re.findall(r"<option>(\w+)</option>", page)[:2] == ["esc10", "demo"]  # real sound before synthetic
 

@@ -144,7 +144,7 @@ def test_every_control_is_reached_by_tab_in_order(opened: Page) -> None:
     for _ in range(60):
         opened.keyboard.press("Tab")
         reached.append(opened.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
-    wanted = ["Skip to the verdicts", "Verdicts", "dataset", "theme", "curves-protocol", "curves-measure", "curves-all"]
+    wanted = ["Skip to the answer", "Answer", "dataset", "theme", "curves-protocol", "curves-measure", "curves-all"]
     wanted += ["confusion-protocol", "confusion-name", "classes-protocol", "classes-name", "classes-baseline"]
     assert [name for name in reached if name in wanted] == wanted
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from beyond_spectrograms.evaluation.claims import opponents
 from beyond_spectrograms.evaluation.results import Results
+from beyond_spectrograms.report.page.answer import answer
 from beyond_spectrograms.report.page.curves import drawn, last_rung, names_run, protocols_run
 from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt
 from beyond_spectrograms.report.page.html import TEMPLATES, PageError, render_html, too_large
@@ -78,6 +80,7 @@ def render(title: str, parts: Sequence[DatasetPart], verdicts: Verdicts | None, 
         claims=TITLES,
         signs=SIGNS,
         judged=verdicts is not None,
+        answer=answer([part.results for part in parts]),
         made=made,
         library=library,
         script=script,
@@ -91,12 +94,17 @@ def _shown(part: DatasetPart, verdicts: Verdicts | None) -> dict[str, Any]:
     """Gather what the template shows of one data set."""
     results = part.results
     rung, seconds = last_rung(results), training_seconds(results)
-    baselines = results.params.claims.baselines
+    found = (
+        {name: tallies(verdicts, results, rung, name) for name in opponents(results.params)}
+        if verdicts and rung
+        else {}
+    )
+    judged = {name: of for name, of in found.items() if any(any(names.values()) for names in of.values())}
     return {
         "name": results.dataset,
         "rung": rung,
         "matrices": matrices(verdicts, results) if verdicts else [],
-        "tallies": {name: tallies(verdicts, results, rung, name) for name in baselines} if verdicts and rung else {},
+        "tallies": judged,  # without those where no trained codec was judged, as in the demo
         "tables": part.tables,
         "notice": results.params.datasets[results.dataset].notice,
         "best": part.best,
