@@ -56,11 +56,18 @@ def _others(results: Results, named: set[tuple[str, str, str]]) -> Iterator[tupl
 
 
 def _compare(results: Results, first: str, second: str, protocol: str) -> Pair | None:
-    """Compare two cells; None where one was not run."""
-    ours, (theirs, note) = results.cell(first, protocol), opponent(results, second, protocol)
-    if ours.recordings is None or theirs.recordings is None:
+    """Compare two cells; None where one was not run, or no run of theirs had the same split."""
+    cell, (other, note) = results.cell(first, protocol), opponent(results, second, protocol)
+    ours, theirs = cell.recordings, other.recordings
+    if ours is None or theirs is None:
         return None
-    found = compare(ours.recordings, theirs.recordings, results.params.statistics)
+    if results.params.splits[results.params.protocols[protocol].split].seeds and ours.runs != theirs.runs:
+        # Each seed tests windows of its own: only runs of the same seed can be compared.
+        both = set(ours.runs) & set(theirs.runs)
+        if not both:
+            return None
+        ours, theirs = ours.of_runs(both), theirs.of_runs(both)
+    found = compare(ours, theirs, results.params.statistics)
     return Pair(first, second, protocol, found, note=note)
 
 
