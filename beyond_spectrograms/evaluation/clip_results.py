@@ -53,6 +53,14 @@ class Recordings:
         kept |= {"runs": tuple(self.runs[run] for run in runs), "right_by_seeds": self.right_by_seeds[places]}
         return replace(self, **kept)
 
+    def of_runs(self, runs: Collection[tuple[int, int]]) -> Recordings:
+        """Keep some of the runs, and the recordings that any of them tests."""
+        places = [place for place, run in enumerate(self.runs) if run in runs]
+        arrays: dict[str, Any] = {name: getattr(self, name)[places] for name in ("windows", "windows_right", "right")}
+        errors = None if self.errors is None else self.errors[places]
+        kept = replace(self, runs=tuple(self.runs[place] for place in places), errors=errors, **arrays)
+        return kept.among({kept.clips[place] for place in np.flatnonzero(kept.windows.sum(axis=0))})
+
 
 def read_recordings(path: Path) -> dict[str, Recordings]:
     """Read the tested recordings of all cells of a data set from its predictions.csv.gz.

@@ -54,8 +54,8 @@ def compare_pairs(results: Results) -> list[Pair]:
 
 
 def _named(results: Results) -> list[tuple[str, str, str]]:
-    claims = results.params.claims
-    return [(first, second, protocol) for protocol in claims.protocols for first, second in claims.contrasts]
+    contrasts = results.params.contrasts
+    return [(first, second, protocol) for protocol in contrasts.protocols for first, second in contrasts.pairs]
 
 
 def _others(results: Results, named: set[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
@@ -67,16 +67,22 @@ def _others(results: Results, named: set[tuple[str, str, str]]) -> Iterator[tupl
 
 
 def _compare(results: Results, first: str, second: str, protocol: str) -> Pair | None:
-    """Compare two cells; None where one was not run."""
-    ours, (theirs, note) = results.cell(first, protocol), opponent(results, second, protocol)
-    if ours.recordings is None or theirs.recordings is None:
+    """Compare two cells; None where one was not run, or no run of theirs had the same split."""
+    cell, (other, note) = results.cell(first, protocol), opponent(results, second, protocol)
+    ours, theirs = cell.recordings, other.recordings
+    if ours is None or theirs is None:
         return None
+    if results.params.splits[results.params.protocols[protocol].split].seeds and ours.runs != theirs.runs:
+        # Each seed tests windows of its own: only runs of the same seed can be compared.
+        both = set(ours.runs) & set(theirs.runs)
+        if not both:
+            return None
+        ours, theirs = ours.of_runs(both), theirs.of_runs(both)
     statistics = results.params.statistics
-    found = compare(ours.recordings, theirs.recordings, statistics)
-    ends = [{curve.run: float(curve.validation_accuracy[-1]) for curve in cell.curves} for cell in (ours, theirs)]
-    both = {run: ends[0][run] - ends[1][run] for run in ends[0] if run in ends[1]}
-    at_the_end = compare_folds(both, statistics, statistics.margin).difference if both else None
-    return Pair(first, second, protocol, found, at_the_end, note=note)
+    ends = [{curve.run: float(curve.validation_accuracy[-1]) for curve in of.curves} for of in (cell, other)]
+    apart = {run: ends[0][run] - ends[1][run] for run in ends[0] if run in ends[1]}
+    at_the_end = compare_folds(apart, statistics, statistics.margin).difference if apart else None
+    return Pair(first, second, protocol, compare(ours, theirs, statistics), at_the_end, note=note)
 
 
 def opponent(results: Results, name: str, protocol: str) -> tuple[Cell, str]:

@@ -131,11 +131,18 @@ class Claims(Section):
 
     level: Annotated[Real, Field(gt=0, le=1)]  # of the lower of two plateaus, which convergence counts epochs to
     convergence_margin: Annotated[Real, Field(gt=1)]  # ratios nearer to 1 than this, either way, are "the same"
-    protocols: list[Name]  # under which contrasts are tested
-    # First - second: representations, the second may be BEST_SPECTROGRAM; or, in a study of prototypes, protocols.
-    contrasts: list[Annotated[list[Name], Field(min_length=2, max_length=2)]]
     baselines: Annotated[list[Name], Field(min_length=2, max_length=2)]  # dvc.yaml names them by place
     ladder: Annotated[list[Name], Field(min_length=2)]
+
+
+class Contrasts(Section):
+    """Pairs that are tested, named before the run: first - second, under each of the protocols.
+
+    Names are of representations, the second may be BEST_SPECTROGRAM; or, in a study of prototypes, of protocols.
+    """
+
+    protocols: list[Name]
+    pairs: list[Annotated[list[Name], Field(min_length=2, max_length=2)]]
 
 
 class Grid(Section):
@@ -177,6 +184,7 @@ class Params(Section):
     grid: Grid
     statistics: Statistics
     claims: Claims
+    contrasts: Contrasts
     audit: Audit
     costs: CostSettings
     run: Run
@@ -224,8 +232,8 @@ class Params(Section):
             ("grid.seeds", grid.seeds, [*self.datasets, *self.representations]),
             ("claims.baselines", claims.baselines, self.representations),
             ("claims.ladder", claims.ladder, self.protocols),
-            ("claims.protocols", claims.protocols, self.protocols),
-            *(("claims.contrasts", pair, comparable) for pair in claims.contrasts),
+            ("contrasts.protocols", self.contrasts.protocols, self.protocols),
+            *(("contrasts.pairs", pair, comparable) for pair in self.contrasts.pairs),
             *((f"run.{key}", [name], getattr(self, f"{key}s")) for key, name in run),
             *((f"protocols.{key}.split", [protocol.split], self.splits) for key, protocol in self.protocols.items()),
             *(

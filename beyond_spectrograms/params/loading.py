@@ -19,8 +19,7 @@ DATASETS, STUDIES = Path("datasets"), Path("studies")  # folders beside it
 OPTIONAL = ("openvino",)  # what it does can be done without; the features record which engine made them
 PACKAGED = Path(__file__).parents[1] / "defaults"  # where setup.py puts the checkout's settings into a wheel
 UNITED = ("representations", "protocols")  # sections to which a study adds
-OWN = ("grid", "training_precision")  # what a study has in place of the root's
-RULES = "claims"  # the section of which a study may replace single keys
+OWN = ("grid", "training_precision", "contrasts")  # what a study has in place of the root's
 
 
 def load_params(study: Path = Path(), root: Path = Path(), *, pinned: bool = True) -> Params:
@@ -78,15 +77,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _unite(values: dict[str, Any], own: dict[str, Any], path: Path) -> dict[str, Any]:
     """Put what a study has of OWN in place of the root's; to the sections of UNITED it adds, under names of its own."""
-    if other := [section for section in own if section not in (*OWN, RULES, *UNITED)]:
-        known = ", ".join((*OWN, RULES, *UNITED))
+    if other := [section for section in own if section not in (*OWN, *UNITED)]:
+        known = ", ".join((*OWN, *UNITED))
         raise ParamsError(f"{path}: a study has no {other[0]!r} of its own; it is the root's. A study has {known}.")
     for section in UNITED:
         if both := [name for name in own.get(section, {}) if name in values[section]]:
             raise ParamsError(
                 f"{path}: {section}.{both[0]} stands in the root's params.yaml too. Give it another name."
             )
-    return values | own | {section: values[section] | own.get(section, {}) for section in (RULES, *UNITED)}
+    return values | own | {section: values[section] | own.get(section, {}) for section in UNITED}
 
 
 def _installed(package: str) -> str | None:

@@ -14,7 +14,7 @@ AT_THE_END = (
 
 def contrasts_table(results: Results, pairs: Sequence[Pair]) -> Table:
     """Tabulate the contrasts: difference in window accuracy, corrected p, what it decides, what could be found."""
-    statistics, claims = results.params.statistics, results.params.claims
+    statistics, contrasts = results.params.statistics, results.params.contrasts
     rows = [_row(results, pair) for pair in pairs if pair.named]
     columns: dict[str, Show] = _columns() | {
         "p, corrected": _show_p("p_corrected"),
@@ -24,8 +24,8 @@ def contrasts_table(results: Results, pairs: Sequence[Pair]) -> Table:
     }
     notes = [
         "First minus second in the share of windows right, on the same windows of the same recordings; unit: windows.",
-        f"p: two-sided, corrected by Holm for the {len(claims.protocols) * len(claims.contrasts)} contrasts that "
-        "params.yaml names (claims.contrasts), run or not.",
+        f"p: two-sided, corrected by Holm for the {len(contrasts.protocols) * len(contrasts.pairs)} contrasts that "
+        "params.yaml names (contrasts), run or not.",
         f"Verdict: better or worse where that p is at most {1 - statistics.confidence:.2g}; same where the difference "
         f"surely is smaller than {100 * statistics.margin:g} points (two one-sided tests); else undecided.",
         AT_THE_END,

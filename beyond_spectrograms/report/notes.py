@@ -8,7 +8,7 @@ from beyond_spectrograms.evaluation.results import Results
 
 NOT_RUN = "not run"
 CONTROL = "control: untrained encoder, not EnCodec's result"
-MARKS = ("*", "†", "‡", "§", "¶", "#")  # one for each second of params.claims.contrasts, in their order
+MARKS = ("*", "†", "‡", "§", "¶", "#")  # one for each second of params.contrasts.pairs, in their order
 
 
 def note_of(results: Results, representation: str, run: bool, scores: Scores | None = None) -> str:
@@ -55,5 +55,5 @@ def explain_intervals(results: Results) -> str:
 
 
 def _signs(results: Results) -> list[tuple[str, str]]:
-    seconds = dict.fromkeys(second for _, second in results.params.claims.contrasts)
+    seconds = dict.fromkeys(second for _, second in results.params.contrasts.pairs)
     return list(zip(seconds, MARKS, strict=False))

@@ -232,7 +232,7 @@ def tabulate_changes(dataset: str, representation: str, cells: Mapping[str, Cell
     The leaky split tests fewer windows of a recording, and votes of fewer are right less often: there, windows count.
     """
     protocols = {name: params.protocols[name] for name in cells}
-    named = [(first, second, "named") for first, second in params.claims.contrasts if {first, second} <= cells.keys()]
+    named = [(first, second, "named") for first, second in params.contrasts.pairs if {first, second} <= cells.keys()]
     found = (
         ("contrasts named in params.yaml", named, "recordings"),
         ("what the leaky split adds", find_leaks(protocols, params.splits), "windows"),

@@ -4,7 +4,7 @@ from beyond_spectrograms.evaluation.bitrates import CODES, DEQUANTIZED, LATENTS,
 from beyond_spectrograms.evaluation.comparisons import compare_pairs
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.bitrates import bitrates_table
-from support.hands import results, scored, with_claims
+from support.hands import results, scored, with_contrasts
 
 RIGHT = {
     "mel": [1, 2] * 10,
@@ -21,7 +21,7 @@ def known(*without: str) -> Results:
     names = [name for name in RIGHT if name not in without]
     ablations = [name for name in ABLATIONS if name not in without]
     here = results({(name, "fair"): scored(name, "fair", RIGHT[name]) for name in names}, ablations=ablations)
-    return with_claims(here, contrasts=[["soundstream", "mel"]])
+    return with_contrasts(here, pairs=[["soundstream", "mel"]])
 
 
 def test_points_go_from_latents_over_falling_bitrates_to_codes() -> None:

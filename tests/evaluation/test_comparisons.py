@@ -14,7 +14,7 @@ from beyond_spectrograms.evaluation.uncertainty import compare
 from beyond_spectrograms.report.comparisons import comparisons_table, contrasts_table
 from beyond_spectrograms.report.notes import explain_intervals, explain_marks, mark
 from beyond_spectrograms.report.table import SIGNED, interval_row, show_interval
-from support.hands import FEW, curve, results, scored, with_claims, with_statistics
+from support.hands import FEW, curve, results, scored, with_contrasts, with_statistics
 
 # Windows right of 4, for 40 recordings.
 LOW = [1, 2, 1, 0, 2] * 8
@@ -25,13 +25,13 @@ RIGHT = {"mel": LOW, "log_mel_2048": LOW[::-1], "soundstream": HIGH, CONTROL: AH
 CONTRASTS = [["soundstream", "mel"], ["soundstream", "best_spectrogram"], ["log_mel", "mel"], ["encodec_24khz", "mel"]]
 
 
-def known(**claims: Any) -> Results:
+def known(**changes: Any) -> Results:
     cells = {(name, protocol): scored(name, protocol, RIGHT[name]) for protocol in ("paper", "fair") for name in RIGHT}
     for (name, _), cell in cells.items():
         level = 0.9 if name == "log_mel" else 0.5
         curves = tuple(curve([level, level / 2], fold) for fold in range(1, 6))
         cells[name, _] = replace(cell, curves=curves)
-    return with_claims(results(cells), **{"contrasts": CONTRASTS, "protocols": ["fair"], **claims})
+    return with_contrasts(results(cells), **{"pairs": CONTRASTS, "protocols": ["fair"], **changes})
 
 
 def named(pairs: list[Pair]) -> list[tuple[str, str, str]]:
@@ -88,7 +88,7 @@ def test_the_best_spectrogram_is_chosen_in_every_fold_by_validation_alone() -> N
 
 
 def test_what_a_contrast_decides_depends_on_the_corrected_p() -> None:
-    here = known(contrasts=[[CONTROL, "mel"], *CONTRASTS])
+    here = known(pairs=[[CONTROL, "mel"], *CONTRASTS])
     (ahead, clear, *_) = compare_pairs(here)
     assert clear.verdict(0.95) == "better"
     assert ahead.comparison.p is not None

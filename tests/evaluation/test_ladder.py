@@ -14,7 +14,7 @@ from beyond_spectrograms.report.ladder import advantage_table, ladder_table, lea
 from beyond_spectrograms.report.table import Row, Table
 from support.cells import write_params
 from support.clones import edit
-from support.hands import PARAMS, results, scored, with_claims
+from support.hands import PARAMS, results, scored, with_contrasts
 from support.repository import REPOSITORY
 
 LADDER = PARAMS.claims.ladder
@@ -73,7 +73,7 @@ def known() -> Any:
             clean = LOW[::-1] if name == "soundstream" and protocol != "best_checkpoint" else counts
             cells[name, protocol] = scored(name, protocol, clean)
     named = [["soundstream", "mel"], ["soundstream", "log_mel_2048"]]
-    return with_claims(results(cells), contrasts=named, protocols=["best_checkpoint", "source_split", "fair"])
+    return with_contrasts(results(cells), pairs=named, protocols=["best_checkpoint", "source_split", "fair"])
 
 
 def test_rungs_are_those_asked_for_and_each_is_told_by_what_it_changes() -> None:

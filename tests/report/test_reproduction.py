@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t as student
 
+from beyond_spectrograms.evaluation.comparisons import compare_pairs
 from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.report import published, tables
@@ -133,6 +134,21 @@ def test_an_edition_of_a_data_set_stands_beside_the_papers_figures_of_it(tmp_pat
     assert find(table_of(results), "mel")["paper_validation"] == "34.20"
     assert find(tables.table_1(results), "encodec_24khz")["paper_test_percent"] == "58.85 is the better of the two"
     assert published.reported("esc50_ogg") == published.reported("esc50") != []
+
+
+def test_under_splits_by_seed_cells_are_compared_on_the_runs_that_both_have(run: Results) -> None:
+    cell = run.cell("soundstream", "published")
+    assert cell.recordings is not None
+    two = cell.recordings.of_runs({(1, 0), (3, 2)})
+    assert (two.runs, two.windows.any(axis=0).all()) == (((1, 0), (3, 2)), True)
+    worse = replace(two, cell="mel-published", windows_right=np.maximum(two.windows_right - 1, 0))
+    cells = {("soundstream", "published"): cell, ("mel", "published"): replace(cell, recordings=worse)}
+    (pair,) = compare_pairs(replace(run, cells=cells))
+    lost = (two.windows_right.sum() - worse.windows_right.sum()) / two.windows.sum()
+    assert pair.comparison.difference.value == pytest.approx(lost)
+    assert str(pair.comparison.difference.reason).startswith("2 runs, ")
+    cells["mel", "published"] = replace(cell, recordings=replace(worse, runs=((8, 8), (9, 9))))
+    assert compare_pairs(replace(run, cells=cells)) == []
 
 
 def test_figure_4_has_the_papers_letters_and_names_what_was_not_run(run: Results) -> None:

@@ -117,10 +117,10 @@ def results(cells: Cells, protocols: Sequence[str] = (), ablations: Sequence[str
     )
 
 
-def with_claims(known: Results, **changes: Any) -> Results:
+def with_contrasts(known: Results, **changes: Any) -> Results:
     """Change which contrasts are named, and under which protocols."""
     params = known.params
-    return replace(known, params=params.model_copy(update={"claims": params.claims.model_copy(update=changes)}))
+    return replace(known, params=params.model_copy(update={"contrasts": params.contrasts.model_copy(update=changes)}))
 
 
 def with_statistics(known: Results, **changes: Any) -> Results:
