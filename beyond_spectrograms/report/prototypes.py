@@ -208,8 +208,8 @@ def tabulate_differences(
     rows: list[Row] = []
     remarks: dict[str, list[str]] = {}
     for first, second, what in pairs:
-        counted = ((cells[name].windows if unit == "windows" else cells[name].right) for name in (first, second))
-        right, over = compare(*counted, statistics)
+        one, other = ((cell.windows if unit == "windows" else cell.right) for cell in (cells[first], cells[second]))
+        right, over = compare(one, other, statistics)
         ours, theirs = cells[first].errors, cells[second].errors
         error = compare(ours, theirs, statistics)[0] if ours and theirs else None
         row: Row = {"change": what, "first": first, "second": second, "interval_over": over}
