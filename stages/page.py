@@ -20,19 +20,8 @@ from stages.report import results_of
 TITLE = "Beyond Spectrograms"
 # In the order in which the page shows them; bitrates-<protocol> come last.
 TABLES = (
-    *(
-        "results",
-        "contrasts",
-        "ladder",
-        "advantage",
-        "leakage_gap",
-        "comparisons",
-        "convergence",
-        "costs",
-        "table_1",
-        "table_2",
-    ),
-    "sizes",
+    *("results", "contrasts", "classes", "ladder", "advantage", "leakage_gap", "comparisons", "convergence", "costs"),
+    *("table_1", "table_2", "sizes"),
 )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from beyond_spectrograms.evaluation.clip_results import Recordings
 from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Cell, Results
-from beyond_spectrograms.evaluation.uncertainty import Comparison, compare, compare_folds, holm
+from beyond_spectrograms.evaluation.uncertainty import Comparison, compare, compare_folds, gap, holm
 from beyond_spectrograms.params import BEST_SPECTROGRAM
 
 
@@ -51,6 +51,19 @@ def compare_pairs(results: Results) -> list[Pair]:
     """Test the contrasts and, without a test, compare every other codec with every spectrogram."""
     others = (_compare(results, *names) for names in _others(results, set(_named(results))))
     return [*compare_contrasts(results), *(pair for pair in others if pair)]
+
+
+def compare_classes(results: Results, pair: Pair) -> dict[str, Comparison]:
+    """Compare the two cells of a pair on the recordings of each class, by name: where a difference comes from."""
+    cells = (results.cell(pair.first, pair.protocol), opponent(results, pair.second, pair.protocol)[0])
+    first, second = (cell.recordings for cell in cells)
+    if first is None or second is None:
+        return {}
+    clips: dict[str, set[str]] = {}
+    for clip, label in zip(first.clips, first.labels, strict=True):
+        clips.setdefault(label, set()).add(clip)
+    statistics = results.params.statistics
+    return {label: gap(first.among(mine), second.among(mine), statistics) for label, mine in sorted(clips.items())}
 
 
 def _named(results: Results) -> list[tuple[str, str, str]]:

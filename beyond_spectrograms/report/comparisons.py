@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from beyond_spectrograms.evaluation.comparisons import Pair
+from beyond_spectrograms.evaluation.comparisons import Pair, compare_classes
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, interval_row, joined, scaled, show_interval, text
 
@@ -34,6 +34,24 @@ def contrasts_table(results: Results, pairs: Sequence[Pair]) -> Table:
     if any(pair.note for pair in pairs):
         notes.append("best_spectrogram: in every fold the one of the highest validation accuracy there.")
     return Table(f"Contrasts: {results.dataset}", rows, columns, notes)
+
+
+def classes_table(results: Results, pairs: Sequence[Pair]) -> Table:
+    """Tabulate the contrasts class by class, a column a contrast: for exploration, without a test."""
+    named = {f"{pair.first} - {pair.second}, {pair.protocol}": pair for pair in pairs if pair.named}
+    found = {head: compare_classes(results, pair) for head, pair in named.items()}
+    rows: list[Row] = []
+    for label in dict.fromkeys(label for classes in found.values() for label in classes):
+        row: Row = {"class": label}
+        for head, classes in found.items():
+            row |= interval_row(head, classes[label].difference if label in classes else None)
+        rows.append(row)
+    columns = {"class": text("class")} | {head: show_interval(head, SIGNED) for head in found}
+    notes = [
+        "First minus second in the share of a class's windows right, in points. Intervals are not corrected for the "
+        f"number of classes; classes of fewer than {results.params.statistics.minimum_sources} sources have none.",
+    ]
+    return Table(f"Classes: {results.dataset}, where the differences come from", rows, columns, notes)
 
 
 def comparisons_table(results: Results, pairs: Sequence[Pair]) -> Table:

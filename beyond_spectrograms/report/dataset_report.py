@@ -18,7 +18,7 @@ from beyond_spectrograms.evaluation.results import INPUTS, Results
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.report import evidence_figures, figures, learning_curves, published, tables
 from beyond_spectrograms.report.bitrates import bitrates_table
-from beyond_spectrograms.report.comparisons import comparisons_table, contrasts_table
+from beyond_spectrograms.report.comparisons import classes_table, comparisons_table, contrasts_table
 from beyond_spectrograms.report.convergence import convergence_table
 from beyond_spectrograms.report.costs import costs_table, sizes_table
 from beyond_spectrograms.report.ladder import advantage_table, ladder_table, leakage_table
@@ -33,6 +33,7 @@ def tabulate(results: Results, pairs: Sequence[Pair], costs: Mapping[str, Costs]
         "results": tables.summary(results, pairs),
         "published": published_table(results),
         "contrasts": contrasts_table(results, pairs),
+        "classes": classes_table(results, pairs),
         "ladder": ladder_table(results, pairs),
         "advantage": advantage_table(results, pairs),
         "leakage_gap": leakage_table(results),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from beyond_spectrograms.evaluation.comparisons import Pair, compare_pairs, opponent
+from beyond_spectrograms.evaluation.comparisons import Pair, compare_classes, compare_pairs, opponent
 from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.evaluation.uncertainty import compare
@@ -124,6 +124,21 @@ def test_marks_are_of_named_contrasts_alone() -> None:
         "In brackets: 95% interval over sources (recordings of one origin) and training runs (docs/uncertainty.md); "
         "none with fewer than 5 runs or 5 sources, as the note says."
     )
+
+
+def test_contrasts_are_told_apart_by_class_on_its_recordings_alone() -> None:
+    here = known()
+    labels = tuple("bird" if place % 2 else "rain" for place in range(40))
+    for name in ("mel", "log_mel", "log_mel_2048", "soundstream", CONTROL):
+        cell = here.cells[name, "fair"]
+        here.cells[name, "fair"] = replace(cell, recordings=replace(cell.recordings, labels=labels))
+    pairs = compare_pairs(here)
+    found = compare_classes(here, pairs[0])
+    ours, theirs = (np.array(RIGHT[name]) / 4 for name in ("soundstream", "mel"))
+    expected = {label: np.mean((ours - theirs)[[of == label for of in labels]]) for label in ("bird", "rain")}
+    assert {label: of.difference.value for label, of in found.items()} == pytest.approx(expected)
+    assert all(of.difference.low is not None for of in found.values())
+    assert compare_classes(here, replace(pairs[0], second="encodec_24khz")) == {}
 
 
 def test_too_few_runs_give_no_p_and_no_verdict() -> None:
