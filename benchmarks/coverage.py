@@ -52,7 +52,7 @@ class Case:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=1000, help="simulated experiments a case")
+    parser.add_argument("--draws", type=int, default=500, help="simulated experiments a case")
     arguments = parser.parse_args()
     params, cells = load_params(), list(all_cases())
     made: list[Case] = []

@@ -31,8 +31,9 @@ FASTER: dict[Decision, Outcome] = {"less": "holds", "more": "does not hold", "sa
 HIGHER: dict[Decision, Outcome] = {**FASTER, "more": "holds", "less": "does not hold"}
 
 CLAIMS = {
-    "convergence": "(1) epochs: converges in fewer epochs",
-    "convergence_seconds": "(1) seconds: converges in less time of training",
+    "convergence": "(1) epochs: reaches a common level in fewer epochs",
+    "convergence_own": "(1) own plateau: comes near its own plateau in fewer epochs",
+    "convergence_seconds": "(1) seconds: reaches a common level in less time of training",
     "equal_epochs": "(2) more accurate at equal epochs, over the whole curve",
     "speed_cached": "(3) faster to classify, from cached features",
     "speed_file": "(3) faster to classify, from the audio file on",
@@ -65,7 +66,9 @@ def rules(results: Results) -> dict[str, str]:
         "reached (a plateau is the mean over the last tenth of the epochs), as a ratio to the epochs of the baseline's "
         f"run of the same fold and seed; geometric mean over runs, with {sure} over folds. Holds if it lies below 1, "
         f"does not hold if it lies above; same if the ratio surely lies within {1 / margin:.2g} and {margin:.2g}.",
-        "convergence_seconds": "The same, times the ratio of the processor time of a training step (conv1d).",
+        "convergence_own": "The same to that share of each one's own plateau: a higher one does not make it faster. "
+        "A run that diverged counts, here and above, as one epoch more than there were.",
+        "convergence_seconds": "As the first, times the ratio of the processor time of a training step (conv1d).",
         "equal_epochs": "Validation accuracy minus the baseline's, averaged over all epochs; mean over runs, with "
         f"{sure} over folds. Holds if it lies above 0, does not hold if it lies below; same if the difference is "
         f"surely smaller than {100 * statistics.margin:g} points. A codec's run that diverged guesses from there on; a "
@@ -126,14 +129,20 @@ def _judge_training(
     if not runs:
         nothing = Interval(math.nan, reason=f"No run of {baseline} and {codec} of one fold and seed can be compared.")
         yield from (
-            _verdict(results, (*names, claim), nothing, "undecided") for claim in ("convergence", "equal_epochs")
+            _verdict(results, (*names, claim), nothing, "undecided")
+            for claim in ("convergence", "convergence_own", "equal_epochs")
         )
         return
-    logs = {run: log_ratio(mine, theirs, rule.level) for run, (mine, theirs) in runs.items()}
-    found = compare_folds(logs, statistics, math.log(rule.convergence_margin))
-    ratio = _mapped(found.difference, math.exp)
-    reason = f"{_show(ratio)} times the epochs of {baseline}, mean of {len(runs)} runs"
-    yield _verdict(results, (*names, "convergence"), ratio, FASTER[found.decision], reason)
+    logs: dict[tuple[int, int], float] = {}
+    for claim, own in (("convergence_own", True), ("convergence", False)):
+        logs = {
+            run: math.log(len(theirs) + 1) if run in ours.diverged else log_ratio(mine, theirs, rule.level, own=own)
+            for run, (mine, theirs) in runs.items()
+        }
+        found = compare_folds(logs, statistics, math.log(rule.convergence_margin))
+        ratio = _mapped(found.difference, math.exp)
+        reason = f"{_show(ratio)} times the epochs of {baseline}, mean of {len(runs)} runs"
+        yield _verdict(results, (*names, claim), ratio, FASTER[found.decision], reason)
     same_network = results.params.protocols[protocol].classifier == MEASURED
     if measured and baseline in measured.representations and same_network:
         step = median(paired_ratios(measured, baseline, "training_s_per_window"))
@@ -152,15 +161,16 @@ def _judge_training(
     yield _verdict(results, (*names, "equal_epochs"), found.difference, HIGHER[found.decision], reason)
 
 
-def log_ratio(mine: Values, theirs: Values, level: float) -> float:
+def log_ratio(mine: Values, theirs: Values, level: float, *, own: bool = False) -> float:
     """Compare two runs' epochs to `level` of the lower of their plateaus, by validation accuracy [epochs].
 
-    A plateau is the mean over the last tenth of the epochs that both have, so that each run gets to the lower one.
-    Gives the logarithm of mine / theirs.
+    A plateau is the mean over the last tenth of the epochs that both have, so that each run gets to the lower one. With
+    `own` each run is measured by its own plateau. Gives the logarithm of mine / theirs.
     """
     shared = min(len(mine), len(theirs))
     plateaus = [float(curve[:shared][-max(1, shared // 10) :].mean()) for curve in (mine, theirs)]
-    epochs = [first_epoch(curve[:shared] >= level * min(plateaus)) for curve in (mine, theirs)]
+    levels = plateaus if own else [min(plateaus)] * 2
+    epochs = [first_epoch(of[:shared] >= level * top) for of, top in zip((mine, theirs), levels, strict=True)]
     return math.log(epochs[0] / epochs[1])
 
 

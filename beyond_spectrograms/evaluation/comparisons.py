@@ -36,12 +36,13 @@ class Pair:
             return ""
         if self.p is not None and self.p <= 1 - confidence:
             return "better" if self.comparison.difference.value > 0 else "worse"
-        return "same" if self.comparison.decision == "same" else "undecided"
+        return "same" if self.comparison.same else "undecided"
 
 
 def compare_contrasts(results: Results) -> list[Pair]:
     """Test the contrasts that params name."""
-    pairs = [_compare(results, *names) for names in _named(results)]
+    named = _named(results)
+    pairs = [_compare(results, *names, tests=len(named)) for names in named]
     # Holm for all that is named, run or not: what is run later does not change these marks.
     corrected = holm([pair.comparison.p if pair else None for pair in pairs])
     return [replace(pair, named=True, p=p) for pair, p in zip(pairs, corrected, strict=True) if pair]
@@ -79,7 +80,7 @@ def _others(results: Results, named: set[tuple[str, str, str]]) -> Iterator[tupl
                     yield first, second, protocol
 
 
-def _compare(results: Results, first: str, second: str, protocol: str) -> Pair | None:
+def _compare(results: Results, first: str, second: str, protocol: str, tests: int = 1) -> Pair | None:
     """Compare two cells; None where one was not run, or no run of theirs had the same split."""
     cell, (other, note) = results.cell(first, protocol), opponent(results, second, protocol)
     ours, theirs = cell.recordings, other.recordings
@@ -92,10 +93,12 @@ def _compare(results: Results, first: str, second: str, protocol: str) -> Pair |
             return None
         ours, theirs = ours.of_runs(both), theirs.of_runs(both)
     statistics = results.params.statistics
-    ends = [{curve.run: float(curve.validation_accuracy[-1]) for curve in of.curves} for of in (cell, other)]
+    ends = [{curve.run: float(curve.validation_accuracy[-1]) for curve in of.whole_curves} for of in (cell, other)]
     apart = {run: ends[0][run] - ends[1][run] for run in ends[0] if run in ends[1]}
+    if second == BEST_SPECTROGRAM:
+        apart = {}  # it was chosen by these accuracies
     at_the_end = compare_folds(apart, statistics, statistics.margin).difference if apart else None
-    return Pair(first, second, protocol, compare(ours, theirs, statistics), at_the_end, note=note)
+    return Pair(first, second, protocol, compare(ours, theirs, statistics, tests), at_the_end, note=note)
 
 
 def opponent(results: Results, name: str, protocol: str) -> tuple[Cell, str]:
@@ -127,5 +130,7 @@ def opponent(results: Results, name: str, protocol: str) -> tuple[Cell, str]:
     recordings = replace(first, cell=f"{name}-{protocol}", errors=None, **arrays)
     curves = tuple(curve for fold in folds for curve in alike[chosen[fold]][0].whole_curves if curve.fold == fold)
     which = {of: [fold for fold in folds if chosen[fold] == of] for of in dict.fromkeys(chosen.values())}
-    note = "; ".join(f"{of} in fold{'s' * (len(mine) > 1)} {', '.join(map(str, mine))}" for of, mine in which.items())
+    said = [f"{of} in fold{'s' * (len(mine) > 1)} {', '.join(map(str, mine))}" for of, mine in which.items()]
+    said += [f"{of} left out for other runs" for of in known if of not in alike]
+    note = "; ".join(said)
     return Cell(curves=curves, recordings=recordings), note

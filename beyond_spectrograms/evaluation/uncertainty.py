@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +42,13 @@ class Comparison:
     """Two cells on the same recordings: first - second, 0 to 1, and what that decides.
 
     `same` means: within the margin of params.statistics, by two one-sided tests (Schuirmann 1987, J. Pharmacokinet.
-    Biopharm. 15, 657). `detectable` is the smallest true difference that the test finds with a chance of 80 %.
+    Biopharm. 15, 657), whatever the test against 0 says. `detectable` is the smallest true difference that the test
+    finds with a chance of 80 %, corrected (Bonferroni) where it is one of several.
     """
 
     difference: Interval
     decision: Decision = "undecided"
+    same: bool = False
     p: float | None = None  # two-sided; None: no interval
     detectable: float | None = None
 
@@ -110,10 +112,10 @@ def _accuracy_interval(cell: Recordings, statistics: Statistics) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def compare(first: Recordings, second: Recordings, statistics: Statistics) -> Comparison:
+def compare(first: Recordings, second: Recordings, statistics: Statistics, tests: int = 1) -> Comparison:
     """Judge first - second in the share of windows right, on the same windows of the same recordings.
 
-    For the share of recordings right, give both `by_recording()`.
+    For the share of recordings right, give both `by_recording()`. `tests` are how many there are of this kind.
 
     Raises:
         ResultError: the cells were not tested on the same recordings, or on another number of their windows.
@@ -126,10 +128,10 @@ def compare(first: Recordings, second: Recordings, statistics: Statistics) -> Co
             f"{first.cell} and {second.cell} cannot be compared: {len(differing)} recordings were tested by one only "
             f"or with other labels or window counts, {differing[0]} first. Compare cells of one data set and split."
         )
-    return gap(first, second, statistics)
+    return gap(first, second, statistics, tests)
 
 
-def gap(first: Recordings, second: Recordings, statistics: Statistics) -> Comparison:
+def gap(first: Recordings, second: Recordings, statistics: Statistics, tests: int = 1) -> Comparison:
     """Judge first - second on the recordings both tested, of which windows may differ.
 
     Runs of the same fold and seed are paired. Where the cells have other runs, as under two splits, the variances of
@@ -156,24 +158,25 @@ def gap(first: Recordings, second: Recordings, statistics: Statistics) -> Compar
     if not spread.variance:
         why = "Every source differs alike: there is no spread to judge by."
         return Comparison(Interval(one - other, reason=why))
-    return _decide(one - other, spread, statistics, statistics.margin)
+    return _decide(one - other, spread, statistics, statistics.margin, tests)
 
 
-def _decide(difference: float, spread: _Spread, statistics: Statistics, margin: float) -> Comparison:
+def _decide(difference: float, spread: _Spread, statistics: Statistics, margin: float, tests: int = 1) -> Comparison:
     """Test a difference against 0, and against the margin on either side."""
     from scipy.stats import t as student
 
-    error, quantile = spread.variance**0.5, (1 + statistics.confidence) / 2
-    half = spread.half_width(quantile)
+    error, wrong = spread.variance**0.5, 1 - statistics.confidence
+    half = spread.half_width(1 - wrong / 2)
     p = 2 * float(student.sf(abs(difference) / error, spread.freedom))
     outside = float(student.sf((margin - abs(difference)) / error, spread.freedom))
-    decision: Decision = "undecided"
-    if p <= 1 - statistics.confidence:
+    same, decision = outside <= wrong, "undecided"
+    if p <= wrong:
         decision = "more" if difference > 0 else "less"
-    elif outside <= 1 - statistics.confidence:
+    elif same:
         decision = "same"
-    detectable = half + spread.half_width(POWER)
-    return Comparison(Interval(difference, difference - half, difference + half), decision, p, detectable)
+    detectable = spread.half_width(1 - wrong / tests / 2) + spread.half_width(POWER)
+    interval = Interval(difference, difference - half, difference + half)
+    return Comparison(interval, cast("Decision", decision), same, p, detectable)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -127,7 +127,7 @@ class Audit(Section):
 
 
 class Claims(Section):
-    """The rules by which the paper's claims are judged, fixed before the run."""
+    """The rules by which the paper's claims are judged."""
 
     level: Annotated[Real, Field(gt=0, le=1)]  # of the lower of two plateaus, which convergence counts epochs to
     convergence_margin: Annotated[Real, Field(gt=1)]  # ratios nearer to 1 than this, either way, are "the same"
@@ -136,7 +136,7 @@ class Claims(Section):
 
 
 class Contrasts(Section):
-    """Pairs that are tested, named before the run: first - second, under each of the protocols.
+    """Pairs that are tested: first - second, under each of the protocols.
 
     Names are of representations, the second may be BEST_SPECTROGRAM; or, in a study of prototypes, of protocols.
     """

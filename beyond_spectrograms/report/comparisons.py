@@ -4,18 +4,23 @@ from collections.abc import Sequence
 
 from beyond_spectrograms.evaluation.comparisons import Pair, compare_classes
 from beyond_spectrograms.evaluation.results import Results
+from beyond_spectrograms.report.notes import NOT_RUN
 from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, interval_row, joined, scaled, show_interval, text
 
 AT_THE_END = (
     "Validation, last epoch: the same difference in validation accuracy at the end of training, without selection; "
-    "interval over folds."
+    "interval over folds. None for best_spectrogram, which was chosen by these accuracies."
 )
 
 
 def contrasts_table(results: Results, pairs: Sequence[Pair]) -> Table:
     """Tabulate the contrasts: difference in window accuracy, corrected p, what it decides, what could be found."""
     statistics, contrasts = results.params.statistics, results.params.contrasts
-    rows = [_row(results, pair) for pair in pairs if pair.named]
+    found = {(pair.protocol, pair.first, pair.second): pair for pair in pairs if pair.named}
+    named = [(protocol, *names) for protocol in contrasts.protocols for names in contrasts.pairs]
+    if not found:
+        return Table(f"Contrasts: {results.dataset}", [], {})
+    rows = [_row(results, found[names]) if names in found else _not_run(*names) for names in named]
     columns: dict[str, Show] = _columns() | {
         "p, corrected": _show_p("p_corrected"),
         "verdict": text("verdict"),
@@ -29,7 +34,8 @@ def contrasts_table(results: Results, pairs: Sequence[Pair]) -> Table:
         f"Verdict: better or worse where that p is at most {1 - statistics.confidence:.2g}; same where the difference "
         f"surely is smaller than {100 * statistics.margin:g} points (two one-sided tests); else undecided.",
         AT_THE_END,
-        "Could be found: the true difference, in points, that this design finds with a chance of 80 %.",
+        "Could be found: the true difference, in points, that this design finds with a chance of 80 %, corrected for "
+        "the number of contrasts (Bonferroni).",
     ]
     if any(pair.note for pair in pairs):
         notes.append("best_spectrogram: in every fold the one of the highest validation accuracy there.")
@@ -60,10 +66,17 @@ def comparisons_table(results: Results, pairs: Sequence[Pair]) -> Table:
     columns = _columns() | {"note": text("note")}
     notes = [
         "Codec minus spectrogram in the share of windows right, on the same windows of the same recordings. These "
-        "pairs were not named before the run: intervals are not corrected for their number, and nothing is tested.",
+        "pairs are not among the contrasts: intervals are not corrected for their number, and nothing is tested.",
         AT_THE_END,
     ]
     return Table(f"Comparisons: {results.dataset}, codec against spectrogram", rows, columns, notes)
+
+
+def _not_run(protocol: str, first: str, second: str) -> Row:
+    keys = ("difference", "at_the_end")
+    row: Row = {"representation": first, "against": second, "protocol": protocol, "verdict": "-", "note": NOT_RUN}
+    row |= dict.fromkeys(("p", "p_corrected", "detectable_percent"))
+    return row | {key: value for name in keys for key, value in interval_row(name, None).items()}
 
 
 def _row(results: Results, pair: Pair) -> Row:

@@ -66,7 +66,7 @@ def figure_ladder(results: Results, chosen: dict[str, Style], chance: float) -> 
 
 
 def _explain(results: Results) -> str:
-    return f"{results.params.statistics.confidence:.0%} interval, bootstrap over sources and seeds"
+    return f"{results.params.statistics.confidence:.0%} interval over sources and runs"
 
 
 def _values_and_bars(intervals: Sequence[Interval]) -> dict[str, Any]:

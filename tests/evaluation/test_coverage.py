@@ -34,12 +34,13 @@ def test_a_representation_against_itself_is_not_faster_and_four_times_as_fast_is
     assert said["four_times"] >= 0.95
 
 
-def test_the_committed_simulation_keeps_to_what_was_asked_for() -> None:
+def test_the_committed_simulation_is_as_the_page_says() -> None:
     found = json.loads(coverage.RESULTS.read_text())
     assert {(case["design"], case["accuracy"], case["run_deviation"]) for case in found["cases"]} == {
         *coverage.all_cases()
     }
-    assert min(case["coverage"] for case in found["cases"]) >= 0.92
-    assert max(case["type_1"] for case in found["cases"]) <= 0.07
+    coverages, errors = ([case[key] for case in found["cases"]] for key in ("coverage", "type_1"))
+    assert (len(coverages), sum(not 0.93 <= each <= 0.97 for each in coverages), min(coverages)) == (55, 14, 0.924)
+    assert (sum(each > 0.06 for each in errors), max(errors)) == (4, 0.066)
     assert found["convergence"]["alike"] <= 0.05
     assert found["convergence"]["four_times"] >= 0.95

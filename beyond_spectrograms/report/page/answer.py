@@ -64,7 +64,9 @@ def answer(all_results: Sequence[Results]) -> Answer:
 
 def _said(results: Results, pair: Pair) -> str:
     verdict, test = pair.verdict(results.params.statistics.confidence), pair.comparison
-    word = {"same": "is as accurate", "undecided": "is neither better nor worse for sure"}.get(verdict, f"is {verdict}")
+    word = {"same": "is the same within the margin", "undecided": "is neither better nor worse for sure"}.get(
+        verdict, f"is {verdict}"
+    )
     more = f"; {100 * test.detectable:.1f} could be found" if verdict == "undecided" and test.detectable else ""
     if pair.at_the_end and 100 * abs(pair.at_the_end.value - test.difference.value) > FLAGGED:
         more += f"; {_points(pair.at_the_end)} of validation accuracy at the last epoch, before an epoch was selected"

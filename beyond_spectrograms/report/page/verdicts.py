@@ -11,7 +11,8 @@ from beyond_spectrograms.report.page.html import PageError
 
 # Heads of columns; what each means in full is its rule.
 TITLES = {
-    "convergence": "fewer epochs",
+    "convergence": "fewer epochs to a common level",
+    "convergence_own": "fewer epochs to its own plateau",
     "convergence_seconds": "fewer seconds of training",
     "equal_epochs": "better at equal epochs",
     "speed_cached": "faster from cached features",
