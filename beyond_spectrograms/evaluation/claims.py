@@ -91,7 +91,7 @@ def judge(results: Results, costs: Mapping[str, Costs]) -> list[Verdict]:
     verdicts: list[Verdict] = []
     baselines = results.params.claims.baselines
     for codec, protocol in results.cells:
-        if not results.is_codec(codec) or results.params.protocols[protocol].shuffle_labels:
+        if not results.is_codec(codec) or results.params.protocols[protocol].is_control:
             continue
         for baseline in opponents(results.params):
             if baseline != BEST_SPECTROGRAM and (baseline, protocol) not in results.cells:

@@ -38,7 +38,7 @@ def store(place: Path, features: npt.NDArray[np.float32]) -> None:
     place.with_name("index.json").write_text(json.dumps({"sha256": hashlib.sha256(features.tobytes()).hexdigest()}))
 
 
-@pytest.mark.parametrize("protocol", ["paper", "fair", "shuffled_labels"])
+@pytest.mark.parametrize("protocol", ["paper", "fair", "shuffled_labels", "probe_mean", "dealt_source"])
 def test_train_is_blind_to_the_test_part(protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     separable.write(tmp_path, epochs=2)
     monkeypatch.chdir(tmp_path)
