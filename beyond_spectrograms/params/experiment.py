@@ -89,6 +89,11 @@ class Protocol(Section):
         """Whether it trains on other labels than the recordings' own."""
         return self.shuffle_labels or bool(self.deal_labels)
 
+    @property
+    def is_fitted_at_once(self) -> bool:
+        """Whether there is nothing to see of how it learns: no curve, no convergence."""
+        return self.classifier in SUMMARISING
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.classifier == "prototypes") != (self.prototypes is not None):

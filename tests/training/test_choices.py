@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from beyond_spectrograms.evaluation.result_files import Evaluation, intervals
+from beyond_spectrograms.evaluation.result_files import Evaluation
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.report import tables
@@ -73,7 +73,6 @@ def turned(study: Study, dataset: str, name: str, protocol: str) -> Evaluation:
     ]
     rows = rows.assign(predicted=answers, predicted_by_seeds=answers)
     rows["windows_right"] = [str(3 - int(right)) for right in rows["windows_right"]]
-    scores |= intervals(study.params, cell, protocol, rows, scores)
     return Evaluation(made.scores, made.features, {cell: rows}, made.curves)
 
 

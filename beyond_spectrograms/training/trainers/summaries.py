@@ -68,6 +68,7 @@ class ProbeTrainer(SummaryTrainer):
 
         # One thread, since the last bits of a sum depend on how many share it.
         with threadpool_limits(1), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The number of unique classes")  # few windows of many, as in a pilot
             warnings.simplefilter("error", ConvergenceWarning)
             try:
                 probe = LogisticRegression(C=inverse_penalty, solver="lbfgs", max_iter=MOST_STEPS, tol=GRADIENT)
