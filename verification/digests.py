@@ -33,7 +33,7 @@ CODE: dict[str, tuple[str, ...]] = {
     "report": (
         *(f"beyond_spectrograms/evaluation/{name}.py" for name in _EVIDENCE),
         "beyond_spectrograms/report/**/*.py",
-        *(f"stages/{name}.py" for name in ("ablate", "compare", "illustrate", "page", "report", "tables")),
+        *(f"stages/{name}.py" for name in ("ablate", "compare", "draw", "illustrate", "page", "report", "tables")),
     ),
     "sonification": ("beyond_spectrograms/sonification/*.py", "stages/listen.py"),
     SHARED: (

@@ -53,7 +53,7 @@ def best_by_class(errors: Tensor, class_of: Tensor, classes: int) -> Tensor:
 
     `class_of` [clusters] names the clusters; a class without one has the error infinity.
     """
-    best = errors.new_full((len(errors), classes), torch.inf)
+    best = errors.new_full((errors.shape[0], classes), torch.inf)  # len() would fix the batch in an exported graph
     return best.scatter_reduce(1, class_of.expand_as(errors), errors, "amin")
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers import baselines, convolutional
+from beyond_spectrograms.classifiers import baselines, convolutional, summaries
 from beyond_spectrograms.classifiers.base import TOKEN_SIZE, ClassifierError, EmbedCodes, MeasuringLayer, Standardize
 from beyond_spectrograms.classifiers.prototypes import model as prototypes
 from beyond_spectrograms.params import Protocol
@@ -33,6 +33,9 @@ CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {
     "apnet": partial(_alone, baselines.APNetLayer, clusters=False),
     "apnet_kmeans": partial(_alone, baselines.APNetLayer, clusters=True),
     "autoencoder_kmeans": partial(_alone, baselines.AutoencoderLayer),
+    "probe_mean": partial(summaries.build, layer=summaries.Probe, deviation=False),
+    "probe_mean_deviation": partial(summaries.build, layer=summaries.Probe, deviation=True),
+    "nearest_neighbour": partial(summaries.build, layer=summaries.Neighbours, deviation=True),
 }
 
 

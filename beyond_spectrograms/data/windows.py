@@ -30,6 +30,19 @@ def read_windows(folder: Path) -> pd.DataFrame:
     return _read(folder / "windows.csv", {"clip": str, "label": str, "group": str})
 
 
+def deal_labels(table: pd.DataFrame, seed: int | None) -> pd.DataFrame:
+    """Give recordings other labels than their own, every class as often as any other; with `seed` None their own.
+
+    They are drawn from the seed and the recordings' names alone, for all parts: a control that scores above chance
+    where windows of one recording stand in training and test, and chance where they do not.
+    """
+    if seed is None:
+        return table
+    clips, classes = np.unique(table["clip"]), np.unique(table["label"])
+    dealt = pd.Series(np.resize(classes, len(clips)), np.random.default_rng(seed).permutation(clips))
+    return table.assign(label=table["clip"].map(dealt))
+
+
 def read_parts(folder: Path) -> pd.DataFrame:
     """Read <folder>/parts.csv: a column a split and fold, values of PARTS or empty, rows as in windows.csv.
 

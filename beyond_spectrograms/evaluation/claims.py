@@ -94,7 +94,8 @@ def judge(results: Results, costs: Mapping[str, Costs]) -> list[Verdict]:
     verdicts: list[Verdict] = []
     baselines = results.params.claims.baselines
     for codec, protocol in results.cells:
-        if not results.is_codec(codec) or results.params.protocols[protocol].shuffle_labels:
+        recipe = results.params.protocols[protocol]
+        if not results.is_codec(codec) or recipe.is_control or recipe.is_fitted_at_once:
             continue
         for baseline in opponents(results.params):
             if baseline != BEST_SPECTROGRAM and (baseline, protocol) not in results.cells:

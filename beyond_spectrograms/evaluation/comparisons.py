@@ -74,7 +74,7 @@ def _named(results: Results) -> list[tuple[str, str, str]]:
 
 def _others(results: Results, named: set[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
     for first, protocol in results.cells:
-        if results.is_codec(first) and not results.params.protocols[protocol].shuffle_labels:
+        if results.is_codec(first) and not results.params.protocols[protocol].is_control:
             for second, also in results.cells:
                 if also == protocol and results.is_spectrogram(second) and (first, second, protocol) not in named:
                     yield first, second, protocol

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from beyond_spectrograms.data.windows import columns_of
+from beyond_spectrograms.data.windows import columns_of, deal_labels
 from beyond_spectrograms.evaluation.metrics import accuracies, score, tabulate_predictions, tabulate_recordings
 from beyond_spectrograms.evaluation.predict import read_predictions
 from beyond_spectrograms.evaluation.records import (
@@ -86,6 +86,7 @@ def evaluate_cell(
         if (record := read_sealed(path := folder / f"{run_name}.json")) is None:
             raise ResultError(f"{path}: missing or damaged. Run its train stage again.")
         records[run_name] = record
+    table = deal_labels(table, params.protocols[protocol].deal_labels)
     classes = sorted(table["label"].unique().tolist())
     answers = tabulate_predictions(runs, table, classes)
     rows = as_text(tabulate_recordings(answers, classes), representation, protocol, PREDICTION_COLUMNS)

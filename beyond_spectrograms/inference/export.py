@@ -24,6 +24,7 @@ from beyond_spectrograms.util.commands import ask_git
 REMARKS = {
     "dropout_at_evaluation": "the scores were measured with dropout active, as the paper's code does; in use it is not",
     "shuffle_labels": "a control, trained on shuffled labels: it has learned nothing",
+    "deal_labels": "a control, trained on labels dealt by recording: it has learned nothing but the recordings",
 }
 
 

@@ -13,6 +13,9 @@ from beyond_spectrograms.params.representations import Mel, Representation, weig
 # Classifiers whose windows have a reconstruction error (a test compares this with classifiers.registry).
 Reconstructing = Literal["kmeans", "prototypes", "apnet", "apnet_kmeans", "autoencoder_kmeans"]
 RECONSTRUCTING = get_args(Reconstructing)
+# Those that are fitted at once to a summary of each window (classifiers/summaries.py).
+Summarising = Literal["probe_mean", "probe_mean_deviation", "nearest_neighbour"]
+SUMMARISING = get_args(Summarising)
 
 
 class PrototypeSettings(Section):
@@ -59,10 +62,11 @@ class Protocol(Section):
     """How a classifier is trained, selected and tested.
 
     `class_weights`: balanced = windows of classes with few training windows count more in the loss. `select`: the epoch
-    that is tested; of equally high validation accuracies the one of lower loss counts as better.
+    that is tested; of equally high validation accuracies the one of lower loss counts as better. `deal_labels`: a
+    seed, from which recordings are dealt labels in place of their own, in every part (data.windows.deal_labels).
     """
 
-    classifier: Literal["conv1d", "conv2d", "mean_linear", Reconstructing, "temporal_cnn"]
+    classifier: Literal["conv1d", "conv2d", "mean_linear", Reconstructing, Summarising, "temporal_cnn"]
     split: str
     standardize: bool
     shuffle_labels: bool
@@ -77,6 +81,18 @@ class Protocol(Section):
     select: Literal["last", "best_validation_loss", "best_validation_accuracy"]
     seeds: Annotated[list[Seed], Field(min_length=1)]
     prototypes: PrototypeSettings | None = None
+    # Not in a dump where it says nothing: digests of what was trained before it was there stay as they are.
+    deal_labels: Positive | None = Field(default=None, exclude_if=lambda seed: seed is None)
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it trains on other labels than the recordings' own."""
+        return self.shuffle_labels or bool(self.deal_labels)
+
+    @property
+    def is_fitted_at_once(self) -> bool:
+        """Whether there is nothing to see of how it learns: no curve, no convergence."""
+        return self.classifier in SUMMARISING
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -84,10 +100,14 @@ class Protocol(Section):
             raise ValueError("prototypes belongs to classifier: prototypes, and only there")
         if (self.classifier == "prototypes") != (self.optimizer == "adamw"):
             raise ValueError("optimizer adamw belongs to classifier: prototypes, and only there")
-        if self.classifier in (*RECONSTRUCTING, "temporal_cnn") and self.class_weights != "none":
+        if self.classifier in (*RECONSTRUCTING, *SUMMARISING, "temporal_cnn") and self.class_weights != "none":
             raise ValueError(f"class_weights {self.class_weights} is not for {self.classifier}")
         if self.classifier in RECONSTRUCTING and self.standardize:
             raise ValueError(f"standardize is not for {self.classifier}, whose error is in the features' own unit")
+        if self.classifier in SUMMARISING and self.standardize:
+            raise ValueError(f"standardize is not for {self.classifier}, which standardises its own summaries")
+        if self.shuffle_labels and self.deal_labels:
+            raise ValueError("shuffle_labels and deal_labels are two ways to do one thing: choose one")
         if self.patience is not None and self.select == "last":
             raise ValueError("patience needs select: best_validation_loss or best_validation_accuracy")
         if len(set(self.seeds)) < len(self.seeds):

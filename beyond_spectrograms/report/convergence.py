@@ -20,6 +20,8 @@ def convergence_table(results: Results) -> Table:
     """
     rows = []
     for protocol in results.protocols:
+        if results.params.protocols[protocol].is_fitted_at_once:
+            continue
         mel = {curve.run: curve for curve in results.cell(MEL, protocol).curves}
         for name in results.rows:
             curves = results.cell(name, protocol).curves

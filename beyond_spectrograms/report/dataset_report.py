@@ -67,7 +67,8 @@ def draw(results: Results, folder: Path) -> None:
             figures.save(figure, folder, f"bitrates-{protocol}")
     for protocol in results.protocols:
         title = f"{results.dataset}, protocol {protocol}"
-        if curves := _mean_curves(results, protocol):
+        learns = not results.params.protocols[protocol].is_fitted_at_once
+        if learns and (curves := _mean_curves(results, protocol)):
             labels = {name: _legend(results, name, protocol) for name in curves}
             figures.save(learning_curves.figure_4(curves, chosen, labels, title), folder, f"figure_4-{protocol}")
         if best := tables.best_of(results, protocol):

@@ -185,6 +185,11 @@ def _describe(results: Results, protocol: str) -> str:
         chosen.classifier,
         f"split {chosen.split}",
         *["labels shuffled"] * chosen.shuffle_labels,
+        *["labels dealt by recording and scored against themselves"] * bool(chosen.deal_labels),
+    ]
+    if chosen.is_fitted_at_once:
+        return ", ".join([*traits, "fitted at once to standardised summaries of windows"]) + "."
+    traits += [
         f"{chosen.optimizer} {chosen.learning_rate:g}",
         "inputs standardised" if chosen.standardize else "inputs as they are",
         f"tested at the {chosen.select.replace('_', ' ')} epoch"

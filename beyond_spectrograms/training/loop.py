@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from beyond_spectrograms.classifiers.registry import build_network
-from beyond_spectrograms.data.windows import columns_of
+from beyond_spectrograms.data.windows import columns_of, deal_labels
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.params.study import WEIGHTS_BY
 from beyond_spectrograms.representations.base import Features
@@ -53,7 +53,9 @@ def runs_of_protocol(
     _, representation, name = cell
     protocol, device = params.protocols[name], choose_device(params.device)
     codebook_size = params.representations[representation].codebook_size
-    classes, indices = np.unique(table["label"].to_numpy(dtype=str), return_inverse=True)
+    classes, indices = np.unique(
+        deal_labels(table, protocol.deal_labels)["label"].to_numpy(dtype=str), return_inverse=True
+    )
     _, bands, frames = np.load(features / "features.npy", mmap_mode="r").shape
     network = build_network(protocol, bands, frames, len(classes), codebook_size)
     precision = choose_precision(params.training_precision, device)

@@ -196,11 +196,11 @@ def test_runs_are_compared_with_the_run_of_the_same_fold_and_seed() -> None:
     assert verdict("convergence", in_another_order) == found
 
 
-def test_only_codecs_are_judged_and_shuffled_labels_never() -> None:
+def test_only_codecs_are_judged_and_controls_and_what_is_fitted_at_once_never() -> None:
     cells = {
         (name, protocol): trained([at(2)] * 6)
         for name in ("mel", "log_mel", "log_mel_2048", "soundstream", "encodec_24khz_untrained")
-        for protocol in ("paper", "fair", "shuffled_labels")
+        for protocol in ("paper", "fair", "shuffled_labels", "probe_mean", "dealt_source")
     }
     found = {(each.representation, each.protocol, each.baseline) for each in judge(results(cells), {})}
     assert found == {

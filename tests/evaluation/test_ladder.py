@@ -31,7 +31,7 @@ STEPS = {
 
 def differences(before: str, after: str) -> dict[str, Any]:
     old, new = (PARAMS.protocols[name].model_dump() for name in (before, after))
-    return {key: new[key] for key in new if new[key] != old[key]}
+    return {key: new[key] for key in new if new[key] != old.get(key)}
 
 
 def test_each_rung_of_the_ladder_changes_one_thing() -> None:
@@ -42,6 +42,10 @@ def test_each_rung_of_the_ladder_changes_one_thing() -> None:
 def test_what_stands_beside_the_ladder_changes_one_thing_of_fair() -> None:
     assert differences("fair", "mean_linear") == {"classifier": "mean_linear"}
     assert differences("fair", "shuffled_labels") == {"shuffle_labels": True, "epochs": 10}
+    assert differences("probe_mean", "probe_mean_deviation") == {"classifier": "probe_mean_deviation"}
+    assert differences("probe_mean", "nearest_source") == {"classifier": "nearest_neighbour"}
+    for split in ("source", "window"):
+        assert differences(f"nearest_{split}", f"dealt_{split}") == {"deal_labels": 1}
 
 
 def test_an_edit_of_paper_reaches_every_protocol_that_takes_it(tmp_path: Path) -> None:
@@ -50,9 +54,9 @@ def test_an_edit_of_paper_reaches_every_protocol_that_takes_it(tmp_path: Path) -
     # By ruamel.yaml, as `dvc exp run -S` does.
     edit(tmp_path, "params.yaml", {"protocols.paper.batch_size": 64, "protocols.paper.seeds": [5]})
     before, text = ((folder / "params.yaml").read_text(encoding="utf-8") for folder in (REPOSITORY, tmp_path))
-    params = load_params(root=tmp_path)
-    protocols, names = params.protocols, params.grid.protocols
-    assert {(protocols[name].batch_size, tuple(protocols[name].seeds)) for name in names} == {(64, (5,))}
+    protocols = load_params(root=tmp_path).protocols
+    assert {protocol.batch_size for protocol in protocols.values()} == {64}
+    assert {tuple(protocols[name].seeds) for name in [*LADDER, "mean_linear", "shuffled_labels"]} == {(5,)}
     assert protocols["paper"].learning_rate == protocols["standardized"].learning_rate == 0.01
     assert protocols["fair"].learning_rate == 0.001
     assert text.count("<<: *") == before.count("<<: *")  # the merges outlive the edit

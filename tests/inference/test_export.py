@@ -148,6 +148,8 @@ def test_export_says_that_it_needs_a_checkout(capsys: Capture) -> None:
     [
         ("fair", {}),
         ("mean_linear", {"scale": "power", "sample_rate": 16_000}),
+        ("probe_mean_deviation", {}),
+        ("nearest_source", {}),
         ("paper", {"n_fft": 2048, "hop_length": 220, "pooled_frame_rate": 50}),
     ],
 )
@@ -158,6 +160,11 @@ def test_the_graph_says_what_the_model_says(protocol: str, changes: dict[str, An
     network = build_network(recipe, made.bands, made.frames(rate), 3, None)
     if recipe.standardize:
         network[0].mean, network[0].deviation = torch.full((made.bands,), -40.0), torch.full((made.bands,), 20.0)
+    if protocol == "nearest_source":  # of seven training windows
+        network[-1].neighbours, network[-1].neighbour_classes = torch.randn(7, 2 * made.bands), torch.arange(7) % 3
+    if protocol in ("probe_mean_deviation", "nearest_source"):
+        network[-1].mean.fill_(-20.0)
+        network[-1].deviation.fill_(200.0)
     told = {"classes": ["a", "b", "c"], "representation": models.encoder(made, mel)}
     model = load_model(models.keep(tmp_path / "model", network, recipe, **told), device="cpu")
     export_onnx(model, tmp_path / "model.onnx")

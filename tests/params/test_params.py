@@ -74,8 +74,15 @@ def test_a_number_that_yaml_reads_as_text_is_refused_with_the_way_to_write_it() 
     assert common.refusal(ParamsError, load_params) == "\n".join(
         f"params.yaml: protocols.{name}.learning_rate: Input should be a valid number, not '1e-3' "
         "(YAML reads that as text: write 0.001 or 1.0e-3)"
-        for name in ("fair", "mean_linear", "shuffled_labels")  # take it from fair
+        for name, protocol in PARAMS.protocols.items()
+        if protocol.learning_rate == 0.001  # fair, and those that take it from fair
     )
+
+
+def test_dealing_labels_is_in_a_protocols_dump_only_where_it_is_asked_for() -> None:
+    fields = {name: protocol.model_dump().get("deal_labels") for name, protocol in PARAMS.protocols.items()}
+    assert {name: seed for name, seed in fields.items() if seed} == {"dealt_source": 1, "dealt_window": 1}
+    assert "deal_labels" not in PARAMS.protocols["fair"].model_dump()  # nor in digests of what was trained before
 
 
 def test_an_integer_serves_where_a_real_number_is_meant() -> None:

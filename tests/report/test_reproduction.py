@@ -143,10 +143,10 @@ def test_under_splits_by_seed_cells_are_compared_on_the_runs_that_both_have(run:
     assert (two.runs, two.windows.any(axis=0).all()) == (((1, 0), (3, 2)), True)
     worse = replace(two, cell="mel-published", windows_right=np.maximum(two.windows_right - 1, 0))
     cells = {("soundstream", "published"): cell, ("mel", "published"): replace(cell, recordings=worse)}
-    (pair,) = compare_pairs(replace(run, cells=cells))
+    pair, *_ = compare_pairs(replace(run, cells=cells))
     lost = (two.windows_right.sum() - worse.windows_right.sum()) / two.windows.sum()
     assert pair.comparison.difference.value == pytest.approx(lost)
-    assert str(pair.comparison.difference.reason).startswith("2 runs, ")
+    assert str(pair.comparison.difference.reason).startswith("2 runs; ")
     cells["mel", "published"] = replace(cell, recordings=replace(worse, runs=((8, 8), (9, 9))))
     assert compare_pairs(replace(run, cells=cells)) == []
 

@@ -12,7 +12,7 @@ import torch
 from beyond_spectrograms.classifiers.base import ClassifierError, best_by_class, last_layer, name_clusters
 from beyond_spectrograms.classifiers.baselines import ReconstructingLayer
 from beyond_spectrograms.classifiers.registry import CLASSIFIERS, measure
-from beyond_spectrograms.params.experiment import RECONSTRUCTING, Protocol
+from beyond_spectrograms.params.experiment import RECONSTRUCTING, SUMMARISING, Protocol
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import HISTORY_COLUMNS, RunConfig, read_history
 from beyond_spectrograms.training.trainers import TRAINERS
@@ -49,7 +49,7 @@ def of(config: RunConfig, classifier: str, epochs: int = 6) -> RunConfig:
 
 def test_params_name_the_classifiers_that_are_there_and_those_that_reconstruct() -> None:
     assert set(get_args(Protocol.model_fields["classifier"].annotation)) == set(CLASSIFIERS) == set(TRAINERS)
-    assert set(RECONSTRUCTING) == {name for name, each in TRAINERS.items() if not each.takes_codes}
+    assert {*RECONSTRUCTING, *SUMMARISING} == {name for name, each in TRAINERS.items() if not each.takes_codes}
 
 
 @pytest.mark.parametrize("classifier", [*AUTOENCODERS, "temporal_cnn"])
@@ -64,7 +64,7 @@ def test_classes_of_bands_of_their_own_are_told_apart(config: RunConfig, classif
         assert errors[-1] < 300  # of the bands' variance of 36 windows, about 350 dB squared
 
 
-@pytest.mark.parametrize("classifier", ["kmeans", *AUTOENCODERS, "temporal_cnn"])
+@pytest.mark.parametrize("classifier", ["kmeans", *AUTOENCODERS, "temporal_cnn", *SUMMARISING])
 def test_a_stopped_run_is_the_same(config: RunConfig, tmp_path: Path, monkeypatch: Patch, classifier: str) -> None:
     first = of(config, classifier, epochs=3)
     stopped = replace(first, work=tmp_path / "stopped")
@@ -92,7 +92,7 @@ def test_errors_are_in_the_features_own_unit(config: RunConfig, classifier: str)
     assert not torch.allclose(before, after)
 
 
-@pytest.mark.parametrize("classifier", ["apnet", "kmeans"])
+@pytest.mark.parametrize("classifier", ["apnet", "kmeans", "probe_mean", "nearest_neighbour"])
 def test_codes_are_refused(config: RunConfig, classifier: str) -> None:
     coded = replace(of(config, classifier), codebook_size=16)
     told = f"{classifier} needs spectra or latents: between the numbers of codes there is no distance"

@@ -4,6 +4,7 @@ from beyond_spectrograms.classifiers.registry import CLASSIFIERS
 from beyond_spectrograms.training.trainers.base import Trainer
 from beyond_spectrograms.training.trainers.clustering import KMeansTrainer, ReconstructionTrainer
 from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
+from beyond_spectrograms.training.trainers.summaries import NeighbourTrainer, ProbeTrainer
 
 # By the classifier's name in params.yaml.
 TRAINERS: dict[str, type[Trainer]] = {
@@ -13,4 +14,7 @@ TRAINERS: dict[str, type[Trainer]] = {
     "apnet": ReconstructionTrainer,
     "apnet_kmeans": ReconstructionTrainer,
     "autoencoder_kmeans": ReconstructionTrainer,
+    "probe_mean": ProbeTrainer,
+    "probe_mean_deviation": ProbeTrainer,
+    "nearest_neighbour": NeighbourTrainer,
 }

@@ -1,0 +1,97 @@
+"""Fits classifiers/summaries.py: converged logistic regression, and the nearest training window."""
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from beyond_spectrograms.classifiers.base import ClassifierError, last_layer
+from beyond_spectrograms.classifiers.summaries import FARTHEST, Neighbours, Probe, SummaryLayer
+from beyond_spectrograms.training.epoch import Outcome, Subset, run_epoch
+from beyond_spectrograms.training.trainers.base import Trainer
+
+# scikit-learn's C, of which the run's own validation part chooses one: by accuracy, if equal by loss, then the smaller.
+INVERSE_PENALTIES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+MOST_STEPS = 10_000  # of lbfgs, which converges long before
+GRADIENT = 1e-6  # largest element at which it has converged
+
+
+class SummaryTrainer(Trainer):
+    """Fits the last layer anew in each epoch: one is enough. The loss is cross-entropy."""
+
+    takes_codes = False
+
+    def _make_optimizer(self) -> None:
+        return None
+
+    def epoch(self) -> tuple[Outcome, Outcome, tuple[float, ...]]:
+        """Fit."""
+        summaries, targets = self._train.batch(torch.arange(len(self._train)))
+        layer, exact = last_layer(self.network, SummaryLayer), summaries.double()
+        deviation = exact.std(0, correction=0)
+        layer.mean = exact.mean(0).float()
+        layer.deviation = torch.where(deviation > 0, deviation, 1.0).float()
+        self.fit(layer.standardize(summaries), targets)
+        return self._score(self._train), self._score(self._validation), ()
+
+    def fit(self, points: Tensor, targets: Tensor) -> None:
+        """Fit the last layer to the training part's standardised summaries [windows, values]."""
+        raise NotImplementedError
+
+    def _score(self, subset: Subset) -> Outcome:
+        return run_epoch(
+            self._split, subset, torch.arange(len(subset)), self.config.protocol.batch_size, optimizer=None
+        )
+
+
+class ProbeTrainer(SummaryTrainer):
+    """Logistic regression by scikit-learn, to convergence, for each of INVERSE_PENALTIES."""
+
+    def fit(self, points: Tensor, targets: Tensor) -> None:
+        """Keep the fit of the best penalty by the validation part.
+
+        Raises:
+            ClassifierError: lbfgs did not converge.
+        """
+        layer, fitted = last_layer(self.network, Probe), []
+        for inverse_penalty in INVERSE_PENALTIES:
+            layer.inverse_penalty = torch.tensor(inverse_penalty)
+            self._fit(layer, points, targets, inverse_penalty)
+            accuracy, loss = self._score(self._validation)
+            fitted.append((accuracy, -loss, {key: value.clone() for key, value in layer.state_dict().items()}))
+        layer.load_state_dict(max(fitted, key=lambda found: found[:2])[2])  # the first of equally good ones
+
+    def _fit(self, layer: Probe, points: Tensor, targets: Tensor, inverse_penalty: float) -> None:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
+
+        # One thread, since the last bits of a sum depend on how many share it.
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The number of unique classes")  # few windows of many, as in a pilot
+            warnings.simplefilter("error", ConvergenceWarning)
+            try:
+                probe = LogisticRegression(C=inverse_penalty, solver="lbfgs", max_iter=MOST_STEPS, tol=GRADIENT)
+                found = probe.fit(points.double().numpy(), targets.numpy())
+            except ConvergenceWarning as error:
+                name = f"{self.config.protocol.classifier}, {self.config.name}"
+                raise ClassifierError(
+                    f"{name}: lbfgs did not converge in {MOST_STEPS} steps at "
+                    f"C = {inverse_penalty:g}. Are the features finite?"
+                ) from error
+        weight, bias = torch.from_numpy(found.coef_).float(), torch.from_numpy(found.intercept_).float()
+        if len(weight) == 1:  # of two classes scikit-learn gives the second one's logit alone
+            weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
+        with torch.no_grad():
+            layer.linear.weight.zero_()
+            layer.linear.bias.fill_(-FARTHEST)
+            layer.linear.weight[found.classes_], layer.linear.bias[found.classes_] = weight, bias
+
+
+class NeighbourTrainer(SummaryTrainer):
+    """Keeps the training part."""
+
+    def fit(self, points: Tensor, targets: Tensor) -> None:
+        """Keep the points and their classes as weights."""
+        layer = last_layer(self.network, Neighbours)
+        layer.neighbours, layer.neighbour_classes = points.clone(), targets.clone()
