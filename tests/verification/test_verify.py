@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from beyond_spectrograms.util.code_versions import NOUNS, NUMBERED, load_versions
+from beyond_spectrograms.util.code_versions import NOUNS, NUMBERED, VERSIONS_FILE, load_versions
 from support.repository import REPOSITORY, Patch, git
 from verification.digests import digest_of
 
