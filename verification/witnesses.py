@@ -152,6 +152,8 @@ def run_stages(folder: Path, last: str) -> Path:
         params["run"]["dataset"] = "demo"
         params["grid"]["datasets"] = ["demo"]
         params["splits"] = {name: params["splits"][name] for name in SPLITS}
+        params["protocols"] = {name: one for name, one in params["protocols"].items() if one["split"] in SPLITS}
+        params["grid"] |= {"protocols": ["fair"], "only": {}}
         _write(PARAMS_FILE, params)
         demo = _read(record)
         demo["source"] |= {"synthetic": {"seed": 0, "clips_per_class": 4, "seconds": 2.5}, "clips": 24}
