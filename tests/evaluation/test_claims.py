@@ -96,6 +96,8 @@ def test_the_level_is_a_share_of_the_lower_plateau_the_mean_of_the_last_tenth() 
     ours, theirs = [0.5, *[0.6] * 19], [0.6, 0.7, *[0.8] * 18]
     assert log_ratio(np.array(ours), np.array(theirs), 0.95) == pytest.approx(math.log(2))
     assert log_ratio(np.array(theirs), np.array(ours), 0.95) == pytest.approx(math.log(1 / 2))
+    # By its own plateau each is measured by itself: 0.57 in epoch 2, 0.76 in epoch 3.
+    assert log_ratio(np.array(ours), np.array(theirs), 0.95, own=True) == pytest.approx(math.log(2 / 3))
     # A last epoch alone sets no plateau: it is the mean over two of twenty.
     noisy = [*[0.4] * 18, 0.4, 0.8]
     assert log_ratio(np.array(noisy), np.array(noisy), 0.95) == 0
@@ -120,13 +122,15 @@ def diverged(epochs: Sequence[int | None], codec: Curves, name: str = "soundstre
     return replace(here, cells={**here.cells, (name, "fair"): gone})
 
 
-def test_a_run_that_diverges_is_compared_over_the_epochs_it_has() -> None:
-    here = diverged([9, *[None] * 5], [at(2)] * 6)
+@pytest.mark.parametrize("epoch", [1, 9])
+def test_a_run_that_diverges_counts_as_one_epoch_more_than_there_were(epoch: int) -> None:
+    here = diverged([epoch, *[None] * 5], [at(2)] * 6)
     found = verdict("convergence", here)
+    assert found.value == pytest.approx(np.exp((math.log(21) + 5 * math.log(2 / 4)) / 6))
     assert "mean of 6 runs" in found.reason
-    # From epoch 9 on it guesses one of two classes, where mel has 0.5.
-    ahead = [*[2 * 0.4 / 20] * 5, 2 * 0.4 / 20]
-    assert verdict("equal_epochs", here).value == pytest.approx(np.mean(ahead))
+    # From its end on it guesses one of two classes, where mel has 0.1 three times and then 0.5.
+    lost = 3 * 0.4 if epoch == 1 else 2 * 0.4
+    assert verdict("equal_epochs", here).value == pytest.approx(np.mean([*[2 * 0.4 / 20] * 5, lost / 20]))
 
 
 def test_a_baseline_that_diverged_sets_no_level() -> None:
@@ -158,7 +162,7 @@ def test_seconds_are_epochs_times_what_a_training_step_takes(codec: Curves, step
 def test_seconds_are_not_judged_for_another_network_than_was_measured() -> None:
     cells = {(name, "mean_linear"): trained([at(2)] * 6) for name in ("mel", "soundstream")}
     claims = {each.claim for each in judge(results(cells), costs([1.0] * 6, [1.0] * 6)) if each.protocol != "any"}
-    assert claims == {"convergence", "equal_epochs"}
+    assert claims == {"convergence", "convergence_own", "equal_epochs"}
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_p_is_corrected_for_all_contrasts_named_also_for_those_that_were_not_run
         ours, theirs = here.cell(pair.first, "fair").recordings, opponent(here, pair.second, "fair")[0].recordings
         assert ours is not None
         assert theirs is not None
-        alone.append(compare(ours, theirs, FEW))
+        alone.append(compare(ours, theirs, FEW, tests=4))
     assert [pair.comparison for pair in pairs] == alone
     expected = multipletests([*(test.p for test in alone), 1.0], method="holm")[1]  # encodec_24khz was not run
     assert [pair.p for pair in pairs] == pytest.approx(expected[:3])
@@ -99,7 +99,7 @@ def test_what_a_contrast_decides_depends_on_the_corrected_p() -> None:
     assert replace(ahead, p=ahead.comparison.p).verdict(between) == "better"
     turned = replace(clear, comparison=replace(clear.comparison, difference=Interval(-0.4)))
     assert turned.verdict(0.95) == "worse"
-    same = replace(ahead, p=1.0, comparison=replace(ahead.comparison, decision="same"))
+    same = replace(ahead, p=1.0, comparison=replace(ahead.comparison, same=True))
     assert same.verdict(0.95) == "same"
 
 

@@ -108,7 +108,7 @@ def test_claims_that_the_page_does_not_know_or_judged_by_two_rules_stop_it(tmp_p
     write(second, json.dumps(told))
     assert refusal(PageError, read_verdicts, [second]) == (
         f"{second}: unknown claim 'taste'. The page knows "
-        "convergence, convergence_seconds, equal_epochs, speed_cached, speed_file."
+        "convergence, convergence_own, convergence_seconds, equal_epochs, speed_cached, speed_file."
     )
 
 

@@ -123,7 +123,7 @@ def test_report_writes_every_verdict_with_its_rule(reported: Path) -> None:
     assert set(claims["rules"]) == {v["claim"] for v in claims["verdicts"]}
     page_text = (reported / "metrics/esc10/tables/claims.md").read_text(encoding="utf-8")
     assert page_text.startswith("# The paper's claims, judged\n\nEach codec against each spectrogram; ")
-    assert page_text.count("\n## esc10: (") == 5
+    assert page_text.count("\n## esc10: (") == 6
     assert all(rule in page_text for rule in claims["rules"].values())
     beside = json.loads((reported / "studies/bitrates/metrics/esc10/claims.json").read_text(encoding="utf-8"))
     assert ("soundstream_3200bps", "fair") in {(v["representation"], v["protocol"]) for v in beside["verdicts"]}
