@@ -69,7 +69,7 @@ def compare_classes(results: Results, pair: Pair) -> dict[str, Comparison]:
 
 def _named(results: Results) -> list[tuple[str, str, str]]:
     contrasts = results.params.contrasts
-    return [(first, second, protocol) for protocol in contrasts.protocols for first, second in contrasts.pairs]
+    return [(first, second, protocol) for protocol in contrasts.under for first, second in contrasts.pairs]
 
 
 def _others(results: Results, named: set[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:

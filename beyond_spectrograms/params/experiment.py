@@ -156,12 +156,12 @@ class Claims(Section):
 
 
 class Contrasts(Section):
-    """Pairs that are tested: first - second, under each of the protocols.
+    """Pairs that are tested: first - second, `under` each of these protocols.
 
     Names are of representations, the second may be BEST_SPECTROGRAM; or, in a study of prototypes, of protocols.
     """
 
-    protocols: list[Name]
+    under: list[Name]
     pairs: list[Annotated[list[Name], Field(min_length=2, max_length=2)]]
 
 
@@ -252,7 +252,7 @@ class Params(Section):
             ("grid.seeds", grid.seeds, [*self.datasets, *self.representations]),
             ("claims.baselines", claims.baselines, self.representations),
             ("claims.ladder", claims.ladder, self.protocols),
-            ("contrasts.protocols", self.contrasts.protocols, self.protocols),
+            ("contrasts.under", self.contrasts.under, self.protocols),
             *(("contrasts.pairs", pair, comparable) for pair in self.contrasts.pairs),
             *((f"run.{key}", [name], getattr(self, f"{key}s")) for key, name in run),
             *((f"protocols.{key}.split", [protocol.split], self.splits) for key, protocol in self.protocols.items()),

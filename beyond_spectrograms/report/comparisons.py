@@ -17,7 +17,7 @@ def contrasts_table(results: Results, pairs: Sequence[Pair]) -> Table:
     """Tabulate the contrasts: difference in window accuracy, corrected p, what it decides, what could be found."""
     statistics, contrasts = results.params.statistics, results.params.contrasts
     found = {(pair.protocol, pair.first, pair.second): pair for pair in pairs if pair.named}
-    named = [(protocol, *names) for protocol in contrasts.protocols for names in contrasts.pairs]
+    named = [(protocol, *names) for protocol in contrasts.under for names in contrasts.pairs]
     if not found:
         return Table(f"Contrasts: {results.dataset}", [], {})
     rows = [_row(results, found[names]) if names in found else _not_run(*names) for names in named]
@@ -29,7 +29,7 @@ def contrasts_table(results: Results, pairs: Sequence[Pair]) -> Table:
     }
     notes = [
         "First minus second in the share of windows right, on the same windows of the same recordings; unit: windows.",
-        f"p: two-sided, corrected by Holm for the {len(contrasts.protocols) * len(contrasts.pairs)} contrasts that "
+        f"p: two-sided, corrected by Holm for the {len(contrasts.under) * len(contrasts.pairs)} contrasts that "
         "params.yaml names (contrasts), run or not.",
         f"Verdict: better or worse where that p is at most {1 - statistics.confidence:.2g}; same where the difference "
         f"surely is smaller than {100 * statistics.margin:g} points (two one-sided tests); else undecided.",

@@ -173,7 +173,7 @@ def summary(results: Results, pairs: Sequence[Pair]) -> Table:
     shown = {f"{protocol} %": show_interval(protocol) for protocol in results.protocols}
     columns = texts("representation") | shown | texts("note")
     notes = [f"{name}: {_describe(results, name)}" for name in results.protocols]
-    tested = set(results.params.contrasts.protocols) & set(results.protocols)
+    tested = set(results.params.contrasts.under) & set(results.protocols)
     notes += [explain_intervals(results), *[explain_marks(results)] * bool(tested)]
     return Table(f"{results.dataset}: window accuracy on the test part", rows, columns, notes)
 

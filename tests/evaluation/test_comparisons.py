@@ -31,7 +31,7 @@ def known(**changes: Any) -> Results:
         level = 0.9 if name == "log_mel" else 0.5
         curves = tuple(curve([level, level / 2], fold) for fold in range(1, 6))
         cells[name, _] = replace(cell, curves=curves)
-    return with_contrasts(results(cells), **{"pairs": CONTRASTS, "protocols": ["fair"], **changes})
+    return with_contrasts(results(cells), **{"pairs": CONTRASTS, "under": ["fair"], **changes})
 
 
 def named(pairs: list[Pair]) -> list[tuple[str, str, str]]:

@@ -77,7 +77,7 @@ def known() -> Any:
             clean = LOW[::-1] if name == "soundstream" and protocol != "best_checkpoint" else counts
             cells[name, protocol] = scored(name, protocol, clean)
     named = [["soundstream", "mel"], ["soundstream", "log_mel_2048"]]
-    return with_contrasts(results(cells), pairs=named, protocols=["best_checkpoint", "source_split", "fair"])
+    return with_contrasts(results(cells), pairs=named, under=["best_checkpoint", "source_split", "fair"])
 
 
 def test_rungs_are_those_asked_for_and_each_is_told_by_what_it_changes() -> None:

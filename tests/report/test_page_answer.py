@@ -16,7 +16,7 @@ AHEAD = [value + (place % 11 == 0) for place, value in enumerate(HIGH[::-1])]
 def known(**right: list[int]) -> Results:
     curves = tuple(curve([0.5, 0.6], fold) for fold in range(1, 6))
     cells = {(name, "fair"): replace(scored(name, "fair", counts), curves=curves) for name, counts in right.items()}
-    return with_contrasts(results(cells), pairs=CONTRASTS, protocols=["fair"])
+    return with_contrasts(results(cells), pairs=CONTRASTS, under=["fair"])
 
 
 def test_the_answer_is_said_against_the_papers_spectrogram_and_the_best_one() -> None:

@@ -69,7 +69,8 @@ def test_a_verdict_tells_its_reason_by_mouse_and_by_keyboard(opened: Page) -> No
         "✗ does not hold 1.50 times [0.75, 3.00]",
     ]
     table.locator("button").nth(0).click()
-    assert visible_reasons(opened) == ["soundstream, fewer epochs: soundstream fair 0.25 times <mel>."]
+    reason = "soundstream, fewer epochs to a common level: soundstream fair 0.25 times <mel>."
+    assert visible_reasons(opened) == [reason]
     opened.keyboard.press("Tab")
     assert visible_reasons(opened) == ["soundstream, better at equal epochs: soundstream fair 0.021 times <mel>."]
     opened.locator("[data-filter=protocol]:visible").select_option("paper")
