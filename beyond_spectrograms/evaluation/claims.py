@@ -135,9 +135,9 @@ def _judge_training(
         )
         return
     logs: dict[tuple[int, int], float] = {}
-    for claim, own in (("convergence_own", True), ("convergence", False)):
+    for claim, own in (("convergence_own", True), ("convergence", False)):  # in this order: seconds are of the last
         logs = {
-            run: math.log(len(theirs) + 1) if run in ours.diverged else log_ratio(mine, theirs, rule.level, own=own)
+            run: log_ratio(mine, theirs, rule.level, own=own, diverged=run in ours.diverged)
             for run, (mine, theirs) in runs.items()
         }
         found = compare_folds(logs, statistics, math.log(rule.convergence_margin))
@@ -162,12 +162,15 @@ def _judge_training(
     yield _verdict(results, (*names, "equal_epochs"), found.difference, HIGHER[found.decision], reason)
 
 
-def log_ratio(mine: Values, theirs: Values, level: float, *, own: bool = False) -> float:
+def log_ratio(mine: Values, theirs: Values, level: float, *, own: bool = False, diverged: bool = False) -> float:
     """Compare two runs' epochs to `level` of the lower of their plateaus, by validation accuracy [epochs].
 
     A plateau is the mean over the last tenth of the epochs that both have, so that each run gets to the lower one. With
-    `own` each run is measured by its own plateau. Gives the logarithm of mine / theirs.
+    `own` each run is measured by its own plateau. Where mine `diverged` it takes one epoch more than theirs has, and
+    theirs is measured by its own plateau. Gives the logarithm of mine / theirs.
     """
+    if diverged:
+        return math.log(len(theirs) + 1) + log_ratio(np.ones(len(theirs)), theirs, level, own=True)
     shared = min(len(mine), len(theirs))
     plateaus = [float(curve[:shared][-max(1, shared // 10) :].mean()) for curve in (mine, theirs)]
     levels = plateaus if own else [min(plateaus)] * 2

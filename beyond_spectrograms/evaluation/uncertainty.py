@@ -90,7 +90,7 @@ def _accuracy_interval(cell: Recordings, statistics: Statistics) -> Interval:
     """Share of `cell.windows` that is right, with its limits.
 
     Where all is right nothing varies, and the exact limit of Clopper and Pearson (1934, Biometrika 26, 404) stands: it
-    is that of the share of sources without a fault, and accuracy can only be higher. All wrong is its mirror image.
+    is that of the share of sources without a fault, each counting once. All wrong is its mirror image.
     """
     value, residuals = _residuals(cell)
     if reason := _too_little(cell, statistics, 100.0, " %"):

@@ -126,7 +126,7 @@ def diverged(epochs: Sequence[int | None], codec: Curves, name: str = "soundstre
 def test_a_run_that_diverges_counts_as_one_epoch_more_than_there_were(epoch: int) -> None:
     here = diverged([epoch, *[None] * 5], [at(2)] * 6)
     found = verdict("convergence", here)
-    assert found.value == pytest.approx(np.exp((math.log(21) + 5 * math.log(2 / 4)) / 6))
+    assert found.value == pytest.approx(np.exp((math.log(21 / 4) + 5 * math.log(2 / 4)) / 6))
     assert "mean of 6 runs" in found.reason
     # From its end on it guesses one of two classes, where mel has 0.1 three times and then 0.5.
     lost = 3 * 0.4 if epoch == 1 else 2 * 0.4
