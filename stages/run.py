@@ -9,10 +9,9 @@ import shutil
 from pathlib import Path
 
 from beyond_spectrograms.data.windows import read_parts, read_windows
-from beyond_spectrograms.estimates.training import timed_training
+from beyond_spectrograms.estimates.training import timed_protocols
 from beyond_spectrograms.evaluation.result_files import evaluate_cell, write_variant
 from beyond_spectrograms.params.study import SPLITS, load_study
-from beyond_spectrograms.training.run import keep_finished
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked
 from stages.train import plan, publish
@@ -26,8 +25,7 @@ def main() -> None:
     work, splits = study.work("run", *cell), SPLITS / dataset
     with locked(work):
         configs = plan(study, dataset, representation, [protocol], work)
-        keep_finished(configs[protocol], study.models(dataset, representation) / protocol)
-        timed_training(f"{dataset}, {representation}", configs[protocol])
+        configs = timed_protocols(f"{dataset}, {representation}", configs, study.models(dataset, representation))
         publish(study, dataset, representation, configs, work)
         split, provenance = (read_windows(splits), read_parts(splits)), study.score_provenance(*cell)
         found = evaluate_cell(study.params, split, work / "finished", cell, provenance)

@@ -7,19 +7,19 @@ the same: an edited protocol trains its own alone. Labels of the test part are n
 import json
 import shutil
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from beyond_spectrograms.data.windows import check_content, columns_of, open_features, read_parts, read_windows
-from beyond_spectrograms.estimates.training import timed_training
+from beyond_spectrograms.estimates.training import timed_protocols
 from beyond_spectrograms.evaluation.metrics import variance_of
 from beyond_spectrograms.evaluation.predict import answer_test_part
-from beyond_spectrograms.params.experiment import RECONSTRUCTING
+from beyond_spectrograms.params.protocols import RECONSTRUCTING
 from beyond_spectrograms.params.study import SPLITS, Study
 from beyond_spectrograms.training.loop import runs_of_protocol
-from beyond_spectrograms.training.run import RunConfig, TrainingError, keep_finished
+from beyond_spectrograms.training.run import RunConfig, TrainingError
+from beyond_spectrograms.training.tuning import TRIALS_FILE
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
 from stages.arguments import parse
@@ -30,9 +30,7 @@ def main() -> None:
     work = study.work("models", dataset, name)
     with locked(work):
         configs = plan(study, dataset, name, study.params.grid.protocols_of(name), work)
-        for protocol, of_protocol in configs.items():
-            keep_finished(of_protocol, study.models(dataset, name) / protocol)
-        timed_training(f"{dataset}, {name}", list(chain(*configs.values())))
+        configs = timed_protocols(f"{dataset}, {name}", configs, study.models(dataset, name))
         publish(study, dataset, name, configs, work)
         replace_folder(work / "finished", study.models(dataset, name), required=("features.json",))
         shutil.rmtree(work)
@@ -69,6 +67,10 @@ def publish(study: Study, dataset: str, name: str, configs: dict[str, list[RunCo
         for config in of_protocol:
             for path in config.result_files:
                 shutil.copyfile(path, finished / protocol / path.name)
+        if study.params.protocols[protocol].trials:
+            for path in [*(work / protocol).glob("trial_*/*"), work / protocol / TRIALS_FILE]:
+                (to := finished / protocol / path.relative_to(work / protocol)).parent.mkdir(exist_ok=True)
+                shutil.copyfile(path, to)
         write_json(finished / protocol / "provenance.json", study.provenance(dataset, name, protocol))
         recipe = study.params.protocols[protocol]
         if recipe.classifier in RECONSTRUCTING and recipe.split not in variance:

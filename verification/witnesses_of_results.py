@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from beyond_spectrograms.evaluation.ladder import find_leaks
 from beyond_spectrograms.evaluation.records import ERROR
 from beyond_spectrograms.params import Params, load_params
 from verification.witnesses import CLASSES, NOT_WITNESSED, Made, mirrored, run_stages
@@ -343,7 +344,7 @@ def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's c
     cells = {name: _prototype_cell(name, number) for number, name in enumerate(names)}
     made["prototypes"] = prototypes.tabulate_cells("made", "log_mel_16khz", cells, params.statistics)
     for what, steps in (
-        ("leaks", prototypes.find_leaks(protocols, params.splits)),
+        ("leaks", find_leaks(protocols, params.splits)),
         ("steps", prototypes.find_steps(protocols)),
     ):
         made[what] = prototypes.tabulate_differences(what, cells, steps, params.statistics, "recordings")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from beyond_spectrograms.classifiers.base import ClassifierError
 
+DROPOUT = 0.5  # the released code's and Keras' mnist_convnet's
 TEMPORAL_WIDTHS = (128, 128, 256)  # channels of temporal_cnn's convolutions, each over five frames
 
 
@@ -36,7 +37,7 @@ class TimePooling(nn.Module):
         return nn.functional.max_pool2d(windows.unsqueeze(2), (1, self.frames)).squeeze(2)
 
 
-def conv1d(bands: int, frames: int, classes: int) -> nn.Sequential:
+def conv1d(bands: int, frames: int, classes: int, dropout: float = DROPOUT) -> nn.Sequential:
     """Build the released code's network: bands are channels, convolution is over time alone.
 
     ReLU stands behind the pooling instead of before it: both orders give the same values and gradients, this one
@@ -52,13 +53,13 @@ def conv1d(bands: int, frames: int, classes: int) -> nn.Sequential:
         TimeConvolution(128, 256, kernel_size=5),
         TimePooling(5),
         nn.ReLU(),
-        nn.Dropout(0.5),
+        nn.Dropout(dropout),
         nn.Flatten(),
         nn.Linear(256 * pooled, classes),
     )
 
 
-def conv2d(bands: int, frames: int, classes: int) -> nn.Sequential:
+def conv2d(bands: int, frames: int, classes: int, dropout: float = DROPOUT) -> nn.Sequential:
     """Build Keras' mnist_convnet, which the paper's text cites: a window is an image of bands x frames.
 
     Source: https://keras.io/examples/vision/mnist_convnet/
@@ -75,7 +76,7 @@ def conv2d(bands: int, frames: int, classes: int) -> nn.Sequential:
         nn.MaxPool2d(2),
         nn.ReLU(),
         nn.Flatten(),
-        nn.Dropout(0.5),
+        nn.Dropout(dropout),
         nn.Linear(64 * height * width, classes),
     )
     # As in TimeConvolution, channels side by side in memory; torch's types do not know this argument of `to`.
@@ -95,7 +96,12 @@ class MeanOverTime(nn.Module):
         return hidden.mean(2)
 
 
-def temporal_cnn(bands: int, frames: int, classes: int) -> nn.Sequential:  # noqa: ARG001  as the others
+def temporal_cnn(
+    bands: int,
+    frames: int,  # noqa: ARG001  as the others
+    classes: int,
+    dropout: float = DROPOUT,
+) -> nn.Sequential:
     """Build a temporal convolutional network, the direct baseline without any prototype.
 
     Loiseau et al., ISMIR 2022, section 4, give no more details. Padding and the mean over time let it take windows of
@@ -104,4 +110,4 @@ def temporal_cnn(bands: int, frames: int, classes: int) -> nn.Sequential:  # noq
     layers: list[nn.Module] = []
     for before, width in zip((bands, *TEMPORAL_WIDTHS), TEMPORAL_WIDTHS, strict=False):
         layers += [nn.ConstantPad1d(2, 0.0), TimeConvolution(before, width, kernel_size=5), nn.ReLU()]
-    return nn.Sequential(*layers, MeanOverTime(), nn.Dropout(0.5), nn.Linear(TEMPORAL_WIDTHS[-1], classes))
+    return nn.Sequential(*layers, MeanOverTime(), nn.Dropout(dropout), nn.Linear(TEMPORAL_WIDTHS[-1], classes))

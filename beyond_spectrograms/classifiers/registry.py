@@ -97,6 +97,8 @@ def build_network(
     build = CLASSIFIERS[protocol.classifier]
     if protocol.prototypes is not None:
         build = partial(build, settings=protocol.prototypes)
+    if protocol.dropout is not None:
+        build = partial(build, dropout=protocol.dropout)
     if codebook_size is not None:
         return nn.Sequential(EmbedCodes(bands, codebook_size), *build(TOKEN_SIZE, frames, classes))
     network = build(bands, frames, classes)

@@ -6,13 +6,16 @@ import mmap
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from beyond_spectrograms.util.errors import ProjectError
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.params import Protocol
 
 PARTS = ("train", "validation", "test")
 
@@ -41,6 +44,28 @@ def deal_labels(table: pd.DataFrame, seed: int | None) -> pd.DataFrame:
     clips, classes = np.unique(table["clip"]), np.unique(table["label"])
     dealt = pd.Series(np.resize(classes, len(clips)), np.random.default_rng(seed).permutation(clips))
     return table.assign(label=table["clip"].map(dealt))
+
+
+def keep_share(parts: npt.NDArray[np.str_], table: pd.DataFrame, share: float, seed: int) -> npt.NDArray[np.str_]:
+    """Take all but a share of each class's training recordings out of a run's parts [windows]; at least one stays.
+
+    Which ones follows from the seed and the recordings' names alone, so that a smaller share lies within a larger one.
+    """
+    train = table[parts == "train"]
+    kept = set()
+    for _, of_class in train.groupby("label")["clip"]:
+        clips = sorted(of_class.unique(), key=lambda clip: hashlib.sha256(f"{seed} {clip}".encode()).digest())
+        kept |= set(clips[: max(1, round(share * len(clips)))])
+    return np.where((parts == "train") & ~table["clip"].isin(kept).to_numpy(), "", parts)
+
+
+def parts_of_run(
+    protocol: "Protocol", parts: pd.DataFrame, table: pd.DataFrame, fold: int, seed: int
+) -> npt.NDArray[np.str_]:
+    """Look up the part of every window [windows] in a run; empty: in none."""
+    column = columns_of(protocol.split, parts)[fold - 1]
+    mine = parts[column].to_numpy(dtype=str)
+    return mine if protocol.training_share is None else keep_share(mine, table, protocol.training_share, seed)
 
 
 def read_parts(folder: Path) -> pd.DataFrame:

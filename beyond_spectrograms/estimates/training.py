@@ -3,9 +3,10 @@
 import io
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from joblib import cpu_count
 
 from beyond_spectrograms.estimates.timing import Estimate, Rate, read_rates, record_rates, timed
 from beyond_spectrograms.params import Protocol, PrototypeSettings
-from beyond_spectrograms.params.experiment import RECONSTRUCTING
+from beyond_spectrograms.params.protocols import RECONSTRUCTING
 from beyond_spectrograms.training.loop import train_all
-from beyond_spectrograms.training.run import RunConfig, is_finished, read_history, read_outcome
+from beyond_spectrograms.training.run import RunConfig, is_finished, keep_finished, read_history, read_outcome
+from beyond_spectrograms.training.tuning import trials_of, tune
 from beyond_spectrograms.util.progress import quiet
 
 STEPS = 2  # batches of training in an epoch of a pilot
@@ -31,6 +33,30 @@ def training_key(protocol: Protocol, classes: int, shape: tuple[int, int], preci
     if protocol.classifier in COMPARING:
         words.append(f"{classes} classes")
     return " ".join([*words, "codes" if codes else "features", f"{shape[0]}x{shape[1]}", precision])
+
+
+def timed_protocols(
+    called: str, configs: Mapping[str, Sequence[RunConfig]], earlier: Path | None = None
+) -> dict[str, list[RunConfig]]:
+    """Train the runs of protocols, those of a tuned one under the recipes that its trials chose.
+
+    Finished runs are taken over from `earlier`, where an earlier training left them, a folder a protocol.
+
+    Returns:
+        the runs as they were trained.
+    """
+    trials = [trial for of_protocol in configs.values() for trial in trials_of(of_protocol)]
+    if trials:
+        for trial in trials:
+            if earlier:
+                keep_finished([trial], earlier / trial.work.parent.name / trial.work.name)
+        timed_training(f"{called}, trials of recipes", trials)
+    tuned = {protocol: tune(of_protocol) for protocol, of_protocol in configs.items()}
+    if earlier:
+        for protocol, of_protocol in tuned.items():
+            keep_finished(of_protocol, earlier / protocol)
+    timed_training(called, list(chain(*tuned.values())))
+    return tuned
 
 
 def timed_training(called: str, configs: Sequence[RunConfig]) -> None:

@@ -67,6 +67,18 @@ class RunScores(Accuracies):
     weights_sha256: str | None  # of the tested weights; None in scores made before it was kept
 
 
+class Trial(Record):
+    """One trial of a tuned protocol, under the first seed of a fold; what it changed stands beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    fold: int
+    seed: int
+    trial: str
+    validation_accuracy: Fraction | None  # at its best epoch; None: it diverged in the first
+    chosen: bool
+
+
 class Training(Record):
     """How a cell was trained; seconds each run took, by its name `fold_<fold>-seed_<seed>`."""
 
@@ -107,6 +119,7 @@ class Scores(Accuracies):
     by_fold: list[RunScores]
     confusion: Confusion
     last_epoch: Accuracies | None = None
+    trials: list[Trial] = Field(default_factory=list)  # of a tuned protocol
     training: Training
     provenance: dict[str, Any]  # what the scores depend on: Study.score_provenance
 

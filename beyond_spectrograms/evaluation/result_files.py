@@ -28,6 +28,7 @@ from beyond_spectrograms.evaluation.records import (
     read_scores,
     write_gzip_csv,
 )
+from beyond_spectrograms.training.tuning import TRIALS_FILE
 from beyond_spectrograms.util.files import read_sealed, write_json, written_beside
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def evaluate_cell(
     scores = score(runs, answers, classes)
     ended = [replace(run, probabilities=run.last) for run in runs if run.last is not None]
     scores["last_epoch"] = accuracies(tabulate_predictions(ended, table, classes), classes) if ended else None
+    if params.protocols[protocol].trials:
+        scores["trials"] = json.loads((folder / TRIALS_FILE).read_text(encoding="utf-8"))
     training = {"device": first["device"], "precision": first["precision"]}
     training["seconds_by_run"] = {run: record["seconds"] for run, record in records.items()}
     scores |= {"training": training, "provenance": provenance}

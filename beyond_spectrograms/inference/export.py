@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from beyond_spectrograms.data.clips import read_clips
-from beyond_spectrograms.data.windows import columns_of, read_parts, read_windows
+from beyond_spectrograms.data.windows import parts_of_run, read_parts, read_windows
 from beyond_spectrograms.evaluation.records import SCORES_FILE, cell_name
 from beyond_spectrograms.evaluation.result_files import ACCURACIES
 from beyond_spectrograms.inference.card import Card, Encoder, ModelError, Recipe, Scores, Training
@@ -19,11 +19,13 @@ from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file,
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.params.study import CLIPS, SPLITS, WEIGHTS, Study
 from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.training.tuning import recipe_of
 from beyond_spectrograms.util.commands import ask_git
 
 REMARKS = {
     "dropout_at_evaluation": "the scores were measured with dropout active, as the paper's code does; in use it is not",
     "shuffle_labels": "a control, trained on shuffled labels: it has learned nothing",
+    "training_share": "trained on a share of the training recordings alone",
     "deal_labels": "a control, trained on labels dealt by recording: it has learned nothing but the recordings",
 }
 
@@ -52,7 +54,7 @@ def export_cell(
             f"{study.stage('train', dataset, representation)}`."
         )
     table, parts = read_windows(SPLITS / dataset), read_parts(SPLITS / dataset)
-    column = columns_of(params.protocols[protocol].split, parts)[fold - 1]
+    learned = parts_of_run(params.protocols[protocol], parts, table, fold, seed) == "train"
     clips = read_clips(CLIPS / dataset)
     cell, place = (dataset, representation, protocol), study.metrics(dataset) / SCORES_FILE
     return write_model(
@@ -63,7 +65,7 @@ def export_cell(
         run=(fold, seed),
         weights=WEIGHTS / representation,
         licences=[archive.licence for archive in params.datasets[dataset].source.archives or []],
-        clips=clips[clips["clip"].isin(table["clip"][parts[column] == "train"])],
+        clips=clips[clips["clip"].isin(table["clip"][learned])],
         scores=_read_scores(place, cell_name(*cell[1:]), again, trained, (fold, seed)),
     )
 
@@ -99,7 +101,7 @@ def write_model(
     from safetensors import safe_open
 
     (dataset, name, protocol), windows, encoder_files = cell, params.windows, read_weights_record(weights)
-    record, recipe = params.representations[name], params.protocols[protocol]
+    record, recipe = params.representations[name], recipe_of(params.protocols[protocol], trained.parent, run[0])
     paths = [weights / file.file for file in encoder_files]
     encoder = create_representation(name, record, paths)
     sample_rate, packages = encoder.form.sample_rate, {package: version(package) for package in encoder.packages}

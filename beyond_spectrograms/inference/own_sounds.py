@@ -21,7 +21,7 @@ from beyond_spectrograms.data.downloads import fetch_encoder
 from beyond_spectrograms.data.splits import Dealt, assign_groups, deal_windows
 from beyond_spectrograms.data.windows import open_features
 from beyond_spectrograms.estimates.preparation import timed_extraction
-from beyond_spectrograms.estimates.training import timed_training
+from beyond_spectrograms.estimates.training import timed_protocols
 from beyond_spectrograms.evaluation.predict import answer_test_part
 from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.evaluation.result_files import ACCURACIES, evaluate_cell
@@ -184,7 +184,7 @@ def train_model(
     request = request_features(params, name, weights, sounds.table, sounds.folder)
     extraction = timed_extraction(request, work / "features", work / "features.partial", name)
     runs = list_runs(params, cell, epochs, sounds, work)
-    timed_training(name, runs)
+    runs = timed_protocols(name, {protocol: runs})[protocol]
     write_json(work / "models/features.json", describe_features(request, extraction))
     answer_test_part(runs, open_features(work / "features", len(sounds.table)))
     scores = _evaluate(params, cell, sounds, work, report)

@@ -25,6 +25,8 @@ from beyond_spectrograms.report.ladder import advantage_table, ladder_table, lea
 from beyond_spectrograms.report.notes import NOT_RUN, diverged
 from beyond_spectrograms.report.reproduction import published_table
 from beyond_spectrograms.report.table import Table
+from beyond_spectrograms.report.training_share import figure_training_share, shares_of, training_share_table
+from beyond_spectrograms.report.tuning import tuning_table
 
 
 def tabulate(results: Results, pairs: Sequence[Pair], costs: Mapping[str, Costs]) -> dict[str, Table]:
@@ -37,6 +39,8 @@ def tabulate(results: Results, pairs: Sequence[Pair], costs: Mapping[str, Costs]
         "ladder": ladder_table(results, pairs),
         "advantage": advantage_table(results, pairs),
         "leakage_gap": leakage_table(results),
+        "training_share": training_share_table(results),
+        "tuning": tuning_table(results),
         "comparisons": comparisons_table(results, pairs),
         "convergence": convergence_table(results),
         "costs": costs_table(results, costs),
@@ -57,6 +61,8 @@ def draw(results: Results, folder: Path) -> None:
     if scores is not None and len(rungs(results)) > 1:
         chance = 1 / len(scores.confusion.classes)
         figures.save(evidence_figures.figure_ladder(results, chosen, chance), folder, "ladder")
+    if any(results.cell(name, protocol).scores for name in results.rows for protocol in shares_of(results)):
+        figures.save(figure_training_share(results, chosen), folder, "training_share")
     for protocol in results.ablation_protocols:
         run = [point for point in points(results, protocol) if point.interval]
         if any(point.bitrate for point in run):

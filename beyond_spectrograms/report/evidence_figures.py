@@ -15,6 +15,7 @@ from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.figures import Style, drawing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FORMS = {LATENTS: "*", DEQUANTIZED: "o", CODES: "s"}
@@ -30,26 +31,10 @@ def figure_ladder(results: Results, chosen: dict[str, Style], chance: float) -> 
     """
     names = rungs(results)
     protocols = results.params.protocols
-    drawn = [name for name in results.rows if any(results.cell(name, rung).window_interval for rung in names)]
     steps = ["", *(describe_step(protocols[a], protocols[b]) for a, b in pairwise(names))]
     with drawing(11.0, 6.4) as figure:
         axes = figure.subplots()
-        for count, name in enumerate(drawn):
-            found = [(x, results.cell(name, rung).window_interval) for x, rung in enumerate(names)]
-            places = [(x, interval) for x, interval in found if interval is not None]
-            offset = 0.055 * (count - (len(drawn) - 1) / 2)  # side by side, so that no interval hides another
-            axes.errorbar(
-                [x + offset for x, _ in places],
-                **_values_and_bars([interval for _, interval in places]),
-                color=chosen[name].colour,
-                linestyle=chosen[name].dash,
-                marker=chosen[name].marker,
-                markersize=7,
-                linewidth=1.6,
-                elinewidth=1.2,
-                capsize=3,
-                label=results.label(name),
-            )
+        draw_lines(axes, results, names, chosen)
         axes.axhline(100 * chance, color="black", linewidth=0.8, linestyle=(0, (1, 3)))
         axes.annotate(
             "chance", (1, 100 * chance), (-4, 3), ("axes fraction", "data"), textcoords="offset points", ha="right"
@@ -61,11 +46,40 @@ def figure_ladder(results: Results, chosen: dict[str, Style], chance: float) -> 
         axes.grid(axis="y", alpha=0.3)
         figure.legend(loc="outside lower center", ncols=3, handlelength=3.5)
         title = f"{results.dataset}: from the published recipe to a fair one, each step named by what it changes"
-        figure.suptitle(f"{title}\nbars: {_explain(results)}", fontsize=11)
+        figure.suptitle(f"{title}\nbars: {explain_bars(results)}", fontsize=11)
     return figure
 
 
-def _explain(results: Results) -> str:
+def draw_lines(axes: Axes, results: Results, protocols: Sequence[str], chosen: dict[str, Style]) -> None:
+    """Draw the window accuracy of every row under protocols, which stand side by side; rows without any are left out.
+
+    Args:
+        axes: where.
+        results: of the data set.
+        protocols: from left to right.
+        chosen: a style for each row.
+    """
+    drawn = [name for name in results.rows if any(results.cell(name, one).window_interval for one in protocols)]
+    for count, name in enumerate(drawn):
+        found = [(x, results.cell(name, protocol).window_interval) for x, protocol in enumerate(protocols)]
+        places = [(x, interval) for x, interval in found if interval is not None]
+        offset = 0.055 * (count - (len(drawn) - 1) / 2)  # side by side, so that no interval hides another
+        axes.errorbar(
+            [x + offset for x, _ in places],
+            **_values_and_bars([interval for _, interval in places]),
+            color=chosen[name].colour,
+            linestyle=chosen[name].dash,
+            marker=chosen[name].marker,
+            markersize=7,
+            linewidth=1.6,
+            elinewidth=1.2,
+            capsize=3,
+            label=results.label(name),
+        )
+
+
+def explain_bars(results: Results) -> str:
+    """Say what error bars show."""
     return f"{results.params.statistics.confidence:.0%} interval over sources and runs"
 
 
@@ -131,5 +145,5 @@ def figure_bitrates(
         axes.set_ylabel("test windows right (%)")
         axes.grid(axis="y", alpha=0.3)
         figure.legend(loc="outside lower center", ncols=2, handlelength=3.5)
-        figure.suptitle(f"{title}\nbars and bands: {_explain(results)}", fontsize=11)
+        figure.suptitle(f"{title}\nbars and bands: {explain_bars(results)}", fontsize=11)
     return figure

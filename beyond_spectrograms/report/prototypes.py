@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from beyond_spectrograms.evaluation.ladder import find_leaks
 from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.uncertainty import (
     MINIMUM_FOLDS,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from beyond_spectrograms.evaluation.clip_results import Recordings
     from beyond_spectrograms.evaluation.results import Results
-    from beyond_spectrograms.params import Params, Protocol, PrototypeSettings, Split, Statistics
+    from beyond_spectrograms.params import Params, Protocol, PrototypeSettings, Statistics
 
 SPREAD = {  # measures of whole runs: column, title, factor, decimals
     "class_accuracy": ("class_accuracy_percent", "mean over classes %", 100, 1),
@@ -137,16 +138,6 @@ def _by_run(cell: Recordings) -> dict[tuple[int, int], float]:
     """Share right (or error) of each fold and seed."""
     shares = cell.windows_right.sum(1) / cell.windows.sum(1)
     return dict(zip(cell.runs, shares.tolist(), strict=True))
-
-
-def find_leaks(protocols: Mapping[str, Protocol], splits: Mapping[str, Split]) -> list[tuple[str, str, str]]:
-    """List protocols that differ in the split alone, the leaky one first: first, second, what the first has more."""
-    return [
-        (leaky, clean, "leakage")
-        for leaky, clean in permutations(protocols, 2)
-        if (splits[protocols[leaky].split].kind, splits[protocols[clean].split].kind) == ("window", "source")
-        and protocols[leaky] == protocols[clean].model_copy(update={"split": protocols[leaky].split})
-    ]
 
 
 def find_steps(protocols: Mapping[str, Protocol]) -> list[tuple[str, str, str]]:

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from beyond_spectrograms.classifiers.registry import build_network
-from beyond_spectrograms.data.windows import columns_of, deal_labels
+from beyond_spectrograms.data.windows import columns_of, deal_labels, parts_of_run
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.params.study import WEIGHTS_BY
 from beyond_spectrograms.representations.base import Features
@@ -61,7 +61,8 @@ def runs_of_protocol(
     precision = choose_precision(params.training_precision, device)
     if not len(Network.split(network, precision).body):
         precision = "fp32"  # there is no convolution
-    dealt = [parts[column].to_numpy(dtype=str) for column in columns_of(protocol.split, parts)]
+    runs = params.runs_of(*cell, len(columns_of(protocol.split, parts)))
+    dealt = {each: parts_of_run(protocol, parts, table, *each) for each in runs}
 
     def targets_of(part: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
         targets = indices.astype(np.int64)
@@ -72,8 +73,8 @@ def runs_of_protocol(
     return [
         RunConfig(
             features=features,
-            targets=targets_of(dealt[fold - 1], seed),
-            parts=dealt[fold - 1],
+            targets=targets_of(part, seed),
+            parts=part,
             classes=tuple(classes.tolist()),
             codebook_size=codebook_size,
             protocol=protocol,
@@ -85,7 +86,7 @@ def runs_of_protocol(
             precision=precision,
             versions={noun: params.versions[noun] for noun in WEIGHTS_BY},
         )
-        for fold, seed in params.runs_of(*cell, len(dealt))
+        for (fold, seed), part in dealt.items()
     ]
 
 

@@ -81,7 +81,8 @@ class RunConfig:
         used = np.where(self.parts == "test", "", self.parts)
         digest.update(self.targets.tobytes() + "\n".join(used).encode())
         run = (self.codebook_size, self.epochs, self.fold, self.seed, self.device, self.precision)
-        digest.update(repr((self.protocol.model_dump(), run, sorted(self.versions.items()))).encode())
+        recipe = self.protocol.model_dump(exclude={"seeds"})  # which other runs there are decides nothing of this one
+        digest.update(repr((recipe, run, sorted(self.versions.items()))).encode())
         return digest.hexdigest()
 
 

@@ -8,10 +8,11 @@ from functools import cache
 import numpy as np
 import pytest
 
+from beyond_spectrograms.evaluation.ladder import find_leaks
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.evaluation.uncertainty import Comparison, compare, compare_folds
 from beyond_spectrograms.params.study import load_study
-from beyond_spectrograms.report.prototypes import cells_of, find_leaks
+from beyond_spectrograms.report.prototypes import cells_of
 from beyond_spectrograms.report.prototypes import compare as compare_cells
 from stages.report import results_of
 from support.repository import REPOSITORY

@@ -40,6 +40,10 @@ def test_each_rung_of_the_ladder_changes_one_thing() -> None:
 
 
 def test_what_stands_beside_the_ladder_changes_one_thing_of_fair() -> None:
+    assert differences("fair", "clean") == {"select": "best_validation_accuracy", "seeds": [0, 1, 2, 3, 4]}
+    assert list(differences("clean", "tuned")) == ["trials"]
+    assert differences("clean", "clean_window") == {"split": "window_by_seed"}
+    assert differences("clean", "clean_25_percent") == {"training_share": 0.25}
     assert differences("fair", "mean_linear") == {"classifier": "mean_linear"}
     assert differences("fair", "shuffled_labels") == {"shuffle_labels": True, "epochs": 10}
     assert differences("probe_mean", "probe_mean_deviation") == {"classifier": "probe_mean_deviation"}

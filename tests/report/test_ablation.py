@@ -10,13 +10,14 @@ import pytest
 from scipy.special import logit
 
 from beyond_spectrograms.evaluation.clip_results import Recordings
+from beyond_spectrograms.evaluation.ladder import find_leaks
 from beyond_spectrograms.evaluation.metrics import variance_of
 from beyond_spectrograms.evaluation.records import MEASURES, ResultError, cell_name
 from beyond_spectrograms.evaluation.result_files import Evaluation
 from beyond_spectrograms.evaluation.uncertainty import compare_folds, error_interval, gap, window_interval
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.params.study import Study
-from beyond_spectrograms.report.prototypes import compare, find_leaks, find_steps, judge, sum_errors
+from beyond_spectrograms.report.prototypes import compare, find_steps, judge, sum_errors
 from support.cells import gather, grid, make_cell, write, write_cell, write_dataset, write_params
 from support.common import refusal
 from support.hands import SETTINGS, cell, clustered

@@ -12,7 +12,7 @@ import torch
 from beyond_spectrograms.classifiers.base import ClassifierError, best_by_class, last_layer, name_clusters
 from beyond_spectrograms.classifiers.baselines import ReconstructingLayer
 from beyond_spectrograms.classifiers.registry import CLASSIFIERS, measure
-from beyond_spectrograms.params.experiment import RECONSTRUCTING, SUMMARISING, Protocol
+from beyond_spectrograms.params.protocols import RECONSTRUCTING, SUMMARISING, Protocol
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import HISTORY_COLUMNS, RunConfig, read_history
 from beyond_spectrograms.training.trainers import TRAINERS
