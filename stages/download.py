@@ -33,7 +33,12 @@ def take_sounds(dataset: str, source: Source, audio: Path) -> dict[str, Any]:
     """Fill `audio` from the origin that `source` names; return what source.json says of it."""
     if source.path is not None:
         print(f"{dataset}: copying {source.path}")
-        return {"kind": "path", "path": source.path, "left_out": copy_sounds(source.path, audio)}
+        copied = copy_sounds(source.path, audio)
+        shortened = {
+            name: path for name, path in copied.paths.items() if Path(name).name != "__".join(Path(path).parts[1:])
+        }
+        told = {"kind": "path", "path": source.path, "left_out": copied.left_out}
+        return told | ({"shortened": shortened} if shortened else {})
     if source.synthetic is not None:
         from beyond_spectrograms.data.synthesis import synthesise
 

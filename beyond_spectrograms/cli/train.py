@@ -62,8 +62,11 @@ def run(options: argparse.Namespace) -> int:
     grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column)
     with locked(work):
         sounds = own_sounds.prepare_sounds(options.folder, work, params, grouping, options.folds)
+        if sounds.left_out:
+            print("left out:", ", ".join(f"{count} {kind}" for kind, count in sounds.left_out.items()), file=sys.stderr)
         set_aside = (f"set aside {printable(clip)}: {reason}" for clip, reason in sounds.set_aside.items())
-        for warning in (*set_aside, *own_sounds.warnings_of_few(sounds, params.statistics.minimum_sources)):
+        few = own_sounds.warnings_of_few(sounds, params.statistics.minimum_sources)
+        for warning in (*set_aside, *own_sounds.warnings_of_doubles(sounds), *few):
             print(warning, file=sys.stderr)
         chosen = (options.representation, options.protocol, options.epochs)
         scores = own_sounds.train_model(params, *chosen, sounds=sounds, work=work, out=options.out, report=report)

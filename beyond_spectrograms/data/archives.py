@@ -20,11 +20,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn
 
+from beyond_spectrograms.data.sound_files import FFMPEG_SUFFIXES, SUFFIXES
 from beyond_spectrograms.params.datasets import LabelTable, Source
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".au", ".aiff")
+LONGEST_NAME = 200  # bytes of a copied sound's name: results add to it, and systems allow 255
+READ = (*SUFFIXES, *FFMPEG_SUFFIXES)
 # Bounds what an archive made to fill the disk can do. Sounds shrink to a half or so, digital silence to a thousandth.
 LARGEST_RATIO = 100
 
@@ -85,14 +87,24 @@ def unpack(archive: Path, members: str, table: LabelTable | None, folder: Path) 
     return dict(sorted(left_out.items()))
 
 
-def copy_sounds(source: str, folder: Path) -> dict[str, int]:
+@dataclass(frozen=True)
+class Copied:
+    """What became of a user's folder.
+
+    `left_out`: how many files were not taken, by suffix; dot-files as "dot-files", folders that are links as "linked
+    folders". `paths`: of each copy, <class>/<name>, the path it came from, below the folder.
+    """
+
+    left_out: dict[str, int]
+    paths: dict[str, str]
+
+
+def copy_sounds(source: str, folder: Path) -> Copied:
     """Copy the sounds of a user's folder, one sub-folder a class, to folder/<class>/.
 
-    A class folder's own sub-folders are searched too: take1/a.wav becomes take1__a.wav. Whatever is named like a sound
-    is copied; `resample` finds out whether it is one. In `source` ~ is the home folder; `folder` is new.
-
-    Returns:
-        How many files were left out, by suffix; dot-files as "dot-files", folders that are links as "linked folders".
+    A class folder's own sub-folders are searched too: take1/a.wav becomes take1__a.wav. A name of over LONGEST_NAME
+    bytes is cut, and ends in a digest of the whole. Whatever is named like a sound is copied; `resample` finds out
+    whether it is one. In `source` ~ is the home folder; `folder` is new.
 
     Raises:
         RawDataError: no such folder, no class folder, a class folder without a sound, two sounds for one place.
@@ -101,6 +113,7 @@ def copy_sounds(source: str, folder: Path) -> dict[str, int]:
     if not root.is_dir():
         raise RawDataError(f"{source}: no such folder. A data set's path has one sub-folder a class.")
     left_out: Counter[str] = Counter()
+    paths: dict[str, str] = {}
     classes = []
     for entry in sorted(root.iterdir()):
         if entry.is_dir() and not _is_hidden(entry.name):
@@ -113,19 +126,29 @@ def copy_sounds(source: str, folder: Path) -> dict[str, int]:
         taken: dict[str, str] = {}
         for path in _walk(label, left_out):
             inside = path.relative_to(label).as_posix()
-            name = inside.replace("/", "__")
-            if _is_hidden(inside) or path.suffix.lower() not in AUDIO_SUFFIXES or not path.is_file():
+            name = shorten(inside.replace("/", "__"))
+            if _is_hidden(inside) or path.suffix.lower() not in READ or not path.is_file():
                 left_out[_kind(inside)] += 1
                 continue
             if name in taken:
                 raise RawDataError(f"{source}/{label.name}: {taken[name]} and {inside} are both {name}. Rename one.")
             taken[name] = inside
+            paths[f"{label.name}/{name}"] = f"{label.name}/{inside}"
             (folder / label.name).mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / label.name / name)
         if not taken:
-            suffixes = ", ".join(AUDIO_SUFFIXES)
+            suffixes = ", ".join(READ)
             raise RawDataError(f"{source}/{label.name}: no sound in this class folder. Sounds end in {suffixes}.")
-    return dict(sorted(left_out.items()))
+    return Copied(dict(sorted(left_out.items())), paths)
+
+
+def shorten(name: str) -> str:
+    """Cut a file name of over LONGEST_NAME bytes, keeping its suffix, and put a digest of the whole at its end."""
+    told = os.fsencode(name)
+    if len(told) <= LONGEST_NAME:
+        return name
+    end = f"~{hashlib.sha256(told).hexdigest()[:12]}{PurePosixPath(name).suffix}"
+    return told[: LONGEST_NAME - len(os.fsencode(end))].decode(errors="ignore") + end
 
 
 def check_sounds(what: str, folder: Path, source: Source) -> dict[str, Any]:

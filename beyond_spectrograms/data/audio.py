@@ -1,4 +1,4 @@
-"""Reading, checking, mixing, resampling and cutting sound. Waveforms are float32 in [-1, 1]."""
+"""Checking, resampling and cutting sound. Waveforms are float32 in [-1, 1]."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,8 @@ import soxr
 
 Waveform = npt.NDArray[np.float32]
 
-SAMPLE_RATES = (4_000, 192_000)  # Hz: slower is not audio, faster is not a recording
+SAMPLE_RATES = (4_000, 384_000)  # Hz: slower is not audio, faster no recorder's
+HIGHEST_PEAK = 8.0  # 18 dB over full scale: more than any mix in floats has
 SILENCE_PEAK = 1e-4  # -80 dBFS: what a lossy coder leaves of digital silence stays below it
 FLAC_SUBTYPE = "PCM_24"  # 2^-24 is below float32's own step near full scale
 
@@ -51,69 +52,47 @@ class Recording:
         return len(self.samples) / self.sample_rate
 
 
-def read_recording(path: Path, seconds: tuple[float, float]) -> Recording:
-    """Decode a WAV, FLAC, OGG, MP3 or AU file, check it and mix it to mono.
-
-    `seconds` are the shortest and longest plausible length.
+def check_rate(sample_rate: int) -> None:
+    """Refuse an implausible sample rate, Hz.
 
     Raises:
-        BadAudioError: the file is empty, not audio, truncated, not finite, silent, or implausible in rate or length.
+        BadAudioError: it is.
     """
-    if path.stat().st_size == 0:
-        raise BadAudioError("empty file (0 bytes)")
-    try:
-        header = soundfile.info(path)
-        # By rate and length before decoding: an hour-long file need not be read to be refused.
-        slowest, fastest = SAMPLE_RATES
-        if not slowest <= header.samplerate <= fastest:
-            raise BadAudioError(f"sample rate {header.samplerate} Hz; plausible is {slowest} to {fastest} Hz")
-        if header.frames == 0:
-            raise BadAudioError("empty: a header but no samples")
-        length = header.frames / header.samplerate
-        if not seconds[0] <= length <= seconds[1]:
-            raise BadAudioError(f"{length:.3f} s long; plausible is {seconds[0]:g} to {seconds[1]:g} s")
-        samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise BadAudioError(f"not decodable as audio: {error.error_string.strip() or f'error {error.code}'}") from error
-    _check_whole(path, header, len(samples))
-    if not np.isfinite(samples).all():
-        raise BadAudioError(f"{np.count_nonzero(~np.isfinite(samples))} samples are not finite (NaN or infinite)")
-    mono = samples.mean(axis=1, dtype=np.float32)
-    peak = float(np.abs(mono).max())
-    if peak <= SILENCE_PEAK:
-        raise BadAudioError(f"silent: its peak is {peak:g}, silence is {SILENCE_PEAK:g} or less")
-    remarks = []
-    if header.subtype in ("PCM_U8", "PCM_S8"):
-        remarks.append("8-bit samples: quantisation noise at about -50 dBFS is part of the sound")
-    if samples.shape[1] > 2:
-        remarks.append(f"{samples.shape[1]} channels: mixed to mono by their mean")
+    slowest, fastest = SAMPLE_RATES
+    if not slowest <= sample_rate <= fastest:
+        raise BadAudioError(f"sample rate {sample_rate} Hz; plausible is {slowest} to {fastest} Hz")
+
+
+def check_peak(peak: float) -> None:
+    """Refuse samples far above full scale: limited to it, they would be square waves.
+
+    Raises:
+        BadAudioError: they are.
+    """
+    if peak > HIGHEST_PEAK:
+        raise BadAudioError(
+            f"peak of {peak:.6g}, far above full scale, which is 1: whole numbers as floats? Divide them by 32768"
+        )
+
+
+def describe_silence(peak: float, channel_peak: float) -> str:
+    """Say why a sound of this peak, once mixed, is silent; nothing where it is not. `channel_peak`: before mixing."""
+    if peak > SILENCE_PEAK:
+        return ""
+    reason = f"silent: its peak is {peak:g}, silence is {SILENCE_PEAK:g} or less"
+    if channel_peak > SILENCE_PEAK:
+        return f"{reason}; the channels cancel each other when mixed, the peak of one is {channel_peak:g}"
+    return reason
+
+
+def remarks_of(channels: int, peak: float, *, of_8_bit: bool = False) -> tuple[str, ...]:
+    """Say what is unusual about a sound of so many channels, of this peak once mixed, but usable."""
+    remarks = ["8-bit samples: quantisation noise at about -50 dBFS is part of the sound"] * of_8_bit
+    if channels > 2:
+        remarks.append(f"{channels} channels: mixed to mono by their mean")
     if peak > 1:
         remarks.append(f"peak of {peak:.3g}, above full scale: limited to 1")
-    return Recording(mono, sample_rate, tuple(remarks))
-
-
-def _check_whole(path: Path, header: soundfile._SoundFileInfo, decoded: int) -> None:
-    """Find truncation, which libsndfile reads over: by its log (WAV, AU, AIFF), by count (MP3), by end mark (OGG)."""
-    # The header may promise more than is there (a recording broke off) or carry a length never filled in;
-    # libsndfile then reads what there is and notes "<promised> (should be <found>)" in its log.
-    if header.format in ("WAV", "AU", "AIFF") and "should be" in header.extra_info:
-        raise BadAudioError(f"truncated: the header promises more than the {decoded} samples found")
-    if decoded < header.frames and header.format != "OGG":
-        raise BadAudioError(f"truncated: the header promises {header.frames} samples, {decoded} could be decoded")
-    if header.format == "OGG" and not ends_ogg_stream(path.read_bytes()):
-        raise BadAudioError(f"truncated: the Ogg stream has no end mark after {decoded} samples")
-
-
-def ends_ogg_stream(content: bytes) -> bool:
-    """Say whether the last page is whole and marked as the last.
-
-    RFC 3533, section 6: byte 5 has the flag 4 for "end of stream", byte 26 counts the segments, whose sizes follow.
-    """
-    page = content[content.rfind(b"OggS") :]
-    if len(page) < 27:
-        return False
-    segments = page[27 : 27 + page[26]]
-    return bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(segments)
+    return tuple(remarks)
 
 
 def convert(recording: Recording, form: Format) -> tuple[Waveform, int]:

@@ -14,6 +14,7 @@ import soundfile
 import soxr
 
 from beyond_spectrograms.data import audio
+from beyond_spectrograms.data.sound_files import read_recording
 from beyond_spectrograms.params import Source
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, read_sealed, replace_folder, write_sealed, written_beside
@@ -89,7 +90,7 @@ def _prepare_clip(path: Path, work: Path, seconds: tuple[float, float], fingerpr
     if known and known.sha256 == sha256:
         return known
     try:
-        recording = audio.read_recording(path, seconds)
+        recording = read_recording(path, seconds)
     except audio.BadAudioError as error:
         outcome = Outcome(clip, sha256, reason=str(error))
     else:

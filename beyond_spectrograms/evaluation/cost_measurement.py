@@ -22,6 +22,7 @@ import torch
 from beyond_spectrograms.classifiers.base import TOKEN_SIZE, EmbedCodes
 from beyond_spectrograms.classifiers.convolutional import conv1d
 from beyond_spectrograms.data import audio
+from beyond_spectrograms.data.sound_files import read_recording
 from beyond_spectrograms.data.windows import open_features
 from beyond_spectrograms.evaluation.costs import (
     TIMES,
@@ -114,7 +115,7 @@ def choose_sounds(
         if not (path := raw / name).exists():
             raise CostsError(f"{path}: missing, though the table of windows names it. Run its download stage again.")
         rows = np.flatnonzero(table["clip"].to_numpy() == name)
-        seconds = audio.read_recording(path, plausible).seconds
+        seconds = read_recording(path, plausible).seconds
         clips.append(Clip(path, seconds, rows, table["start_s"].to_numpy(float)[rows].tolist()))
     return Sounds(tuple(clips), len(table), table["label"].nunique(), length_s, plausible)
 
@@ -182,7 +183,7 @@ class FromFile:
     def _classify_clip(self, clip: Clip, windows: int) -> Probabilities:
         """Classify the first windows of a clip, encoded in blocks as featurize does."""
         form = self.representation.form
-        samples, _ = audio.convert(audio.read_recording(clip.path, self._sounds.plausible), form)
+        samples, _ = audio.convert(read_recording(clip.path, self._sounds.plausible), form)
         sound = np.ascontiguousarray(samples.T)
         probabilities = []
         for first in range(0, windows, BLOCK):

@@ -10,22 +10,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from beyond_spectrograms.data.audio import BadAudioError
+from beyond_spectrograms.data.sound_files import FFMPEG_SUFFIXES, STDIN, SUFFIXES, open_sound
 from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.ecdc import SUFFIX as ECDC
 from beyond_spectrograms.inference.ecdc import CutCodes
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.inference.results import Classification, Probabilities
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
-from beyond_spectrograms.inference.streams import STDIN, open_sound
 
 Item = TypeVar("Item")
 DEPTH = 2  # batches decoded ahead: 32 windows each, at most 12 MB
-# Of the formats libsndfile reads; what else lies in a folder is left alone. A file named outright is always tried.
-SUFFIXES = {
-    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".au", ".snd", ".aif", ".aiff", ".aifc", ".caf"),
-    *(".w64", ".rf64", ".voc", ".sph", ".nist", ".ircam", ".sf", ".svx", ".avr", ".sds", ".mpc2k", ".htk"),
-    ECDC,
-}
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,9 @@ def find_files(names: Iterable[str]) -> Iterator[Path]:
 
 
 def _is_audio(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return (
+        path.suffix.lower() in (*SUFFIXES, *FFMPEG_SUFFIXES, ECDC) and not path.name.startswith(".") and path.is_file()
+    )
 
 
 def classify_files(model: Model, paths: Iterable[Path]) -> Iterator[Named]:
@@ -88,6 +84,7 @@ def cut_file(model: Model, path: Path, hop_s: float | None = None) -> Iterator[C
     else:
         with open_sound(path) as file:
             sound = model.cut(file.blocks(), file.sample_rate, hop_s)
+            sound.of_8_bit = file.of_8_bit
             sound.promised_s = None if file.promised is None else file.promised / file.sample_rate
             yield sound
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,6 +60,8 @@ class OwnSounds(Dealt):
     dataset: str  # a name made from the folder's
     folder: Path  # as data/clips/<dataset> of the pipeline
     set_aside: dict[str, str]  # file and reason of those that cannot be used
+    left_out: dict[str, int]  # how many files are named like no sound, by suffix
+    paths: dict[str, str]  # of each clip, below the folder of sounds
 
 
 def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping, folds: int) -> OwnSounds:
@@ -75,7 +77,7 @@ def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping,
     dataset = re.sub(r"[^A-Za-z0-9]+", "_", sounds.resolve().name).strip("_") or "sounds"
     raw, folder, windows = work / "raw", work / "clips", params.windows
     shutil.rmtree(raw, ignore_errors=True)  # left by a run that was stopped
-    copy_sounds(str(sounds), raw)
+    copied = copy_sounds(str(sounds), raw)
     for path in sorted(raw.glob("*/*")):
         if (name := file_name(path.relative_to(raw))) != str(path.relative_to(raw)):
             raise DatasetError(f"{sounds}: the name of {name} is not UTF-8. Rename the file or its folder.")
@@ -92,7 +94,7 @@ def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping,
     ):
         raise DatasetError(f"{sounds}: --group-pattern {pattern!r} does not match {_few(strange)}")
     if grouping.table:
-        listed = _read_groups(grouping.table, grouping.column, clips)
+        listed = _read_groups(grouping.table, grouping.column, clips, copied.paths)
         source = source.model_copy(update={"known_repetitions": {"table": listed}})
     try:
         grouped, _ = assign_groups(dataset, clips, source)
@@ -103,7 +105,7 @@ def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping,
     splits = {SPLIT: Split(kind="source")}
     dealt = deal_windows(dataset, clips, folder, source, windows=windows, splits=splits, lists=None)
     set_aside = {outcome.clip: outcome.reason for outcome in outcomes if outcome.reason}
-    return OwnSounds(**vars(dealt), dataset=dataset, folder=folder, set_aside=set_aside)
+    return OwnSounds(**vars(dealt), dataset=dataset, folder=folder, set_aside=set_aside, **vars(copied))
 
 
 def _source(sounds: Path, windows: Windows, grouping: Grouping) -> Source:
@@ -115,20 +117,23 @@ def _source(sounds: Path, windows: Windows, grouping: Grouping) -> Source:
         raise DatasetError(f"--group-pattern {grouping.pattern!r}: {problem}") from None
 
 
-def _read_groups(path: Path, column: str, clips: pd.DataFrame) -> list[list[str]]:
-    """List the clips of every group of two or more."""
+def _read_groups(path: Path, column: str, clips: pd.DataFrame, paths: Mapping[str, str]) -> list[list[str]]:
+    """List the clips of every group of two or more; `paths` are those of each clip below the folder of sounds."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise DatasetError(f"{path}: no such file") from None
     except ValueError as error:  # what pandas raises of all that is no CSV, encodings included
         raise DatasetError(f"{path}: not a CSV table: {error}") from None
+    if len(table.columns) == 1 and ";" in table.columns[0]:
+        raise DatasetError(f"{path}: its columns are parted by semicolons. Save it with commas.")
     if missing := [name for name in ("file", column) if name not in table.columns]:
         raise DatasetError(f"{path}: no column {missing[0]!r}. Its columns are {', '.join(table.columns)}.")
-    # As copy_sounds names files below the folder of sounds: dog/take1/a.wav is dog/take1__a.wav.
-    names = (
-        table["file"].str.removeprefix("./").str.replace("/", "\0", n=1).str.replace("/", "__").str.replace("\0", "/")
-    )
+    files = table["file"].str.removeprefix("./")
+    if absolute := [file for file in files if file.startswith("/")]:
+        raise DatasetError(f"{path}: {absolute[0]} is an absolute path. Give paths below the folder of sounds.")
+    clip_of = {file: clip for clip, file in paths.items()}
+    names = files.map(lambda file: clip_of.get(file, file))
     if double := sorted(names[names.duplicated()]):
         raise DatasetError(f"{path}: {double[0]} is listed twice")
     group_of = dict(zip(names, table[column], strict=True))
@@ -140,6 +145,13 @@ def _read_groups(path: Path, column: str, clips: pd.DataFrame) -> list[list[str]
 
 def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def warnings_of_doubles(sounds: OwnSounds) -> Iterator[str]:
+    """Name recordings of the same bytes under two labels: one of the labels is wrong, or the sound is no help."""
+    for _, same in sounds.clips.groupby("sha256"):
+        if same["label"].nunique() > 1:
+            yield f"{_few(same['clip'].tolist())}: the same bytes under {same['label'].nunique()} labels"
 
 
 def warnings_of_few(sounds: OwnSounds, minimum: int) -> Iterator[str]:
@@ -214,6 +226,7 @@ def _evaluate(params: Params, cell: Cell, sounds: OwnSounds, work: Path, report:
     (dataset, representation, protocol), name = cell, cell_name(*cell[1:])
     found = evaluate_cell(params, (sounds.table, sounds.parts), work / "models", cell, {})
     recordings = found.predictions[name].drop(columns=["representation", "protocol", "predicted_by_seeds"])
+    recordings.insert(recordings.columns.get_loc("clip") + 1, "file", recordings["clip"].map(sounds.paths))
     known = sounds.clips.set_index("clip").loc[recordings["clip"]]
     recordings["seconds"] = known["seconds"].to_numpy()
     recordings["reflected"] = (recordings["seconds"] < params.windows.length_s - 1e-9).astype(int)
@@ -226,6 +239,7 @@ def _evaluate(params: Params, cell: Cell, sounds: OwnSounds, work: Path, report:
         "origins_by_class": sounds.clips.groupby("label")["group"].nunique().to_dict(),
         "shorter_than_a_window": recordings["clip"][recordings["reflected"] == 1].tolist(),
         "set_aside": sounds.set_aside,
+        "left_out": sounds.left_out,
     }
     history = found.curves[name].drop(columns=["representation", "protocol"])
     _write_report(report, scores, {"recordings": recordings, "history": history})

@@ -46,13 +46,12 @@ class CutSound:
     def __init__(
         self, blocks: Iterable[Waveform], sample_rate: int, form: Format, *, length_s: float, hop_s: float
     ) -> None:
-        slowest, fastest = audio.SAMPLE_RATES
-        if not slowest <= sample_rate <= fastest:
-            raise BadAudioError(f"sample rate {sample_rate} Hz; plausible is {slowest} to {fastest} Hz")
+        audio.check_rate(sample_rate)
         self._blocks, self._sample_rate, self._form = blocks, sample_rate, form
         self.length_s, self.hop_s = length_s, hop_s
         self._samples = round(length_s * form.sample_rate)
         self.promised_s: float | None = None  # length by the sound's header, where it says so
+        self.of_8_bit = False  # how coarse its samples are, by its header
         self._heard = 0  # samples received
         self._channels = 1
         self._channel_peak = 0.0  # before mixing
@@ -66,28 +65,20 @@ class CutSound:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What is unusual about the sound but no reason to refuse it."""
-        remarks = []
-        if self._channels > 2:
-            remarks.append(f"{self._channels} channels: mixed to mono by their mean")
-        if self.peak > 1:
-            remarks.append(f"peak of {self.peak:.3g}, above full scale: limited to 1")
-        return (*remarks, *remark_on_length(self.seconds, self.length_s))
+        unusual = audio.remarks_of(self._channels, self.peak, of_8_bit=self.of_8_bit)
+        return (*unusual, *remark_on_length(self.seconds, self.length_s))
 
     @property
     def silence(self) -> str:
         """Why the sound cannot be classified, where no sample exceeds -80 dBFS; else empty."""
-        if self.peak > SILENCE_PEAK:
-            return ""
-        reason = f"silent: its peak is {self.peak:g}, silence is {SILENCE_PEAK:g} or less"
-        if self._channel_peak > SILENCE_PEAK:
-            return f"{reason}; the channels cancel each other when mixed, the peak of one is {self._channel_peak:g}"
-        return reason
+        return audio.describe_silence(self.peak, self._channel_peak)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the windows in order.
 
         Raises:
-            BadAudioError: the sound is empty, shorter than a tenth of a window, or has samples that are not finite.
+            BadAudioError: the sound is empty, shorter than a tenth of a window, or has samples that are not finite or
+                far above full scale.
         """
         rate = self._form.sample_rate
         kept: Waveform = np.empty(0, np.float32)  # resampled sound from sample `origin` on
@@ -123,6 +114,7 @@ class CutSound:
             place = (self._heard + first) / self._sample_rate
             raise BadAudioError(f"a sample that is not finite (NaN or infinite) at {place:.3f} s")
         self._channel_peak = max(self._channel_peak, float(peaks.max(initial=0)))
+        audio.check_peak(self._channel_peak)
         self._channels = 1 if block.ndim == 1 else block.shape[1]
         mono: Waveform = block if block.ndim == 1 else block.mean(axis=1, dtype=np.float32)
         self.peak = max(self.peak, float(np.abs(mono).max(initial=0)))

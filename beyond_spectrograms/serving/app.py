@@ -25,11 +25,11 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.requests import ClientDisconnect
 
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
+from beyond_spectrograms.data.sound_files import OpenSound, decode_sound
 from beyond_spectrograms.inference import Model
 from beyond_spectrograms.inference.formats import describe_segmentation
 from beyond_spectrograms.inference.results import Probabilities
 from beyond_spectrograms.inference.stream_windows import Batch
-from beyond_spectrograms.inference.streams import OpenSound, decode_sound
 from beyond_spectrograms.inference.timeline import LOWEST_HZ, Spectrogram
 from beyond_spectrograms.report.figures import BLUE, FURTHER, GREEN, ORANGE
 from beyond_spectrograms.report.page.html import render_html

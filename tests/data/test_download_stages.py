@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from beyond_spectrograms.data.archives import RawDataError
+from beyond_spectrograms.data.archives import READ, RawDataError
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, fetch_encoder, fetch_weights
 from beyond_spectrograms.params import WeightsRecord, load_params
 from support import cells
@@ -129,7 +129,7 @@ def test_a_folder_of_folders_becomes_audio_and_a_record(tmp_path: Path) -> None:
         ([], "~/pets: no such folder. A data set's path has one sub-folder a class."),
         (["a.wav"], "~/pets: no class folder. Put the sounds of each class into a sub-folder of its name."),
         (["dog/a.wav", "cat/.b.wav", "cat/notes.txt"],
-         "~/pets/cat: no sound in this class folder. Sounds end in .wav, .flac, .ogg, .mp3, .au, .aiff."),
+         f"~/pets/cat: no sound in this class folder. Sounds end in {', '.join(READ)}."),
         (["cat/a/b.wav", "cat/a__b.wav"], "~/pets/cat: a__b.wav and a/b.wav are both a__b.wav. Rename one."),
     ],
 )  # fmt: skip

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from beyond_spectrograms.data.audio import convert, cut_windows, read_recording
+from beyond_spectrograms.data.audio import convert, cut_windows
+from beyond_spectrograms.data.sound_files import read_recording
 from beyond_spectrograms.evaluation.cost_measurement import (
     Bench,
     CostsError,

@@ -68,6 +68,7 @@ def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture,
     assert main(["train", str(sounds), *TRAIN, "--out", "mine"]) == 0
     output, errors = capsys.readouterr()
     assert errors.splitlines() == [
+        "left out: 1 .txt",
         "set aside low/broken.wav: not decodable as audio: Format not recognised.",
         "class 'high': 3 recordings of 3 origins, fewer than 30: its score may be off by 57 points",
         "class 'low': 9 recordings of 9 origins, fewer than 30: its score may be off by 33 points",
@@ -156,6 +157,13 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
         f"{sounds}: --group-pattern '(?P<group>\\\\d)' does not match high/plain.flac, high/short.wav, high/six.wav"
     )
     assert refusal(sounds, work, table=table) == f"{table}: no such file"
+    table.write_text("file,place\nlow/0.wav,here\n")
+    table.write_text("file;place\nlow/0.wav;here\n")
+    told = f"{table}: its columns are parted by semicolons. Save it with commas."
+    assert refusal(sounds, work, table=table) == told
+    table.write_text(f"file,group\n{sounds}/low/0.wav,here\n")
+    told = f"{table}: {sounds}/low/0.wav is an absolute path. Give paths below the folder of sounds."
+    assert refusal(sounds, work, table=table) == told
     table.write_text("file,place\nlow/0.wav,here\n")
     assert refusal(sounds, work, table=table) == f"{table}: no column 'group'. Its columns are file, place."
     assert refusal(sounds, work, table=table, column="place") == (

@@ -13,8 +13,8 @@ import soundfile
 
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.audio import BadAudioError, Format, Waveform
+from beyond_spectrograms.data.sound_files import open_sound, read_recording
 from beyond_spectrograms.inference.stream_windows import BATCH, Batch, CutSound
-from beyond_spectrograms.inference.streams import open_sound
 from support.common import noise, refusal
 
 MONO = Format(16_000, 1)
@@ -45,7 +45,7 @@ def test_windows_are_those_of_the_pipeline_to_the_bit(
 ) -> None:
     sound = np.stack([3 * noise(seconds, 44_100, seed) for seed in range(channels)], axis=1)  # above full scale, too
     soundfile.write(tmp_path / "sound.wav", sound, 44_100, subtype="FLOAT")
-    recording = audio.read_recording(tmp_path / "sound.wav", (0.1, 10))
+    recording = read_recording(tmp_path / "sound.wav", (0.1, 10))
     samples, _ = audio.convert(recording, MONO)
     audio.write_clip(tmp_path / "clip.flac", samples, MONO.sample_rate)
     starts = audio.window_starts(recording.seconds, 1.0, hop_s, "reflect")
@@ -56,7 +56,7 @@ def test_windows_are_those_of_the_pipeline_to_the_bit(
 
 
 def test_what_is_unusual_is_remarked() -> None:
-    sound = CutSound([np.stack([20 * noise(0.5, 44_100)] * 6, axis=1)], 44_100, MONO, length_s=1.0, hop_s=1.0)
+    sound = CutSound([np.stack([10 * noise(0.5, 44_100)] * 6, axis=1)], 44_100, MONO, length_s=1.0, hop_s=1.0)
     list(sound)
     assert sound.remarks == (
         "6 channels: mixed to mono by their mean",
@@ -91,7 +91,7 @@ NOT_FINITE = "a sample that is not finite (NaN or infinite) at"
         (np.ones(800), 16_000, SHORT),
         (np.full(9000, np.nan), 16_000, f"{NOT_FINITE} 0.000 s"),
         (np.where(np.arange(32_000) == 24_000, np.inf, 0.5), 16_000, f"{NOT_FINITE} 1.500 s"),
-        (np.ones(9000), 900, "sample rate 900 Hz; plausible is 4000 to 192000 Hz"),
+        (np.ones(9000), 900, "sample rate 900 Hz; plausible is 4000 to 384000 Hz"),
     ],
 )
 def test_what_cannot_be_cut_is_refused(sound: np.ndarray, sample_rate: int, message: str) -> None:
@@ -165,7 +165,7 @@ def test_a_sound_that_broke_off_is_refused(form: str, tmp_path: Path) -> None:
     assert form != "OGG" or len(content) > 100_000  # more than the last page is looked at
     content = content[: -2000 if form == "OGG" else -40_000]
     (tmp_path / "file").write_bytes(content)
-    promise = "Ogg stream has no end mark after " if form == "OGG" else "header promises more than the 28"
+    promise = "Ogg stream has no end mark after " if form == "OGG" else "header promises 9600"
     assert refusal(BadAudioError, read, tmp_path / "file").startswith(f"truncated: the {promise}")
     if form in ("WAV", "AU"):  # which are not spooled to disk
         told = "truncated: the header promises 48000 samples, 28000 could be decoded"
