@@ -86,7 +86,8 @@ class Results:
 
     def is_spectrogram(self, representation: str) -> bool:
         """Whether the representation is a mel spectrogram."""
-        return isinstance(self.params.representations.get(representation), Mel)
+        record = self.params.representations.get(representation)
+        return isinstance(record, Mel) and record.n_mfcc is None
 
     def is_codec(self, representation: str) -> bool:
         """Whether the representation is made of a codec's latents or codes, trained or not."""

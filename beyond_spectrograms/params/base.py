@@ -33,5 +33,12 @@ Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Pair = Annotated[tuple[Real, Real], BeforeValidator(_tuple)]
 Triple = Annotated[tuple[Real, Real, Real], BeforeValidator(_tuple)]
 Name = Annotated[str, Field(pattern=NAME)]
+
+
+def is_unset(value: object) -> bool:
+    """Keep a field that says nothing out of a dump: digests of what was made before it was there stay as they are."""
+    return value is None
+
+
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]

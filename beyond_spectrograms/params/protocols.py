@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Positive, Real, Section, Seed
+from beyond_spectrograms.params.base import Positive, Real, Section, Seed, is_unset
 
 # Classifiers whose windows have a reconstruction error (a test compares this with classifiers.registry).
 Reconstructing = Literal["kmeans", "prototypes", "apnet", "apnet_kmeans", "autoencoder_kmeans"]
@@ -59,10 +59,6 @@ class PrototypeSettings(Section):
         return self
 
 
-def _is_unset(value: object) -> bool:
-    return value is None
-
-
 class Trials(Section):
     """What a tuned protocol tries in place of its own values: every combination of these.
 
@@ -81,8 +77,8 @@ class Protocol(Section):
     `class_weights`: balanced = windows of classes with few training windows count more in the loss. `select`: the epoch
     that is tested; of equally high validation accuracies the one of lower loss counts as better. `deal_labels`: a
     seed, from which recordings are dealt labels in place of their own, in every part (data.windows.deal_labels).
-    `dropout`: None is the paper's, 0.5. `training_share`: of each class's training recordings, those trained on
-    (data.windows.keep_share); None is all.
+    `inverse_penalty` of a probe: None lets the validation part choose. `dropout`: None is the paper's, 0.5.
+    `training_share`: of each class's training recordings, those trained on (data.windows.keep_share); None is all.
     """
 
     classifier: Literal["conv1d", "conv2d", "mean_linear", Reconstructing, Summarising, "temporal_cnn"]
@@ -100,11 +96,11 @@ class Protocol(Section):
     select: Literal["last", "best_validation_loss", "best_validation_accuracy"]
     seeds: Annotated[list[Seed], Field(min_length=1)]
     prototypes: PrototypeSettings | None = None
-    # Not in a dump where it says nothing: digests of what was trained before it was there stay as they are.
-    deal_labels: Positive | None = Field(default=None, exclude_if=_is_unset)
-    dropout: Dropout | None = Field(default=None, exclude_if=_is_unset)
-    training_share: Annotated[Real, Field(gt=0, le=1)] | None = Field(default=None, exclude_if=_is_unset)
-    trials: Trials | None = Field(default=None, exclude_if=_is_unset)
+    deal_labels: Positive | None = Field(default=None, exclude_if=is_unset)
+    inverse_penalty: Rate | None = Field(default=None, exclude_if=is_unset)
+    dropout: Dropout | None = Field(default=None, exclude_if=is_unset)
+    training_share: Annotated[Real, Field(gt=0, le=1)] | None = Field(default=None, exclude_if=is_unset)
+    trials: Trials | None = Field(default=None, exclude_if=is_unset)
 
     @property
     def is_control(self) -> bool:
@@ -138,8 +134,20 @@ class Protocol(Section):
             raise ValueError(f"standardize is not for {self.classifier}, whose error is in the features' own unit")
         if self.classifier in SUMMARISING and self.standardize:
             raise ValueError(f"standardize is not for {self.classifier}, which standardises its own summaries")
+        if self.inverse_penalty is not None and not self.classifier.startswith("probe"):
+            raise ValueError(
+                f"inverse_penalty is not for {self.classifier}; it is for probe_mean, probe_mean_deviation"
+            )
         if self.shuffle_labels and self.deal_labels:
             raise ValueError("shuffle_labels and deal_labels are two ways to do one thing: choose one")
+        if self.patience is not None and self.select == "last":
+            raise ValueError("patience needs select: best_validation_loss or best_validation_accuracy")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} name one twice")
+        return self
+
+    @model_validator(mode="after")
+    def _tunes(self) -> Self:
         tries_dropout = self.trials is not None and self.trials.dropout is not None
         if (self.dropout is not None or tries_dropout) and self.classifier not in DROPPING_OUT:
             raise ValueError(f"dropout is not for {self.classifier}; it is for {', '.join(DROPPING_OUT)}")
@@ -149,8 +157,4 @@ class Protocol(Section):
             raise ValueError(f"trials need select: best_validation_accuracy, by which one is chosen, not {self.select}")
         if self.trials is not None and len({str(each) for each in self.recipes()}) < 2:
             raise ValueError("trials need two different combinations of values or more")
-        if self.patience is not None and self.select == "last":
-            raise ValueError("patience needs select: best_validation_loss or best_validation_accuracy")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds {self.seeds} name one twice")
         return self

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Positive, Section, Seed
+from beyond_spectrograms.params.base import Positive, Section, Seed, is_unset
 
 # Bits per second at which the quantisers run: encodec's target_bandwidths, and 64, 120 and 184 bits for each of 50
 # frames a second (lyra_config.cc of Lyra 1.3.2).
@@ -30,7 +30,10 @@ class Record(Section):
 
 
 class Mel(Record):
-    """A mel spectrogram. `sample_rate` and `pooled_frame_rate` in Hz, `n_fft` and `hop_length` in samples."""
+    """A mel spectrogram. `sample_rate` and `pooled_frame_rate` in Hz, `n_fft` and `hop_length` in samples.
+
+    With `n_mfcc` it is turned into as many mel-frequency cepstral coefficients.
+    """
 
     kind: Literal["mel"]
     weights: None
@@ -41,9 +44,12 @@ class Mel(Record):
     window: Literal["hamming", "hann"]
     scale: Literal["power", "db"]
     pooled_frame_rate: Positive | None = None
+    n_mfcc: Positive | None = Field(default=None, exclude_if=is_unset)
 
     @model_validator(mode="after")
     def _pools(self) -> Self:
+        if self.n_mfcc is not None and (self.scale != "db" or self.n_mfcc > self.n_mels):
+            raise ValueError(f"n_mfcc {self.n_mfcc} needs scale: db, and at least as many n_mels, not {self.n_mels}")
         rate = self.pooled_frame_rate
         if rate is not None and (self.sample_rate % rate or self.sample_rate / rate < self.hop_length):
             raise ValueError(

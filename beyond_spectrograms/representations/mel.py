@@ -31,7 +31,7 @@ class MelSpectrogram(Representation):
     def __init__(self, name: str, record: Mel, weights: Sequence[Path] = ()) -> None:  # noqa: ARG002  as the others
         self.name = name
         self.form = Format(record.sample_rate, 1)
-        self.bands = record.n_mels
+        self.bands = record.n_mfcc or record.n_mels
         pooled = record.pooled_frame_rate
         self.hop_length = record.sample_rate // pooled if pooled else record.hop_length
         self._record = record
@@ -44,11 +44,13 @@ class MelSpectrogram(Representation):
         n_fft = self._record.n_fft
         padded = np.pad(windows[:, 0], ((0, 0), (n_fft // 2, n_fft // 2)))
         frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=1)[:, :: self._record.hop_length]
-        power = np.empty((len(windows), self.bands, frames.shape[1]), np.float32)
+        power = np.empty((len(windows), self._record.n_mels, frames.shape[1]), np.float32)
         for its_frames, its_power in zip(frames, power, strict=True):
             its_power[:] = self._power(its_frames)
         if self._record.scale == "db":
             power = 10 * np.log10(np.maximum(power, POWER_FLOOR))
+        if self._record.n_mfcc is not None:
+            power = cepstrum(power, self._record.n_mfcc)
         return power if self._record.pooled_frame_rate is None else pool(power, self.frames(windows.shape[2]))
 
     def _power(self, frames: npt.NDArray[np.float32]) -> Features:
@@ -81,6 +83,16 @@ class MelSpectrogram(Representation):
         from scipy.sparse import csr_array
 
         return csr_array(self.triangles)
+
+
+def cepstrum(decibels: Features, coefficients: int) -> Features:
+    """Turn mel bands [windows, bands, frames] in dB into MFCC [windows, coefficients, frames].
+
+    As librosa.feature.mfcc: a cosine transform of type 2, orthonormal, over the bands.
+    """
+    import scipy.fft
+
+    return np.asarray(scipy.fft.dct(decibels, type=2, norm="ortho", axis=1)[:, :coefficients], dtype=np.float32)
 
 
 def pool(features: Features, frames: int) -> Features:

@@ -166,12 +166,15 @@ class Checkpoint:
 
 
 def rows_of(config: RunConfig) -> dict[str, Rows]:
-    """Rows of the features that train, in the run's own order, and that validate."""
+    """Rows of the features that train, in the run's own order, and that validate.
+
+    Where no window validates, as in a model of all data, those that train do: there is nothing to be chosen by them.
+    """
     rows = {part: np.flatnonzero(config.parts == part) for part in ("train", "validation")}
     # The table is sorted by class: without an order of its own, a protocol that does not shuffle each epoch would train
     # on batches of one or two classes.
     rows["train"] = np.random.default_rng([config.seed, config.fold]).permutation(rows["train"])
-    return rows
+    return rows if len(rows["validation"]) else rows | {"validation": rows["train"]}
 
 
 def class_weights_of(config: RunConfig, train_rows: Rows) -> torch.Tensor | None:

@@ -45,7 +45,7 @@ class SummaryTrainer(Trainer):
 
 
 class ProbeTrainer(SummaryTrainer):
-    """Logistic regression by scikit-learn, to convergence, for each of INVERSE_PENALTIES."""
+    """Logistic regression by scikit-learn, to convergence, for each of INVERSE_PENALTIES, or the protocol's one."""
 
     def fit(self, points: Tensor, targets: Tensor) -> None:
         """Keep the fit of the best penalty by the validation part.
@@ -54,7 +54,8 @@ class ProbeTrainer(SummaryTrainer):
             ClassifierError: lbfgs did not converge.
         """
         layer, fitted = last_layer(self.network, Probe), []
-        for inverse_penalty in INVERSE_PENALTIES:
+        fixed = self.config.protocol.inverse_penalty
+        for inverse_penalty in INVERSE_PENALTIES if fixed is None else (fixed,):
             layer.inverse_penalty = torch.tensor(inverse_penalty)
             self._fit(layer, points, targets, inverse_penalty)
             accuracy, loss = self._score(self._validation)
