@@ -11,10 +11,12 @@ from beyond_spectrograms.util.errors import ProjectError
 HELP = "a model from your own sounds"
 DESCRIPTION = """
 Train a classifier on your own sounds: FOLDER has a sub-folder for each class. What the pipeline's stages do is done in
-one go: sounds are checked, cut into windows, and tested by folds that keep each group of recordings together. Rare
-classes weigh more. A run that was stopped goes on where it was when you start it again. Representations and protocols
-are those of params.yaml in a checkout, elsewhere those the installed package carries.
+one go: sounds are checked, cut into windows, and tested by folds that keep each group of recordings together; plain
+ways are tested beside. The model is then trained on all of them by the same recipe. Rare classes weigh more. A run that
+was stopped goes on where it was when you start it again. Representations and protocols are those of params.yaml in a
+checkout, elsewhere those the installed package carries.
 """
+CLASSIFIERS = ("conv1d", "conv2d", "mean_linear", "temporal_cnn", "probe_mean", "probe_mean_deviation")
 GROUPING = "recordings of one origin (a place, a speaker, an animal) are kept in one part; say which belong together"
 
 
@@ -24,6 +26,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--representation", required=True, metavar="NAME", help="its name in params.yaml")
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model's folder; must not exist")
     parser.add_argument("--protocol", default="fair", metavar="NAME", help="its name in params.yaml (default: fair)")
+    of_classifier = (
+        "in place of the protocol's; a probe is a logistic regression on each band's mean, or mean and deviation"
+    )
+    parser.add_argument("--classifier", choices=CLASSIFIERS, help=of_classifier)
     parser.add_argument("--epochs", type=int, default=50, help="at most (default: 50)")
     of_folds = "at most; as many as the smallest class allows (default: 5)"
     parser.add_argument("--folds", type=int, default=5, help=of_folds)
@@ -37,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
-    from beyond_spectrograms.inference import own_sounds
+    from beyond_spectrograms.inference import own_model, own_sounds
     from beyond_spectrograms.inference.formats import printable
     from beyond_spectrograms.params import load_all_params
     from beyond_spectrograms.util.files import locked
@@ -56,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
     work, report = (options.out.with_name(options.out.name + end) for end in (".partial-training", "-report"))
     if report.exists() and not work.exists():  # a run that was stopped may have left both
         raise ProjectError(f"{report}: exists already. Choose another name, or remove it.")
-    params = own_sounds.adapt_params(params, options.protocol)
+    params, protocol = own_sounds.choose_classifier(params, options.protocol, options.classifier)
+    params = own_sounds.adapt_params(params, protocol, own_model.PLAIN)
     pattern = own_sounds.BY_FOLDER if options.group_folders else options.group_pattern
     table, column = options.group_table or (None, "")
     grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column)
@@ -68,8 +75,8 @@ def run(options: argparse.Namespace) -> int:
         few = own_sounds.warnings_of_few(sounds, params.statistics.minimum_sources)
         for warning in (*set_aside, *own_sounds.warnings_of_doubles(sounds), *few):
             print(warning, file=sys.stderr)
-        chosen = (options.representation, options.protocol, options.epochs)
-        scores = own_sounds.train_model(params, *chosen, sounds=sounds, work=work, out=options.out, report=report)
+        asked = own_model.Asked(options.representation, protocol, options.epochs)
+        scores = own_model.train_model(params, asked, sounds=sounds, work=work, out=options.out, report=report)
     print(_tell(scores, options.out, report))
     return 0
 
@@ -79,12 +86,33 @@ def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
     lines = [
         f"{scores['recordings']} recordings in {classes} classes, each tested by a classifier that had none of its "
         f"origin ({scores['folds']} folds)",
-        f"right: {scores['window_accuracy']:.1%} of windows, {scores['recording_accuracy']:.1%} of recordings; "
-        f"balanced accuracy {scores['class_accuracy']:.1%} (mean over classes of windows right)",
+        f"right: {_share(scores['intervals']['recordings'])} of recordings, "
+        f"{_share(scores['intervals']['windows'])} of windows; balanced accuracy {scores['class_accuracy']:.1%} (mean "
+        "over classes of windows right)",
+        *map(_tell_plain_way, scores["plain_ways"]),
     ]
     if short:
         lines.append(f"{short} recordings are shorter than a window and were reflected: `reflected` in recordings.csv")
-    own, drawn = scores["by_fold"][0]["recording_accuracy"], (report / "confusion.png").exists()
+    drawn, model = (report / "confusion.png").exists(), scores["model"]
     figure = "confusion.png" if drawn else "no confusion.png, because matplotlib is not installed"
-    lines.append(f"{out}: the model of fold 1, {own:.1%} of its test recordings right")
+    lines.append(f"{out}: a model of the same recipe, trained on all of them for {model['epochs']} epochs")
     return "\n".join([*lines, f"{report}: scores.json, recordings.csv, history.csv, {figure}"])
+
+
+def _share(interval: dict[str, Any]) -> str:
+    if interval["low"] is None:
+        return f"{interval['value']:.1%}"
+    return f"{interval['value']:.1%} [{interval['low']:.1%}, {interval['high']:.1%}]"
+
+
+def _tell_plain_way(way: dict[str, Any]) -> str:
+    told = f"beside it {way['way']}: {way['recording_accuracy']:.1%} of recordings"
+    if not (difference := way.get("difference")):
+        return told
+    points = f"{100 * difference['value']:+.1f} points"
+    if difference["low"] is not None:
+        points += f" [{100 * difference['low']:+.1f}, {100 * difference['high']:+.1f}]"
+    if difference["value"] <= 0:
+        return f"{told}, {points}"
+    options = f"--representation {way['representation']} --classifier {way['protocol']}"
+    return f"{told}, {points}: better{', and surely so' * way['surely better']}. Take it by {options}"

@@ -27,6 +27,14 @@ class DatasetError(ProjectError):
     """A data set is not what params.yaml says it is; the message has expected and found."""
 
 
+class TooFewGroupsError(DatasetError):
+    """A class has fewer recordings of different origin than there are folds."""
+
+    def __init__(self, message: str, label: str, groups: int) -> None:
+        super().__init__(message)
+        self.label, self.groups = label, groups
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one raw file. `clip` is <label>/<file name>; `reason` is empty where the file is usable."""

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from beyond_spectrograms.data import audio
-from beyond_spectrograms.data.clips import DatasetError, clip_path, stem
+from beyond_spectrograms.data.clips import DatasetError, TooFewGroupsError, clip_path, stem
 from beyond_spectrograms.data.windows import PARTS, columns_of
 from beyond_spectrograms.params import Source, Split, Windows
 from beyond_spectrograms.util.progress import track
@@ -114,10 +114,9 @@ def _deal_folds(dataset: str, clips: pd.DataFrame, source: Source) -> pd.DataFra
     assert source.folds is not None  # params.Source sees to it
     for label, groups in clips.groupby("label")["group"].nunique().items():
         if groups < source.folds:
-            raise DatasetError(
-                f"{dataset}: class {label!r} has {groups} recordings or sources, too few for {source.folds} folds. "
-                "Add recordings, or deal fewer folds (source.folds, at least 3)."
-            )
+            told = f"{dataset}: class {label!r} has {groups} recordings or sources, too few for {source.folds} folds. "
+            remedy = "Add recordings, or deal fewer folds (source.folds, at least 3)."
+            raise TooFewGroupsError(told + remedy, str(label), groups)
     dealer = StratifiedGroupKFold(source.folds, shuffle=True, random_state=source.fold_seed)
     clips["fold"] = 0
     for fold, (_, held_out) in enumerate(dealer.split(clips, clips["label"], clips["group"]), start=1):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from beyond_spectrograms.params import Protocol, Representation, Windows
-from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed
+from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed, is_unset
 from beyond_spectrograms.util.errors import ProjectError
 
 FORMAT = "beyond-spectrograms model"
@@ -82,20 +82,26 @@ class Training(Section):
     licences: list[str]
     clips: Positive
     manifest_sha256: Sha256
-    fold: Positive
+    fold: Annotated[int, Field(ge=0)]  # 0: none was kept from it, it was trained on all clips
     seed: Seed
     epoch: Annotated[int, Field(ge=0)]
     diverged_at_epoch: Positive | None
 
 
 class Scores(Section):
-    """Fractions right on the test part of this very fold and seed, and the file and commit they are read from."""
+    """Fractions right, and the file and commit they are read from.
+
+    They are of the test part of this very fold and seed; of a classifier trained on all clips, of the folds that its
+    recipe was scored on, with the interval of the share of recordings where there is one.
+    """
 
     file: str
     commit: str | None
     window_accuracy: Real
     recording_accuracy: Real
     class_accuracy: Real
+    recording_accuracy_low: Real | None = Field(default=None, exclude_if=is_unset)
+    recording_accuracy_high: Real | None = Field(default=None, exclude_if=is_unset)
 
 
 class Card(Section):

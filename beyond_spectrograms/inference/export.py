@@ -16,7 +16,7 @@ from beyond_spectrograms.evaluation.records import SCORES_FILE, cell_name
 from beyond_spectrograms.evaluation.result_files import ACCURACIES
 from beyond_spectrograms.inference.card import Card, Encoder, ModelError, Recipe, Scores, Training
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, read_weights_record, save_model
-from beyond_spectrograms.params import Params
+from beyond_spectrograms.params import Params, Protocol
 from beyond_spectrograms.params.study import CLIPS, SPLITS, WEIGHTS, Study
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.training.tuning import recipe_of
@@ -61,6 +61,7 @@ def export_cell(
         out,
         trained,
         params=params.model_copy(update={"windows": params.windows_of(dataset)}),
+        recipe=recipe_of(params.protocols[protocol], trained.parent, fold),
         cell=cell,
         run=(fold, seed),
         weights=WEIGHTS / representation,
@@ -75,6 +76,7 @@ def write_model(
     trained: Path,
     *,
     params: Params,
+    recipe: Protocol,
     cell: tuple[str, str, str],
     run: tuple[int, int],
     weights: Path,
@@ -87,9 +89,10 @@ def write_model(
     Args:
         out: the new folder.
         trained: the classifier, as `train` left it.
-        params: windows, and the records of the cell's representation and protocol.
+        params: windows, and the record of the cell's representation.
+        recipe: what it was trained under.
         cell: names of data set, representation and protocol.
-        run: fold and seed.
+        run: fold and seed; fold 0 where it was trained on all data.
         weights: the folder with the representation's weights and their record.json.
         licences: of the data set.
         clips: those it learned from, with the columns `clip` and `sha256`.
@@ -101,7 +104,7 @@ def write_model(
     from safetensors import safe_open
 
     (dataset, name, protocol), windows, encoder_files = cell, params.windows, read_weights_record(weights)
-    record, recipe = params.representations[name], recipe_of(params.protocols[protocol], trained.parent, run[0])
+    record = params.representations[name]
     paths = [weights / file.file for file in encoder_files]
     encoder = create_representation(name, record, paths)
     sample_rate, packages = encoder.form.sample_rate, {package: version(package) for package in encoder.packages}

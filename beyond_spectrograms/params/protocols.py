@@ -13,6 +13,7 @@ RECONSTRUCTING = get_args(Reconstructing)
 # Those that are fitted at once to a summary of each window (classifiers/summaries.py).
 Summarising = Literal["probe_mean", "probe_mean_deviation", "nearest_neighbour"]
 SUMMARISING = get_args(Summarising)
+WEIGHTED = ("conv1d", "conv2d", "mean_linear")  # those that know class weights
 DROPPING_OUT = ("conv1d", "conv2d", "temporal_cnn")
 TUNABLE = (*DROPPING_OUT, "mean_linear")  # trained by cross-entropy alone
 Rate = Annotated[Real, Field(gt=0)]
@@ -128,7 +129,7 @@ class Protocol(Section):
             raise ValueError("prototypes belongs to classifier: prototypes, and only there")
         if (self.classifier == "prototypes") != (self.optimizer == "adamw"):
             raise ValueError("optimizer adamw belongs to classifier: prototypes, and only there")
-        if self.classifier in (*RECONSTRUCTING, *SUMMARISING, "temporal_cnn") and self.class_weights != "none":
+        if self.classifier not in WEIGHTED and self.class_weights != "none":
             raise ValueError(f"class_weights {self.class_weights} is not for {self.classifier}")
         if self.classifier in RECONSTRUCTING and self.standardize:
             raise ValueError(f"standardize is not for {self.classifier}, whose error is in the features' own unit")

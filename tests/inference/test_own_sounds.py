@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.inference import own_sounds
 from beyond_spectrograms.inference.folder import read_weights_record
 from beyond_spectrograms.inference.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
+from beyond_spectrograms.training.loop import runs_of_protocol
+from beyond_spectrograms.training.trainers.summaries import INVERSE_PENALTIES
 from beyond_spectrograms.util.errors import ProjectError
 from support import common
 from support.common import tone
@@ -75,15 +78,23 @@ def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture,
     ]
     lines = output.splitlines()
     assert lines[0].startswith("log_mel_2048_50hz: 24 windows, 24 s of sound; will take about ")
-    assert lines[3] == "log_mel_2048_50hz: 3 runs of 1 protocol, 0 kept"
-    assert lines[6:] == [
+    assert lines[3] == "log_mel_2048_50hz, fair: 3 runs of 1 protocol, 0 kept"
+    scores = json.loads(Path("mine-report/scores.json").read_text())
+    told = [line for line in lines if not re.search("took|to train|computed|; will take|runs of", line)]
+    assert told == [
         "12 recordings in 2 classes, each tested by a classifier that had none of its origin (3 folds)",
-        "right: 100.0% of windows, 100.0% of recordings; balanced accuracy 100.0% (mean over classes of windows right)",
+        "right: 100.0% of recordings, 100.0% of windows; balanced accuracy 100.0% (mean over classes of windows right)",
+        "beside it the most frequent class: 75.0% of recordings",
+        "beside it logistic regression on mean and deviation of mfcc: 100.0% of recordings, +0.0 points",
+        "beside it logistic regression on mean and deviation of log_mel_2048_50hz: 100.0% of recordings, +0.0 points",
         "1 recordings are shorter than a window and were reflected: `reflected` in recordings.csv",
-        "mine: the model of fold 1, 100.0% of its test recordings right",
+        f"mine: a model of the same recipe, trained on all of them for {scores['model']['epochs']} epochs",
         "mine-report: scores.json, recordings.csv, history.csv, confusion.png",
     ]
-    scores = json.loads(Path("mine-report/scores.json").read_text())
+    tested = sorted(run["epoch"] for run in scores["by_fold"])
+    assert scores["model"] == {"epochs": tested[1], "recordings": 12}  # the median of three folds
+    assert scores["left_out"] == {".txt": 1}
+    assert [way["way"] for way in scores["plain_ways"] if way.get("surely better")] == []
     assert scores["protocol"]["class_weights"] == "balanced"
     assert scores["recordings_by_class"] == {"high": 3, "low": 9}
     assert scores["shorter_than_a_window"] == ["high/short.wav"]
@@ -95,9 +106,27 @@ def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture,
     model = load_model("mine", device="cpu")
     assert (model.card.training.dataset, model.card.windows.tail) == ("my_sounds", "reflect")
     assert model.card.scores.file == "mine-report/scores.json"
+    assert model.card.scores.recording_accuracy == 1  # of the folds
+    training = model.card.training
+    assert (training.fold, training.clips, training.epoch) == (0, 12, scores["model"]["epochs"])
+    assert recordings.loc["high/short.wav", "file"] == "high/short.wav"
     assert model.classify(cloud(False, 1.5, 44_100, 40), 44_100).label == "high"
     assert model.classify(cloud(True, 1.5, 44_100, 41), 44_100).label == "low"
     assert not Path("mine.partial-training").exists()
+
+
+@pytest.mark.usefixtures("project")
+def test_a_plain_way_can_be_taken_and_its_model_is_of_all_sounds(sounds: Path, capsys: Capture) -> None:
+    options = ["--representation", "mfcc", "--classifier", "probe_mean_deviation", "--out", "mine"]
+    assert main(["train", str(sounds), *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("beside it")] == [
+        "beside it the most frequent class: 75.0% of recordings"  # it is a plain way itself
+    ]
+    model = load_model("mine", device="cpu")
+    assert model.card.protocol.name == "probe_mean_deviation"
+    assert model.card.protocol.record.inverse_penalty in INVERSE_PENALTIES
+    assert model.classify(cloud(True, 1.5, 44_100, 41), 44_100).label == "low"
 
 
 def test_groups_by_folder_pattern_and_table_are_never_parted(sounds: Path, tmp_path: Path) -> None:
@@ -154,7 +183,8 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
     )
     assert refusal(sounds, work, pattern="take") == "--group-pattern 'take': name has no (?P<group>...)"
     assert refusal(sounds, work, pattern=r"(?P<group>\d)") == (
-        f"{sounds}: --group-pattern '(?P<group>\\\\d)' does not match high/plain.flac, high/short.wav, high/six.wav"
+        f"{sounds}: --group-pattern '(?P<group>\\\\d)' does not match high/plain.flac, high/short.wav, high/six.wav "
+        "and 1 more"
     )
     assert refusal(sounds, work, table=table) == f"{table}: no such file"
     table.write_text("file,place\nlow/0.wav,here\n")
@@ -167,18 +197,28 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
     table.write_text("file,place\nlow/0.wav,here\n")
     assert refusal(sounds, work, table=table) == f"{table}: no column 'group'. Its columns are file, place."
     assert refusal(sounds, work, table=table, column="place") == (
-        f"{table}: no place for high/plain.flac, high/short.wav, high/six.wav and 8 more"
+        f"{table}: no place for high/plain.flac, high/short.wav, high/six.wav and 9 more"
     )
     table.write_text("file,place\nlow/0.wav,here\n./low/0.wav,there\n")
     assert refusal(sounds, work, table=table, column="place") == f"{table}: low/0.wav is listed twice"
     table.write_bytes(b"file,\xff\n")
     assert refusal(sounds, work, table=table).startswith(f"{table}: not a CSV table: 'utf-8' codec can't decode")
-    (sounds / "high/six.wav").unlink()
-    assert refusal(sounds, work) == (
-        "my_sounds: class 'high' has 2 recordings or sources, too few for 3 folds. Add recordings, or deal "
-        "fewer folds (source.folds, at least 3).\n"
-        "`train` needs three: one trains, one validates, one tests."
+    few = (
+        f"{sounds}: class 'high' has {{}} of recordings; `train` needs 3: one trains, one validates, one tests. Add "
+        "recordings of another origin, or group them otherwise."
     )
+    (sounds / "high/six.wav").write_bytes((sounds / "high/plain.flac").read_bytes())  # only its bytes tell
+    assert refusal(sounds, work) == few.format("2 groups")
+    (sounds / "high/six.wav").unlink()
+    assert refusal(sounds, work) == few.format("2 groups")
+    for path in sorted((sounds / "high").iterdir()):
+        (sounds / "high/take").mkdir(exist_ok=True)
+        path.rename(sounds / "high/take" / path.name)
+    assert refusal(sounds, tmp_path / "new", pattern=BY_FOLDER) == few.format("1 group")
+    assert not (tmp_path / "new/clips.partial").exists()  # told by names alone, before any sound is read
+    for path in (sounds / "high/take").iterdir():
+        path.unlink()
+    (sounds / "high/take").rmdir()
     for path in (sounds / "high").iterdir():
         path.unlink()
     (sounds / "high").rmdir()
@@ -192,6 +232,10 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
         (["--protocol", "none"], "'none' is no protocol in params.yaml. Choose from paper, "),
         (["--folds", "2"], "--folds is 2; it must be at least 3\n"),
         (["--epochs", "0"], "--epochs is 0; it must be at least 1\n"),
+        (
+            ["--classifier", "conv1d", "--protocol", "probe_mean"],
+            "--classifier conv1d does not go with --protocol probe_mean, which is fitted at once. Leave --protocol out.",
+        ),
         (["--out", "."], ".: exists already. Choose another name, or remove it.\n"),
         (["--out", "thesis"], "thesis-report: exists already. Choose another name, or remove it.\n"),
         (["--out", "sounds/mine"], "sounds/mine: lies in the folder of sounds, sounds. Choose a place outside of it."),
@@ -209,11 +253,13 @@ def test_wrong_options_are_told_before_any_work(options: list[str], message: str
 def test_a_control_on_shuffled_labels_is_one(sounds: Path, tmp_path: Path) -> None:
     prepared = prepare(sounds, tmp_path / "work")
     labels = (prepared.table["label"] == "low").to_numpy(dtype=np.int64)
-    (tmp_path / "work/features").mkdir()
-    np.save(tmp_path / "work/features/features.npy", np.zeros((len(labels), 64, 50), np.float32))
+    features = tmp_path / "work/features"
+    features.mkdir()
+    np.save(features / "features.npy", np.zeros((len(labels), 64, 50), np.float32))
     for protocol, shuffled in (("fair", False), ("shuffled_labels", True)):
         params, cell = own_sounds.adapt_params(PARAMS, protocol), ("my_sounds", "log_mel_2048_50hz", protocol)
-        configs = own_sounds.list_runs(params, cell, 1, prepared, tmp_path / "work")
+        tables = {"table": prepared.table, "parts": prepared.parts}
+        configs = runs_of_protocol(params, cell, **tables, features=features, max_epochs=1, work=tmp_path / "work")
         assert len(configs) == 3
         for config in configs:
             known = config.parts != "test"
@@ -227,7 +273,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(sounds: Path, project
     command = ["train", str(sounds), *TRAIN, "--out", "killed"]
     line = [sys.executable, "-m", "beyond_spectrograms", *command]
     process = subprocess.Popen(line, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, start_new_session=True)
-    runs, deadline = project / "killed.partial-training/models/fair", time.monotonic() + 600
+    runs, deadline = project / "killed.partial-training/models/log_mel_2048_50hz/fair", time.monotonic() + 600
     while not list(runs.glob("*.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)

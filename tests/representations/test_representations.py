@@ -26,6 +26,19 @@ MEL = ["mel", "log_mel", "log_mel_2048"]
 
 
 @pytest.mark.numeric
+def test_mfcc_is_librosas_window_by_window() -> None:
+    representation = create_representation("mfcc", RECORDS["mfcc"], [])
+    windows = stack(3, representation.form)
+    features = representation.encode(windows, 22_050)
+    assert features.shape == (3, 20, 101) == (3, representation.bands, representation.frames(22_050))
+    for window, found in zip(windows, features, strict=True):
+        settings = {"sr": 22_050, "n_fft": 2048, "hop_length": 220, "n_mels": 128, "window": "hann", "power": 2.0}
+        mel = librosa.feature.melspectrogram(y=window[0].astype(np.float64), **settings)
+        exact = librosa.feature.mfcc(S=librosa.power_to_db(mel, top_db=None), n_mfcc=20)
+        np.testing.assert_allclose(found, exact, atol=2e-3)  # of values up to hundreds
+
+
+@pytest.mark.numeric
 @pytest.mark.parametrize("name", MEL)
 def test_mel_is_librosas_window_by_window(name: str) -> None:
     representation = create_representation(name, RECORDS[name], [])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -72,6 +73,21 @@ def test_a_probe_is_scikit_learns_regression_of_the_penalty_that_validates_best(
     assert float(last_layer(network, Probe).inverse_penalty) == pytest.approx(best[2])
     (row,) = read_history(mine)
     assert (row["validation_accuracy"], row["validation_loss"]) == pytest.approx((best[0], -best[1]), abs=2e-4)
+
+
+def test_a_probe_takes_the_penalty_it_is_given_and_all_windows_where_none_validates(tmp_path: Path) -> None:
+    given = config(tmp_path, "probe_mean", 3)
+    mine = replace(given, protocol=given.protocol.model_copy(update={"inverse_penalty": 0.01}))
+    mine = replace(mine, parts=np.full(len(mine.parts), "train"), targets=np.arange(150) % 3, fold=0)
+    train(mine)
+    network, _ = read_network(mine.result_files[0], mine.protocol, (6, 9), mine.classes, None)
+    assert float(last_layer(network, Probe).inverse_penalty) == pytest.approx(0.01)
+    values = summary(mine, deviation=False)
+    expected = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=10_000, tol=1e-8))
+    expected.fit(values, mine.targets)
+    features = torch.from_numpy(np.load(mine.features / "features.npy"))
+    found = network.eval()(features).softmax(1).detach().numpy()
+    np.testing.assert_allclose(found, expected.predict_proba(values), atol=1e-4)
 
 
 def test_the_nearest_neighbour_is_scikit_learns(tmp_path: Path) -> None:

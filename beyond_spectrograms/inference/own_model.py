@@ -1,0 +1,238 @@
+"""Prepared sounds of one's own -> scores of every fold, plain ways beside them, and a model trained on all of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median, median_low, mode
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load_file
+
+from beyond_spectrograms.data.downloads import fetch_encoder
+from beyond_spectrograms.data.windows import columns_of, open_features
+from beyond_spectrograms.estimates.preparation import timed_extraction
+from beyond_spectrograms.estimates.training import timed_protocols, timed_training
+from beyond_spectrograms.evaluation.clip_results import Recordings, recordings_of
+from beyond_spectrograms.evaluation.predict import answer_test_part
+from beyond_spectrograms.evaluation.records import cell_name
+from beyond_spectrograms.evaluation.result_files import ACCURACIES, Evaluation, evaluate_cell
+from beyond_spectrograms.evaluation.uncertainty import compare, recording_interval, window_interval
+from beyond_spectrograms.inference.card import Scores
+from beyond_spectrograms.inference.export import write_model
+from beyond_spectrograms.inference.folder import data_folder
+from beyond_spectrograms.inference.own_sounds import SEED, SPLIT, OwnSounds
+from beyond_spectrograms.params import Params
+from beyond_spectrograms.representations.feature_cache import describe_features, request_features
+from beyond_spectrograms.training.loop import runs_of_protocol
+from beyond_spectrograms.training.run import RunConfig
+from beyond_spectrograms.util.files import replace_folder, write_json
+
+ON_ALL = 0  # the fold of a model that no part was kept from
+PLAIN = "probe_mean_deviation"  # the protocol of the plain ways
+MFCC = "mfcc"  # and the representation of one of them
+SURE = "surely better"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be trained: names of a representation and a protocol of the params, and how many epochs at most."""
+
+    representation: str
+    protocol: str
+    epochs: int
+
+
+def train_model(
+    params: Params, asked: Asked, *, sounds: OwnSounds, work: Path, out: Path, report: Path
+) -> dict[str, Any]:
+    """Score a classifier in every fold, write one of the same recipe, trained on all sounds, to `out`.
+
+    The params are those that own_sounds.adapt_params has adapted. `report` gets scores.json, recordings.csv (a row a
+    tested recording), history.csv and, where matplotlib is installed, confusion.png and .svg. A run that is killed
+    goes on from what it left in `work`.
+
+    Returns:
+        what is in scores.json: the scores of the folds (`class_accuracy` is the balanced accuracy), and of what.
+
+    Raises:
+        ModelError: `out` is taken.
+        DownloadError: the encoder's weights cannot be had.
+    """
+    cell = (sounds.dataset, asked.representation, asked.protocol)
+    runs, found = score_folds(params, asked, sounds, work)
+    recordings = _recordings(found, cell, report)
+    intervals = {"recordings": recording_interval(recordings, params.statistics)}
+    intervals |= {"windows": window_interval(recordings, params.statistics)}
+    plain = score_plain_ways(params, asked, recordings, sounds, work)
+    final = train_on_all(runs, found.scores[cell_name(*cell[1:])], sounds)
+    scores = _tell(params, cell, sounds, found) | {
+        "intervals": {unit: asdict(interval) for unit, interval in intervals.items()},
+        "plain_ways": plain,
+        "model": {"epochs": final.epochs, "recordings": len(sounds.clips)},
+    }
+    _write_report(report, scores, recordings=_tested(found, cell, sounds, params), history=_history(found, cell))
+    told = {key: scores[key] for key in ACCURACIES}
+    low, high = intervals["recordings"].low, intervals["recordings"].high
+    write_model(
+        out,
+        final.result_files[0],
+        params=params,
+        recipe=final.protocol,
+        cell=cell,
+        run=(ON_ALL, SEED),
+        weights=data_folder() / "weights" / asked.representation,
+        licences=[],
+        clips=sounds.clips,
+        scores=Scores(
+            file=f"{report.name}/scores.json", commit=None, **told,
+            recording_accuracy_low=low, recording_accuracy_high=high,
+        ),
+    )  # fmt: skip
+    shutil.rmtree(work)
+    return scores
+
+
+def score_folds(params: Params, asked: Asked, sounds: OwnSounds, work: Path) -> tuple[list[RunConfig], Evaluation]:
+    """Train and test a classifier for every fold.
+
+    Returns:
+        the runs as they were trained, and what they scored.
+    """
+    name, protocol = asked.representation, asked.protocol
+    cell, place, models = (sounds.dataset, name, protocol), work / "features" / name, work / "models" / name
+    weights = fetch_encoder(params, name, data_folder())
+    request = request_features(params, name, weights, sounds.table, sounds.folder)
+    extraction = timed_extraction(request, place, work / f"features-{name}.partial", name)
+    runs = runs_of_protocol(
+        params, cell, features=place, table=sounds.table, parts=sounds.parts, max_epochs=asked.epochs,
+        work=models / protocol,
+    )  # fmt: skip
+    runs = timed_protocols(f"{name}, {protocol}", {protocol: runs})[protocol]
+    write_json(models / "features.json", describe_features(request, extraction))
+    answer_test_part(runs, open_features(place, len(sounds.table)))
+    return runs, evaluate_cell(params, (sounds.table, sounds.parts), models, cell, {})
+
+
+def train_on_all(runs: Sequence[RunConfig], scores: dict[str, Any], sounds: OwnSounds) -> RunConfig:
+    """Train on every window, by the recipe that the folds scored; nothing is left to choose by.
+
+    The epochs are the median of those at which the folds' classifiers were tested, the penalty of a probe the lower
+    median of theirs, and the recipe of a tuned protocol that of most folds.
+
+    Returns:
+        the finished run.
+    """
+    recipes = [run.protocol for run in runs]
+    recipe = recipes[[*map(repr, recipes)].index(mode(map(repr, recipes)))]
+    epochs = max(1, round(median(run["epoch"] for run in scores["by_fold"])))
+    changes: dict[str, Any] = {"select": "last", "patience": None, "trials": None}
+    if recipe.classifier.startswith("probe"):
+        stored = (load_file(run.result_files[0]) for run in runs)
+        changes["inverse_penalty"] = median_low(float(each["1.inverse_penalty"]) for each in stored)
+    targets = np.searchsorted(runs[0].classes, sounds.table["label"].to_numpy(dtype=str))
+    final = replace(
+        runs[0],
+        protocol=recipe.model_copy(update=changes),
+        parts=np.full(len(targets), "train"),
+        targets=targets.astype(np.int64),
+        epochs=epochs,
+        fold=ON_ALL,
+        work=runs[0].work / "all",
+    )
+    timed_training(f"on all {len(sounds.clips)} recordings", [final])
+    return final
+
+
+def score_plain_ways(
+    params: Params, asked: Asked, ours: Recordings, sounds: OwnSounds, work: Path
+) -> list[dict[str, Any]]:
+    """Score on the same folds what needs no network: the majority class, and logistic regression on mean and deviation.
+
+    Each says what it is, its shares of recordings and windows right, and but for the first how its share of recordings
+    differs from ours: `difference` (theirs - ours, with low and high) and whether it is `surely better`.
+    """
+    told: list[dict[str, Any]] = [{"way": "the most frequent class"} | _majority(sounds)]
+    codes = params.representations[asked.representation].codebook_size is not None
+    names = [MFCC, *[asked.representation] * (not codes)]
+    for name in dict.fromkeys(names):
+        way = Asked(name, PLAIN, 1)
+        if name == asked.representation and asked.protocol == PLAIN:
+            continue
+        _, found = score_folds(params, way, sounds, work)
+        scores = found.scores[cell_name(name, PLAIN)]
+        theirs = _recordings(found, (sounds.dataset, name, PLAIN), work)
+        difference = compare(theirs.by_recording(), ours.by_recording(), params.statistics).difference
+        row = {"way": f"logistic regression on mean and deviation of {name}", "representation": name, "protocol": PLAIN}
+        row |= {key: scores[key] for key in ACCURACIES}
+        told.append(row | {"difference": asdict(difference), SURE: difference.low is not None and difference.low > 0})
+    return told
+
+
+def _majority(sounds: OwnSounds) -> dict[str, float]:
+    """Answer each fold's most frequent class of training recordings; by name where some are equal."""
+    right: dict[str, list[bool]] = {"recording_accuracy": [], "window_accuracy": []}
+    for column in columns_of(SPLIT, sounds.parts):
+        part = sounds.parts[column]
+        recordings = sounds.table[["clip", "label"]].assign(part=part).drop_duplicates("clip")
+        answer = recordings.loc[recordings["part"] == "train", "label"].mode()[0]
+        right["recording_accuracy"] += (recordings.loc[recordings["part"] == "test", "label"] == answer).tolist()
+        right["window_accuracy"] += (sounds.table.loc[part == "test", "label"] == answer).tolist()
+    return {key: float(np.mean(values)) for key, values in right.items()}
+
+
+def _recordings(found: Evaluation, cell: tuple[str, str, str], place: Path) -> Recordings:
+    name = cell_name(*cell[1:])
+    return recordings_of(name, found.predictions[name], place)
+
+
+def _tested(found: Evaluation, cell: tuple[str, str, str], sounds: OwnSounds, params: Params) -> pd.DataFrame:
+    rows = found.predictions[cell_name(*cell[1:])].drop(columns=["representation", "protocol", "predicted_by_seeds"])
+    rows.insert(int(rows.columns.get_indexer(["clip"])[0]) + 1, "file", rows["clip"].map(sounds.paths))
+    rows["seconds"] = sounds.clips.set_index("clip").loc[rows["clip"], "seconds"].to_numpy()
+    rows["reflected"] = (rows["seconds"] < params.windows.length_s - 1e-9).astype(int)
+    return rows
+
+
+def _history(found: Evaluation, cell: tuple[str, str, str]) -> pd.DataFrame:
+    return found.curves[cell_name(*cell[1:])].drop(columns=["representation", "protocol"])
+
+
+def _tell(params: Params, cell: tuple[str, str, str], sounds: OwnSounds, found: Evaluation) -> dict[str, Any]:
+    dataset, representation, protocol = cell
+    tested = _tested(found, cell, sounds, params)
+    return {
+        "dataset": dataset,
+        "representation": representation,
+        "protocol": {"name": protocol, **params.protocols[protocol].model_dump()},
+        **found.scores[cell_name(representation, protocol)],
+        "recordings_by_class": sounds.clips["label"].value_counts().sort_index().to_dict(),
+        "origins_by_class": sounds.clips.groupby("label")["group"].nunique().to_dict(),
+        "shorter_than_a_window": tested["clip"][tested["reflected"] == 1].tolist(),
+        "set_aside": sounds.set_aside,
+        "left_out": sounds.left_out,
+    }
+
+
+def _write_report(report: Path, scores: dict[str, Any], **tables: pd.DataFrame) -> None:
+    beside = report.with_name(f"{report.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)  # left by a run that was stopped
+    beside.mkdir(parents=True)
+    write_json(beside / "scores.json", scores)
+    for name, table in tables.items():
+        table.to_csv(beside / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
+    if find_spec("matplotlib"):
+        import matplotlib as mpl
+
+        from beyond_spectrograms.report import figures
+
+        title = f"{scores['dataset']}, {scores['representation']}: windows of recordings not trained on"
+        counts = np.array(scores["confusion"]["counts"], dtype=np.int64)
+        with mpl.rc_context({"text.parse_math": False}):  # a class may have $ in its name
+            figures.save(figures.confusion(scores["confusion"]["classes"], counts, title), beside, "confusion")
+    replace_folder(beside, report)
