@@ -1,4 +1,4 @@
-"""Pictures of the evidence: accuracy along the ladder of protocols, and against bitrate, each with its interval."""
+"""Pictures of the evidence, with intervals: accuracy along the ladder of protocols, against bitrate and cost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from beyond_spectrograms.evaluation.bitrates import CODES, DEQUANTIZED, LATENTS, Point
 from beyond_spectrograms.evaluation.ladder import describe_step, rungs
+from beyond_spectrograms.evaluation.pareto import Point as ParetoPoint
 from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.figures import Style, drawing
@@ -146,4 +147,58 @@ def figure_bitrates(
         axes.grid(axis="y", alpha=0.3)
         figure.legend(loc="outside lower center", ncols=2, handlelength=3.5)
         figure.suptitle(f"{title}\nbars and bands: {explain_bars(results)}", fontsize=11)
+    return figure
+
+
+def figure_pareto(results: Results, points: Sequence[ParetoPoint], chosen: dict[str, Style], title: str) -> Figure:
+    """Draw window accuracy against ms of processor time a second of sound, with the front of what nothing dominates.
+
+    Args:
+        results: for labels, controls and the confidence.
+        points: the cheapest first.
+        chosen: a style for each representation; the markers of controls are hollow.
+        title: says data set and protocol.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    front = [point for point in points if not point.dominated_by]
+    with drawing(9.5, 6.0) as figure:
+        axes = figure.subplots()
+        axes.plot(
+            [1000 * point.cost.value for point in front],
+            [100 * point.accuracy.value for point in front],
+            color="black",
+            linewidth=1.0,
+            drawstyle="steps-post",
+            label="front: nothing else is as cheap and as accurate",
+            zorder=1,
+        )
+        for point in points:
+            style, name = chosen[point.representation], point.representation
+            low, high = point.cost.low, point.cost.high
+            left, right = (
+                (0.0, 0.0) if low is None or high is None else (point.cost.value - low, high - point.cost.value)
+            )
+            axes.errorbar(
+                [1000 * point.cost.value],
+                **_values_and_bars([point.accuracy]),
+                xerr=[[1000 * left], [1000 * right]],
+                color=style.colour,
+                linestyle="none",
+                marker=style.marker,
+                markerfacecolor="white" if results.is_control(name) else style.colour,
+                markersize=7 if point.dominated_by else 11,
+                capsize=3,
+                label=results.label(name),
+            )
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("processor time to classify a second of sound from its file (ms)")
+        axes.set_ylabel("test windows right (%)")
+        axes.grid(alpha=0.3)
+        figure.legend(loc="outside lower center", ncols=2)
+        bars = f"upright bars: {explain_bars(results)}; level bars: over rounds"
+        figure.suptitle(f"{title}\n{bars}; hollow: controls", fontsize=11)
     return figure

@@ -24,12 +24,12 @@ def listed(names: str, *suffixes: str) -> list[str]:
 
 
 PROTOCOLS = ["best_checkpoint", "source_split", "fair"]
-EVERY = "advantage classes comparisons contrasts convergence costs ladder results sizes table_1 table_2"
+EVERY = "advantage classes comparisons contrasts convergence costs ladder pareto results sizes table_1 table_2"
 TABLES = sorted([*listed(f"{EVERY} leakage_gap", "csv", "md"), "claims.md"])
 BITRATE_TABLES = sorted([*listed(f"{EVERY} bitrates-fair", "csv", "md"), "claims.md"])
 OF_PROTOCOLS = " ".join(f"confusion-{protocol} figure_4-{protocol}" for protocol in PROTOCOLS)
-FIGURES = sorted(listed(f"{OF_PROTOCOLS} ladder", "png", "svg"))
-BITRATE_FIGURES = listed("bitrates-fair confusion-fair figure_4-fair", "png", "svg")
+FIGURES = sorted(listed(f"{OF_PROTOCOLS} ladder pareto", "png", "svg"))
+BITRATE_FIGURES = listed("bitrates-fair confusion-fair figure_4-fair pareto", "png", "svg")
 BITRATES = ["soundstream_3200bps", "encodec_24khz_3000bps"]
 
 
@@ -92,7 +92,7 @@ def test_every_table_verdict_and_figure_is_made_again_from_results_alone(reporte
         write(copied / study / "metrics/esc10/tables/retired.csv", "of a protocol that is no longer run")
         (copied / study / "metrics/esc10/claims.json").unlink()
     assert stage(copied, "tables") == (
-        "metrics/esc10/tables: 25 files\nstudies/bitrates/metrics/esc10/tables: 25 files\n"
+        "metrics/esc10/tables: 27 files\nstudies/bitrates/metrics/esc10/tables: 27 files\n"
     )
     before = contents(reported)
     assert contents(copied) == {path: content for path, content in before.items() if not path.startswith("data/")}
