@@ -13,7 +13,7 @@ from pathlib import Path
 
 from beyond_spectrograms.util.code_versions import NOUNS, NUMBERED, SHARED, VersionsError
 
-_SCORES = ("metrics", "predict", "records", "result_files")
+_SCORES = ("calibration", "metrics", "predict", "records", "result_files")
 _EVIDENCE = (
     *("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "pareto", "results"),
     "uncertainty",

@@ -19,6 +19,7 @@ from beyond_spectrograms.evaluation.results import INPUTS, Results
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.report import evidence_figures, figures, learning_curves, published, tables
 from beyond_spectrograms.report.bitrates import bitrates_table
+from beyond_spectrograms.report.calibration import calibration_table
 from beyond_spectrograms.report.comparisons import classes_table, comparisons_table, contrasts_table
 from beyond_spectrograms.report.convergence import convergence_table
 from beyond_spectrograms.report.costs import costs_table, pareto_table, sizes_table
@@ -37,6 +38,7 @@ def tabulate(results: Results, pairs: Sequence[Pair], costs: Mapping[str, Costs]
         "published": published_table(results),
         "contrasts": contrasts_table(results, pairs),
         "classes": classes_table(results, pairs),
+        "calibration": calibration_table(results),
         "ladder": ladder_table(results, pairs),
         "advantage": advantage_table(results, pairs),
         "leakage_gap": leakage_table(results),
@@ -86,6 +88,17 @@ def draw(results: Results, costs: Mapping[str, Costs], folder: Path) -> None:
             counts = np.array(scores.confusion.counts, dtype=np.int64)
             figure = figures.confusion(scores.confusion.classes, counts, f"{title}: {results.label(name)}")
             figures.save(figure, folder, f"confusion-{protocol}")
+        if (reliability := figure_reliability(results, protocol)) is not None:
+            figures.save(reliability, folder, f"reliability-{protocol}")
+
+
+def figure_reliability(results: Results, protocol: str) -> Figure | None:
+    """Draw accuracy against confidence under a protocol; None where no cell was measured so."""
+    cells = {name: cell.scores for (name, of), cell in results.cells.items() if of == protocol and cell.scores}
+    known = {name: scores.calibration for name, scores in cells.items() if scores.calibration}
+    chosen = figures.styles([*results.params.representations])
+    title = f"{results.dataset}, protocol {protocol}: how often windows are right that are answered with a probability"
+    return evidence_figures.figure_reliability(results, known, chosen, title) if known else None
 
 
 def figure_pareto(results: Results, costs: Mapping[str, Costs]) -> Figure | None:

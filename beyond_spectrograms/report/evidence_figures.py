@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from beyond_spectrograms.evaluation.bitrates import CODES, DEQUANTIZED, LATENTS, Point
 from beyond_spectrograms.evaluation.ladder import describe_step, rungs
 from beyond_spectrograms.evaluation.pareto import Point as ParetoPoint
-from beyond_spectrograms.evaluation.records import Interval
+from beyond_spectrograms.evaluation.records import Calibration, Interval
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.figures import Style, drawing
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FEW = 20  # windows: a bin with fewer says little, and is not drawn
 FORMS = {LATENTS: "*", DEQUANTIZED: "o", CODES: "s"}
 
 
@@ -201,4 +202,45 @@ def figure_pareto(results: Results, points: Sequence[ParetoPoint], chosen: dict[
         figure.legend(loc="outside lower center", ncols=2)
         bars = f"upright bars: {explain_bars(results)}; level bars: over rounds"
         figure.suptitle(f"{title}\n{bars}; hollow: controls", fontsize=11)
+    return figure
+
+
+def figure_reliability(
+    results: Results, known: Mapping[str, Calibration], chosen: dict[str, Style], title: str
+) -> Figure:
+    """Draw the accuracy of windows against their confidence in bins of all runs' windows, a line a representation.
+
+    Args:
+        results: for labels.
+        known: calibration by representation.
+        chosen: a style for each.
+        title: says data set and protocol.
+    """
+    with drawing(8.0, 7.0) as figure:
+        axes = figure.subplots()
+        axes.plot([0, 100], [0, 100], color="black", linewidth=0.8, linestyle=(0, (1, 3)), label="calibrated")
+        for name, calibration in known.items():
+            bins = [
+                (100 * each.confidence, 100 * each.accuracy)
+                for each in calibration.bins
+                if each.windows >= FEW and each.confidence is not None and each.accuracy is not None
+            ]
+            axes.plot(
+                [confidence for confidence, _ in bins],
+                [accuracy for _, accuracy in bins],
+                color=chosen[name].colour,
+                linestyle=chosen[name].dash,
+                marker=chosen[name].marker,
+                label=f"{results.label(name)}: error {100 * calibration.ece:.1f}",
+            )
+        axes.annotate("overconfident below the line", (0.98, 0.03), xycoords="axes fraction", ha="right")
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, 100)
+        axes.set_xlabel("confidence: highest probability of a window's answer (%)")
+        axes.set_ylabel("test windows right (%)")
+        axes.grid(alpha=0.3)
+        figure.legend(loc="outside lower center", ncols=2, handlelength=3.5)
+        figure.suptitle(
+            f"{title}\nall runs; bins of at least {FEW} windows; expected calibration error in points", fontsize=11
+        )
     return figure
