@@ -11,7 +11,6 @@ from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.report.dataset_report import figure_pareto, figure_reliability
 from beyond_spectrograms.report.figures import png_of
-from beyond_spectrograms.report.page.curves import last_rung, protocols_run
 from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt
 from beyond_spectrograms.report.page.provenance import commit, durations, lock_digests, machine, origin, versions
 from beyond_spectrograms.report.page.rendering import DatasetPart, Made, render
@@ -73,9 +72,8 @@ def read_all_tables(results: Results, metrics: Path, absent: list[str]) -> list[
     paths = [*(metrics / "tables" / f"{name}.md" for name in names), metrics / "audit.md"]
     absent += [str(path) for path in paths if not path.exists()]
     found = {path.stem: read_tables(path) for path in paths if path.exists()}
-    shown = last_rung(results) or protocols_run(results)[-1]
     drawn = {
-        "calibration": figure_reliability(results, shown),
+        "calibration": figure_reliability(results, results.judged_protocol) if results.judged_protocol else None,
         "pareto": figure_pareto(results, read_costs(metrics / "costs.json")),
     }
     for name, figure in drawn.items():

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from statistics import median
 
 from beyond_spectrograms.evaluation.costs import Costs, paired_ratios
-from beyond_spectrograms.evaluation.ladder import rungs
 from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.evaluation.uncertainty import median_interval
@@ -34,18 +33,13 @@ class Point:
         return mine != theirs and mine[0] <= theirs[0] and mine[1] <= theirs[1]
 
 
-def pareto_protocol(results: Results) -> str | None:
-    """Name the protocol whose accuracies stand beside the costs: the ladder's last rung; None where there is none."""
-    return next(reversed(rungs(results)), None)
-
-
 def pareto_points(results: Results, measured: Mapping[str, Costs]) -> list[Point]:
-    """List the representations that have both an accuracy and a cost, the cheapest first.
+    """List the representations that have both an accuracy, under the judged protocol, and a cost, the cheapest first.
 
     Costs are measured at different hours, and a processor is not always equally fast. So a cost is the median of the
     ratios to the first baseline within a round, times the baseline's median over all rounds.
     """
-    protocol, baseline = pareto_protocol(results), results.params.claims.baselines[0]
+    protocol, baseline = results.judged_protocol, results.params.claims.baselines[0]
     seconds = [
         each
         for costs in measured.values()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from beyond_spectrograms.evaluation.costs import FLOAT32, TIMES, Costs, RepresentationCosts, paired_ratios
-from beyond_spectrograms.evaluation.pareto import pareto_points, pareto_protocol
+from beyond_spectrograms.evaluation.pareto import pareto_points
 from beyond_spectrograms.evaluation.results import MEL, Results
 from beyond_spectrograms.evaluation.uncertainty import median_interval
 from beyond_spectrograms.params import Mel
@@ -110,7 +110,7 @@ def costs_table(results: Results, measured: Mapping[str, Costs]) -> Table | None
 def pareto_table(results: Results, measured: Mapping[str, Costs]) -> Table | None:
     """Tabulate accuracy against cost, the cheapest first; None where no representation has both."""
     rows: list[Row] = []
-    points, protocol = pareto_points(results, measured), pareto_protocol(results)
+    points, protocol = pareto_points(results, measured), results.judged_protocol
     for point in points:
         row: Row = {"representation": point.representation}
         row |= interval_row("cost", point.cost, 1000, "_ms") | interval_row("windows", point.accuracy)

@@ -14,7 +14,7 @@ from beyond_spectrograms.evaluation.comparisons import Pair
 from beyond_spectrograms.evaluation.convergence import MeanCurve, mean_curve
 from beyond_spectrograms.evaluation.costs import Costs
 from beyond_spectrograms.evaluation.ladder import rungs
-from beyond_spectrograms.evaluation.pareto import pareto_points, pareto_protocol
+from beyond_spectrograms.evaluation.pareto import pareto_points
 from beyond_spectrograms.evaluation.results import INPUTS, Results
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.report import evidence_figures, figures, learning_curves, published, tables
@@ -105,7 +105,7 @@ def figure_pareto(results: Results, costs: Mapping[str, Costs]) -> Figure | None
     """Draw accuracy against cost; None where no representation has both."""
     if not (both := pareto_points(results, costs)):
         return None
-    title = f"{results.dataset}, protocol {pareto_protocol(results)}: accuracy against cost"
+    title = f"{results.dataset}, protocol {results.judged_protocol}: accuracy against cost"
     return evidence_figures.figure_pareto(results, both, figures.styles([*results.params.representations]), title)
 
 

@@ -194,14 +194,22 @@ def _describe(results: Results, protocol: str) -> str:
     chosen = results.params.protocols[protocol]
     traits = [
         f"split {chosen.split}",
+        *([f"{chosen.training_share:.0%} of the training recordings"] if chosen.training_share else []),
         *["labels shuffled"] * chosen.shuffle_labels,
         *["labels dealt by recording and scored against themselves"] * bool(chosen.deal_labels),
     ]
     if chosen.is_fitted_at_once:
         return ", ".join([*traits, "fitted at once to standardised summaries of windows"])
+    tuned = f"{chosen.optimizer}, each fold's own validation part chooses among {len(chosen.recipes())} recipes"
+    traits += (
+        [tuned]
+        if chosen.trials
+        else [
+            f"{chosen.optimizer} {chosen.learning_rate:g}",
+            "inputs standardised" if chosen.standardize else "inputs as they are",
+        ]
+    )
     traits += [
-        f"{chosen.optimizer} {chosen.learning_rate:g}",
-        "inputs standardised" if chosen.standardize else "inputs as they are",
         f"tested at the {chosen.select.replace('_', ' ')} epoch"
         if chosen.select == "last"
         else f"tested at the epoch of {chosen.select.replace('_', ' ')}",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from beyond_spectrograms.evaluation.costs import Costs
-from beyond_spectrograms.evaluation.pareto import pareto_points, pareto_protocol
+from beyond_spectrograms.evaluation.pareto import pareto_points
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.costs import pareto_table
 from beyond_spectrograms.report.dataset_report import figure_pareto
@@ -73,13 +73,13 @@ def test_what_stands_beside_others_alone_has_the_cost_it_had_there() -> None:
     assert [point.representation for point in pareto_points(known(), beside)] == ["mel", "soundstream"]
 
 
-def test_without_accuracy_cost_or_ladder_there_is_no_point() -> None:
+def test_without_accuracy_cost_or_judged_protocol_there_is_no_point() -> None:
     assert pareto_points(known(), {}) == []
     assert pareto_points(known(["mean_linear"]), costs()) == []
     assert pareto_table(known(["mean_linear"]), costs()) is None
     assert figure_pareto(known(), {}) is None
     assert {point.representation for point in pareto_points(known(), costs({"log_mel": 2.0}))} == {"mel", "log_mel"}
-    assert pareto_protocol(known(["paper", FAIR, "mean_linear"])) == FAIR
+    assert known(["paper", FAIR, "mean_linear"]).judged_protocol == FAIR
 
 
 def test_the_table_says_what_is_beaten_by_which() -> None:

@@ -150,6 +150,15 @@ def test_table_2_says_under_which_protocol_a_figure_was_measured_and_what_is_wro
     assert shown(table, system="PaSST [19]")["protocol"] == "protocol not stated there"
 
 
+def test_a_protocol_that_is_tuned_or_learns_from_a_share_says_so(tmp_path: Path) -> None:
+    table = tables.table_2(read(tmp_path, "esc10", ["mel"], ("tuned", "clean_10_percent")))
+    selected = "tested at the epoch of best validation accuracy"
+    assert [shown(table, source=f"this project, {name}")["protocol"] for name in ("tuned", "clean_10_percent")] == [
+        f"split source, adam, each fold's own validation part chooses among 8 recipes, {selected}",
+        f"split source, 10% of the training recordings, adam 0.001, inputs standardised, {selected}",
+    ]
+
+
 def test_every_figure_of_others_names_its_protocol_and_its_flaw_and_stands_in_one_place() -> None:
     header, *rows = published.list_all()
     assert header[4:] == ["esc50 %", "gtzan_genres %", "gtzan_music_speech %"]
