@@ -4,7 +4,7 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`. A cell is look
 stage wrote: in `file`, below the `heading` if there are several, in the row whose first column is `key` (and whose
 other columns are as `where` says), in `column`; `absent` stands where there is none. The table says what all its cells
 share; a row or a column adds what is its own. `sentence` keeps the first sentence of a long cell. `measured` is a
-table of docs/measurements.yaml, `whole` all of a file's first one.
+table of docs/measurements.yaml, `whole` all of a file's first one, `others` what others report (report/published.py).
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from beyond_spectrograms.report.published import list_all
 from beyond_spectrograms.report.table import read_tables
 from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.errors import ProjectError
@@ -56,6 +57,8 @@ def make_table(name: str) -> str:
     if "measured" in table:
         measured = yaml.safe_load(MEASUREMENTS.read_text(encoding="utf-8"))["tables"][table["measured"]]
         return lay_out([measured["columns"], *measured["rows"]])
+    if "others" in table:
+        return lay_out(list_all())
     if "whole" in table:
         return lay_out(read_tables(Path(table["whole"]))[0].lines)
     columns = {head: {"column": head} | (column or {}) for head, column in table["columns"].items()}

@@ -1,12 +1,16 @@
 """Everything the other stages wrote -> one HTML file to read, hear and pass on: <study>/plots/report/index.html."""
 
 import json
+from base64 import b64encode
 from pathlib import Path
 
+from beyond_spectrograms.evaluation.costs import read_costs
 from beyond_spectrograms.evaluation.records import SCORES_FILE
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.params.study import Study
+from beyond_spectrograms.report.dataset_report import figure_pareto, figure_reliability
+from beyond_spectrograms.report.figures import png_of
 from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt
 from beyond_spectrograms.report.page.provenance import commit, durations, lock_digests, machine, origin, versions
 from beyond_spectrograms.report.page.rendering import DatasetPart, Made, render
@@ -20,8 +24,8 @@ from stages.report import results_of
 TITLE = "Beyond Spectrograms"
 # In the order in which the page shows them; bitrates-<protocol> come last.
 TABLES = (
-    *("results", "contrasts", "classes", "ladder", "advantage", "leakage_gap", "comparisons", "convergence", "costs"),
-    *("table_1", "table_2", "sizes"),
+    *("results", "contrasts", "classes", "calibration", "ladder", "advantage", "leakage_gap", "comparisons"),
+    *("convergence", "costs", "pareto", "table_1", "table_2", "sizes"),
 )
 
 
@@ -62,12 +66,20 @@ def show(study: Study, results: Results, digests: dict[str, str], absent: list[s
 
 
 def read_all_tables(results: Results, metrics: Path, absent: list[str]) -> list[ShownTable]:
-    """Read a data set's tables and its audit's; the paths of those that are not there go to `absent`."""
+    """Read a data set's tables, some with a picture, and its audit's; the paths of those not there go to `absent`."""
     compared = ["published"] * (metrics / "tables/published.md").exists()  # of the paper's data sets alone
     names = [*TABLES, *compared, *(f"bitrates-{protocol}" for protocol in results.ablation_protocols)]
     paths = [*(metrics / "tables" / f"{name}.md" for name in names), metrics / "audit.md"]
     absent += [str(path) for path in paths if not path.exists()]
-    return [table for path in paths if path.exists() for table in read_tables(path)]
+    found = {path.stem: read_tables(path) for path in paths if path.exists()}
+    drawn = {
+        "calibration": figure_reliability(results, results.judged_protocol) if results.judged_protocol else None,
+        "pareto": figure_pareto(results, read_costs(metrics / "costs.json")),
+    }
+    for name, figure in drawn.items():
+        if figure is not None and name in found:
+            found[name][0].picture = b64encode(png_of(figure)).decode("ascii")
+    return [table for tables in found.values() for table in tables]
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def write_report(study: Study, dataset: str) -> None:
         write_tables(tabulate(results, compare_pairs(results), costs), work / "tables")
         write_text(work / "tables/claims.md", print_claims(results, verdicts))
         (work / "figures").mkdir()
-        draw(results, work / "figures")
+        draw(results, costs, work / "figures")
         replace_folder(work / "tables", place / "tables")
         write_json(place / "claims.json", {"rules": rules(results), "verdicts": [asdict(each) for each in verdicts]})
         replace_folder(work / "figures", plots / "figures")

@@ -13,8 +13,11 @@ from pathlib import Path
 
 from beyond_spectrograms.util.code_versions import NOUNS, NUMBERED, SHARED, VersionsError
 
-_SCORES = ("metrics", "predict", "records", "result_files")
-_EVIDENCE = ("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "results", "uncertainty")
+_SCORES = ("calibration", "metrics", "predict", "records", "result_files")
+_EVIDENCE = (
+    *("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "pareto", "results"),
+    "uncertainty",
+)
 _COSTS = ("cost_measurement", "costs")
 CODE: dict[str, tuple[str, ...]] = {
     "data": ("beyond_spectrograms/data/*.py", *(f"stages/{name}.py" for name in ("download", "resample", "split"))),

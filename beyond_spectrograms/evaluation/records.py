@@ -103,10 +103,37 @@ def format_interval(value: float, low: float | None, high: float | None, form: s
     return f"{value:{form}}" if low is None or high is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
+class RunCalibration(Record):
+    """Of one run: expected calibration error, 0 to 1, and mean confidence minus accuracy, -1 to 1."""
+
+    fold: int
+    seed: int
+    ece: Fraction
+    overconfidence: float
+
+
+class ReliabilityBin(Record):
+    """Windows of one bin of confidences, 0 to 1: their mean confidence and the share that is right, None of none."""
+
+    windows: int
+    confidence: Fraction | None
+    accuracy: Fraction | None
+
+
+class Calibration(Record):
+    """How well confidence tells accuracy (evaluation/calibration.py): means over runs; bins of all runs together."""
+
+    ece: Fraction
+    overconfidence: float
+    by_run: list[RunCalibration]
+    bins: list[ReliabilityBin]
+
+
 class Scores(Accuracies):
     """Scores of one cell, pooled over folds and seeds.
 
     `last_epoch` has those of each run's last epoch, where the protocol selects another; None where it does not.
+    `calibration`: None where answers are no probabilities, and in scores made before it was measured.
     """
 
     folds: int
@@ -120,6 +147,7 @@ class Scores(Accuracies):
     confusion: Confusion
     last_epoch: Accuracies | None = None
     trials: list[Trial] = Field(default_factory=list)  # of a tuned protocol
+    calibration: Calibration | None = None
     training: Training
     provenance: dict[str, Any]  # what the scores depend on: Study.score_provenance
 

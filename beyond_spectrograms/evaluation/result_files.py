@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from beyond_spectrograms.data.windows import columns_of, deal_labels
+from beyond_spectrograms.evaluation.calibration import calibrate, has_probabilities
 from beyond_spectrograms.evaluation.metrics import accuracies, score, tabulate_predictions, tabulate_recordings
 from beyond_spectrograms.evaluation.predict import read_predictions
 from beyond_spectrograms.evaluation.records import (
@@ -71,7 +72,7 @@ def evaluate_cell(
         provenance: what decides the cell's scores as things stand now.
 
     Raises:
-        ResultError: a run's record or answers are not of this cell.
+        ResultError: a run's record or answers are not of this cell, or hold what is no probability.
         ModelError: answers are missing or damaged.
     """
     (table, parts), (_, representation, protocol) = split, cell
@@ -101,6 +102,8 @@ def evaluate_cell(
     scores["last_epoch"] = accuracies(tabulate_predictions(ended, table, classes), classes) if ended else None
     if params.protocols[protocol].trials:
         scores["trials"] = json.loads((folder / TRIALS_FILE).read_text(encoding="utf-8"))
+    if has_probabilities(params.protocols[protocol]):
+        scores["calibration"] = calibrate(answers)
     training = {"device": first["device"], "precision": first["precision"]}
     training["seconds_by_run"] = {run: record["seconds"] for run, record in records.items()}
     scores |= {"training": training, "provenance": provenance}

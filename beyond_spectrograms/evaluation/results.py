@@ -71,6 +71,11 @@ class Results:
     features: dict[str, Features]
     cells: dict[tuple[str, str], Cell]
 
+    @property
+    def judged_protocol(self) -> str | None:
+        """The first protocol that contrasts are tested under, of those this report covers; None where there is none."""
+        return next((name for name in self.params.contrasts.under if name in self.protocols), None)
+
     def cell(self, representation: str, protocol: str) -> Cell:
         """Look up a cell; one that was not run is empty."""
         return self.cells.get((representation, protocol), Cell())

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from beyond_spectrograms.evaluation.costs import FLOAT32, TIMES, Costs, RepresentationCosts, paired_ratios
+from beyond_spectrograms.evaluation.pareto import pareto_points
 from beyond_spectrograms.evaluation.results import MEL, Results
 from beyond_spectrograms.evaluation.uncertainty import median_interval
 from beyond_spectrograms.params import Mel
@@ -104,6 +105,41 @@ def costs_table(results: Results, measured: Mapping[str, Costs]) -> Table | None
     }
     title = f"Costs: {results.dataset}, to classify one second of sound"
     return Table(title, rows, columns, [*_notes(list(measured.values()), baseline), *reasons])
+
+
+def pareto_table(results: Results, measured: Mapping[str, Costs]) -> Table | None:
+    """Tabulate accuracy against cost, the cheapest first; None where no representation has both."""
+    rows: list[Row] = []
+    points, protocol = pareto_points(results, measured), results.judged_protocol
+    for point in points:
+        row: Row = {"representation": point.representation}
+        row |= interval_row("cost", point.cost, 1000, "_ms") | interval_row("windows", point.accuracy)
+        row |= {
+            "on_the_front": "no" if point.dominated_by else "yes",
+            "dominated_by": ", ".join(point.dominated_by) or None,
+        }
+        rows.append({**row, "note": note_of(results, point.representation, run=True)})
+    columns: dict[str, Show] = {
+        "representation": text("representation"),
+        "cost, ms per s": show_interval("cost", "#.3g", "_ms"),
+        "windows %": show_interval("windows"),
+        "on the front": text("on_the_front"),
+        "dominated by": text("dominated_by"),
+        **texts("note"),
+    }
+    baseline, drawn = results.params.claims.baselines[0], {point.representation for point in points}
+    without = [name for name, of in results.cells if of == protocol and name not in drawn]
+    notes = [
+        "cost: processor time to classify a second of sound from the audio file on, encoder included: the median of "
+        f"ratios to {baseline} within a round, with its interval over rounds, times {baseline}'s own median of all "
+        "rounds. So what was measured in a slower hour stands on the same scale.",
+        "On the front: no other is at least as cheap and at least as accurate, and better in one. That goes by the "
+        "values alone; whether two differ in accuracy is judged among the comparisons.",
+        *[f"Not here, for want of a cost: {', '.join(without)}."] * bool(without),
+    ]
+    return (
+        Table(f"Accuracy against cost: {results.dataset}, protocol {protocol}", rows, columns, notes) if rows else None
+    )
 
 
 def _notes(measured: Sequence[Costs], baseline: str) -> list[str]:

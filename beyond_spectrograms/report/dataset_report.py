@@ -14,13 +14,15 @@ from beyond_spectrograms.evaluation.comparisons import Pair
 from beyond_spectrograms.evaluation.convergence import MeanCurve, mean_curve
 from beyond_spectrograms.evaluation.costs import Costs
 from beyond_spectrograms.evaluation.ladder import rungs
+from beyond_spectrograms.evaluation.pareto import pareto_points
 from beyond_spectrograms.evaluation.results import INPUTS, Results
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.report import evidence_figures, figures, learning_curves, published, tables
 from beyond_spectrograms.report.bitrates import bitrates_table
+from beyond_spectrograms.report.calibration import calibration_table
 from beyond_spectrograms.report.comparisons import classes_table, comparisons_table, contrasts_table
 from beyond_spectrograms.report.convergence import convergence_table
-from beyond_spectrograms.report.costs import costs_table, sizes_table
+from beyond_spectrograms.report.costs import costs_table, pareto_table, sizes_table
 from beyond_spectrograms.report.ladder import advantage_table, ladder_table, leakage_table
 from beyond_spectrograms.report.notes import NOT_RUN, diverged
 from beyond_spectrograms.report.reproduction import published_table
@@ -36,6 +38,7 @@ def tabulate(results: Results, pairs: Sequence[Pair], costs: Mapping[str, Costs]
         "published": published_table(results),
         "contrasts": contrasts_table(results, pairs),
         "classes": classes_table(results, pairs),
+        "calibration": calibration_table(results),
         "ladder": ladder_table(results, pairs),
         "advantage": advantage_table(results, pairs),
         "leakage_gap": leakage_table(results),
@@ -44,6 +47,7 @@ def tabulate(results: Results, pairs: Sequence[Pair], costs: Mapping[str, Costs]
         "comparisons": comparisons_table(results, pairs),
         "convergence": convergence_table(results),
         "costs": costs_table(results, costs),
+        "pareto": pareto_table(results, costs),
         "table_1": tables.table_1(results),
         "table_2": tables.table_2(results),
         "sizes": sizes_table(results),
@@ -54,7 +58,7 @@ def tabulate(results: Results, pairs: Sequence[Pair], costs: Mapping[str, Costs]
     return {name: table for name, table in made.items() if table is not None and table.rows}
 
 
-def draw(results: Results, folder: Path) -> None:
+def draw(results: Results, costs: Mapping[str, Costs], folder: Path) -> None:
     """Write every figure there are results for into `folder`."""
     chosen = figures.styles([*results.params.representations])
     scores = next((cell.scores for cell in results.cells.values() if cell.scores), None)
@@ -63,6 +67,8 @@ def draw(results: Results, folder: Path) -> None:
         figures.save(evidence_figures.figure_ladder(results, chosen, chance), folder, "ladder")
     if any(results.cell(name, protocol).scores for name in results.rows for protocol in shares_of(results)):
         figures.save(figure_training_share(results, chosen), folder, "training_share")
+    if (figure := figure_pareto(results, costs)) is not None:
+        figures.save(figure, folder, "pareto")
     for protocol in results.ablation_protocols:
         run = [point for point in points(results, protocol) if point.interval]
         if any(point.bitrate for point in run):
@@ -82,6 +88,25 @@ def draw(results: Results, folder: Path) -> None:
             counts = np.array(scores.confusion.counts, dtype=np.int64)
             figure = figures.confusion(scores.confusion.classes, counts, f"{title}: {results.label(name)}")
             figures.save(figure, folder, f"confusion-{protocol}")
+        if (reliability := figure_reliability(results, protocol)) is not None:
+            figures.save(reliability, folder, f"reliability-{protocol}")
+
+
+def figure_reliability(results: Results, protocol: str) -> Figure | None:
+    """Draw accuracy against confidence under a protocol; None where no cell was measured so."""
+    cells = {name: cell.scores for (name, of), cell in results.cells.items() if of == protocol and cell.scores}
+    known = {name: scores.calibration for name, scores in cells.items() if scores.calibration}
+    chosen = figures.styles([*results.params.representations])
+    title = f"{results.dataset}, protocol {protocol}: how often windows are right that are answered with a probability"
+    return evidence_figures.figure_reliability(results, known, chosen, title) if known else None
+
+
+def figure_pareto(results: Results, costs: Mapping[str, Costs]) -> Figure | None:
+    """Draw accuracy against cost; None where no representation has both."""
+    if not (both := pareto_points(results, costs)):
+        return None
+    title = f"{results.dataset}, protocol {results.judged_protocol}: accuracy against cost"
+    return evidence_figures.figure_pareto(results, both, figures.styles([*results.params.representations]), title)
 
 
 def figure_4(found: Sequence[Results], protocol: str) -> Figure | None:

@@ -1,8 +1,8 @@
-"""Pictures of the evidence: accuracy along the ladder of protocols, and against bitrate, each with its interval."""
+"""Pictures of the evidence, with intervals: accuracy along the ladder of protocols, against bitrate and cost."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from beyond_spectrograms.evaluation.bitrates import CODES, DEQUANTIZED, LATENTS, Point
 from beyond_spectrograms.evaluation.ladder import describe_step, rungs
-from beyond_spectrograms.evaluation.records import Interval
+from beyond_spectrograms.evaluation.pareto import Point as ParetoPoint
+from beyond_spectrograms.evaluation.records import Calibration, Interval
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.figures import Style, drawing
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FEW = 20  # windows: a bin with fewer says little, and is not drawn
 FORMS = {LATENTS: "*", DEQUANTIZED: "o", CODES: "s"}
 
 
@@ -146,4 +148,99 @@ def figure_bitrates(
         axes.grid(axis="y", alpha=0.3)
         figure.legend(loc="outside lower center", ncols=2, handlelength=3.5)
         figure.suptitle(f"{title}\nbars and bands: {explain_bars(results)}", fontsize=11)
+    return figure
+
+
+def figure_pareto(results: Results, points: Sequence[ParetoPoint], chosen: dict[str, Style], title: str) -> Figure:
+    """Draw window accuracy against ms of processor time a second of sound, with the front of what nothing dominates.
+
+    Args:
+        results: for labels, controls and the confidence.
+        points: the cheapest first.
+        chosen: a style for each representation; the markers of controls are hollow.
+        title: says data set and protocol.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    front = [point for point in points if not point.dominated_by]
+    with drawing(9.5, 6.0) as figure:
+        axes = figure.subplots()
+        axes.plot(
+            [1000 * point.cost.value for point in front],
+            [100 * point.accuracy.value for point in front],
+            color="black",
+            linewidth=1.0,
+            drawstyle="steps-post",
+            label="front: nothing else is as cheap and as accurate",
+            zorder=1,
+        )
+        for point in points:
+            style, name = chosen[point.representation], point.representation
+            low, high = point.cost.low, point.cost.high
+            left, right = (
+                (0.0, 0.0) if low is None or high is None else (point.cost.value - low, high - point.cost.value)
+            )
+            axes.errorbar(
+                [1000 * point.cost.value],
+                **_values_and_bars([point.accuracy]),
+                xerr=[[1000 * left], [1000 * right]],
+                color=style.colour,
+                linestyle="none",
+                marker=style.marker,
+                markerfacecolor="white" if results.is_control(name) else style.colour,
+                markersize=7 if point.dominated_by else 11,
+                capsize=3,
+                label=results.label(name),
+            )
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("processor time to classify a second of sound from its file (ms)")
+        axes.set_ylabel("test windows right (%)")
+        axes.grid(alpha=0.3)
+        figure.legend(loc="outside lower center", ncols=2)
+        bars = f"upright bars: {explain_bars(results)}; level bars: over rounds"
+        figure.suptitle(f"{title}\n{bars}; hollow: controls", fontsize=11)
+    return figure
+
+
+def figure_reliability(
+    results: Results, known: Mapping[str, Calibration], chosen: dict[str, Style], title: str
+) -> Figure:
+    """Draw the accuracy of windows against their confidence in bins of all runs' windows, a line a representation.
+
+    Args:
+        results: for labels.
+        known: calibration by representation.
+        chosen: a style for each.
+        title: says data set and protocol.
+    """
+    with drawing(8.0, 7.0) as figure:
+        axes = figure.subplots()
+        axes.plot([0, 100], [0, 100], color="black", linewidth=0.8, linestyle=(0, (1, 3)), label="calibrated")
+        for name, calibration in known.items():
+            bins = [
+                (100 * each.confidence, 100 * each.accuracy)
+                for each in calibration.bins
+                if each.windows >= FEW and each.confidence is not None and each.accuracy is not None
+            ]
+            axes.plot(
+                [confidence for confidence, _ in bins],
+                [accuracy for _, accuracy in bins],
+                color=chosen[name].colour,
+                linestyle=chosen[name].dash,
+                marker=chosen[name].marker,
+                label=f"{results.label(name)}: error {100 * calibration.ece:.1f}",
+            )
+        axes.annotate("overconfident below the line", (0.98, 0.03), xycoords="axes fraction", ha="right")
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, 100)
+        axes.set_xlabel("confidence: highest probability of a window's answer (%)")
+        axes.set_ylabel("test windows right (%)")
+        axes.grid(alpha=0.3)
+        figure.legend(loc="outside lower center", ncols=2, handlelength=3.5)
+        figure.suptitle(
+            f"{title}\nall runs; bins of at least {FEW} windows; expected calibration error in points", fontsize=11
+        )
     return figure

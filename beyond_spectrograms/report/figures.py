@@ -83,14 +83,21 @@ def drawing(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width, height), layout="constrained")
 
 
-def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write `name`.png, in 256 colours, and `name`.svg, both without date, version or random ids."""
+def png_of(figure: Figure) -> bytes:
+    """Paint a figure in 256 colours, without date and version."""
     from PIL import Image
 
-    with _style(**{"svg.hashsalt": name}):
-        drawn = io.BytesIO()
+    with _style():
+        drawn, painted = io.BytesIO(), io.BytesIO()
         figure.savefig(drawn, dpi=DPI)
-        Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(folder / f"{name}.png")
+        Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(painted, format="PNG")
+    return painted.getvalue()
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write `name`.png, in 256 colours, and `name`.svg, both without date, version or random ids."""
+    (folder / f"{name}.png").write_bytes(png_of(figure))
+    with _style(**{"svg.hashsalt": name}):
         figure.savefig(folder / f"{name}.svg", dpi=80, metadata={"Date": None, "Creator": None})
 
 

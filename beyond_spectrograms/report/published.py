@@ -59,39 +59,131 @@ def published_of(dataset: str, representation: str, protocol: str) -> Published 
     return paper_of(dataset) if protocol in PROTOCOLS and representation in INPUTS else None
 
 
-def reported(dataset: str) -> list[tuple[str, str, float]]:
-    """List source, system and accuracy in % of what the paper and others report on a data set."""
-    paper = paper_of(dataset)
-    found = [("paper, Table 1", "EnCodec, the better of 24 and 48 kHz", paper.best_test)] if paper else []
-    for source, system, *accuracies in OTHERS:
-        accuracy = dict(zip(DATASETS, accuracies, strict=True)).get(EDITIONS.get(dataset, dataset))
-        found += [] if accuracy is None else [(source, system, accuracy)]
-    return found
+@dataclass(frozen=True)
+class Source:
+    """Where figures stand that were measured alike, under what protocol, and the flaw that keeps them from ours."""
+
+    name: str
+    protocol: str
+    flaw: str
+    systems: dict[str, tuple[float | None, ...]]  # accuracy in % on each of DATASETS
 
 
 DATASETS = ("esc50", "gtzan_genres", "gtzan_music_speech")
-# Source, system, and accuracy in % on each of DATASETS.
-OTHERS: tuple[tuple[str, str, float | None, float | None, float | None], ...] = (
-    # The paper's Table 2 and section 3.3, with its reference numbers.
-    ("paper, Table 2 [17]", "PANNs", 94.70, 86.30, 99.70),
-    ("paper, Table 2 [18]", "masked autoencoders", 85.60, 86.10, 99.20),
-    ("paper, Table 2 [19]", "PaSST", 96.80, None, None),
-    # Figures from elsewhere: not the paper's, other splits, other classifiers.
-    ("MTEB results", "EnCodec 24 kHz, mean over time, logistic regression", 11.5, 29.9, None),
-    ("AudioCodecBench README", "EnCodec 24 kHz quantised, small CNN", 27.5, 57.0, None),
-    ("AudioCodecBench README", "DAC", 32.5, 57.5, None),
-    ("AudioCodecBench README", "XCodec", 64.0, 66.4, None),
-    ("AudioCodecBench README", "SemantiCodec", 62.0, 70.3, None),
-    ("DATES survey site", "EnCodec 24 kHz, 2 codebooks", 34.8, 70.3, None),
-    ("DATES survey site", "EnCodec 24 kHz, 8 codebooks", 37.0, 54.7, None),
-    ("DATES survey site", "EnCodec 24 kHz, 32 codebooks", 35.4, 39.7, None),
-    ("ESC-50 README, official folds", "MFCC, random forest", 44.3, None, None),
-    ("ESC-50 README, official folds", "Piczak, mel CNN", 64.5, None, None),
-    ("ESC-50 README, official folds", "human listeners", 81.3, None, None),
-    ("HEAR leaderboard", "PaSST", 94.7, 88.3, 97.7),
-    ("HEAR leaderboard", "PANNs", 90.9, 86.0, 99.2),
-    ("HEAR leaderboard", "YAMNet", 83.8, 84.7, 96.9),
-    ("EVAR, GTZAN fault-filtered", "M2D", 91.3, 84.1, None),
-    ("EVAR, GTZAN fault-filtered", "BEATs iter3+", 95.5, 84.6, None),
-    ("EVAR, GTZAN fault-filtered", "CLAP", 97.3, 84.3, None),
+UNSTATED = "protocol not stated there"
+
+SOURCES = (
+    Source(
+        "paper, Table 1",
+        "windows of 1 s shuffled, 60 / 20 / 20 %, 1000 epochs",
+        "windows of one recording in all parts; no repeats",
+        {"EnCodec, the better of 24 and 48 kHz": tuple(PUBLISHED[name].best_test for name in DATASETS)},
+    ),
+    Source(
+        "paper, Table 2",  # and section 3.3, with its reference numbers
+        UNSTATED,
+        "nothing told of split, pretraining or spread",
+        {
+            "PANNs [17]": (94.70, 86.30, 99.70),
+            "masked autoencoders [18]": (85.60, 86.10, 99.20),
+            "PaSST [19]": (96.80, None, None),
+        },
+    ),
+    # What follows is not the paper's.
+    Source(
+        "MAEB (embeddings-benchmark/results at f4cc6c8)",
+        "mean over time, logistic regression, 8 examples a class; ESC-50's folds shuffled",
+        "sources of ESC-50 may stand in training and test; no mel with the same head",
+        {
+            "EnCodec 24 kHz": (11.5, 29.9, None),
+            "data2vec": (31.4, 40.3, None),
+            "wav2vec2-base": (46.9, 62.4, None),
+            "VGGish": (61.2, 79.3, None),
+            "whisper-tiny": (64.9, 68.4, None),
+            "YAMNet": (79.7, 79.3, None),
+            "AST": (96.2, 80.7, None),
+            "CLAP": (97.0, 74.9, None),
+        },
+    ),
+    Source(
+        "AudioCodecBench README",
+        "embeddings, of codecs quantised; small CNN",
+        "no mel baseline, no spread; not ESC-50's own folds",
+        {
+            "WavTokenizer": (13.5, None, None),
+            "EnCodec 24 kHz": (27.5, 57.0, None),
+            "DAC": (32.5, 57.5, None),
+            "Mimi": (33.5, None, None),
+            "HuBERT": (52.5, None, None),
+            "SemantiCodec": (62.0, 70.3, None),
+            "X-Codec": (64.0, 66.4, None),
+            "SpeechTokenizer": (67.0, None, None),
+            "Qwen2-Audio": (97.5, None, None),
+        },
+    ),
+    Source(
+        "DATES survey site",
+        UNSTATED,
+        "nothing told of split or spread",
+        {
+            "EnCodec 24 kHz, 2 codebooks": (34.8, 70.3, None),
+            "EnCodec 24 kHz, 8 codebooks": (37.0, 54.7, None),
+            "EnCodec 24 kHz, 32 codebooks": (35.4, 39.7, None),
+        },
+    ),
+    Source(
+        "ESC-50 README",
+        "ESC-50's own folds",
+        "no spread",
+        {"MFCC, random forest": (44.3, None, None), "mel, CNN (Piczak)": (64.5, None, None)},
+    ),
+    Source(
+        "ESC-50 README",
+        "a crowd listens",
+        "human listeners, another test",
+        {"human listeners": (81.3, None, None)},
+    ),
+    Source(
+        "HEAR leaderboard",
+        "embeddings as they are, shallow network; ESC-50's own folds",
+        "no codec, no mel with the same head; GTZAN with its faults",
+        {"PaSST": (94.7, 88.3, 97.7), "PANNs": (90.9, 86.0, 99.2), "YAMNet": (83.8, 84.7, 96.9)},
+    ),
+    Source(
+        "EVAR",
+        "ESC-50's own folds, GTZAN filtered of faults",
+        "no codec",
+        {"M2D": (91.3, 84.1, None), "BEATs iter3+": (95.5, 84.6, None), "CLAP": (97.3, 84.3, None)},
+    ),
+    Source(
+        "X-ARES README at 01a348d",
+        "embeddings as they are, linear layer; ESC-50's own folds",
+        "no codec, no mel, no spread; GTZAN with its faults",
+        {
+            "data2vec": (22.9, 44.8, None),
+            "wav2vec2": (51.0, 63.0, None),
+            "Whisper": (52.8, 62.2, None),
+            "Dasheng": (85.7, 85.1, None),
+        },
+    ),
 )
+
+
+def reported(dataset: str) -> list[tuple[Source, str, float]]:
+    """List source, system and accuracy in % of what the paper and others report on a data set."""
+    known = [
+        (source, system, dict(zip(DATASETS, accuracies, strict=True)).get(EDITIONS.get(dataset, dataset)))
+        for source in SOURCES
+        for system, accuracies in source.systems.items()
+    ]
+    return [(source, system, accuracy) for source, system, accuracy in known if accuracy is not None]
+
+
+def list_all() -> list[list[str]]:
+    """Lay out every figure, all data sets beside one another, as rows of text below a header."""
+    header = ["source", "system", "protocol", "flaw", *(f"{name} %" for name in DATASETS)]
+    return [header] + [
+        [source.name, system, source.protocol, source.flaw, *("-" if of is None else f"{of:g}" for of in accuracies)]
+        for source in SOURCES
+        for system, accuracies in source.systems.items()
+    ]

@@ -58,11 +58,15 @@ def to_markdown(table: Table) -> str:
 
 @dataclass
 class ShownTable:
-    """A table as Markdown shows it: `lines` [rows][columns] of text, the header first."""
+    """A table as Markdown shows it: `lines` [rows][columns] of text, the header first.
+
+    `picture` is base64 of a PNG of the same figures, where a page is to show one.
+    """
 
     title: str
     lines: list[list[str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    picture: str = ""
 
     @cached_property
     def figures(self) -> list[bool]:

@@ -92,10 +92,9 @@ def _notes_1(results: Results) -> list[str]:
     for protocol, runs, windows, silent, recordings in sorted(sizes, key=lambda size: results.protocols.index(size[0])):
         tested = f"{windows} windows ({silent} silent) of {recordings} recordings in {runs} runs"
         split = results.params.protocols[protocol].split
-        straddling = max(column.recordings_in_two_parts for column in results.splits.splits[split].values())
         notes.append(
-            f"{protocol}: tested on {tested}. Split {split}: {straddling} of {results.splits.recordings} "
-            "recordings have windows in more than one of training, validation and test."
+            f"{protocol}: tested on {tested}. Split {split}: {_straddling(results, protocol)} of "
+            f"{results.splits.recordings} recordings have windows in more than one of training, validation and test."
         )
     paper = published.paper_of(results.dataset)
     if paper is None:
@@ -107,6 +106,12 @@ def _notes_1(results: Results) -> list[str]:
         "The paper's validation accuracies (section 3.2): mel at the end of the run, EnCodec at the epoch where it is "
         "already better. The text does not say which of its two EnCodec values is 24 kHz and which 48 kHz.",
     ]
+
+
+def _straddling(results: Results, protocol: str) -> int:
+    """Count the recordings with windows in more than one part, in the fold of a protocol's split that has most."""
+    columns = results.splits.splits[results.params.protocols[protocol].split].values()
+    return max(column.recordings_in_two_parts for column in columns)
 
 
 def best_of(results: Results, protocol: str) -> tuple[str, Scores] | None:
@@ -122,10 +127,13 @@ def table_2(results: Results) -> Table:
     rows: list[Row] = []
     for protocol in results.protocols:
         name, best = best_of(results, protocol) or ("", None)
+        leaking = _straddling(results, protocol) if best else 0
         rows.append(
             {
                 "source": f"this project, {protocol}",
                 "system": f"{name}, {results.params.protocols[protocol].classifier}" if best else None,
+                "protocol": _describe(results, protocol),
+                "flaw": f"windows of {leaking} recordings in two parts or more" if leaking else None,
                 "window_accuracy_percent": percent(best.window_accuracy) if best else None,
                 "recording_accuracy_percent": percent(best.recording_accuracy) if best else None,
                 "reported_percent": None,
@@ -134,10 +142,11 @@ def table_2(results: Results) -> Table:
         )
     others = published.reported(results.dataset)
     for source, system, accuracy in others:
-        row: Row = {"source": source, "system": system, "reported_percent": accuracy, "note": ""}
+        row: Row = {"source": source.name, "system": system, "protocol": source.protocol, "flaw": source.flaw}
+        row |= {"reported_percent": accuracy, "note": ""}
         rows.append({key: row.get(key) for key in rows[0]})
     columns = {
-        **texts("source", "system"),
+        **texts("source", "system", "protocol", "flaw"),
         "windows %": number("window_accuracy_percent", 2),
         "recordings %": number("recording_accuracy_percent", 2),
         "as reported %": number("reported_percent", 2),
@@ -146,7 +155,8 @@ def table_2(results: Results) -> Table:
     notes = [
         "Ours: the representation with the highest validation accuracy under each protocol, a control included if it "
         "wins.",
-        "Figures of others were measured on their own splits, with their own classifiers and pretraining."
+        "Figures of others were measured on their own splits, with their own classifiers and pretraining; all of them "
+        "stand in docs/others.md."
         if others
         else f"No source this project rests on reports a figure for {results.dataset}.",
     ]
@@ -172,28 +182,36 @@ def summary(results: Results, pairs: Sequence[Pair]) -> Table:
         rows.append(row)
     shown = {f"{protocol} %": show_interval(protocol) for protocol in results.protocols}
     columns = texts("representation") | shown | texts("note")
-    notes = [f"{name}: {_describe(results, name)}" for name in results.protocols]
+    protocols = results.params.protocols
+    notes = [f"{name}: {protocols[name].classifier}, {_describe(results, name)}." for name in results.protocols]
     tested = set(results.params.contrasts.under) & set(results.protocols)
     notes += [explain_intervals(results), *[explain_marks(results)] * bool(tested)]
     return Table(f"{results.dataset}: window accuracy on the test part", rows, columns, notes)
 
 
 def _describe(results: Results, protocol: str) -> str:
-    """Put a protocol in words, from its params."""
+    """Put a protocol in words, from its params, but for the classifier."""
     chosen = results.params.protocols[protocol]
     traits = [
-        chosen.classifier,
         f"split {chosen.split}",
+        *([f"{chosen.training_share:.0%} of the training recordings"] if chosen.training_share else []),
         *["labels shuffled"] * chosen.shuffle_labels,
         *["labels dealt by recording and scored against themselves"] * bool(chosen.deal_labels),
     ]
     if chosen.is_fitted_at_once:
-        return ", ".join([*traits, "fitted at once to standardised summaries of windows"]) + "."
+        return ", ".join([*traits, "fitted at once to standardised summaries of windows"])
+    tuned = f"{chosen.optimizer}, each fold's own validation part chooses among {len(chosen.recipes())} recipes"
+    traits += (
+        [tuned]
+        if chosen.trials
+        else [
+            f"{chosen.optimizer} {chosen.learning_rate:g}",
+            "inputs standardised" if chosen.standardize else "inputs as they are",
+        ]
+    )
     traits += [
-        f"{chosen.optimizer} {chosen.learning_rate:g}",
-        "inputs standardised" if chosen.standardize else "inputs as they are",
         f"tested at the {chosen.select.replace('_', ' ')} epoch"
         if chosen.select == "last"
         else f"tested at the epoch of {chosen.select.replace('_', ' ')}",
     ]
-    return ", ".join([*traits, *["dropout active in testing"] * chosen.dropout_at_evaluation]) + "."
+    return ", ".join([*traits, *["dropout active in testing"] * chosen.dropout_at_evaluation])

@@ -18,7 +18,7 @@ from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt
 from beyond_spectrograms.report.page.html import PageError, embedded
 from beyond_spectrograms.report.page.rendering import DatasetPart, Made, render
 from support import clones
-from support.cells import write_params
+from support.cells import change_scores, write, write_params
 from support.common import refusal
 from support.page_files import write_project
 from support.repository import REPOSITORY
@@ -98,6 +98,23 @@ def test_what_is_not_there_is_named_and_not_guessed(page: str) -> None:
     assert "metrics/esc10/tables/ladder.md" in absent
     assert "metrics/demo/audit.md" in absent
     assert "metrics/esc10/claims.json" not in absent
+
+
+def test_tables_of_costs_and_calibration_are_drawn_below_themselves(page_project: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "drawn"
+    shutil.copytree(page_project, folder)
+    table = "# {}\n\n| representation |\n|----------------|\n| mel            |\n\n- A note.\n"
+    for name in ("pareto", "calibration"):
+        write(folder / f"metrics/esc10/tables/{name}.md", table.format(name))
+    bins = [{"windows": 36, "confidence": 0.7, "accuracy": 0.5}]
+    by_run = [{"fold": 1, "seed": 0, "ece": 0.2, "overconfidence": 0.2}]
+    known = {"ece": 0.2, "overconfidence": 0.2, "by_run": by_run, "bins": bins}
+    change_scores(folder, "esc10", "mel-fair", calibration=known)
+    stage(folder, "page")
+    html = (folder / "plots/report/index.html").read_text(encoding="utf-8")
+    drawn = re.findall(r'<img class="picture" src="data:image/png;base64,([^"]+)" alt="([^"]+)">\s*<ul', html)
+    assert [alt for _, alt in drawn] == [f"{name}, drawn from the table above" for name in ("calibration", "pareto")]
+    assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture, _ in drawn)
 
 
 def test_a_page_without_verdicts_says_so(page_results: Results) -> None:

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser
 
 from beyond_spectrograms.report.dvc_plots_page import page
 from support import clones, common
-from support.cells import CLASSES, grid, write, write_dataset, write_params, write_rows
+from support.cells import CLASSES, change_scores, grid, write, write_dataset, write_params, write_rows
 from support.looks import watch
 from support.repository import REPOSITORY, Start
 from support.serving import until
@@ -24,12 +24,20 @@ def listed(names: str, *suffixes: str) -> list[str]:
 
 
 PROTOCOLS = ["best_checkpoint", "source_split", "fair"]
-EVERY = "advantage classes comparisons contrasts convergence costs ladder results sizes table_1 table_2"
+EVERY = (
+    "advantage calibration classes comparisons contrasts convergence costs ladder pareto results sizes table_1 table_2"
+)
 TABLES = sorted([*listed(f"{EVERY} leakage_gap", "csv", "md"), "claims.md"])
 BITRATE_TABLES = sorted([*listed(f"{EVERY} bitrates-fair", "csv", "md"), "claims.md"])
 OF_PROTOCOLS = " ".join(f"confusion-{protocol} figure_4-{protocol}" for protocol in PROTOCOLS)
-FIGURES = sorted(listed(f"{OF_PROTOCOLS} ladder", "png", "svg"))
-BITRATE_FIGURES = listed("bitrates-fair confusion-fair figure_4-fair", "png", "svg")
+FIGURES = sorted(listed(f"{OF_PROTOCOLS} ladder pareto reliability-fair", "png", "svg"))
+BITRATE_FIGURES = listed("bitrates-fair confusion-fair figure_4-fair pareto reliability-fair", "png", "svg")
+CALIBRATION = {
+    "ece": 0.2,
+    "overconfidence": 0.2,
+    "by_run": [{"fold": fold, "seed": 0, "ece": 0.2, "overconfidence": 0.2} for fold in (1, 2, 3)],
+    "bins": [{"windows": 36, "confidence": 0.7, "accuracy": 0.5}],
+}
 BITRATES = ["soundstream_3200bps", "encodec_24khz_3000bps"]
 
 
@@ -51,6 +59,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reported")
     write_params(folder, grid=grid("esc10", ["mel", "log_mel_2048", "soundstream", "encodec_24khz"], PROTOCOLS))
     write_dataset(folder, "esc10", ["mel", "soundstream", "log_mel"], PROTOCOLS)
+    change_scores(folder, "esc10", "mel-fair", calibration=CALIBRATION)  # of the others from before it was measured
     beside = ["mel", "log_mel_2048", "soundstream"]
     write_params(folder, "bitrates", grid=grid("esc10", BITRATES, ["fair"], beside=beside))
     write_dataset(folder, "esc10", ["soundstream_3200bps"], ["fair"], study="bitrates")
@@ -92,7 +101,7 @@ def test_every_table_verdict_and_figure_is_made_again_from_results_alone(reporte
         write(copied / study / "metrics/esc10/tables/retired.csv", "of a protocol that is no longer run")
         (copied / study / "metrics/esc10/claims.json").unlink()
     assert stage(copied, "tables") == (
-        "metrics/esc10/tables: 25 files\nstudies/bitrates/metrics/esc10/tables: 25 files\n"
+        "metrics/esc10/tables: 29 files\nstudies/bitrates/metrics/esc10/tables: 29 files\n"
     )
     before = contents(reported)
     assert contents(copied) == {path: content for path, content in before.items() if not path.startswith("data/")}

@@ -13,7 +13,7 @@ import pytest
 from beyond_spectrograms.evaluation.convergence import mean_curve, read_curves
 from beyond_spectrograms.evaluation.records import ResultError, read_scores
 from beyond_spectrograms.evaluation.results import Cell, Results
-from beyond_spectrograms.report import tables
+from beyond_spectrograms.report import published, tables
 from beyond_spectrograms.report.convergence import convergence_table, tidy_curves
 from beyond_spectrograms.report.costs import sizes_table
 from beyond_spectrograms.report.learning_curves import smooth
@@ -131,8 +131,43 @@ def test_table_2_sets_our_best_beside_others(tmp_path: Path, dataset: str, panns
     table = tables.table_2(read(tmp_path, dataset, ["mel", "soundstream", "log_mel"], PROTOCOLS))
     ours = find(table, source="this project, fair")
     assert (ours["system"], ours["window_accuracy_percent"]) == ("soundstream, conv1d", 75)
-    assert find(table, source="paper, Table 2 [17]")["reported_percent"] == panns
+    assert find(table, source="paper, Table 2", system="PANNs [17]")["reported_percent"] == panns
     assert find(table, source="paper, Table 1")["reported_percent"] == best
+
+
+def test_table_2_says_under_which_protocol_a_figure_was_measured_and_what_is_wrong_with_it(tmp_path: Path) -> None:
+    table = tables.table_2(read(tmp_path, "esc50_ogg", ["mel"], PROTOCOLS))
+    paper, fair = (shown(table, source=f"this project, {name}") for name in ("paper", "fair"))
+    assert paper["protocol"] == (
+        "split window, sgd 0.01, inputs as they are, tested at the last epoch, dropout active in testing"
+    )
+    assert (paper["flaw"], fair["flaw"]) == ("windows of 11 recordings in two parts or more", "-")
+    encodec = shown(table, source="MAEB (embeddings-benchmark/results at f4cc6c8)", system="EnCodec 24 kHz")
+    assert encodec["protocol"].startswith("mean over time, logistic regression, 8 examples a class")
+    assert encodec["flaw"].startswith("sources of ESC-50 may stand in training and test")
+    assert (encodec["as reported %"], encodec["windows %"]) == ("11.50", "-")
+    assert shown(table, system="human listeners")["flaw"] == "human listeners, another test"
+    assert shown(table, system="PaSST [19]")["protocol"] == "protocol not stated there"
+
+
+def test_a_protocol_that_is_tuned_or_learns_from_a_share_says_so(tmp_path: Path) -> None:
+    table = tables.table_2(read(tmp_path, "esc10", ["mel"], ("tuned", "clean_10_percent")))
+    selected = "tested at the epoch of best validation accuracy"
+    assert [shown(table, source=f"this project, {name}")["protocol"] for name in ("tuned", "clean_10_percent")] == [
+        f"split source, adam, each fold's own validation part chooses among 8 recipes, {selected}",
+        f"split source, 10% of the training recordings, adam 0.001, inputs standardised, {selected}",
+    ]
+
+
+def test_every_figure_of_others_names_its_protocol_and_its_flaw_and_stands_in_one_place() -> None:
+    header, *rows = published.list_all()
+    assert header[4:] == ["esc50 %", "gtzan_genres %", "gtzan_music_speech %"]
+    assert all(cell for row in rows for cell in row)
+    assert len({tuple(row[:2]) for row in rows}) == len(rows)
+    assert all(any(figure != "-" for figure in row[4:]) for row in rows)
+    for place, dataset in enumerate(published.DATASETS, start=4):
+        listed = [(row[0], row[1], row[place]) for row in rows if row[place] != "-"]
+        assert [(s.name, system, f"{of:g}") for s, system, of in published.reported(dataset)] == listed
 
 
 def test_sizes_are_the_papers(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_the_figure_has_a_line_a_representation_and_a_place_a_share(tmp_path: Pa
     assert [line.get_label() for line in lines] == list(RIGHT)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["10 %", "25 %", "50 %", "100 %"]
     assert_nothing_overlaps_or_is_clipped(figure)
-    draw(made, tmp_path)
+    draw(made, {}, tmp_path)
     assert (tmp_path / "training_share.png").exists()
 
 
