@@ -24,8 +24,8 @@ from stages.report import results_of
 TITLE = "Beyond Spectrograms"
 # In the order in which the page shows them; bitrates-<protocol> come last.
 TABLES = (
-    *("results", "contrasts", "classes", "calibration", "ladder", "advantage", "leakage_gap", "comparisons"),
-    *("convergence", "costs", "pareto", "table_1", "table_2", "sizes"),
+    *("results", "published", "contrasts", "classes", "calibration", "ladder", "advantage", "leakage_gap"),
+    *("training_share", "tuning", "comparisons", "convergence", "costs", "pareto", "table_1", "table_2", "sizes"),
 )
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from beyond_spectrograms.params import Params, Protocol, PrototypeSettings, Statistics
 
 SPREAD = {  # measures of whole runs: column, title, factor, decimals
-    "class_accuracy": ("class_accuracy_percent", "mean over classes %", 100, 1),
+    "class_accuracy": ("class_accuracy_percent", "windows right, mean over classes %", 100, 1),
     "adjusted_rand": ("adjusted_rand", "adjusted Rand", 1, 3),
     "adjusted_mutual_information": ("adjusted_mutual_information", "adjusted mutual information", 1, 3),
 }

@@ -234,7 +234,8 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
         (["--epochs", "0"], "--epochs is 0; it must be at least 1\n"),
         (
             ["--classifier", "conv1d", "--protocol", "probe_mean"],
-            "--classifier conv1d does not go with --protocol probe_mean, which is fitted at once. Leave --protocol out.",
+            "--classifier conv1d does not go with --protocol probe_mean, which is fitted at once. Leave --protocol "
+            "out.\n",
         ),
         (["--out", "."], ".: exists already. Choose another name, or remove it.\n"),
         (["--out", "thesis"], "thesis-report: exists already. Choose another name, or remove it.\n"),

@@ -138,12 +138,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 WRITTEN = """\
 # fsdd_speakers, log_mel_16khz: prototypes
 
-| protocol             | runs | recordings right % | error               | interval over | unexplained % | mean over classes % | adjusted Rand | adjusted mutual information |
-|----------------------|------|--------------------|---------------------|---------------|---------------|---------------------|---------------|-----------------------------|
-| prototypes           | 3    | 66.7 [30.8, 100.0] | 40.00 [0.00, 89.68] | folds         | 40.0          | 60.0 (50.0 to 70.0) | -             | -                           |
-| prototypes_utterance | 1    | 100.0              | 20.00               | recordings    | 20.0          | 50.0                | -             | -                           |
-| prototypes_filters   | 1    | 66.7               | 10.00               | recordings    | 10.0          | 50.0                | -             | -                           |
-| temporal_cnn         | 3    | 75.0               | -                   | folds         | -             | 60.0 (50.0 to 70.0) | -             | -                           |
+| protocol             | runs | recordings right % | error               | interval over | unexplained % | windows right, mean over classes % | adjusted Rand | adjusted mutual information |
+|----------------------|------|--------------------|---------------------|---------------|---------------|------------------------------------|---------------|-----------------------------|
+| prototypes           | 3    | 66.7 [30.8, 100.0] | 40.00 [0.00, 89.68] | folds         | 40.0          | 60.0 (50.0 to 70.0)                | -             | -                           |
+| prototypes_utterance | 1    | 100.0              | 20.00               | recordings    | 20.0          | 50.0                               | -             | -                           |
+| prototypes_filters   | 1    | 66.7               | 10.00               | recordings    | 10.0          | 50.0                               | -             | -                           |
+| temporal_cnn         | 3    | 75.0               | -                   | folds         | -             | 60.0 (50.0 to 70.0)                | -             | -                           |
 
 - In square brackets: 95% interval, over sources (recordings of one origin) and runs. With fewer than 30 sources: over folds; where one part is tested, over recordings, which holds for further recordings of the same sources, not for new ones. In round brackets: lowest to highest run.
 - error: mean squared difference of a window and its reconstruction, in the features' own unit (squared decibels for spectra in decibels). unexplained: the error as a share of the tested features' variance about each band's mean, so 100 % is what that mean reaches and units do not matter.
