@@ -95,8 +95,9 @@ class Model:
         """Classify a sound by the mean of its windows' probabilities, as in the scores of recordings.
 
         Args:
-            waveform: samples [samples] or [samples, channels], real numbers in [-1, 1]; or an iterator over blocks of
-                them, for a sound that does not fit in memory. The result is the same to the bit.
+            waveform: samples [samples], [samples, channels] or [channels, samples], an array or a tensor of real
+                numbers in [-1, 1], or of int16 or int32; or an iterator over blocks [samples] or [samples, channels],
+                for a sound that does not fit in memory. The result is the same to the bit.
             sample_rate: Hz, any.
 
         Raises:
@@ -114,6 +115,42 @@ class Model:
         """
         sound = self.cut(as_blocks(waveform), sample_rate)
         return self.average(sound, map(self.judge, sound))
+
+    def classify_file(self, path: str | Path) -> Classification:
+        """Classify a file as the command `classify` does, block by block: hours take no more memory than seconds.
+
+        Raises:
+            BadAudioError: it is not there, cannot be read, or is no sound that `classify` takes.
+        """
+        from beyond_spectrograms.inference.batch import cut_file
+
+        with cut_file(self, Path(path)) as sound:
+            return self.average(sound, map(self.judge, sound))
+
+    def segment_file(self, path: str | Path, *, hop_s: float | None = None, smoothing: str = "viterbi") -> Segmentation:
+        """Find which class is where in a file, block by block; see `segment`.
+
+        Raises:
+            BadAudioError: it is not there, cannot be read, or is no sound that `segment` takes.
+            ValueError: the hop or the smoothing is not one that `segment` takes.
+        """
+        from beyond_spectrograms.inference.batch import cut_file
+
+        with cut_file(self, Path(path), self.check_segmenting(hop_s, smoothing)) as sound:
+            return self.conclude(sound, ((batch, self.judge(batch)) for batch in sound), smoothing)
+
+    def embed(self, waveform: Any, sample_rate: int) -> Features:
+        """Give what the classifier is given: every window's features [windows, bands, frames].
+
+        Args:
+            waveform: as in `classify`.
+            sample_rate: Hz, any.
+
+        Raises:
+            BadAudioError: as `classify`, but for silence.
+        """
+        sound = self.cut(as_blocks(waveform), sample_rate)
+        return np.concatenate([self.look(batch)[0] for batch in sound])
 
     def classify_ecdc(self, path: str | Path) -> Classification:
         """Classify a sound that EnCodec has compressed, without decoding it; ecdc.py says how that differs.
@@ -192,26 +229,30 @@ class Model:
 def as_blocks(waveform: Any) -> Iterable[Waveform]:
     """Check a whole waveform, which becomes one block, or each of an iterator's blocks as it comes.
 
+    A whole waveform may also be [channels, samples], as torchaudio has it; of a block that cannot be known.
+
     Raises:
-        ValueError: as `as_waveform`, or a whole waveform has more channels than samples.
+        ValueError: as `as_waveform`.
     """
     if isinstance(waveform, Iterator):
         return map(as_waveform, waveform)
     samples = as_waveform(waveform)
-    if samples.ndim == 2 and samples.shape[1] > samples.shape[0] > 0:
-        raise ValueError(f"a waveform is [samples, channels]; {list(samples.shape)} looks like its transpose")
-    return [samples]
+    return [samples.T if samples.ndim == 2 and 0 < samples.shape[0] < samples.shape[1] else samples]
 
 
 def as_waveform(waveform: Any) -> Waveform:
-    """Check samples [samples] or [samples, channels] and make them float32.
+    """Check samples [samples] or [samples, channels] and make them float32; whole numbers are scaled to [-1, 1].
 
     Raises:
-        ValueError: they are no real numbers, or of another shape.
+        ValueError: they are a path, no numbers, or of another shape.
     """
+    if isinstance(waveform, str | Path):
+        raise ValueError(f"{str(waveform)!r} is a path; for a file there are classify_file and segment_file")
     samples = np.asarray(waveform)
-    if not np.issubdtype(samples.dtype, np.floating):
-        raise ValueError(f"samples are {samples.dtype}; give real numbers in [-1, 1] (int16: divide by 32768)")
     if samples.ndim not in (1, 2):
         raise ValueError(f"a waveform is [samples] or [samples, channels], not {list(samples.shape)}")
+    if samples.dtype in (np.int16, np.int32):
+        return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise ValueError(f"samples are {samples.dtype}; give real numbers in [-1, 1], or whole ones of int16 or int32")
     return samples.astype(np.float32, copy=False)

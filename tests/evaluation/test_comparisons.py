@@ -158,7 +158,9 @@ def test_the_tables_show_difference_correction_verdict_and_what_could_be_found()
     assert shown["validation, last epoch"] == "+0.0"  # every fold's curve ends alike
     assert "corrected by Holm for the 4 contrasts that params.yaml names" in table.notes[1]
     others = comparisons_table(here, pairs)
-    assert {row["note"] for row in others.rows if row["representation"] == CONTROL} == {"control: untrained encoder, not EnCodec's result"}
+    assert {row["note"] for row in others.rows if row["representation"] == CONTROL} == {
+        "control: untrained encoder, not EnCodec's result"
+    }
     assert "verdict" not in others.columns
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from beyond_spectrograms import load_model
@@ -42,6 +43,38 @@ def test_any_rate_and_channels_are_classified(sample_rate: int, channels: int, m
         assert found.probabilities.sum() == pytest.approx(1)
 
 
+def test_arrays_and_tensors_of_any_usual_shape_and_type_are_the_same_sound(model: Model) -> None:
+    sound = np.round(tone(2.5, 400) * 32_768) / 32_768  # what 16 bits hold
+    expected = model.classify(sound, 44_100).probabilities
+    stereo = np.stack([sound] * 2, axis=1)
+    for given in (
+        *(sound.astype(np.float64), torch.from_numpy(sound), (sound * 32_768).astype(np.int16)),
+        *((sound * 2**31).astype(np.int32), stereo, stereo.T, torch.from_numpy(stereo.T.copy())),
+    ):
+        np.testing.assert_array_equal(model.classify(given, 44_100).probabilities, expected)
+
+
+def test_a_file_is_classified_and_segmented_as_its_samples_are(model: Model, tmp_path: Path) -> None:
+    sound = np.concatenate([tone(3.25, 400), tone(4, 4000)])
+    soundfile.write(tmp_path / "a.wav", sound, 44_100, subtype="FLOAT")
+    file, samples = model.classify_file(tmp_path / "a.wav"), model.classify(sound, 44_100)
+    np.testing.assert_array_equal(file.probabilities, samples.probabilities)
+    assert (file.windows, file.seconds) == (samples.windows, samples.seconds)
+    parts = model.segment_file(str(tmp_path / "a.wav"), smoothing="median")
+    assert parts.segments == model.segment(sound, 44_100, smoothing="median").segments
+    told = "no such file or directory"
+    assert refusal(BadAudioError, model.classify_file, tmp_path / "none.wav") == told
+    assert refusal(BadAudioError, model.segment_file, tmp_path / "none.wav") == told
+
+
+def test_a_sounds_features_are_what_the_classifier_is_given(model: Model) -> None:
+    features = model.embed(tone(3.25, 400), 44_100)
+    card = model.card.representation
+    assert features.shape == (4, card.bands, card.frames)  # the last window is filled by reflection
+    judged = model.judge_features(features).mean(axis=0)
+    np.testing.assert_allclose(model.classify(tone(3.25, 400), 44_100).probabilities, judged, atol=1e-6)
+
+
 def test_a_sounds_probabilities_are_the_mean_of_its_windows(model: Model) -> None:
     sound = np.concatenate([tone(3, 400), tone(1, 4000)])
     windows = np.concatenate([model.judge(batch) for batch in model.cut([sound], 44_100)])
@@ -53,8 +86,12 @@ def test_a_sounds_probabilities_are_the_mean_of_its_windows(model: Model) -> Non
     ("sound", "kind", "message"),
     [
         (np.zeros(44_100), BadAudioError, "silent: its peak is 0, silence is 0.0001 or less"),
-        (np.ones(9, int), ValueError, "samples are int64; give real numbers in [-1, 1] (int16: divide by 32768)"),
-        (np.ones((2, 44_100)), ValueError, "a waveform is [samples, channels]; [2, 44100] looks like its transpose"),
+        (
+            np.ones(9, int),
+            ValueError,
+            "samples are int64; give real numbers in [-1, 1], or whole ones of int16 or int32",
+        ),
+        ("a.wav", ValueError, "'a.wav' is a path; for a file there are classify_file and segment_file"),
         (np.ones((1, 2, 3)), ValueError, "a waveform is [samples] or [samples, channels], not [1, 2, 3]"),
     ],
 )
@@ -66,8 +103,8 @@ def test_blocks_are_checked_as_a_whole_is(model: Model) -> None:
     whole = model.classify(tone(2, 400), 44_100)
     doubles = iter([tone(2, 400)[:70_000].astype(np.float64), tone(2, 400)[70_000:].astype(np.float64)])
     assert np.array_equal(model.classify(doubles, 44_100).probabilities, whole.probabilities)
-    integers = refusal(ValueError, model.classify, iter([np.ones(44_100, np.int16)]), 44_100)
-    assert integers.startswith("samples are int16; give real numbers")
+    integers = refusal(ValueError, model.classify, iter([np.ones(44_100, np.uint8)]), 44_100)
+    assert integers.startswith("samples are uint8; give real numbers")
     six = np.stack([tone(1, 400)] * 6, axis=1)
     assert model.classify(iter([six, six[:2]]), 44_100).label == "low"  # a block may be shorter than wide
 
