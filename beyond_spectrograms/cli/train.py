@@ -33,6 +33,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=50, help="at most (default: 50)")
     of_folds = "at most; as many as the smallest class allows (default: 5)"
     parser.add_argument("--folds", type=int, default=5, help=of_folds)
+    of_window = "length of a window in seconds (default: that of params.yaml, 1)"
+    parser.add_argument("--window", type=float, metavar="S", help=of_window)
+    of_hop = "from one window to the next (default: a window); shorter ones overlap"
+    parser.add_argument("--hop", type=float, metavar="S", help=of_hop)
+    of_shortest = "shorter sounds are set aside (default: a tenth of a window)"
+    parser.add_argument("--min-seconds", type=float, metavar="S", help=of_shortest)
     groups = parser.add_argument_group("groups", GROUPING).add_mutually_exclusive_group()
     groups.add_argument("--group-folders", action="store_true", help="those in one sub-folder of their class' folder")
     of_pattern = "those whose names, without suffix, have the same (?P<group>...)"
@@ -51,6 +57,9 @@ def run(options: argparse.Namespace) -> int:
     params = load_all_params()
     check_known("representation", options.representation, params.representations)
     check_known("protocol", options.protocol, params.protocols)
+    for option, value in (("--window", options.window), ("--hop", options.hop), ("--min-seconds", options.min_seconds)):
+        if value is not None and not 0 < value <= own_sounds.LONGEST_S:
+            raise ProjectError(f"{option} is {value:g} s; it must be above 0 and at most {own_sounds.LONGEST_S:g} s")
     for option, value, least in (("--folds", options.folds, 3), ("--epochs", options.epochs, 1)):
         if value < least:
             raise ProjectError(f"{option} is {value}; it must be at least {least}")
@@ -63,12 +72,14 @@ def run(options: argparse.Namespace) -> int:
     if report.exists() and not work.exists():  # a run that was stopped may have left both
         raise ProjectError(f"{report}: exists already. Choose another name, or remove it.")
     params, protocol = own_sounds.choose_classifier(params, options.protocol, options.classifier)
-    params = own_sounds.adapt_params(params, protocol, own_model.PLAIN)
+    params = own_sounds.adapt_params(params, protocol, own_model.PLAIN, window_s=options.window, hop_s=options.hop)
     pattern = own_sounds.BY_FOLDER if options.group_folders else options.group_pattern
     table, column = options.group_table or (None, "")
     grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column)
     with locked(work):
-        sounds = own_sounds.prepare_sounds(options.folder, work, params, grouping, options.folds)
+        sounds = own_sounds.prepare_sounds(
+            options.folder, work, params, grouping, options.folds, shortest_s=options.min_seconds
+        )
         if sounds.left_out:
             print("left out:", ", ".join(f"{count} {kind}" for kind, count in sounds.left_out.items()), file=sys.stderr)
         set_aside = (f"set aside {printable(clip)}: {reason}" for clip, reason in sounds.set_aside.items())

@@ -49,10 +49,13 @@ class OwnSounds(Dealt):
     paths: dict[str, str]  # of each clip, below the folder of sounds
 
 
-def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping, folds: int) -> OwnSounds:
+def prepare_sounds(
+    sounds: Path, work: Path, params: Params, grouping: Grouping, folds: int, *, shortest_s: float | None = None
+) -> OwnSounds:
     """Check and convert the sounds of <sounds>/<class>/, group them and deal them to at most `folds` folds.
 
-    Fewer folds where a class has fewer groups. Files that cannot be used are set aside with the reason.
+    Fewer folds where a class has fewer groups. Files that cannot be used, or are shorter than `shortest_s` (a tenth of
+    a window where it is not given), are set aside with the reason.
 
     Raises:
         RawDataError: no such folder, no class folder, a class folder without a sound.
@@ -66,7 +69,7 @@ def prepare_sounds(sounds: Path, work: Path, params: Params, grouping: Grouping,
     for path in sorted(raw.glob("*/*")):
         if (name := file_name(path.relative_to(raw))) != str(path.relative_to(raw)):
             raise DatasetError(f"{sounds}: the name of {name} is not UTF-8. Rename the file or its folder.")
-    source = _group(sounds, _source(sounds, windows, grouping), grouping, copied.paths)
+    source = _group(sounds, _source(sounds, windows, grouping, shortest_s), grouping, copied.paths)
     versions = {name: params.versions[name] for name in stored_clips.CLIP_VERSIONS}
     outcomes = stored_clips.prepare_clips(raw, work / "clips.partial", source.seconds, versions)
     stored_clips.check_clips(dataset, outcomes, source)
@@ -120,8 +123,8 @@ def _too_few(sounds: Path, label: str, groups: int) -> DatasetError:
     )
 
 
-def _source(sounds: Path, windows: Windows, grouping: Grouping) -> Source:
-    seconds = (SHORTEST * windows.length_s, LONGEST_S)
+def _source(sounds: Path, windows: Windows, grouping: Grouping, shortest_s: float | None) -> Source:
+    seconds = (shortest_s or SHORTEST * windows.length_s, LONGEST_S)
     try:
         return Source(path=str(sounds), seconds=seconds, name=grouping.pattern, folds=FEWEST_FOLDS, fold_seed=0)
     except ValidationError as error:
@@ -199,11 +202,25 @@ def choose_classifier(params: Params, protocol: str, classifier: str | None) -> 
     return params.model_copy(update={"protocols": {**params.protocols, protocol: changed}}), protocol
 
 
-def adapt_params(params: Params, *protocols: str) -> Params:
-    """Adapt protocols to one's own sounds: sources kept apart, rare classes weighted up, tails reflected, one seed."""
+def adapt_params(params: Params, *protocols: str, window_s: float | None = None, hop_s: float | None = None) -> Params:
+    """Adapt protocols to one's own sounds: sources kept apart, rare classes weighted up, tails reflected, one seed.
+
+    Windows are as in the params or of `window_s` seconds, and follow each other without a gap or every `hop_s`.
+
+    Raises:
+        ProjectError: no encoder takes windows of that length, or the hop is longer than a window.
+    """
     adapted = dict(params.protocols)
     for name in protocols:
         weights = {"class_weights": "balanced"} if adapted[name].classifier in WEIGHTED else {}
         adapted[name] = adapted[name].model_copy(update={"split": SPLIT, "seeds": [SEED], **weights})
-    windows = params.windows.model_copy(update={"tail": "reflect"})
+    length_s = params.windows.length_s if window_s is None else window_s
+    hop_s = min(params.windows.hop_s, length_s) if window_s is None and hop_s is None else hop_s or length_s
+    try:
+        windows = Windows(length_s=length_s, hop_s=hop_s, tail="reflect")
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ").removeprefix("length_s ")
+        raise ProjectError(f"--window {length_s:g}, --hop {hop_s:g}: {problem}") from None
+    if hop_s > length_s:
+        raise ProjectError(f"--hop is {hop_s:g} s; it must be at most a window, {length_s:g} s")
     return params.model_copy(update={"windows": windows, "protocols": adapted})

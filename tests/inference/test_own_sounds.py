@@ -129,6 +129,20 @@ def test_a_plain_way_can_be_taken_and_its_model_is_of_all_sounds(sounds: Path, c
     assert model.classify(cloud(True, 1.5, 44_100, 41), 44_100).label == "low"
 
 
+@pytest.mark.usefixtures("project")
+def test_windows_and_the_shortest_sound_are_the_users(sounds: Path, capsys: Capture) -> None:
+    write(sounds / "high/one_more.wav", 2.0, seed=13)
+    options = ["--representation", "mfcc", "--classifier", "probe_mean", "--out", "mine"]
+    own = ["--window", "0.5", "--hop", "0.25", "--min-seconds", "0.45"]
+    assert main(["train", str(sounds), *options, *own]) == 0
+    assert "set aside high/short.wav: 0.4 s long; plausible is 0.45 to 600 s" in capsys.readouterr().err
+    model = load_model("mine", device="cpu")
+    assert (model.card.windows.length_s, model.card.windows.hop_s) == (0.5, 0.25)
+    assert model.classify(cloud(True, 1.5, 44_100, 41), 44_100).windows == 5
+    recordings = pd.read_csv("mine-report/recordings.csv", index_col="clip")
+    assert recordings.loc["low/0.wav", "windows"] == 7  # of 2 s
+
+
 def test_groups_by_folder_pattern_and_table_are_never_parted(sounds: Path, tmp_path: Path) -> None:
     for label in ("low", "high"):
         for take in range(3):
@@ -237,6 +251,10 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
             "--classifier conv1d does not go with --protocol probe_mean, which is fitted at once. Leave --protocol "
             "out.\n",
         ),
+        (["--window", "0"], "--window is 0 s; it must be above 0 and at most 600 s\n"),
+        (["--min-seconds", "-1"], "--min-seconds is -1 s; it must be above 0 and at most 600 s\n"),
+        (["--window", "0.33"], "--window 0.33, --hop 0.33: 0.33 is not a whole number of samples at 22050 Hz; take a "),
+        (["--window", "0.5", "--hop", "0.6"], "--hop is 0.6 s; it must be at most a window, 0.5 s\n"),
         (["--out", "."], ".: exists already. Choose another name, or remove it.\n"),
         (["--out", "thesis"], "thesis-report: exists already. Choose another name, or remove it.\n"),
         (["--out", "sounds/mine"], "sounds/mine: lies in the folder of sounds, sounds. Choose a place outside of it."),
