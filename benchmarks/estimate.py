@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from joblib import cpu_count
 
 from beyond_spectrograms.data.audio import window_starts
 from beyond_spectrograms.data.windows import PARTS, columns_of, read_parts
-from beyond_spectrograms.estimates.preparation import RESAMPLING, extraction_key
+from beyond_spectrograms.estimates.preparation import RESAMPLING, disturbance_key, extraction_key
 from beyond_spectrograms.estimates.timing import RATES, Estimate, Rate, amount, read_rates, roughly
 from beyond_spectrograms.estimates.training import estimate_runs, most_epochs, training_key
 from beyond_spectrograms.params.study import CLIPS, PAPER, SPLITS, list_studies, load_study
@@ -32,7 +32,7 @@ DEFAULT_CLASSES = 10  # of a data set whose record does not say
 
 @dataclass(frozen=True)
 class Cell:
-    """What one of the long stages (resample, featurize, train) does for a data set, representation and protocol.
+    """What one of the long stages (resample, featurize, train, disturb) does for a data set, representation, protocol.
 
     Attributes:
         axes: its data set, and where the stage has them representation and protocol.
@@ -72,6 +72,9 @@ def list_cells(study: Study) -> Iterator[Cell]:
             yield Cell("featurize", (dataset, name), (study.features(dataset, name) / "features.npy").exists())
         for name, protocol in grid.cells():
             yield Cell("train", (dataset, name, protocol), study.is_trained(dataset, name, protocol))
+        for name in grid.representations if study.params.disturbances else ():
+            asked = product(grid.protocols_of(name), study.params.disturbances)
+            yield Cell("disturb", (dataset, name), all(study.is_trained(dataset, name, *each) for each in asked))
 
 
 def count_dataset(params: Params, dataset: str, root: Path = Path()) -> Counts | None:
@@ -125,6 +128,11 @@ def estimate_cell(params: Params, cell: Cell, counts: Counts, rates: Mapping[str
     encoding = rates.get(extraction_key(cell.axes[1]))
     if cell.stage == "featurize":
         return _scaled(encoding, counts.windows * params.windows.length_s)
+    if cell.stage == "disturb":
+        dealt_by = {params.protocols[each].split for each in params.grid.protocols_of(cell.axes[1])}
+        tested = sum(test for split in dealt_by for _, _, test in counts.splits[split])
+        units = len(params.disturbances) * min(tested, counts.windows) * params.windows.length_s
+        return _scaled(rates.get(disturbance_key(cell.axes[1])), units)
     if encoding is None or encoding.shape is None:
         return None
     dataset, representation, name = cell.axes

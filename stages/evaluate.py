@@ -2,7 +2,7 @@
 
 Writes metrics/<dataset>: scores.json, predictions.csv.gz (a row a tested recording), curves.csv.gz (a row an epoch) and
 accuracy.json (what `dvc metrics` shows). A cell whose weights are not here keeps its committed scores while all that
-decides them is the same.
+decides them is the same. Answers to disturbed sounds are scored alike, into metrics/<dataset>/disturbed/<disturbance>.
 """
 
 import pandas as pd
@@ -23,29 +23,40 @@ from stages.arguments import parse
 
 def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
-    earlier, found, kept = read_evaluation(study.metrics(dataset), dataset), Evaluation(), []
+    for disturbance in (None, *study.params.disturbances):
+        evaluate(study, dataset, disturbance)
+
+
+def evaluate(study: Study, dataset: str, disturbance: str | None) -> None:
+    """Write the scores of every cell on sounds as they are, or with a disturbance."""
+    place = study.metrics(dataset, disturbance)
+    called, whose = (dataset, "weights") if disturbance is None else (f"{dataset}, {disturbance}", "answers")
+    earlier, found, kept = read_evaluation(place, dataset), Evaluation(), []
     cells = study.params.grid.cells()
-    trained = [cell for cell in cells if study.is_trained(dataset, *cell)]
+    trained = [cell for cell in cells if all(study.is_trained(dataset, *cell, which) for which in {None, disturbance})]
     split = read_split(study, dataset) if trained else None
     for cell in cells:
-        name, wanted = cell_name(*cell), study.score_provenance(dataset, *cell)
-        models = study.models(dataset, cell[0])
+        name, wanted = cell_name(*cell), study.score_provenance(dataset, *cell, disturbance)
+        answers = study.answers(dataset, *cell, disturbance)
         if split is not None and cell in trained:
-            found.add(evaluate_cell(study.params, split, models, (dataset, *cell), wanted))
+            models, disturbed = study.models(dataset, cell[0]), None if disturbance is None else answers
+            found.add(evaluate_cell(study.params, split, models, (dataset, *cell), wanted, disturbed=disturbed))
             continue
-        if (models / cell[1]).is_dir():
-            print(f"{dataset}, {name}: its weights are of other params, versions or parts than the present ones")
+        if answers.is_dir():
+            print(f"{called}, {name}: its {whose} are of other params, versions or parts than the present ones")
         if known := kept_cell(earlier, *cell, wanted):
             found.add(known)
             kept.append(name)
         elif name in earlier.scores:
-            print(f"{dataset}, {name}: left out: its committed scores, too, are of other params or versions")
-    write_evaluation(study.metrics(dataset), dataset, found)
+            print(f"{called}, {name}: left out: its committed scores, too, are of other params or versions")
+    if disturbance is not None:
+        found.curves.clear()  # they are those of the weights
+    write_evaluation(place, dataset, found)
     if kept:
-        print(f"{dataset}: committed scores kept of {len(kept)} cells whose weights are not here: {', '.join(kept)}")
+        print(f"{called}: committed scores kept of {len(kept)} cells whose {whose} are not here: {', '.join(kept)}")
     for name, scores in found.scores.items():
         if name not in kept:
-            print(f"{dataset}, {name}: {scores['window_accuracy']:.1%} of {scores['windows']} windows right")
+            print(f"{called}, {name}: {scores['window_accuracy']:.1%} of {scores['windows']} windows right")
 
 
 def read_split(study: Study, dataset: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -9,7 +9,7 @@ from beyond_spectrograms.evaluation.records import SCORES_FILE
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.params.study import Study
-from beyond_spectrograms.report.dataset_report import figure_pareto, figure_reliability
+from beyond_spectrograms.report.dataset_report import figure_pareto, figure_reliability, figure_robustness
 from beyond_spectrograms.report.figures import png_of
 from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt
 from beyond_spectrograms.report.page.provenance import commit, durations, lock_digests, machine, origin, versions
@@ -67,7 +67,8 @@ def show(study: Study, results: Results, digests: dict[str, str], absent: list[s
 
 def read_all_tables(results: Results, metrics: Path, absent: list[str]) -> list[ShownTable]:
     """Read a data set's tables, some with a picture, and its audit's; the paths of those not there go to `absent`."""
-    compared = ["published"] * (metrics / "tables/published.md").exists()  # of the paper's data sets alone
+    # Of the paper's data sets alone, and of studies with disturbances alone.
+    compared = [name for name in ("published", "robustness") if (metrics / f"tables/{name}.md").exists()]
     names = [*TABLES, *compared, *(f"bitrates-{protocol}" for protocol in results.ablation_protocols)]
     paths = [*(metrics / "tables" / f"{name}.md" for name in names), metrics / "audit.md"]
     absent += [str(path) for path in paths if not path.exists()]
@@ -75,6 +76,7 @@ def read_all_tables(results: Results, metrics: Path, absent: list[str]) -> list[
     drawn = {
         "calibration": figure_reliability(results, results.judged_protocol) if results.judged_protocol else None,
         "pareto": figure_pareto(results, read_costs(metrics / "costs.json")),
+        "robustness": figure_robustness(results, results.judged_protocol) if results.judged_protocol else None,
     }
     for name, figure in drawn.items():
         if figure is not None and name in found:

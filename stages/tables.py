@@ -20,8 +20,9 @@ def main() -> None:
     every = [(study, name) for study in studies for name in study.params.grid.datasets]
     known = [(study, name) for study, name in every if (study.metrics(name) / SCORES_FILE).exists()]
     if stale:
-        lines = [line for study, dataset in known for line in stale_cells(study, dataset)]
-        total = sum(len(read_evaluation(study.metrics(name), name).scores) for study, name in known)
+        scored = [(*one, disturbance) for one in known for disturbance in (None, *one[0].params.disturbances)]
+        lines = [line for one in scored for line in stale_cells(*one)]
+        total = sum(len(read_evaluation(study.metrics(name, which), name).scores) for study, name, which in scored)
         last = f"{len(lines)} of {total} results are stale" if lines else f"all {total} results are fresh"
         print(*lines, last, sep="\n")
         return
@@ -34,16 +35,16 @@ def main() -> None:
             print(f"{study.plots('figure_4')}: {2 * made} files")
 
 
-def stale_cells(study: Study, dataset: str) -> list[str]:
-    """Say of each committed cell that is stale, or no longer asked for, why."""
-    found, lines = read_evaluation(study.metrics(dataset), dataset), []
+def stale_cells(study: Study, dataset: str, disturbance: str | None = None) -> list[str]:
+    """Say of each committed cell that is stale, or no longer asked for, why; of those of a disturbance if it is one."""
+    found, lines = read_evaluation(study.metrics(dataset, disturbance), dataset), []
     asked = {cell_name(*cell): cell for cell in study.params.grid.cells()}
     for name, scores in found.scores.items():
-        place = f"{study.metrics(dataset) / SCORES_FILE}: {name}"
+        place = f"{study.metrics(dataset, disturbance) / SCORES_FILE}: {name}"
         if name not in asked:
             lines.append(f"{place}: not in the grid of {study.folder / 'params.yaml'}")
             continue
-        was, now = scores["provenance"], study.score_provenance(dataset, *asked[name])
+        was, now = scores["provenance"], study.score_provenance(dataset, *asked[name], disturbance)
         changed = [key for key in now["versions"] if was["versions"].get(key) != now["versions"][key]]
         changed += [key for key in ("params", "data") if was[key] != now[key]]
         if changed:

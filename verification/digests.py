@@ -13,17 +13,22 @@ from pathlib import Path
 
 from beyond_spectrograms.util.code_versions import NOUNS, NUMBERED, SHARED, VersionsError
 
+_SOUNDS = ("__init__", "archives", "audio", "clips", "downloads", "splits", "synthesis", "windows")
 _SCORES = ("calibration", "metrics", "predict", "records", "result_files")
 _EVIDENCE = (
-    *("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "pareto", "results"),
+    *("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "pareto", "results", "robustness"),
     "uncertainty",
 )
 _COSTS = ("cost_measurement", "costs")
 CODE: dict[str, tuple[str, ...]] = {
-    "data": ("beyond_spectrograms/data/*.py", *(f"stages/{name}.py" for name in ("download", "resample", "split"))),
+    "data": (
+        *(f"beyond_spectrograms/data/{name}.py" for name in _SOUNDS),
+        *(f"stages/{name}.py" for name in ("download", "resample", "split")),
+    ),
     "representations": ("beyond_spectrograms/representations/**/*.py", "stages/featurize.py"),
     "classifiers": ("beyond_spectrograms/classifiers/**/*.py",),
     "training": ("beyond_spectrograms/training/**/*.py", "stages/train.py"),
+    "disturbances": ("beyond_spectrograms/data/disturbances.py", "stages/disturb.py"),
     "evaluation": (
         *(f"beyond_spectrograms/evaluation/{name}.py" for name in ("__init__", *_SCORES)),
         *(f"stages/{name}.py" for name in ("evaluate", "run")),

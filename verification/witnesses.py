@@ -158,9 +158,13 @@ def run_stages(folder: Path, last: str) -> Path:
         demo = _read(record)
         demo["source"] |= {"synthetic": {"seed": 0, "clips_per_class": 4, "seconds": 2.5}, "clips": 24}
         _write(record, demo)
-        _write(study / PARAMS_FILE, {"grid": {"datasets": ["demo"], "representations": ["mel"], "protocols": ["fair"]}})
+        own: dict[str, Any] = {"grid": {"datasets": ["demo"], "representations": ["mel"], "protocols": ["fair"]}}
+        if last == "disturb":
+            own["disturbances"] = {"noise": {"kind": "noise", "snr_db": 20}, "mp3": {"kind": "mp3", "bitrate_kbps": 64}}
+        _write(study / PARAMS_FILE, own)
     stages = {"resolve": [], "download": ["demo"], "resample": ["demo"], "split": ["demo"]}
     stages |= {"featurize": ["demo", "mel"], "train": ["demo", "mel"], "evaluate": ["demo"]}
+    stages["disturb"] = ["demo", "mel"]
     given = sys.argv
     with contextlib.chdir(project), contextlib.redirect_stdout(io.StringIO()):
         for stage in list(stages)[: list(stages).index(last) + 1]:
@@ -421,3 +425,21 @@ def _trained(name: str, config: RunConfig) -> Made:
         yield f"{name}/weights/{key}", value
     yield f"{name}/history", np.array([list(map(float, row.values())) for row in read_history(config)])
     yield f"{name}/diverged", read_outcome(config)[1]
+
+
+def disturbances(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
+    """Every disturbance of the study of robustness on two sounds, and what the demo's classifiers answer to two."""
+    from beyond_spectrograms.data.disturbances import disturb
+    from beyond_spectrograms.evaluation.predict import read_predictions
+
+    records = load_params(STUDIES / "robustness").disturbances
+    for path in sorted(_sounds(folder).glob("*/*.wav"))[:2]:
+        recording = audio.read_recording(path, (0.5, 600.0))
+        for name, record in records.items():
+            yield f"{path.stem}/{name}", disturb(recording, record).samples
+    answered = run_stages(folder, "disturb") / "data/disturbed/demo/demo/mel"
+    for path in sorted(answered.rglob("*.predictions.safetensors")):
+        found = read_predictions(path, 10**6)
+        told = "/".join(path.relative_to(answered).parts[:-1])
+        yield f"stages/{told}/{found.fold}/rows", found.rows
+        yield f"stages/{told}/{found.fold}/probabilities", found.probabilities

@@ -1,17 +1,18 @@
-"""Resampling sound files and extracting features, with an estimate before either begins."""
+"""Resampling sound files, extracting features and disturbing sounds, with an estimate before each begins."""
 
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import soundfile
 from joblib import cpu_count
 
 from beyond_spectrograms.data.clips import Outcome, prepare_clips, raw_files
-from beyond_spectrograms.estimates.timing import Estimate, Rate, Taken, read_rates, record_rates, timed
+from beyond_spectrograms.estimates.timing import Estimate, Rate, Taken, amount, read_rates, record_rates, timed
 from beyond_spectrograms.representations.feature_cache import Extraction, FeatureRequest, extract
 from beyond_spectrograms.util.progress import quiet
 
@@ -102,11 +103,60 @@ def pilot_extraction(request: FeatureRequest) -> Rate:
 
     Two windows are encoded before, untimed: they pay for imports, filters and the compiling of networks.
     """
-    names = request.table["clip"].unique()
-    spread = names[:: max(1, len(names) // CLIPS)][:CLIPS]
-    some = request.table[request.table["clip"].isin(spread)].head(WINDOWS)
+    some = _few_windows(request)
     with tempfile.TemporaryDirectory() as folder, quiet():
         for number, part in enumerate((some.head(2), some)):
             began = time.perf_counter()
             extract(replace(request, table=part), Path(folder, f"{number}"), Path(folder, f"{number}.work"))
         return Rate(units=len(some) * request.length_s, seconds=time.perf_counter() - began)
+
+
+def disturbance_key(name: str) -> str:
+    """Name the kind of work: features of disturbed sounds, and what classifiers answer to them."""
+    return f"disturb {name}"
+
+
+@contextmanager
+def timed_disturbances(
+    called: str,
+    request: FeatureRequest,
+    disturbances: Sequence[str],
+    make_features: Callable[[FeatureRequest, str, Path], None],
+) -> Iterator[None]:
+    """Say what the block will take, in which each of `disturbances` is made and answered, and took; record the rate.
+
+    `make_features` makes the features of a request with one of them, in a folder.
+    """
+    if not disturbances:
+        yield
+        return
+    key, windows = disturbance_key(request.representation.name), len(request.table)
+    rate = read_rates().get(key) or pilot_disturbances(request, disturbances, make_features)
+    units = len(disturbances) * windows * request.length_s
+    what = (
+        f"{called}: {len(disturbances)} to make of {windows:,} test windows, {amount(request.bytes)} of features each"
+    )
+    with timed(what, Estimate(units * rate.seconds / rate.units, memory_bytes=rate.memory_bytes)) as taken:
+        yield
+    record_rates({key: Rate(units=units, seconds=taken.wall_s, memory_bytes=taken.memory_bytes)})
+
+
+def pilot_disturbances(
+    request: FeatureRequest, disturbances: Sequence[str], make_features: Callable[[FeatureRequest, str, Path], None]
+) -> Rate:
+    """Make the features of a few clips with each disturbance; units are seconds of sound, each disturbance counted."""
+    some = _few_windows(request)
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        for number, part in enumerate((some.head(2), some)):  # the first pays for imports, as in pilot_extraction
+            began = time.perf_counter()
+            for each in disturbances:
+                make_features(replace(request, table=part), each, Path(folder, f"{number}-{each}"))
+        seconds = time.perf_counter() - began
+    return Rate(units=len(disturbances) * len(some) * request.length_s, seconds=seconds)
+
+
+def _few_windows(request: FeatureRequest) -> pd.DataFrame:
+    """Choose the windows of a few clips, spread over the request's."""
+    names = request.table["clip"].unique()
+    spread = names[:: max(1, len(names) // CLIPS)][:CLIPS]
+    return request.table[request.table["clip"].isin(spread)].head(WINDOWS)

@@ -135,8 +135,8 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         save_file(arrays, beside, metadata={"notes": json.dumps(notes)})
 
 
-def read_predictions(path: Path, windows: int) -> Predictions:
-    """Read the answers of one run to some of so many `windows`.
+def read_predictions(path: Path, windows: int, stage: str = "train") -> Predictions:
+    """Read the answers of one run to some of so many `windows`, as `stage` left them.
 
     Raises:
         ModelError: the file is missing, damaged, or of another table of windows.
@@ -151,9 +151,9 @@ def read_predictions(path: Path, windows: int) -> Predictions:
         answers = {"probabilities": arrays["probabilities"], "last": arrays.get("last")}
         found = Predictions(**notes, rows=arrays["rows"], **answers, measures=measures)
     except FileNotFoundError:
-        raise ModelError(f"{path}: missing. Run its train stage again.") from None
+        raise ModelError(f"{path}: missing. Run its {stage} stage again.") from None
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: not the answers of a classifier: {error}. Run its train stage again.") from None
+        raise ModelError(f"{path}: not the answers of a classifier: {error}. Run its {stage} stage again.") from None
     if len(found.rows) and found.rows.max() >= windows:
-        raise ModelError(f"{path}: answers to window {found.rows.max()} of {windows}. Run its train stage again.")
+        raise ModelError(f"{path}: answers to window {found.rows.max()} of {windows}. Run its {stage} stage again.")
     return found

@@ -61,6 +61,8 @@ def evaluate_cell(
     models: Path,
     cell: tuple[str, str, str],
     provenance: dict[str, Any],
+    *,
+    disturbed: Path | None = None,
 ) -> Evaluation:
     """Score every run of a cell.
 
@@ -70,24 +72,28 @@ def evaluate_cell(
         models: what `train` left of the representation, a folder a protocol.
         cell: data set, representation and protocol.
         provenance: what decides the cell's scores as things stand now.
+        disturbed: where the runs' answers to disturbed sounds are; these are scored in place of those in `models`.
 
     Raises:
-        ResultError: a run's record or answers are not of this cell, or hold what is no probability.
+        ResultError: a run's record or answers are not of this cell, answers not of its weights, or no probabilities.
         ModelError: answers are missing or damaged.
     """
     (table, parts), (_, representation, protocol) = split, cell
     folder, name = models / protocol, cell_name(representation, protocol)
+    answered, stage = (folder, "train") if disturbed is None else (disturbed, "disturb")
     columns = columns_of(params.protocols[protocol].split, parts)
     names = {f"fold_{fold}-seed_{seed}": (fold, seed) for fold, seed in params.runs_of(*cell, len(columns))}
-    runs = [read_predictions(folder / f"{run}.predictions.safetensors", len(table)) for run in names]
+    runs = [read_predictions(answered / f"{run}.predictions.safetensors", len(table), stage) for run in names]
     for run in runs:
         if not np.array_equal(run.rows, np.flatnonzero(parts[columns[run.fold - 1]] == "test")):
-            raise ResultError(f"{folder}: its answers are to other windows than the test part's. Run train again.")
+            raise ResultError(f"{answered}: its answers are to other windows than the test part's. Run {stage} again.")
     records: dict[str, dict[str, Any]] = {}
-    for run_name in names:
+    for run_name, run in zip(names, runs, strict=True):
         if (record := read_sealed(path := folder / f"{run_name}.json")) is None:
             raise ResultError(f"{path}: missing or damaged. Run its train stage again.")
         records[run_name] = record
+        if run.weights_sha256 != record["weights_sha256"]:
+            raise ResultError(f"{answered}: its answers are not of the weights of {run_name}. Run {stage} again.")
     table = deal_labels(table, params.protocols[protocol].deal_labels)
     classes = sorted(table["label"].unique().tolist())
     answers = tabulate_predictions(runs, table, classes)

@@ -1,6 +1,7 @@
 """The results of a data set: what is known of each cell (a representation under a protocol), read from its files."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from beyond_spectrograms.evaluation.clip_results import Recordings, read_recordings
@@ -12,13 +13,15 @@ from beyond_spectrograms.evaluation.records import (
     Interval,
     ResultError,
     Scores,
+    ScoresFile,
     Splits,
     cell_name,
     read_record,
     read_scores,
 )
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
-from beyond_spectrograms.params import Codec, Mel, Params
+from beyond_spectrograms.params import Codec, Mel, Params, Statistics
+from beyond_spectrograms.params.study import disturbed_in
 
 MEL = "mel"
 INPUTS = (MEL, "encodec_24khz", "encodec_48khz")  # the three inputs that the paper compares (section 3)
@@ -70,6 +73,7 @@ class Results:
     splits: Splits
     features: dict[str, Features]
     cells: dict[tuple[str, str], Cell]
+    disturbed: dict[str, dict[tuple[str, str], Cell]] = field(default_factory=dict)  # by disturbance; without curves
 
     @property
     def judged_protocol(self) -> str | None:
@@ -120,18 +124,15 @@ def read_results(params: Params, dataset: str, folder: Path, root: Path) -> Resu
         if not asked:
             continue
         scores = read_scores(place, dataset)
-        recordings, curves = read_recordings(place / PREDICTIONS_FILE), read_curves(place / CURVES_FILE)
-        for cell in asked:
-            if (name := cell_name(*cell)) not in scores.cells:
-                continue
-            if name not in recordings:
-                raise ResultError(
-                    f"{place / PREDICTIONS_FILE}: nothing of {name}, whose scores are there. Run evaluate again."
-                )
-            intervals = [make(recordings[name], params.statistics) for make in (window_interval, recording_interval)]
-            found[cell] = Cell(scores.cells[name], curves.get(name, ()), recordings[name], *intervals)
+        found |= _cells_of(scores, place, asked, params.statistics)
         names = {name for name, _ in asked}
         features |= {name: record for name, record in scores.features.items() if name in names}
+    places = {name: disturbed_in(folder, name) for name in params.disturbances}
+    disturbed = {
+        name: _cells_of(read_scores(place, dataset), place, grid.cells(), params.statistics)
+        for name, place in places.items()
+        if place.is_dir()
+    }
     few = grid.representations if grid.beside else grid.only
     rows = {*(grid.beside or [name for name in grid.representations if name not in grid.only]), *INPUTS}
     # By protocol, so that whatever lists cells in order keeps those together that are compared.
@@ -146,4 +147,27 @@ def read_results(params: Params, dataset: str, folder: Path, root: Path) -> Resu
         splits=read_record((folder if (folder / "splits.json").exists() else root) / "splits.json", Splits),
         features=features,
         cells={cell: found[cell] for cell in ordered},
+        disturbed=disturbed,
     )
+
+
+def _cells_of(
+    scores: ScoresFile, place: Path, asked: Sequence[tuple[str, str]], statistics: Statistics
+) -> dict[tuple[str, str], Cell]:
+    """Read from the folder `place` those of the cells `asked` that have `scores` there.
+
+    Raises:
+        ResultError: a file is missing or damaged.
+    """
+    recordings, curves = read_recordings(place / PREDICTIONS_FILE), read_curves(place / CURVES_FILE)
+    found = {}
+    for cell in asked:
+        if (name := cell_name(*cell)) not in scores.cells:
+            continue
+        if name not in recordings:
+            raise ResultError(
+                f"{place / PREDICTIONS_FILE}: nothing of {name}, whose scores are there. Run evaluate again."
+            )
+        intervals = [make(recordings[name], statistics) for make in (window_interval, recording_interval)]
+        found[cell] = Cell(scores.cells[name], curves.get(name, ()), recordings[name], *intervals)
+    return found

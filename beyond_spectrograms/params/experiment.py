@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed
 from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, WeightsRecord, Windows
+from beyond_spectrograms.params.disturbances import Disturbance
 from beyond_spectrograms.params.protocols import Protocol
 from beyond_spectrograms.params.representations import Mel, Representation, weights_of
 
@@ -111,6 +112,7 @@ class Params(Section):
     representations: dict[Name, Representation]
     weights: dict[Name, WeightsRecord]
     protocols: dict[Name, Protocol]
+    disturbances: dict[Name, Disturbance] = Field(default_factory=dict)  # of test sounds, in studies that have any
     device: Literal["auto", "cpu", "cuda"]
     training_precision: Literal["auto", "bf16", "fp32"]
     versions: dict[str, int | str]

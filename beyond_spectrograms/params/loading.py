@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from beyond_spectrograms.params.base import ParamsError, Section
+from beyond_spectrograms.params.disturbances import DISTURBANCES
 from beyond_spectrograms.params.experiment import Params
 from beyond_spectrograms.params.representations import KINDS
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE, load_versions
@@ -18,8 +19,9 @@ PARAMS_FILE = Path("params.yaml")
 DATASETS, STUDIES = Path("datasets"), Path("studies")  # folders beside it
 OPTIONAL = ("openvino",)  # what it does can be done without; the features record which engine made them
 PACKAGED = Path(__file__).parents[1] / "defaults"  # where setup.py puts the checkout's settings into a wheel
+UNIONS = {"representations": KINDS, "disturbances": DISTURBANCES}  # sections whose records are of a kind each
 UNITED = ("representations", "protocols")  # sections to which a study adds
-OWN = ("grid", "training_precision", "contrasts")  # what a study has in place of the root's
+OWN = ("grid", "training_precision", "contrasts", "disturbances")  # what a study has in place of the root's
 
 
 def load_params(study: Path = Path(), root: Path = Path(), *, pinned: bool = True) -> Params:
@@ -112,7 +114,8 @@ def _version_problem(name: str, wanted: str) -> str:
 def _explain(problem: Any, file_of: Callable[[Sequence[str]], Path]) -> str:
     """Say in one line what pydantic's `problem` is; `file_of` finds the file that holds a key, given as its path."""
     location, kind, given = problem["loc"], problem["type"], problem["input"]
-    if location[:1] == ("representations",):
+    union = UNIONS.get(location[0], {}) if location else {}
+    if location[2:3] and location[2] in union:
         location = (*location[:2], *location[3:])  # pydantic inserts the kind after the name
     message = problem["msg"].removeprefix("Value error, ")
     where = [str(part) for part in location]
@@ -127,7 +130,7 @@ def _explain(problem: Any, file_of: Callable[[Sequence[str]], Path]) -> str:
     place = f"{'.'.join(where)}: " if where else ""
     if kind.startswith("union_tag"):
         what = "no kind" if kind == "union_tag_not_found" else f"unknown kind {given['kind']!r}"
-        return f"{path}: {place}{what}. Choose from {', '.join(sorted(KINDS))}."
+        return f"{path}: {place}{what}. Choose from {', '.join(sorted(union))}."
     value = "" if kind in ("missing", "value_error") else f", not {given!r}"
     if isinstance(given, str) and re.fullmatch(r"[\d.]+[eE][-+]?\d+", given):
         value += " (YAML reads that as text: write 0.001 or 1.0e-3)"
@@ -143,7 +146,7 @@ def _known_keys(location: tuple[Any, ...]) -> list[str]:
         if part in section.model_fields:
             section = next(iter(_models(section.model_fields[part].annotation)), section)
         else:  # an index, a name of one's own, or the kind of a representation
-            section = KINDS.get(part, section)
+            section = UNIONS.get(location[0], {}).get(part, section)
     return list(section.model_fields)
 
 

@@ -17,13 +17,14 @@ from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Params, ParamsError
 PAPER = "paper"  # the name of the root's own
 RAW, CLIPS, SPLITS = Path("data/raw"), Path("data/clips"), Path("data/splits")
 DOWNLOADS, PARTIAL, WEIGHTS = Path("data/downloads"), Path("data/partial"), Path("data/weights")
-# Versions that features hang on, weights beside them, and scores or costs beside these: nouns of this project's code,
-# and packages. dvc.yaml has the same.
+# Versions that features hang on, weights beside them, and answers to disturbed sounds, scores or costs beside these:
+# nouns of this project's code, and packages. dvc.yaml has the same.
 FEATURES_BY = (
     *("data", "representations", "ai-edge-litert", "encodec", "librosa", "numpy", "openvino", "scipy", "soundfile"),
     "torch",
 )
 WEIGHTS_BY = ("classifiers", "training", "numpy", "scikit-learn", "torch")
+DISTURBED_BY = ("disturbances", "soxr")
 SCORES_BY = ("evaluation", "soxr")
 COSTS_BY = ("costs", "soxr")
 
@@ -40,9 +41,12 @@ class Study:
         """Where its dvc.yaml and params.yaml are."""
         return folder_of(self.name)
 
-    def metrics(self, dataset: str) -> Path:
-        """Figures of a data set, in git: scores.json, predictions.csv.gz, curves.csv.gz and others."""
-        return self.folder / "metrics" / dataset
+    def metrics(self, dataset: str, disturbance: str | None = None) -> Path:
+        """Figures of a data set, in git: scores.json, predictions.csv.gz, curves.csv.gz and others.
+
+        Those of answers to sounds with a disturbance are in a folder of their own.
+        """
+        return disturbed_in(self.folder / "metrics" / dataset, disturbance)
 
     def plots(self, dataset: str) -> Path:
         """Pictures of a data set."""
@@ -56,13 +60,26 @@ class Study:
         """Trained classifiers, a folder a protocol."""
         return Path("data/models", self.name, dataset, representation)
 
-    def is_trained(self, dataset: str, representation: str, protocol: str) -> bool:
-        """Say whether a cell's weights are here, of the params and versions that stand now."""
-        path = self.models(dataset, representation) / protocol / "provenance.json"
+    def disturbed(self, dataset: str, representation: str) -> Path:
+        """Answers to disturbed sounds, a folder a disturbance and in it one a protocol."""
+        return Path("data/disturbed", self.name, dataset, representation)
+
+    def answers(self, dataset: str, representation: str, protocol: str, disturbance: str | None = None) -> Path:
+        """Answers of a cell's runs: to sounds as they are, which stand beside the weights, or to disturbed ones."""
+        if disturbance is None:
+            return self.models(dataset, representation) / protocol
+        return self.disturbed(dataset, representation) / disturbance / protocol
+
+    def is_trained(self, dataset: str, representation: str, protocol: str, disturbance: str | None = None) -> bool:
+        """Say whether a cell's weights are here, of the params and versions that stand now.
+
+        With a `disturbance`: whether their answers to sounds that have it are.
+        """
+        path = self.answers(dataset, representation, protocol, disturbance) / "provenance.json"
         if not path.exists():
             return False
         decided = json.loads(path.read_text(encoding="utf-8"))
-        return bool(decided == self.provenance(dataset, representation, protocol))
+        return bool(decided == self.provenance(dataset, representation, protocol, disturbance))
 
     def stage(self, verb: str, *names: str) -> str:
         """Name a stage as `dvc repro` takes it."""
@@ -77,8 +94,13 @@ class Study:
         """Name what decides features beside the sounds: a digest of params, and versions."""
         return self._provenance(self._feature_params(representation), FEATURES_BY)
 
-    def provenance(self, dataset: str, representation: str, protocol: str) -> dict[str, Any]:
-        """Name what decides a cell's weights: a digest of params and of the windows' parts, and versions."""
+    def provenance(
+        self, dataset: str, representation: str, protocol: str, disturbance: str | None = None
+    ) -> dict[str, Any]:
+        """Name what decides a cell's weights: a digest of params and of the windows' parts, and versions.
+
+        With a `disturbance`: what decides their answers to sounds that have it.
+        """
         recipe = self.params.protocols[protocol]
         seeds = self.params.seeds_of(dataset, representation, protocol)
         decides = {
@@ -89,11 +111,18 @@ class Study:
             "training_precision": self.params.training_precision,
             "parts": self.split_record(dataset)["sha256"].get(recipe.split),
         }
-        return self._provenance(decides, dict.fromkeys((*FEATURES_BY, *WEIGHTS_BY)))
+        nouns = dict.fromkeys((*FEATURES_BY, *WEIGHTS_BY))
+        if disturbance is not None:
+            decides["disturbance"] = self.params.disturbances[disturbance].model_dump()
+            decides["clips"] = self.split_record(dataset)["clips_sha256"]
+            nouns |= dict.fromkeys(DISTURBED_BY)
+        return self._provenance(decides, nouns)
 
-    def score_provenance(self, dataset: str, representation: str, protocol: str) -> dict[str, Any]:
-        """Name what decides a cell's scores: what its weights hang on, where the data is from, and how it is scored."""
-        known = self.provenance(dataset, representation, protocol)
+    def score_provenance(
+        self, dataset: str, representation: str, protocol: str, disturbance: str | None = None
+    ) -> dict[str, Any]:
+        """Name what decides a cell's scores: what its answers hang on, where the data is from, and how it is scored."""
+        known = self.provenance(dataset, representation, protocol, disturbance)
         more = {noun: self.params.versions[noun] for noun in SCORES_BY}
         source = self.params.datasets[dataset].source.model_dump()
         data = _digest({"source": source, "clips": self.split_record(dataset)["clips_sha256"]})
@@ -142,6 +171,11 @@ class Study:
 
 def _digest(decides: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def disturbed_in(metrics: Path, disturbance: str | None) -> Path:
+    """Find the result files of answers to sounds with a disturbance below those of a data set; None: these."""
+    return metrics if disturbance is None else metrics / "disturbed" / disturbance
 
 
 def folder_of(name: str) -> Path:

@@ -16,6 +16,7 @@ from beyond_spectrograms.evaluation.costs import Costs
 from beyond_spectrograms.evaluation.ladder import rungs
 from beyond_spectrograms.evaluation.pareto import pareto_points
 from beyond_spectrograms.evaluation.results import INPUTS, Results
+from beyond_spectrograms.evaluation.robustness import compare_disturbed
 from beyond_spectrograms.params import Mel
 from beyond_spectrograms.report import evidence_figures, figures, learning_curves, published, tables
 from beyond_spectrograms.report.bitrates import bitrates_table
@@ -26,6 +27,7 @@ from beyond_spectrograms.report.costs import costs_table, pareto_table, sizes_ta
 from beyond_spectrograms.report.ladder import advantage_table, ladder_table, leakage_table
 from beyond_spectrograms.report.notes import NOT_RUN, diverged
 from beyond_spectrograms.report.reproduction import published_table
+from beyond_spectrograms.report.robustness import robustness_table
 from beyond_spectrograms.report.table import Table
 from beyond_spectrograms.report.training_share import figure_training_share, shares_of, training_share_table
 from beyond_spectrograms.report.tuning import tuning_table
@@ -44,6 +46,7 @@ def tabulate(results: Results, pairs: Sequence[Pair], costs: Mapping[str, Costs]
         "leakage_gap": leakage_table(results),
         "training_share": training_share_table(results),
         "tuning": tuning_table(results),
+        "robustness": robustness_table(results),
         "comparisons": comparisons_table(results, pairs),
         "convergence": convergence_table(results),
         "costs": costs_table(results, costs),
@@ -90,6 +93,8 @@ def draw(results: Results, costs: Mapping[str, Costs], folder: Path) -> None:
             figures.save(figure, folder, f"confusion-{protocol}")
         if (reliability := figure_reliability(results, protocol)) is not None:
             figures.save(reliability, folder, f"reliability-{protocol}")
+        if (robustness := figure_robustness(results, protocol)) is not None:
+            figures.save(robustness, folder, f"robustness-{protocol}")
 
 
 def figure_reliability(results: Results, protocol: str) -> Figure | None:
@@ -99,6 +104,17 @@ def figure_reliability(results: Results, protocol: str) -> Figure | None:
     chosen = figures.styles([*results.params.representations])
     title = f"{results.dataset}, protocol {protocol}: how often windows are right that are answered with a probability"
     return evidence_figures.figure_reliability(results, known, chosen, title) if known else None
+
+
+def figure_robustness(results: Results, protocol: str) -> Figure | None:
+    """Draw what disturbances change under a protocol; None where no cell was disturbed."""
+    found = {name: compare_disturbed(results, name, protocol) for name in results.rows}
+    differences = {
+        name: {each: comparison.difference for each, comparison in mine.items()} for name, mine in found.items() if mine
+    }
+    chosen = figures.styles([*results.params.representations])
+    title = f"{results.dataset}, protocol {protocol}: what disturbances of the test part change"
+    return evidence_figures.figure_robustness(results, differences, chosen, title) if differences else None
 
 
 def figure_pareto(results: Results, costs: Mapping[str, Costs]) -> Figure | None:

@@ -1,4 +1,4 @@
-"""Pictures of the evidence, with intervals: accuracy along the ladder of protocols, against bitrate and cost."""
+"""Pictures of the evidence, with intervals: accuracy along the ladder, against bitrate and cost, and disturbed."""
 
 from __future__ import annotations
 
@@ -61,16 +61,27 @@ def draw_lines(axes: Axes, results: Results, protocols: Sequence[str], chosen: d
         protocols: from left to right.
         chosen: a style for each row.
     """
-    drawn = [name for name in results.rows if any(results.cell(name, one).window_interval for one in protocols)]
-    for count, name in enumerate(drawn):
-        found = [(x, results.cell(name, protocol).window_interval) for x, protocol in enumerate(protocols)]
-        places = [(x, interval) for x, interval in found if interval is not None]
-        offset = 0.055 * (count - (len(drawn) - 1) / 2)  # side by side, so that no interval hides another
+    found = {name: [results.cell(name, one).window_interval for one in protocols] for name in results.rows}
+    _draw_beside(axes, results, {name: mine for name, mine in found.items() if any(mine)}, chosen)
+
+
+def _draw_beside(
+    axes: Axes,
+    results: Results,
+    found: Mapping[str, Sequence[Interval | None]],
+    chosen: dict[str, Style],
+    *,
+    joined: bool = True,
+) -> None:
+    """Draw each representation's intervals at 0, 1, 2, ..., joined by a line or not."""
+    for count, (name, intervals) in enumerate(found.items()):
+        places = [(x, interval) for x, interval in enumerate(intervals) if interval is not None]
+        offset = 0.055 * (count - (len(found) - 1) / 2)  # side by side, so that no interval hides another
         axes.errorbar(
             [x + offset for x, _ in places],
             **_values_and_bars([interval for _, interval in places]),
             color=chosen[name].colour,
-            linestyle=chosen[name].dash,
+            linestyle=chosen[name].dash if joined else "none",
             marker=chosen[name].marker,
             markersize=7,
             linewidth=1.6,
@@ -78,6 +89,31 @@ def draw_lines(axes: Axes, results: Results, protocols: Sequence[str], chosen: d
             capsize=3,
             label=results.label(name),
         )
+
+
+def figure_robustness(
+    results: Results, differences: Mapping[str, Mapping[str, Interval]], chosen: dict[str, Style], title: str
+) -> Figure:
+    """Draw what each disturbance changes in window accuracy, a point a representation.
+
+    Args:
+        results: for labels and the confidence.
+        differences: by representation and disturbance, disturbed minus clean, 0 to 1.
+        chosen: a style for each representation.
+        title: says data set and protocol.
+    """
+    names = list(dict.fromkeys(name for found in differences.values() for name in found))
+    with drawing(11.0, 6.0) as figure:
+        axes = figure.subplots()
+        found = {name: [mine.get(each) for each in names] for name, mine in differences.items()}
+        _draw_beside(axes, results, found, chosen, joined=False)
+        axes.axhline(0, color="black", linewidth=0.8)
+        axes.set_xticks(range(len(names)), names, fontsize=9)
+        axes.set_ylabel("disturbed minus clean, test windows (points)")
+        axes.grid(axis="y", alpha=0.3)
+        figure.legend(loc="outside lower center", ncols=3, handlelength=3.5)
+        figure.suptitle(f"{title}\nbars: {explain_bars(results)} of the paired difference", fontsize=11)
+    return figure
 
 
 def explain_bars(results: Results) -> str:

@@ -17,8 +17,8 @@ from beyond_spectrograms.util.errors import ProjectError
 VERSIONS_FILE = Path("versions.yaml")
 SHARED = "shared"  # what all nouns use: without a number of its own
 NUMBERED = (
-    *("data", "representations", "classifiers", "training", "evaluation", "leakage", "costs", "report"),
-    "sonification",
+    *("data", "representations", "classifiers", "training", "disturbances", "evaluation", "leakage", "costs"),
+    *("report", "sonification"),
 )
 NOUNS = (*NUMBERED, SHARED)
 

@@ -10,12 +10,12 @@ from joblib import cpu_count
 
 from benchmarks.estimate import Cell, Counts, count_dataset, estimate_cell, estimate_table, list_cells
 from beyond_spectrograms.estimates.timing import Estimate, Rate
-from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params import STUDIES, load_params
 from beyond_spectrograms.params.study import load_study
 from support.cells import grid, write, write_params
 from support.repository import REPOSITORY, Patch
 
-LONG = ("resample", "featurize", "train")
+LONG = ("resample", "featurize", "train", "disturb")
 
 
 PARAMS = load_params(root=REPOSITORY)
@@ -42,7 +42,7 @@ def test_a_folder_of_ones_own_is_not_counted_before_it_is_read(project: Path) ->
     assert count_dataset(load_params(), "pets", project) is None
 
 
-@pytest.mark.parametrize("name", ["paper", "demo", "prototypes", "bitrates"])
+@pytest.mark.parametrize("name", ["paper", "demo", "prototypes", "bitrates", "robustness"])
 def test_all_long_stages_that_a_pipeline_runs_are_listed_once(name: str, monkeypatch: Patch) -> None:
     monkeypatch.chdir(REPOSITORY)
     pipeline = [] if name == "paper" else [f"studies/{name}/dvc.yaml"]
@@ -95,6 +95,14 @@ def test_cells_are_estimated_by_arithmetic_on_rates(
     stage: str, axes: tuple[str, ...], expected: Estimate | None
 ) -> None:
     assert estimate_cell(PARAMS, Cell(stage, ("esc10", *axes)), COUNTS, RATES) == expected
+
+
+def test_every_disturbance_of_the_test_windows_is_estimated() -> None:
+    params = load_params(STUDIES / "robustness", REPOSITORY)
+    rates = {"disturb mel": Rate(units=100, seconds=2, memory_bytes=7)}
+    # Six of 50 windows, those that the five folds test.
+    assert estimate_cell(params, Cell("disturb", ("esc10", "mel")), COUNTS, rates) == Estimate(pytest.approx(6), 0, 7)
+    assert estimate_cell(params, Cell("disturb", ("esc10", "log_mel")), COUNTS, rates) is None
 
 
 def test_training_is_estimated_for_all_runs_and_epochs() -> None:

@@ -13,7 +13,7 @@ from beyond_spectrograms.params.datasets import SAMPLE_RATES
 from support import common
 from support.models import PARAMS
 from support.repository import REPOSITORY
-from support.shipped_params import PROTOTYPES, SHIPPED, loads, read_refusals, refusal
+from support.shipped_params import FILES, PROTOTYPES, SHIPPED, loads, read_refusals, refusal
 
 DVC_READS = [
     *("params.yaml", "versions.yaml", "dvc.yaml"),
@@ -38,7 +38,8 @@ def test_an_unknown_section_is_named_with_those_the_shipped_file_has() -> None:
     start = "params.yaml: unknown key 'colour' in the top level. Known keys: "
     message = refusal({"colour": 1})
     assert message.startswith(start)
-    assert sorted(message.removeprefix(start).removesuffix(".").split(", ")) == sorted(SHIPPED)
+    known = message.removeprefix(start).removesuffix(".").split(", ")
+    assert sorted(known) == sorted([*SHIPPED, "disturbances"])  # which studies alone have
 
 
 def test_a_study_has_what_is_the_roots_and_what_it_adds() -> None:
@@ -59,6 +60,13 @@ def test_a_study_has_a_training_precision_and_seeds_of_its_own() -> None:
     assert published.runs_of("esc50_ogg", "mel", "fair", 2) == [(1, 0), (2, 0), (1, 1), (2, 1)]
     paper, own = (published.protocols[name].model_dump() for name in ("paper", "published"))
     assert {key for key in paper if paper[key] != own[key]} == {"split", "seeds"}
+
+
+def test_a_study_has_disturbances_of_its_own_and_the_root_has_none() -> None:
+    robustness = load_params(STUDIES / "robustness", REPOSITORY)
+    assert list(robustness.disturbances) == list(FILES["studies/robustness/params"]["disturbances"])
+    assert robustness.disturbances["noise_20db"].model_dump() == {"kind": "noise", "snr_db": 20.0}
+    assert PARAMS.disturbances == {}
 
 
 @pytest.mark.parametrize(("changes", "message"), read_refusals(Path(__file__).with_name("refusals.txt")))

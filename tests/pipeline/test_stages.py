@@ -9,7 +9,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from beyond_spectrograms.params.study import FEATURES_BY, PAPER, WEIGHTS_BY, folder_of
+from beyond_spectrograms.params.study import DISTURBED_BY, FEATURES_BY, PAPER, WEIGHTS_BY, folder_of
 from beyond_spectrograms.util.code_versions import load_versions
 from support.clones import DEMO, STUDIES, commit, edit, make_up, run, stage, tiny
 from support.repository import REPOSITORY
@@ -89,9 +89,10 @@ def list_stages() -> Iterator[Any]:
             yield pytest.param(study, name, entry, id=f"{study}-{name}")
 
 
-OF_A_STUDY = ("data/features/", "data/models/", "data/params/", "data/excerpts/")
+OF_A_STUDY = ("data/features/", "data/models/", "data/params/", "data/excerpts/", "data/disturbed/")
 SCORES_BY = {*FEATURES_BY, *WEIGHTS_BY, "evaluation"}
 TRACKED = {"featurize": set(FEATURES_BY), "train": set(WEIGHTS_BY), "evaluate": SCORES_BY, "run": SCORES_BY}
+TRACKED["disturb"] = {*FEATURES_BY, *WEIGHTS_BY, *DISTURBED_BY}
 
 
 @pytest.mark.parametrize(("study", "name", "entry"), list(list_stages()))

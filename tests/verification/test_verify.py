@@ -47,7 +47,7 @@ def data(params, folder):
     yield "nothing", []
 
 
-classifiers = evaluation = costs = report = sonification = data
+classifiers = disturbances = evaluation = costs = report = sonification = data
 """
 LEVEL = "\n\nLEVEL = 12.0\n\n\ndef scaled(by: float = 0.5) -> float:\n    return LEVEL * by\n"
 
