@@ -430,11 +430,12 @@ def _trained(name: str, config: RunConfig) -> Made:
 def disturbances(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
     """Every disturbance of the study of robustness on two sounds, and what the demo's classifiers answer to two."""
     from beyond_spectrograms.data.disturbances import disturb
+    from beyond_spectrograms.data.sound_files import read_recording
     from beyond_spectrograms.evaluation.predict import read_predictions
 
     records = load_params(STUDIES / "robustness").disturbances
     for path in sorted(_sounds(folder).glob("*/*.wav"))[:2]:
-        recording = audio.read_recording(path, (0.5, 600.0))
+        recording = read_recording(path, (0.5, 600.0))
         for name, record in records.items():
             yield f"{path.stem}/{name}", disturb(recording, record).samples
     answered = run_stages(folder, "disturb") / "data/disturbed/demo/demo/mel"

@@ -21,10 +21,10 @@ from beyond_spectrograms.data.audio import (
     Recording,
     Waveform,
     convert,
-    read_recording,
     write_clip,
 )
 from beyond_spectrograms.data.clips import clip_path
+from beyond_spectrograms.data.sound_files import read_recording
 from beyond_spectrograms.params import Disturbance
 from beyond_spectrograms.params.disturbances import Gain, LowPass, Mp3, Noise
 from beyond_spectrograms.util.errors import ProjectError

@@ -98,6 +98,7 @@ def recordings_of(cell: str, rows: pd.DataFrame, path: Path) -> Recordings:
         numbered[ERROR] = numbers_of(path, rows, ERROR, float)
     columns = ["windows", "windows_right", "right", *[ERROR] * reconstructs]
     grid = numbered.pivot(index=["fold", "seed"], columns="clip", values=columns)  # [runs, clips] of each, sorted
+    grid = grid.astype(np.float64)  # pandas 2 mixes numbers and booleans as objects
     tested = grid["windows"].fillna(0).astype(np.int64)
     for fold, of_fold in tested.groupby(level="fold"):
         for clip in of_fold.columns[(of_fold != of_fold.iloc[0]).any()]:

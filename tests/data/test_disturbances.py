@@ -9,9 +9,10 @@ import soundfile
 from pydantic import TypeAdapter
 from scipy import signal
 
-from beyond_spectrograms.data.audio import FORMATS, Recording, Waveform, convert, read_clip, read_recording
+from beyond_spectrograms.data.audio import FORMATS, Recording, Waveform, convert, read_clip
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.data.disturbances import MP3_RATES, DisturbanceError, disturb, encode_mp3, write_disturbed
+from beyond_spectrograms.data.sound_files import read_recording
 from beyond_spectrograms.params import STUDIES, Disturbance, load_params
 from support.common import noise, refusal, tone
 from support.repository import REPOSITORY
