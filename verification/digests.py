@@ -13,7 +13,20 @@ from pathlib import Path
 
 from beyond_spectrograms.util.code_versions import NOUNS, NUMBERED, SHARED, VersionsError
 
-_SOUNDS = ("__init__", "archives", "audio", "clips", "downloads", "splits", "synthesis", "windows")
+_SOUNDS = (
+    *(
+        "__init__",
+        "archives",
+        "audio",
+        "clips",
+        "containers",
+        "downloads",
+        "sound_files",
+        "splits",
+        "synthesis",
+        "windows",
+    ),
+)
 _SCORES = ("calibration", "metrics", "predict", "records", "result_files")
 _EVIDENCE = (
     *("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "pareto", "results", "robustness"),

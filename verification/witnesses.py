@@ -130,7 +130,7 @@ def data(params: Params, folder: Path) -> Made:
     left_out = unpack(archive, r"some/(?P<label>[^/]+)/(?P<file>[^/]+\.flac)", None, folder / "unpacked")
     copied = copy_sounds(str(raw), folder / "copied")
     names = [str(path.relative_to(folder / "unpacked")) for path in sorted((folder / "unpacked").rglob("*.flac"))]
-    yield "archive", {"left_out": left_out, "names": names, "copied": copied}
+    yield "archive", {"left_out": left_out, "names": names, "copied": getattr(copied, "left_out", copied)}
     source = params.datasets["demo"].source.model_copy(update={"clips": None, "classes": None})
     (raw / "engine/engine_00.ogg").unlink()  # its bytes are drawn anew by the coder
     yield "manifest", check_sounds("made", raw, source.model_copy(update={"manifest_sha256": None}))
