@@ -54,20 +54,25 @@ class OpenSound:
     `promised` is how many samples the header says there are; None where it leaves that open. `of_8_bit`: how coarse.
     """
 
-    def __init__(self, file: soundfile.SoundFile, *, piped: bool) -> None:
-        self._file = file
+    def __init__(self, file: soundfile.SoundFile, regular: IO[bytes] | None) -> None:
+        self._file, self._regular = file, regular
         self.sample_rate: int = file.samplerate
         self.of_8_bit = file.subtype in ("PCM_U8", "PCM_S8")
         size = file.frames * file.channels * WIDTHS.get(file.subtype, 1)
-        unknown = file.frames >= UNKNOWN_FRAMES or (piped and size >= UNKNOWN_BYTES)
+        unknown = file.frames >= UNKNOWN_FRAMES or (regular is None and size >= UNKNOWN_BYTES)
         self.promised = None if unknown else int(file.frames)
 
     def blocks(self) -> Iterator[Waveform]:
         """Yield the samples [samples, channels], float32.
 
         Raises:
-            BadAudioError: at the end, where the file broke off before; on the way, where it cannot be decoded.
+            BadAudioError: at once, where the file is not whole; on the way, where it cannot be decoded; at the end,
+                where a stream broke off.
         """
+        if self._regular is not None:
+            place = self._regular.tell()  # where libsndfile is
+            check_whole(self._regular)
+            self._regular.seek(place)
         decoded = 0
         while True:
             try:
@@ -120,8 +125,12 @@ def read_recording(path: Path, seconds: tuple[float, float]) -> Recording:
 def _check_length(samples: int, sample_rate: int, seconds: tuple[float, float]) -> None:
     if samples == 0:
         raise BadAudioError("empty: a header but no samples")
-    if not seconds[0] <= (length := samples / sample_rate) <= seconds[1]:
-        raise BadAudioError(f"{length:.6g} s long; plausible is {seconds[0]:g} to {seconds[1]:g} s")
+    length = samples / sample_rate
+    if not seconds[0] <= length <= seconds[1]:
+        # With as many digits as it takes to see that: 0.0999 s is not 0.1.
+        told = (f"{length:.{digits}f}" for digits in (3, 6, 9))
+        shown = next(text for text in told if not seconds[0] <= float(text) <= seconds[1])
+        raise BadAudioError(f"{shown} s long; plausible is {seconds[0]:g} to {seconds[1]:g} s")
 
 
 @contextmanager
@@ -150,7 +159,7 @@ def open_sound(path: Path) -> Iterator[OpenSound]:
         if not start:
             raise BadAudioError("empty stream (0 bytes)")
         if start in PIPED_FORMATS:
-            yield OpenSound(stack.enter_context(_decode(stack.enter_context(_piped(start, raw)))), piped=True)
+            yield OpenSound(stack.enter_context(_decode(stack.enter_context(_piped(start, raw)))), None)
             return
         spooled = stack.enter_context(tempfile.TemporaryFile())
         spooled.write(start)
@@ -169,14 +178,18 @@ def decode_sound(file: IO[bytes]) -> Iterator[OpenSound]:
     """Read the header of a whole sound, in a file or in memory.
 
     Raises:
-        BadAudioError: it is empty, truncated or not audio.
+        BadAudioError: it is empty or not audio.
     """
     if not file.seek(0, os.SEEK_END):
         raise BadAudioError("empty file (0 bytes)")
-    check_whole(file)
     file.seek(0)
-    with _decode(file) as decoded:
-        yield OpenSound(decoded, piped=False)
+    try:
+        decoded = _decode(file)
+    except BadAudioError:
+        check_whole(file)  # the better reason, where it is one
+        raise
+    with decoded:
+        yield OpenSound(decoded, file)
 
 
 @contextmanager

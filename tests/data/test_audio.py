@@ -89,7 +89,8 @@ def spiked(left: float, right: float) -> Waveform:
     ("sound", "sample_rate", "reason"),
     [
         (np.zeros(0), 44_100, "empty: a header but no samples"),
-        (np.zeros(8_820), 44_100, "0.2 s long; plausible is 1 to 600 s"),
+        (np.zeros(8_820), 44_100, "0.200 s long; plausible is 1 to 600 s"),
+        (np.zeros(44_099), 44_100, "0.999977 s long; plausible is 1 to 600 s"),
         (np.zeros(4_000), 3_999, "sample rate 3999 Hz; plausible is 4000 to 384000 Hz"),
         (np.zeros(384_001), 384_001, "sample rate 384001 Hz; plausible is 4000 to 384000 Hz"),
         (spiked(0, 0), 44_100, "silent: its peak is 0, silence is 0.0001 or less"),
@@ -137,7 +138,7 @@ def test_an_hour_is_refused_without_decoding_it(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "a.wav"
     soundfile.write(path, np.zeros(3600 * 8_000, np.int16), 8_000, subtype="PCM_U8")
     monkeypatch.setattr(soundfile.SoundFile, "read", None)
-    assert refused(path) == "3600 s long; plausible is 1 to 600 s"
+    assert refused(path) == "3600.000 s long; plausible is 1 to 600 s"
 
 
 @pytest.mark.parametrize("sample_rate", [8_000, 22_050, 44_100, 48_000, 96_000])

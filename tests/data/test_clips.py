@@ -84,7 +84,7 @@ def test_bad_files_are_set_aside_with_their_reasons_and_counted(tmp_path: Path, 
         "set_aside": {
             "cat/empty.wav": EMPTY,
             "cat/text.wav": NOT_AUDIO,
-            "dog/short.wav": "0.2 s long; plausible is 1 to 600 s",
+            "dog/short.wav": "0.200 s long; plausible is 1 to 600 s",
             "dog/silent.wav": "silent: its peak is 0, silence is 0.0001 or less",
         },
         "remarks": {"cat/0.wav": ["8-bit samples: quantisation noise at about -50 dBFS is part of the sound"]},

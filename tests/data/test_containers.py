@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.data.archives import shorten
@@ -50,6 +51,9 @@ def test_a_damaged_file_is_refused_by_pipeline_train_and_classify_alike(
     assert len(found.clips) == 2 * (len(ODD) - len(DAMAGED))
 
     monkeypatch.setenv("HOME", str(tmp_path))
+    record = yaml.safe_load((project / "datasets/pets.yaml").read_text())
+    record["source"]["seconds"] = [0.1, 600.0]  # as train has it
+    cells.write(project / "datasets/pets.yaml", yaml.safe_dump(record, sort_keys=False))
     run_here("download", "pets")
     run_here("resample", "pets")
     told = json.loads((project / "metrics/pets/clips.json").read_text())

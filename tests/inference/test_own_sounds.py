@@ -135,7 +135,7 @@ def test_windows_and_the_shortest_sound_are_the_users(sounds: Path, capsys: Capt
     options = ["--representation", "mfcc", "--classifier", "probe_mean", "--out", "mine"]
     own = ["--window", "0.5", "--hop", "0.25", "--min-seconds", "0.45"]
     assert main(["train", str(sounds), *options, *own]) == 0
-    assert "set aside high/short.wav: 0.4 s long; plausible is 0.45 to 600 s" in capsys.readouterr().err
+    assert "set aside high/short.wav: 0.400 s long; plausible is 0.45 to 600 s" in capsys.readouterr().err
     model = load_model("mine", device="cpu")
     assert (model.card.windows.length_s, model.card.windows.hop_s) == (0.5, 0.25)
     assert model.classify(cloud(True, 1.5, 44_100, 41), 44_100).windows == 5
