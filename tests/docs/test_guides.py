@@ -95,10 +95,10 @@ def test_a_data_set_is_one_file_and_a_name_in_a_grid(project: Path) -> None:
 def test_a_kind_of_representation_is_a_file_a_record_and_a_line_of_a_registry(project: Path) -> None:
     before = cells(project)
     said = follow("adding-a-representation.md", project)
-    assert cells(project).keys() - before.keys() == {"mfcc-fair", "mfcc-mean_linear"}
-    features = scores(project)["features"]["mfcc"]
+    assert cells(project).keys() - before.keys() == {"mfcc_40-fair", "mfcc_40-mean_linear"}
+    features = scores(project)["features"]["mfcc_40"]
     assert (features["bands"], features["frames"]) == (40, 1 + 22_050 // 128)
-    assert "\n| mfcc " in said
+    assert "\n| mfcc_40 " in said
 
 
 def test_a_classifier_is_a_file_a_line_of_the_registry_and_its_name(project: Path) -> None:
