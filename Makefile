@@ -12,7 +12,8 @@ define repro
 @dvc repro $(1); status=$$?; python -m stages.locks; exit $$status
 endef
 
-.PHONY: audit bench bench-scale bump demo estimate lint lock repro repro-all stale tables test test-long test-numeric verify
+.PHONY: audit bench bench-scale bump demo estimate lint lock repro repro-all stale tables test test-long test-lowest test-newest \
+	test-numeric verify
 
 demo: .venv/installed
 	$(call repro,studies/demo/dvc.yaml)
@@ -74,6 +75,17 @@ test-numeric: .venv/installed
 		$(PYTEST) -m "numeric and not long"
 	@echo "The kernels of AVX-512, without AMX"
 	@ONEDNN_MAX_CPU_ISA=AVX512_CORE $(PYTEST) -m "numeric and not long"
+
+# The fast tests with the lowest or the newest packages that pyproject.toml admits, in build/ with a lock, versions.yaml and
+# .venv of their own, of PYTHON.
+test-lowest: RESOLUTION := lowest-direct
+test-newest: RESOLUTION := highest
+test-lowest test-newest: .venv/installed
+	@rm -rf build/$@ && git clone --quiet . build/$@
+	@uv pip compile --quiet --upgrade --python $(PYTHON) --resolution $(RESOLUTION) --extra dev --generate-hashes --no-annotate \
+		--output-file build/$@/requirements.lock pyproject.toml
+	@cd build/$@ && sed -nE 's/^([a-z0-9-]+)==([^ ]+).*/s|^\1: [0-9.]+|\1: "\2"|/p' requirements.lock | sed -E -i -f - versions.yaml
+	@$(MAKE) -C build/$@ test
 
 lint: .venv/installed
 	@ruff check .

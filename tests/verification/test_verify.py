@@ -177,7 +177,7 @@ def test_code_that_others_run_and_defaults_that_they_read_are_compared_for_each(
 
 def test_another_version_of_a_package_is_named(tree: Path) -> None:
     numpy = load_versions(REPOSITORY / VERSIONS_FILE).packages["numpy"]
-    edit(tree, "versions.yaml", f"numpy: {numpy}", "numpy: 0.0.1")
+    edit(tree, "versions.yaml", "\nnumpy: ", "\nnumpy: 0.0.1  # ")
     told = f"leakage: packages are not those of {recorded(tree)[1]}: numpy {numpy} -> 0.0.1\n"
     assert verify(tree, "leakage") == (1, told, UNEQUAL)
 
