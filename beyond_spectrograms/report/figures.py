@@ -32,7 +32,7 @@ DRAWN = (
     *(f"soundstream_{rate}" for rate in ("9200bps", "6000bps", "3200bps", "codes_9200bps", "codes_3200bps")),
     *(f"encodec_24khz_{rate}bps" for rate in (24000, 12000, 6000, 3000, 1500, "codes_6000")),
     *(f"encodec_48khz_{rate}bps" for rate in (24000, 12000, 6000, 3000)),
-    "log_mel_80hz_16khz",
+    *("log_mel_80hz_16khz", "mfcc"),
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 

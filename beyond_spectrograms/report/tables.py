@@ -89,7 +89,9 @@ def _notes_1(results: Results) -> list[str]:
         for name in results.rows
         if (scores := results.cell(name, protocol).scores)
     }
-    for protocol, runs, windows, silent, recordings in sorted(sizes, key=lambda size: results.protocols.index(size[0])):
+    for protocol, runs, windows, silent, recordings in sorted(
+        sizes, key=lambda size: (results.protocols.index(size[0]), size)
+    ):
         tested = f"{windows} windows ({silent} silent) of {recordings} recordings in {runs} runs"
         split = results.params.protocols[protocol].split
         notes.append(

@@ -20,7 +20,7 @@ CHANGES = {
     "params.yaml": ("run.representation", "soundstream"),
     "versions.yaml": ("training", 2),
     "datasets": ("max_epochs", 3),
-    "studies": ("grid.datasets", ["esc10"]),
+    "studies": ("grid.datasets", ["esc10", "demo"]),
 }
 
 
@@ -52,13 +52,13 @@ def test_a_number_set_in_any_shipped_file_leaves_all_others_as_they_were(tmp_pat
         assert read(applied, name) == expected, name
         assert as_dvc_reads.load((applied / name).read_text(encoding="utf-8")) == expected, name
     studies = [path.parent.relative_to(applied) for path in applied.glob("studies/*/params.yaml")]
-    assert len(studies) == 4
+    assert len(studies) == 6
     for study in (Path(), *studies):
         params = load_params(study, applied)
         assert params.run.representation == "soundstream"
         assert params.versions["training"] == 2
         assert {dataset.max_epochs for dataset in params.datasets.values()} == {3}
-        assert study == Path() or params.grid.datasets == ["esc10"]
+        assert study == Path() or params.grid.datasets == ["esc10", "demo"]
 
 
 @pytest.mark.long
