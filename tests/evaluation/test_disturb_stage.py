@@ -120,7 +120,8 @@ def test_the_cost_is_said_first_and_nothing_is_left_of_features_and_sounds(capsy
     said = capsys.readouterr().out
     assert re.fullmatch(
         r"demo as mel: 3 disturbances, 0 kept\n"
-        r"demo as mel: 3 to make of \d\d test windows, 2 MB of features each; will take about \S+ s, \S+ [MG]B of memory\n"
+        r"demo as mel: 3 to make of \d\d test windows, 2 MB of features each; will take about \S+ s, "
+        r"\S+ [MG]B of memory\n"
         r"took \S+ s \(estimate: \S+ s\); \S+ s of processor time, \S+ [MG]B in its largest process\n",
         said,
     )
