@@ -115,7 +115,7 @@ def pilot_training(config: RunConfig) -> Rate:
 
     The learning rate is next to nothing, so that no loss grows without limit; it changes no time.
     """
-    rows = {part: np.flatnonzero(config.parts == part) for part in ("train", "validation")}
+    rows = {part: rows for part in ("train", "validation") if len(rows := np.flatnonzero(config.parts == part))}
     count = min(len(rows["train"]), STEPS * config.protocol.batch_size)
     parts = np.full(len(config.parts), "", dtype=config.parts.dtype)
     for part, of_part in rows.items():

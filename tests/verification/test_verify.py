@@ -271,14 +271,15 @@ def test_the_real_witnesses_of_a_rename_are_equal(real: Path, tmp_path: Path, mo
         text = re.sub(r"\brun_epoch\b", "go_through_a_part", path.read_text())
         path.write_text(re.sub(r"\bname_clusters\b", "named_by_majority", text))
     status, told, errors = verify(tree)
-    equal = [f"{noun}: equal" for noun in ("classifiers", "training", "evaluation", "costs", "report", "sonification")]
+    nouns = ("classifiers", "training", "disturbances", "evaluation", "costs", "report", "sonification")
+    equal = [f"{noun}: equal" for noun in nouns]
     equal.insert(-1, "sonification: played/soundstream was not witnessed: its weights are not here")
     assert [line.split(" (")[0] for line in told.splitlines()] == equal
     assert (errors, status) == ("", 0)
 
 
 OF_CLASSIFIERS = {
-    "classifiers/convolutional.py": ("nn.Dropout(0.5)", "nn.Dropout(0.4)"),
+    "classifiers/convolutional.py": ("DROPOUT = 0.5", "DROPOUT = 0.4"),
     "leakage/cues.py": ("FRAME = 4096", "FRAME = 2048"),
     "sonification/players.py": ("ROUNDS = 32", "ROUNDS = 31"),
 }
@@ -293,7 +294,7 @@ OF_TRAINING = {
 @pytest.mark.parametrize(
     ("edits", "nouns"),
     [
-        (OF_CLASSIFIERS, {"classifiers", "training", "evaluation", "leakage", "sonification"}),
+        (OF_CLASSIFIERS, {"classifiers", "training", "disturbances", "evaluation", "leakage", "sonification"}),
         (OF_TRAINING, {"training", "representations"}),
     ],
     ids=["classifiers, leakage and sonification", "training and representations"],
