@@ -4,8 +4,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.data.archives import check_list, check_sounds, copy_sounds, unpack
+from beyond_spectrograms.data.archives import check_list, check_sounds, copy_sounds, list_sounds, unpack
 from beyond_spectrograms.data.downloads import fetch
+from beyond_spectrograms.data.splits import check_groups
 from beyond_spectrograms.params.datasets import Source, SplitLists
 from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, RAW
 from beyond_spectrograms.util.commands import run_stage
@@ -18,7 +19,7 @@ def main() -> None:
     source, work = study.params.datasets[dataset].source, PARTIAL / "raw" / dataset
     with locked(work):
         shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-        record = take_sounds(dataset, source, work / "audio")
+        record = take_sounds(dataset, source, work / "audio", study.stage("download", dataset))
         record |= check_sounds(dataset, work / "audio", source)
         if source.lists is not None:
             take_lists(dataset, source.lists, work / "lists")
@@ -29,10 +30,11 @@ def main() -> None:
         print("left out:", ", ".join(f"{count} {kind}" for kind, count in left_out.items()))
 
 
-def take_sounds(dataset: str, source: Source, audio: Path) -> dict[str, Any]:
-    """Fill `audio` from the origin that `source` names; return what source.json says of it."""
+def take_sounds(dataset: str, source: Source, audio: Path, stage: str) -> dict[str, Any]:
+    """Fill `audio` from the origin that `source` names, in `stage`; return what source.json says of it."""
     if source.path is not None:
-        print(f"{dataset}: copying {source.path}")
+        print(f"{dataset}: copying {source.path}. DVC does not watch it: once it changes, say dvc repro -f {stage}")
+        check_groups(dataset, sorted(list_sounds(source.path).paths), source)
         copied = copy_sounds(source.path, audio)
         shortened = {
             name: path for name, path in copied.paths.items() if Path(name).name != "__".join(Path(path).parts[1:])

@@ -1,13 +1,16 @@
 """Make every table, verdict and figure again from the results in git: `make tables`. Works on a bare clone.
 
-With `--stale`, list the committed cells that the params and versions that stand now would compute anew: `make stale`.
+With `--stale`, list the committed cells that the params and versions that stand now would compute anew, and the folders
+of sounds that have changed since they were copied: `make stale`.
 """
 
 import argparse
+from collections.abc import Sequence
 
+from beyond_spectrograms.data.archives import has_changed
 from beyond_spectrograms.evaluation.records import SCORES_FILE, cell_name
 from beyond_spectrograms.evaluation.result_files import read_evaluation
-from beyond_spectrograms.params.study import Study, list_studies, load_study
+from beyond_spectrograms.params.study import RAW, Study, list_studies, load_study
 from beyond_spectrograms.util.commands import run
 from stages import ablate, draw, report
 
@@ -15,16 +18,16 @@ from stages import ablate, draw, report
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stale", action="store_true", help="list stale cells, make nothing")
-    stale = parser.parse_args().stale
+    only_stale = parser.parse_args().stale
     studies = [load_study(name) for name in list_studies()]
     every = [(study, name) for study in studies for name in study.params.grid.datasets]
     known = [(study, name) for study, name in every if (study.metrics(name) / SCORES_FILE).exists()]
-    if stale:
+    if only_stale:
         scored = [(*one, disturbance) for one in known for disturbance in (None, *one[0].params.disturbances)]
-        lines = [line for one in scored for line in stale_cells(*one)]
+        stale = [line for one in scored for line in stale_cells(*one)]
         total = sum(len(read_evaluation(study.metrics(name, which), name).scores) for study, name, which in scored)
-        last = f"{len(lines)} of {total} results are stale" if lines else f"all {total} results are fresh"
-        print(*lines, last, sep="\n")
+        last = f"{len(stale)} of {total} results are stale" if stale else f"all {total} results are fresh"
+        print(*changed_folders(studies), *stale, last, sep="\n")
         return
     for study, dataset in known:
         place = study.metrics(dataset) / "tables"
@@ -33,6 +36,18 @@ def main() -> None:
     for study in studies:
         if made := draw.write_figures(study):
             print(f"{study.plots('figure_4')}: {2 * made} files")
+
+
+def changed_folders(studies: Sequence[Study]) -> list[str]:
+    """Say of each data set from a user's folder that is not what it was when it was copied, what to type."""
+    lines = []
+    for study in studies:
+        for dataset in study.params.grid.datasets:
+            path, copied = study.params.datasets[dataset].source.path, RAW / dataset / "audio"
+            if path is not None and copied.is_dir() and has_changed(path, copied):
+                stage = study.stage("download", dataset)
+                lines.append(f"{dataset}: {path} has changed since it was copied; say dvc repro -f {stage}")
+    return lines
 
 
 def stale_cells(study: Study, dataset: str, disturbance: str | None = None) -> list[str]:

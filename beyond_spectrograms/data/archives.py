@@ -99,12 +99,12 @@ class Copied:
     paths: dict[str, str]
 
 
-def copy_sounds(source: str, folder: Path) -> Copied:
-    """Copy the sounds of a user's folder, one sub-folder a class, to folder/<class>/.
+def list_sounds(source: str) -> Copied:
+    """Find the sounds of a user's folder, one sub-folder a class, and the names that copies of them get.
 
     A class folder's own sub-folders are searched too: take1/a.wav becomes take1__a.wav. A name of over LONGEST_NAME
-    bytes is cut, and ends in a digest of the whole. Whatever is named like a sound is copied; `resample` finds out
-    whether it is one. In `source` ~ is the home folder; `folder` is new.
+    bytes is cut, and ends in a digest of the whole. Whatever is named like a sound is taken; `resample` finds out
+    whether it is one. In `source` ~ is the home folder.
 
     Raises:
         RawDataError: no such folder, no class folder, a class folder without a sound, two sounds for one place.
@@ -134,12 +134,36 @@ def copy_sounds(source: str, folder: Path) -> Copied:
                 raise RawDataError(f"{source}/{label.name}: {taken[name]} and {inside} are both {name}. Rename one.")
             taken[name] = inside
             paths[f"{label.name}/{name}"] = f"{label.name}/{inside}"
-            (folder / label.name).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, folder / label.name / name)
         if not taken:
             suffixes = ", ".join(READ)
             raise RawDataError(f"{source}/{label.name}: no sound in this class folder. Sounds end in {suffixes}.")
     return Copied(dict(sorted(left_out.items())), paths)
+
+
+def copy_sounds(source: str, folder: Path) -> Copied:
+    """Copy the sounds of a user's folder to folder/<class>/, which is new.
+
+    Raises:
+        RawDataError: as list_sounds.
+    """
+    listed, root = list_sounds(source), Path(source).expanduser()
+    for copy, path in listed.paths.items():
+        (folder / copy).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / path, folder / copy)
+    return listed
+
+
+def has_changed(source: str, folder: Path) -> bool:
+    """Say whether a user's folder is no longer what copy_sounds made `folder` of, by names, sizes and times alone.
+
+    Raises:
+        RawDataError: as list_sounds.
+    """
+    listed, root = list_sounds(source), Path(source).expanduser()
+    if set(listed.paths) != {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}:
+        return True
+    both = [((root / path).stat(), (folder / copy).stat()) for copy, path in listed.paths.items()]
+    return any(now.st_size != was.st_size or now.st_mtime > was.st_mtime for now, was in both)
 
 
 def shorten(name: str) -> str:

@@ -89,6 +89,16 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
     return clips, straddling
 
 
+def check_groups(dataset: str, names: Sequence[str], source: Source) -> None:
+    """Check by the names of files alone, <label>/<file name>, that they say their groups and suffice for the folds.
+
+    Raises:
+        DatasetError: as assign_groups.
+    """
+    clips = pd.DataFrame({"clip": names, "label": [name.split("/")[0] for name in names], "sha256": names})
+    assign_groups(dataset, clips, source)
+
+
 def _merge_copies(clips: pd.DataFrame, source: Source) -> pd.DataFrame:
     """Give copies one group, and with them all clips of their groups: the first of their names.
 

@@ -159,14 +159,14 @@ class Params(Section):
                 for key, record in self.representations.items()
             ),
         )
-        for where, names, known in choices:
-            if unknown := [name for name in names if name not in known]:
-                raise ValueError(f"{where}: {unknown[0]!r} is not defined. Choose from {', '.join(known)}.")
-            if len(set(names)) < len(names):
-                raise ValueError(f"{where} names one twice: {', '.join(names)}")
-        for name in claims.baselines:
-            if not isinstance(self.representations[name], Mel):
-                raise ValueError(f"claims.baselines: {name!r} is no spectrogram; codecs are compared with spectrograms")
+        problems = [line for where, names, known in choices for line in _misnamed(where, names, known)]
+        problems += [
+            f"claims.baselines: {name!r} is no spectrogram; codecs are compared with spectrograms"
+            for name in claims.baselines
+            if name in self.representations and not isinstance(self.representations[name], Mel)
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))  # all at once; load_params makes a line of each
         return self
 
     @model_validator(mode="after")
@@ -205,3 +205,11 @@ class Params(Section):
                         "codec without codes"
                     )
         return self
+
+
+def _misnamed(where: str, names: Collection[str], known: Collection[str]) -> list[str]:
+    """Say in a line each which of the names at `where` are not among the known ones, or stand there twice."""
+    lines = [
+        f"{where}: {name!r} is not defined. Choose from {', '.join(known)}." for name in names if name not in known
+    ]
+    return lines or [f"{where} names one twice: {', '.join(names)}"] * (len(set(names)) < len(names))

@@ -58,7 +58,8 @@ def load_params(study: Path = Path(), root: Path = Path(), *, pinned: bool = Tru
             section = sections.get(where[0])
             return own if section and (where[0] not in UNITED or len(where) < 2 or where[1] in section) else file
 
-        raise ParamsError("\n".join(_explain(problem, file_of) for problem in error.errors())) from None
+        problems = [one for problem in error.errors() for one in _one_by_one(problem)]
+        raise ParamsError("\n".join(_explain(problem, file_of) for problem in problems)) from None
     if pinned and (wrong := [line for name, want in packages.items() if (line := _version_problem(name, want))]):
         raise ParamsError("\n".join(f"{root / VERSIONS_FILE}: {line}" for line in wrong))
     return params
@@ -109,6 +110,11 @@ def _version_problem(name: str, wanted: str) -> str:
         f"{name}: {wanted} is wanted, {found} is installed. Install what requirements.lock has, or change "
         "the version here and there: then what it computes is computed again."
     )
+
+
+def _one_by_one(problem: Any) -> list[dict[str, Any]]:
+    """Part a problem of several lines into one a line."""
+    return [{**problem, "msg": line} for line in problem["msg"].splitlines()]
 
 
 def _explain(problem: Any, file_of: Callable[[Sequence[str]], Path]) -> str:

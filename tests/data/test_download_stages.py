@@ -1,6 +1,8 @@
 import hashlib
 import json
+import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,11 @@ import pytest
 import yaml
 
 from beyond_spectrograms.data.archives import READ, RawDataError
+from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, fetch_encoder, fetch_weights
 from beyond_spectrograms.params import WeightsRecord, load_params
+from beyond_spectrograms.params.study import load_study
+from stages.tables import changed_folders
 from support import cells
 from support.common import contents, refusal
 from support.repository import run_here
@@ -103,23 +108,24 @@ def sounds(home: Path, *names: str) -> None:
 
 
 def test_a_folder_of_folders_becomes_audio_and_a_record(tmp_path: Path) -> None:
-    named_like_sounds = ["Big dog/a.WAV", "Big dog/old/a.wav", "Big dog/old/er/b.mp3", "cat/text.wav"]
+    cats = ["cat/text.wav", "cat/mew.aif", "cat/purr.m4a"]
+    named_like_sounds = ["Big dog/a.WAV", "Big dog/old/a.wav", "Big dog/old/er/b.mp3", *cats]
     others = ["notes.txt", ".DS_Store", ".git/config", "cat/more.TXT", "cat/.c.wav", "cat/LICENCE"]
     sounds(tmp_path, *named_like_sounds, *others)
     (tmp_path / "pets/cat/elsewhere").symlink_to(tmp_path / "pets/Big dog")
     (tmp_path / "pets/cat/gone.wav").symlink_to(tmp_path / "nowhere")
-    define_pets(path="~/pets")
+    define_pets(path="~/pets", folds=3)
     run_here("download", "pets")
     assert contents(Path("data/raw/pets/audio")) == {
         "Big dog/a.WAV": b"Big dog/a.WAV",
         "Big dog/old__a.wav": b"Big dog/old/a.wav",
         "Big dog/old__er__b.mp3": b"Big dog/old/er/b.mp3",
-        "cat/text.wav": b"cat/text.wav",
+        **{name: name.encode() for name in cats},
     }
     record = json.loads(Path("data/raw/pets/source.json").read_text())
     assert len(record.pop("manifest_sha256")) == 64
     left_out = {".txt": 2, ".wav": 1, "dot-files": 3, "linked folders": 1, "no suffix": 1}
-    counts = {"files": 4, "classes": {"Big dog": 3, "cat": 1}}
+    counts = {"files": 6, "classes": {"Big dog": 3, "cat": 3}}
     assert record == {"kind": "path", "path": "~/pets", "left_out": left_out, **counts}
 
 
@@ -138,6 +144,53 @@ def test_a_folder_that_is_no_data_set_is_an_error(tmp_path: Path, names: list[st
     define_pets(path="~/pets")
     assert refusal(RawDataError, run_here, "download", "pets") == message
     assert not Path("data/raw").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({}, "pets: class 'dog' has 2 recordings or sources, too few for 3 folds. "
+             "Add recordings, or deal fewer folds (source.folds, at least 3)."),
+        ({"name": "(?P<group>[0-9])"}, "pets: the name of dog/b.wav does not match source.name, '(?P<group>[0-9])'"),
+    ],
+)  # fmt: skip
+def test_names_that_do_not_suffice_for_the_folds_stop_before_anything_is_copied(
+    tmp_path: Path, source: dict[str, Any], message: str
+) -> None:
+    sounds(tmp_path, "cat/1.wav", "cat/2.wav", "cat/3.wav", "dog/4.wav", "dog/b.wav")
+    define_pets(path="~/pets", folds=3, **source)
+    assert refusal(DatasetError, run_here, "download", "pets") == message
+    assert not Path("data/raw").exists()
+
+
+def add_a_sound(home: Path) -> None:
+    sounds(home, "dog/7.wav")
+
+
+def take_a_sound_away(home: Path) -> None:
+    (home / "pets/dog/4.wav").unlink()
+
+
+def record_again(home: Path) -> None:
+    path = home / "pets/cat/1.wav"
+    path.write_text("cat/2.wav")
+    os.utime(path, ns=(4 * 10**18, 4 * 10**18))  # 2096
+
+
+@pytest.mark.parametrize("change", [add_a_sound, take_a_sound_away, record_again])
+def test_stale_says_what_to_type_when_a_users_folder_has_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Path], None]
+) -> None:
+    sounds(tmp_path, *(f"cat/{number}.wav" for number in (1, 2, 3)), *(f"dog/{number}.wav" for number in (4, 5, 6)))
+    define_pets(path="~/pets", folds=3)
+    cells.edit_params(Path(), lambda params: params["grid"].update(datasets=["pets"]))
+    run_here("download", "pets")
+    told = "pets: ~/pets has changed since it was copied; say dvc repro -f download@pets"
+    assert changed_folders([load_study()]) == []
+    change(tmp_path)
+    assert changed_folders([load_study()]) == [told]
+    copying = "pets: copying ~/pets. DVC does not watch it: once it changes, say dvc repro -f download@pets"
+    assert capsys.readouterr().out.splitlines()[0] == copying
 
 
 # Weights that lie in place whole are kept; missing or damaged ones are fetched again.

@@ -15,6 +15,7 @@ from support.models import PARAMS
 from support.repository import REPOSITORY
 from support.shipped_params import FILES, PROTOTYPES, SHIPPED, loads, read_refusals, refusal
 
+DATASETS = sorted(path.stem for path in REPOSITORY.glob("datasets/*.yaml"))
 DVC_READS = [
     *("params.yaml", "versions.yaml", "dvc.yaml"),
     *sorted(path.relative_to(REPOSITORY).as_posix() for path in REPOSITORY.glob("datasets/*.yaml")),
@@ -114,6 +115,13 @@ def test_faults_of_several_files_are_told_together() -> None:
         "params.yaml: device: Input should be 'auto', 'cpu' or 'cuda', not 'gpu'",
         "params.yaml: protocols.fair.epochs: Input should be greater than 0, not 0",
         "studies/prototypes/params.yaml: protocols.kmeans.epochs: Input should be greater than 0, not 0",
+    ]
+
+
+def test_names_that_are_not_defined_are_told_together() -> None:
+    assert refusal({"grid/datasets": ["esc100", "esc10"], "run/protocol": "unfair"}).splitlines() == [
+        f"params.yaml: grid.datasets: 'esc100' is not defined. Choose from {', '.join(DATASETS)}.",
+        f"params.yaml: run.protocol: 'unfair' is not defined. Choose from {', '.join(SHIPPED['protocols'])}.",
     ]
 
 
