@@ -34,6 +34,8 @@ from beyond_spectrograms.training.trainers.base import Trainer
 from beyond_spectrograms.util.machine import choose_device
 from beyond_spectrograms.util.progress import counting
 
+WORTH_A_POOL = 4000  # windows over all epochs: a pool of processes takes about as long to start
+
 
 def runs_of_protocol(
     params: Params,
@@ -109,7 +111,7 @@ def train_all(configs: list[RunConfig]) -> None:
                 else:
                     for config in of_protocol:
                         train(config, epochs_done)
-        elif len(todo) < 2:  # a pool of processes takes seconds to start
+        elif len(todo) < 2 or sum(config.epochs * (config.parts == "train").sum() for config in todo) < WORTH_A_POOL:
             for config in todo:
                 train(config, epochs_done)
         else:

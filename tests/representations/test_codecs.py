@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,14 @@ def encodec(model: str, engine: str = "auto", **options: Any) -> EncodecLatents:
 
 
 ready = functools.cache(encodec)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def gone_afterwards() -> Iterator[None]:
+    """Let go of the encoders, some gigabytes, after the last test here."""
+    yield
+    ready.cache_clear()
+    packages_encoder.cache_clear()
 
 
 @functools.cache

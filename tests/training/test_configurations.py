@@ -1,6 +1,7 @@
 """Every representation and every protocol is trained for an epoch on made sound, the features computed for real."""
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,13 @@ def random_state(model: str) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     books = {key: value for key, value in state.items() if key.endswith("_codebook.embed")}
     return state | {key: torch.randn(value.shape, generator=generator) for key, value in books.items()}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def gone_afterwards() -> Iterator[None]:
+    """Let go of the checkpoints after the last test here."""
+    yield
+    random_state.cache_clear()
 
 
 @pytest.fixture(scope="module")
