@@ -51,6 +51,7 @@ def train(dataset: str, representation: str) -> dict[str, Any]:
     report = out.with_name(f"{out.name}-report") / "scores.json"
     if not report.exists():  # of an earlier start of this command
         pattern = load_all_params().datasets[dataset].source.name or BY_FOLDER
+        pattern = pattern.replace("(?P<fold>", "(")  # train deals folds of its own
         command = [sys.executable, "-m", "beyond_spectrograms", "train", str(sounds), "--out", str(out)]
         options = ["--representation", representation, "--group-pattern", pattern]
         print(f"{dataset}:", *command[3:5], *options)
