@@ -79,8 +79,10 @@ class OpenSound:
             self._regular.seek(place)
             self._checked = True
         if first != self._place:
-            self._file.seek(first)
-            self._place = first
+            try:
+                self._place = self._file.seek(first)
+            except soundfile.LibsndfileError as error:
+                raise BadAudioError(f"has no sample {first}: {_reason(error)}") from error
         while end is None or self._place < end:
             wanted = FRAMES if end is None else min(FRAMES, end - self._place)
             try:
