@@ -25,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="one sub-folder a class")
     of_labels = (
         "with the columns file, label and, as needed, group, start and end (seconds), as `segment --export` writes it; "
-        "or a folder of Audacity's label tracks, <name>.txt for the sound <name>"
+        "or a folder of label tracks of Audacity, <name>.txt for the sound <name>, or of Raven"
     )
     parser.add_argument("--labels", type=Path, metavar="CSV", help=of_labels)
     parser.add_argument("--representation", required=True, metavar="NAME", help="its name in params.yaml")
@@ -62,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
     params = load_all_params()
     check_known("representation", options.representation, params.representations)
     check_known("protocol", options.protocol, params.protocols)
+    if options.labels and (options.group_folders or options.group_pattern or options.group_table):
+        raise ProjectError("--labels goes without --group-...: its table says groups in a column `group`.")
     for option, value in (("--window", options.window), ("--hop", options.hop), ("--min-seconds", options.min_seconds)):
         if value is not None and not 0 < value <= own_sounds.LONGEST_S:
             raise ProjectError(f"{option} is {value:g} s; it must be above 0 and at most {own_sounds.LONGEST_S:g} s")
@@ -78,8 +80,6 @@ def run(options: argparse.Namespace) -> int:
         raise ProjectError(f"{report}: exists already. Choose another name, or remove it.")
     params, protocol = own_sounds.choose_classifier(params, options.protocol, options.classifier)
     params = own_sounds.adapt_params(params, protocol, own_model.PLAIN, window_s=options.window, hop_s=options.hop)
-    if options.labels and (options.group_folders or options.group_pattern or options.group_table):
-        raise ProjectError("--labels goes without --group-...: its table says groups in a column `group`.")
     pattern = own_sounds.BY_FOLDER if options.group_folders else options.group_pattern
     table, column = options.group_table or (None, "")
     grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column, options.labels)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +74,8 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     """Give each recording a name of its own to begin its clips' names: its stem, with a digest where some are alike."""
     stems = [re.sub(r"[^\w.-]+", "_", file_name(Path(path.stem))).lstrip(".") or "sound" for path in paths]
     digests = [hashlib.sha256(file_name(path).encode()).hexdigest()[:8] for path in paths]
-    return [f"{stem}~{digest}" if stems.count(stem) > 1 else stem for stem, digest in zip(stems, digests, strict=True)]
+    times = Counter(stems)
+    return [f"{stem}~{digest}" if times[stem] > 1 else stem for stem, digest in zip(stems, digests, strict=True)]
 
 
 def check_free(place: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +22,7 @@ from beyond_spectrograms.util.progress import track
 
 COLUMNS = ("file", "label", "group", "start", "end")
 SEVERAL = "|"  # between the labels of one sound
+RAVEN = ("Begin Time (s)", "End Time (s)", "Annotation")
 TOLD = 20  # wrong rows that a message lists
 ROUNDED_S = 1e-3  # by which an end may lie behind the recording's: programs round
 ABSOLUTE = "is an absolute path. Give paths below the folder of sounds."
@@ -86,9 +88,10 @@ def read_labels(table: Path, sounds: Path) -> dict[str, Labelled]:
     """Read which recordings, or parts of them, have which label.
 
     `table` is a CSV table with the columns file and label and, where they are needed, group, start and end (seconds);
-    segments.csv of `segment --export` is one. Or it is a folder of Audacity's label tracks: <name>.txt is that of the
-    one sound in `sounds` called <name>. Paths are those below `sounds`, or else beside the table. Rows of one recording
-    (in segments.csv: `source`) are of one group where `group` does not say another.
+    segments.csv of `segment --export` is one. Or it is a folder of Audacity's label tracks or Raven's selection tables:
+    <name>.txt or <name>.Table.1.selections.txt is that of the one sound in `sounds` called <name>. Paths are those
+    below `sounds`, or else beside the table. Rows of one recording (in segments.csv: `source`) are of one group where
+    `group` does not say another.
 
     Returns:
         clip, <label>/<file name> -> its row.
@@ -119,17 +122,16 @@ Cells = tuple[str, Path, Mapping[str, str]]  # where, the folder beside, the cel
 
 def _read_csv(path: Path) -> Iterator[Cells]:
     table = read_table(path, "file", "label")
-    if unknown := [name for name in table.columns if name not in (*COLUMNS, *EXPORT_COLUMNS)]:
+    # Columns of segments.csv, whose files are cut already, tell nothing of files that are to be cut.
+    known = (*COLUMNS, *EXPORT_COLUMNS) if "source" in table.columns else COLUMNS
+    if unknown := [name for name in table.columns if name not in known]:
         raise DatasetError(f"{path}: unknown column {unknown[0]!r}. There may be {', '.join(COLUMNS)}.")
     for line, cells in zip(table.index, table.to_dict("records"), strict=True):
         yield f"line {line}", path.parent, {str(name): text.strip() for name, text in cells.items()}
 
 
 def _read_tracks(folder: Path, sounds: Path, wrong: list[tuple[str, str]]) -> Iterator[Cells]:
-    """Read label tracks: a line a label, start, end and label parted by tabs; with a backslash first, its pitch.
-
-    Source: Audacity manual, "Importing and Exporting Labels".
-    """
+    """Read the tracks of a folder, each of the one sound that it is named after; what is wrong is added to `wrong`."""
     paths = sorted(folder.glob("*.txt"))
     if not paths:
         raise DatasetError(f"{folder}: no label track. They end in .txt.")
@@ -137,22 +139,49 @@ def _read_tracks(folder: Path, sounds: Path, wrong: list[tuple[str, str]]) -> It
     for path in _sounds_in(sounds):
         named.setdefault(path.stem, []).append(path.relative_to(sounds).as_posix())
     for path in paths:
-        of_name = named.get(path.stem, [])
+        name = re.sub(r"(\.Table\.\d+)?\.selections$", "", path.stem)
+        of_name = named.get(name, [])
         if len(of_name) != 1:
-            wrong.append((path.name, f"{len(of_name)} sounds in {sounds} are called {path.stem}; it takes one"))
+            wrong.append((path.name, f"{len(of_name)} sounds in {sounds} are called {name}; it takes one"))
             continue
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except ValueError as error:
             raise DatasetError(f"{path}: not a label track: {error}") from None
-        for number, line in enumerate(lines, start=1):
-            cells = line.split("\t")
-            if line.strip() and not line.startswith("\\") and cells[2:] != [SILENCE]:
-                where = f"{path.name}, line {number}"
-                if len(cells) == 3:
-                    yield where, folder, {"file": of_name[0]} | dict(zip(("start", "end", "label"), cells, strict=True))
-                else:
-                    wrong.append((where, f"{len(cells)} cells; a label has start, end and label, parted by tabs"))
+        read = _read_selections if lines and RAVEN[0] in lines[0] else _read_labels
+        for number, cells in read(lines):
+            if isinstance(cells, str):
+                wrong.append((f"{path.name}, line {number}", cells))
+            else:
+                yield f"{path.name}, line {number}", folder, {"file": of_name[0], **cells}
+
+
+def _read_labels(lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
+    """Read a label track of Audacity: a line a label, its start, end and text; with a backslash first, its pitch.
+
+    Source: Audacity manual, "Importing and Exporting Labels".
+    """
+    for number, line in enumerate(lines, start=1):
+        cells = line.split("\t")
+        if line.strip() and not line.startswith("\\") and cells[2:] != [SILENCE]:
+            right = len(cells) == 3
+            wrong = f"{len(cells)} cells; a label has start, end and label, parted by tabs"
+            yield number, dict(zip(("start", "end", "label"), cells, strict=True)) if right else wrong
+
+
+def _read_selections(lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
+    """Read a selection table of Raven: cells parted by tabs under names, a line a selection and view.
+
+    Source: Raven Pro User's Manual, chapter 6, "Selections, Measurements, and Annotations".
+    """
+    seen: set[str | None] = set()
+    reader = csv.DictReader(lines, delimiter="\t")
+    for row in reader:
+        if absent := [name for name in RAVEN if row.get(name) is None]:
+            yield reader.line_num, f"no {absent[0]!r}; a selection has {', '.join(RAVEN)}"
+        elif (selection := row.get("Selection")) is None or selection not in seen:  # else of another view
+            seen.add(selection)
+            yield reader.line_num, dict(zip(("start", "end", "label"), (row[name] for name in RAVEN), strict=True))
 
 
 def _sounds_in(folder: Path) -> Iterator[Path]:

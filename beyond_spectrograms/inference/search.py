@@ -136,7 +136,7 @@ def search(query: Summary, recordings: Sequence[Summary], hop_s: float, count: i
             found = np.column_stack([_cosines((block - mean) / deviation, wanted), *places])
             best = np.concatenate([best, found[~np.isnan(found[:, 0])]])
             best = best[np.argsort(-best[:, 0], kind="stable")[:count]]
-    return [Match(recordings[int(number)].path, window * hop_s, float(alike)) for alike, number, window in best]
+    return [Match(recordings[int(number)].path, window * hop_s, alike) for alike, number, window in best.tolist()]
 
 
 def _moments(recordings: Iterable[Summary]) -> tuple[Values, Values]:

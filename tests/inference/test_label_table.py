@@ -113,6 +113,25 @@ def test_label_tracks_of_audacity_are_read(days: Path, tmp_path: Path) -> None:
     )
 
 
+def test_selection_tables_of_raven_are_read(days: Path, tmp_path: Path) -> None:
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    names = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tAnnotation"
+    rows = [f"1\t{view} 1\t1\t0.5\t3.5\t100.0\tlow" for view in ("Waveform", "Spectrogram")]
+    rows.append("2\tSpectrogram 1\t1\t4.5\t7.5\t100.0\thigh")
+    table = tables / "a.Table.1.selections.txt"
+    table.write_text("\n".join([names, *rows]))
+    read = read_labels(tables, days)
+    assert [(clip, row.file, row.where) for clip, row in read.items()] == [
+        ("low/a_0.5-3.5s.wav", "a.wav", f"{table.name}, line 2"),
+        ("high/a_4.5-7.5s.wav", "a.wav", f"{table.name}, line 4"),
+    ]
+    table.write_text("\n".join([names.replace("Annotation", "Species"), rows[2]]))
+    told = "no 'Annotation'; a selection has Begin Time (s), End Time (s), Annotation"
+    wrong = f"{tables}: 1 of its rows are wrong:\n  {table.name}, line 2: {told}"
+    assert refusal(read_labels, tables, days) == wrong
+
+
 def test_all_that_is_wrong_is_told_at_once_with_its_lines(days: Path, tmp_path: Path) -> None:
     table, work = tmp_path / "labels.csv", tmp_path / "work"
     wrong = {
@@ -151,6 +170,9 @@ def test_a_table_that_is_none_or_has_too_little_is_refused(days: Path, tmp_path:
         "file,name\na.wav,low\n": f"{table}: no column 'label'. Its columns are file, name.",
         "file,label,from\na.wav,low,1\n": (
             f"{table}: unknown column 'from'. There may be file, label, group, start, end."
+        ),
+        "file,label,start_seconds\na.wav,low,1\n": (
+            f"{table}: unknown column 'start_seconds'. There may be file, label, group, start, end."
         ),
         "file,label\na.wav,low\n\nb.wav,low,1\n": f"{table}: line 4 has not 2 cells, as the first line has",
         "file,label\n": f"{table}: has no row",
