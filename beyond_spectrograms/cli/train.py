@@ -13,8 +13,8 @@ DESCRIPTION = """
 Train a classifier on your own sounds: FOLDER has a sub-folder for each class. What the pipeline's stages do is done in
 one go: sounds are checked, cut into windows, and tested by folds that keep each group of recordings together; plain
 ways are tested beside. The model is then trained on all of them by the same recipe. Rare classes weigh more. A run that
-was stopped goes on where it was when you start it again. Representations and protocols are those of params.yaml in a
-checkout, elsewhere those the installed package carries.
+was stopped goes on where it was when you start it again. With --labels a table says instead what is where in FOLDER.
+Representations and protocols are those of params.yaml in a checkout, elsewhere those the installed package carries.
 """
 CLASSIFIERS = ("conv1d", "conv2d", "mean_linear", "temporal_cnn", "probe_mean", "probe_mean_deviation")
 GROUPING = "recordings of one origin (a place, a speaker, an animal) are kept in one part; say which belong together"
@@ -23,6 +23,11 @@ GROUPING = "recordings of one origin (a place, a speaker, an animal) are kept in
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="one sub-folder a class")
+    of_labels = (
+        "with the columns file, label and, as needed, group, start and end (seconds), as `segment --export` writes it; "
+        "or a folder of label tracks of Audacity, <name>.txt for the sound <name>, or of Raven"
+    )
+    parser.add_argument("--labels", type=Path, metavar="CSV", help=of_labels)
     parser.add_argument("--representation", required=True, metavar="NAME", help="its name in params.yaml")
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model's folder; must not exist")
     parser.add_argument("--protocol", default="fair", metavar="NAME", help="its name in params.yaml (default: fair)")
@@ -57,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
     params = load_all_params()
     check_known("representation", options.representation, params.representations)
     check_known("protocol", options.protocol, params.protocols)
+    if options.labels and (options.group_folders or options.group_pattern or options.group_table):
+        raise ProjectError("--labels goes without --group-...: its table says groups in a column `group`.")
     for option, value in (("--window", options.window), ("--hop", options.hop), ("--min-seconds", options.min_seconds)):
         if value is not None and not 0 < value <= own_sounds.LONGEST_S:
             raise ProjectError(f"{option} is {value:g} s; it must be above 0 and at most {own_sounds.LONGEST_S:g} s")
@@ -75,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     params = own_sounds.adapt_params(params, protocol, own_model.PLAIN, window_s=options.window, hop_s=options.hop)
     pattern = own_sounds.BY_FOLDER if options.group_folders else options.group_pattern
     table, column = options.group_table or (None, "")
-    grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column)
+    grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column, options.labels)
     with locked(work):
         sounds = own_sounds.prepare_sounds(
             options.folder, work, params, grouping, options.folds, shortest_s=options.min_seconds

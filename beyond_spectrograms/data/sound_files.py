@@ -49,44 +49,54 @@ WIDTHS = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}  # byt
 
 
 class OpenSound:
-    """A sound whose header was read: `sample_rate` (Hz), and `blocks` to go through once.
+    """A sound whose header was read: `sample_rate` (Hz), and `blocks` to go through once, or of a file part by part.
 
-    `promised` is how many samples the header says there are; None where it leaves that open. `of_8_bit`: how coarse.
+    `promised` is how many samples the header says there are; None where it leaves that open. `subtype` is how samples
+    are stored, in libsndfile's words; `of_8_bit`: how coarse.
     """
 
     def __init__(self, file: soundfile.SoundFile, regular: IO[bytes] | None) -> None:
         self._file, self._regular = file, regular
+        self._checked, self._place = regular is None, 0  # the sample that is read next
         self.sample_rate: int = file.samplerate
+        self.channels: int = file.channels
+        self.subtype: str = file.subtype
         self.of_8_bit = file.subtype in ("PCM_U8", "PCM_S8")
         size = file.frames * file.channels * WIDTHS.get(file.subtype, 1)
         unknown = file.frames >= UNKNOWN_FRAMES or (regular is None and size >= UNKNOWN_BYTES)
         self.promised = None if unknown else int(file.frames)
 
-    def blocks(self) -> Iterator[Waveform]:
-        """Yield the samples [samples, channels], float32.
+    def blocks(self, first: int = 0, end: int | None = None) -> Iterator[Waveform]:
+        """Yield the samples [samples, channels], float32: all, or those of a file from `first` to before `end`.
 
         Raises:
             BadAudioError: at once, where the file is not whole; on the way, where it cannot be decoded; at the end,
                 where a stream broke off.
         """
-        if self._regular is not None:
+        if self._regular is not None and not self._checked:
             place = self._regular.tell()  # where libsndfile is
             check_whole(self._regular)
             self._regular.seek(place)
-        decoded = 0
-        while True:
+            self._checked = True
+        if first != self._place:
             try:
-                block: Waveform = self._file.read(FRAMES, dtype="float32", always_2d=True)
+                self._place = self._file.seek(first)
             except soundfile.LibsndfileError as error:
-                raise BadAudioError(f"not decodable as audio after {decoded} samples: {_reason(error)}") from error
+                raise BadAudioError(f"has no sample {first}: {_reason(error)}") from error
+        while end is None or self._place < end:
+            wanted = FRAMES if end is None else min(FRAMES, end - self._place)
+            try:
+                block: Waveform = self._file.read(wanted, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                raise BadAudioError(f"not decodable as audio after {self._place} samples: {_reason(error)}") from error
             if not len(block):
                 break
-            decoded += len(block)
+            self._place += len(block)
             yield block
-        if (
-            self.promised is not None and decoded < self.promised and self._file.format != "OGG"
-        ):  # which may trim its end
-            raise BadAudioError(f"truncated: the header promises {self.promised} samples, {decoded} could be decoded")
+        promised = self.promised if end is None or self.promised is None else min(end, self.promised)
+        if promised is not None and self._place < promised and self._file.format != "OGG":  # which may trim its end
+            told = f"the header promises {self.promised} samples, {self._place} could be decoded"
+            raise BadAudioError(f"truncated: {told}")
 
 
 def read_recording(path: Path, seconds: tuple[float, float]) -> Recording:

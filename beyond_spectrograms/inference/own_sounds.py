@@ -16,6 +16,14 @@ from beyond_spectrograms.data.archives import copy_sounds
 from beyond_spectrograms.data.clips import DatasetError, TooFewGroupsError
 from beyond_spectrograms.data.splits import Dealt, assign_groups, deal_windows
 from beyond_spectrograms.inference.formats import file_name
+from beyond_spectrograms.inference.label_table import (
+    ABSOLUTE,
+    Labelled,
+    describe_labels,
+    read_labels,
+    read_table,
+    write_clips,
+)
 from beyond_spectrograms.inference.stream_windows import SHORTEST
 from beyond_spectrograms.params import Params, Protocol, Source, Split, Windows
 from beyond_spectrograms.params.protocols import WEIGHTED
@@ -36,6 +44,7 @@ class Grouping:
     pattern: str | None = None  # regular expression for a file's whole name (without suffix) with the group `group`
     table: Path | None = None  # a CSV file with the columns `file` (path below the folder of sounds) and `column`
     column: str = "group"
+    labels: Path | None = None  # a table as label_table.read_labels takes it, which says labels and groups
 
 
 @dataclass(frozen=True)
@@ -54,31 +63,34 @@ def prepare_sounds(
 ) -> OwnSounds:
     """Check and convert the sounds of <sounds>/<class>/, group them and deal them to at most `folds` folds.
 
-    Fewer folds where a class has fewer groups. Files that cannot be used, or are shorter than `shortest_s` (a tenth of
-    a window where it is not given), are set aside with the reason.
+    A table of labels says which sounds, or parts of them, are of which class instead. Fewer folds where a class has
+    fewer groups. Files that cannot be used, or are shorter than `shortest_s` (a tenth of a window where it is not
+    given), are set aside with the reason.
 
     Raises:
         RawDataError: no such folder, no class folder, a class folder without a sound.
         DatasetError: fewer than two classes, a class without a usable sound or with fewer than three groups, a name or
-            table that does not say the group of every clip, a name that is not UTF-8.
+            table that does not say the group of every clip, a name that is not UTF-8, a table of labels with an error.
     """
     dataset = re.sub(r"[^A-Za-z0-9]+", "_", sounds.resolve().name).strip("_") or "sounds"
     raw, folder, windows = work / "raw", work / "clips", params.windows
     shutil.rmtree(raw, ignore_errors=True)  # left by a run that was stopped
-    copied = copy_sounds(str(sounds), raw)
-    for path in sorted(raw.glob("*/*")):
-        if (name := file_name(path.relative_to(raw))) != str(path.relative_to(raw)):
+    labelled = read_labels(grouping.labels, sounds) if grouping.labels else {}
+    copied = describe_labels(labelled, sounds) if labelled else copy_sounds(str(sounds), raw)
+    for clip in sorted(copied.paths):
+        if (name := file_name(Path(clip))) != clip:
             raise DatasetError(f"{sounds}: the name of {name} is not UTF-8. Rename the file or its folder.")
-    source = _group(sounds, _source(sounds, windows, grouping, shortest_s), grouping, copied.paths)
+    source = _group(sounds, _source(sounds, windows, grouping, shortest_s), grouping, copied.paths, labelled)
+    failed = write_clips(labelled, raw)
     versions = {name: params.versions[name] for name in stored_clips.CLIP_VERSIONS}
-    outcomes = stored_clips.prepare_clips(raw, work / "clips.partial", source.seconds, versions)
+    outcomes = [*stored_clips.prepare_clips(raw, work / "clips.partial", source.seconds, versions), *failed]
     stored_clips.check_clips(dataset, outcomes, source)
     stored_clips.publish_clips(outcomes, work / "clips.partial", folder)
     clips = stored_clips.read_clips(folder)
     try:
         grouped, _ = assign_groups(dataset, clips, source)
     except TooFewGroupsError as error:  # once files were set aside, or are the same
-        raise _too_few(sounds, error.label, error.groups) from None
+        raise _too_few(grouping.labels or sounds, error.label, error.groups) from None
     fewest = min(folds, int(grouped.groupby("label")["group"].nunique().min()))
     source = source.model_copy(update={"folds": max(fewest, FEWEST_FOLDS)})
     splits = {SPLIT: Split(kind="source")}
@@ -87,7 +99,9 @@ def prepare_sounds(
     return OwnSounds(**vars(dealt), dataset=dataset, folder=folder, set_aside=set_aside, **vars(copied))
 
 
-def _group(sounds: Path, source: Source, grouping: Grouping, paths: Mapping[str, str]) -> Source:
+def _group(
+    sounds: Path, source: Source, grouping: Grouping, paths: Mapping[str, str], labelled: Mapping[str, Labelled]
+) -> Source:
     """Add the groups of a table to the source, and check by names alone that there are classes and groups enough.
 
     Raises:
@@ -96,7 +110,8 @@ def _group(sounds: Path, source: Source, grouping: Grouping, paths: Mapping[str,
     clips = sorted(paths)
     labels = dict.fromkeys(clip.split("/")[0] for clip in clips)
     if len(labels) < 2:
-        raise DatasetError(f"{sounds}: one class, {next(iter(labels))!r}. Give at least two, a sub-folder each.")
+        told = f"one class, {next(iter(labels))!r}. Give at least two"
+        raise DatasetError(f"{grouping.labels}: {told}." if labelled else f"{sounds}: {told}, a sub-folder each.")
     group_of = {clip: clip for clip in clips}
     if pattern := grouping.pattern:
         found = {clip: re.fullmatch(pattern, Path(clip).stem) for clip in clips}
@@ -105,20 +120,23 @@ def _group(sounds: Path, source: Source, grouping: Grouping, paths: Mapping[str,
         group_of = {clip: match["group"] for clip, match in found.items() if match}
     if grouping.table:
         group_of = _read_groups(grouping.table, grouping.column, paths)
+    if labelled:
+        group_of = {clip: row.group for clip, row in labelled.items()}
+    if grouping.table or labelled:
         groups = pd.Series(clips).groupby([group_of[clip] for clip in clips])
         listed = [members.tolist() for _, members in groups if len(members) > 1]
         source = source.model_copy(update={"known_repetitions": {"table": listed}})
     for label in labels:
         groups_of_label = {group for clip, group in group_of.items() if clip.split("/")[0] == label}
         if len(groups_of_label) < FEWEST_FOLDS:
-            raise _too_few(sounds, label, len(groups_of_label))
+            raise _too_few(grouping.labels or sounds, label, len(groups_of_label))
     return source
 
 
-def _too_few(sounds: Path, label: str, groups: int) -> DatasetError:
+def _too_few(where: Path, label: str, groups: int) -> DatasetError:
     counted = f"{groups} group{'s' * (groups != 1)} of recordings"
     return DatasetError(
-        f"{sounds}: class {label!r} has {counted}; `train` needs {FEWEST_FOLDS}: one trains, one validates, one tests. "
+        f"{where}: class {label!r} has {counted}; `train` needs {FEWEST_FOLDS}: one trains, one validates, one tests. "
         "Add recordings of another origin, or group them otherwise."
     )
 
@@ -134,19 +152,10 @@ def _source(sounds: Path, windows: Windows, grouping: Grouping, shortest_s: floa
 
 def _read_groups(path: Path, column: str, paths: Mapping[str, str]) -> dict[str, str]:
     """Read the group of every clip, whose `paths` are those below the folder of sounds."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: no such file") from None
-    except ValueError as error:  # what pandas raises of all that is no CSV, encodings included
-        raise DatasetError(f"{path}: not a CSV table: {error}") from None
-    if len(table.columns) == 1 and ";" in table.columns[0]:
-        raise DatasetError(f"{path}: its columns are parted by semicolons. Save it with commas.")
-    if missing := [name for name in ("file", column) if name not in table.columns]:
-        raise DatasetError(f"{path}: no column {missing[0]!r}. Its columns are {', '.join(table.columns)}.")
+    table = read_table(path, "file", column)
     files = table["file"].str.removeprefix("./")
     if absolute := [file for file in files if file.startswith("/")]:
-        raise DatasetError(f"{path}: {absolute[0]} is an absolute path. Give paths below the folder of sounds.")
+        raise DatasetError(f"{path}: {absolute[0]} {ABSOLUTE}")
     clip_of = {file: clip for clip, file in paths.items()}
     names = files.map(lambda file: clip_of.get(file, file))
     if double := sorted(names[names.duplicated()]):
