@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hop", type=float, metavar="S", help=of_hop)
     of_shortest = "shorter sounds are set aside (default: a tenth of a window)"
     parser.add_argument("--min-seconds", type=float, metavar="S", help=of_shortest)
+    of_calibrate = "find a temperature, by which probabilities say how often they are right"
+    parser.add_argument("--calibrate", action="store_true", help=of_calibrate)
+    of_reject = (
+        "calibrate, and answer `none` where a class does not reach the probability that 95 %% of its right answers do; "
+        "the folder _background then holds sounds that are none. Each class is held out in turn to measure it"
+    )
+    parser.add_argument("--reject", action="store_true", help=of_reject)
     groups = parser.add_argument_group("groups", GROUPING).add_mutually_exclusive_group()
     groups.add_argument("--group-folders", action="store_true", help="those in one sub-folder of their class' folder")
     of_pattern = "those whose names, without suffix, have the same (?P<group>...)"
@@ -49,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
-    from beyond_spectrograms.inference import own_model, own_sounds
+    from beyond_spectrograms.inference import own_model, own_sounds, rejection
     from beyond_spectrograms.inference.formats import printable
     from beyond_spectrograms.params import load_all_params
     from beyond_spectrograms.util.files import locked
@@ -73,6 +81,8 @@ def run(options: argparse.Namespace) -> int:
         raise ProjectError(f"{report}: exists already. Choose another name, or remove it.")
     params, protocol = own_sounds.choose_classifier(params, options.protocol, options.classifier)
     params = own_sounds.adapt_params(params, protocol, own_model.PLAIN, window_s=options.window, hop_s=options.hop)
+    if options.calibrate or options.reject:
+        rejection.check_calibrated("--reject" if options.reject else "--calibrate", protocol, params)
     pattern = own_sounds.BY_FOLDER if options.group_folders else options.group_pattern
     table, column = options.group_table or (None, "")
     grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column)
@@ -86,7 +96,11 @@ def run(options: argparse.Namespace) -> int:
         few = own_sounds.warnings_of_few(sounds, params.statistics.minimum_sources)
         for warning in (*set_aside, *own_sounds.warnings_of_doubles(sounds), *few):
             print(warning, file=sys.stderr)
-        asked = own_model.Asked(options.representation, protocol, options.epochs)
+        if options.reject:
+            print(rejection.announce(sounds), flush=True)
+        asked = own_model.Asked(
+            options.representation, protocol, options.epochs, calibrate=options.calibrate, reject=options.reject
+        )
         scores = own_model.train_model(params, asked, sounds=sounds, work=work, out=options.out, report=report)
     print(_tell(scores, options.out, report))
     return 0
@@ -101,6 +115,7 @@ def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
         f"{_share(scores['intervals']['windows'])} of windows; balanced accuracy {scores['class_accuracy']:.1%} (mean "
         "over classes of windows right)",
         *map(_tell_plain_way, scores["plain_ways"]),
+        *_tell_confidence(scores),
     ]
     if short:
         lines.append(f"{short} recordings are shorter than a window and were reflected: `reflected` in recordings.csv")
@@ -108,6 +123,34 @@ def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
     figure = "confusion.png" if drawn else "no confusion.png, because matplotlib is not installed"
     lines.append(f"{out}: a model of the same recipe, trained on all of them for {model['epochs']} epochs")
     return "\n".join([*lines, f"{report}: scores.json, recordings.csv, history.csv, {figure}"])
+
+
+def _tell_confidence(scores: dict[str, Any]) -> Iterator[str]:
+    """Tell what --calibrate and --reject found."""
+    from beyond_spectrograms.inference.results import BACKGROUND
+
+    if not (known := scores.get("confidence")):
+        return
+    before, after = scores["calibration"]["ece"], known["ece"]
+    error = f"calibration error of tested windows {before:.1%} before, {after:.1%} after"
+    yield f"calibrated: temperature {known['temperature']:.2f}, {error}"
+    if "thresholds" not in known:
+        return
+    never = [label for label, threshold in known["thresholds"].items() if not threshold]
+    if never:
+        yield f"never none: answers of {', '.join(never)}, of which no validation recording was answered right"
+    right = "" if known["right_of_passing"] is None else f", {known['right_of_passing']:.1%} of these are right"
+    yield f"none of these: {known['passing']:.1%} of recordings pass{right} (of all: {known['right']:.1%})"
+    if held_out := known["held_out"]:
+        by_class = held_out["by_class"]
+        lowest, highest = (pick(by_class, key=lambda label: by_class[label]["auroc"]) for pick in (min, max))
+        ends = " to ".join(f"{by_class[label]['auroc']:.2f} ({label})" for label in (lowest, highest))
+        told = f"AUROC {held_out['auroc']:.2f} on average, {ends}"
+        yield f"a class held out: {told}; {held_out['passing']:.1%} of its recordings pass"
+    else:
+        yield "a class held out: not measured, for only one class would be left"
+    if found := known.get(BACKGROUND):
+        yield f"{BACKGROUND}: AUROC {found['auroc']:.2f}; {found['passing']:.1%} of its recordings pass"
 
 
 def _share(interval: dict[str, Any]) -> str:

@@ -73,10 +73,23 @@ class MelGraph(nn.Module):
         return power if self.means is None else power @ cast("Tensor", self.means)
 
 
+class Divide(nn.Module):
+    """Divide logits by the card's temperature."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Divide."""
+        return logits / self.temperature
+
+
 def export_onnx(model: Model, path: Path) -> None:
     """Write the model as ONNX: `windows` [windows, samples] float32 to `probabilities` [windows, classes].
 
-    Resampling, mixing and cutting stay the caller's. The card is in the file's metadata, under `card`.
+    Resampling, mixing, cutting and thresholds stay the caller's. The card, which has these, is in the file's metadata,
+    under `card`.
 
     Raises:
         ModelError: as `check_exportable`.
@@ -86,7 +99,8 @@ def export_onnx(model: Model, path: Path) -> None:
     import onnx
 
     samples = round(model.card.windows.length_s * model.card.representation.sample_rate)
-    whole = nn.Sequential(MelGraph(cast("Mel", record), samples), model.network, nn.Softmax(1)).cpu().eval()
+    last = [nn.Softmax(1)] if model.card.temperature == 1 else [Divide(model.card.temperature), nn.Softmax(1)]
+    whole = nn.Sequential(MelGraph(cast("Mel", record), samples), model.network, *last).cpu().eval()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which no model here needs
     with warnings.catch_warnings():  # of torch's own making: its exporter uses what torch calls outdated
         warnings.simplefilter("ignore", FutureWarning)

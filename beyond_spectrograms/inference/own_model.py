@@ -27,6 +27,7 @@ from beyond_spectrograms.inference.card import Scores
 from beyond_spectrograms.inference.export import write_model
 from beyond_spectrograms.inference.folder import data_folder
 from beyond_spectrograms.inference.own_sounds import SEED, SPLIT, OwnSounds
+from beyond_spectrograms.inference.rejection import find_and_measure
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.representations.feature_cache import describe_features, request_features
 from beyond_spectrograms.training.loop import runs_of_protocol
@@ -46,6 +47,8 @@ class Asked:
     representation: str
     protocol: str
     epochs: int
+    calibrate: bool = False  # find a temperature for probabilities
+    reject: bool = False  # and from which one on an answer counts
 
 
 def train_model(
@@ -69,11 +72,15 @@ def train_model(
     recordings = _recordings(found, cell, report)
     intervals = {"recordings": recording_interval(recordings, params.statistics)}
     intervals |= {"windows": window_interval(recordings, params.statistics)}
+    confidence, known = None, {}
+    if asked.calibrate or asked.reject:
+        confidence, known["confidence"] = find_and_measure(runs, sounds, reject=asked.reject)
     plain = score_plain_ways(params, asked, recordings, sounds, work)
     final = train_on_all(runs, found.scores[cell_name(*cell[1:])], sounds)
     scores = _tell(params, cell, sounds, found) | {
         "intervals": {unit: asdict(interval) for unit, interval in intervals.items()},
         "plain_ways": plain,
+        **known,
         "model": {"epochs": final.epochs, "recordings": len(sounds.clips)},
     }
     _write_report(report, scores, recordings=_tested(found, cell, sounds, params), history=_history(found, cell))
@@ -89,6 +96,7 @@ def train_model(
         weights=data_folder() / "weights" / asked.representation,
         licences=[],
         clips=sounds.clips,
+        confidence=confidence,
         scores=Scores(
             file=f"{report.name}/scores.json", commit=None, **told,
             recording_accuracy_low=low, recording_accuracy_high=high,
