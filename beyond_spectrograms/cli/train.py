@@ -40,6 +40,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hop", type=float, metavar="S", help=of_hop)
     of_shortest = "shorter sounds are set aside (default: a tenth of a window)"
     parser.add_argument("--min-seconds", type=float, metavar="S", help=of_shortest)
+    of_weights = "balanced: rare classes weigh more in the loss (default: balanced for networks, none for probes)"
+    parser.add_argument("--class-weights", choices=("none", "balanced"), help=of_weights)
+    of_augment = "change training windows at random: some of mixup, gain, time_shift, noise, parted by commas"
+    parser.add_argument("--augment", metavar="NAMES", help=of_augment)
+    of_onnx = "also write MODEL.onnx, representation and classifier as one ONNX graph"
+    parser.add_argument("--onnx", action="store_true", help=of_onnx)
     of_calibrate = "find a temperature, by which probabilities say how often they are right"
     parser.add_argument("--calibrate", action="store_true", help=of_calibrate)
     of_reject = (
@@ -57,7 +63,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
-    from beyond_spectrograms.inference import own_model, own_sounds, rejection
+    from beyond_spectrograms.inference import load_model, onnx, own_model, own_sounds, rejection
     from beyond_spectrograms.inference.formats import printable
     from beyond_spectrograms.params import load_all_params
     from beyond_spectrograms.util.files import locked
@@ -71,16 +77,14 @@ def run(options: argparse.Namespace) -> int:
     for option, value, least in (("--folds", options.folds, 3), ("--epochs", options.epochs, 1)):
         if value < least:
             raise ProjectError(f"{option} is {value}; it must be at least {least}")
-    if options.out.exists():
-        raise ProjectError(f"{options.out}: exists already. Choose another name, or remove it.")
-    if options.out.resolve().is_relative_to(options.folder.resolve()):
-        where = f"{options.out}: lies in the folder of sounds, {options.folder}"
-        raise ProjectError(f"{where}. Choose a place outside of it.")
-    work, report = (options.out.with_name(options.out.name + end) for end in (".partial-training", "-report"))
-    if report.exists() and not work.exists():  # a run that was stopped may have left both
-        raise ProjectError(f"{report}: exists already. Choose another name, or remove it.")
+    work, report, graph = _places(options)
+    if graph:
+        onnx.check_exportable(params.representations[options.representation])
     params, protocol = own_sounds.choose_classifier(params, options.protocol, options.classifier)
     params = own_sounds.adapt_params(params, protocol, own_model.PLAIN, window_s=options.window, hop_s=options.hop)
+    params = own_sounds.choose_learning(
+        params, protocol, options.representation, options.class_weights, options.augment
+    )
     if options.calibrate or options.reject:
         rejection.check_calibrated("--reject" if options.reject else "--calibrate", protocol, params)
     pattern = own_sounds.BY_FOLDER if options.group_folders else options.group_pattern
@@ -103,7 +107,31 @@ def run(options: argparse.Namespace) -> int:
         )
         scores = own_model.train_model(params, asked, sounds=sounds, work=work, out=options.out, report=report)
     print(_tell(scores, options.out, report))
+    if graph:
+        onnx.export_onnx(load_model(options.out, device="cpu"), graph)
+        print(f"{graph}: the model as ONNX")
     return 0
+
+
+def _places(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
+    """Name the folders of work and report, and the ONNX file where one is asked for.
+
+    Raises:
+        ProjectError: a place of these is taken, or the model lies among the sounds.
+    """
+    taken = "{}: exists already. Choose another name, or remove it."
+    if options.out.exists():
+        raise ProjectError(taken.format(options.out))
+    if options.out.resolve().is_relative_to(options.folder.resolve()):
+        where = f"{options.out}: lies in the folder of sounds, {options.folder}"
+        raise ProjectError(f"{where}. Choose a place outside of it.")
+    ends = (".partial-training", "-report", ".onnx")
+    work, report, graph = (options.out.with_name(options.out.name + end) for end in ends)
+    if report.exists() and not work.exists():  # a run that was stopped may have left both
+        raise ProjectError(taken.format(report))
+    if options.onnx and graph.exists():
+        raise ProjectError(taken.format(graph))
+    return work, report, graph if options.onnx else None
 
 
 def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
