@@ -159,9 +159,10 @@ def _tell_confidence(scores: dict[str, Any]) -> Iterator[str]:
 
     if not (known := scores.get("confidence")):
         return
-    before, after = scores["calibration"]["ece"], known["ece"]
-    error = f"calibration error of tested windows {before:.1%} before, {after:.1%} after"
-    yield f"calibrated: temperature {known['temperature']:.2f}, {error}"
+    before, after = known["before"], known["after"]
+    error = f"calibration error of tested windows {before['ece']:.1%} before, {after['ece']:.1%} after"
+    loss = f"cross-entropy {before['loss']:.3f} before, {after['loss']:.3f} after"
+    yield f"calibrated: temperature {known['temperature']:.2f}; {error}; {loss}"
     if "thresholds" not in known:
         return
     never = [label for label, threshold in known["thresholds"].items() if not threshold]
@@ -197,4 +198,6 @@ def _tell_plain_way(way: dict[str, Any]) -> str:
     if difference["value"] <= 0:
         return f"{told}, {points}"
     options = f"--representation {way['representation']} --classifier {way['protocol']}"
+    if difference["low"] is None:
+        return f"{told}, {points}: higher, from too few origins to be sure. Take it by {options}"
     return f"{told}, {points}: better{', and surely so' * way['surely better']}. Take it by {options}"

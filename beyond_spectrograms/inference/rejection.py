@@ -14,7 +14,7 @@ no say. A fold's test part is measured with what the validation answers to all o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,11 +52,21 @@ class Answers:
         """Keep some of the rows."""
         return replace(self, windows=self.windows[rows], logits=self.logits[rows.to_numpy()])
 
+    def tested(self, fold: int) -> Answers:
+        """Keep those to the test part of a fold."""
+        return self.where((self.windows["fold"] == fold) & (self.windows["part"] == "test"))
+
     def probabilities(self, temperature: float) -> Floats:
         """Give the calibrated probabilities [rows, classes]."""
         from scipy.special import softmax
 
         return np.asarray(softmax(self.logits / temperature, axis=1))
+
+    def loss(self, temperature: float) -> float:
+        """Give the negative log likelihood of the rows' labels, the mean over rows."""
+        own = np.searchsorted(self.classes, self.windows["label"].to_numpy(str))
+        right = self.probabilities(temperature)[np.arange(len(own)), own]
+        return float(-np.log(np.maximum(right, LEAST)).mean())
 
     def recordings(self, temperature: float) -> tuple[pd.DataFrame, Floats]:
         """Give a row a recording and fold (fold, part, clip, label), and its probabilities [recordings, classes]."""
@@ -91,18 +101,14 @@ def find_confidence(validated: Answers, *, reject: bool) -> Confidence:
     """
     from scipy.optimize import minimize_scalar
 
-    classes = np.asarray(validated.classes)
-    own = np.searchsorted(classes, validated.windows["label"].to_numpy(str))
-
     def loss(log_temperature: float) -> float:
-        right = validated.probabilities(np.exp(log_temperature))[np.arange(len(own)), own]
-        return float(-np.log(np.maximum(right, LEAST)).mean())
+        return validated.loss(np.exp(log_temperature))
 
     temperature = float(np.exp(minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded").x))
     if not reject:
         return Confidence(temperature=temperature)
     recordings, probabilities = validated.recordings(temperature)
-    answered, thresholds = classes[probabilities.argmax(axis=1)], {}
+    answered, thresholds = np.asarray(validated.classes)[probabilities.argmax(axis=1)], {}
     for label in validated.classes:
         right = probabilities.max(axis=1)[(answered == label) & (recordings["label"] == label)]
         if label != BACKGROUND:
@@ -110,17 +116,17 @@ def find_confidence(validated: Answers, *, reject: bool) -> Confidence:
     return Confidence(temperature=temperature, thresholds=thresholds)
 
 
-def judge_test_parts(answers: Answers, *, reject: bool) -> tuple[pd.DataFrame, float]:
+def judge_test_parts(answers: Answers, *, reject: bool) -> tuple[pd.DataFrame, dict[int, float]]:
     """Judge the test part of every fold with what the validation answers to all other recordings give.
 
     Returns:
         a row a tested recording: label, predicted, score (the highest calibrated probability of a class but BACKGROUND)
-        and passes (not NONE); and the expected calibration error of the tested windows.
+        and passes (not NONE); and the temperature of each fold.
     """
     classes = np.asarray(answers.classes)
-    judged, windows = [], []
-    for _, of_fold in answers.windows.groupby("fold"):
-        tested = answers.where((answers.windows["part"] == "test") & answers.windows.index.isin(of_fold.index))
+    judged, temperatures = [], {}
+    for fold in answers.windows["fold"].unique().tolist():
+        tested = answers.tested(fold)
         others = (answers.windows["part"] == "validation") & ~answers.windows["clip"].isin(tested.windows["clip"])
         confidence = find_confidence(answers.where(others), reject=reject)
         recordings, probabilities = tested.recordings(confidence.temperature)
@@ -130,9 +136,21 @@ def judge_test_parts(answers: Answers, *, reject: bool) -> tuple[pd.DataFrame, f
             limits = np.array([confidence.thresholds.get(label, np.inf) for label in classes])
             found["passes"] = ~are_none(probabilities, limits)
         judged.append(found)
-        each = tested.probabilities(confidence.temperature)
-        windows.append(tested.windows.assign(predicted=classes[each.argmax(axis=1)], probability=each.max(axis=1)))
-    return pd.concat(judged, ignore_index=True), float(calibrate(pd.concat(windows))["ece"])
+        temperatures[fold] = confidence.temperature
+    return pd.concat(judged, ignore_index=True), temperatures
+
+
+def measure_errors(answers: Answers, temperatures: Mapping[int, float]) -> dict[str, float]:
+    """Measure the expected calibration error and the mean loss of tested windows under a temperature a fold."""
+    windows, losses = [], []
+    for fold, temperature in temperatures.items():
+        tested = answers.tested(fold)
+        each = tested.probabilities(temperature)
+        answered = np.asarray(answers.classes)[each.argmax(axis=1)]
+        windows.append(tested.windows.assign(predicted=answered, probability=each.max(axis=1)))
+        losses.append(tested.loss(temperature) * len(each))
+    together = pd.concat(windows)
+    return {"ece": float(calibrate(together)["ece"]), "loss": sum(losses) / len(together)}
 
 
 def without_class(runs: Sequence[RunConfig], sounds: OwnSounds, label: str) -> list[RunConfig]:
@@ -193,8 +211,10 @@ def find_and_measure(
     """
     answers = answer_parts(runs, sounds)
     confidence = find_confidence(answers.where(answers.windows["part"] == "validation"), reject=reject)
-    tested, error = judge_test_parts(answers, reject=reject)
-    told: dict[str, Any] = {**confidence.model_dump(), "ece": error}
+    tested, temperatures = judge_test_parts(answers, reject=reject)
+    errors = {"before": measure_errors(answers, dict.fromkeys(temperatures, 1.0))}
+    errors |= {"after": measure_errors(answers, temperatures)}
+    told: dict[str, Any] = {**confidence.model_dump(), **errors}
     if not reject:
         return confidence, told
     inside = tested[tested["label"] != BACKGROUND]

@@ -84,7 +84,8 @@ def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture,
     told = [line for line in lines if not re.search("took|to train|computed|; will take|runs of", line)]
     assert told == [
         "12 recordings in 2 classes, each tested by a classifier that had none of its origin (3 folds)",
-        "right: 100.0% of recordings, 100.0% of windows; balanced accuracy 100.0% (mean over classes of windows right)",
+        "right: 100.0% [73.5%, 100.0%] of recordings, 100.0% [73.5%, 100.0%] of windows; balanced accuracy 100.0% "
+        "(mean over classes of windows right)",
         "beside it the most frequent class: 75.0% of recordings",
         "beside it logistic regression on mean and deviation of mfcc: 100.0% of recordings, +0.0 points",
         "beside it logistic regression on mean and deviation of log_mel_2048_50hz: 100.0% of recordings, +0.0 points",
@@ -95,6 +96,10 @@ def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture,
     tested = sorted(run["epoch"] for run in scores["by_fold"])
     assert scores["model"] == {"epochs": tested[1], "recordings": 12}  # the median of three folds
     assert scores["left_out"] == {".txt": 1}
+    remark = "12 origins: exact limits (Clopper-Pearson), an origin counting once."
+    assert scores["intervals"]["recordings"] == {
+        "value": 1.0, "low": pytest.approx(0.025 ** (1 / 12)), "high": 1.0, "reason": None, "remark": remark
+    }  # fmt: skip
     assert [way["way"] for way in scores["plain_ways"] if way.get("surely better")] == []
     assert scores["protocol"]["class_weights"] == "balanced"
     assert scores["recordings_by_class"] == {"high": 3, "low": 9}
@@ -267,8 +272,8 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
         (["--augment", "gain"], "--augment gain: gain is for spectrograms in decibels, which mel is not\n"),
         (
             ["--classifier", "mean_linear", "--augment", "noise"],
-            "--augment noise does not go with --protocol mean_linear: augment is not for mean_linear; it is for conv1d, "
-            "conv2d\n",
+            "--augment noise does not go with --protocol mean_linear: augment is not for mean_linear; it is for "
+            "conv1d, conv2d\n",
         ),
         (
             ["--protocol", "nearest_source", "--class-weights", "balanced"],
