@@ -98,7 +98,8 @@ def run(options: argparse.Namespace) -> int:
             print("left out:", ", ".join(f"{count} {kind}" for kind, count in sounds.left_out.items()), file=sys.stderr)
         set_aside = (f"set aside {printable(clip)}: {reason}" for clip, reason in sounds.set_aside.items())
         few = own_sounds.warnings_of_few(sounds, params.statistics.minimum_sources)
-        for warning in (*set_aside, *own_sounds.warnings_of_doubles(sounds), *few):
+        unused = own_sounds.warnings_of_background(sounds, reject=options.reject)
+        for warning in (*set_aside, *own_sounds.warnings_of_doubles(sounds), *few, *unused):
             print(warning, file=sys.stderr)
         if options.reject:
             print(rejection.announce(sounds), flush=True)

@@ -17,6 +17,7 @@ from beyond_spectrograms.data.archives import copy_sounds
 from beyond_spectrograms.data.clips import DatasetError, TooFewGroupsError
 from beyond_spectrograms.data.splits import Dealt, assign_groups, deal_windows
 from beyond_spectrograms.inference.formats import file_name
+from beyond_spectrograms.inference.results import BACKGROUND, NONE
 from beyond_spectrograms.inference.stream_windows import SHORTEST
 from beyond_spectrograms.params import Params, Protocol, Source, Split, Windows
 from beyond_spectrograms.util.errors import ProjectError
@@ -168,6 +169,12 @@ def warnings_of_doubles(sounds: OwnSounds) -> Iterator[str]:
     for _, same in sounds.clips.groupby("sha256"):
         if same["label"].nunique() > 1:
             yield f"{_few(same['clip'].tolist())}: the same bytes under {same['label'].nunique()} labels"
+
+
+def warnings_of_background(sounds: OwnSounds, *, reject: bool) -> Iterator[str]:
+    """Say what becomes of a class BACKGROUND where nothing is rejected."""
+    if not reject and BACKGROUND in set(sounds.clips["label"]):
+        yield f"class {BACKGROUND!r} is trained as any other; with --reject an answer of it counts as {NONE!r}"
 
 
 def warnings_of_few(sounds: OwnSounds, minimum: int) -> Iterator[str]:
