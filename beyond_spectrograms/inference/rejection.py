@@ -3,8 +3,10 @@
 Temperature and thresholds are found by the answers of the folds' classifiers to their validation parts; test parts have
 no say. A fold's test part is measured with what the validation answers to all other recordings give.
 
-- **temperature**: the number by which logits are divided so that the negative log likelihood of the pooled validation
-  windows is least (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2).
+- **temperature**: the number by which logits are divided so that the cross-entropy of the pooled validation windows is
+  least (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2). Of n recordings, labels are
+  doubted by 1 in n + 2 (Platt 1999, "Probabilistic outputs for support vector machines"): else a few that are all right
+  would make every probability 1.
 - **threshold** of a class: the highest that KEPT of its validation recordings that are answered right reach with their
   calibrated probability, the mean over windows.
 - **held out**: each class in turn is kept from training and validation. Its tested recordings are out, those of the
@@ -62,11 +64,13 @@ class Answers:
 
         return np.asarray(softmax(self.logits / temperature, axis=1))
 
-    def loss(self, temperature: float) -> float:
-        """Give the negative log likelihood of the rows' labels, the mean over rows."""
+    def loss(self, temperature: float, doubt: float = 0.0) -> float:
+        """Give the cross-entropy of the rows' labels, of which `doubt` is spread over other classes; mean over rows."""
         own = np.searchsorted(self.classes, self.windows["label"].to_numpy(str))
-        right = self.probabilities(temperature)[np.arange(len(own)), own]
-        return float(-np.log(np.maximum(right, LEAST)).mean())
+        logs = np.log(np.maximum(self.probabilities(temperature), LEAST))
+        right = logs[np.arange(len(own)), own]
+        others = (logs.sum(axis=1) - right) / (len(self.classes) - 1)
+        return float(-((1 - doubt) * right + doubt * others).mean())
 
     def recordings(self, temperature: float) -> tuple[pd.DataFrame, Floats]:
         """Give a row a recording and fold (fold, part, clip, label), and its probabilities [recordings, classes]."""
@@ -101,8 +105,10 @@ def find_confidence(validated: Answers, *, reject: bool) -> Confidence:
     """
     from scipy.optimize import minimize_scalar
 
+    doubt = 1 / (validated.windows["clip"].nunique() + 2)
+
     def loss(log_temperature: float) -> float:
-        return validated.loss(np.exp(log_temperature))
+        return validated.loss(np.exp(log_temperature), doubt)
 
     temperature = float(np.exp(minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded").x))
     if not reject:

@@ -50,6 +50,14 @@ def test_the_temperature_undoes_what_made_logits_too_large_or_too_small(scale: f
     assert found.model_dump() == {"temperature": found.temperature}  # nothing is rejected
 
 
+@pytest.mark.parametrize("count", [8, 80])
+def test_a_few_right_answers_make_no_probability_surer_than_they_can_tell(count: int) -> None:
+    labels = [number % 3 for number in range(count)]
+    validated = gathered(answers(labels, 4 * np.eye(3)[labels]))
+    found = find_confidence(validated, reject=False)
+    np.testing.assert_allclose(validated.probabilities(found.temperature).max(axis=1), 1 - 1 / (count + 2), atol=1e-4)
+
+
 def test_a_threshold_is_reached_by_95_percent_of_a_class_s_right_answers_and_by_no_more_than_need_be() -> None:
     labels, logits = drawn(3000, 1.0)
     labels = [label if label != 2 else 0 for label in labels]  # c is never right
