@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hop", type=float, metavar="S", help=of_hop)
     of_shortest = "shorter sounds are set aside (default: a tenth of a window)"
     parser.add_argument("--min-seconds", type=float, metavar="S", help=of_shortest)
+    of_weights = "balanced: rare classes weigh more in the loss (default: balanced for networks, none for probes)"
+    parser.add_argument("--class-weights", choices=("none", "balanced"), help=of_weights)
+    of_augment = "change training windows at random: some of mixup, gain, time_shift, noise, parted by commas"
+    parser.add_argument("--augment", metavar="NAMES", help=of_augment)
+    of_onnx = "also write MODEL.onnx, representation and classifier as one ONNX graph"
+    parser.add_argument("--onnx", action="store_true", help=of_onnx)
+    of_calibrate = "find a temperature, by which probabilities say how often they are right"
+    parser.add_argument("--calibrate", action="store_true", help=of_calibrate)
+    of_reject = (
+        "calibrate, and answer `none` where a class does not reach the probability that 95 %% of its right answers do; "
+        "the folder _background then holds sounds that are none. Each class is held out in turn to measure it"
+    )
+    parser.add_argument("--reject", action="store_true", help=of_reject)
     groups = parser.add_argument_group("groups", GROUPING).add_mutually_exclusive_group()
     groups.add_argument("--group-folders", action="store_true", help="those in one sub-folder of their class' folder")
     of_pattern = "those whose names, without suffix, have the same (?P<group>...)"
@@ -54,7 +68,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
-    from beyond_spectrograms.inference import own_model, own_sounds
+    from beyond_spectrograms.inference import load_model, onnx, own_model, own_sounds, rejection
     from beyond_spectrograms.inference.formats import printable
     from beyond_spectrograms.params import load_all_params
     from beyond_spectrograms.util.files import locked
@@ -70,16 +84,16 @@ def run(options: argparse.Namespace) -> int:
     for option, value, least in (("--folds", options.folds, 3), ("--epochs", options.epochs, 1)):
         if value < least:
             raise ProjectError(f"{option} is {value}; it must be at least {least}")
-    if options.out.exists():
-        raise ProjectError(f"{options.out}: exists already. Choose another name, or remove it.")
-    if options.out.resolve().is_relative_to(options.folder.resolve()):
-        where = f"{options.out}: lies in the folder of sounds, {options.folder}"
-        raise ProjectError(f"{where}. Choose a place outside of it.")
-    work, report = (options.out.with_name(options.out.name + end) for end in (".partial-training", "-report"))
-    if report.exists() and not work.exists():  # a run that was stopped may have left both
-        raise ProjectError(f"{report}: exists already. Choose another name, or remove it.")
+    work, report, graph = _places(options)
+    if graph:
+        onnx.check_exportable(params.representations[options.representation])
     params, protocol = own_sounds.choose_classifier(params, options.protocol, options.classifier)
     params = own_sounds.adapt_params(params, protocol, own_model.PLAIN, window_s=options.window, hop_s=options.hop)
+    params = own_sounds.choose_learning(
+        params, protocol, options.representation, options.class_weights, options.augment
+    )
+    if options.calibrate or options.reject:
+        rejection.check_calibrated("--reject" if options.reject else "--calibrate", protocol, params)
     pattern = own_sounds.BY_FOLDER if options.group_folders else options.group_pattern
     table, column = options.group_table or (None, "")
     grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column, options.labels)
@@ -91,12 +105,41 @@ def run(options: argparse.Namespace) -> int:
             print("left out:", ", ".join(f"{count} {kind}" for kind, count in sounds.left_out.items()), file=sys.stderr)
         set_aside = (f"set aside {printable(clip)}: {reason}" for clip, reason in sounds.set_aside.items())
         few = own_sounds.warnings_of_few(sounds, params.statistics.minimum_sources)
-        for warning in (*set_aside, *own_sounds.warnings_of_doubles(sounds), *few):
+        unused = own_sounds.warnings_of_background(sounds, reject=options.reject)
+        for warning in (*set_aside, *own_sounds.warnings_of_doubles(sounds), *few, *unused):
             print(warning, file=sys.stderr)
-        asked = own_model.Asked(options.representation, protocol, options.epochs)
+        if options.reject:
+            print(rejection.announce(sounds), flush=True)
+        asked = own_model.Asked(
+            options.representation, protocol, options.epochs, calibrate=options.calibrate, reject=options.reject
+        )
         scores = own_model.train_model(params, asked, sounds=sounds, work=work, out=options.out, report=report)
     print(_tell(scores, options.out, report))
+    if graph:
+        onnx.export_onnx(load_model(options.out, device="cpu"), graph)
+        print(f"{graph}: the model as ONNX")
     return 0
+
+
+def _places(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
+    """Name the folders of work and report, and the ONNX file where one is asked for.
+
+    Raises:
+        ProjectError: a place of these is taken, or the model lies among the sounds.
+    """
+    taken = "{}: exists already. Choose another name, or remove it."
+    if options.out.exists():
+        raise ProjectError(taken.format(options.out))
+    if options.out.resolve().is_relative_to(options.folder.resolve()):
+        where = f"{options.out}: lies in the folder of sounds, {options.folder}"
+        raise ProjectError(f"{where}. Choose a place outside of it.")
+    ends = (".partial-training", "-report", ".onnx")
+    work, report, graph = (options.out.with_name(options.out.name + end) for end in ends)
+    if report.exists() and not work.exists():  # a run that was stopped may have left both
+        raise ProjectError(taken.format(report))
+    if options.onnx and graph.exists():
+        raise ProjectError(taken.format(graph))
+    return work, report, graph if options.onnx else None
 
 
 def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
@@ -108,6 +151,7 @@ def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
         f"{_share(scores['intervals']['windows'])} of windows; balanced accuracy {scores['class_accuracy']:.1%} (mean "
         "over classes of windows right)",
         *map(_tell_plain_way, scores["plain_ways"]),
+        *_tell_confidence(scores),
     ]
     if short:
         lines.append(f"{short} recordings are shorter than a window and were reflected: `reflected` in recordings.csv")
@@ -115,6 +159,35 @@ def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
     figure = "confusion.png" if drawn else "no confusion.png, because matplotlib is not installed"
     lines.append(f"{out}: a model of the same recipe, trained on all of them for {model['epochs']} epochs")
     return "\n".join([*lines, f"{report}: scores.json, recordings.csv, history.csv, {figure}"])
+
+
+def _tell_confidence(scores: dict[str, Any]) -> Iterator[str]:
+    """Tell what --calibrate and --reject found."""
+    from beyond_spectrograms.inference.results import BACKGROUND
+
+    if not (known := scores.get("confidence")):
+        return
+    before, after = known["before"], known["after"]
+    error = f"calibration error of tested windows {before['ece']:.1%} before, {after['ece']:.1%} after"
+    loss = f"cross-entropy {before['loss']:.3f} before, {after['loss']:.3f} after"
+    yield f"calibrated: temperature {known['temperature']:.2f}; {error}; {loss}"
+    if "thresholds" not in known:
+        return
+    never = [label for label, threshold in known["thresholds"].items() if not threshold]
+    if never:
+        yield f"never none: answers of {', '.join(never)}, of which no validation recording was answered right"
+    right = "" if known["right_of_passing"] is None else f", {known['right_of_passing']:.1%} of these are right"
+    yield f"none of these: {known['passing']:.1%} of recordings pass{right} (of all: {known['right']:.1%})"
+    if held_out := known["held_out"]:
+        by_class = held_out["by_class"]
+        lowest, highest = (pick(by_class, key=lambda label: by_class[label]["auroc"]) for pick in (min, max))
+        ends = " to ".join(f"{by_class[label]['auroc']:.2f} ({label})" for label in (lowest, highest))
+        told = f"AUROC {held_out['auroc']:.2f} on average, {ends}"
+        yield f"a class held out: {told}; {held_out['passing']:.1%} of its recordings pass"
+    else:
+        yield "a class held out: not measured, for only one class would be left"
+    if found := known.get(BACKGROUND):
+        yield f"{BACKGROUND}: AUROC {found['auroc']:.2f}; {found['passing']:.1%} of its recordings pass"
 
 
 def _share(interval: dict[str, Any]) -> str:
@@ -133,4 +206,6 @@ def _tell_plain_way(way: dict[str, Any]) -> str:
     if difference["value"] <= 0:
         return f"{told}, {points}"
     options = f"--representation {way['representation']} --classifier {way['protocol']}"
+    if difference["low"] is None:
+        return f"{told}, {points}: higher, from too few origins to be sure. Take it by {options}"
     return f"{told}, {points}: better{', and surely so' * way['surely better']}. Take it by {options}"

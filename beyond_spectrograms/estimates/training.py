@@ -59,12 +59,15 @@ def timed_protocols(
     return tuned
 
 
-def timed_training(called: str, configs: Sequence[RunConfig]) -> None:
-    """Train the runs that are not finished; say what that will take and what it took, and record its rates."""
+def timed_training(called: str, configs: Sequence[RunConfig], of: str = "") -> None:
+    """Train the runs that are not finished; say what that will take and what it took, and record its rates.
+
+    They are `of` what is told, else of protocols.
+    """
     todo = [config for config in configs if not is_finished(config)]
     protocols = len({config.work for config in configs})
-    of_protocols = f"{protocols} protocol{'s' * (protocols > 1)}"
-    print(f"{called}: {len(configs)} runs of {of_protocols}, {len(configs) - len(todo)} kept", flush=True)
+    of = of or f"{protocols} protocol{'s' * (protocols > 1)}"
+    print(f"{called}: {len(configs)} runs of {of}, {len(configs) - len(todo)} kept", flush=True)
     if not todo:
         return
     rates, keys = read_rates(), [_key(config) for config in todo]

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from beyond_spectrograms.inference.results import BACKGROUND, NONE, Probabilities
 from beyond_spectrograms.params import Protocol, Representation, Windows
 from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed, is_unset
 from beyond_spectrograms.util.errors import ProjectError
@@ -104,6 +106,17 @@ class Scores(Section):
     recording_accuracy_high: Real | None = Field(default=None, exclude_if=is_unset)
 
 
+class Confidence(Section):
+    """How sure an answer is, found by the folds' validation parts (inference/rejection.py).
+
+    The classifier's numbers are divided by `temperature` before they become probabilities. With `thresholds`, of every
+    class but BACKGROUND, an answer of a lower probability counts as NONE, and so does every answer of BACKGROUND.
+    """
+
+    temperature: Annotated[Real, Field(gt=0)]
+    thresholds: dict[str, Annotated[Real, Field(ge=0, le=1)]] | None = Field(default=None, exclude_if=is_unset)
+
+
 class Card(Section):
     """All that is needed to use a model and to judge it."""
 
@@ -118,6 +131,7 @@ class Card(Section):
     protocol: Recipe
     training: Training
     scores: Scores
+    confidence: Confidence | None = Field(default=None, exclude_if=is_unset)
     remarks: list[str]
 
     @model_validator(mode="after")
@@ -128,7 +142,24 @@ class Card(Section):
             raise ValueError("classes name one twice")
         if "" in self.classes:
             raise ValueError("a class has no name")
+        if self.confidence is not None and self.confidence.thresholds is not None:
+            if set(self.confidence.thresholds) != set(self.classes) - {BACKGROUND}:
+                raise ValueError("confidence.thresholds are of other classes")
+            if NONE in self.classes:
+                raise ValueError(f"a class is named {NONE!r}, which stands for none of them")
         return self
+
+    @property
+    def temperature(self) -> float:
+        """What the classifier's numbers are divided by before they become probabilities."""
+        return 1.0 if self.confidence is None else self.confidence.temperature
+
+    @property
+    def thresholds(self) -> Probabilities | None:
+        """From which probability an answer of each class counts [classes], never one of BACKGROUND; None: always."""
+        if self.confidence is None or self.confidence.thresholds is None:
+            return None
+        return np.array([self.confidence.thresholds.get(label, np.inf) for label in self.classes], np.float32)
 
     @property
     def warning(self) -> str:

@@ -14,7 +14,7 @@ from beyond_spectrograms.data.clips import read_clips
 from beyond_spectrograms.data.windows import parts_of_run, read_parts, read_windows
 from beyond_spectrograms.evaluation.records import SCORES_FILE, cell_name
 from beyond_spectrograms.evaluation.result_files import ACCURACIES
-from beyond_spectrograms.inference.card import Card, Encoder, ModelError, Recipe, Scores, Training
+from beyond_spectrograms.inference.card import Card, Confidence, Encoder, ModelError, Recipe, Scores, Training
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, read_weights_record, save_model
 from beyond_spectrograms.params import Params, Protocol
 from beyond_spectrograms.params.study import CLIPS, SPLITS, WEIGHTS, Study
@@ -83,6 +83,7 @@ def write_model(
     licences: Sequence[str],
     clips: pd.DataFrame,
     scores: Scores,
+    confidence: Confidence | None = None,
 ) -> Card:
     """Write a trained classifier and its representation as a model folder.
 
@@ -97,6 +98,7 @@ def write_model(
         licences: of the data set.
         clips: those it learned from, with the columns `clip` and `sha256`.
         scores: how good it is.
+        confidence: how sure its answers are, where that was found.
 
     Raises:
         ModelError: `out` exists already, or there is no record of the weights.
@@ -134,6 +136,7 @@ def write_model(
             dataset=dataset, licences=list(licences), clips=len(lines), manifest_sha256=manifest, **of_run
         ),
         scores=scores,
+        confidence=confidence,
         remarks=remarks,
     )
     save_model(out, card, trained, paths)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.inference.batch import Named
-from beyond_spectrograms.inference.results import Segmentation
+from beyond_spectrograms.inference.results import NONE, Classification, Segmentation
 
 CLASSIFY_COLUMNS = ("file", "rank", "label", "probability", "seconds", "windows", "remarks", "error")
 SEGMENT_COLUMNS = ("start_s", "end_s", "label", "probability")
@@ -35,9 +35,19 @@ def describe(named: Named, top: int) -> dict[str, Any]:
         "file": file_name(named.path),
         "seconds": round(found.seconds, 6),
         "windows": found.windows,
-        "labels": [{"label": label, "probability": round(value, 6)} for label, value in found.top(top)],
+        "labels": describe_labels(found, top),
         "remarks": list(found.remarks),
     }
+
+
+def describe_labels(found: Classification, top: int) -> list[dict[str, Any]]:
+    """Make the JSON objects of the `top` labels of a sound."""
+    return [{"label": label, "probability": share and round(share, 6)} for label, share in _answers(found, top)]
+
+
+def _answers(found: Classification, top: int) -> list[tuple[str, float | None]]:
+    """List the `top` labels of a sound, the answer first: NONE has no probability."""
+    return [*[(NONE, None)] * found.is_none, *found.top(top)][:top]
 
 
 def classify_rows(named: Named, top: int) -> list[dict[str, Any]]:
@@ -64,11 +74,15 @@ def classify_table(results: Sequence[Named], top: int) -> str:
     rows = []
     for named in results:
         found = named.found
-        labels = [] if found is None else found.top(top)
-        told = "  ".join(f"{p:6.1%} {printable(label)}" for label, p in labels) or f"error: {named.reason}"
+        labels = [] if found is None else _answers(found, top)
+        told = "  ".join(f"{_percent(p)} {printable(label)}" for label, p in labels) or f"error: {named.reason}"
         rows.append((printable(named.path), told + "".join(f"  ({r})" for r in (found.remarks if found else ()))))
     width = max((len(name) for name, _ in rows), default=0)
     return "".join(f"{name:<{width}}  {told}\n" for name, told in rows)
+
+
+def _percent(probability: float | None) -> str:
+    return f"{'':6}" if probability is None else f"{probability:6.1%}"
 
 
 def json_text(value: Any) -> str:

@@ -13,7 +13,14 @@ import numpy as np
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.inference.card import Card
 from beyond_spectrograms.inference.ecdc import CutCodes, EcdcReader
-from beyond_spectrograms.inference.results import SMOOTHINGS, Classification, Probabilities, Segmentation, find_segments
+from beyond_spectrograms.inference.results import (
+    SMOOTHINGS,
+    Classification,
+    Probabilities,
+    Segmentation,
+    are_none,
+    find_segments,
+)
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
 from beyond_spectrograms.representations.base import Features, Representation
 from beyond_spectrograms.util.machine import one_thread
@@ -89,7 +96,7 @@ class Model:
 
         with one_thread(), torch.inference_mode():
             logits = self.network(torch.from_numpy(features).to(self.device))
-            return np.asarray(logits.softmax(1).cpu().numpy())
+            return np.asarray((logits / self.card.temperature).softmax(1).cpu().numpy())
 
     def classify(self, waveform: Any, sample_rate: int) -> Classification:
         """Classify a sound by the mean of its windows' probabilities, as in the scores of recordings.
@@ -172,7 +179,9 @@ class Model:
             raise BadAudioError(sound.silence)
         windows = sum(count for count, _ in sums)
         mean = sum((of_batch for _, of_batch in sums), np.zeros(len(self.classes))) / windows
-        return Classification(self.classes, mean.astype(np.float32), windows, sound.seconds, sound.remarks)
+        probabilities, thresholds = mean.astype(np.float32), self.card.thresholds
+        is_none = thresholds is not None and bool(are_none(probabilities, thresholds))
+        return Classification(self.classes, probabilities, windows, sound.seconds, sound.remarks, is_none)
 
     def segment(
         self, waveform: Any, sample_rate: int, *, hop_s: float | None = None, smoothing: str = "viterbi"
@@ -223,7 +232,8 @@ class Model:
         starts_s, silent, probabilities = map(np.concatenate, zip(*kept, strict=True))
         told: dict[str, Any] = {"starts_s": starts_s, "silent": silent, "probabilities": probabilities}
         told |= {"classes": self.classes, "length_s": sound.length_s, "seconds": sound.seconds, "smoothing": smoothing}
-        return Segmentation(segments=find_segments(hop_s=sound.hop_s, **told), remarks=sound.remarks, **told)
+        segments = find_segments(hop_s=sound.hop_s, thresholds=self.card.thresholds, **told)
+        return Segmentation(segments=segments, remarks=sound.remarks, **told)
 
 
 def as_blocks(waveform: Any) -> Iterable[Waveform]:

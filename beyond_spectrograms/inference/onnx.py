@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.params import Mel, Representation
-from beyond_spectrograms.representations.mel import POWER_FLOOR, pool
+from beyond_spectrograms.representations.mel import POWER_FLOOR, cepstrum, pool
 from beyond_spectrograms.util.errors import require
 from beyond_spectrograms.util.files import written_beside
 
@@ -57,6 +57,10 @@ class MelGraph(nn.Module):
         self.register_buffer("filters", torch.from_numpy(filters[:, :, None]))
         self.padding = record.n_fft // 2  # frames are centred, with zeros around the window
         self.decibels = record.scale == "db"
+        cosines = None
+        if record.n_mfcc is not None:  # the transform of mel.cepstrum, as a matrix [coefficients, bands]
+            cosines = torch.from_numpy(cepstrum(np.eye(record.n_mels, dtype=np.float32)[None], record.n_mfcc)[0])
+        self.register_buffer("cosines", cosines)
         pooled, means = record.pooled_frame_rate, None
         if pooled is not None:  # the mean over time of mel.pool, as a matrix [frames before, frames]
             before = np.eye(1 + samples // record.hop_length, dtype=np.float32)
@@ -70,13 +74,28 @@ class MelGraph(nn.Module):
         power = nn.functional.conv1d(real**2 + imaginary**2, cast("Tensor", self.filters))
         if self.decibels:
             power = 10 * torch.log10(power.clamp(min=POWER_FLOOR))
+        if self.cosines is not None:
+            power = cast("Tensor", self.cosines) @ power
         return power if self.means is None else power @ cast("Tensor", self.means)
+
+
+class Divide(nn.Module):
+    """Divide logits by the card's temperature."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Divide."""
+        return logits / self.temperature
 
 
 def export_onnx(model: Model, path: Path) -> None:
     """Write the model as ONNX: `windows` [windows, samples] float32 to `probabilities` [windows, classes].
 
-    Resampling, mixing and cutting stay the caller's. The card is in the file's metadata, under `card`.
+    Resampling, mixing, cutting and thresholds stay the caller's. The card, which has these, is in the file's metadata,
+    under `card`.
 
     Raises:
         ModelError: as `check_exportable`.
@@ -86,7 +105,8 @@ def export_onnx(model: Model, path: Path) -> None:
     import onnx
 
     samples = round(model.card.windows.length_s * model.card.representation.sample_rate)
-    whole = nn.Sequential(MelGraph(cast("Mel", record), samples), model.network, nn.Softmax(1)).cpu().eval()
+    last = [nn.Softmax(1)] if model.card.temperature == 1 else [Divide(model.card.temperature), nn.Softmax(1)]
+    whole = nn.Sequential(MelGraph(cast("Mel", record), samples), model.network, *last).cpu().eval()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which no model here needs
     with warnings.catch_warnings():  # of torch's own making: its exporter uses what torch calls outdated
         warnings.simplefilter("ignore", FutureWarning)

@@ -20,13 +20,14 @@ from beyond_spectrograms.estimates.preparation import timed_extraction
 from beyond_spectrograms.estimates.training import timed_protocols, timed_training
 from beyond_spectrograms.evaluation.clip_results import Recordings, recordings_of
 from beyond_spectrograms.evaluation.predict import answer_test_part
-from beyond_spectrograms.evaluation.records import cell_name
+from beyond_spectrograms.evaluation.records import Interval, cell_name
 from beyond_spectrograms.evaluation.result_files import ACCURACIES, Evaluation, evaluate_cell
 from beyond_spectrograms.evaluation.uncertainty import compare, recording_interval, window_interval
 from beyond_spectrograms.inference.card import Scores
 from beyond_spectrograms.inference.export import write_model
 from beyond_spectrograms.inference.folder import data_folder
 from beyond_spectrograms.inference.own_sounds import SEED, SPLIT, OwnSounds
+from beyond_spectrograms.inference.rejection import find_and_measure
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.representations.feature_cache import describe_features, request_features
 from beyond_spectrograms.training.loop import runs_of_protocol
@@ -46,6 +47,8 @@ class Asked:
     representation: str
     protocol: str
     epochs: int
+    calibrate: bool = False  # find a temperature for probabilities
+    reject: bool = False  # and from which one on an answer counts
 
 
 def train_model(
@@ -67,13 +70,20 @@ def train_model(
     cell = (sounds.dataset, asked.representation, asked.protocol)
     runs, found = score_folds(params, asked, sounds, work)
     recordings = _recordings(found, cell, report)
-    intervals = {"recordings": recording_interval(recordings, params.statistics)}
-    intervals |= {"windows": window_interval(recordings, params.statistics)}
+    intervals = {
+        "recordings": recording_interval(recordings, params.statistics),
+        "windows": window_interval(recordings, params.statistics),
+    }
+    intervals = {unit: exact_where_few(interval, recordings, params) for unit, interval in intervals.items()}
+    confidence, known = None, {}
+    if asked.calibrate or asked.reject:
+        confidence, known["confidence"] = find_and_measure(runs, sounds, reject=asked.reject)
     plain = score_plain_ways(params, asked, recordings, sounds, work)
     final = train_on_all(runs, found.scores[cell_name(*cell[1:])], sounds)
     scores = _tell(params, cell, sounds, found) | {
         "intervals": {unit: asdict(interval) for unit, interval in intervals.items()},
         "plain_ways": plain,
+        **known,
         "model": {"epochs": final.epochs, "recordings": len(sounds.clips)},
     }
     _write_report(report, scores, recordings=_tested(found, cell, sounds, params), history=_history(found, cell))
@@ -89,6 +99,7 @@ def train_model(
         weights=data_folder() / "weights" / asked.representation,
         licences=[],
         clips=sounds.clips,
+        confidence=confidence,
         scores=Scores(
             file=f"{report.name}/scores.json", commit=None, **told,
             recording_accuracy_low=low, recording_accuracy_high=high,
@@ -96,6 +107,22 @@ def train_model(
     )  # fmt: skip
     shutil.rmtree(work)
     return scores
+
+
+def exact_where_few(interval: Interval, recordings: Recordings, params: Params) -> Interval:
+    """Give an interval without limits, because there are too few origins, the exact ones of Clopper and Pearson.
+
+    They are of the share of origins, each counting once, as in evaluation/uncertainty.py where all is right.
+    """
+    if interval.low is not None:
+        return interval
+    from scipy.stats import binomtest
+
+    origins = len(set(recordings.sources))
+    confidence = params.statistics.confidence
+    limits = binomtest(round(interval.value * origins), origins).proportion_ci(confidence, method="exact")
+    remark = f"{origins} origins: exact limits (Clopper-Pearson), an origin counting once."
+    return replace(interval, low=float(limits.low), high=float(limits.high), reason=None, remark=remark)
 
 
 def score_folds(params: Params, asked: Asked, sounds: OwnSounds, work: Path) -> tuple[list[RunConfig], Evaluation]:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import ValidationError
@@ -24,9 +25,9 @@ from beyond_spectrograms.inference.label_table import (
     read_table,
     write_clips,
 )
+from beyond_spectrograms.inference.results import BACKGROUND, NONE
 from beyond_spectrograms.inference.stream_windows import SHORTEST
 from beyond_spectrograms.params import Params, Protocol, Source, Split, Windows
-from beyond_spectrograms.params.protocols import WEIGHTED
 from beyond_spectrograms.util.errors import ProjectError
 
 SEED = 0
@@ -34,6 +35,8 @@ Cell = tuple[str, str, str]  # data set, representation, protocol
 LONGEST_S = 600.0  # a clip is decoded as a whole
 FEWEST_FOLDS = 3  # one trains, one validates, one tests
 SPLIT = "source"
+WEIGHTED_UNASKED = ("conv1d", "conv2d", "mean_linear")  # classifiers whose rare classes weigh more by default
+STRENGTHS = {"mixup": 0.2, "gain": 6.0, "time_shift": 0.2, "noise": 0.1}  # of Augmentation, where one is asked for
 BY_FOLDER = r"(?P<group>.*?)(?:__.*)?"  # copy_sounds makes take1__a.wav of <class>/take1/a.wav
 
 
@@ -177,6 +180,12 @@ def warnings_of_doubles(sounds: OwnSounds) -> Iterator[str]:
             yield f"{_few(same['clip'].tolist())}: the same bytes under {same['label'].nunique()} labels"
 
 
+def warnings_of_background(sounds: OwnSounds, *, reject: bool) -> Iterator[str]:
+    """Say what becomes of a class BACKGROUND where nothing is rejected."""
+    if not reject and BACKGROUND in set(sounds.clips["label"]):
+        yield f"class {BACKGROUND!r} is trained as any other; with --reject an answer of it counts as {NONE!r}"
+
+
 def warnings_of_few(sounds: OwnSounds, minimum: int) -> Iterator[str]:
     """Name every class with fewer than `minimum` groups, and say by how much its score may be off.
 
@@ -203,12 +212,42 @@ def choose_classifier(params: Params, protocol: str, classifier: str | None) -> 
     wrong = f"--classifier {classifier} does not go with --protocol {protocol}"
     if params.protocols[protocol].is_fitted_at_once:
         raise ProjectError(f"{wrong}, which is fitted at once. Leave --protocol out.")
+    return _change(params, protocol, {"classifier": classifier}, wrong), protocol
+
+
+def choose_learning(
+    params: Params, protocol: str, representation: str, class_weights: str | None, augment: str | None
+) -> Params:
+    """Set a protocol's class weights (none, balanced) and augmentation (names parted by commas), where given.
+
+    Raises:
+        ProjectError: an augmentation is unknown or not for the representation, or one of both not for the classifier.
+    """
+    if class_weights is not None:
+        wrong = f"--class-weights {class_weights} does not go with --protocol {protocol}"
+        params = _change(params, protocol, {"class_weights": class_weights}, wrong)
+    if augment is not None:
+        wrong = f"--augment {augment}"
+        names = augment.split(",")
+        if unknown := [name for name in names if name not in STRENGTHS]:
+            raise ProjectError(f"{wrong}: {unknown[0]!r} is unknown. Choose from {', '.join(STRENGTHS)}.")
+        record = params.representations[representation]
+        if "gain" in names and not record.in_decibels:
+            raise ProjectError(f"{wrong}: gain is for spectrograms in decibels, which {representation} is not")
+        if record.codebook_size is not None:
+            raise ProjectError(f"{wrong}: {representation} gives numbers of codes, which cannot be changed by a little")
+        strengths = {name: STRENGTHS[name] for name in names}
+        params = _change(params, protocol, {"augment": strengths}, f"{wrong} does not go with --protocol {protocol}")
+    return params
+
+
+def _change(params: Params, protocol: str, changes: dict[str, Any], wrong: str) -> Params:
     try:
-        changed = Protocol.model_validate(params.protocols[protocol].model_dump() | {"classifier": classifier})
+        changed = Protocol.model_validate(params.protocols[protocol].model_dump() | changes)
     except ValidationError as error:
         problem = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise ProjectError(f"{wrong}: {problem}") from None
-    return params.model_copy(update={"protocols": {**params.protocols, protocol: changed}}), protocol
+    return params.model_copy(update={"protocols": {**params.protocols, protocol: changed}})
 
 
 def adapt_params(params: Params, *protocols: str, window_s: float | None = None, hop_s: float | None = None) -> Params:
@@ -221,7 +260,7 @@ def adapt_params(params: Params, *protocols: str, window_s: float | None = None,
     """
     adapted = dict(params.protocols)
     for name in protocols:
-        weights = {"class_weights": "balanced"} if adapted[name].classifier in WEIGHTED else {}
+        weights = {"class_weights": "balanced"} if adapted[name].classifier in WEIGHTED_UNASKED else {}
         adapted[name] = adapted[name].model_copy(update={"split": SPLIT, "seeds": [SEED], **weights})
     length_s = params.windows.length_s if window_s is None else window_s
     hop_s = min(params.windows.hop_s, length_s) if window_s is None and hop_s is None else hop_s or length_s

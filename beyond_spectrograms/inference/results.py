@@ -9,6 +9,8 @@ import numpy.typing as npt
 SMOOTHINGS = ("viterbi", "median", "none")
 MEDIAN_S = 2.5  # seconds of sound a median is taken over
 MEAN_SEGMENT_S = 5.0  # seconds a sound lasts on average before another begins: Viterbi's only assumption
+NONE = "none"  # the label of what is none of the classes
+BACKGROUND = "_background"  # the class of sounds that are none of the others, where there is one
 SMALLEST = 1e-6  # no probability counts as less: one wrong window must not outvote all others
 
 Probabilities = npt.NDArray[np.float32]
@@ -25,6 +27,7 @@ class Classification:
         windows: how many there were.
         seconds: length of the sound.
         remarks: what is unusual about it, for instance that it is shorter than a window.
+        is_none: whether it is none of the classes, by a model that was trained with --reject.
     """
 
     classes: tuple[str, ...]
@@ -32,11 +35,12 @@ class Classification:
     windows: int
     seconds: float
     remarks: tuple[str, ...]
+    is_none: bool = False
 
     @property
     def label(self) -> str:
-        """The most probable class."""
-        return self.classes[int(self.probabilities.argmax())]
+        """The most probable class, or NONE."""
+        return NONE if self.is_none else self.classes[int(self.probabilities.argmax())]
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """List the `count` most probable classes, best first, with their probabilities."""
@@ -46,7 +50,10 @@ class Classification:
 
 @dataclass(frozen=True)
 class Segment:
-    """From `start_s` to `end_s` the sound is `label` (None: silence), `probability` being the mean of its windows."""
+    """From `start_s` to `end_s` the sound is `label` (None: silence), `probability` being the mean of its windows.
+
+    The label NONE has no probability.
+    """
 
     start_s: float
     end_s: float
@@ -78,6 +85,25 @@ class Segmentation:
     segments: tuple[Segment, ...]
     seconds: float
     remarks: tuple[str, ...]
+
+
+def are_none(probabilities: npt.NDArray[np.floating], thresholds: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Say of which rows of probabilities [.., classes] the most probable class is below its threshold [classes]."""
+    return np.asarray(probabilities.max(axis=-1) < thresholds[probabilities.argmax(axis=-1)])
+
+
+def with_none(probabilities: Probabilities, thresholds: Probabilities) -> Probabilities:
+    """Give probabilities [windows, classes] a last column for NONE.
+
+    It is to the highest probability p of a window as the odds of its class's threshold t are to the odds of p, at most
+    1: t (1 - p) / (1 - t), which is above p where p is below t. BACKGROUND hands its own column over.
+    """
+    background = np.isinf(thresholds)
+    best, highest = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    limits = np.where(background, 0, thresholds)[best]
+    of_none = np.minimum(limits * (1 - highest) / np.maximum(1 - limits, SMALLEST), 1)
+    of_none = np.where(background[best], highest, of_none).astype(np.float32)
+    return np.column_stack([np.where(background, np.float32(0), probabilities), of_none])
 
 
 def smooth(probabilities: Probabilities, smoothing: str, hop_s: float, length_s: float) -> Labels:
@@ -133,14 +159,16 @@ def find_segments(
     hop_s: float,
     seconds: float,
     smoothing: str,
+    thresholds: Probabilities | None = None,
 ) -> tuple[Segment, ...]:
     """Merge neighbouring windows of one class; the border between two is halfway between their centres.
 
     Silent windows are segments of their own, without a label, from the start of the first to the end of the last.
-    Segments have no gaps, and go from 0 to `seconds`.
+    Segments have no gaps, and go from 0 to `seconds`. With thresholds [classes] NONE is smoothed as a further class.
     """
     uniform = np.float32(1 / len(classes))
-    chosen = smooth(np.where(silent[:, None], uniform, probabilities), smoothing, hop_s, length_s)
+    judged = probabilities if thresholds is None else with_none(probabilities, thresholds)
+    chosen = smooth(np.where(silent[:, None], uniform, judged), smoothing, hop_s, length_s)
     chosen = np.where(silent, -1, chosen)
     firsts = np.flatnonzero(np.append(True, chosen[1:] != chosen[:-1]))
     before, after = firsts[1:] - 1, firsts[1:]
@@ -150,8 +178,9 @@ def find_segments(
     segments = []
     for (start, end), (first, past) in zip(pairwise(times), pairwise([*firsts.tolist(), len(chosen)]), strict=True):
         index = int(chosen[first])
-        label = None if index < 0 else classes[index]
-        probability = None if index < 0 else float(probabilities[first:past, index].mean(dtype=np.float64))
+        known = 0 <= index < len(classes)
+        label = classes[index] if known else None if index < 0 else NONE
+        probability = float(probabilities[first:past, index].mean(dtype=np.float64)) if known else None
         if end > start:
             segments.append(Segment(start, end, label, probability))
     return tuple(segments)

@@ -90,6 +90,7 @@ def draw_timeline(found: Segmentation, spectrogram: Spectrogram | None, path: Pa
 
     held = list(dict.fromkeys(part.label for part in found.segments if part.label is not None))
     colours = dict(zip(held, _colours(len(held)), strict=True))
+    known = [label for label in held if label in found.classes]  # NONE has no line
     heights = [5, 1, 4] if spectrogram else [1, 4]
     with mpl.rc_context({"text.parse_math": False}), drawing(11, 6 if spectrogram else 3.3) as figure:
         *above, bar, below = figure.subplots(len(heights), sharex=True, height_ratios=heights)
@@ -97,9 +98,9 @@ def draw_timeline(found: Segmentation, spectrogram: Spectrogram | None, path: Pa
             _draw_spectrogram(above[0], spectrogram, found.seconds)
         _draw_bar(bar, found, colours)
         lines = _draw_probabilities(below, found, colours)
-        if held:
+        if known:
             # Named one by one: of its own accord matplotlib leaves out labels that begin with an underscore.
-            chosen = {"handles": [lines[label] for label in held], "labels": held}
+            chosen = {"handles": [lines[label] for label in known], "labels": known}
             below.legend(**chosen, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, fontsize="small")
         with written_beside(path) as beside:
             figure.savefig(beside, format="png", dpi=DPI)

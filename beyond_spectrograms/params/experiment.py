@@ -186,6 +186,14 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _augmentation_suits_features(self) -> Self:
+        for name, key in self.grid.cells():
+            augment = self.protocols[key].augment
+            if augment and augment.gain and not self.representations[name].in_decibels:
+                raise ValueError(f"protocols.{key}.augment.gain: {name!r} of grid.representations is not in decibels")
+        return self
+
+    @model_validator(mode="after")
     def _prototypes_suit_features(self) -> Self:
         for name, key in self.grid.cells():
             record, settings = self.representations[name], self.protocols[key].prototypes

@@ -13,7 +13,9 @@ RECONSTRUCTING = get_args(Reconstructing)
 # Those that are fitted at once to a summary of each window (classifiers/summaries.py).
 Summarising = Literal["probe_mean", "probe_mean_deviation", "nearest_neighbour"]
 SUMMARISING = get_args(Summarising)
-WEIGHTED = ("conv1d", "conv2d", "mean_linear")  # those that know class weights
+# Those that know class weights.
+WEIGHTED = ("conv1d", "conv2d", "mean_linear", "temporal_cnn", "probe_mean", "probe_mean_deviation")
+AUGMENTED = ("conv1d", "conv2d")  # those whose training windows can be changed at random
 DROPPING_OUT = ("conv1d", "conv2d", "temporal_cnn")
 TUNABLE = (*DROPPING_OUT, "mean_linear")  # trained by cross-entropy alone
 Rate = Annotated[Real, Field(gt=0)]
@@ -72,6 +74,20 @@ class Trials(Section):
     dropout: Annotated[list[Dropout], Field(min_length=1)] | None = None
 
 
+class Augmentation(Section):
+    """How training windows are changed at random, anew in every epoch (training/augmentation.py); what is unset is not.
+
+    `mixup`: both parameters of the beta distribution that shares are drawn from. `gain`: up to so many dB louder or
+    softer, for spectrograms in decibels. `time_shift`: up to such a share of the window. `noise`: its deviation in that
+    of the features' band.
+    """
+
+    mixup: Rate | None = Field(default=None, exclude_if=is_unset)
+    gain: Rate | None = Field(default=None, exclude_if=is_unset)
+    time_shift: Annotated[Rate, Field(le=0.5)] | None = Field(default=None, exclude_if=is_unset)
+    noise: Rate | None = Field(default=None, exclude_if=is_unset)
+
+
 class Protocol(Section):
     """How a classifier is trained, selected and tested.
 
@@ -80,6 +96,7 @@ class Protocol(Section):
     seed, from which recordings are dealt labels in place of their own, in every part (data.windows.deal_labels).
     `inverse_penalty` of a probe: None lets the validation part choose. `dropout`: None is the paper's, 0.5.
     `training_share`: of each class's training recordings, those trained on (data.windows.keep_share); None is all.
+    `augment` changes training windows alone.
     """
 
     classifier: Literal["conv1d", "conv2d", "mean_linear", Reconstructing, Summarising, "temporal_cnn"]
@@ -102,6 +119,7 @@ class Protocol(Section):
     dropout: Dropout | None = Field(default=None, exclude_if=is_unset)
     training_share: Annotated[Real, Field(gt=0, le=1)] | None = Field(default=None, exclude_if=is_unset)
     trials: Trials | None = Field(default=None, exclude_if=is_unset)
+    augment: Augmentation | None = Field(default=None, exclude_if=is_unset)
 
     @property
     def is_control(self) -> bool:
@@ -158,4 +176,16 @@ class Protocol(Section):
             raise ValueError(f"trials need select: best_validation_accuracy, by which one is chosen, not {self.select}")
         if self.trials is not None and len({str(each) for each in self.recipes()}) < 2:
             raise ValueError("trials need two different combinations of values or more")
+        return self
+
+    @model_validator(mode="after")
+    def _augments(self) -> Self:
+        if self.augment is None:
+            return self
+        if not self.augment.model_dump():
+            raise ValueError("augment names nothing: give mixup, gain, time_shift or noise")
+        if self.classifier not in AUGMENTED:
+            raise ValueError(f"augment is not for {self.classifier}; it is for {', '.join(AUGMENTED)}")
+        if not all(recipe.standardize for recipe in self.recipes()):
+            raise ValueError("augment needs standardize: true, for its strengths are of standardised features")
         return self

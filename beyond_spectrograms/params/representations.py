@@ -28,6 +28,11 @@ class Record(Section):
         """The record under `weights` that turns latents into sound; None where there is none."""
         return None
 
+    @property
+    def in_decibels(self) -> bool:
+        """Whether a louder sound is a constant added to every value."""
+        return False
+
 
 class Mel(Record):
     """A mel spectrogram. `sample_rate` and `pooled_frame_rate` in Hz, `n_fft` and `hop_length` in samples.
@@ -45,6 +50,11 @@ class Mel(Record):
     scale: Literal["power", "db"]
     pooled_frame_rate: Positive | None = None
     n_mfcc: Positive | None = Field(default=None, exclude_if=is_unset)
+
+    @property
+    def in_decibels(self) -> bool:
+        """Whether a louder sound is a constant added to every value: not so of power, nor of coefficients."""
+        return self.scale == "db" and self.n_mfcc is None
 
     @model_validator(mode="after")
     def _pools(self) -> Self:

@@ -27,7 +27,7 @@ from starlette.requests import ClientDisconnect
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.data.sound_files import OpenSound, decode_sound
 from beyond_spectrograms.inference import Model
-from beyond_spectrograms.inference.formats import describe_segmentation
+from beyond_spectrograms.inference.formats import describe_labels, describe_segmentation
 from beyond_spectrograms.inference.results import Probabilities
 from beyond_spectrograms.inference.stream_windows import Batch
 from beyond_spectrograms.inference.timeline import LOWEST_HZ, Spectrogram
@@ -168,7 +168,7 @@ def analyse(model: Model, content: bytes) -> dict[str, Any]:
     level = spectrogram.decibels(found.seconds)
     return {
         **describe_segmentation(found),
-        "labels": [{"label": label, "probability": round(value, 6)} for label, value in whole.top(len(model.classes))],
+        "labels": describe_labels(whole, len(model.classes)),
         "spectrogram": {
             **_picture(level, level.min(), level.max()),
             "column_s": spectrogram.column_s,

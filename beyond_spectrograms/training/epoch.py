@@ -4,7 +4,7 @@ Nine tenths of a step are torch's convolutions, which run as fast as a large mat
 bf16 is twice as fast where the processor has it (`choose_precision`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,21 +98,26 @@ def run_epoch(
     optimizer: torch.optim.Optimizer | None,
     *,
     class_weights: Tensor | None = None,
+    augment: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
 ) -> Outcome:
     """Go once over `order` [windows] of the subset, training where there is an optimizer.
 
     Dropout is as the layers' mode says. Gives accuracy and loss as means over all windows; where there are class
-    weights [classes], the loss of a window times that of its class.
+    weights [classes], the loss of a window times that of its class. `augment` changes windows and targets, which become
+    shares of classes; what is right is judged by the windows' own.
     """
     right, loss_sum = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     with torch.set_grad_enabled(optimizer is not None):
         for places in torch.split(order, batch_size):
             windows, targets = subset.batch(places)
+            wanted = targets
+            if augment is not None:
+                windows, wanted = augment(windows, targets)
             logits = network.logits(windows)
             if class_weights is None:
-                loss = nn.functional.cross_entropy(logits, targets)
+                loss = nn.functional.cross_entropy(logits, wanted)
             else:  # not torch's weighted mean, which would depend on how the windows fall into batches
-                loss = nn.functional.cross_entropy(logits, targets, class_weights, reduction="sum") / len(targets)
+                loss = nn.functional.cross_entropy(logits, wanted, class_weights, reduction="sum") / len(targets)
             if optimizer is not None:
                 optimizer.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss)

@@ -106,7 +106,7 @@ def train_all(configs: list[RunConfig]) -> None:
     with counting("train, epochs", total, lambda: epochs_done.value):
         if configs[0].device == "cuda":
             for protocol, of_protocol in groupby(todo, lambda config: config.protocol):
-                if TRAINERS[protocol.classifier] is Trainer:
+                if TRAINERS[protocol.classifier] is Trainer and protocol.augment is None:
                     train_multi_run(list(of_protocol), epochs_done)
                 else:
                     for config in of_protocol:

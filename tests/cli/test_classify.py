@@ -12,8 +12,9 @@ import pytest
 import soundfile
 from cli.conftest import Run, Start, Write
 
+from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
-from support.common import tone
+from support.common import noise, tone
 from support.models import write_model
 from support.repository import Capture
 
@@ -131,3 +132,22 @@ def test_whoever_stops_reading_ends_it_quietly(write: Write, start: Start) -> No
     told = start("classify", *files, "--format", "jsonl", stdout=writing, stderr=subprocess.PIPE)
     os.close(writing)
     assert (told.returncode, told.stderr) == (1, b"")
+
+
+def test_a_sound_between_the_classes_is_none_in_every_format(tmp_path: Path, write: Write, run: Run) -> None:
+    confidence = {"temperature": 1.0, "thresholds": {"high": 0.9, "low": 0.9}}
+    folder = write_model(tmp_path / "unsure", confidence=confidence)
+    file = write("noise.wav", noise(3, 44_100) / 4)
+    [told] = json.loads(run("classify", file, "--format", "json", model=folder)[1])
+    first, second, _ = told["labels"]
+    assert first == {"label": "none", "probability": None}
+    assert second["probability"] < 0.9
+    rows = run("classify", file, "--format", "csv", model=folder)[1].splitlines()
+    assert rows[1].startswith(f"{file},1,none,,3.0,3,")
+    assert run("classify", file, "--top", 1, model=folder)[1] == f"{file}         none\n"
+    assert run("segment", file, "--format", "csv", model=folder)[1].splitlines()[1:] == ["0.0,3.0,none,"]
+    assert run("segment", file, "--format", "audacity", model=folder)[1] == "0.000000\t3.000000\tnone\n"
+    assert run("segment", file, "--plot", tmp_path / "a.png", model=folder)[0] == 0
+    model = load_model(folder, device="cpu")
+    assert model.classify(noise(3, 44_100) / 4, 44_100).label == "none"
+    assert model.classify(tone(3, 4000), 44_100).label == "high"

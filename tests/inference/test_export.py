@@ -149,6 +149,7 @@ def test_export_says_that_it_needs_a_checkout(capsys: Capture) -> None:
         ("fair", {}),
         ("mean_linear", {"scale": "power", "sample_rate": 16_000}),
         ("probe_mean_deviation", {}),
+        ("probe_mean_deviation", {"n_mfcc": 8}),
         ("nearest_source", {}),
         ("paper", {"n_fft": 2048, "hop_length": 220, "pooled_frame_rate": 50}),
     ],

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 import soundfile
@@ -83,7 +84,8 @@ def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture,
     told = [line for line in lines if not re.search("took|to train|computed|; will take|runs of", line)]
     assert told == [
         "12 recordings in 2 classes, each tested by a classifier that had none of its origin (3 folds)",
-        "right: 100.0% of recordings, 100.0% of windows; balanced accuracy 100.0% (mean over classes of windows right)",
+        "right: 100.0% [73.5%, 100.0%] of recordings, 100.0% [73.5%, 100.0%] of windows; balanced accuracy 100.0% "
+        "(mean over classes of windows right)",
         "beside it the most frequent class: 75.0% of recordings",
         "beside it logistic regression on mean and deviation of mfcc: 100.0% of recordings, +0.0 points",
         "beside it logistic regression on mean and deviation of log_mel_2048_50hz: 100.0% of recordings, +0.0 points",
@@ -94,6 +96,10 @@ def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture,
     tested = sorted(run["epoch"] for run in scores["by_fold"])
     assert scores["model"] == {"epochs": tested[1], "recordings": 12}  # the median of three folds
     assert scores["left_out"] == {".txt": 1}
+    remark = "12 origins: exact limits (Clopper-Pearson), an origin counting once."
+    assert scores["intervals"]["recordings"] == {
+        "value": 1.0, "low": pytest.approx(0.025 ** (1 / 12)), "high": 1.0, "reason": None, "remark": remark
+    }  # fmt: skip
     assert [way["way"] for way in scores["plain_ways"] if way.get("surely better")] == []
     assert scores["protocol"]["class_weights"] == "balanced"
     assert scores["recordings_by_class"] == {"high": 3, "low": 9}
@@ -118,13 +124,17 @@ def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture,
 @pytest.mark.usefixtures("project")
 def test_a_plain_way_can_be_taken_and_its_model_is_of_all_sounds(sounds: Path, capsys: Capture) -> None:
     options = ["--representation", "mfcc", "--classifier", "probe_mean_deviation", "--out", "mine"]
-    assert main(["train", str(sounds), *options]) == 0
+    assert main(["train", str(sounds), *options, "--class-weights", "balanced", "--onnx"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("beside it")] == [
         "beside it the most frequent class: 75.0% of recordings"  # it is a plain way itself
     ]
     model = load_model("mine", device="cpu")
     assert model.card.protocol.name == "probe_mean_deviation"
+    assert model.card.protocol.record.class_weights == "balanced"
+    session = onnxruntime.InferenceSession("mine.onnx", providers=["CPUExecutionProvider"])
+    [[high, low]] = session.run(None, {"windows": cloud(True, 1.0, 22_050, 42)[None].astype(np.float32)})[0]
+    assert low > 0.5 > high
     assert model.card.protocol.record.inverse_penalty in INVERSE_PENALTIES
     assert model.classify(cloud(True, 1.5, 44_100, 41), 44_100).label == "low"
 
@@ -255,6 +265,22 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
         (["--min-seconds", "-1"], "--min-seconds is -1 s; it must be above 0 and at most 600 s\n"),
         (["--window", "0.33"], "--window 0.33, --hop 0.33: 0.33 is not a whole number of samples at 22050 Hz; take a "),
         (["--window", "0.5", "--hop", "0.6"], "--hop is 0.6 s; it must be at most a window, 0.5 s\n"),
+        (
+            ["--augment", "mixup,louder"],
+            "--augment mixup,louder: 'louder' is unknown. Choose from mixup, gain, time_shift, noise.\n",
+        ),
+        (["--augment", "gain"], "--augment gain: gain is for spectrograms in decibels, which mel is not\n"),
+        (
+            ["--classifier", "mean_linear", "--augment", "noise"],
+            "--augment noise does not go with --protocol mean_linear: augment is not for mean_linear; it is for "
+            "conv1d, conv2d\n",
+        ),
+        (
+            ["--protocol", "nearest_source", "--class-weights", "balanced"],
+            "--class-weights balanced does not go with --protocol nearest_source: class_weights balanced is not for "
+            "nearest_neighbour\n",
+        ),
+        (["--onnx", "--representation", "soundstream"], "kind soundstream has no ONNX graph: "),
         (["--out", "."], ".: exists already. Choose another name, or remove it.\n"),
         (["--out", "thesis"], "thesis-report: exists already. Choose another name, or remove it.\n"),
         (["--out", "sounds/mine"], "sounds/mine: lies in the folder of sounds, sounds. Choose a place outside of it."),

@@ -75,6 +75,18 @@ def test_a_probe_is_scikit_learns_regression_of_the_penalty_that_validates_best(
     assert (row["validation_accuracy"], row["validation_loss"]) == pytest.approx((best[0], -best[1]), abs=2e-4)
 
 
+def test_a_probe_weighs_rare_classes_as_scikit_learn_does(tmp_path: Path) -> None:
+    given = config(tmp_path, "probe_mean", 2)
+    changes = {"inverse_penalty": 0.01, "class_weights": "balanced"}
+    targets = (np.arange(150) % 6 == 1).astype(np.int64)  # 15 of 90 training windows
+    mine = replace(given, protocol=given.protocol.model_copy(update=changes), targets=targets)
+    train(mine)
+    values = summary(mine, deviation=False)
+    regression = LogisticRegression(C=0.01, max_iter=10_000, tol=1e-8, class_weight="balanced")
+    expected = make_pipeline(StandardScaler(), regression).fit(values[PARTS["train"]], targets[PARTS["train"]])
+    np.testing.assert_allclose(probabilities(mine), expected.predict_proba(values), atol=1e-4)
+
+
 def test_a_probe_takes_the_penalty_it_is_given_and_all_windows_where_none_validates(tmp_path: Path) -> None:
     given = config(tmp_path, "probe_mean", 3)
     mine = replace(given, protocol=given.protocol.model_copy(update={"inverse_penalty": 0.01}))

@@ -136,7 +136,7 @@ function drawLabels(place, labels) {
     const [row, bar] = [element("li"), element("span", "", { class: "bar", "aria-hidden": "true" })];
     bar.append(element("span"));
     bar.firstChild.style.width = `${100 * probability}%`;
-    row.append(element("span", readable(label)), bar, element("span", percent(probability), { class: "figure" }));
+    row.append(element("span", readable(label)), bar, element("span", probability === null ? "" : percent(probability), { class: "figure" }));
     return row;
   });
   place.replaceChildren(...rows);

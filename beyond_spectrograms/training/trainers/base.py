@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from beyond_spectrograms.classifiers.base import ClassifierError
+from beyond_spectrograms.classifiers.base import ClassifierError, Standardize
 from beyond_spectrograms.representations.base import Features
+from beyond_spectrograms.training.augmentation import Augment
 from beyond_spectrograms.training.epoch import Network, Outcome, Subset, run_epoch
 from beyond_spectrograms.training.run import RunConfig, class_weights_of, rows_of, seeded_network
 
@@ -34,11 +35,22 @@ class Trainer:
         self._split = Network.split(self.network, config.precision)
         self._train, self._validation = (Subset(self._split, features, config.targets, rows[part]) for part in rows)
         self._class_weights = class_weights_of(config, rows["train"])
+        self._augment = self._make_augment()
         self.optimizer = self._make_optimizer()
 
     def _make_optimizer(self) -> torch.optim.Optimizer | None:
         protocol = self.config.protocol
         return OPTIMIZERS[protocol.optimizer](self.network.parameters(), lr=protocol.learning_rate, fused=True)
+
+    def _make_augment(self) -> Augment | None:
+        settings, classifier = self.config.protocol.augment, self.config.protocol.classifier
+        if settings is None:
+            return None
+        if self.config.codebook_size is not None:
+            raise ClassifierError(f"augment of {classifier} needs spectra or latents: numbers of codes cannot be mixed")
+        first = self.network[0]
+        assert isinstance(first, Standardize)  # params.Protocol sees to it
+        return Augment(settings, first, len(self.config.classes))
 
     def _order(self) -> torch.Tensor:
         """Order of the training windows for the next epoch."""
@@ -52,7 +64,7 @@ class Trainer:
         protocol = self.config.protocol
         go = partial(run_epoch, self._split, batch_size=protocol.batch_size, class_weights=self._class_weights)
         self.network.train()
-        training = go(self._train, self._order(), optimizer=self.optimizer)
+        training = go(self._train, self._order(), optimizer=self.optimizer, augment=self._augment)
         self.network.train(protocol.dropout_at_evaluation)
         return training, go(self._validation, torch.arange(len(self._validation)), optimizer=None), ()
 

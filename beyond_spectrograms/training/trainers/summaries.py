@@ -67,12 +67,15 @@ class ProbeTrainer(SummaryTrainer):
         from sklearn.linear_model import LogisticRegression
         from threadpoolctl import threadpool_limits
 
+        weights = None if self.config.protocol.class_weights == "none" else self.config.protocol.class_weights
         # One thread, since the last bits of a sum depend on how many share it.
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The number of unique classes")  # few windows of many, as in a pilot
             warnings.simplefilter("error", ConvergenceWarning)
             try:
-                probe = LogisticRegression(C=inverse_penalty, solver="lbfgs", max_iter=MOST_STEPS, tol=GRADIENT)
+                probe = LogisticRegression(
+                    C=inverse_penalty, solver="lbfgs", max_iter=MOST_STEPS, tol=GRADIENT, class_weight=weights
+                )
                 found = probe.fit(points.double().numpy(), targets.numpy())
             except ConvergenceWarning as error:
                 name = f"{self.config.protocol.classifier}, {self.config.name}"
