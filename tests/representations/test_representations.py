@@ -8,6 +8,7 @@ import librosa
 import numpy as np
 import pytest
 import torch
+from scipy.signal import get_window
 
 from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.audio import Format, Waveform
@@ -15,6 +16,7 @@ from beyond_spectrograms.params import Encodec
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, RepresentationError
 from beyond_spectrograms.representations.encodec import EncodecLatents, untrained_model
+from beyond_spectrograms.representations.mel import MelSpectrogram
 from support.common import refusal, stack
 from support.models import PARAMS
 from support.numeric import assert_rounded, distance
@@ -58,6 +60,15 @@ def test_mel_is_librosas_window_by_window(name: str) -> None:
             own, exact = (librosa.power_to_db(power, top_db=None) for power in (own, exact))
         # A sum of the bins of a band, each of n_fft samples by way of log2(n_fft) sums.
         assert_rounded(ours, exact, roundings=round(np.log2(n_fft)), lost=distance(own, exact), what=name)
+
+
+@pytest.mark.parametrize("name", [*MEL, "mfcc", "log_mel_2048_50hz"])
+def test_windows_and_filters_are_scipys_and_librosas_to_the_bit(name: str) -> None:
+    record = RECORDS[name]
+    made = MelSpectrogram(name, record)
+    filters = librosa.filters.mel(sr=record.sample_rate, n_fft=record.n_fft, n_mels=record.n_mels)
+    assert made.triangles.tobytes() == filters.tobytes()
+    assert made.taper.tobytes() == get_window(record.window, record.n_fft).tobytes()
 
 
 @pytest.mark.numeric
