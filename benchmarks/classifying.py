@@ -1,7 +1,7 @@
 """Time `classify` beside what a competent user would write with librosa and torch (plain_classifying.py).
 
 Both classify the same files of noise, in turn: one file of 10 s in a new process and in a warm one, many files of 5 s,
-and on one core 60 s and many small files, of 1 s; beside these how much more memory each way took for ten times as many.
+and on one core 60 s and many small files, of 1 s; beside these how much more memory ten times as many took.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _classify_cold(way: Way, folder: Path, path: Path) -> Spent:
 
 @dataclass(frozen=True)
 class Tasks:
-    """What is timed: by name, the seconds of sound and what classifies them one way; and memory that grows, in bytes."""
+    """What is timed: by name, the seconds of sound and what classifies them one way; `growth` is in bytes."""
 
     timed: dict[str, tuple[float, Run]]
     growth: Callable[[Way], int]

@@ -55,8 +55,9 @@ def run(options: argparse.Namespace) -> int:
     told = f"{options.out}: {len(card.classes)} classes, {card.scores.recording_accuracy:.1%} of test recordings right"
     print(f"{told} (fold {options.fold}, seed {options.seed}; {card.scores.file})")
     if options.onnx:
+        from beyond_spectrograms.inference import load_model
         from beyond_spectrograms.inference.onnx import export_onnx
 
-        export_onnx(options.out, options.onnx)
+        export_onnx(load_model(options.out, device="cpu"), options.onnx)
         print(options.onnx)
     return 0

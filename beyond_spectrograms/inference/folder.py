@@ -78,7 +78,7 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
     network = read_network(folder / CLASSIFIER_FILE, card, device)
     if card.warning:
         warnings.warn(f"{folder}: {card.warning}", stacklevel=2)
-    return Model(card, representation, network, tuple(paths))
+    return Model(card, representation, network, folder / CLASSIFIER_FILE, tuple(paths))
 
 
 def _read_folder(folder: Path) -> Card:

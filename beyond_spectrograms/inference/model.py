@@ -27,12 +27,14 @@ class Model:
         card: what it is, what it learned from and how good it is.
         representation: turns windows of sound into [bands, frames].
         network: turns these into a number a class.
+        classifier: the file it was read from.
         encoder_files: the representation's weights, beside which EnCodec's language model is looked for.
     """
 
     card: Card
     representation: Representation
     network: NumpyNetwork | TorchNetwork
+    classifier: Path
     encoder_files: tuple[Path, ...] = ()
     _of_silence: tuple[Features, Probabilities] | None = None
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.inference.card import ModelError
-from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, load_model
+from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.inference.networks import read_module
 from beyond_spectrograms.params import Mel, Representation
 from beyond_spectrograms.representations.mel import POWER_FLOOR, pool
@@ -74,21 +74,20 @@ class MelGraph(nn.Module):
         return power if self.means is None else power @ cast("Tensor", self.means)
 
 
-def export_onnx(folder: Path, path: Path) -> None:
-    """Write a model as ONNX: `windows` [windows, samples] float32 to `probabilities` [windows, classes].
+def export_onnx(model: Model, path: Path) -> None:
+    """Write the model as ONNX: `windows` [windows, samples] float32 to `probabilities` [windows, classes].
 
     Resampling, mixing and cutting stay the caller's. The card is in the file's metadata, under `card`.
 
     Raises:
         ModelError: as `check_exportable`.
     """
-    card = load_model(folder, device="cpu").card
-    record = card.representation.record
+    record = model.card.representation.record
     check_exportable(record)
     import onnx
 
-    samples = round(card.windows.length_s * card.representation.sample_rate)
-    network = read_module(folder / CLASSIFIER_FILE, card)
+    samples = round(model.card.windows.length_s * model.card.representation.sample_rate)
+    network = read_module(model.classifier, model.card)
     whole = nn.Sequential(MelGraph(cast("Mel", record), samples), network, nn.Softmax(1)).eval()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which no model here needs
     with warnings.catch_warnings():  # of torch's own making: its exporter uses what torch calls outdated
@@ -106,6 +105,6 @@ def export_onnx(folder: Path, path: Path) -> None:
         )
     assert program is not None  # None is for its older way
     graph = program.model_proto
-    onnx.helper.set_model_props(graph, {"card": json.dumps(card.model_dump(mode="json"), ensure_ascii=False)})
+    onnx.helper.set_model_props(graph, {"card": json.dumps(model.card.model_dump(mode="json"), ensure_ascii=False)})
     with written_beside(path) as beside:
         onnx.save(graph, beside)

@@ -41,11 +41,15 @@ SURE = "surely better"
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be trained: names of a representation and a protocol of the params, and how many epochs at most."""
+    """What is to be trained: names of a representation and a protocol of the params, and how many epochs at most.
+
+    `plain_ways`: whether to score beside it what needs no network.
+    """
 
     representation: str
     protocol: str
     epochs: int
+    plain_ways: bool = True
 
 
 def train_model(
@@ -69,7 +73,7 @@ def train_model(
     recordings = _recordings(found, cell, report)
     intervals = {"recordings": recording_interval(recordings, params.statistics)}
     intervals |= {"windows": window_interval(recordings, params.statistics)}
-    plain = score_plain_ways(params, asked, recordings, sounds, work)
+    plain = score_plain_ways(params, asked, recordings, sounds, work) if asked.plain_ways else []
     final = train_on_all(runs, found.scores[cell_name(*cell[1:])], sounds)
     scores = _tell(params, cell, sounds, found) | {
         "intervals": {unit: asdict(interval) for unit, interval in intervals.items()},

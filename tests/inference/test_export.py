@@ -166,9 +166,8 @@ def test_the_graph_says_what_the_model_says(protocol: str, changes: dict[str, An
         network[-1].mean.fill_(-20.0)
         network[-1].deviation.fill_(200.0)
     told = {"classes": ["a", "b", "c"], "representation": models.encoder(made, mel)}
-    folder = models.keep(tmp_path / "model", network, recipe, **told)
-    model = load_model(folder, device="cpu")
-    export_onnx(folder, tmp_path / "model.onnx")
+    model = load_model(models.keep(tmp_path / "model", network, recipe, **told), device="cpu")
+    export_onnx(model, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     windows = np.random.default_rng(0).normal(0, 0.1, (5, rate)).astype(np.float32)
     windows *= 10.0 ** -np.arange(5, dtype=np.float32)[:, None]
