@@ -1,5 +1,7 @@
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from beyond_spectrograms.representations.mel import MelSpectrogram
 from support.common import refusal, stack
 from support.models import PARAMS
 from support.numeric import assert_rounded, distance
+from support.repository import REPOSITORY
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
 
@@ -161,6 +164,19 @@ def test_soundstream_windows_are_those_of_a_direct_interpreter(mirror: Path) -> 
                 direct.invoke()
                 latent = direct.get_tensor(direct.get_output_details()[0]["index"])
                 np.testing.assert_array_equal(found[:, frame], latent.ravel())
+
+
+def test_the_runtimes_greeting_is_kept_from_stderr_and_nothing_else(mirror: Path) -> None:
+    code = (
+        "import os, sys; from beyond_spectrograms.representations import soundstream as module\n"
+        "content = open(sys.argv[1], 'rb').read()\n"
+        "with module._ungreeted():\n"
+        "    module._interpreter(content).allocate_tensors(); os.write(2, b'another line\\n')\n"
+        "module.run_model(content, [])"
+    )
+    line = [sys.executable, "-c", code, str(mirror / "soundstream_encoder.tflite")]
+    told = subprocess.run(line, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert (told.stdout, told.stderr) == ("", "another line\n")
 
 
 @pytest.mark.numeric
