@@ -1,7 +1,7 @@
 """Time `classify` beside what a competent user would write with librosa and torch (plain_classifying.py).
 
 Both classify the same files of noise, in turn: one file of 10 s in a new process and in a warm one, many files of 5 s,
-and 60 s on one core.
+and on one core 60 s and many small files, of 1 s; beside these how much more memory ten times as many took.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,13 +29,18 @@ from beyond_spectrograms.report.table import Row, Table, number, text, to_markdo
 from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_json
-from beyond_spectrograms.util.machine import processor_name
+from beyond_spectrograms.util.machine import forget_peak, memory_can_be_measured, peak_bytes, processor_name
 
 if TYPE_CHECKING:
     from benchmarks.plain_classifying import PlainClassifier
     from beyond_spectrograms.inference import Model
 
-ONE_S, EACH_S, LONG_S = 10.0, 5.0, 60.0  # length of the one file, of each of the many and of the one core's
+ONE_S, EACH_S, LONG_S, SMALL_S = (
+    10.0,
+    5.0,
+    60.0,
+    1.0,
+)  # of the one file, each of the many, the one core's long and small
 DISTINCT = 20  # files among the many: all of them lie in the system's cache
 SAMPLE_RATE = 44_100
 
@@ -47,6 +52,7 @@ class Sounds:
     one: Path
     many: list[Path]
     long: Path
+    small: list[Path]
 
 
 def make_sounds(folder: Path, files: int) -> Sounds:
@@ -60,9 +66,13 @@ def make_sounds(folder: Path, files: int) -> Sounds:
         soundfile.write(folder / name, noise, SAMPLE_RATE, subtype="PCM_16")
         return folder / name
 
-    several = [write(f"{index}.wav", EACH_S) for index in range(min(DISTINCT, files))]
-    many = [several[index % len(several)] for index in range(files)]
-    return Sounds(write("one.wav", ONE_S), many, write("long.wav", LONG_S))
+    def write_many(name: str, seconds: float) -> list[Path]:
+        several = [write(f"{name}-{index}.wav", seconds) for index in range(min(DISTINCT, files))]
+        return [several[index % len(several)] for index in range(files)]
+
+    return Sounds(
+        write("one.wav", ONE_S), write_many("many", EACH_S), write("long.wav", LONG_S), write_many("small", SMALL_S)
+    )
 
 
 class BothWays:
@@ -103,8 +113,18 @@ def _begin_alone(core: int, folder: Path) -> None:
     _alone.append(BothWays(folder))
 
 
-def _classify_alone(way: Way, path: Path) -> Spent:
-    return _alone[0].classify(way, [path])
+def _classify_alone(way: Way, paths: Sequence[Path]) -> Spent:
+    return _alone[0].classify(way, paths)
+
+
+def _growth_alone(way: Way, paths: Sequence[Path]) -> int:
+    """Say by how many bytes the peak of all files exceeds that of a tenth of them."""
+    peaks = []
+    for some in (paths[: -(-len(paths) // 10)], paths):
+        forget_peak()
+        _alone[0].classify(way, some)
+        peaks.append(peak_bytes())
+    return peaks[1] - peaks[0]
 
 
 def _classify_cold(way: Way, folder: Path, path: Path) -> Spent:
@@ -120,18 +140,31 @@ def _classify_cold(way: Way, folder: Path, path: Path) -> Spent:
     return now() - began
 
 
+@dataclass(frozen=True)
+class Tasks:
+    """What is timed: by name, the seconds of sound and what classifies them one way; `growth` is in bytes."""
+
+    timed: dict[str, tuple[float, Run]]
+    growth: Callable[[Way], int]
+
+
 @contextmanager
-def make_tasks(folder: Path, sounds: Sounds) -> Iterator[dict[str, tuple[float, Run]]]:
-    """Get ready what is timed: by name, the seconds of sound and what classifies them one way."""
+def make_tasks(folder: Path, sounds: Sounds) -> Iterator[Tasks]:
+    """Get ready what is timed."""
     both = BothWays(folder)
     core = min(os.sched_getaffinity(0))
     with ProcessPoolExecutor(1, get_context("spawn"), _begin_alone, (core, folder)) as alone:
-        yield {
+        timed: dict[str, tuple[float, Run]] = {
             "one file, cold": (ONE_S, lambda way: _classify_cold(way, folder, sounds.one)),
             "one file, warm": (ONE_S, lambda way: both.classify(way, [sounds.one])),
             f"{len(sounds.many)} files": (EACH_S * len(sounds.many), lambda way: both.classify(way, sounds.many)),
-            "one core": (LONG_S, lambda way: alone.submit(_classify_alone, way, sounds.long).result()),
+            "one core": (LONG_S, lambda way: alone.submit(_classify_alone, way, [sounds.long]).result()),
+            f"{len(sounds.small)} small files, one core": (
+                SMALL_S * len(sounds.small),
+                lambda way: alone.submit(_classify_alone, way, sounds.small).result(),
+            ),
         }
+        yield Tasks(timed, lambda way: alone.submit(_growth_alone, way, sounds.small).result())
 
 
 def summarise(sound_s: float, rounds: Sequence[Round]) -> dict[str, Any]:
@@ -185,10 +218,11 @@ def main(arguments: list[str] | None = None) -> None:
         tempfile.TemporaryDirectory() as folder,
         make_tasks(options.model, make_sounds(Path(folder), options.files)) as tasks,
     ):
-        rounds: dict[str, list[Round]] = {name: [] for name in tasks}
-        for name, one in run_rounds({name: task for name, (_, task) in tasks.items()}, options.rounds):
+        rounds: dict[str, list[Round]] = {name: [] for name in tasks.timed}
+        for name, one in run_rounds({name: task for name, (_, task) in tasks.timed.items()}, options.rounds):
             rounds[name].append(one)
-        summary = {name: summarise(tasks[name][0], rounds[name]) for name in tasks}
+        summary = {name: summarise(seconds, rounds[name]) for name, (seconds, _) in tasks.timed.items()}
+        growth = {way: tasks.growth(way) for way in WAYS} if memory_can_be_measured() else {}
     results = {
         "model": options.model.name,
         "processor": processor_name(),
@@ -196,9 +230,11 @@ def main(arguments: list[str] | None = None) -> None:
         "load_before": load,
         "rounds": options.rounds,
         "tasks": summary,
+        "growth_bytes": growth,
         "notes": [
             "Seconds: wall time, median of the rounds. Times as fast: the plain way's over ours, median and range.",
             "Real-time factor: seconds of work for a second of sound. Cold: a new process, imports included.",
+            *(f"{way}: {size / 1e6:.1f} MB more for ten times as many small files." for way, size in growth.items()),
             f"Load before: {load:.1f}.",
         ],
     }

@@ -22,7 +22,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="a model, as `export` writes it")
     of_weights = "where the encoder's weights are, if not in the model"
     parser.add_argument("--weights", type=Path, metavar="FOLDER", help=of_weights)
-    of_device = "where the classifier computes (default: auto)"
+    of_device = "where the classifier computes (default: auto, CUDA for what NumPy does not compute)"
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help=of_device)
 
 

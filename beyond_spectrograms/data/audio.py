@@ -1,5 +1,6 @@
 """Checking, resampling and cutting sound. Waveforms are float32 in [-1, 1]."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,12 @@ def check_peak(peak: float) -> None:
         raise BadAudioError(
             f"peak of {peak:.6g}, far above full scale, which is 1: whole numbers as floats? Divide them by 32768"
         )
+
+
+def tell_length(seconds: float, shortest: float, longest: float = math.inf) -> str:
+    """Write a length that is not between these with as many digits as it takes to see that: 0.0999 s is not 0.1."""
+    told = (f"{seconds:.{digits}f}" for digits in (3, 6, 9))
+    return next((text for text in told if not shortest <= float(text) <= longest), repr(seconds))
 
 
 def describe_silence(peak: float, channel_peak: float) -> str:

@@ -25,6 +25,7 @@ from beyond_spectrograms.data.audio import (
     check_rate,
     describe_silence,
     remarks_of,
+    tell_length,
 )
 from beyond_spectrograms.data.containers import UNKNOWN_BYTES, check_whole
 
@@ -137,10 +138,7 @@ def _check_length(samples: int, sample_rate: int, seconds: tuple[float, float]) 
         raise BadAudioError("empty: a header but no samples")
     length = samples / sample_rate
     if not seconds[0] <= length <= seconds[1]:
-        # With as many digits as it takes to see that: 0.0999 s is not 0.1.
-        told = (f"{length:.{digits}f}" for digits in (3, 6, 9))
-        shown = next(text for text in told if not seconds[0] <= float(text) <= seconds[1])
-        raise BadAudioError(f"{shown} s long; plausible is {seconds[0]:g} to {seconds[1]:g} s")
+        raise BadAudioError(f"{tell_length(length, *seconds)} s long; plausible is {seconds[0]:g} to {seconds[1]:g} s")
 
 
 @contextmanager

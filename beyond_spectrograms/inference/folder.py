@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from beyond_spectrograms.inference.card import CARD_FILE, Card, EncoderFile, ModelError, StoredFile, read_card
 from beyond_spectrograms.inference.model import Model
+from beyond_spectrograms.inference.networks import read_network
 from beyond_spectrograms.params import is_project
 from beyond_spectrograms.params.study import WEIGHTS
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import Representation
 from beyond_spectrograms.util.files import digest_file, partial_beside, replace_folder, write_json
-from beyond_spectrograms.util.machine import DeviceError, choose_device
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 CLASSIFIER_FILE = "classifier.safetensors"
 COPY_AGAIN = "Copy the whole folder, or export the model again."
@@ -58,7 +54,7 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
 
     Args:
         folder: as `beyond-spectrograms export` writes it.
-        device: auto, cpu or cuda: where the classifier computes.
+        device: auto, cpu or cuda: where the classifier computes; auto takes CUDA for what is not computed by NumPy.
         weights: a folder with the encoder's weights, where their licence kept them out of the model's folder; by
             default where `train` keeps them (`data_folder`).
 
@@ -73,24 +69,16 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
     >>> model.representation.encode(window, 22_050).shape
     (1, 16, 173)
     """
-    from beyond_spectrograms.classifiers.registry import build_network
-
     folder = Path(folder)
     card = _read_folder(folder)
-    try:
-        device = choose_device(device)
-    except DeviceError:
-        raise ModelError("device is cuda, and torch finds no CUDA device. Choose auto or cpu.") from None
     encoder = card.representation
     paths = [_find_encoder_file(folder, encoder.name, file, weights) for file in card.encoder_files]
     representation = create_representation(encoder.name, encoder.record, paths)
     _check_encoder(folder, card, representation)
-    shape = (encoder.bands, encoder.frames, len(card.classes), encoder.record.codebook_size)
-    network = build_network(card.protocol.record, *shape)
-    _load_tensors(network, folder / CLASSIFIER_FILE)
+    network = read_network(folder / CLASSIFIER_FILE, card, device)
     if card.warning:
         warnings.warn(f"{folder}: {card.warning}", stacklevel=2)
-    return Model(card, representation, network.to(device).eval(), device, tuple(paths))
+    return Model(card, representation, network, folder / CLASSIFIER_FILE, tuple(paths))
 
 
 def _read_folder(folder: Path) -> Card:
@@ -149,36 +137,6 @@ def _find_encoder_file(folder: Path, name: str, file: EncoderFile, weights: str 
         raise ModelError(f"{path}: no such file. {remedy}")
     _check_file(path, file, remedy)
     return path
-
-
-def _load_tensors(network: nn.Module, path: Path) -> None:
-    """Fill the network from a safetensors file that must hold its tensors, all of them and no other."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from beyond_spectrograms.classifiers.registry import LAST
-
-    try:
-        stored = {key: tensor for key, tensor in load_file(path).items() if not key.startswith(LAST)}
-    except SafetensorError as error:
-        raise ModelError(f"{path}: not a safetensors file: {error}. Export the model again.") from None
-    if problems := list(_compare(network.state_dict(), stored)):
-        raise ModelError(f"{path}: {'; '.join(problems)}. The card and the file do not belong together: export again.")
-    network.load_state_dict(stored)
-
-
-def _compare(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Iterable[str]:
-    from beyond_spectrograms.classifiers.summaries import OF_TRAINING
-
-    for some, others, what in ((wanted, found, "missing"), (found, wanted, "unknown")):
-        if lacking := sorted(some.keys() - others.keys()):
-            yield f"tensors {', '.join(lacking)} are {what}"
-    for key in sorted(wanted.keys() & found.keys()):
-        first = int(key.rpartition(".")[2] in OF_TRAINING)  # whose rows are not in the card: compare the others
-        if wanted[key].shape[first:] != found[key].shape[first:]:
-            yield f"tensor {key} is {list(found[key].shape)}, not {list(wanted[key].shape)}"
-        if not found[key].isfinite().all():
-            yield f"tensor {key} has values that are not finite"
 
 
 def data_folder() -> Path:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.inference.card import Card
 from beyond_spectrograms.inference.ecdc import CutCodes, EcdcReader
+from beyond_spectrograms.inference.networks import NumpyNetwork, TorchNetwork
 from beyond_spectrograms.inference.results import (
     SMOOTHINGS,
     Classification,
@@ -23,10 +24,6 @@ from beyond_spectrograms.inference.results import (
 )
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
 from beyond_spectrograms.representations.base import Features, Representation
-from beyond_spectrograms.util.machine import one_thread
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 @dataclass
@@ -37,14 +34,14 @@ class Model:
         card: what it is, what it learned from and how good it is.
         representation: turns windows of sound into [bands, frames].
         network: turns these into a number a class.
-        device: where the network computes; the representation computes on the processor.
+        classifier: the file it was read from.
         encoder_files: the representation's weights, beside which EnCodec's language model is looked for.
     """
 
     card: Card
     representation: Representation
-    network: nn.Module
-    device: str
+    network: NumpyNetwork | TorchNetwork
+    classifier: Path
     encoder_files: tuple[Path, ...] = ()
     _of_silence: tuple[Features, Probabilities] | None = None
 
@@ -92,11 +89,9 @@ class Model:
 
     def judge_features(self, features: Features) -> Probabilities:
         """Give the probabilities [windows, classes] of windows that the representation has encoded."""
-        import torch
-
-        with one_thread(), torch.inference_mode():
-            logits = self.network(torch.from_numpy(features).to(self.device))
-            return np.asarray((logits / self.card.temperature).softmax(1).cpu().numpy())
+        logits = self.network.logits(features) / self.card.temperature
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
     def classify(self, waveform: Any, sample_rate: int) -> Classification:
         """Classify a sound by the mean of its windows' probabilities, as in the scores of recordings.

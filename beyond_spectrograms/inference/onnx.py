@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.model import Model
+from beyond_spectrograms.inference.networks import read_module
 from beyond_spectrograms.params import Mel, Representation
 from beyond_spectrograms.representations.mel import POWER_FLOOR, cepstrum, pool
 from beyond_spectrograms.util.errors import require
@@ -105,8 +106,9 @@ def export_onnx(model: Model, path: Path) -> None:
     import onnx
 
     samples = round(model.card.windows.length_s * model.card.representation.sample_rate)
+    network = read_module(model.classifier, model.card)
     last = [nn.Softmax(1)] if model.card.temperature == 1 else [Divide(model.card.temperature), nn.Softmax(1)]
-    whole = nn.Sequential(MelGraph(cast("Mel", record), samples), model.network, *last).cpu().eval()
+    whole = nn.Sequential(MelGraph(cast("Mel", record), samples), network, *last).eval()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which no model here needs
     with warnings.catch_warnings():  # of torch's own making: its exporter uses what torch calls outdated
         warnings.simplefilter("ignore", FutureWarning)

@@ -42,11 +42,15 @@ SURE = "surely better"
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be trained: names of a representation and a protocol of the params, and how many epochs at most."""
+    """What is to be trained: names of a representation and a protocol of the params, and how many epochs at most.
+
+    `plain_ways`: whether to score beside it what needs no network.
+    """
 
     representation: str
     protocol: str
     epochs: int
+    plain_ways: bool = True
     calibrate: bool = False  # find a temperature for probabilities
     reject: bool = False  # and from which one on an answer counts
 
@@ -78,7 +82,7 @@ def train_model(
     confidence, known = None, {}
     if asked.calibrate or asked.reject:
         confidence, known["confidence"] = find_and_measure(runs, sounds, reject=asked.reject)
-    plain = score_plain_ways(params, asked, recordings, sounds, work)
+    plain = score_plain_ways(params, asked, recordings, sounds, work) if asked.plain_ways else []
     final = train_on_all(runs, found.scores[cell_name(*cell[1:])], sounds)
     scores = _tell(params, cell, sounds, found) | {
         "intervals": {unit: asdict(interval) for unit, interval in intervals.items()},

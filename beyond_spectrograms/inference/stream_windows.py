@@ -144,17 +144,17 @@ def check_length(seconds: float, length_s: float) -> None:
     Raises:
         BadAudioError: it is.
     """
-    if seconds < SHORTEST * length_s:
-        raise BadAudioError(
-            f"{seconds:.3f} s long; the shortest that is classified is {SHORTEST * length_s:g} s, a tenth of a window"
-        )
+    shortest = SHORTEST * length_s
+    if seconds < shortest:
+        told = f"{audio.tell_length(seconds, shortest)} s long; the shortest that is classified is {shortest:g} s"
+        raise BadAudioError(f"{told}, a tenth of a window")
 
 
 def remark_on_length(seconds: float, length_s: float) -> tuple[str, ...]:
     """Remark on a sound that is shorter than a window; nothing on others."""
     if seconds >= length_s - 1e-9:
         return ()
-    return (f"{seconds:.3f} s long, shorter than a window of {length_s:g} s: reflected",)
+    return (f"{audio.tell_length(seconds, length_s)} s long, shorter than a window of {length_s:g} s: reflected",)
 
 
 def _store(samples: Waveform) -> Waveform:

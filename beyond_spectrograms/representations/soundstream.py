@@ -1,6 +1,10 @@
 """Lyra v2's SoundStream encoder, and its quantiser where a bitrate is asked for: TFLite files run by ai-edge-litert."""
 
-from collections.abc import Sequence
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ from beyond_spectrograms.params import SoundStream
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
 from beyond_spectrograms.util.errors import require
 
+_greeting, _greeted = threading.Lock(), threading.Event()  # one thread at a time turns stderr; whether it was done
 BITS = 4  # of a code: lyra's quantizer.tflite gives it as the second output of `encode`
 
 
@@ -85,7 +90,8 @@ def run_model(model: bytes, inputs: Waveform) -> list[Any]:
         ValueError: the model is broken, or takes other inputs.
     """
     interpreter = _interpreter(model)
-    interpreter.allocate_tensors()
+    with _ungreeted():
+        interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
     result = interpreter.get_output_details()[0]["index"]
     outputs = []
@@ -101,3 +107,25 @@ def _interpreter(model: bytes) -> Any:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     return Interpreter(model_content=model, num_threads=1, experimental_op_resolver_type=OpResolverType.BUILTIN)
+
+
+@contextmanager
+def _ungreeted() -> Iterator[None]:
+    """Keep off stderr the line of INFO that the runtime writes when a process first makes its delegate.
+
+    It has no setting for that. All else that is written meanwhile is passed on.
+    """
+    if _greeted.is_set():
+        yield
+        return
+    with _greeting, tempfile.TemporaryFile() as written:
+        stderr = os.dup(2)
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            written.seek(0)
+            os.write(2, b"".join(line for line in written if not line.startswith(b"INFO: Created TensorFlow Lite")))
+            _greeted.set()

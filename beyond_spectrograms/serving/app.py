@@ -44,7 +44,7 @@ TOO_LARGE = (
     "takes any size."
 )
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("timeline.js", "recorder.js", "page.js")
+SCRIPTS = ("timeline.js", "recorder.js", "labels.js", "page.js")
 REPORT_STYLE = Path(__file__).parents[1] / "report/page/templates/report.css"  # one look for all pages of the project
 
 

@@ -97,7 +97,7 @@ def test_every_task_is_timed(tmp_path: Path, capsys: Capture) -> None:
     main(["--model", str(folder), "--files", "2", "--rounds", "1", "--out", str(out)])
     printed = capsys.readouterr().out
     tasks = json.loads(out.read_text())["tasks"]
-    assert list(tasks) == ["one file, cold", "one file, warm", "2 files", "one core"]
+    assert list(tasks) == ["one file, cold", "one file, warm", "2 files", "one core", "2 small files, one core"]
     assert all(len(of) == 1 for task in tasks.values() for of in task["seconds"]["wall"].values())
     assert printed.splitlines()[2].startswith("| classify")
 

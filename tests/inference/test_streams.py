@@ -64,6 +64,9 @@ def test_what_is_unusual_is_remarked() -> None:
         "0.500 s long, shorter than a window of 1 s: reflected",
     )
     assert sound.peak > 1
+    nearly = CutSound([noise(1, 44_100)[:-1]], 44_100, MONO, length_s=1.0, hop_s=1.0)
+    list(nearly)
+    assert nearly.remarks == ("0.999977 s long, shorter than a window of 1 s: reflected",)
 
 
 def test_silent_windows_are_marked_and_told_from_channels_that_cancel_each_other() -> None:
@@ -89,6 +92,7 @@ NOT_FINITE = "a sample that is not finite (NaN or infinite) at"
     [
         (np.zeros(0), 16_000, "empty: a header but no samples"),
         (np.ones(800), 16_000, SHORT),
+        (np.ones(4409), 44_100, SHORT.replace("0.050", "0.099977")),  # with three digits it would be 0.100
         (np.full(9000, np.nan), 16_000, f"{NOT_FINITE} 0.000 s"),
         (np.where(np.arange(32_000) == 24_000, np.inf, 0.5), 16_000, f"{NOT_FINITE} 1.500 s"),
         (np.ones(9000), 900, "sample rate 900 Hz; plausible is 4000 to 384000 Hz"),

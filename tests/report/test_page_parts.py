@@ -173,6 +173,9 @@ def test_the_commit_is_named_and_so_is_what_is_not_in_it(tmp_path: Path, monkeyp
     git(tmp_path, "commit", "-q", "--allow-empty", "-m", "first")
     head = git(tmp_path, "rev-parse", "HEAD")
     assert commit() == head
+    for result in ("metrics/demo/scores.json", "studies/demo/plots/a.png", "dvc.lock", "studies/demo/dvc.lock"):
+        write(tmp_path / result, "of this run")
+    assert commit() == head
     write(tmp_path / "new.txt", "new")
     assert commit() == f"{head} + uncommitted changes"
 

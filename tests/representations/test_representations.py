@@ -1,5 +1,7 @@
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import librosa
 import numpy as np
 import pytest
 import torch
+from scipy.signal import get_window
 
 from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.audio import Format, Waveform
@@ -15,9 +18,11 @@ from beyond_spectrograms.params import Encodec
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, RepresentationError
 from beyond_spectrograms.representations.encodec import EncodecLatents, untrained_model
+from beyond_spectrograms.representations.mel import MelSpectrogram
 from support.common import refusal, stack
 from support.models import PARAMS
 from support.numeric import assert_rounded, distance
+from support.repository import REPOSITORY
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
 
@@ -58,6 +63,15 @@ def test_mel_is_librosas_window_by_window(name: str) -> None:
             own, exact = (librosa.power_to_db(power, top_db=None) for power in (own, exact))
         # A sum of the bins of a band, each of n_fft samples by way of log2(n_fft) sums.
         assert_rounded(ours, exact, roundings=round(np.log2(n_fft)), lost=distance(own, exact), what=name)
+
+
+@pytest.mark.parametrize("name", [*MEL, "mfcc", "log_mel_2048_50hz"])
+def test_windows_and_filters_are_scipys_and_librosas_to_the_bit(name: str) -> None:
+    record = RECORDS[name]
+    made = MelSpectrogram(name, record)
+    filters = librosa.filters.mel(sr=record.sample_rate, n_fft=record.n_fft, n_mels=record.n_mels)
+    assert made.triangles.tobytes() == filters.tobytes()
+    assert made.taper.tobytes() == get_window(record.window, record.n_fft).tobytes()
 
 
 @pytest.mark.numeric
@@ -150,6 +164,19 @@ def test_soundstream_windows_are_those_of_a_direct_interpreter(mirror: Path) -> 
                 direct.invoke()
                 latent = direct.get_tensor(direct.get_output_details()[0]["index"])
                 np.testing.assert_array_equal(found[:, frame], latent.ravel())
+
+
+def test_the_runtimes_greeting_is_kept_from_stderr_and_nothing_else(mirror: Path) -> None:
+    code = (
+        "import os, sys; from beyond_spectrograms.representations import soundstream as module\n"
+        "content = open(sys.argv[1], 'rb').read()\n"
+        "with module._ungreeted():\n"
+        "    module._interpreter(content).allocate_tensors(); os.write(2, b'another line\\n')\n"
+        "module.run_model(content, [])"
+    )
+    line = [sys.executable, "-c", code, str(mirror / "soundstream_encoder.tflite")]
+    told = subprocess.run(line, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert (told.stdout, told.stderr) == ("", "another line\n")
 
 
 @pytest.mark.numeric

@@ -111,10 +111,58 @@ def test_a_dropped_sound_is_told(opened: Page, parts: Path) -> None:
         ("high", "0:04.25", "0:08.00"),
         ("(silence)", "0:08.00", "0:10.00"),
     ]
+    assert opened.locator("#sounds").is_hidden()
     opened.evaluate(drop, [content, 2])
-    assert opened.locator("#error").inner_text() == (
-        "2 files: this page takes one at a time. Use `beyond-spectrograms classify` for many."
-    )
+    until(opened, "!busy")
+    assert opened.locator("#sounds button").all_inner_texts() == ["dropped 0.wav low", "dropped 1.wav low"]
+
+
+def test_labels_of_several_sounds_are_corrected_and_downloaded(opened: Page, parts: Path, tmp_path: Path) -> None:
+    odd, text = tmp_path / 'odd, "name".wav', tmp_path / "text.wav"
+    soundfile.write(odd, tone(2, 4000), 44_100)
+    text.write_text("this is no sound, but a text of some length")
+    give(opened, parts, text, odd)
+    assert opened.locator("#status").inner_text() == "2 sounds."
+    assert opened.locator("#error").inner_text() == "text.wav: not decodable as audio: Format not recognised."
+    assert opened.locator("#name").inner_text() == "three parts.wav"
+    fields = opened.locator("#table input")
+    assert [field.input_value() for field in fields.all()] == ["low", "high", ""]
+    fields.nth(0).fill("")
+    fields.nth(2).fill("rain")
+    opened.locator("#sounds button").nth(1).click()
+    assert opened.locator("#name").inner_text() == odd.name
+    opened.locator("#sounds button").nth(0).click()
+    opened.locator("#theme").click()  # draws all anew
+    assert [field.input_value() for field in fields.all()] == ["", "high", "rain"]
+    with opened.expect_download() as download:
+        opened.locator("#download").click()
+    assert download.value.suggested_filename == "labels.csv"
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
+    assert rows == [
+        {"file": "three parts.wav", "label": "high", "start": "4.25", "end": "8"},
+        {"file": "three parts.wav", "label": "rain", "start": "8", "end": "10"},
+        {"file": odd.name, "label": "high", "start": "0", "end": "2"},
+    ]
+
+
+def test_what_the_browser_alone_decodes_is_told(opened: Page) -> None:
+    opened.evaluate("""async () => {  // Opus in WebM, which libsndfile does not read
+        const context = new AudioContext();
+        const [tone, into] = [new OscillatorNode(context, { frequency: 4000 }), context.createMediaStreamDestination()];
+        tone.connect(into);
+        tone.start();
+        const [recorder, parts] = [new MediaRecorder(into.stream, { mimeType: "audio/webm" }), []];
+        recorder.ondataavailable = ({ data }) => parts.push(data);
+        recorder.start();
+        await new Promise((done) => setTimeout(done, 2500));
+        await new Promise((done) => { recorder.onstop = done; recorder.stop(); });
+        await context.close();
+        analyse([{ sound: new File(parts, "phone.webm"), name: "phone.webm" }]);
+    }""")
+    until(opened, "!busy")
+    assert opened.locator("#error").is_hidden()
+    assert "high" in {row[0] for row in shown_segments(opened)}
+    assert opened.evaluate("found.seconds") == pytest.approx(2.5, abs=1)
 
 
 def test_what_the_microphone_hears_is_told(opened: Page) -> None:
@@ -126,7 +174,9 @@ def test_what_the_microphone_hears_is_told(opened: Page) -> None:
     opened.evaluate("for (let turn = 0; turn < 2; turn += 1) find('record').click()")  # the second one ends nothing
     opened.wait_for_selector("#result:visible")
     assert {row[0] for row in shown_segments(opened)} == {"high"}
-    assert opened.locator("#name").inner_text() == "Recording"
+    assert opened.locator("#name").inner_text() == "recording 1.wav"
+    assert opened.locator("#save").get_attribute("download") == "recording 1.wav"
+    assert opened.locator("#save").is_visible()
     assert opened.evaluate("player.duration") > 1.5
     assert record.inner_text() == "Record"
     assert record.is_enabled()

@@ -43,13 +43,14 @@ def until(page: Page, condition: str, seconds: float = 120) -> None:
         page.wait_for_timeout(20)
 
 
-def give(page: Page, sound: Path) -> None:
-    """Choose a file, and wait for what the page says of it."""
-    page.locator("#file").set_input_files(sound)
+def give(page: Page, *sounds: Path) -> None:
+    """Choose files, and wait for what the page says of them."""
+    page.locator("#file").set_input_files(sounds)
     until(page, "!busy && document.getElementById('file').files.length === 0")
 
 
 def shown_segments(page: Page) -> list[tuple[str, str, str, str]]:
     """Read the page's table: class, from, to, probability."""
     rows = page.locator("#table tbody tr").all()
-    return [tuple(cell.inner_text().removeprefix("▶").strip() for cell in row.locator("th, td").all()) for row in rows]
+    cells = ([cell.inner_text().removeprefix("▶").strip() for cell in row.locator("th, td").all()] for row in rows)
+    return [(label, start, end, share) for label, start, end, share, _ in cells]  # and the field for the right label

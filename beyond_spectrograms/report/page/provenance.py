@@ -15,6 +15,7 @@ from beyond_spectrograms.util.commands import DURATIONS, ask_git
 from beyond_spectrograms.util.machine import processor_name
 
 UNKNOWN = "not known"
+NO_RESULTS = [f":(exclude,glob)**/{name}" for name in ("metrics/**", "plots/**", "dvc.lock")]  # gitglossary, pathspec
 SOURCE_FACTS = {
     "kind": "kind",
     "url": "URL",
@@ -41,11 +42,14 @@ class Duration:
 
 
 def commit() -> str:
-    """Name the commit that is checked out here, and whether files differ from it; no git, no repository: not known."""
+    """Name the commit that is checked out here; no git, no repository: not known.
+
+    It says, too, whether files differ from it, but for results: a run writes its own over those of the commit.
+    """
     head = ask_git("rev-parse", "HEAD")
     if head is None:
         return UNKNOWN
-    return f"{head} + uncommitted changes" if ask_git("status", "--porcelain") else head
+    return f"{head} + uncommitted changes" if ask_git("status", "--porcelain", "--", ".", *NO_RESULTS) else head
 
 
 def machine() -> dict[str, str]:

@@ -1,4 +1,4 @@
-// What the visitor does: choose, drop or record a sound, play it and parts of it, change colours.
+// What the visitor does: choose, drop or record sounds, play them and parts of them, correct labels, change colours.
 const player = find("player");
 let found = null; // the server's answer that is shown
 let playing = null; // number of the segment that plays
@@ -32,35 +32,58 @@ async function ask(sound) {
   return told;
 }
 
-async function analyse(sound, name) {
-  if (busy) return;
-  busy = true;
-  player.pause();
-  tell(`Listening to ${name} …`);
+// What the server cannot decode the browser often can: a phone's m4a. Then the server is given a WAV.
+async function askOrDecode(sound) {
   try {
-    show(await ask(sound), sound, name);
-    busy = false;
-    const count = found.segments.length;
-    tell(`${name}: ${count} segment${count === 1 ? "" : "s"}.`);
-    find("name").focus({ preventScroll: true });
-    find("result").scrollIntoView({ block: "start" });
+    return await ask(sound);
   } catch (error) {
-    busy = false;
-    find("result").hidden = true;
-    tell("", `${name}: ${error.message}`);
+    if (!error.message.startsWith("not decodable as audio")) throw error;
+    const decoded = await decode(sound).catch(() => { throw error; });
+    return ask(decoded);
   }
 }
 
-function show(answer, sound, name) {
-  found = answer;
-  find("name").textContent = name;
+// Asks about sounds in turn, each {sound, name}, and shows the first that the server could tell.
+async function analyse(given) {
+  if (busy || !given.length) return;
+  busy = true;
+  player.pause();
+  const [told, refused] = [[], []];
+  for (const [number, { sound, name }] of given.entries()) {
+    tell(`Listening to ${name} …${given.length > 1 ? ` (${number + 1} of ${given.length})` : ""}`);
+    try {
+      told.push(keep(name, sound, await askOrDecode(sound)));
+      if (told.length === 1) show(told[0]);
+    } catch (error) {
+      refused.push(`${name}: ${error.message}`);
+    }
+    drawSounds(told[0] ?? null, show);
+  }
+  busy = false;
+  if (!told.length) {
+    find("result").hidden = true;
+    return tell("", refused.join("\n"));
+  }
+  const count = found.segments.length;
+  tell(told.length > 1 ? `${told.length} sounds.` : `${told[0].name}: ${count} segment${count === 1 ? "" : "s"}.`, refused.join("\n"));
+  find("name").focus({ preventScroll: true });
+  find("result").scrollIntoView({ block: "start" });
+  return undefined;
+}
+
+function show(entry) {
+  found = entry.found;
+  find("name").textContent = entry.name;
   find("facts").textContent = [length(found.seconds), ...found.remarks].join(" · ");
   find("unplayable").hidden = true;
   if (player.src) URL.revokeObjectURL(player.src);
-  player.src = URL.createObjectURL(sound);
+  player.src = URL.createObjectURL(entry.sound);
+  [find("save").href, find("save").download, find("save").hidden] = [player.src, entry.name, !entry.recorded];
   find("result").hidden = false; // what is hidden has no width to draw in
   playing = null;
   drawAll(found, play);
+  drawCorrections(entry);
+  drawSounds(entry, show);
   follow();
 }
 
@@ -126,9 +149,9 @@ find("segments").addEventListener("keydown", (event) => {
 // Choosing and dropping -----------------------------------------------------------------------------------------------
 
 find("file").addEventListener("change", ({ target }) => {
-  const [file] = target.files;
+  const files = [...target.files];
   target.value = ""; // the same file may be chosen again
-  if (file) analyse(file, file.name);
+  analyse(files.map((file) => ({ sound: file, name: file.name })));
 });
 
 // Anywhere on the page: a sound that is let go beside the box must not replace the page.
@@ -142,15 +165,14 @@ document.addEventListener("dragleave", (drag) => { if (!drag.relatedTarget) find
 document.addEventListener("drop", (drag) => {
   drag.preventDefault();
   find("drop").classList.remove("over");
-  const files = drag.dataTransfer.files;
-  if (files.length > 1) tell("", `${files.length} files: this page takes one at a time. Use \`beyond-spectrograms classify\` for many.`);
-  else if (files.length && !recording) analyse(files[0], files[0].name);
+  if (!recording) analyse([...drag.dataTransfer.files].map((file) => ({ sound: file, name: file.name })));
 });
 
 // Recording ---------------------------------------------------------------------------------------------------------------
 
 const canRecord = Boolean(navigator.mediaDevices?.getUserMedia); // browsers offer it to https and to this machine alone
 let recording = null; // ends it
+let recorded = 0;
 
 async function record() {
   const button = find("record");
@@ -164,7 +186,8 @@ async function record() {
       recording = null;
       tell("");
     });
-    await analyse(sound, "Recording");
+    recorded += 1;
+    await analyse([{ sound, name: `recording ${recorded}.wav` }]);
     return;
   }
   tell("");
@@ -195,7 +218,10 @@ function coloursChanged() {
   redraw();
 }
 function redraw() {
-  if (found && !find("result").hidden) drawAll(found, play);
+  if (found && !find("result").hidden) {
+    drawAll(found, play);
+    drawCorrections(sounds.find((entry) => entry.found === found));
+  }
   follow();
 }
 find("theme").addEventListener("click", () => {

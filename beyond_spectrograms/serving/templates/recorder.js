@@ -3,6 +3,8 @@ const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
   process([input]) { if (input[0]) this.port.postMessage(input[0].slice()); return true; }
 });`;
 
+const DECODED_RATE = 48_000; // Hz: what browsers decode is resampled; phones record at this rate or 44.1 kHz
+
 // Begins to record; gives a function that ends it and gives the WAV. Nothing is done to the sound to please an ear.
 async function startRecording() {
   const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
@@ -20,6 +22,16 @@ async function startRecording() {
     await context.close();
     return wavOf(blocks, rate);
   };
+}
+
+// Decodes a file as the browser does; gives the mean of its channels as WAV.
+async function decode(sound) {
+  const decoded = await new OfflineAudioContext(1, 1, DECODED_RATE).decodeAudioData(await sound.arrayBuffer());
+  const mono = new Float32Array(decoded.length);
+  for (let channel = 0; channel < decoded.numberOfChannels; channel += 1) {
+    decoded.getChannelData(channel).forEach((sample, place) => { mono[place] += sample / decoded.numberOfChannels; });
+  }
+  return wavOf([mono], decoded.sampleRate);
 }
 
 // RIFF/WAVE, one channel of 16 bits (Microsoft and IBM, "Multimedia Programming Interface and Data Specifications 1.0").

@@ -148,10 +148,10 @@ function swatch(colour) {
   return made;
 }
 
-function drawLegend(place, segments, colours) {
+function drawLegend(place, { classes, segments }, colours) {
   const entries = [...colours].map(([label, colour]) => [readable(label), colour]);
   if (segments.some((part) => part.label === null)) entries.push([SILENCE, null]);
-  if (entries.length) entries.push(["other classes", "var(--other)"]);
+  if (colours.size < classes.length) entries.push(["other classes", "var(--other)"]);
   place.replaceChildren(
     ...entries.map(([name, colour]) => {
       const item = element("li");
@@ -207,5 +207,5 @@ function drawAll(found, play) {
   find("probabilities").setAttribute("aria-label", `Probability of ${found.classes.length} classes over time; the segments below say which holds when`);
   find("chances").replaceChildren(...["100 %", "50 %", "0 %"].map((text) => element("span", text)));
   drawTicks(find("ticks"), found.seconds);
-  drawLegend(find("legend"), found.segments, colours);
+  drawLegend(find("legend"), found, colours);
 }
