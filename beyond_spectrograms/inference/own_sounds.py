@@ -150,7 +150,9 @@ def _source(sounds: Path, windows: Windows, grouping: Grouping, shortest_s: floa
         return Source(path=str(sounds), seconds=seconds, name=grouping.pattern, folds=FEWEST_FOLDS, fold_seed=0)
     except ValidationError as error:
         problem = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise DatasetError(f"--group-pattern {grouping.pattern!r}: {problem}") from None
+        if problem.startswith("folds "):
+            problem = "(?P<fold>...) is for data sets of the pipeline; `train` deals folds itself. Leave it out."
+        raise DatasetError(f"--group-pattern {grouping.pattern!r}: {problem.removeprefix('name ')}") from None
 
 
 def _read_groups(path: Path, column: str, paths: Mapping[str, str]) -> dict[str, str]:

@@ -203,9 +203,12 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
         f"{tmp_path}/none: no such folder. A data set's path has one sub-folder a class."
     )
     assert refusal(sounds, work, pattern="(") == (
-        "--group-pattern '(': name is not a regular expression: missing ), unterminated subpattern at position 0"
+        "--group-pattern '(': is not a regular expression: missing ), unterminated subpattern at position 0"
     )
-    assert refusal(sounds, work, pattern="take") == "--group-pattern 'take': name has no (?P<group>...)"
+    assert refusal(sounds, work, pattern="take") == "--group-pattern 'take': has no (?P<group>...)"
+    told = "(?P<fold>...) is for data sets of the pipeline; `train` deals folds itself. Leave it out."
+    both = "(?P<fold>\\d)(?P<group>.*)"
+    assert refusal(sounds, work, pattern=both) == f"--group-pattern {both!r}: {told}"
     assert refusal(sounds, work, pattern=r"(?P<group>\d)") == (
         f"{sounds}: --group-pattern '(?P<group>\\\\d)' does not match high/plain.flac, high/short.wav, high/six.wav "
         "and 1 more"
