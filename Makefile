@@ -7,7 +7,9 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do $$nam
 TORCH_INDEX ?=
 
 # DVC writes dvc.lock in place. One that a kill left cut is restored before a run; a whole one is copied after it.
+# Without git's folder, as in a ZIP from the web, DVC is told to do without.
 define repro
+@test -e .git || dvc config --local core.no_scm true
 @python -m stages.locks
 @dvc repro $(1); status=$$?; python -m stages.locks; exit $$status
 endef

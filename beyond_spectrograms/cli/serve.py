@@ -8,9 +8,10 @@ from beyond_spectrograms.util.errors import ProjectError
 
 HELP = "a local page to try a model"
 DESCRIPTION = """
-Open a page at http://HOST:PORT to try a model: drop a sound file or record one, see its spectrogram, what the
-classifier is given of it, probabilities over time and segments, and hear a segment by clicking it. It listens to this
-machine alone unless --host says otherwise, stores nothing, and needs no network.
+Open a page at http://HOST:PORT to try a model: drop sound files or record, see their spectrograms, what the
+classifier is given of them, probabilities over time and segments, hear a segment by clicking it, correct labels and
+download them as CSV. It listens to this machine alone unless --host says otherwise, stores nothing, and needs no
+network.
 """
 LOCAL = "127.0.0.1"
 

@@ -93,7 +93,9 @@ def prepare_sounds(
     try:
         grouped, _ = assign_groups(dataset, clips, source)
     except TooFewGroupsError as error:  # once files were set aside, or are the same
-        raise _too_few(grouping.labels or sounds, error.label, error.groups) from None
+        told = str(_too_few(grouping.labels or sounds, error.label, error.groups))
+        lost = [each for each in outcomes if each.reason and each.clip.startswith(f"{error.label}/")]
+        raise DatasetError("\n".join([told, *(f"  set aside {each.clip}: {each.reason}" for each in lost)])) from None
     fewest = min(folds, int(grouped.groupby("label")["group"].nunique().min()))
     source = source.model_copy(update={"folds": max(fewest, FEWEST_FOLDS)})
     splits = {SPLIT: Split(kind="source")}

@@ -236,6 +236,12 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
     )
     (sounds / "high/six.wav").write_bytes((sounds / "high/plain.flac").read_bytes())  # only its bytes tell
     assert refusal(sounds, work) == few.format("2 groups")
+    left = tone(1, 400, 22_050)
+    soundfile.write(sounds / "high/six.wav", np.stack([left, -left], axis=1), 22_050, subtype="FLOAT")
+    assert refusal(sounds, work) == few.format("2 groups") + (
+        "\n  set aside high/six.wav: silent: its peak is 0, silence is 0.0001 or less; the channels cancel each other "
+        f"when mixed, the peak of one is {np.abs(left).max():g}"
+    )
     (sounds / "high/six.wav").unlink()
     assert refusal(sounds, work) == few.format("2 groups")
     for path in sorted((sounds / "high").iterdir()):

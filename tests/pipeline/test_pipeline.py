@@ -47,6 +47,16 @@ def read_csv(path: Path) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(gzip.decompress(path.read_bytes())))
 
 
+def test_make_runs_the_pipeline_in_a_download_without_gits_folder(tmp_path: Path) -> None:
+    folder = clones.tiny(tmp_path / "download")
+    shutil.rmtree(folder / ".git")
+    said = dvc(folder, "status", DEMO, expect=255)
+    assert "is not a git repository" in said
+    said = run(folder, "make", f"--eval=begin: ; $(call repro,{DEMO}:download@demo)", "begin")
+    assert ran(said) == ["download@demo"]
+    assert "up to date" in dvc(folder, "status", f"{DEMO}:download@demo")
+
+
 def test_a_second_repro_runs_nothing_and_an_edit_what_it_touches(finished: Path) -> None:
     assert ran(dvc(finished, "repro", DEMO)) == []
     fair = contents(finished, ["data/models/demo/demo/mel/fair"])

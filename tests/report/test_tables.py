@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from beyond_spectrograms.report import published, tables
 from beyond_spectrograms.report.convergence import convergence_table, tidy_curves
 from beyond_spectrograms.report.costs import sizes_table
 from beyond_spectrograms.report.learning_curves import smooth
-from beyond_spectrograms.report.table import Row, Table, to_csv, to_markdown
+from beyond_spectrograms.report.table import Row, Table, text, to_csv, to_markdown
+from stages.show import tell
 from support import hands
 from support.cells import change_scores, grid, read, read_back, write_dataset, write_gzip, write_params
 from support.common import refusal
@@ -323,3 +325,15 @@ def test_the_validation_accuracy_of_a_cell_is_that_at_the_epochs_tested(tmp_path
     assert at_epochs(2, 0, 6) == pytest.approx((0.5 * 2 / 4 + 0.5 * 6 / 8) / 2)
     assert at_epochs(0, 0, 0) is None
     assert Cell().validation_accuracy() is None
+
+
+def test_a_terminal_is_told_tables_in_no_more_columns_than_it_has(tmp_path: Path) -> None:
+    note = "control: untrained encoder, not EnCodec's result"
+    rows: list[Row] = [{"name": "mel", "note": ""}, {"name": "encodec[/b]", "note": note}]
+    written = to_markdown(Table("Title", rows, {"representation": text("name"), "note": text("note")}, ["a note"]))
+    (tmp_path / "results.md").write_text(written, encoding="utf-8")
+    assert tell(tmp_path / "results.md", None) == written
+    shown = tell(tmp_path / "results.md", 40)
+    assert max(map(len, shown.splitlines())) <= 40
+    words = set(re.findall(r"[^\s│┃]+", shown))
+    assert {"Title", "mel", "encodec[/b]", *note.split()} <= words
