@@ -83,7 +83,7 @@ def _row(dataset: str, scores: Mapping[str, Any]) -> Row:
         "data set": dataset,
         "classes": len(scores["recordings_by_class"]),
         "recordings": sum(scores["recordings_by_class"].values()),
-        "origins": scores["origins"],
+        "origins, by class": scores["origins"],
         "network %": _percent(scores["intervals"]["recordings"], ".1f"),
         "MFCC %": f"{100 * by_name[MFCC]['recording_accuracy']:.1f}",
         "own features %": f"{100 * by_name[scores['representation']]['recording_accuracy']:.1f}",
