@@ -137,7 +137,8 @@ def test_names_are_cut_to_names_of_their_own() -> None:
 
 def test_the_pipeline_says_which_file_a_cut_name_is_of(tmp_path: Path, project: Path, monkeypatch: Patch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("cat/a.wav", "dog/take/b.wav", f"dog/{'b' * 210}.wav"):
+    cats, dogs = ("cat/a.wav", "cat/b.wav", "cat/c.wav"), ("dog/c.wav", "dog/take/b.wav", f"dog/{'b' * 210}.wav")
+    for name in (*cats, *dogs):
         cells.write(tmp_path / "pets" / name, name)
     run_here("download", "pets")
     record = json.loads((project / "data/raw/pets/source.json").read_text())
