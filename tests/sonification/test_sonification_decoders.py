@@ -21,9 +21,9 @@ from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
 from beyond_spectrograms.representations.mel import MelSpectrogram
+from beyond_spectrograms.sonification.listening import fetch_decoder
 from beyond_spectrograms.sonification.play import difference_db
 from beyond_spectrograms.sonification.players import LOUDNESS, PrototypesError, create_player, match_level
-from stages.listen import fetch_decoder
 from support import heard
 from support.cells import edit_params, write_split_record
 from support.clones import stage
