@@ -117,7 +117,7 @@ def run_epoch(
                 windows, wanted = augment(windows, targets)
             logits = network.logits(windows)
             if targets.dim() == 2:
-                loss = nn.functional.binary_cross_entropy_with_logits(logits, wanted)
+                loss = nn.functional.binary_cross_entropy_with_logits(logits, wanted.to(logits.dtype))
             elif class_weights is None:
                 loss = nn.functional.cross_entropy(logits, wanted)
             else:  # not torch's weighted mean, which would depend on how the windows fall into batches
