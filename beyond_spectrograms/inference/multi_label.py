@@ -9,7 +9,8 @@ the fold that had none of their origin, and scored together.
   its labels gets the precision down to its rank; the mean is over all labels of all recordings (DCASE 2019, task 2:
   Fonseca et al., "Audio tagging with noisy labels and minimal supervision", section 4).
 - **F1** of a class, at the threshold that is best on the validation part of the recording's fold.
-- The interval of mAP is of the bootstrap: origins drawn with replacement, their recordings' answers as they are.
+- The interval of mAP is of the bootstrap's percentiles: origins are drawn with replacement, as many as there are, with
+  their recordings' answers as they are. Chance in training is not in it.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.training.run import RunConfig, read_history
 
 DRAWS = 1000  # of the bootstrap
+BLOCKS = 20  # in which they are made, so that those of many recordings fit in memory
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
@@ -118,16 +120,29 @@ def find_thresholds(validated: Judged) -> dict[int, Floats]:
     return found
 
 
-def average_precisions(truth: Bools, probabilities: Floats, weights: npt.NDArray[Any] | None = None) -> Floats:
-    """Give the average precision of each class [classes] that a recording of some weight [recordings] has, else nan."""
+def average_precisions(truth: Bools, probabilities: Floats) -> Floats:
+    """Give the average precision of each class [classes]."""
     from sklearn.metrics import average_precision_score
 
-    there = np.asarray((truth if weights is None else truth[weights > 0]).any(axis=0))
-    found = np.full(len(there), np.nan)
-    found[there] = average_precision_score(
-        truth[:, there], probabilities[:, there], average=None, sample_weight=weights
-    )
-    return found
+    return np.atleast_1d(average_precision_score(truth, probabilities, average=None))
+
+
+def mean_average_precisions(truth: Bools, probabilities: Floats, weights: npt.NDArray[np.int64]) -> Floats:
+    """Give the mAP [draws] as it is when each draw holds recordings so many times: `weights` [draws, recordings].
+
+    As scikit-learn's average_precision_score with such weights, which takes a thousand draws in turn. A class that no
+    recording of a draw has is left out of it.
+    """
+    by_class = []
+    for has, given in zip(truth.T, probabilities.T, strict=True):
+        order = np.argsort(-given, kind="stable")
+        thresholds = np.append(np.diff(given[order]) != 0, True)  # equal probabilities pass together
+        drawn = weights[:, order]
+        hits = (drawn * has[order]).cumsum(axis=1)[:, thresholds]
+        precision = hits / np.maximum(drawn.cumsum(axis=1)[:, thresholds], 1)
+        all_hits = np.where(hits[:, -1] > 0, hits[:, -1], np.nan)
+        by_class.append((np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1) / all_hits)
+    return np.asarray(np.nanmean(by_class, axis=0))
 
 
 def lwlrap(truth: Bools, probabilities: Floats) -> float:
@@ -168,23 +183,25 @@ def bootstrap(
 
     Every draw takes as many origins as there are, with replacement; a class that none of them has is left out of it.
     """
-    maps = [float(np.nanmean(average_precisions(truth, way))) for way in ways]
+    first_map, *others = (float(average_precisions(truth, way).mean()) for way in ways)
     names, origin_of = np.unique(list(origins), return_inverse=True)
-    values = [maps[0], *[each - maps[0] for each in maps[1:]]]
+    values = [first_map, *[other - first_map for other in others]]
     if len(names) < statistics.minimum_sources:
         reason = f"{len(names)} origins, fewer than {statistics.minimum_sources}."
-        first, *others = (Interval(value, reason=reason) for value in values)
-        return first, others
-    drawn = []
-    random = np.random.default_rng(SEED)
-    for _ in range(DRAWS):
-        weights = random.multinomial(len(names), np.full(len(names), 1 / len(names)))[origin_of]
-        each = [float(np.nanmean(average_precisions(truth, way, weights))) for way in ways]
-        drawn.append([each[0], *[other - each[0] for other in each[1:]]])
+        interval, *differences = (Interval(value, reason=reason) for value in values)
+        return interval, differences
+    counts = np.random.default_rng(SEED).multinomial(len(names), np.full(len(names), 1 / len(names)), size=DRAWS)
+    drawn = np.concatenate(
+        [
+            np.stack([mean_average_precisions(truth, way, block[:, origin_of]) for way in ways], axis=1)
+            for block in np.array_split(counts, BLOCKS)
+        ]
+    )
+    drawn[:, 1:] -= drawn[:, :1]
     ends = (1 - statistics.confidence) / 2
     lows, highs = np.quantile(drawn, [ends, 1 - ends], axis=0).tolist()
-    first, *others = map(Interval, values, lows, highs)
-    return first, others
+    interval, *differences = map(Interval, values, lows, highs)
+    return interval, differences
 
 
 def train_model(
@@ -208,7 +225,9 @@ def train_model(
         {"fold": run.fold, "epoch": int(epochs[run.fold]), "thresholds": _by_class(run, thresholds[run.fold])}
         for run in runs
     ]
+    origins = sounds.clips.set_index("clip")["group"]
     recordings = tested.rows[["fold", "clip", "label"]].assign(
+        group=tested.rows["clip"].map(origins),
         predicted=[SEVERAL.join(np.asarray(tested.classes)[each]) for each in tested.passing(thresholds)],
         **{f"p_{label}": column for label, column in zip(tested.classes, tested.probabilities.T, strict=True)},
     )

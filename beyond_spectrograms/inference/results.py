@@ -204,14 +204,14 @@ def find_segments(
 
 
 def find_tracks(
-    probabilities: Probabilities, *args: Any, classes: tuple[str, ...], thresholds: Probabilities, **told: Any
+    probabilities: Probabilities, *, classes: tuple[str, ...], thresholds: Probabilities, **told: Any
 ) -> tuple[Segment, ...]:
-    """Find each class's segments by itself, as if it were the only one beside NONE; where it is not, there are none.
+    """Find each class's segments by itself, as if it were the only one beside NONE.
 
-    Arguments are those of find_segments. Segments of several classes may overlap; they come by their starts.
+    Arguments are those of find_segments. Segments are those of classes, by their starts; they may overlap.
     """
     tracks = (
-        find_segments(probabilities[:, [index]], *args, classes=(label,), thresholds=thresholds[[index]], **told)
+        find_segments(probabilities[:, [index]], classes=(label,), thresholds=thresholds[[index]], **told)
         for index, label in enumerate(classes)
     )
     found = (segment for track in tracks for segment in track if segment.label not in (None, NONE))

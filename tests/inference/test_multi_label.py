@@ -23,6 +23,7 @@ from beyond_spectrograms.inference.multi_label import (
     bootstrap,
     find_thresholds,
     lwlrap,
+    mean_average_precisions,
     score,
 )
 from support.common import tone
@@ -93,6 +94,16 @@ def test_test_labels_have_no_say_in_thresholds() -> None:
         np.testing.assert_array_equal(thresholds, after[fold])
     other = answers.rows.assign(label=answers.rows["label"].where(answers.rows["part"] == "test", "c"))
     assert not np.array_equal(find_thresholds(replace(answers, rows=other).part("validation"))[1], before[1])
+
+
+def test_weighted_average_precisions_are_those_of_scikit_learn_one_draw_after_the_other() -> None:
+    tested = judged().part("test")
+    given, weights = tested.probabilities.round(1), np.random.default_rng(2).integers(0, 3, (5, len(tested.rows)))
+    expected = [average_precision_score(tested.truth, given, sample_weight=each) for each in weights]
+    np.testing.assert_allclose(mean_average_precisions(tested.truth, given, weights), expected)
+    weights[0, tested.truth[:, 1]] = 0  # no recording of b is drawn
+    without = average_precision_score(tested.truth[:, ::2], given[:, ::2], sample_weight=weights[0])
+    assert mean_average_precisions(tested.truth, given, weights)[0] == pytest.approx(without)
 
 
 def test_the_interval_draws_origins_and_is_not_given_for_few() -> None:
