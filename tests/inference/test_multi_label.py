@@ -17,7 +17,7 @@ from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.inference.card import read_card
-from beyond_spectrograms.inference.multi_label import (
+from beyond_spectrograms.inference.label_scores import (
     Judged,
     best_threshold,
     bootstrap,
@@ -162,9 +162,12 @@ def test_training_tells_scores_of_the_folds_and_their_median_thresholds(
 ) -> None:
     scores = json.loads((place / "mine-report/scores.json").read_text())
     assert "several labels a sound: 36 recordings with 1.50 labels on average, 2 at most" in trained[1]
-    (told,) = [line for line in trained[1] if line.startswith("mean average precision")]
-    assert told.startswith(f"mean average precision {scores['mean_average_precision']:.1%} [")
-    assert (scores["mean_average_precision"] > 0.95, scores["f1"] > 0.9) == (True, True)
+    ends = "100.0% (high) to 100.0% (high)"  # the first of equals
+    assert f"mean average precision 100.0% over classes, {ends}" in trained[1]
+    interval = {"value": 1.0, "low": None, "high": None, "remark": None}
+    reason = "All draws give the same: there is no spread to judge by."
+    assert scores["intervals"]["mean_average_precision"] == interval | {"reason": reason}
+    assert (scores["mean_average_precision"], scores["f1"] > 0.9) == (1, True)
     (prevalence,) = scores["plain_ways"]  # the other way is the one that was asked for
     assert prevalence["difference"]["high"] < 0
     tested = pd.read_csv("mine-report/recordings.csv")
