@@ -102,9 +102,12 @@ def prepare_sounds(
     try:
         grouped, _ = assign_groups(dataset, clips, source)
     except TooFewGroupsError as error:  # once files were set aside, or are the same
-        told = str(_too_few(where, error.label, error.groups))
-        lost = [each for each in outcomes if each.reason and each.clip.startswith(f"{error.label}/")]
-        raise DatasetError("\n".join([told, *(f"  set aside {each.clip}: {each.reason}" for each in lost)])) from None
+        lost = [
+            f"  set aside {each.clip}: {each.reason}"
+            for each in outcomes
+            if each.reason and each.clip.startswith(f"{error.label}/")
+        ]
+        raise DatasetError("\n".join([str(_too_few(where, error.label, error.groups)), *lost])) from None
     splits, multi_label = {SPLIT: Split(kind="source")}, grouping.labels is not None and grouping.labels.multi_label
     if multi_label:
         dealt = label_sets.deal_windows(where, grouped, labelled, folder, windows=windows, splits=splits, most=folds)
