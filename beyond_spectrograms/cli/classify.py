@@ -18,7 +18,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     sounds = "files, folders (all audio in them), glob patterns, - for standard input"
     parser.add_argument("files", nargs="+", metavar="FILE", help=sounds)
     add_model_options(parser)
-    parser.add_argument("--top", type=count, default=3, metavar="K", help="labels a file (default: 3)")
+    of_top = "labels a file (default: 3); a model that gives several names all that pass"
+    parser.add_argument("--top", type=count, default=3, metavar="K", help=of_top)
     parser.add_argument("--format", choices=["table", "json", "jsonl", "csv"], default="table")
 
 

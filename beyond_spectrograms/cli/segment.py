@@ -63,6 +63,9 @@ def run(options: argparse.Namespace) -> int:
     if options.plot:
         require("matplotlib")
     model = load(options)
+    if model.card.multi_label is not None and (options.export or options.plot):
+        option = "--export" if options.export else "--plot"
+        raise ProjectError(f"{option} is for one label at a time, and {options.model} gives several. Leave it out.")
     try:
         hop_s = model.check_segmenting(options.hop, options.smoothing)
     except ValueError as error:

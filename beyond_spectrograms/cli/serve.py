@@ -40,6 +40,10 @@ def run(options: argparse.Namespace) -> int:
 
     with listen(options.host, options.port) as listening:
         model = load(options)
+        if model.card.multi_label is not None:
+            raise ProjectError(
+                f"{options.model} gives several labels a sound, which the page does not show. Use segment."
+            )
         shown = f"[{options.host}]" if ":" in options.host else options.host
         print(f"http://{shown}:{listening.getsockname()[1]} (Ctrl+C ends it)", flush=True)
         serve(model, listening, options.host)

@@ -1,13 +1,18 @@
 """`train FOLDER`: a model from sounds of one's own, without a pipeline."""
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.cli.common import check_known
 from beyond_spectrograms.util.errors import ProjectError
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.inference.own_sounds import OwnSounds
 
 HELP = "a model from your own sounds"
 DESCRIPTION = """
@@ -29,6 +34,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "or a folder of label tracks of Audacity, <name>.txt for the sound <name>, or of Raven"
     )
     parser.add_argument("--labels", type=Path, metavar="CSV", help=of_labels)
+    of_several = (
+        "sounds may have several labels, and overlapping rows are cut where labels change; unasked where a row has "
+        "labels such as owl|rain, or two rows name one sound or part"
+    )
+    parser.add_argument("--multi-label", action="store_true", help=of_several)
     parser.add_argument("--representation", required=True, metavar="NAME", help="its name in params.yaml")
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model's folder; must not exist")
     parser.add_argument("--protocol", default="fair", metavar="NAME", help="its name in params.yaml (default: fair)")
@@ -68,27 +78,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
-    from beyond_spectrograms.inference import load_model, onnx, own_model, own_sounds, rejection
-    from beyond_spectrograms.inference.formats import printable
+    from beyond_spectrograms.inference import load_model, multi_label, onnx, own_model, own_sounds, rejection
+    from beyond_spectrograms.inference.label_table import read_labels
     from beyond_spectrograms.params import load_all_params
     from beyond_spectrograms.util.files import locked
 
     params = load_all_params()
     check_known("representation", options.representation, params.representations)
     check_known("protocol", options.protocol, params.protocols)
-    if options.labels and (options.group_folders or options.group_pattern or options.group_table):
-        raise ProjectError("--labels goes without --group-...: its table says groups in a column `group`.")
-    for option, value in (("--window", options.window), ("--hop", options.hop), ("--min-seconds", options.min_seconds)):
-        if value is not None and not 0 < value <= own_sounds.LONGEST_S:
-            raise ProjectError(f"{option} is {value:g} s; it must be above 0 and at most {own_sounds.LONGEST_S:g} s")
-    for option, value, least in (("--folds", options.folds, 3), ("--epochs", options.epochs, 1)):
-        if value < least:
-            raise ProjectError(f"{option} is {value}; it must be at least {least}")
+    _check(options)
     work, report, graph = _places(options)
     if graph:
         onnx.check_exportable(params.representations[options.representation])
+    labels = read_labels(options.labels, options.folder, multi_label=options.multi_label) if options.labels else None
+    several = labels is not None and labels.multi_label
+    if several and (options.calibrate or options.reject):
+        option = "--reject" if options.reject else "--calibrate"
+        raise ProjectError(f"{option} is for one label a sound, and {options.labels} gives several. Leave it out.")
     params, protocol = own_sounds.choose_classifier(params, options.protocol, options.classifier)
-    params = own_sounds.adapt_params(params, protocol, own_model.PLAIN, window_s=options.window, hop_s=options.hop)
+    params = own_sounds.adapt_params(
+        params, protocol, own_model.PLAIN, window_s=options.window, hop_s=options.hop, multi_label=several
+    )
     params = own_sounds.choose_learning(
         params, protocol, options.representation, options.class_weights, options.augment
     )
@@ -96,29 +106,44 @@ def run(options: argparse.Namespace) -> int:
         rejection.check_calibrated("--reject" if options.reject else "--calibrate", protocol, params)
     pattern = own_sounds.BY_FOLDER if options.group_folders else options.group_pattern
     table, column = options.group_table or (None, "")
-    grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column, options.labels)
+    grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column, labels)
     with locked(work):
         sounds = own_sounds.prepare_sounds(
             options.folder, work, params, grouping, options.folds, shortest_s=options.min_seconds
         )
-        if sounds.left_out:
-            print("left out:", ", ".join(f"{count} {kind}" for kind, count in sounds.left_out.items()), file=sys.stderr)
-        set_aside = (f"set aside {printable(clip)}: {reason}" for clip, reason in sounds.set_aside.items())
-        few = own_sounds.warnings_of_few(sounds, params.statistics.minimum_sources)
-        unused = own_sounds.warnings_of_background(sounds, reject=options.reject)
-        for warning in (*set_aside, *own_sounds.warnings_of_doubles(sounds), *few, *unused):
-            print(warning, file=sys.stderr)
+        _tell_sounds(sounds, params.statistics.minimum_sources, reject=options.reject)
         if options.reject:
             print(rejection.announce(sounds), flush=True)
         asked = own_model.Asked(
             options.representation, protocol, options.epochs, calibrate=options.calibrate, reject=options.reject
         )
-        scores = own_model.train_model(params, asked, sounds=sounds, work=work, out=options.out, report=report)
+        train_model = multi_label.train_model if several else own_model.train_model
+        scores = train_model(params, asked, sounds=sounds, work=work, out=options.out, report=report)
     print(_tell(scores, options.out, report))
     if graph:
         onnx.export_onnx(load_model(options.out, device="cpu"), graph)
         print(f"{graph}: the model as ONNX")
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Check the options that need no params.
+
+    Raises:
+        ProjectError: two contradict each other, or one is out of its range.
+    """
+    from beyond_spectrograms.inference import own_sounds
+
+    if options.labels and (options.group_folders or options.group_pattern or options.group_table):
+        raise ProjectError("--labels goes without --group-...: its table says groups in a column `group`.")
+    if options.multi_label and not options.labels:
+        raise ProjectError("--multi-label goes with --labels: in folders every sound has one label.")
+    for option, value in (("--window", options.window), ("--hop", options.hop), ("--min-seconds", options.min_seconds)):
+        if value is not None and not 0 < value <= own_sounds.LONGEST_S:
+            raise ProjectError(f"{option} is {value:g} s; it must be above 0 and at most {own_sounds.LONGEST_S:g} s")
+    for option, value, least in (("--folds", options.folds, 3), ("--epochs", options.epochs, 1)):
+        if value < least:
+            raise ProjectError(f"{option} is {value}; it must be at least {least}")
 
 
 def _places(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
@@ -142,23 +167,58 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
     return work, report, graph if options.onnx else None
 
 
+def _tell_sounds(sounds: OwnSounds, minimum: int, *, reject: bool) -> None:
+    """Tell what was found, and warn of what is unusual."""
+    from beyond_spectrograms.inference import own_sounds
+    from beyond_spectrograms.inference.formats import printable
+
+    if sounds.left_out:
+        print("left out:", ", ".join(f"{count} {kind}" for kind, count in sounds.left_out.items()), file=sys.stderr)
+    set_aside = (f"set aside {printable(clip)}: {reason}" for clip, reason in sounds.set_aside.items())
+    few = own_sounds.warnings_of_few(sounds, minimum)
+    unused = own_sounds.warnings_of_background(sounds, reject=reject)
+    for warning in (*set_aside, *own_sounds.warnings_of_doubles(sounds), *few, *unused):
+        print(warning, file=sys.stderr)
+    if sounds.multi_label:
+        counts = sounds.labelled.groupby("clip").size()
+        told = f"{len(counts)} recordings with {counts.mean():.2f} labels on average, {counts.max()} at most"
+        print(f"several labels a sound: {told}", flush=True)
+
+
 def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
-    classes, short = len(scores["confusion"]["classes"]), len(scores["shorter_than_a_window"])
-    lines = [
-        f"{scores['recordings']} recordings in {classes} classes, each tested by a classifier that had none of its "
-        f"origin ({scores['folds']} folds)",
-        f"right: {_share(scores['intervals']['recordings'])} of recordings, "
-        f"{_share(scores['intervals']['windows'])} of windows; balanced accuracy {scores['class_accuracy']:.1%} (mean "
-        "over classes of windows right)",
-        *map(_tell_plain_way, scores["plain_ways"]),
-        *_tell_confidence(scores),
-    ]
+    lines, short = [*_tell_scores(scores)], len(scores["shorter_than_a_window"])
+    lines += map(_tell_plain_way, scores["plain_ways"])
+    lines += _tell_confidence(scores)
     if short:
         lines.append(f"{short} recordings are shorter than a window and were reflected: `reflected` in recordings.csv")
     drawn, model = (report / "confusion.png").exists(), scores["model"]
     figure = "confusion.png" if drawn else "no confusion.png, because matplotlib is not installed"
+    files = ["scores.json", "recordings.csv", "history.csv", *[figure] * ("confusion" in scores)]
     lines.append(f"{out}: a model of the same recipe, trained on all of them for {model['epochs']} epochs")
-    return "\n".join([*lines, f"{report}: scores.json, recordings.csv, history.csv, {figure}"])
+    return "\n".join([*lines, f"{report}: {', '.join(files)}"])
+
+
+def _tell_scores(scores: dict[str, Any]) -> Iterator[str]:
+    by_class = scores.get("by_class")  # where sounds have several labels
+    classes = scores["confusion"]["classes"] if by_class is None else by_class
+    yield (
+        f"{scores['recordings']} recordings in {len(classes)} classes, each tested by a classifier that had none of "
+        f"its origin ({scores['folds']} folds)"
+    )
+    intervals = scores["intervals"]
+    if by_class is None:
+        yield (
+            f"right: {_share(intervals['recordings'])} of recordings, {_share(intervals['windows'])} of windows; "
+            f"balanced accuracy {scores['class_accuracy']:.1%} (mean over classes of windows right)"
+        )
+        return
+    lowest, highest = (pick(by_class, key=lambda label: by_class[label]["average_precision"]) for pick in (min, max))
+    ends = " to ".join(f"{by_class[label]['average_precision']:.1%} ({label})" for label in (lowest, highest))
+    yield f"mean average precision {_share(intervals['mean_average_precision'])} over classes, {ends}"
+    yield (
+        f"AUROC {scores['auroc']:.3f}, F1 {scores['f1']:.3f} (means over classes; F1 at thresholds of validation "
+        f"parts), lwlrap {scores['lwlrap']:.3f}; all labels right: {scores['recording_accuracy']:.1%} of recordings"
+    )
 
 
 def _tell_confidence(scores: dict[str, Any]) -> Iterator[str]:
@@ -197,7 +257,9 @@ def _share(interval: dict[str, Any]) -> str:
 
 
 def _tell_plain_way(way: dict[str, Any]) -> str:
-    told = f"beside it {way['way']}: {way['recording_accuracy']:.1%} of recordings"
+    several = "mean_average_precision" in way
+    share, what = (way["mean_average_precision"], "mAP") if several else (way["recording_accuracy"], "of recordings")
+    told = f"beside it {way['way']}: {share:.1%} {what}"
     if not (difference := way.get("difference")):
         return told
     points = f"{100 * difference['value']:+.1f} points"
@@ -205,6 +267,8 @@ def _tell_plain_way(way: dict[str, Any]) -> str:
         points += f" [{100 * difference['low']:+.1f}, {100 * difference['high']:+.1f}]"
     if difference["value"] <= 0:
         return f"{told}, {points}"
+    if "protocol" not in way:
+        return f"{told}, {points}: better"
     options = f"--representation {way['representation']} --classifier {way['protocol']}"
     if difference["low"] is None:
         return f"{told}, {points}: higher, from too few origins to be sure. Take it by {options}"

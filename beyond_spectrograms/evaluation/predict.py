@@ -84,7 +84,9 @@ def predict(
             for first in range(0, len(rows), BATCH):
                 windows = torch.from_numpy(features[rows[first : first + BATCH]]).float().to(device)
                 release(features)
-                batches.append(network(windows).softmax(1).cpu().numpy())
+                logits = network(windows)
+                answer = logits.softmax(1) if protocol.loss is None else logits.sigmoid()
+                batches.append(answer.cpu().numpy())
                 if not of_last:
                     measured.append(measure(network, windows))
         answers.append(np.concatenate(batches))

@@ -106,6 +106,21 @@ class Scores(Section):
     recording_accuracy_high: Real | None = Field(default=None, exclude_if=is_unset)
 
 
+class MultiLabel(Section):
+    """That a sound may have several classes: each from a probability of `thresholds` on; and how good that is.
+
+    The folds' scores (inference/label_scores.py), the mean average precision with its interval where there is one. What
+    is right in Scores is then the whole set of classes, and in `class_accuracy` each class by itself.
+    """
+
+    thresholds: dict[str, Annotated[Real, Field(ge=0, le=1)]]
+    mean_average_precision: Real
+    mean_average_precision_low: Real | None = Field(default=None, exclude_if=is_unset)
+    mean_average_precision_high: Real | None = Field(default=None, exclude_if=is_unset)
+    lwlrap: Real
+    f1: Real
+
+
 class Confidence(Section):
     """How sure an answer is, found by the folds' validation parts (inference/rejection.py).
 
@@ -132,6 +147,7 @@ class Card(Section):
     training: Training
     scores: Scores
     confidence: Confidence | None = Field(default=None, exclude_if=is_unset)
+    multi_label: MultiLabel | None = Field(default=None, exclude_if=is_unset)
     remarks: list[str]
 
     @model_validator(mode="after")
@@ -142,6 +158,13 @@ class Card(Section):
             raise ValueError("classes name one twice")
         if "" in self.classes:
             raise ValueError("a class has no name")
+        if self.multi_label is not None:
+            if set(self.multi_label.thresholds) != set(self.classes):
+                raise ValueError("multi_label.thresholds are of other classes")
+            if self.protocol.record.loss is None or self.confidence is not None:
+                raise ValueError("multi_label goes with the loss binary_cross_entropy, and without confidence")
+            if NONE in self.classes:
+                raise ValueError(f"a class is named {NONE!r}, which stands for none of them")
         if self.confidence is not None and self.confidence.thresholds is not None:
             if set(self.confidence.thresholds) != set(self.classes) - {BACKGROUND}:
                 raise ValueError("confidence.thresholds are of other classes")
@@ -157,6 +180,8 @@ class Card(Section):
     @property
     def thresholds(self) -> Probabilities | None:
         """From which probability an answer of each class counts [classes], never one of BACKGROUND; None: always."""
+        if self.multi_label is not None:
+            return np.array([self.multi_label.thresholds[label] for label in self.classes], np.float32)
         if self.confidence is None or self.confidence.thresholds is None:
             return None
         return np.array([self.confidence.thresholds.get(label, np.inf) for label in self.classes], np.float32)

@@ -14,7 +14,16 @@ from beyond_spectrograms.data.clips import read_clips
 from beyond_spectrograms.data.windows import parts_of_run, read_parts, read_windows
 from beyond_spectrograms.evaluation.records import SCORES_FILE, cell_name
 from beyond_spectrograms.evaluation.result_files import ACCURACIES
-from beyond_spectrograms.inference.card import Card, Confidence, Encoder, ModelError, Recipe, Scores, Training
+from beyond_spectrograms.inference.card import (
+    Card,
+    Confidence,
+    Encoder,
+    ModelError,
+    MultiLabel,
+    Recipe,
+    Scores,
+    Training,
+)
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, read_weights_record, save_model
 from beyond_spectrograms.params import Params, Protocol
 from beyond_spectrograms.params.study import CLIPS, SPLITS, WEIGHTS, Study
@@ -84,6 +93,7 @@ def write_model(
     clips: pd.DataFrame,
     scores: Scores,
     confidence: Confidence | None = None,
+    multi_label: MultiLabel | None = None,
 ) -> Card:
     """Write a trained classifier and its representation as a model folder.
 
@@ -99,6 +109,7 @@ def write_model(
         clips: those it learned from, with the columns `clip` and `sha256`.
         scores: how good it is.
         confidence: how sure its answers are, where that was found.
+        multi_label: from which probability on a sound has each class, where it may have several.
 
     Raises:
         ModelError: `out` exists already, or there is no record of the weights.
@@ -137,6 +148,7 @@ def write_model(
         ),
         scores=scores,
         confidence=confidence,
+        multi_label=multi_label,
         remarks=remarks,
     )
     save_model(out, card, trained, paths)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.inference.batch import Named
-from beyond_spectrograms.inference.results import NONE, Classification, Segmentation
+from beyond_spectrograms.inference.results import NONE, Classification, Segment, Segmentation
 
 CLASSIFY_COLUMNS = ("file", "rank", "label", "probability", "seconds", "windows", "remarks", "error")
 SEGMENT_COLUMNS = ("start_s", "end_s", "label", "probability")
@@ -46,7 +46,12 @@ def describe_labels(found: Classification, top: int) -> list[dict[str, Any]]:
 
 
 def _answers(found: Classification, top: int) -> list[tuple[str, float | None]]:
-    """List the `top` labels of a sound, the answer first: NONE has no probability."""
+    """List the `top` labels of a sound, the answer first: NONE has no probability.
+
+    By a model that gives several labels all that pass, whatever `top` is.
+    """
+    if found.thresholds is not None:
+        return [*found.passing] or [(NONE, None)]
     return [*[(NONE, None)] * found.is_none, *found.top(top)][:top]
 
 
@@ -142,18 +147,38 @@ def audacity_labels(found: Segmentation) -> str:
 def textgrid(found: Segmentation) -> str:
     """Write a Praat TextGrid with one interval tier, `label`; silence has an empty text, as Praat's habit is.
 
+    Of a model that gives several labels each class has a tier of its own, with an empty text where it is not.
+
     Source: Praat manual, "TextGrid file formats" (the long text form; a quote in a text is doubled).
     """
-    end = _number(found.seconds)
+    end, tiers = _number(found.seconds), _tiers(found)
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end}"]
-    lines += ["tiers? <exists>", "size = 1", "item []:", "    item [1]:", '        class = "IntervalTier"']
-    lines += ['        name = "label"', "        xmin = 0", f"        xmax = {end}"]
-    lines.append(f"        intervals: size = {len(found.segments)}")
-    for number, part in enumerate(found.segments, start=1):
-        text = _one_line(part.label or "").replace('"', '""')
-        lines += [f"        intervals [{number}]:", f"            xmin = {_number(part.start_s)}"]
-        lines += [f"            xmax = {_number(part.end_s)}", f'            text = "{text}"']
+    lines += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
+    for place, (name, parts) in enumerate(tiers.items(), start=1):
+        lines += [f"    item [{place}]:", '        class = "IntervalTier"', f'        name = "{_quoted(name)}"']
+        lines += ["        xmin = 0", f"        xmax = {end}", f"        intervals: size = {len(parts)}"]
+        for number, part in enumerate(parts, start=1):
+            lines += [f"        intervals [{number}]:", f"            xmin = {_number(part.start_s)}"]
+            text = _quoted(part.label or "")
+            lines += [f"            xmax = {_number(part.end_s)}", f'            text = "{text}"']
     return "".join(f"{line}\n" for line in lines)
+
+
+def _tiers(found: Segmentation) -> dict[str, list[Segment]]:
+    """Part segments by class where they may overlap, and fill the gaps of each class."""
+    if not found.may_overlap:
+        return {"label": list(found.segments)}
+    tiers: dict[str, list[Segment]] = {}
+    for label in found.classes:
+        mine = [part for part in found.segments if part.label == label]
+        times = [0.0, *(time for part in mine for time in (part.start_s, part.end_s)), found.seconds]
+        gaps = [Segment(start, end, None, None) for start, end in zip(times[::2], times[1::2], strict=True)]
+        tiers[label] = sorted([*mine, *(gap for gap in gaps if gap.end_s > gap.start_s)], key=lambda part: part.start_s)
+    return tiers
+
+
+def _quoted(label: str) -> str:
+    return _one_line(label).replace('"', '""')
 
 
 SEGMENT_FORMATS: dict[str, Callable[[Segmentation, Path], str]] = {  # of the sound in a file

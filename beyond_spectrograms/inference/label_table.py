@@ -16,12 +16,13 @@ from beyond_spectrograms.data.archives import LONGEST_NAME, READ, Copied, shorte
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.data.clips import DatasetError, Outcome
 from beyond_spectrograms.data.sound_files import open_sound
+from beyond_spectrograms.inference import label_sets
 from beyond_spectrograms.inference.cut_clips import EXPORT_COLUMNS, write_part
 from beyond_spectrograms.inference.formats import SILENCE
+from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.progress import track
 
 COLUMNS = ("file", "label", "group", "start", "end")
-SEVERAL = "|"  # between the labels of one sound
 RAVEN = ("Begin Time (s)", "End Time (s)", "Annotation")
 TOLD = 20  # wrong rows that a message lists
 ROUNDED_S = 1e-3  # by which an end may lie behind the recording's: programs round
@@ -30,7 +31,7 @@ ABSOLUTE = "is an absolute path. Give paths below the folder of sounds."
 
 @dataclass(frozen=True)
 class Labelled:
-    """A row: the recording `path`, or its part from `start_s` to `end_s`, is `label`.
+    """A row: the recording `path`, or its part from `start_s` to `end_s`, is `label`, which may be a set of labels.
 
     `file` is the path as the table has it, `where` the line, for messages. Rows of one `group` stay in one part.
     """
@@ -48,14 +49,22 @@ class Labelled:
         """Whether it is the whole recording."""
         return self.end_s == math.inf
 
-    @property
-    def clip(self) -> str:
-        """<label>/<file name> of the clip it becomes; that of a part says where it is."""
+    def clip_in(self, folder: str) -> str:
+        """<folder>/<file name> of the clip it becomes; that of a part says where it is."""
         parts = [part for part in PurePosixPath(self.file).parts if part not in ("..", "/")]
         name = "__".join(parts).lstrip(".")
         if not self.is_whole:
             name = f"{name.rpartition('.')[0] or name}_{self.start_s:.9g}-{self.end_s:.9g}s.wav"
-        return f"{self.label}/{shorten(name)}"
+        return f"{folder}/{shorten(name)}"
+
+
+@dataclass(frozen=True)
+class LabelledSounds:
+    """What a table says: clip -> its row; the clips of sounds with several labels are all in one folder."""
+
+    table: Path
+    clips: dict[str, Labelled]
+    multi_label: bool
 
 
 def read_table(path: Path, *columns: str) -> pd.DataFrame:
@@ -84,8 +93,8 @@ def read_table(path: Path, *columns: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=names, dtype=str)
 
 
-def read_labels(table: Path, sounds: Path) -> dict[str, Labelled]:
-    """Read which recordings, or parts of them, have which label.
+def read_labels(table: Path, sounds: Path, *, multi_label: bool = False) -> LabelledSounds:
+    """Read which recordings, or parts of them, have which label, or which labels.
 
     `table` is a CSV table with the columns file and label and, where they are needed, group, start and end (seconds);
     segments.csv of `segment --export` is one. Or it is a folder of Audacity's label tracks or Raven's selection tables:
@@ -93,8 +102,8 @@ def read_labels(table: Path, sounds: Path) -> dict[str, Labelled]:
     below `sounds`, or else beside the table. Rows of one recording (in segments.csv: `source`) are of one group where
     `group` does not say another.
 
-    Returns:
-        clip, <label>/<file name> -> its row.
+    Several labels of one sound are parted by `|` or stand in a row each. Where a sound has several, or `multi_label`
+    says that sounds may, rows may overlap, and parts are cut where labels change.
 
     Raises:
         DatasetError: all that is wrong in it, with the lines.
@@ -103,18 +112,21 @@ def read_labels(table: Path, sounds: Path) -> dict[str, Labelled]:
         raise DatasetError(f"{sounds}: no such folder")
     wrong: list[tuple[str, str]] = []
     rows = list(_check_rows(_read_tracks(table, sounds, wrong) if table.is_dir() else _read_csv(table), sounds, wrong))
+    multi_label = multi_label or label_sets.have_several(rows)
+    rows = list(label_sets.gather(rows, wrong)) if multi_label else rows
     clips: dict[str, Labelled] = {}
     for row in rows:
-        if (first := clips.setdefault(row.clip, row)) is not row:
-            wrong.append((row.where, f"{row.clip} is that of {first.where} too"))
-    wrong += _overlapping(rows)
+        clip = row.clip_in(label_sets.FOLDER if multi_label else row.label)
+        if (first := clips.setdefault(clip, row)) is not row:
+            wrong.append((row.where, f"{clip} is that of {first.where} too"))
+    wrong += [] if multi_label else label_sets.find_overlapping(rows)
     if wrong:
         told = [f"  {where}: {reason}" for where, reason in wrong[:TOLD]]
         more = [f"  and {len(wrong) - TOLD} more"] * (len(wrong) > TOLD)
         raise DatasetError("\n".join([f"{table}: {len(wrong)} of its rows are wrong:", *told, *more]))
     if not clips:
         raise DatasetError(f"{table}: has no row")
-    return clips
+    return LabelledSounds(table, clips, multi_label)
 
 
 Cells = tuple[str, Path, Mapping[str, str]]  # where, the folder beside, the cells by column
@@ -195,7 +207,7 @@ def _check_rows(cells: Iterable[Cells], sounds: Path, wrong: list[tuple[str, str
     """Check row by row; what is wrong is added to `wrong`."""
     lengths: dict[Path, float] = {}
     for where, beside, row in cells:
-        file, label = row["file"].removeprefix("./"), row["label"].strip()
+        file, labels = row["file"].removeprefix("./"), [label.strip() for label in row["label"].split(SEVERAL)]
         found = [path for path in (sounds / file, beside / file) if file and path.is_file()]
         start, end = row.get("start", ""), row.get("end", "")
         try:
@@ -208,7 +220,7 @@ def _check_rows(cells: Iterable[Cells], sounds: Path, wrong: list[tuple[str, str
             wrong.append((where, f"{file} {ABSOLUTE}"))
         elif not found:
             wrong.append((where, f"{file}: no such file"))
-        elif problem := _problem_of_label(label):
+        elif problem := next(filter(None, map(_problem_of_label, labels)), ""):
             wrong.append((where, problem))
         elif bool(start) != bool(end):
             wrong.append((where, "start and end go together; give both or none"))
@@ -218,14 +230,12 @@ def _check_rows(cells: Iterable[Cells], sounds: Path, wrong: list[tuple[str, str
             wrong.append((where, f"end {end} is behind the end of {file}, {length:.3f} s"))
         else:
             group = row.get("group") or row.get("source") or found[0].resolve().as_posix()
-            yield Labelled(where, file, found[0], label, group, start_s, end_s)
+            yield Labelled(where, file, found[0], label_sets.join(labels), group, start_s, end_s)
 
 
 def _problem_of_label(label: str) -> str:
     if not label:
         return "no label"
-    if SEVERAL in label:
-        return f"label {label!r}: several labels of one sound are not trained; give one"
     if "/" in label or "\0" in label or label.startswith(".") or len(label.encode()) > LONGEST_NAME:
         return f"label {label!r}: has a / or begins with a dot or is over {LONGEST_NAME} bytes long"
     return ""
@@ -244,21 +254,6 @@ def _length(path: Path, known: dict[Path, float]) -> float:
     return known[path]
 
 
-def _overlapping(rows: Iterable[Labelled]) -> Iterator[tuple[str, str]]:
-    """Find rows of one recording that overlap under different labels: one window would have two."""
-    by_path: dict[Path, list[Labelled]] = {}
-    for row in rows:
-        by_path.setdefault(row.path.resolve(), []).append(row)
-    for of_path in by_path.values():
-        open_rows: list[Labelled] = []
-        for row in sorted(of_path, key=lambda row: row.start_s):
-            open_rows = [before for before in open_rows if before.end_s > row.start_s]
-            for before in open_rows:
-                if before.label != row.label:
-                    yield row.where, f"{row.label!r} overlaps {before.label!r} of {before.where} in {row.file}"
-            open_rows.append(row)
-
-
 def describe_labels(labelled: Mapping[str, Labelled], sounds: Path) -> Copied:
     """Say of rows what copy_sounds says of folders; left out are the sounds that no row names."""
     named = {row.path.resolve() for row in labelled.values()}
@@ -268,7 +263,7 @@ def describe_labels(labelled: Mapping[str, Labelled], sounds: Path) -> Copied:
 
 
 def write_clips(labelled: Mapping[str, Labelled], raw: Path) -> list[Outcome]:
-    """Copy or cut every row's clip to raw/<label>/; of a recording only the parts that rows name are read.
+    """Copy or cut every row's clip to raw/; of a recording only the parts that rows name are read.
 
     Returns:
         those that could not be, with the reason.
@@ -276,7 +271,7 @@ def write_clips(labelled: Mapping[str, Labelled], raw: Path) -> list[Outcome]:
     failed = []
     by_path: dict[Path, list[str]] = {}
     for clip, row in labelled.items():
-        (raw / row.label).mkdir(parents=True, exist_ok=True)
+        (raw / clip).parent.mkdir(parents=True, exist_ok=True)
         by_path.setdefault(row.path, []).append(clip)
     for path, clips in track(by_path.items(), "cut clips", len(by_path)):
         for clip in (clip for clip in clips if labelled[clip].is_whole):

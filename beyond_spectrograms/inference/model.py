@@ -21,6 +21,7 @@ from beyond_spectrograms.inference.results import (
     Segmentation,
     are_none,
     find_segments,
+    find_tracks,
 )
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
 from beyond_spectrograms.representations.base import Features, Representation
@@ -90,6 +91,10 @@ class Model:
     def judge_features(self, features: Features) -> Probabilities:
         """Give the probabilities [windows, classes] of windows that the representation has encoded."""
         logits = self.network.logits(features) / self.card.temperature
+        if (
+            self.card.protocol.record.loss is not None
+        ):  # each class by itself; exp of what is never above 0 does not overflow
+            return np.asarray(np.exp(-np.logaddexp(0, -logits)))
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
@@ -175,8 +180,10 @@ class Model:
         windows = sum(count for count, _ in sums)
         mean = sum((of_batch for _, of_batch in sums), np.zeros(len(self.classes))) / windows
         probabilities, thresholds = mean.astype(np.float32), self.card.thresholds
-        is_none = thresholds is not None and bool(are_none(probabilities, thresholds))
-        return Classification(self.classes, probabilities, windows, sound.seconds, sound.remarks, is_none)
+        told = (self.classes, probabilities, windows, sound.seconds, sound.remarks)
+        if self.card.multi_label is not None:
+            return Classification(*told, thresholds=thresholds)
+        return Classification(*told, is_none=thresholds is not None and bool(are_none(probabilities, thresholds)))
 
     def segment(
         self, waveform: Any, sample_rate: int, *, hop_s: float | None = None, smoothing: str = "viterbi"
@@ -227,8 +234,12 @@ class Model:
         starts_s, silent, probabilities = map(np.concatenate, zip(*kept, strict=True))
         told: dict[str, Any] = {"starts_s": starts_s, "silent": silent, "probabilities": probabilities}
         told |= {"classes": self.classes, "length_s": sound.length_s, "seconds": sound.seconds, "smoothing": smoothing}
-        segments = find_segments(hop_s=sound.hop_s, thresholds=self.card.thresholds, **told)
-        return Segmentation(segments=segments, remarks=sound.remarks, **told)
+        thresholds, remarks = self.card.thresholds, sound.remarks
+        if thresholds is not None and self.card.multi_label is not None:
+            tracks = find_tracks(hop_s=sound.hop_s, thresholds=thresholds, **told)
+            return Segmentation(segments=tracks, remarks=remarks, may_overlap=True, **told)
+        segments = find_segments(hop_s=sound.hop_s, thresholds=thresholds, **told)
+        return Segmentation(segments=segments, remarks=remarks, **told)
 
 
 def as_blocks(waveform: Any) -> Iterable[Waveform]:

@@ -107,7 +107,8 @@ def export_onnx(model: Model, path: Path) -> None:
 
     samples = round(model.card.windows.length_s * model.card.representation.sample_rate)
     network = read_module(model.classifier, model.card)
-    last = [nn.Softmax(1)] if model.card.temperature == 1 else [Divide(model.card.temperature), nn.Softmax(1)]
+    answer = nn.Softmax(1) if model.card.protocol.record.loss is None else nn.Sigmoid()
+    last = [answer] if model.card.temperature == 1 else [Divide(model.card.temperature), answer]
     whole = nn.Sequential(MelGraph(cast("Mel", record), samples), network, *last).eval()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which no model here needs
     with warnings.catch_warnings():  # of torch's own making: its exporter uses what torch calls outdated

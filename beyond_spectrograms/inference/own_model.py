@@ -30,7 +30,7 @@ from beyond_spectrograms.inference.own_sounds import SEED, SPLIT, OwnSounds
 from beyond_spectrograms.inference.rejection import find_and_measure
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.representations.feature_cache import describe_features, request_features
-from beyond_spectrograms.training.loop import runs_of_protocol
+from beyond_spectrograms.training.loop import runs_of_protocol, targets_of
 from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.util.files import replace_folder, write_json
 
@@ -83,14 +83,14 @@ def train_model(
     if asked.calibrate or asked.reject:
         confidence, known["confidence"] = find_and_measure(runs, sounds, reject=asked.reject)
     plain = score_plain_ways(params, asked, recordings, sounds, work) if asked.plain_ways else []
-    final = train_on_all(runs, found.scores[cell_name(*cell[1:])], sounds)
+    final = train_on_all(runs, [run["epoch"] for run in found.scores[cell_name(*cell[1:])]["by_fold"]], sounds)
     scores = _tell(params, cell, sounds, found) | {
         "intervals": {unit: asdict(interval) for unit, interval in intervals.items()},
         "plain_ways": plain,
         **known,
         "model": {"epochs": final.epochs, "recordings": len(sounds.clips)},
     }
-    _write_report(report, scores, recordings=_tested(found, cell, sounds, params), history=_history(found, cell))
+    write_report(report, scores, recordings=_tested(found, cell, sounds, params), history=_history(found, cell))
     told = {key: scores[key] for key in ACCURACIES}
     low, high = intervals["recordings"].low, intervals["recordings"].high
     write_model(
@@ -129,12 +129,8 @@ def exact_where_few(interval: Interval, recordings: Recordings, params: Params) 
     return replace(interval, low=float(limits.low), high=float(limits.high), reason=None, remark=remark)
 
 
-def score_folds(params: Params, asked: Asked, sounds: OwnSounds, work: Path) -> tuple[list[RunConfig], Evaluation]:
-    """Train and test a classifier for every fold.
-
-    Returns:
-        the runs as they were trained, and what they scored.
-    """
+def train_folds(params: Params, asked: Asked, sounds: OwnSounds, work: Path) -> list[RunConfig]:
+    """Train a classifier for every fold; gives the runs as they were trained."""
     name, protocol = asked.representation, asked.protocol
     cell, place, models = (sounds.dataset, name, protocol), work / "features" / name, work / "models" / name
     weights = fetch_encoder(params, name, data_folder())
@@ -146,14 +142,25 @@ def score_folds(params: Params, asked: Asked, sounds: OwnSounds, work: Path) -> 
     )  # fmt: skip
     runs = timed_protocols(f"{name}, {protocol}", {protocol: runs})[protocol]
     write_json(models / "features.json", describe_features(request, extraction))
-    answer_test_part(runs, open_features(place, len(sounds.table)))
+    return runs
+
+
+def score_folds(params: Params, asked: Asked, sounds: OwnSounds, work: Path) -> tuple[list[RunConfig], Evaluation]:
+    """Train and test a classifier for every fold.
+
+    Returns:
+        the runs as they were trained, and what they scored.
+    """
+    runs = train_folds(params, asked, sounds, work)
+    answer_test_part(runs, open_features(runs[0].features, len(sounds.table)))
+    cell, models = (sounds.dataset, asked.representation, asked.protocol), work / "models" / asked.representation
     return runs, evaluate_cell(params, (sounds.table, sounds.parts), models, cell, {})
 
 
-def train_on_all(runs: Sequence[RunConfig], scores: dict[str, Any], sounds: OwnSounds) -> RunConfig:
+def train_on_all(runs: Sequence[RunConfig], tested: Sequence[int], sounds: OwnSounds) -> RunConfig:
     """Train on every window, by the recipe that the folds scored; nothing is left to choose by.
 
-    The epochs are the median of those at which the folds' classifiers were tested, the penalty of a probe the lower
+    The epochs are the median of those at which the folds' classifiers were `tested`, the penalty of a probe the lower
     median of theirs, and the recipe of a tuned protocol that of most folds.
 
     Returns:
@@ -161,17 +168,17 @@ def train_on_all(runs: Sequence[RunConfig], scores: dict[str, Any], sounds: OwnS
     """
     recipes = [run.protocol for run in runs]
     recipe = recipes[[*map(repr, recipes)].index(mode(map(repr, recipes)))]
-    epochs = max(1, round(median(run["epoch"] for run in scores["by_fold"])))
+    epochs = max(1, round(median(tested)))
     changes: dict[str, Any] = {"select": "last", "patience": None, "trials": None}
     if recipe.classifier.startswith("probe"):
         stored = (load_file(run.result_files[0]) for run in runs)
         changes["inverse_penalty"] = median_low(float(each["1.inverse_penalty"]) for each in stored)
-    targets = np.searchsorted(runs[0].classes, sounds.table["label"].to_numpy(dtype=str))
+    _, targets = targets_of(sounds.table["label"].to_numpy(dtype=str), recipe)
     final = replace(
         runs[0],
         protocol=recipe.model_copy(update=changes),
         parts=np.full(len(targets), "train"),
-        targets=targets.astype(np.int64),
+        targets=targets,
         epochs=epochs,
         fold=ON_ALL,
         work=runs[0].work / "all",
@@ -224,10 +231,26 @@ def _recordings(found: Evaluation, cell: tuple[str, str, str], place: Path) -> R
 
 def _tested(found: Evaluation, cell: tuple[str, str, str], sounds: OwnSounds, params: Params) -> pd.DataFrame:
     rows = found.predictions[cell_name(*cell[1:])].drop(columns=["representation", "protocol", "predicted_by_seeds"])
+    return with_clips(rows, sounds, params)
+
+
+def with_clips(rows: pd.DataFrame, sounds: OwnSounds, params: Params) -> pd.DataFrame:
+    """Add each tested recording's file after its clip, its seconds, and whether it is shorter than a window."""
     rows.insert(int(rows.columns.get_indexer(["clip"])[0]) + 1, "file", rows["clip"].map(sounds.paths))
     rows["seconds"] = sounds.clips.set_index("clip").loc[rows["clip"], "seconds"].to_numpy()
     rows["reflected"] = (rows["seconds"] < params.windows.length_s - 1e-9).astype(int)
     return rows
+
+
+def describe_sounds(sounds: OwnSounds, tested: pd.DataFrame) -> dict[str, Any]:
+    """Say what sounds there were, of which `tested` are those of with_clips."""
+    return {
+        "recordings_by_class": sounds.labelled["label"].value_counts().sort_index().to_dict(),
+        "origins_by_class": sounds.labelled.groupby("label")["group"].nunique().to_dict(),
+        "shorter_than_a_window": tested["clip"][tested["reflected"] == 1].tolist(),
+        "set_aside": sounds.set_aside,
+        "left_out": sounds.left_out,
+    }
 
 
 def _history(found: Evaluation, cell: tuple[str, str, str]) -> pd.DataFrame:
@@ -236,28 +259,24 @@ def _history(found: Evaluation, cell: tuple[str, str, str]) -> pd.DataFrame:
 
 def _tell(params: Params, cell: tuple[str, str, str], sounds: OwnSounds, found: Evaluation) -> dict[str, Any]:
     dataset, representation, protocol = cell
-    tested = _tested(found, cell, sounds, params)
     return {
         "dataset": dataset,
         "representation": representation,
         "protocol": {"name": protocol, **params.protocols[protocol].model_dump()},
         **found.scores[cell_name(representation, protocol)],
-        "recordings_by_class": sounds.clips["label"].value_counts().sort_index().to_dict(),
-        "origins_by_class": sounds.clips.groupby("label")["group"].nunique().to_dict(),
-        "shorter_than_a_window": tested["clip"][tested["reflected"] == 1].tolist(),
-        "set_aside": sounds.set_aside,
-        "left_out": sounds.left_out,
+        **describe_sounds(sounds, _tested(found, cell, sounds, params)),
     }
 
 
-def _write_report(report: Path, scores: dict[str, Any], **tables: pd.DataFrame) -> None:
+def write_report(report: Path, scores: dict[str, Any], **tables: pd.DataFrame) -> None:
+    """Write scores.json, a CSV file a table and, of one label a sound, the confusion matrix as figures."""
     beside = report.with_name(f"{report.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)  # left by a run that was stopped
     beside.mkdir(parents=True)
     write_json(beside / "scores.json", scores)
     for name, table in tables.items():
         table.to_csv(beside / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
-    if find_spec("matplotlib"):
+    if "confusion" in scores and find_spec("matplotlib"):
         import matplotlib as mpl
 
         from beyond_spectrograms.report import figures

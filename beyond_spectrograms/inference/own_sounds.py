@@ -16,24 +16,26 @@ from beyond_spectrograms.data import clips as stored_clips
 from beyond_spectrograms.data.archives import copy_sounds
 from beyond_spectrograms.data.clips import DatasetError, TooFewGroupsError
 from beyond_spectrograms.data.splits import Dealt, assign_groups, deal_windows
+from beyond_spectrograms.inference import label_sets
 from beyond_spectrograms.inference.formats import file_name
+from beyond_spectrograms.inference.label_sets import FEWEST_FOLDS
 from beyond_spectrograms.inference.label_table import (
     ABSOLUTE,
     Labelled,
+    LabelledSounds,
     describe_labels,
-    read_labels,
     read_table,
     write_clips,
 )
 from beyond_spectrograms.inference.results import BACKGROUND, NONE
 from beyond_spectrograms.inference.stream_windows import SHORTEST
 from beyond_spectrograms.params import Params, Protocol, Source, Split, Windows
+from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.errors import ProjectError
 
 SEED = 0
 Cell = tuple[str, str, str]  # data set, representation, protocol
 LONGEST_S = 600.0  # a clip is decoded as a whole
-FEWEST_FOLDS = 3  # one trains, one validates, one tests
 SPLIT = "source"
 WEIGHTED_UNASKED = ("conv1d", "conv2d", "mean_linear")  # classifiers whose rare classes weigh more by default
 STRENGTHS = {"mixup": 0.2, "gain": 6.0, "time_shift": 0.2, "noise": 0.1}  # of Augmentation, where one is asked for
@@ -47,18 +49,24 @@ class Grouping:
     pattern: str | None = None  # regular expression for a file's whole name (without suffix) with the group `group`
     table: Path | None = None  # a CSV file with the columns `file` (path below the folder of sounds) and `column`
     column: str = "group"
-    labels: Path | None = None  # a table as label_table.read_labels takes it, which says labels and groups
+    labels: LabelledSounds | None = None  # of a table that says labels and groups
 
 
 @dataclass(frozen=True)
 class OwnSounds(Dealt):
-    """Sounds ready to train on: clips, windows and their parts."""
+    """Sounds ready to train on: clips, windows and their parts; with `multi_label` a label is a set of labels."""
 
     dataset: str  # a name made from the folder's
     folder: Path  # as data/clips/<dataset> of the pipeline
     set_aside: dict[str, str]  # file and reason of those that cannot be used
     left_out: dict[str, int]  # how many files are named like no sound, by suffix
     paths: dict[str, str]  # of each clip, below the folder of sounds
+    multi_label: bool = False
+
+    @property
+    def labelled(self) -> pd.DataFrame:
+        """The clips, with several labels one row each."""
+        return label_sets.one_row_a_label(self.clips) if self.multi_label else self.clips
 
 
 def prepare_sounds(
@@ -78,7 +86,7 @@ def prepare_sounds(
     dataset = re.sub(r"[^A-Za-z0-9]+", "_", sounds.resolve().name).strip("_") or "sounds"
     raw, folder, windows = work / "raw", work / "clips", params.windows
     shutil.rmtree(raw, ignore_errors=True)  # left by a run that was stopped
-    labelled = read_labels(grouping.labels, sounds) if grouping.labels else {}
+    labelled = grouping.labels.clips if grouping.labels else {}
     copied = describe_labels(labelled, sounds) if labelled else copy_sounds(str(sounds), raw)
     for clip in sorted(copied.paths):
         if (name := file_name(Path(clip))) != clip:
@@ -90,18 +98,26 @@ def prepare_sounds(
     stored_clips.check_clips(dataset, outcomes, source)
     stored_clips.publish_clips(outcomes, work / "clips.partial", folder)
     clips = stored_clips.read_clips(folder)
+    where = grouping.labels.table if grouping.labels else sounds
     try:
         grouped, _ = assign_groups(dataset, clips, source)
     except TooFewGroupsError as error:  # once files were set aside, or are the same
-        told = str(_too_few(grouping.labels or sounds, error.label, error.groups))
-        lost = [each for each in outcomes if each.reason and each.clip.startswith(f"{error.label}/")]
-        raise DatasetError("\n".join([told, *(f"  set aside {each.clip}: {each.reason}" for each in lost)])) from None
-    fewest = min(folds, int(grouped.groupby("label")["group"].nunique().min()))
-    source = source.model_copy(update={"folds": max(fewest, FEWEST_FOLDS)})
-    splits = {SPLIT: Split(kind="source")}
-    dealt = deal_windows(dataset, clips, folder, source, windows=windows, splits=splits, lists=None)
+        lost = [
+            f"  set aside {each.clip}: {each.reason}"
+            for each in outcomes
+            if each.reason and each.clip.startswith(f"{error.label}/")
+        ]
+        raise DatasetError("\n".join([str(_too_few(where, error.label, error.groups)), *lost])) from None
+    splits, multi_label = {SPLIT: Split(kind="source")}, grouping.labels is not None and grouping.labels.multi_label
+    if multi_label:
+        dealt = label_sets.deal_windows(where, grouped, labelled, folder, windows=windows, splits=splits, most=folds)
+    else:
+        fewest = min(folds, int(grouped.groupby("label")["group"].nunique().min()))
+        source = source.model_copy(update={"folds": max(fewest, FEWEST_FOLDS)})
+        dealt = deal_windows(dataset, clips, folder, source, windows=windows, splits=splits, lists=None)
     set_aside = {outcome.clip: outcome.reason for outcome in outcomes if outcome.reason}
-    return OwnSounds(**vars(dealt), dataset=dataset, folder=folder, set_aside=set_aside, **vars(copied))
+    told: dict[str, Any] = {"dataset": dataset, "folder": folder, "set_aside": set_aside, "multi_label": multi_label}
+    return OwnSounds(**vars(dealt), **told, **vars(copied))
 
 
 def _group(
@@ -112,11 +128,14 @@ def _group(
     Raises:
         DatasetError: one class; a file of no group; a class of fewer than FEWEST_FOLDS groups.
     """
-    clips = sorted(paths)
-    labels = dict.fromkeys(clip.split("/")[0] for clip in clips)
+    clips, where = sorted(paths), grouping.labels.table if grouping.labels else sounds
+    multi_label = grouping.labels is not None and grouping.labels.multi_label
+    labels_of = {clip: [clip.split("/")[0]] for clip in clips}
+    labels_of |= {clip: row.label.split(SEVERAL) for clip, row in labelled.items()}
+    labels = dict.fromkeys(label for clip in clips for label in labels_of[clip])
     if len(labels) < 2:
         told = f"one class, {next(iter(labels))!r}. Give at least two"
-        raise DatasetError(f"{grouping.labels}: {told}." if labelled else f"{sounds}: {told}, a sub-folder each.")
+        raise DatasetError(f"{where}: {told}." if labelled else f"{where}: {told}, a sub-folder each.")
     group_of = {clip: clip for clip in clips}
     if pattern := grouping.pattern:
         found = {clip: re.fullmatch(pattern, Path(clip).stem) for clip in clips}
@@ -132,18 +151,19 @@ def _group(
         listed = [members.tolist() for _, members in groups if len(members) > 1]
         source = source.model_copy(update={"known_repetitions": {"table": listed}})
     for label in labels:
-        groups_of_label = {group for clip, group in group_of.items() if clip.split("/")[0] == label}
-        if len(groups_of_label) < FEWEST_FOLDS:
-            raise _too_few(grouping.labels or sounds, label, len(groups_of_label))
+        with_label = {group for clip, group in group_of.items() if label in labels_of[clip]}
+        without = {group for clip, group in group_of.items() if label not in labels_of[clip]}
+        if len(with_label) < FEWEST_FOLDS:
+            raise _too_few(where, label, len(with_label))
+        if multi_label and len(without) < FEWEST_FOLDS:
+            raise _too_few(where, label, len(without), "is absent from")
     return source
 
 
-def _too_few(where: Path, label: str, groups: int) -> DatasetError:
-    counted = f"{groups} group{'s' * (groups != 1)} of recordings"
-    return DatasetError(
-        f"{where}: class {label!r} has {counted}; `train` needs {FEWEST_FOLDS}: one trains, one validates, one tests. "
-        "Add recordings of another origin, or group them otherwise."
-    )
+def _too_few(where: Path, label: str, groups: int, verb: str = "has") -> DatasetError:
+    told = f"{where}: class {label!r} {verb} {groups} group{'s' * (groups != 1)} of recordings; `train` needs "
+    why = "one trains, one validates, one tests. Add recordings of another origin, or group them otherwise."
+    return DatasetError(f"{told}{FEWEST_FOLDS}: {why}")
 
 
 def _source(sounds: Path, windows: Windows, grouping: Grouping, shortest_s: float | None) -> Source:
@@ -195,9 +215,9 @@ def warnings_of_few(sounds: OwnSounds, minimum: int) -> Iterator[str]:
 
     That is half the 95 % interval of a share of one half, 1.96 sqrt(1/4 / n).
     """
-    for label, groups in sounds.clips.groupby("label")["group"].nunique().items():
+    for label, groups in sounds.labelled.groupby("label")["group"].nunique().items():
         if groups < minimum:
-            clips = int((sounds.clips["label"] == label).sum())
+            clips = int((sounds.labelled["label"] == label).sum())
             off = f"its score may be off by {98 / groups**0.5:.0f} points"
             yield f"class {label!r}: {clips} recordings of {groups} origins, fewer than {minimum}: {off}"
 
@@ -254,17 +274,28 @@ def _change(params: Params, protocol: str, changes: dict[str, Any], wrong: str) 
     return params.model_copy(update={"protocols": {**params.protocols, protocol: changed}})
 
 
-def adapt_params(params: Params, *protocols: str, window_s: float | None = None, hop_s: float | None = None) -> Params:
+def adapt_params(
+    params: Params,
+    *protocols: str,
+    window_s: float | None = None,
+    hop_s: float | None = None,
+    multi_label: bool = False,
+) -> Params:
     """Adapt protocols to one's own sounds: sources kept apart, rare classes weighted up, tails reflected, one seed.
 
-    Windows are as in the params or of `window_s` seconds, and follow each other without a gap or every `hop_s`.
+    Windows are as in the params or of `window_s` seconds, and follow each other without a gap or every `hop_s`. Where
+    sounds have several labels, the loss is binary cross-entropy and no class weighs more.
 
     Raises:
-        ProjectError: no encoder takes windows of that length, or the hop is longer than a window.
+        ProjectError: no encoder takes such windows, the hop is longer, or a protocol is for one label a sound.
     """
+    of_several = {"loss": "binary_cross_entropy", "class_weights": "none"}
+    for name in protocols if multi_label else ():
+        params = _change(params, name, of_several, f"several labels of a sound do not go with --protocol {name}")
     adapted = dict(params.protocols)
     for name in protocols:
-        weights = {"class_weights": "balanced"} if adapted[name].classifier in WEIGHTED_UNASKED else {}
+        weighted = adapted[name].classifier in (() if multi_label else WEIGHTED_UNASKED)
+        weights = {"class_weights": "balanced"} if weighted else {}
         adapted[name] = adapted[name].model_copy(update={"split": SPLIT, "seeds": [SEED], **weights})
     length_s = params.windows.length_s if window_s is None else window_s
     hop_s = min(params.windows.hop_s, length_s) if window_s is None and hop_s is None else hop_s or length_s

@@ -82,10 +82,14 @@ class Answers:
         return found.index.to_frame(index=False), found.to_numpy()
 
 
-def answer_parts(runs: Sequence[RunConfig], sounds: OwnSounds) -> Answers:
-    """Let finished runs answer the windows of their validation and test parts."""
+def predict_parts(runs: Sequence[RunConfig], sounds: OwnSounds) -> tuple[pd.DataFrame, Floats]:
+    """Let finished runs answer the windows of their validation and test parts.
+
+    Returns:
+        a row a window and fold (clip, label, fold, seed, part, epoch), and its probabilities [rows, classes].
+    """
     features = open_features(runs[0].features, len(sounds.table))
-    tables, logits = [], []
+    tables, probabilities = [], []
     for run in runs:
         rows = np.flatnonzero(np.isin(run.parts, ("validation", "test")))
         found = predict(
@@ -93,9 +97,15 @@ def answer_parts(runs: Sequence[RunConfig], sounds: OwnSounds) -> Answers:
             codebook_size=run.codebook_size, fold=run.fold, seed=run.seed, device=run.device,
         )  # fmt: skip
         table = sounds.table[["clip", "label"]].iloc[rows]
-        tables.append(table.assign(fold=run.fold, seed=run.seed, part=run.parts[rows]))
-        logits.append(np.log(np.maximum(found.probabilities.astype(np.float64), LEAST)))
-    return Answers(runs[0].classes, pd.concat(tables, ignore_index=True), np.concatenate(logits))
+        tables.append(table.assign(fold=run.fold, seed=run.seed, part=run.parts[rows], epoch=found.epoch))
+        probabilities.append(found.probabilities.astype(np.float64))
+    return pd.concat(tables, ignore_index=True), np.concatenate(probabilities)
+
+
+def answer_parts(runs: Sequence[RunConfig], sounds: OwnSounds) -> Answers:
+    """Let finished runs answer the windows of their validation and test parts."""
+    windows, probabilities = predict_parts(runs, sounds)
+    return Answers(runs[0].classes, windows, np.log(np.maximum(probabilities, LEAST)))
 
 
 def find_confidence(validated: Answers, *, reject: bool) -> Confidence:

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from beyond_spectrograms.params.protocols import SEVERAL
 
 SMOOTHINGS = ("viterbi", "median", "none")
 MEDIAN_S = 2.5  # seconds of sound a median is taken over
@@ -28,6 +31,7 @@ class Classification:
         seconds: length of the sound.
         remarks: what is unusual about it, for instance that it is shorter than a window.
         is_none: whether it is none of the classes, by a model that was trained with --reject.
+        thresholds: [classes] of a model that gives several labels: from which probability on a sound has each.
     """
 
     classes: tuple[str, ...]
@@ -36,16 +40,27 @@ class Classification:
     seconds: float
     remarks: tuple[str, ...]
     is_none: bool = False
+    thresholds: Probabilities | None = None
 
     @property
     def label(self) -> str:
-        """The most probable class, or NONE."""
+        """The most probable class, or NONE; by a model that gives several labels all that pass, parted by `|`."""
+        if self.thresholds is not None:
+            return SEVERAL.join(label for label, _ in self.passing) or NONE
         return NONE if self.is_none else self.classes[int(self.probabilities.argmax())]
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """List the `count` most probable classes, best first, with their probabilities."""
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self.classes[index], float(self.probabilities[index])) for index in order]
+
+    @property
+    def passing(self) -> list[tuple[str, float]]:
+        """The classes that reach their thresholds, most probable first; of a model that gives one label that one."""
+        if self.thresholds is None:
+            return [] if self.is_none else self.top(1)
+        passing = dict(zip(self.classes, self.probabilities >= self.thresholds, strict=True))
+        return [found for found in self.top(len(self.classes)) if passing[found[0]]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,8 @@ class Segmentation:
         probabilities: [windows, classes], as the classifier gives them, before smoothing.
         silent: [windows], whether no sample of a window exceeds -80 dBFS; its probabilities are not used.
         smoothing: viterbi, median or none.
-        segments: without gaps, from 0 to `seconds`.
+        segments: without gaps, from 0 to `seconds`; but of a model that gives several labels with gaps, and they
+            may overlap: `may_overlap`.
         seconds: length of the sound.
         remarks: what is unusual about it.
     """
@@ -85,6 +101,7 @@ class Segmentation:
     segments: tuple[Segment, ...]
     seconds: float
     remarks: tuple[str, ...]
+    may_overlap: bool = False
 
 
 def are_none(probabilities: npt.NDArray[np.floating], thresholds: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
@@ -184,3 +201,18 @@ def find_segments(
         if end > start:
             segments.append(Segment(start, end, label, probability))
     return tuple(segments)
+
+
+def find_tracks(
+    probabilities: Probabilities, *, classes: tuple[str, ...], thresholds: Probabilities, **told: Any
+) -> tuple[Segment, ...]:
+    """Find each class's segments by itself, as if it were the only one beside NONE.
+
+    Arguments are those of find_segments. Segments are those of classes, by their starts; they may overlap.
+    """
+    tracks = (
+        find_segments(probabilities[:, [index]], classes=(label,), thresholds=thresholds[[index]], **told)
+        for index, label in enumerate(classes)
+    )
+    found = (segment for track in tracks for segment in track if segment.label not in (None, NONE))
+    return tuple(sorted(found, key=lambda segment: (segment.start_s, segment.label or "")))

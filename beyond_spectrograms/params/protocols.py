@@ -18,6 +18,7 @@ WEIGHTED = ("conv1d", "conv2d", "mean_linear", "temporal_cnn", "probe_mean", "pr
 AUGMENTED = ("conv1d", "conv2d")  # those whose training windows can be changed at random
 DROPPING_OUT = ("conv1d", "conv2d", "temporal_cnn")
 TUNABLE = (*DROPPING_OUT, "mean_linear")  # trained by cross-entropy alone
+SEVERAL = "|"  # between the labels of one sound
 Rate = Annotated[Real, Field(gt=0)]
 Dropout = Annotated[Real, Field(ge=0, lt=1)]  # share of values that are set to zero
 
@@ -96,7 +97,8 @@ class Protocol(Section):
     seed, from which recordings are dealt labels in place of their own, in every part (data.windows.deal_labels).
     `inverse_penalty` of a probe: None lets the validation part choose. `dropout`: None is the paper's, 0.5.
     `training_share`: of each class's training recordings, those trained on (data.windows.keep_share); None is all.
-    `augment` changes training windows alone.
+    `augment` changes training windows alone. `loss`: None is cross-entropy; binary_cross_entropy takes labels such as
+    owl|rain for several, each of which a window has or has not.
     """
 
     classifier: Literal["conv1d", "conv2d", "mean_linear", Reconstructing, Summarising, "temporal_cnn"]
@@ -120,6 +122,7 @@ class Protocol(Section):
     training_share: Annotated[Real, Field(gt=0, le=1)] | None = Field(default=None, exclude_if=is_unset)
     trials: Trials | None = Field(default=None, exclude_if=is_unset)
     augment: Augmentation | None = Field(default=None, exclude_if=is_unset)
+    loss: Literal["binary_cross_entropy"] | None = Field(default=None, exclude_if=is_unset)
 
     @property
     def is_control(self) -> bool:
@@ -176,6 +179,20 @@ class Protocol(Section):
             raise ValueError(f"trials need select: best_validation_accuracy, by which one is chosen, not {self.select}")
         if self.trials is not None and len({str(each) for each in self.recipes()}) < 2:
             raise ValueError("trials need two different combinations of values or more")
+        return self
+
+    @model_validator(mode="after")
+    def _loses(self) -> Self:
+        if self.loss is None:
+            return self
+        if self.classifier not in WEIGHTED:
+            raise ValueError(f"loss {self.loss} is not for {self.classifier}; it is for {', '.join(WEIGHTED)}")
+        if self.class_weights != "none":
+            raise ValueError(f"class_weights {self.class_weights} is not for loss {self.loss}")
+        if self.select == "best_validation_accuracy":
+            raise ValueError(f"select {self.select} is not for loss {self.loss}; take best_validation_loss")
+        if self.is_control or self.training_share is not None:
+            raise ValueError(f"shuffle_labels, deal_labels and training_share are not for loss {self.loss}")
         return self
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ class Augment:
         self._deviation = standardize.deviation[:, None]  # of each band, dB where the features are decibels
 
     def __call__(self, windows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Change windows, whose targets are [windows]; gives them and the shares of classes [windows, classes]."""
+        """Change windows, whose targets are [windows] or [windows, classes]; gives them and the shares of classes."""
         settings, changed = self._settings, windows.float()
         one_each = (len(windows), *[1] * (windows.dim() - 1))
         if settings.time_shift is not None:  # frames that leave the window at one end come in at the other
@@ -31,7 +31,7 @@ class Augment:
             changed = changed + settings.gain * (2 * torch.rand(one_each) - 1) / self._deviation
         if settings.noise is not None:
             changed = changed + settings.noise * torch.randn(changed.shape)
-        shares = torch.nn.functional.one_hot(targets, self._classes).float()
+        shares = targets if targets.dim() == 2 else torch.nn.functional.one_hot(targets, self._classes).float()
         if settings.mixup is not None:
             # Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018; a window's own share is the larger.
             alpha = torch.tensor(settings.mixup)

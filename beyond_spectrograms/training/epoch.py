@@ -6,6 +6,7 @@ bf16 is twice as fast where the processor has it (`choose_precision`).
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +61,7 @@ class Network:
 class Subset:
     """Windows of one part of a split, in the order of `rows`, and their targets, as the network's `body` takes them."""
 
-    def __init__(self, network: Network, features: Features, targets: npt.NDArray[np.int64], rows: Rows) -> None:
+    def __init__(self, network: Network, features: Features, targets: npt.NDArray[Any], rows: Rows) -> None:
         self._network, self._features, self._rows = network, features, rows
         self._targets = torch.from_numpy(targets[rows])
         one = self._ready(rows[:1])
@@ -85,7 +86,7 @@ class Subset:
         return torch.empty(ready.shape, dtype=self._network.dtype if convolves else torch.float32).copy_(ready)
 
     def batch(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the windows at `places` [batch] of this subset's order and their targets [batch]."""
+        """Give the windows at `places` [batch] of this subset's order and their targets [batch, ..]."""
         windows = self._ready(self._rows[places.numpy()]) if self._held is None else self._held[places]
         return windows.movedim(-1, 1), self._targets[places]
 
@@ -104,7 +105,8 @@ def run_epoch(
 
     Dropout is as the layers' mode says. Gives accuracy and loss as means over all windows; where there are class
     weights [classes], the loss of a window times that of its class. `augment` changes windows and targets, which become
-    shares of classes; what is right is judged by the windows' own.
+    shares of classes; what is right is judged by the windows' own. Where windows have several classes, the loss is
+    binary cross-entropy, the mean over classes, and the accuracy the share of classes of windows that are told right.
     """
     right, loss_sum = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     with torch.set_grad_enabled(optimizer is not None):
@@ -114,7 +116,9 @@ def run_epoch(
             if augment is not None:
                 windows, wanted = augment(windows, targets)
             logits = network.logits(windows)
-            if class_weights is None:
+            if targets.dim() == 2:
+                loss = nn.functional.binary_cross_entropy_with_logits(logits, wanted.to(logits.dtype))
+            elif class_weights is None:
                 loss = nn.functional.cross_entropy(logits, wanted)
             else:  # not torch's weighted mean, which would depend on how the windows fall into batches
                 loss = nn.functional.cross_entropy(logits, wanted, class_weights, reduction="sum") / len(targets)
@@ -123,7 +127,10 @@ def run_epoch(
                 torch.autograd.backward(loss)
                 optimizer.step()
             loss_sum += loss.detach() * len(targets)
-            right += (logits.detach().argmax(1) == targets).sum()
+            if targets.dim() == 2:
+                right += ((logits.detach() > 0) == targets.bool()).double().mean(1).sum()
+            else:
+                right += (logits.detach().argmax(1) == targets).sum()
     return right.item() / len(order), loss_sum.item() / len(order)
 
 

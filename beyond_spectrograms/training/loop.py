@@ -22,7 +22,8 @@ import torch
 
 from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.windows import columns_of, deal_labels, parts_of_run
-from beyond_spectrograms.params import Params
+from beyond_spectrograms.params import Params, Protocol
+from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.params.study import WEIGHTS_BY
 from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.training import run
@@ -35,6 +36,18 @@ from beyond_spectrograms.util.machine import choose_device
 from beyond_spectrograms.util.progress import counting
 
 WORTH_A_POOL = 4000  # windows over all epochs: a pool of processes takes about as long to start
+
+
+def targets_of(labels: npt.NDArray[np.str_], protocol: Protocol) -> tuple[tuple[str, ...], run.Targets]:
+    """List the classes of labels [windows], and give every window's target.
+
+    That is its class's index [windows]; of several labels 1 for each class that it has, else 0 [windows, classes].
+    """
+    if protocol.loss is None:
+        classes, indices = np.unique(labels, return_inverse=True)
+        return tuple(classes.tolist()), indices.astype(np.int64)
+    each_class = pd.Series(labels).str.get_dummies(SEVERAL)
+    return tuple(each_class.columns), each_class.to_numpy(np.float32)
 
 
 def runs_of_protocol(
@@ -55,9 +68,8 @@ def runs_of_protocol(
     _, representation, name = cell
     protocol, device = params.protocols[name], choose_device(params.device)
     codebook_size = params.representations[representation].codebook_size
-    classes, indices = np.unique(
-        deal_labels(table, protocol.deal_labels)["label"].to_numpy(dtype=str), return_inverse=True
-    )
+    labels = deal_labels(table, protocol.deal_labels)["label"].to_numpy(dtype=str)
+    classes, every_target = targets_of(labels, protocol)
     _, bands, frames = np.load(features / "features.npy", mmap_mode="r").shape
     network = build_network(protocol, bands, frames, len(classes), codebook_size)
     precision = choose_precision(params.training_precision, device)
@@ -66,18 +78,20 @@ def runs_of_protocol(
     runs = params.runs_of(*cell, len(columns_of(protocol.split, parts)))
     dealt = {each: parts_of_run(protocol, parts, table, *each) for each in runs}
 
-    def targets_of(part: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
-        targets = indices.astype(np.int64)
+    def targets_in(part: npt.NDArray[np.str_], seed: int) -> run.Targets:
+        targets = every_target
         if protocol.shuffle_labels:
             targets = run.shuffle_labels(targets, part, seed)
+        if protocol.loss is not None:
+            return np.where(part[:, None] == "test", np.float32(np.nan), targets)
         return np.where(part == "test", -1, targets)
 
     return [
         RunConfig(
             features=features,
-            targets=targets_of(part, seed),
+            targets=targets_in(part, seed),
             parts=part,
-            classes=tuple(classes.tolist()),
+            classes=classes,
             codebook_size=codebook_size,
             protocol=protocol,
             epochs=min(protocol.epochs, max_epochs or protocol.epochs),
@@ -106,7 +120,8 @@ def train_all(configs: list[RunConfig]) -> None:
     with counting("train, epochs", total, lambda: epochs_done.value):
         if configs[0].device == "cuda":
             for protocol, of_protocol in groupby(todo, lambda config: config.protocol):
-                if TRAINERS[protocol.classifier] is Trainer and protocol.augment is None:
+                one_label = protocol.augment is None and protocol.loss is None
+                if TRAINERS[protocol.classifier] is Trainer and one_label:
                     train_multi_run(list(of_protocol), epochs_done)
                 else:
                     for config in of_protocol:

@@ -35,6 +35,7 @@ RECORD = {
     *("mark", "device", "precision", "seconds", "diverged_at_epoch", "columns", "history", "weights_sha256"),
 }  # keys of a finished run's record, `mark` its fingerprint; a record of earlier code has less, and its run starts anew
 CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
+Targets = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 HISTORY_COLUMNS = ("epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
 
 
@@ -47,7 +48,7 @@ class RunConfig:
     """What decides a run."""
 
     features: Path  # folder with features.npy [windows, bands, frames]
-    targets: Rows  # class index of every window [windows]; -1 in place of the test part's
+    targets: Targets  # of every window, as loop.targets_of gives them; -1 or nan in place of the test part's
     parts: npt.NDArray[np.str_]  # of every window [windows]: train, validation, test (never read here) or empty
     classes: tuple[str, ...]  # labels by class index
     codebook_size: int | None  # entries of a codebook where the features are a codec's codes
@@ -265,7 +266,7 @@ def keep_finished(configs: Sequence[RunConfig], place: Path) -> None:
                     shutil.copyfile(path, mine)
 
 
-def shuffle_labels(targets: npt.NDArray[np.int64], parts: npt.NDArray[np.str_], seed: int) -> npt.NDArray[np.int64]:
+def shuffle_labels(targets: Targets, parts: npt.NDArray[np.str_], seed: int) -> Targets:
     """Shuffle the labels [windows] of training and validation among themselves: a control that must score chance."""
     shuffled, rows = targets.copy(), np.flatnonzero((parts == "train") | (parts == "validation"))
     shuffled[rows] = np.random.default_rng(seed).permutation(targets[rows])

@@ -19,6 +19,7 @@ from support.common import noise, tone
 from support.models import PARAMS
 from support.repository import Capture
 
+ASK = "may sounds have several labels? Then give --multi-label"
 TRAIN = ["--representation", "mfcc", "--classifier", "probe_mean_deviation"]
 refusal = partial(common.refusal, ProjectError)
 
@@ -48,7 +49,7 @@ def rows_of(*files: str) -> str:
 
 
 def prepare(sounds: Path, work: Path, table: Path) -> OwnSounds:
-    return prepare_sounds(sounds, work, PARAMS, Grouping(labels=table), 5)
+    return prepare_sounds(sounds, work, PARAMS, Grouping(labels=read_labels(table, sounds)), 5)
 
 
 def test_parts_are_cut_as_the_table_says_and_those_of_a_recording_stay_together(days: Path, tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_column_says_other_groups_and_whole_files_need_no_times(days: Path, tm
         lines.append(f"{number}.wav,low,night {number // 2},,")
     lines += [f"a.wav,high,{number},{number},{number + 1}" for number in range(3)]
     table.write_text("\n".join([*lines, "b.wav,low,,0,4", "b.wav,high,,4,8", ""]))
-    labelled = read_labels(table, days)
+    labelled = read_labels(table, days).clips
     groups = {clip: row.group for clip, row in labelled.items()}
     assert [groups[f"low/{number}.wav"] for number in range(4)] == ["night 0", "night 0", "night 1", "night 1"]
     assert [groups[f"high/a_{number}-{number + 1}s.wav"] for number in range(3)] == ["0", "1", "2"]
@@ -99,7 +100,7 @@ def test_label_tracks_of_audacity_are_read(days: Path, tmp_path: Path) -> None:
         (tracks / f"{name}.txt").write_text("0.5\t3.5\tlow\n\\\t200.0\t400.0\n4.5\t7.5\thigh\n8.0\t10.0\t(silence)\n\n")
     table = tmp_path / "labels.csv"
     table.write_text(rows_of("a.wav", "b.wav", "c.flac", "far/d.wav"))
-    by_track, by_table = read_labels(tracks, days), read_labels(table, days)
+    by_track, by_table = read_labels(tracks, days).clips, read_labels(table, days).clips
     assert {clip: (row.path, row.group) for clip, row in by_track.items()} == {
         clip: (row.path, row.group) for clip, row in by_table.items()
     }
@@ -121,7 +122,7 @@ def test_selection_tables_of_raven_are_read(days: Path, tmp_path: Path) -> None:
     rows.append("2\tSpectrogram 1\t1\t4.5\t7.5\t100.0\thigh")
     table = tables / "a.Table.1.selections.txt"
     table.write_text("\n".join([names, *rows]))
-    read = read_labels(tables, days)
+    read = read_labels(tables, days).clips
     assert [(clip, row.file, row.where) for clip, row in read.items()] == [
         ("low/a_0.5-3.5s.wav", "a.wav", f"{table.name}, line 2"),
         ("high/a_4.5-7.5s.wav", "a.wav", f"{table.name}, line 4"),
@@ -139,7 +140,6 @@ def test_all_that_is_wrong_is_told_at_once_with_its_lines(days: Path, tmp_path: 
         f"{days}/a.wav,low,0,1": f"{days}/a.wav is an absolute path. Give paths below the folder of sounds.",
         "none.wav,low,0,1": "none.wav: no such file",
         "a.wav, ,0,1": "no label",
-        "a.wav,low|high,0,1": "label 'low|high': several labels of one sound are not trained; give one",
         "a.wav,../low,0,1": "label '../low': has a / or begins with a dot or is over 200 bytes long",
         "a.wav,low,0,": "start and end go together; give both or none",
         "a.wav,low,2,1": "start 2 and end 1: an end is after its start, and both are seconds",
@@ -147,16 +147,16 @@ def test_all_that_is_wrong_is_told_at_once_with_its_lines(days: Path, tmp_path: 
         "a.wav,low,0,inf": "start 0 and end inf: an end is after its start, and both are seconds",
         "a.wav,low,9,10.1": "end 10.1 is behind the end of a.wav, 10.000 s",
         "b.wav,low,0,1": "",
-        "b.wav,low,0.0,1.0": "low/b_0-1s.wav is that of line 13 too",
+        "b.wav,low,0.0,1.0": "low/b_0-1s.wav is that of line 12 too",
         "b.wav,low,0.5,2": "",
-        "b.wav,high,1.5,3": "'high' overlaps 'low' of line 15 in b.wav",
+        "b.wav,high,1.5,3": f"'high' overlaps 'low' of line 14 in b.wav; {ASK}",
         "c.flac,low,,": "",
-        "c.flac,high,,": "'high' overlaps 'low' of line 17 in c.flac",
+        "c.flac,high,1,2": f"'high' overlaps 'low' of line 16 in c.flac; {ASK}",
         "b.wav,high,3,10.0004": "",  # rounded by some program
     }
     table.write_text("\n".join(["file,label,start,end", *wrong]))
     told = [f"  line {line}: {reason}" for line, reason in enumerate(wrong.values(), start=2) if reason]
-    assert refusal(prepare, days, work, table) == "\n".join([f"{table}: 14 of its rows are wrong:", *told])
+    assert refusal(prepare, days, work, table) == "\n".join([f"{table}: 13 of its rows are wrong:", *told])
     assert not (work / "raw").exists()
     table.write_text("file,label\n" + "none.wav,low\n" * 30)
     assert refusal(prepare, days, work, table).splitlines()[-1] == "  and 10 more"

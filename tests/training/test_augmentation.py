@@ -12,7 +12,7 @@ from beyond_spectrograms.classifiers.base import ClassifierError, Standardize
 from beyond_spectrograms.params.protocols import Augmentation
 from beyond_spectrograms.training.augmentation import Augment
 from beyond_spectrograms.training.loop import train
-from beyond_spectrograms.training.run import RunConfig
+from beyond_spectrograms.training.run import RunConfig, read_history
 from support.common import refusal
 from support.protocol import PROTOCOL, write_run
 from support.stopping import results_of, train_in_two
@@ -79,6 +79,23 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_stop(
     train_in_two(stopped, 3, monkeypatch)
     one, same, other, resumed = results_of(first, again, plain, stopped)
     assert one == same == resumed != other
+
+
+def test_several_labels_are_mixed_and_resumed_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = config(tmp_path, augment=Augmentation(mixup=0.4))
+    recipe = given.protocol.model_copy(update={"loss": "binary_cross_entropy", "class_weights": "none"})
+    labels = np.stack([np.arange(60) % 2, np.arange(60) % 2 == 0, np.arange(60) % 3 == 0], axis=1).astype(np.float32)
+    labels[48:] = np.nan
+    first = replace(given, protocol=recipe, targets=labels, classes=("a", "b", "c"))
+    again, stopped = (replace(first, work=tmp_path / name) for name in ("again", "stopped"))
+    for each in (first, again):
+        train(each)
+    train_in_two(stopped, 3, monkeypatch)
+    one, same, resumed = results_of(first, again, stopped)
+    assert one == same == resumed
+    assert read_history(first)[-1]["validation_loss"] < read_history(first)[0]["validation_loss"]
 
 
 def test_codes_are_refused(tmp_path: Path) -> None:

@@ -149,6 +149,28 @@ def test_an_epoch_gives_means_over_all_windows_in_any_batches(class_weights: lis
             assert_same(loss, expected)
 
 
+@pytest.mark.parametrize("batch_size", [40, 16])
+def test_an_epoch_of_several_labels_is_binary_cross_entropy_by_torch(batch_size: int) -> None:
+    features, _ = windows_and_targets()
+    several = (np.random.default_rng(1).random((40, CLASSES)) < 0.4).astype(np.float32)
+    whole = network_for("conv1d", features).eval().double()
+    logits, wanted = whole(torch.from_numpy(features).double()), torch.from_numpy(several).double()
+    expected = nn.BCEWithLogitsLoss()(logits, wanted)
+    gradients = torch.autograd.grad(
+        nn.BCEWithLogitsLoss()(logits[:batch_size], wanted[:batch_size]), [*whole.parameters()]
+    )
+    before = [weight.detach().clone() for weight in whole.parameters()]
+    with in_float64():
+        part = Subset(network := Network.split(whole, "fp32"), features, several, np.arange(40))
+        share, loss = run_epoch(network, part, torch.arange(40), batch_size, None)
+        step = torch.optim.SGD(whole.parameters(), lr=1.0)
+        run_epoch(network, part, torch.arange(batch_size), batch_size, step)
+    assert_same(loss, expected.item())
+    assert share == pytest.approx(((logits > 0) == wanted.bool()).double().mean().item())
+    for weight, was, gradient in zip(whole.parameters(), before, gradients, strict=True):
+        np.testing.assert_allclose((was - weight).detach(), gradient, rtol=0, atol=1e-12)
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_plain_training_learns_too() -> None:
     features, targets = windows_and_targets(160)

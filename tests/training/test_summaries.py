@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.stats import binomtest
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.neighbors import KNeighborsClassifier
@@ -85,6 +86,26 @@ def test_a_probe_weighs_rare_classes_as_scikit_learn_does(tmp_path: Path) -> Non
     regression = LogisticRegression(C=0.01, max_iter=10_000, tol=1e-8, class_weight="balanced")
     expected = make_pipeline(StandardScaler(), regression).fit(values[PARTS["train"]], targets[PARTS["train"]])
     np.testing.assert_allclose(probabilities(mine), expected.predict_proba(values), atol=1e-4)
+
+
+def test_a_probe_of_several_labels_is_one_of_scikit_learns_for_each_by_the_loss_of_validation(tmp_path: Path) -> None:
+    given = config(tmp_path, "probe_mean", 3)
+    labels = np.array([[n % 3 == 0, n % 3 > 0, n % 5 < 2] for n in range(150)], np.float32)
+    labels[PARTS["test"]] = np.nan
+    protocol = given.protocol.model_copy(update={"loss": "binary_cross_entropy"})
+    mine = replace(given, protocol=protocol, targets=labels)
+    train(mine)
+    values, best = summary(mine, deviation=False), (np.inf, 0.0)
+    for penalty in summaries.INVERSE_PENALTIES:
+        probe = make_pipeline(StandardScaler(), LogisticRegression(C=penalty, max_iter=10_000, tol=1e-8))
+        fitted = [clone(probe).fit(values[PARTS["train"]], column[PARTS["train"]]) for column in labels.T]
+        given_by_each = np.stack([each.predict_proba(values)[:, 1] for each in fitted], axis=1)
+        loss = np.mean([log_loss(*held) for held in zip(labels[90:120].T, given_by_each[90:120].T, strict=True)])
+        if loss < best[0]:
+            best, expected = (loss, penalty), given_by_each
+    np.testing.assert_allclose(probabilities(mine), expected, atol=1e-4)
+    (row,) = read_history(mine)
+    assert row["validation_loss"] == pytest.approx(best[0], abs=2e-4)
 
 
 def test_a_probe_takes_the_penalty_it_is_given_and_all_windows_where_none_validates(tmp_path: Path) -> None:

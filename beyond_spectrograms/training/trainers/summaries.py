@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,12 +60,14 @@ class ProbeTrainer(SummaryTrainer):
             layer.inverse_penalty = torch.tensor(inverse_penalty)
             self._fit(layer, points, targets, inverse_penalty)
             accuracy, loss = self._score(self._validation)
+            accuracy = accuracy if targets.dim() == 1 else 0.0  # of several labels the loss alone decides
             fitted.append((accuracy, -loss, {key: value.clone() for key, value in layer.state_dict().items()}))
         layer.load_state_dict(max(fitted, key=lambda found: found[:2])[2])  # the first of equally good ones
 
     def _fit(self, layer: Probe, points: Tensor, targets: Tensor, inverse_penalty: float) -> None:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
+        from sklearn.multiclass import OneVsRestClassifier
         from threadpoolctl import threadpool_limits
 
         weights = None if self.config.protocol.class_weights == "none" else self.config.protocol.class_weights
@@ -76,14 +79,20 @@ class ProbeTrainer(SummaryTrainer):
                 probe = LogisticRegression(
                     C=inverse_penalty, solver="lbfgs", max_iter=MOST_STEPS, tol=GRADIENT, class_weight=weights
                 )
-                found = probe.fit(points.double().numpy(), targets.numpy())
+                several = targets.dim() == 2  # then a probe for each label
+                found = (OneVsRestClassifier(probe) if several else probe).fit(points.double().numpy(), targets.numpy())
             except ConvergenceWarning as error:
                 name = f"{self.config.protocol.classifier}, {self.config.name}"
                 raise ClassifierError(
                     f"{name}: lbfgs did not converge in {MOST_STEPS} steps at "
                     f"C = {inverse_penalty:g}. Are the features finite?"
                 ) from error
-        weight, bias = torch.from_numpy(found.coef_).float(), torch.from_numpy(found.intercept_).float()
+        if several:
+            fitted = [(each.coef_, each.intercept_) for each in found.estimators_]
+            coefficients, intercepts = map(np.concatenate, zip(*fitted, strict=True))
+        else:
+            coefficients, intercepts = found.coef_, found.intercept_
+        weight, bias = torch.from_numpy(coefficients).float(), torch.from_numpy(intercepts).float()
         if len(weight) == 1:  # of two classes scikit-learn gives the second one's logit alone
             weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
         with torch.no_grad():

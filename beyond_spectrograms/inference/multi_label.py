@@ -1,0 +1,150 @@
+"""Several labels a sound: the folds' scores, each class's threshold, and a model trained on all sounds."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from beyond_spectrograms.data.windows import columns_of
+from beyond_spectrograms.evaluation.records import Interval
+from beyond_spectrograms.evaluation.result_files import ACCURACIES
+from beyond_spectrograms.inference.card import MultiLabel, Scores
+from beyond_spectrograms.inference.export import write_model
+from beyond_spectrograms.inference.folder import data_folder
+from beyond_spectrograms.inference.label_scores import (
+    Floats,
+    Judged,
+    average_precisions,
+    bootstrap,
+    find_thresholds,
+    lwlrap,
+    score,
+)
+from beyond_spectrograms.inference.own_model import (
+    MFCC,
+    ON_ALL,
+    PLAIN,
+    SURE,
+    Asked,
+    describe_sounds,
+    train_folds,
+    train_on_all,
+    with_clips,
+    write_report,
+)
+from beyond_spectrograms.inference.own_sounds import SEED, SPLIT, OwnSounds
+from beyond_spectrograms.inference.rejection import predict_parts
+from beyond_spectrograms.params import Params
+from beyond_spectrograms.params.protocols import SEVERAL
+from beyond_spectrograms.training.run import RunConfig, read_history
+
+
+def judge(runs: Sequence[RunConfig], sounds: OwnSounds) -> Judged:
+    """Let finished runs answer the windows of their validation and test parts."""
+    return Judged(runs[0].classes, *predict_parts(runs, sounds))
+
+
+def train_model(
+    params: Params, asked: Asked, *, sounds: OwnSounds, work: Path, out: Path, report: Path
+) -> dict[str, Any]:
+    """Do what own_model.train_model does, for sounds with several labels each.
+
+    A class's threshold in the model is the median of those of the folds.
+    """
+    runs = train_folds(params, asked, sounds, work)
+    windows = judge(runs, sounds)
+    answers, tested_windows = windows.recordings(), windows.part("test")
+    thresholds, tested = find_thresholds(answers.part("validation")), answers.part("test")
+    scores = score(tested, tested.passing(thresholds))
+    window_accuracy = float((tested_windows.passing(thresholds) == tested_windows.truth).all(axis=1).mean())
+    interval, plain = score_plain_ways(params, asked, tested, sounds, work)
+    epochs = windows.rows.groupby("fold")["epoch"].first()
+    final = train_on_all(runs, epochs.tolist(), sounds)
+    medians = np.median([thresholds[run.fold] for run in runs], axis=0)
+    by_fold = [
+        {"fold": run.fold, "epoch": int(epochs[run.fold]), "thresholds": _by_class(run, thresholds[run.fold])}
+        for run in runs
+    ]
+    origins = sounds.clips.set_index("clip")["group"]
+    recordings = tested.rows[["fold", "clip", "label"]].assign(
+        group=tested.rows["clip"].map(origins),
+        predicted=[SEVERAL.join(np.asarray(tested.classes)[each]) for each in tested.passing(thresholds)],
+        **{f"p_{label}": column for label, column in zip(tested.classes, tested.probabilities.T, strict=True)},
+    )
+    recordings = with_clips(recordings, sounds, params)
+    scores |= {"window_accuracy": window_accuracy, "folds": len(runs), "recordings": len(recordings)}
+    scores |= {"by_fold": by_fold, "intervals": {"mean_average_precision": asdict(interval)}, "plain_ways": plain}
+    scores["thresholds"] = _by_class(final, medians)
+    scores |= describe_sounds(sounds, recordings)
+    model = {"epochs": final.epochs, "recordings": len(sounds.clips)}
+    dataset, name, protocol = sounds.dataset, asked.representation, asked.protocol
+    settings = {"name": protocol, **params.protocols[protocol].model_dump()}
+    scores = {"dataset": dataset, "representation": name, "protocol": settings, **scores, "model": model}
+    history = pd.DataFrame([row for run in runs for row in read_history(run)])
+    write_report(report, scores, recordings=recordings, history=history)
+    write_model(
+        out,
+        final.result_files[0],
+        params=params,
+        recipe=final.protocol,
+        cell=(dataset, name, protocol),
+        run=(ON_ALL, SEED),
+        weights=data_folder() / "weights" / name,
+        licences=[],
+        clips=sounds.clips,
+        scores=Scores(file=f"{report.name}/scores.json", commit=None, **{key: scores[key] for key in ACCURACIES}),
+        multi_label=MultiLabel(
+            thresholds=scores["thresholds"],
+            mean_average_precision_low=interval.low,
+            mean_average_precision_high=interval.high,
+            **{key: scores[key] for key in ("mean_average_precision", "lwlrap", "f1")},
+        ),
+    )
+    shutil.rmtree(work)
+    return scores
+
+
+def _by_class(run: RunConfig, values: Floats) -> dict[str, float]:
+    return dict(zip(run.classes, values.tolist(), strict=True))
+
+
+def score_plain_ways(
+    params: Params, asked: Asked, ours: Judged, sounds: OwnSounds, work: Path
+) -> tuple[Interval, list[dict[str, Any]]]:
+    """Score on the same folds what needs no network: each label's share of training recordings, and probes.
+
+    Returns:
+        the interval of our mAP; and of each way what it is, its scores, and how its mAP differs from ours.
+    """
+    told: list[dict[str, Any]] = [{"way": "each label's share of training recordings"}]
+    judged = [replace(ours, probabilities=_shares(ours, sounds))]
+    codes = params.representations[asked.representation].codebook_size is not None
+    for name in dict.fromkeys([MFCC, *[asked.representation] * (not codes)]):
+        if (name, PLAIN) != (asked.representation, asked.protocol):
+            runs = train_folds(params, Asked(name, PLAIN, 1), sounds, work)
+            judged.append(judge(runs, sounds).recordings().part("test"))
+            way = f"logistic regression on mean and deviation of {name}"
+            told.append({"way": way, "representation": name, "protocol": PLAIN})
+    ways = [each.probabilities for each in (ours, *judged)]
+    origins = ours.rows["clip"].map(sounds.clips.set_index("clip")["group"])
+    interval, differences = bootstrap(ours.truth, ways, origins.tolist(), params.statistics)
+    for row, theirs, difference in zip(told, ways[1:], differences, strict=True):
+        row["mean_average_precision"] = float(average_precisions(ours.truth, theirs).mean())
+        row["lwlrap"] = lwlrap(ours.truth, theirs)
+        row |= {"difference": asdict(difference), SURE: difference.low is not None and difference.low > 0}
+    return interval, told
+
+
+def _shares(tested: Judged, sounds: OwnSounds) -> Floats:
+    """Give the share of recordings with each label in the training part of each tested recording's fold."""
+    shares = {}
+    for fold, column in enumerate(columns_of(SPLIT, sounds.parts), start=1):
+        clips = sounds.table[sounds.parts[column] == "train"].drop_duplicates("clip")
+        shares[fold] = clips["label"].str.get_dummies(SEVERAL)[list(tested.classes)].mean().to_numpy()
+    return np.stack([shares[fold] for fold in tested.rows["fold"]])
