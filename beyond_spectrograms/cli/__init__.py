@@ -16,8 +16,10 @@ def main(arguments: list[str] | None = None) -> int:
         name = command.__name__.rpartition(".")[2]
         described = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
         command.add_options(described)
-        described.set_defaults(run=command.run)
-    chosen = parser.parse_args(arguments)
+        described.set_defaults(run=command.run, usage_error=described.error)
+    chosen, unknown = parser.parse_known_args(arguments)
+    if unknown:  # told with the command's own usage
+        chosen.usage_error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         status: int = chosen.run(chosen)
         sys.stdout.flush()

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add --model, --weights and --device."""
-    parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="a model, as `export` writes it")
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="FOLDER", help="a model, as `train` and `export` write it"
+    )
     of_weights = "where the encoder's weights are, if not in the model"
     parser.add_argument("--weights", type=Path, metavar="FOLDER", help=of_weights)
     of_device = "where the classifier computes (default: auto, CUDA for what NumPy does not compute)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,10 @@ was stopped goes on where it was when you start it again. With --labels a table 
 Representations and protocols are those of params.yaml in a checkout, elsewhere those the installed package carries.
 """
 CLASSIFIERS = ("conv1d", "conv2d", "mean_linear", "temporal_cnn", "probe_mean", "probe_mean_deviation")
+UNGROUPED = (
+    "no --group option: every file counts as an origin of its own. If files share a speaker, a place or an animal, the "
+    "scores flatter; say which do"
+)
 GROUPING = "recordings of one origin (a place, a speaker, an animal) are kept in one part; say which belong together"
 
 
@@ -107,10 +112,13 @@ def run(options: argparse.Namespace) -> int:
     pattern = own_sounds.BY_FOLDER if options.group_folders else options.group_pattern
     table, column = options.group_table or (None, "")
     grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column, labels)
-    with locked(work):
+    grouped = bool(pattern or table or labels)
+    with locked(work), going_on(work):
         sounds = own_sounds.prepare_sounds(
             options.folder, work, params, grouping, options.folds, shortest_s=options.min_seconds
         )
+        if not grouped:
+            print(UNGROUPED, file=sys.stderr)
         _tell_sounds(sounds, params.statistics.minimum_sources, reject=options.reject)
         if options.reject:
             print(rejection.announce(sounds), flush=True)
@@ -119,11 +127,21 @@ def run(options: argparse.Namespace) -> int:
         )
         train_model = multi_label.train_model if several else own_model.train_model
         scores = train_model(params, asked, sounds=sounds, work=work, out=options.out, report=report)
-    print(_tell(scores, options.out, report))
+    print(_tell(scores, options.out, report, grouped=grouped))
     if graph:
         onnx.export_onnx(load_model(options.out, device="cpu"), graph)
         print(f"{graph}: the model as ONNX")
     return 0
+
+
+@contextmanager
+def going_on(work: Path) -> Iterator[None]:
+    """Say how to go on when the user stops what was begun in the folder `work`."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"stopped; the same command goes on where it was, by what is in {work}", file=sys.stderr)
+        raise
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -185,9 +203,9 @@ def _tell_sounds(sounds: OwnSounds, minimum: int, *, reject: bool) -> None:
         print(f"several labels a sound: {told}", flush=True)
 
 
-def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
-    lines, short = [*_tell_scores(scores)], len(scores["shorter_than_a_window"])
-    lines += map(_tell_plain_way, scores["plain_ways"])
+def _tell(scores: dict[str, Any], out: Path, report: Path, *, grouped: bool) -> str:
+    lines, short = [*_tell_scores(scores, grouped=grouped)], len(scores["shorter_than_a_window"])
+    lines += map(tell_plain_way, scores["plain_ways"])
     lines += _tell_confidence(scores)
     if short:
         lines.append(f"{short} recordings are shorter than a window and were reflected: `reflected` in recordings.csv")
@@ -198,12 +216,12 @@ def _tell(scores: dict[str, Any], out: Path, report: Path) -> str:
     return "\n".join([*lines, f"{report}: {', '.join(files)}"])
 
 
-def _tell_scores(scores: dict[str, Any]) -> Iterator[str]:
+def _tell_scores(scores: dict[str, Any], *, grouped: bool) -> Iterator[str]:
     by_class = scores.get("by_class")  # where sounds have several labels
     classes = scores["confusion"]["classes"] if by_class is None else by_class
     yield (
         f"{scores['recordings']} recordings in {len(classes)} classes, each tested by a classifier that had none of "
-        f"its origin ({scores['folds']} folds)"
+        f"{'its origin' if grouped else 'the same file'} ({scores['folds']} folds)"
     )
     intervals = scores["intervals"]
     if by_class is None:
@@ -256,7 +274,8 @@ def _share(interval: dict[str, Any]) -> str:
     return f"{interval['value']:.1%} [{interval['low']:.1%}, {interval['high']:.1%}]"
 
 
-def _tell_plain_way(way: dict[str, Any]) -> str:
+def tell_plain_way(way: dict[str, Any]) -> str:
+    """Tell what a plain way reaches, how that differs from ours, and the options that take it where it is higher."""
     several = "mean_average_precision" in way
     share, what = (way["mean_average_precision"], "mAP") if several else (way["recording_accuracy"], "of recordings")
     told = f"beside it {way['way']}: {share:.1%} {what}"
@@ -267,9 +286,9 @@ def _tell_plain_way(way: dict[str, Any]) -> str:
         points += f" [{100 * difference['low']:+.1f}, {100 * difference['high']:+.1f}]"
     if difference["value"] <= 0:
         return f"{told}, {points}"
+    unsure = "higher, from too few origins or folds to be sure" if difference["low"] is None else "higher, undecided"
+    verdict = "better" if way["surely better"] else unsure
     if "protocol" not in way:
-        return f"{told}, {points}: better"
+        return f"{told}, {points}: {verdict}"
     options = f"--representation {way['representation']} --classifier {way['protocol']}"
-    if difference["low"] is None:
-        return f"{told}, {points}: higher, from too few origins to be sure. Take it by {options}"
-    return f"{told}, {points}: better{', and surely so' * way['surely better']}. Take it by {options}"
+    return f"{told}, {points}: {verdict}. Take it by {options}"

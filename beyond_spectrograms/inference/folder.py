@@ -84,7 +84,7 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
 def _read_folder(folder: Path) -> Card:
     """Read the card and check that the folder holds what it names, and nothing else."""
     if not folder.is_dir():
-        raise ModelError(f"{folder}: no such folder. A model is made by `beyond-spectrograms export`.")
+        raise ModelError(f"{folder}: no such folder. A model is made by `beyond-spectrograms train` or `export`.")
     if not (folder / CARD_FILE).is_file():
         raise ModelError(f"{folder}: {CARD_FILE} is missing. {COPY_AGAIN}")
     card = read_card(folder / CARD_FILE)

@@ -169,7 +169,7 @@ def train_on_all(runs: Sequence[RunConfig], tested: Sequence[int], sounds: OwnSo
     recipes = [run.protocol for run in runs]
     recipe = recipes[[*map(repr, recipes)].index(mode(map(repr, recipes)))]
     epochs = max(1, round(median(tested)))
-    changes: dict[str, Any] = {"select": "last", "patience": None, "trials": None}
+    changes: dict[str, Any] = {"epochs": epochs, "select": "last", "patience": None, "trials": None}
     if recipe.classifier.startswith("probe"):
         stored = (load_file(run.result_files[0]) for run in runs)
         changes["inverse_penalty"] = median_low(float(each["1.inverse_penalty"]) for each in stored)

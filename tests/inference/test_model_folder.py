@@ -56,7 +56,7 @@ def test_a_model_is_read_back_as_it_was_written(folder: Path) -> None:
 
 def test_a_folder_that_is_not_whole_is_refused(folder: Path, tmp_path: Path) -> None:
     none, path = tmp_path / "none", folder / "classifier.safetensors"
-    assert refusal(none) == f"{none}: no such folder. A model is made by `beyond-spectrograms export`."
+    assert refusal(none) == f"{none}: no such folder. A model is made by `beyond-spectrograms train` or `export`."
     (folder / "notes.txt").write_text("mine")
     assert refusal(folder) == f"{folder}: notes.txt is no part of the model. Remove it from the folder."
     (folder / "notes.txt").unlink()

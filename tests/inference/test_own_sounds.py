@@ -18,6 +18,7 @@ import soundfile
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
+from beyond_spectrograms.cli.train import UNGROUPED
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.inference import own_sounds
@@ -72,6 +73,7 @@ def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture,
     assert main(["train", str(sounds), *TRAIN, "--out", "mine"]) == 0
     output, errors = capsys.readouterr()
     assert errors.splitlines() == [
+        UNGROUPED,
         "left out: 1 .txt",
         "set aside low/broken.wav: not decodable as audio: Format not recognised.",
         "class 'high': 3 recordings of 3 origins, fewer than 30: its score may be off by 57 points",
@@ -83,7 +85,7 @@ def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture,
     scores = json.loads(Path("mine-report/scores.json").read_text())
     told = [line for line in lines if not re.search("took|to train|computed|; will take|runs of", line)]
     assert told == [
-        "12 recordings in 2 classes, each tested by a classifier that had none of its origin (3 folds)",
+        "12 recordings in 2 classes, each tested by a classifier that had none of the same file (3 folds)",
         "right: 100.0% [73.5%, 100.0%] of recordings, 100.0% [73.5%, 100.0%] of windows; balanced accuracy 100.0% "
         "(mean over classes of windows right)",
         "beside it the most frequent class: 75.0% of recordings",
@@ -110,6 +112,7 @@ def test_a_folder_becomes_a_model_with_its_scores(sounds: Path, capsys: Capture,
     written = {"confusion.png", "confusion.svg", "history.csv", "recordings.csv", "scores.json"}
     assert {path.name for path in Path("mine-report").iterdir()} == written
     model = load_model("mine", device="cpu")
+    assert model.card.protocol.record.epochs == scores["model"]["epochs"]
     assert (model.card.training.dataset, model.card.windows.tail) == ("my_sounds", "reflect")
     assert model.card.scores.file == "mine-report/scores.json"
     assert model.card.scores.recording_accuracy == 1  # of the folds
