@@ -59,7 +59,8 @@ class EncodecLatents(Representation):
         """Count frames: the strides 2, 4, 5, 8 multiply to a hop of 320 samples; the last frame may be partial."""
         return -(-samples // self.hop_length)
 
-    def _enter_thread(self) -> None:
+    @staticmethod
+    def _enter_thread() -> None:
         import torch
 
         torch.set_num_threads(1)  # the last bits of a convolution depend on how many threads share it

@@ -1,7 +1,9 @@
+import gc
 import os
 import pickle
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,17 @@ def test_untrained_weights_follow_their_seed_and_leave_torchs_state_alone() -> N
 
 
 PRETRAINED = Encodec(kind="encodec", weights="encodec_24khz", model="24khz")
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_an_encoder_that_nobody_needs_is_gone_with_its_weights(engine: str) -> None:
+    record = Encodec(kind="encodec", weights="untrained", model="24khz", seed=3, engine=engine)
+    encoder = EncodecLatents("untrained", record, [])
+    encoder.encode(stack(2, Format(24_000, 1), 0.1), 24_000)
+    known = weakref.ref(encoder)
+    del encoder
+    gc.collect()
+    assert known() is None
 
 
 def test_a_checkpoint_gives_the_encoder_it_was_saved_from(tmp_path: Path) -> None:
