@@ -100,7 +100,7 @@ class Representation(ABC):
         return ThreadPoolExecutor(cpu_count() + self.spare_threads, self.name, self._enter_thread)
 
     @staticmethod  # a thread that knew the encoder would keep it, and its hundreds of megabytes, for ever
-    def _enter_thread() -> None:  # noqa: B027
+    def _enter_thread() -> None:
         """Prepare a thread that will call `_encode`, so that it uses one core."""
 
     def _check_output(self, windows: Waveform, features: Features, encode: Callable[[Waveform], Features]) -> Features:
