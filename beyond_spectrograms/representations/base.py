@@ -99,7 +99,8 @@ class Representation(ABC):
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(cpu_count() + self.spare_threads, self.name, self._enter_thread)
 
-    @staticmethod  # a thread that knew the encoder would keep it, and its hundreds of megabytes, for ever
+    # Static: a thread that knew the encoder would keep it, and its hundreds of megabytes, for ever.
+    @staticmethod  # noqa: B027
     def _enter_thread() -> None:
         """Prepare a thread that will call `_encode`, so that it uses one core."""
 
