@@ -7,7 +7,8 @@ import errno
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,14 +56,15 @@ def check_writable(path: Path) -> None:
         raise ProjectError(f"{path}: cannot be written: {reason}: {error.filename}") from None
 
 
-def check_known(what: str, name: str, known: Iterable[str]) -> None:
+def check_known(what: str, name: str, known: Collection[str]) -> None:
     """Check that params.yaml has an entry of that name.
 
     Raises:
         ProjectError: it has none.
     """
     if name not in known:
-        raise ProjectError(f"{name!r} is no {what} in params.yaml. Choose from {', '.join(known)}.")
+        like = [f"Did you mean {each}? " for each in get_close_matches(name, known, n=1)]
+        raise ProjectError(f"{name!r} is no {what} in params.yaml. {''.join(like)}Choose from {', '.join(known)}.")
 
 
 def count(text: str) -> int:

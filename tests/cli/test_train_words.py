@@ -38,3 +38,9 @@ def test_an_unknown_option_is_told_with_the_usage_of_its_command(capsys: Capture
     told = capsys.readouterr().err
     assert told.startswith("usage: beyond-spectrograms search ")
     assert told.splitlines()[-1] == "beyond-spectrograms search: error: unrecognized arguments: --counts 3"
+
+
+def test_a_name_that_is_nearly_one_of_those_known_is_told_with_it(capsys: Capture) -> None:
+    assert main(["search", __file__, ".", "--representation", "log_mel_2048_50h"]) == 1
+    told = "'log_mel_2048_50h' is no representation in params.yaml. Did you mean log_mel_2048_50hz? Choose from mel, "
+    assert capsys.readouterr().err.startswith(told)

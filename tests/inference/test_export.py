@@ -93,7 +93,7 @@ BESIDE = "lies in the model's folder, which holds nothing else. Choose a place b
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
-        (None, "demos mel paper", "'demos' is no data set in params.yaml. Choose from <...>"),
+        (None, "demos mel paper", "'demos' is no data set in params.yaml. Did you mean demo? Choose from <...>"),
         (None, "demo mel fair", f"{MODELS}/fair/fold_1-seed_0.safetensors: no such file. {AGAIN}"),
         (
             *(None, f"{PAPER} --seed 7"),
