@@ -25,7 +25,7 @@ TRIALS = {"learning_rate": [1e-6, 0.003], "standardize": [True, False]}
 @pytest.fixture
 def in_separable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Go to features of classes that are easy to tell apart, where `tuned` tries four recipes."""
-    separable.write(tmp_path, epochs=4)
+    separable.write(tmp_path, epochs=2)
     monkeypatch.chdir(tmp_path)
     change("tuned", trials=TRIALS, seeds=[0, 1])
 
