@@ -83,8 +83,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
-    from beyond_spectrograms.inference import load_model, multi_label, onnx, own_model, own_sounds, rejection
-    from beyond_spectrograms.inference.label_table import read_labels
     from beyond_spectrograms.params import load_all_params
     from beyond_spectrograms.util.files import locked
 
@@ -93,6 +91,11 @@ def run(options: argparse.Namespace) -> int:
     check_known("protocol", options.protocol, params.protocols)
     _check(options)
     work, report, graph = _places(options)
+
+    # Behind the checks that need none of it: torch takes seconds to import.
+    from beyond_spectrograms.inference import load_model, multi_label, onnx, own_model, own_sounds, rejection
+    from beyond_spectrograms.inference.label_table import read_labels
+
     if graph:
         onnx.check_exportable(params.representations[options.representation])
     labels = read_labels(options.labels, options.folder, multi_label=options.multi_label) if options.labels else None
