@@ -7,6 +7,7 @@ or was not downloaded, keeps its row.
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ def train(dataset: str, representation: str) -> dict[str, Any]:
     if not sounds.is_dir():
         raise ProjectError(f"{sounds}: missing. Run dvc repro download@{dataset}, or leave {dataset} out.")
     report = out.with_name(f"{out.name}-report") / "scores.json"
-    if not report.exists():  # of an earlier start of this command
+    if not report.exists():  # of a start of this command that was killed
         pattern = load_all_params().datasets[dataset].source.name or BY_FOLDER
         pattern = pattern.replace("(?P<fold>", "(")  # train deals folds of its own
         command = [sys.executable, "-m", "beyond_spectrograms", "train", str(sounds), "--out", str(out)]
@@ -59,6 +60,8 @@ def train(dataset: str, representation: str) -> dict[str, Any]:
         if subprocess.run([*command, *options], check=False).returncode:  # noqa: S603  no shell, our own words
             raise ProjectError(f"{dataset}: train failed, as it says above")
     scores = json.loads(report.read_text(encoding="utf-8"))
+    for place in (out, report.parent):  # the next start measures anew
+        shutil.rmtree(place)
     kept = ("representation", "recording_accuracy", "window_accuracy", "intervals", "plain_ways", "recordings_by_class")
     origins = sum(scores["origins_by_class"].values())
     return {key: scores[key] for key in kept} | {"folds": len(scores["by_fold"]), "origins": origins}

@@ -6,7 +6,6 @@ from typing import Any
 
 from beyond_spectrograms.data.archives import check_list, check_sounds, copy_sounds, list_sounds, unpack
 from beyond_spectrograms.data.downloads import fetch
-from beyond_spectrograms.data.splits import check_groups
 from beyond_spectrograms.params.datasets import Source, SplitLists
 from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, RAW
 from beyond_spectrograms.util.commands import run_stage
@@ -33,6 +32,8 @@ def main() -> None:
 def take_sounds(dataset: str, source: Source, audio: Path, stage: str) -> dict[str, Any]:
     """Fill `audio` from the origin that `source` names, in `stage`; return what source.json says of it."""
     if source.path is not None:
+        from beyond_spectrograms.data.splits import check_groups  # not before it is needed: it imports pandas
+
         print(f"{dataset}: copying {source.path}. DVC does not watch it: once it changes, say dvc repro -f {stage}")
         check_groups(dataset, sorted(list_sounds(source.path).paths), source)
         copied = copy_sounds(source.path, audio)
