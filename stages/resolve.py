@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.params import weights_of
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import replace_folder, write_json
@@ -31,10 +30,11 @@ def main() -> None:
 def features(study: Study, name: str) -> dict[str, Any]:
     """List what decides a representation's features beside sounds and versions."""
     params = study.params
-    record = params.representations[name]
     return {
-        "representation": record.model_dump(),
-        "weights": {weights: params.weights[weights].model_dump() for weights in weights_of(record)},
+        "representation": params.representations[name].model_dump(),
+        "weights": {
+            weights: known.model_dump(exclude={"trained_on"}) for weights, known in params.weights_records(name).items()
+        },
         "windows": params.windows.model_dump(),
         "features": params.features.model_dump(),
     }

@@ -81,6 +81,7 @@ def _summarizer(options: argparse.Namespace) -> Summarizer:
     from beyond_spectrograms.inference.search import Summarizer
     from beyond_spectrograms.params import load_all_params
     from beyond_spectrograms.representations import create_representation
+    from beyond_spectrograms.representations.base import check_hears_windows
     from beyond_spectrograms.representations.feature_cache import FEATURE_VERSIONS, fingerprint
 
     params = load_all_params()
@@ -94,6 +95,7 @@ def _summarizer(options: argparse.Namespace) -> Summarizer:
         record = model.card.representation.record
     if record.codebook_size is not None:
         raise ProjectError(f"{name}: gives the numbers of codes, whose mean says nothing. Choose its latents instead.")
+    check_hears_windows(name, record)
     hop_s = options.hop or length_s / 2
     if not 0.01 * length_s <= hop_s <= length_s:
         raise ProjectError(f"--hop is {hop_s:g} s; it must be {0.01 * length_s:g} to {length_s:g} s, a window's length")

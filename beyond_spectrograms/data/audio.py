@@ -35,6 +35,29 @@ class Format:
 FORMATS = (Format(16_000, 1), Format(22_050, 1), Format(24_000, 1), Format(48_000, 2))
 
 
+def stored_format(sample_rate: int) -> Format:
+    """Choose the stored format from which sound at `sample_rate` Hz is made: its own, or else the next faster.
+
+    Raises:
+        ValueError: none is as fast.
+    """
+    for form in FORMATS:
+        if form.sample_rate >= sample_rate:
+            return form
+    raise ValueError(f"{sample_rate} Hz; clips are stored at {FORMATS[-1].sample_rate} Hz at most")
+
+
+def mono_at(sample_rate: int, windows: Waveform, form: Format) -> Waveform:
+    """Mix windows [windows, channels, samples] of a stored format to mono [windows, samples] at `sample_rate` Hz.
+
+    Resampled (soxr, HQ) window by window: none hears what is beside it.
+    """
+    mono: Waveform = windows.mean(axis=1, dtype=np.float32)
+    if sample_rate == form.sample_rate:
+        return mono
+    return np.stack([soxr.resample(window, form.sample_rate, sample_rate, quality="HQ") for window in mono])
+
+
 class BadAudioError(ValueError):
     """A file cannot serve as a clip; the message is the reason."""
 
@@ -160,7 +183,11 @@ def cut_windows(clip: Waveform, starts: list[float], length_s: float, sample_rat
     if abs(length - length_s * sample_rate) > 1e-6:
         raise ValueError(f"windows.length_s {length_s:g} is not a whole number of samples at {sample_rate} Hz")
     firsts = [round(start * sample_rate) for start in starts]
-    missing = max(firsts, default=0) + length - clip.shape[1]
-    if missing > 0:
-        clip = np.pad(clip, ((0, 0), (0, missing)), mode="reflect")
+    clip = reflect_to(max(firsts, default=0) + length, clip)
     return np.stack([clip[:, first : first + length] for first in firsts])
+
+
+def reflect_to(samples: int, clip: Waveform) -> Waveform:
+    """Go on with a clip [channels, samples] backwards from its end, to so many samples if it is shorter."""
+    missing = samples - clip.shape[1]
+    return np.pad(clip, ((0, 0), (0, missing)), mode="reflect") if missing > 0 else clip

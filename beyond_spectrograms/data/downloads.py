@@ -20,13 +20,15 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pooch
 import requests
 
-from beyond_spectrograms.params import Params, WeightsRecord, weights_of
-from beyond_spectrograms.params.datasets import File
+from beyond_spectrograms.params import HubFile, HubRecord, Params, WeightsRecord
+from beyond_spectrograms.params.datasets import Archive, File
 from beyond_spectrograms.params.study import WEIGHTS
+from beyond_spectrograms.params.weights import HUB
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, locked, replace_folder, write_json, written_beside
 
 MIRROR_VARIABLE = "BEYOND_SPECTROGRAMS_MIRROR"
+HUB_VARIABLE = "HF_ENDPOINT"  # huggingface_hub's own setting of where the hub is
 ATTEMPTS = 3
 PAUSE_S = 2.0
 TIMEOUT_S = 30  # without a byte; pooch's own default
@@ -61,7 +63,8 @@ def fetch(what: str, records: Sequence[R], keep: Path) -> Found[R]:
     """Get the first file to be had that is what one of `records` says, and say beforehand where from.
 
     Looked at in this order: the folder named by BEYOND_SPECTROGRAMS_MIRROR (a file named as the last part of the
-    URL's path), the folder `keep` of earlier downloads, then each record's URL. All pass the same checks. A transfer
+    URL's path, or one of the hub as <owner>/<model>/<file>), the folder `keep` of earlier downloads, then each record's
+    URL. All pass the same checks. A transfer
     that breaks off is started again; what was transferred stays in `keep`. `records` are the mirrors, best first; they
     may differ in their bytes. `what` says in messages what the file is.
 
@@ -74,13 +77,13 @@ def fetch(what: str, records: Sequence[R], keep: Path) -> Found[R]:
                 f"{MIRROR_VARIABLE} is {mirror!r}, which is not a folder. "
                 "Set it to a folder that holds files named as the last part of their URLs, or unset it."
             )
-        found = _look_in(Path(mirror).expanduser(), what, records, file_name)
+        found = _look_in(Path(mirror).expanduser(), what, records, _mirrored_name)
         if isinstance(found, Found):
             return found
         if found:
             faults = "".join(f"\n  {fault}" for fault in found)
             raise DownloadError(f"{what}: {MIRROR_VARIABLE} holds a wrong file.{faults}\nReplace it or take it away.")
-    kept = _look_in(keep, what, records, _kept_name)
+    kept = _look_in(keep, what, records, lambda record: _kept_name(record.url))
     if isinstance(kept, Found):
         return kept
     for fault in kept:
@@ -100,11 +103,15 @@ def file_name(url: str) -> str:
     return unquote(urlsplit(url).path).rsplit("/", 1)[-1]
 
 
-def _look_in(folder: Path, what: str, records: Sequence[R], name: Callable[[str], str]) -> Found[R] | list[str]:
-    """Find the first whole file in a folder, where each is named after its URL by `name`; or say what is wrong."""
+def _mirrored_name(record: File) -> str:
+    return record.place if isinstance(record, HubFile) else file_name(record.url)
+
+
+def _look_in(folder: Path, what: str, records: Sequence[R], name: Callable[[R], str]) -> Found[R] | list[str]:
+    """Find the first whole file in a folder, where each stands under its `name`; or say what is wrong."""
     faults = []
     for record in records:
-        path = folder / name(record.url)
+        path = folder / name(record)
         if path.is_file():
             try:
                 found = _verified(path, record)
@@ -192,7 +199,11 @@ def _verified(path: Path, record: R) -> Found[R]:
         raise _FaultError(f"has sha256 {sha256}, expected {_digest(record)}")
     if record.md5 is not None and (md5 := digest_file(path, "md5")) != record.md5:
         raise _FaultError(f"has md5 {md5}, expected md5 {record.md5}")
-    if record.sha256 is None and not (tarfile.is_tarfile(path) or zipfile.is_zipfile(path)):
+    if (
+        record.sha256 is None
+        and isinstance(record, Archive)
+        and not (tarfile.is_tarfile(path) or zipfile.is_zipfile(path))
+    ):
         raise _FaultError("is not a zip or tar archive")
     return Found(record, path, size, sha256)
 
@@ -219,13 +230,24 @@ def _digest(record: File) -> str:
 
 
 def fetch_encoder(params: Params, name: str, data: Path = WEIGHTS.parent) -> list[Path]:
-    """Give the weights files of the representation `name`, in <data>/weights/<name>, as `fetch_weights` does."""
-    wanted = [params.weights[weights] for weights in weights_of(params.representations[name])]
+    """Give the weights files of the representation `name`, in <data>/weights, as `fetch_weights` does.
+
+    Their folder has the representation's name, or that of a model of the hub, which several representations share.
+    """
+    wanted: list[WeightsRecord | HubFile] = []
+    for key, record in params.weights_records(name).items():
+        if isinstance(record, HubRecord):
+            name = key
+            wanted += record.downloads(os.environ.get(HUB_VARIABLE, HUB).rstrip("/"))
+        else:
+            wanted.append(record)
     work = data / "partial/weights" / name
     return fetch_weights(name, wanted, data / "weights" / name, data / "downloads", work)
 
 
-def fetch_weights(what: str, records: Sequence[WeightsRecord], place: Path, downloads: Path, work: Path) -> list[Path]:
+def fetch_weights(
+    what: str, records: Sequence[WeightsRecord | HubFile], place: Path, downloads: Path, work: Path
+) -> list[Path]:
     """Give the files of `records` in `place`: those that are there and whole, or else all of them, fetched again.
 
     `place` gets them under the names they are published under, and record.json. Fetched files are kept in `downloads`.
@@ -253,14 +275,19 @@ def fetch_weights(what: str, records: Sequence[WeightsRecord], place: Path, down
     return paths
 
 
-def _is_whole(place: Path, records: Sequence[WeightsRecord]) -> bool:
-    """Say whether `place` holds those files and no others, each with its size and digest."""
+def _is_whole(place: Path, records: Sequence[WeightsRecord | HubFile]) -> bool:
+    """Say whether `place` holds those files and no others, each with its size and digest.
+
+    Where a record has no digest, it is the one that the file had when it was fetched, from the same path.
+    """
     try:
         files = json.loads((place / "record.json").read_text(encoding="utf-8"))["files"]
         paths = [place / file_name(record.url) for record in records]
         return [file["file"] for file in files] == [path.name for path in paths] and all(
-            path.stat().st_size == record.bytes and digest_file(path).startswith(record.sha256)
-            for path, record in zip(paths, records, strict=True)
+            path.stat().st_size == (record.bytes or file["bytes"])
+            and digest_file(path).startswith(record.sha256 or file["sha256"])
+            and (record.sha256 is not None or urlsplit(file["url"]).path == urlsplit(record.url).path)
+            for path, record, file in zip(paths, records, files, strict=True)
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False

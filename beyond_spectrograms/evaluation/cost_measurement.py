@@ -181,16 +181,16 @@ class FromFile:
         return np.concatenate([self._classify_clip(clip, len(clip.starts)) for clip in self._sounds.clips])
 
     def _classify_clip(self, clip: Clip, windows: int) -> Probabilities:
-        """Classify the first windows of a clip, encoded in blocks as featurize does."""
+        """Classify the first windows of a clip, encoded as featurize does: in blocks, or the clip at once."""
         form = self.representation.form
         samples, _ = audio.convert(read_recording(clip.path, self._sounds.plausible), form)
         sound = np.ascontiguousarray(samples.T)
         probabilities = []
-        for first in range(0, windows, BLOCK):
-            starts = clip.starts[first : min(first + BLOCK, windows)]
-            cut = audio.cut_windows(sound, starts, self._sounds.length_s, form.sample_rate)
+        step = windows if self.representation.hears_clips else BLOCK
+        for first in range(0, windows, step):
+            starts = clip.starts[first : min(first + step, windows)]
             began = time.process_time()
-            features = self.representation.encode(cut, form.sample_rate)
+            features = self.representation.encode_clip(sound, starts, self._sounds.length_s)
             self.encoding_s += time.process_time() - began
             probabilities.append(_classify(self.network, features))
         return np.concatenate(probabilities)

@@ -28,6 +28,7 @@ from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file,
 from beyond_spectrograms.params import Params, Protocol
 from beyond_spectrograms.params.study import CLIPS, SPLITS, WEIGHTS, Study
 from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.representations.base import check_hears_windows
 from beyond_spectrograms.training.tuning import recipe_of
 from beyond_spectrograms.util.commands import ask_git
 
@@ -119,6 +120,7 @@ def write_model(
     (dataset, name, protocol), windows, encoder_files = cell, params.windows, read_weights_record(weights)
     record = params.representations[name]
     paths = [weights / file.file for file in encoder_files]
+    check_hears_windows(name, record)
     encoder = create_representation(name, record, paths)
     sample_rate, packages = encoder.form.sample_rate, {package: version(package) for package in encoder.packages}
     shape = {"bands": encoder.bands, "frames": encoder.frames(round(windows.length_s * sample_rate))}

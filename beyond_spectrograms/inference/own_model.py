@@ -29,6 +29,7 @@ from beyond_spectrograms.inference.folder import data_folder
 from beyond_spectrograms.inference.own_sounds import SEED, SPLIT, OwnSounds
 from beyond_spectrograms.inference.rejection import find_and_measure
 from beyond_spectrograms.params import Params
+from beyond_spectrograms.representations.base import check_hears_windows
 from beyond_spectrograms.representations.feature_cache import describe_features, request_features
 from beyond_spectrograms.training.loop import runs_of_protocol, targets_of
 from beyond_spectrograms.training.run import RunConfig
@@ -133,6 +134,7 @@ def train_folds(params: Params, asked: Asked, sounds: OwnSounds, work: Path) -> 
     """Train a classifier for every fold; gives the runs as they were trained."""
     name, protocol = asked.representation, asked.protocol
     cell, place, models = (sounds.dataset, name, protocol), work / "features" / name, work / "models" / name
+    check_hears_windows(name, params.representations[name])
     weights = fetch_encoder(params, name, data_folder())
     request = request_features(params, name, weights, sounds.table, sounds.folder)
     extraction = timed_extraction(request, place, work / f"features-{name}.partial", name)

@@ -79,16 +79,9 @@ class File(Section):
 
 
 class Archive(File):
-    """A file with recordings or weights."""
+    """A file with recordings, or one of weights."""
 
     licence: str
-
-
-class WeightsRecord(Archive):
-    """Pretrained weights: size and checksum are not optional."""
-
-    bytes: Positive
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
 
 
 class SplitList(File):
@@ -192,9 +185,12 @@ class Dataset(Section):
 
     Without a `notice` no excerpt of it is put into pages. `known_pairs` are pairs of clips, <label>/<file name>, that
     stand in different parts where published folds or lists put them there; the audit reports them, but does not fail.
+    `drawn_from` names the corpora that its sounds were taken from, and those that took sounds from it: weights trained
+    on one of these may know what tests (`trained_on` of records of weights).
     """
 
     source: Source
     max_epochs: Positive | None
     notice: Notice | None
+    drawn_from: list[Name] = Field(default_factory=list)
     known_pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]]

@@ -1,16 +1,17 @@
 """All that decides an experiment as one checked object: its grid, and what the names in the grid stand for."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed
-from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, WeightsRecord, Windows
+from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, Windows
 from beyond_spectrograms.params.disturbances import Disturbance
 from beyond_spectrograms.params.protocols import Protocol
-from beyond_spectrograms.params.representations import Mel, Representation, weights_of
+from beyond_spectrograms.params.representations import ON_HUB, Mel, Representation, weights_of
+from beyond_spectrograms.params.weights import HubRecord, WeightsRecord
 
 BEST_SPECTROGRAM = "best_spectrogram"  # in a contrast: the grid's best by validation accuracy, chosen in every fold
 
@@ -111,6 +112,7 @@ class Params(Section):
     datasets: dict[Name, Dataset]
     representations: dict[Name, Representation]
     weights: dict[Name, WeightsRecord]
+    hub: dict[Name, HubRecord] = Field(default_factory=dict)
     protocols: dict[Name, Protocol]
     disturbances: dict[Name, Disturbance] = Field(default_factory=dict)  # of test sounds, in studies that have any
     device: Literal["auto", "cpu", "cuda"]
@@ -121,6 +123,15 @@ class Params(Section):
         """How clips of a data set are cut: `windows`, with the data set's own tail if it has one."""
         tail = self.datasets[dataset].source.tail
         return self.windows if tail is None else self.windows.model_copy(update={"tail": tail})
+
+    def weights_records(self, representation: str) -> dict[str, WeightsRecord | HubRecord]:
+        """Look up the records of a representation's weights, by name."""
+        record = self.representations[representation]
+        known = self._weights_for(record)
+        return {name: known[name] for name in weights_of(record)}
+
+    def _weights_for(self, record: Representation) -> Mapping[str, WeightsRecord | HubRecord]:
+        return self.hub if isinstance(record, ON_HUB) else self.weights
 
     def seeds_of(self, dataset: str, representation: str, protocol: str) -> list[int]:
         """List the seeds of a cell: its protocol's, or those of them that the grid names for it."""
@@ -155,7 +166,11 @@ class Params(Section):
             *((f"run.{key}", [name], getattr(self, f"{key}s")) for key, name in run),
             *((f"protocols.{key}.split", [protocol.split], self.splits) for key, protocol in self.protocols.items()),
             *(
-                (f"representations.{key}.weights", weights_of(record), self.weights)
+                (
+                    f"representations.{key}.weights",
+                    weights_of(record),
+                    self.hub if isinstance(record, ON_HUB) else self.weights,
+                )
                 for key, record in self.representations.items()
             ),
         )

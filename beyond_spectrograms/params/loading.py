@@ -20,7 +20,7 @@ DATASETS, STUDIES = Path("datasets"), Path("studies")  # folders beside it
 OPTIONAL = ("openvino",)  # what it does can be done without; the features record which engine made them
 PACKAGED = Path(__file__).parents[1] / "defaults"  # where setup.py puts the checkout's settings into a wheel
 UNIONS = {"representations": KINDS, "disturbances": DISTURBANCES}  # sections whose records are of a kind each
-UNITED = ("representations", "protocols")  # sections to which a study adds
+UNITED = ("representations", "protocols", "hub")  # sections to which a study adds
 OWN = ("grid", "training_precision", "contrasts", "disturbances")  # what a study has in place of the root's
 
 
@@ -84,11 +84,11 @@ def _unite(values: dict[str, Any], own: dict[str, Any], path: Path) -> dict[str,
         known = ", ".join((*OWN, *UNITED))
         raise ParamsError(f"{path}: a study has no {other[0]!r} of its own; it is the root's. A study has {known}.")
     for section in UNITED:
-        if both := [name for name in own.get(section, {}) if name in values[section]]:
+        if both := [name for name in own.get(section, {}) if name in values.get(section, {})]:
             raise ParamsError(
                 f"{path}: {section}.{both[0]} stands in the root's params.yaml too. Give it another name."
             )
-    return values | own | {section: values[section] | own.get(section, {}) for section in UNITED}
+    return values | own | {section: values.get(section, {}) | own.get(section, {}) for section in UNITED}
 
 
 def _installed(package: str) -> str | None:

@@ -33,6 +33,11 @@ class Record(Section):
         """Whether a louder sound is a constant added to every value."""
         return False
 
+    @property
+    def hears_clips(self) -> bool:
+        """Whether a window's values depend on the clip it was cut from."""
+        return False
+
 
 class Mel(Record):
     """A mel spectrogram. `sample_rate` and `pooled_frame_rate` in Hz, `n_fft` and `hop_length` in samples.
@@ -164,8 +169,25 @@ class Hear(Record):
         return self
 
 
-AnyRepresentation = Mel | Encodec | SoundStream | Hear
+class Transformers(Codec):
+    """A model of the transformers package; `weights` names its record under `hub`.
+
+    `context` says what it hears at once: each window on its own, or the whole clip, whose frames are then cut.
+    """
+
+    kind: Literal["transformers"]
+    weights: str
+    context: Literal["window", "clip"]
+
+    @property
+    def hears_clips(self) -> bool:
+        """Whether it hears a clip at once."""
+        return self.context == "clip"
+
+
+AnyRepresentation = Mel | Encodec | SoundStream | Hear | Transformers
 Representation = Annotated[AnyRepresentation, Field(discriminator="kind")]
+ON_HUB = (Transformers,)  # whose weights are records under `hub`
 KINDS = {get_args(record.model_fields["kind"].annotation)[0]: record for record in get_args(AnyRepresentation)}
 
 

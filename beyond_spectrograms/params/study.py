@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Params, ParamsError, load_params, weights_of
+from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Params, ParamsError, load_params
 
 PAPER = "paper"  # the name of the root's own
 RAW, CLIPS, SPLITS = Path("data/raw"), Path("data/clips"), Path("data/splits")
@@ -157,12 +157,11 @@ class Study:
 
     def _feature_params(self, representation: str) -> dict[str, Any]:
         params = self.params
-        record = params.representations[representation]
         return {
             "windows": params.windows.model_dump(),
             "features": params.features.model_dump(),
-            "representation": record.model_dump(),
-            "weights": [params.weights[name].sha256 for name in weights_of(record)],
+            "representation": params.representations[representation].model_dump(),
+            "weights": [known.identity for known in params.weights_records(representation).values()],
         }
 
     def _provenance(self, decides: dict[str, Any], nouns: Iterable[str]) -> dict[str, Any]:

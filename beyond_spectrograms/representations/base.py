@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from joblib import cpu_count
 
-from beyond_spectrograms.data.audio import Format, Waveform
+from beyond_spectrograms.data.audio import Format, Waveform, cut_windows, reflect_to
+from beyond_spectrograms.params.representations import Record
 from beyond_spectrograms.util.errors import ProjectError
 
 Features = npt.NDArray[np.float32]
@@ -25,11 +26,25 @@ class CheckpointError(ProjectError):
     """Weights are missing, or are not what their record says; the message names the file and what to do."""
 
 
+def check_hears_windows(name: str, record: Record) -> None:
+    """Refuse a representation that hears whole clips, where windows are all there is.
+
+    Raises:
+        RepresentationError: it does.
+    """
+    if record.hears_clips:
+        raise RepresentationError(
+            f"{name}: hears whole clips (context: clip), and here each window is heard on its own. "
+            "Choose a representation with context: window."
+        )
+
+
 class Representation(ABC):
     """Turns windows of sound into arrays [bands, frames].
 
     A new representation is one file: set `form`, `bands` and `hop_length`, write `frames` and `_encode`, and give it a
-    record in params.yaml. `encode` checks input and output, so `_encode` does not have to.
+    record in params.yaml. One that `hears_clips` takes windows of any length. `encode` checks input and output, so
+    `_encode` does not have to.
     """
 
     name: str  # its key in params.yaml
@@ -37,6 +52,7 @@ class Representation(ABC):
     bands: int  # height of a window: mel bands or latent channels
     hop_length: int  # samples from one frame to the next; frame_rate is form.sample_rate / hop_length
     packages: tuple[str, ...] = ("numpy",)  # distributions whose version can change the result
+    hears_clips: bool = False  # whether featurize gives it whole clips and cuts their frames, or windows
     engine: str = "numpy"  # the library that computes; all features of one array come from one engine
     # Windows a thread encodes at a time, if threads may run `_encode` side by side, each on one core; else None.
     chunk: ClassVar[int | None] = None
@@ -66,6 +82,26 @@ class Representation(ABC):
             RepresentationError: rate, channels, dtype, shape or values are wrong, or the encoding is not repeatable.
         """
         return self.begin(windows, sample_rate)()
+
+    def encode_clip(self, clip: Waveform, starts: Sequence[float], length_s: float) -> Features:
+        """Encode the windows of a clip [channels, samples] that start at these seconds: [windows, bands, frames].
+
+        Past the clip's end it is reflected. One that hears clips is given the whole clip, whose frames are then cut:
+        a window's first is the one nearest to its start, and it has as many as a window would have by itself. Where
+        the clip's frames end before (a convolution has no frame for its last samples), the last one is repeated.
+
+        Raises:
+            RepresentationError: as `encode`.
+        """
+        rate = self.form.sample_rate
+        if not self.hears_clips:
+            return self.encode(cut_windows(clip, list(starts), length_s, rate), rate)
+        length = round(length_s * rate)
+        whole = reflect_to(round(max(starts) * rate) + length, clip)
+        frames = self.encode(whole[None], rate)[0]
+        places = np.add.outer(np.rint(np.asarray(starts) * self.frame_rate), np.arange(self.frames(length)))
+        cut = frames[:, np.minimum(places, frames.shape[1] - 1).astype(np.int64)]  # [bands, windows, frames]
+        return np.ascontiguousarray(cut.transpose(1, 0, 2))
 
     def begin(self, windows: Waveform, sample_rate: int) -> Callable[[], Features]:
         """Start to encode; call what is returned to wait for the result of `encode`. This keeps all cores busy.

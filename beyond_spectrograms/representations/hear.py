@@ -14,20 +14,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
-from beyond_spectrograms.data.audio import Format, Waveform
+from beyond_spectrograms.data.audio import Waveform, mono_at, stored_format
 from beyond_spectrograms.params import Hear
 from beyond_spectrograms.representations.base import Features, Representation, RepresentationError
 from beyond_spectrograms.util.machine import one_thread
 
-# Sample rates (Hz) that the API allows, and the format of stored clips that is read for each.
-FORMATS = {
-    16_000: Format(16_000, 1),
-    22_050: Format(22_050, 1),
-    44_100: Format(48_000, 2),  # resampled window by window
-    48_000: Format(48_000, 2),  # two equal channels, of which one is used
-}
+SAMPLE_RATES = (16_000, 22_050, 44_100, 48_000)  # Hz, that the API allows
 FUNCTIONS = ("load_model", "get_timestamp_embeddings", "get_scene_embeddings")
 REGULAR_MS = 1e-3  # how far the validator lets a step between timestamps differ from their mean
 LONGEST_STEP_MS = 50  # its advice, with a warning
@@ -50,7 +43,7 @@ class HearEmbeddings(Representation):
         self._module = _import(name, record.module)
         self._model = self._load(str(weights[0]) if record.weights is not None else record.model)
         self._rate: int = self._model.sample_rate
-        self.form = FORMATS[self._rate]
+        self.form = stored_format(self._rate)
         self.bands = self._model.timestamp_embedding_size
         self.engine = record.module
         self.packages = ("numpy", "torch", *packages_distributions().get(record.module.split(".")[0], []))
@@ -76,10 +69,9 @@ class HearEmbeddings(Representation):
             value = getattr(model, attribute, None)
             if not isinstance(value, int) or value < 1:
                 raise self._error(f"its model's {attribute} is {value!r}; it must be a whole number above 0")
-        if model.sample_rate not in FORMATS:
-            raise self._error(
-                f"its model's sample_rate is {model.sample_rate} Hz. The API allows {', '.join(map(str, FORMATS))}."
-            )
+        if model.sample_rate not in SAMPLE_RATES:
+            allowed = ", ".join(map(str, SAMPLE_RATES))
+            raise self._error(f"its model's sample_rate is {model.sample_rate} Hz. The API allows {allowed}.")
         return model.to("cpu").eval()
 
     def _probe(self, samples: int) -> int:
@@ -107,10 +99,7 @@ class HearEmbeddings(Representation):
         """Give embeddings [windows, frames, size] and timestamps [windows, frames] in milliseconds."""
         import torch
 
-        mono = windows.mean(axis=1, dtype=np.float32)
-        if self._rate != self.form.sample_rate:
-            rates = self.form.sample_rate, self._rate
-            mono = np.stack([soxr.resample(window, *rates, quality="HQ") for window in mono])
+        mono = mono_at(self._rate, windows, self.form)
         with one_thread(), torch.no_grad():
             given = self._module.get_timestamp_embeddings(torch.from_numpy(mono), self._model)
         if not (isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, torch.Tensor) for part in given)):

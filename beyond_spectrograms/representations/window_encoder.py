@@ -42,6 +42,11 @@ class WindowEncoder:
 
     def encode_clips(self, parts: Sequence[ClipWindows]) -> Iterator[Features]:
         """Give the features [windows, bands, frames] of one clip after the other."""
+        if self._representation.hears_clips:
+            for part, clip in self._read_clips(parts):
+                self.encoded += len(part.starts)
+                yield self._representation.encode_clip(clip, part.starts, self._length_s)
+            return
         blocks = self._encode_blocks(parts)
         for part in parts:
             features = [next(blocks) for _ in range(0, len(part.starts), BLOCK)]
@@ -58,15 +63,20 @@ class WindowEncoder:
             yield begun.popleft()[1]()
 
     def _read_blocks(self, parts: Sequence[ClipWindows]) -> Iterator[Waveform]:
-        """Cut the clips into blocks [windows, channels, samples], while a thread decodes the next clips."""
+        """Cut the clips into blocks [windows, channels, samples]."""
+        for part, clip in self._read_clips(parts):
+            for first in range(0, len(part.starts), BLOCK):
+                starts = list(part.starts[first : first + BLOCK])
+                yield cut_windows(clip, starts, self._length_s, self._form.sample_rate)
+
+    def _read_clips(self, parts: Sequence[ClipWindows]) -> Iterator[tuple[ClipWindows, Waveform]]:
+        """Give every clip [channels, samples], while a thread decodes the next ones."""
         with ThreadPoolExecutor(1) as reader:
             clips = deque(reader.submit(self._read, part.clip) for part in parts[:DECODED])
             for number, part in enumerate(parts):
                 clip = clips.popleft().result()
                 clips.extend(reader.submit(self._read, part.clip) for part in parts[number + DECODED :][:1])
-                for first in range(0, len(part.starts), BLOCK):
-                    starts = list(part.starts[first : first + BLOCK])
-                    yield cut_windows(clip, starts, self._length_s, self._form.sample_rate)
+                yield part, clip
 
     def _read(self, clip: str) -> Waveform:
         return read_clip(clip_path(self._clips, self._form, clip), self._form)
