@@ -22,9 +22,16 @@ def main() -> None:
     for name in study.params.grid.representations:
         for kind, decides in (("features", features(study, name)), ("training", training(study, name))):
             write_json(work / kind / f"{name}.json", decides, flushed=False)
-    grid = study.params.grid.model_dump(exclude={"datasets", "seeds"})
-    write_json(work / "grid.json", grid | {"order": list(study.params.representations)}, flushed=False)
+    grid = study.params.grid.model_dump(exclude={"datasets", "seeds"}) | {"order": list(study.params.representations)}
+    if trained_on := {name: of for name in study.params.grid.representations if (of := corpora(study, name))}:
+        grid["trained_on"] = trained_on
+    write_json(work / "grid.json", grid, flushed=False)
     replace_folder(work, Path("data/params", study.name))
+
+
+def corpora(study: Study, name: str) -> list[str]:
+    """List what a representation's weights were trained on, as far as their records say."""
+    return [corpus for known in study.params.weights_records(name).values() for corpus in known.trained_on or []]
 
 
 def features(study: Study, name: str) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     write_params(folder)
     source = {"path": "~/pets", "seconds": [1, 600], "folds": 3, "fold_seed": 0}
-    pets = {"source": source, "max_epochs": None, "notice": None, "known_pairs": []}
+    pets = {"source": source, "max_epochs": None, "notice": None, "drawn_from": [], "known_pairs": []}
     write(folder / "datasets/pets.yaml", yaml.safe_dump(pets, sort_keys=False))
     monkeypatch.chdir(folder)
     return folder

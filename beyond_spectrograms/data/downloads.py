@@ -3,6 +3,7 @@
 Pretrained weights stand as published in a folder of their own with record.json, which says what they are.
 """
 
+import glob
 import json
 import os
 import re
@@ -108,18 +109,21 @@ def _mirrored_name(record: File) -> str:
 
 
 def _look_in(folder: Path, what: str, records: Sequence[R], name: Callable[[R], str]) -> Found[R] | list[str]:
-    """Find the first whole file in a folder, where each stands under its `name`; or say what is wrong."""
+    """Find the first whole file in a folder or one below it, where each stands under its `name`; or say what is wrong.
+
+    Files of one name are told apart by their size and digest.
+    """
     faults = []
     for record in records:
-        path = folder / name(record)
-        if path.is_file():
-            try:
-                found = _verified(path, record)
-            except _FaultError as fault:
-                faults.append(f"{path} is not {record.url}: {fault}")
-            else:
-                print(f"{what}: using {path} ({found.bytes} bytes)")
-                return found
+        for path in (folder / name(record), *sorted(folder.glob(f"*/{glob.escape(name(record))}"))):
+            if path.is_file():
+                try:
+                    found = _verified(path, record)
+                except _FaultError as fault:
+                    faults.append(f"{path} is not {record.url}: {fault}")
+                else:
+                    print(f"{what}: using {path} ({found.bytes} bytes)")
+                    return found
     return faults
 
 

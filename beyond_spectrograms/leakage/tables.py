@@ -14,6 +14,7 @@ def print_audit(audit: Mapping[str, Any]) -> str:
     together = [pair for pair in audit["pairs"] if len(set(pair["groups"])) == 1]
     tables = [
         _splits(f"{dataset}: leakage audit", audit),
+        _heard_before(audit),
         _pairs("Pairs of different groups", apart),
         _pairs("Pairs of one group, which the splits keep together", together),
         _cues(audit),
@@ -49,6 +50,15 @@ def _splits(title: str, audit: Mapping[str, Any]) -> Table:
         f"{audit['clips_too_quiet_to_compare']} clips have too little audible sound to be found near to another.",
     ]
     return Table(title, rows, columns, notes)
+
+
+def _heard_before(audit: Mapping[str, Any]) -> Table:
+    columns = {"representation": text("representation"), "trained on, too": text("corpora")}
+    rows: list[Row] = [
+        {"representation": name, "corpora": ", ".join(corpora)} for name, corpora in audit["heard_before"].items()
+    ]
+    notes = [] if rows else ["None that says what it was trained on."]
+    return Table("Representations whose weights may know these sounds", rows, columns, notes)
 
 
 def _pairs(title: str, pairs: list[Mapping[str, Any]]) -> Table:

@@ -42,3 +42,27 @@ def is_unset(value: object) -> bool:
 
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]
+
+
+class Record(Section):
+    """What records of representations have, of every kind."""
+
+    @property
+    def codebook_size(self) -> int | None:
+        """Entries of a codebook, where the array holds codes; None elsewhere."""
+        return None
+
+    @property
+    def decoder(self) -> str | None:
+        """The record under `weights` that turns latents into sound; None where there is none."""
+        return None
+
+    @property
+    def in_decibels(self) -> bool:
+        """Whether a louder sound is a constant added to every value."""
+        return False
+
+    @property
+    def hears_clips(self) -> bool:
+        """Whether a window's values depend on the clip it was cut from."""
+        return False

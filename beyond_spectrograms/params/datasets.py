@@ -192,5 +192,5 @@ class Dataset(Section):
     source: Source
     max_epochs: Positive | None
     notice: Notice | None
-    drawn_from: list[Name] = Field(default_factory=list)
+    drawn_from: list[Name]
     known_pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]]

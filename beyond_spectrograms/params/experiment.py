@@ -130,6 +130,16 @@ class Params(Section):
         known = self._weights_for(record)
         return {name: known[name] for name in weights_of(record)}
 
+    def shared_corpora(self, dataset: str, representation: str) -> list[str]:
+        """List the corpora from which a data set was drawn and on which a representation's weights were trained.
+
+        Where there is one, the weights may know sounds that test.
+        """
+        drawn_from = {dataset, *self.datasets[dataset].drawn_from}
+        weights = self.weights_records(representation).values()
+        trained_on = dict.fromkeys(corpus for known in weights for corpus in known.trained_on or [])
+        return [corpus for corpus in trained_on if corpus in drawn_from]
+
     def _weights_for(self, record: Representation) -> Mapping[str, WeightsRecord | HubRecord]:
         return self.hub if isinstance(record, ON_HUB) else self.weights
 

@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Positive, Section, Seed, is_unset
+from beyond_spectrograms.params.base import Positive, Record, Seed, is_unset
+from beyond_spectrograms.params.encoders import EfficientAT, Onnx, Snac, TFLite
 
 # Bits per second at which the quantisers run: encodec's target_bandwidths, and 64, 120 and 184 bits for each of 50
 # frames a second (lyra_config.cc of Lyra 1.3.2).
@@ -13,30 +14,6 @@ BITRATES = {
     "48khz": (3_000, 6_000, 12_000, 24_000),
     "soundstream": (3_200, 6_000, 9_200),
 }
-
-
-class Record(Section):
-    """What records of all kinds have."""
-
-    @property
-    def codebook_size(self) -> int | None:
-        """Entries of a codebook, where the array holds codes; None elsewhere."""
-        return None
-
-    @property
-    def decoder(self) -> str | None:
-        """The record under `weights` that turns latents into sound; None where there is none."""
-        return None
-
-    @property
-    def in_decibels(self) -> bool:
-        """Whether a louder sound is a constant added to every value."""
-        return False
-
-    @property
-    def hears_clips(self) -> bool:
-        """Whether a window's values depend on the clip it was cut from."""
-        return False
 
 
 class Mel(Record):
@@ -185,9 +162,9 @@ class Transformers(Codec):
         return self.context == "clip"
 
 
-AnyRepresentation = Mel | Encodec | SoundStream | Hear | Transformers
+AnyRepresentation = Mel | Encodec | SoundStream | Hear | Transformers | TFLite | Onnx | EfficientAT | Snac
 Representation = Annotated[AnyRepresentation, Field(discriminator="kind")]
-ON_HUB = (Transformers,)  # whose weights are records under `hub`
+ON_HUB = (Transformers, Snac)  # whose weights are records under `hub`
 KINDS = {get_args(record.model_fields["kind"].annotation)[0]: record for record in get_args(AnyRepresentation)}
 
 

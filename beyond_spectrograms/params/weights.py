@@ -12,12 +12,12 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Trained(Section):
-    """What records of weights say beside their files: the corpora that they were trained on.
+    """What records of weights say beside their files: the corpora that they were trained on, None where nobody says.
 
     A data set drawn from one of these (its record's `drawn_from`) may hold sounds that the weights know.
     """
 
-    trained_on: list[Name] = Field(default_factory=list)
+    trained_on: list[Name] | None = None
 
 
 class WeightsRecord(Trained, Archive):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from beyond_spectrograms.evaluation.comparisons import Pair, compare_classes
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.report.notes import CONTROL, NOT_RUN
+from beyond_spectrograms.report.notes import CONTROL, NOT_RUN, heard_before
 from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, interval_row, joined, scaled, show_interval, text
 
 AT_THE_END = (
@@ -87,7 +87,8 @@ def _row(results: Results, pair: Pair) -> Row:
     row["verdict"] = pair.verdict(results.params.statistics.confidence)
     row["detectable_percent"] = None if test.detectable is None else 100 * test.detectable
     control = CONTROL if results.is_control(pair.first) else None
-    row["note"] = joined(control, pair.note, test.difference.reason)
+    heard = [warning for name in (pair.first, pair.second) for warning in heard_before(results, name)]
+    row["note"] = joined(control, *dict.fromkeys(heard), pair.note, test.difference.reason)
     return row
 
 

@@ -14,9 +14,19 @@ MARKS = ("*", "†", "‡", "§", "¶", "#")  # one for each second of params.co
 def note_of(results: Results, representation: str, run: bool, scores: Scores | None = None) -> str:
     """Say what a reader must know of a row: that it was not run, that it is a control, that training diverged."""
     notes = [NOT_RUN] * (not run) + [CONTROL] * results.is_control(representation)
+    notes += heard_before(results, representation)
     if scores and scores.diverged_runs:
         notes.append(f"{diverged(scores)}; their weights selected before were tested")
     return "; ".join(notes)
+
+
+def heard_before(results: Results, representation: str) -> list[str]:
+    """Warn of a representation whose weights may know what tests; nothing where they do not."""
+    if representation not in results.params.representations:
+        return []
+    shared = results.params.shared_corpora(results.dataset, representation)
+    told = f"its weights were trained on {' and '.join(shared)}, where sounds of {results.dataset} are from"
+    return [f"{told}: it may know what tests"] if shared else []
 
 
 def diverged(scores: Scores) -> str:

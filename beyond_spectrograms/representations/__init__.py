@@ -6,9 +6,12 @@ from typing import Any
 
 from beyond_spectrograms import params
 from beyond_spectrograms.representations.base import Representation
+from beyond_spectrograms.representations.efficientat import EfficientATEncoder
 from beyond_spectrograms.representations.encodec import EncodecLatents
 from beyond_spectrograms.representations.hear import HearEmbeddings
 from beyond_spectrograms.representations.mel import MelSpectrogram
+from beyond_spectrograms.representations.model_files import ModelFileEncoder
+from beyond_spectrograms.representations.snac import SnacLatents
 from beyond_spectrograms.representations.soundstream import SoundStreamLatents
 
 # By the kind of its record: from its name, the record and its weights files.
@@ -17,6 +20,10 @@ KINDS: dict[str, Callable[[str, Any, Sequence[Path]], Representation]] = {
     "encodec": EncodecLatents,
     "soundstream": SoundStreamLatents,
     "hear": HearEmbeddings,
+    "tflite": ModelFileEncoder,
+    "onnx": ModelFileEncoder,
+    "efficientat": EfficientATEncoder,
+    "snac": SnacLatents,
 }
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from joblib import cpu_count
 
 from beyond_spectrograms.data.audio import Format, Waveform, cut_windows, reflect_to
-from beyond_spectrograms.params.representations import Record
+from beyond_spectrograms.params.base import Record
 from beyond_spectrograms.util.errors import ProjectError
 
 Features = npt.NDArray[np.float32]

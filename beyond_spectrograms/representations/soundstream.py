@@ -3,6 +3,7 @@
 import os
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,9 +90,7 @@ def run_model(model: bytes, inputs: Waveform) -> list[Any]:
     Raises:
         ValueError: the model is broken, or takes other inputs.
     """
-    interpreter = _interpreter(model)
-    with _ungreeted():
-        interpreter.allocate_tensors()
+    interpreter = quiet_interpreter(model)
     source = interpreter.get_input_details()[0]["index"]
     result = interpreter.get_output_details()[0]["index"]
     outputs = []
@@ -102,11 +101,30 @@ def run_model(model: bytes, inputs: Waveform) -> list[Any]:
     return outputs
 
 
-def _interpreter(model: bytes) -> Any:
+def quiet_interpreter(model: bytes, keep_all: bool = False) -> Any:
+    """Make an interpreter on one thread, ready to be called; with `keep_all` inner tensors can be read after a call.
+
+    Raises:
+        ValueError: the model is broken.
+    """
+    interpreter = _interpreter(model, keep_all)
+    with _ungreeted():
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+def _interpreter(model: bytes, keep_all: bool = False) -> Any:
     require("ai_edge_litert")
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    return Interpreter(model_content=model, num_threads=1, experimental_op_resolver_type=OpResolverType.BUILTIN)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*experimental_preserve_all_tensors.*")  # it takes memory: we know
+        return Interpreter(
+            model_content=model,
+            num_threads=1,
+            experimental_op_resolver_type=OpResolverType.BUILTIN,
+            experimental_preserve_all_tensors=keep_all,
+        )
 
 
 @contextmanager

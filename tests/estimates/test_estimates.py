@@ -175,7 +175,7 @@ def test_the_stages_do_what_was_counted_and_the_next_estimate_knows_their_rates(
 ) -> None:  # in `project`
     made = {"synthetic": {"seed": 0, "clips_per_class": 3, "seconds": 2.5}, "clips": 18, "classes": 6}
     source = made | {"seconds": [1, 600], "folds": 3, "fold_seed": 0}
-    record = {"source": source, "max_epochs": 1, "notice": None, "known_pairs": []}
+    record = {"source": source, "max_epochs": 1, "notice": None, "drawn_from": [], "known_pairs": []}
     write_params(Path(), grid=grid("demo", ["log_mel"], ["paper"]))
     Path("datasets/demo.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
     params = load_params()

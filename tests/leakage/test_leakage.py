@@ -15,6 +15,8 @@ from beyond_spectrograms.leakage.audit import LeakageError, Pair, Sound
 from beyond_spectrograms.leakage.cues import CUES, measure_cues, measure_sound, score_cues, wilson_interval
 from beyond_spectrograms.leakage.fingerprints import Match
 from beyond_spectrograms.leakage.tables import print_audit
+from beyond_spectrograms.params import load_params
+from support.cells import edit_params
 from support.common import noise, refusal, tone
 from support.scenes import RATE, scene, write_clips
 
@@ -138,7 +140,13 @@ def test_known_repetitions_are_followed_by_name() -> None:
 def test_sources_moved_to_one_fold_are_named_on_the_page() -> None:
     moved = ["131943", "134049", "209698", "234879"]
     told = {"dataset": "esc50", "clips": 2000, "groups": 1524, "near_strength": NEAR, "clips_too_quiet_to_compare": 3}
-    told |= {"splits": {}, "cues": {}, "pairs": [], "known_errors": {"moved": moved, "repetitions": {}}}
+    told |= {
+        "splits": {},
+        "cues": {},
+        "pairs": [],
+        "known_errors": {"moved": moved, "repetitions": {}},
+        "heard_before": {},
+    }
     page = print_audit(told)
     for group in moved:
         assert f"| group in two published folds, moved to one | {group} | -     |" in page
@@ -217,3 +225,25 @@ def test_nonsense_in_the_test_part_changes_no_score() -> None:
     cues.loc[[part == "test" for part in DEALT]] = np.nan
     nonsense = ["nonsense" if part == "test" else label for label, part in zip(LABELS, DEALT, strict=True)]
     assert scored(cues, nonsense) == before
+
+
+def test_weights_trained_on_what_a_data_set_was_drawn_from_are_flagged(project: Path) -> None:
+    edit_params(project, lambda record: record.update(drawn_from=["freesound"]), "datasets/pets.yaml")
+    weights = {"url": "https://a.example/w.bin", "bytes": 1, "sha256": "0" * 64, "licence": "MIT"}
+    heard = {"heard": weights | {"trained_on": ["audioset", "freesound", "pets"]}}
+    strange = {"strange": weights | {"trained_on": ["audioset"]}, "unknown": weights}
+    takes = {name: {"kind": "efficientat", "weights": name} for name in ("heard", "strange", "unknown")}
+
+    def plant(values: dict[str, Any]) -> None:
+        values["weights"].update(heard, **strange)
+        values["representations"].update(takes)
+
+    edit_params(project, plant)
+    params = load_params()
+    shared = {name: params.shared_corpora("pets", name) for name in (*takes, "mel")}
+    assert shared == {"heard": ["freesound", "pets"], "strange": [], "unknown": [], "mel": []}
+    told = {"dataset": "pets", "clips": 2, "groups": 2, "near_strength": NEAR, "clips_too_quiet_to_compare": 0}
+    told |= {"splits": {}, "cues": {}, "pairs": [], "known_errors": {"moved": [], "repetitions": {}}}
+    page = print_audit(told | {"heard_before": {"heard": ["freesound", "pets"]}})
+    assert "| heard          | freesound, pets |" in page
+    assert "- None that says what it was trained on." in print_audit(told | {"heard_before": {}})

@@ -14,6 +14,7 @@ import pytest
 from beyond_spectrograms.evaluation.convergence import mean_curve, read_curves
 from beyond_spectrograms.evaluation.records import ResultError, read_scores
 from beyond_spectrograms.evaluation.results import Cell, Results
+from beyond_spectrograms.params import WeightsRecord
 from beyond_spectrograms.report import published, tables
 from beyond_spectrograms.report.convergence import convergence_table, tidy_curves
 from beyond_spectrograms.report.costs import sizes_table
@@ -86,6 +87,20 @@ def test_untrained_encoders_are_called_controls_everywhere(tmp_path: Path) -> No
     best = find(tables.table_2(results), source="this project, fair")
     assert (best["system"], best["note"]) == ("encodec_24khz_untrained, conv1d", control)
     assert {row["representation"] for row in tidy_curves(results)} == {"encodec_24khz_untrained (control)"}
+
+
+def test_weights_that_may_know_what_tests_are_noted_in_every_row(tmp_path: Path) -> None:
+    results = read(tmp_path, "esc10", ["soundstream", "mel"], PROTOCOLS)
+    [weights] = results.params.weights_records("soundstream").values()
+    assert isinstance(weights, WeightsRecord)
+    known = weights.model_copy(update={"trained_on": ["freesound", "librispeech"]})
+    params = results.params.model_copy(update={"weights": results.params.weights | {"soundstream_encoder": known}})
+    heard = replace(results, params=params)
+    told = "its weights were trained on freesound, where sounds of esc10 are from: it may know what tests"
+    for table in (tables.table_1(heard), sizes_table(heard), tables.summary(heard, [])):
+        notes = {str(row["representation"]): str(row["note"]) for row in table.rows}
+        assert notes["soundstream"].split("; ")[0] == told
+        assert told not in notes["mel"]
 
 
 def test_the_papers_figures_stand_beside_its_protocol_only(tmp_path: Path) -> None:

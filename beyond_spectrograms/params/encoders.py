@@ -1,0 +1,64 @@
+"""Records of encoders that come as a file in an open format, or as weights of a network that is built here."""
+
+from typing import Literal
+
+from beyond_spectrograms.params.base import Positive, Record
+
+
+class Encoder(Record):
+    """What these share: `context` says what is heard at once, each window or the whole clip, whose frames are cut."""
+
+    context: Literal["window", "clip"] = "window"
+
+    @property
+    def hears_clips(self) -> bool:
+        """Whether it hears a clip at once."""
+        return self.context == "clip"
+
+
+class ModelFile(Encoder):
+    """A file that takes mono sound and gives vectors. `sample_rate` in Hz, `samples` and `hop_length` in samples.
+
+    It is called on `samples` at a time, every `hop_length`, and each call gives a frame; or, where `samples` is null,
+    once on all there is, and gives a frame for every `hop_length`. `output` names what is taken: an output or, of
+    TFLite, any tensor inside; null is the first output. `layout` is the order of its axes behind the first.
+    """
+
+    kind: str  # of its heirs
+    weights: str
+    sample_rate: Positive
+    samples: Positive | None
+    hop_length: Positive
+    output: str | None = None
+    layout: Literal["bands_frames", "frames_bands"] = "frames_bands"
+
+
+class TFLite(ModelFile):
+    """A TFLite file, run by ai-edge-litert."""
+
+    kind: Literal["tflite"]
+
+
+class Onnx(ModelFile):
+    """An ONNX file, run by onnxruntime."""
+
+    kind: Literal["onnx"]
+
+
+class EfficientAT(Encoder):
+    """One of EfficientAT's MobileNets (mn01 to mn40), its width read from the weights.
+
+    `layer` is what is taken: the last feature map, or its scores of AudioSet's 527 classes.
+    """
+
+    kind: Literal["efficientat"]
+    weights: str
+    layer: Literal["features", "scores"] = "features"
+
+
+class Snac(Encoder):
+    """SNAC's latents before its quantiser, or dequantised from all its codebooks; `weights` is a record under `hub`."""
+
+    kind: Literal["snac"]
+    weights: str
+    quantized: bool = False
