@@ -1,7 +1,7 @@
 """Typed, validated view of params.yaml: every key known, every value checked, before any work starts."""
 
 from beyond_spectrograms.params.base import ParamsError
-from beyond_spectrograms.params.datasets import Notice, Source, Split, Windows
+from beyond_spectrograms.params.datasets import MadeTrials, Notice, Source, Split, Trials, Windows
 from beyond_spectrograms.params.disturbances import Disturbance
 from beyond_spectrograms.params.experiment import BEST_SPECTROGRAM, Audit, Params, Statistics
 from beyond_spectrograms.params.loading import PARAMS_FILE, STUDIES, is_project, load_all_params, load_params
@@ -15,4 +15,5 @@ from beyond_spectrograms.params.representations import (
     SoundStream,
     weights_of,
 )
+from beyond_spectrograms.params.verification import Embedding, Verification
 from beyond_spectrograms.params.weights import HubFile, HubRecord, WeightsRecord
