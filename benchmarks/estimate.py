@@ -17,6 +17,7 @@ from beyond_spectrograms.data.windows import PARTS, columns_of, read_parts
 from beyond_spectrograms.estimates.preparation import RESAMPLING, disturbance_key, extraction_key
 from beyond_spectrograms.estimates.timing import RATES, Estimate, Rate, amount, read_rates, roughly
 from beyond_spectrograms.estimates.training import estimate_runs, most_epochs, training_key
+from beyond_spectrograms.params.datasets import SplitLists
 from beyond_spectrograms.params.study import CLIPS, PAPER, SPLITS, list_studies, load_study
 from beyond_spectrograms.report.table import Row, Table, text, to_markdown
 from beyond_spectrograms.training.epoch import choose_precision
@@ -112,13 +113,14 @@ def _deal(split: Split, source: Source, windows: int) -> list[tuple[int, int, in
     if split.fractions is not None:
         first, second = (round(share * windows) for share in (split.fractions[0], sum(split.fractions[:2])))
         return [(first, second - first, windows - second)] * len(split.seeds or [split.seed])
-    if source.lists is not None and source.clips is not None:
-        entries = (source.lists.train.entries, source.lists.validation.entries, source.lists.test.entries)
-        train, validation, test = (round(windows * count / source.clips) for count in entries)
+    if (lists := source.lists or source.lists_inside) is not None and source.clips is not None:
+        held = lists.validation.entries, lists.test.entries
+        rest = lists.train.entries if isinstance(lists, SplitLists) else source.clips - sum(held)
+        train, validation, test = (round(windows * count / source.clips) for count in (rest, *held))
         return [(train, validation, test)]
     folds = source.folds or PUBLISHED_FOLDS
-    held = round(windows / folds)
-    return [(windows - 2 * held, held, held)] * folds
+    of_fold = round(windows / folds)
+    return [(windows - 2 * of_fold, of_fold, of_fold)] * folds
 
 
 def estimate_cell(params: Params, cell: Cell, counts: Counts, rates: Mapping[str, Rate]) -> Estimate | None:

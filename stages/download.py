@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.data.archives import check_list, check_sounds, copy_sounds, list_sounds, unpack
+from beyond_spectrograms.data.archives import check_list, check_sounds, copy_sounds, list_sounds, unpack, unpack_lists
 from beyond_spectrograms.data.downloads import fetch
 from beyond_spectrograms.params.datasets import Source, SplitLists
 from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, RAW
@@ -30,7 +30,10 @@ def main() -> None:
 
 
 def take_sounds(dataset: str, source: Source, audio: Path, stage: str) -> dict[str, Any]:
-    """Fill `audio` from the origin that `source` names, in `stage`; return what source.json says of it."""
+    """Fill `audio` from the origin that `source` names, in `stage`; return what source.json says of it.
+
+    Lists of parts that the archive itself holds go to `lists` beside it.
+    """
     if source.path is not None:
         from beyond_spectrograms.data.splits import check_groups  # not before it is needed: it imports pandas
 
@@ -50,6 +53,8 @@ def take_sounds(dataset: str, source: Source, audio: Path, stage: str) -> dict[s
         return {"kind": "synthetic", **source.synthetic.model_dump()}
     found = fetch(dataset, source.archives or [], DOWNLOADS)
     left_out = unpack(found.path, source.members or "", source.label_table, audio)
+    if source.lists_inside is not None:
+        unpack_lists(dataset, found.path, source.lists_inside, audio, audio.parent / "lists")
     # Bytes that differ from one download to the next are left out: data/raw has to be the same on every machine.
     size, digest = (found.bytes, found.sha256) if found.record.sha256 else (None, None)
     origin = {"url": found.record.url, "licence": found.record.licence, "bytes": size, "sha256": digest}

@@ -1,6 +1,7 @@
 """Result files of one data set -> the paper's tables and figures, with intervals, and the paper's claims judged.
 
-Reads metrics/<dataset> alone, which is in git: on a bare clone `make tables` makes all of it again.
+Of a study that verifies speakers: the table and DET curves of its trials. Reads metrics/<dataset> alone, which is in
+git: on a bare clone `make tables` makes all of it again.
 """
 
 import shutil
@@ -11,11 +12,14 @@ from beyond_spectrograms.evaluation.comparisons import compare_pairs
 from beyond_spectrograms.evaluation.costs import read_costs
 from beyond_spectrograms.evaluation.records import SCORES_FILE, ResultError
 from beyond_spectrograms.evaluation.results import Results, read_results
+from beyond_spectrograms.evaluation.verification import TRIALS_FILE, read_trial_scores
 from beyond_spectrograms.params.study import PAPER, Study, folder_of
 from beyond_spectrograms.report.claims import print_claims
 from beyond_spectrograms.report.convergence import TIDY, tidy_curves
 from beyond_spectrograms.report.dataset_report import draw, tabulate
+from beyond_spectrograms.report.figures import save
 from beyond_spectrograms.report.table import to_csv, write_tables
+from beyond_spectrograms.report.verification import figure_det, trials_table
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json, write_text
 from stages.arguments import parse
@@ -23,7 +27,7 @@ from stages.arguments import parse
 
 def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
-    write_report(study, dataset)
+    (write_trials if study.params.verification else write_report)(study, dataset)
 
 
 def write_report(study: Study, dataset: str) -> None:
@@ -45,6 +49,28 @@ def write_report(study: Study, dataset: str) -> None:
         write_json(place / "claims.json", {"rules": rules(results), "verdicts": [asdict(each) for each in verdicts]})
         replace_folder(work / "figures", plots / "figures")
         write_text(plots / "convergence.csv", to_csv(tidy_curves(results), TIDY))
+        shutil.rmtree(work)
+
+
+def write_trials(study: Study, dataset: str) -> None:
+    """Write the table and the DET curves of a data set's trials.
+
+    Raises:
+        ResultError: no embedding has scores.
+    """
+    place, work = study.metrics(dataset), study.work("report", dataset)
+    found = read_trial_scores(place, dataset)
+    if not found.cells:
+        raise ResultError(f"{place / TRIALS_FILE}: no embedding is there. Featurize, and score trials.")
+    with locked(work):
+        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+        write_tables({"trials": trials_table(found, study.params)}, work / "tables")
+        (work / "figures").mkdir()
+        for embedding in dict.fromkeys(cell.embedding for cell in found.cells.values()):
+            cells = [cell for cell in found.cells.values() if cell.embedding == embedding]
+            save(figure_det(dataset, embedding, cells), work / "figures", f"det-{embedding}")
+        replace_folder(work / "tables", place / "tables")
+        replace_folder(work / "figures", study.plots(dataset) / "figures")
         shutil.rmtree(work)
 
 

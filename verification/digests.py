@@ -51,6 +51,11 @@ CODE: dict[str, tuple[str, ...]] = {
         *(f"beyond_spectrograms/evaluation/{name}.py" for name in _COSTS),
         "stages/measure.py",
     ),
+    "trials": (
+        "beyond_spectrograms/data/trials.py",
+        *(f"beyond_spectrograms/evaluation/{name}.py" for name in ("embeddings", "verification")),
+        "stages/score_trials.py",
+    ),
     "report": (
         *(f"beyond_spectrograms/evaluation/{name}.py" for name in _EVIDENCE),
         "beyond_spectrograms/report/**/*.py",

@@ -306,6 +306,38 @@ def leakage(params: Params, folder: Path) -> Made:
     yield "report", tables.print_audit(report)
 
 
+def trials(params: Params, folder: Path) -> Made:
+    """Draw and read trials of made speakers, and judge the cosines of every kind of embedding of made features."""
+    from beyond_spectrograms.data.trials import list_recordings, make_trials, read_trials, speakers_aside
+    from beyond_spectrograms.evaluation.embeddings import embed, normalize, summarize_windows
+    from beyond_spectrograms.evaluation.verification import evaluate_trials, score_cosines
+    from beyond_spectrograms.params import Embedding, MadeTrials, Verification
+
+    table, rng = made_table(), np.random.default_rng(0)
+    speakers = table["clip"].str.extract(r"(\d+)\.", expand=False).astype(int) % 6
+    table["label"] = "speaker " + speakers.astype(str)
+    features = rng.normal(size=(len(table), 5, 8)).astype(np.float32)
+    features += speakers.to_numpy(dtype=np.float32)[:, None, None] / 6
+    recordings = list_recordings(table)
+    drawn = make_trials("made", recordings, MadeTrials(seed=0, pairs=40, folds=2))
+    yield "drawn", drawn.to_csv(index=False)
+    listed = folder / "list.txt"
+    rows = (f"{int(row.target)} {row.first} {row.second}\n" for row in drawn.itertuples())
+    listed.write_text("".join(rows), encoding="utf-8")
+    yield "read", read_trials(listed, recordings).to_csv(index=False)
+    statistics = params.statistics.model_copy(update={"minimum_sources": 5})
+    windows, aside = summarize_windows(features), speakers_aside(recordings, drawn)
+    for summary in ("mean", "mean_deviation"):
+        for scaled in ("none", "centre", "standardize"):
+            way = Embedding(summary=summary, normalize=scaled)
+            settings = Verification(embeddings={"way": way}, resamples=100, seed=0, target_prior=0.1)
+            vectors = embed(*windows, table["clip"], way)
+            by_fold = {fold: normalize(vectors, others, way, "made") for fold, others in aside.items()}
+            cosines = score_cosines(drawn, by_fold, recordings)
+            yield f"cosines/{summary}/{scaled}", cosines
+            yield f"judged/{summary}/{scaled}", evaluate_trials(drawn, cosines, recordings, settings, statistics)
+
+
 def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
     """Print the tables of made results as Markdown, and what figures and page are drawn from."""
     from beyond_spectrograms.evaluation.claims import CLAIMS, judge, rules

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn
 
 from beyond_spectrograms.data.sound_files import FFMPEG_SUFFIXES, SUFFIXES
-from beyond_spectrograms.params.datasets import LabelTable, Source
+from beyond_spectrograms.params.datasets import LabelTable, ListsInside, Source
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file
 
@@ -126,7 +126,7 @@ def list_sounds(source: str) -> Copied:
         taken: dict[str, str] = {}
         for path in _walk(label, left_out):
             inside = path.relative_to(label).as_posix()
-            name = shorten(inside.replace("/", "__"))
+            name = name_of_copy(inside)
             if _is_hidden(inside) or path.suffix.lower() not in READ or not path.is_file():
                 left_out[_kind(inside)] += 1
                 continue
@@ -164,6 +164,11 @@ def has_changed(source: str, folder: Path) -> bool:
         return True
     both = [((root / path).stat(), (folder / copy).stat()) for copy, path in listed.paths.items()]
     return any(now.st_size != was.st_size or now.st_mtime > was.st_mtime for now, was in both)
+
+
+def name_of_copy(inside: str) -> str:
+    """Name the copy of a sound by its path below the folder of its class."""
+    return shorten(inside.replace("/", "__"))
 
 
 def shorten(name: str) -> str:
@@ -221,6 +226,36 @@ def check_list(what: str, path: Path, entries: int) -> None:
     found = sum(1 for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     if found != entries:
         raise RawDataError(f"{what}: expected {entries} entries, found {found}.")
+
+
+def unpack_lists(what: str, archive: Path, lists: ListsInside, audio: Path, folder: Path) -> None:
+    """Write the lists of parts in an archive to folder/<part>.txt; the files of `audio` that are on none are train.txt.
+
+    Raises:
+        RawDataError: an archive has no such list or two, one has another number of entries than expected, or names
+            files that are not in `audio`, all of which are told.
+    """
+    found: dict[str, list[str]] = {}
+    with _readable(archive):
+        for member in _members(archive):
+            for part, record in lists:
+                if re.fullmatch(record.member, member.name):
+                    if part in found:
+                        _refuse(archive, member.name, f"is a second list {part}")
+                    with member.open() as file:
+                        found[part] = file.read().decode("utf-8", "replace").split()
+    sounds = {path.relative_to(audio).as_posix() for path in audio.glob("*/*")}
+    folder.mkdir()
+    for part, record in lists:
+        if part not in found:
+            raise RawDataError(f"{archive}: no member is the list {part}, {record.member!r}.")
+        place = folder / f"{part}.txt"
+        place.write_text("".join(f"{name}\n" for name in found[part]), encoding="utf-8")
+        check_list(f"{what}, list {part}", place, record.entries)
+        if absent := sorted(set(found[part]) - sounds):
+            raise RawDataError(f"{what}, list {part}: files that the archive has not: {', '.join(absent)}")
+    rest = sorted(sounds.difference(*found.values()))
+    (folder / "train.txt").write_text("".join(f"{name}\n" for name in rest), encoding="utf-8")
 
 
 def _members(archive: Path) -> Iterator[Member]:

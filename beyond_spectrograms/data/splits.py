@@ -49,7 +49,7 @@ def deal_windows(
     clips, straddling = assign_groups(dataset, clips, source)
     table = tabulate_windows(clips, folder, windows)
     parts = assign_parts(table, splits, lists)
-    check_sources_apart(dataset, table, parts, splits)
+    check_sources_apart(dataset, table, parts, splits, lists)
     return Dealt(clips, table, parts, straddling)
 
 
@@ -59,7 +59,7 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
     group: what must stay in one part; from the file's name by `source.name`, else the recording itself; files with the
         same bytes, under whatever names, are of one group, and so are repetitions that params know by name.
     fold: from the file's name, else dealt here: groups spread over `source.folds` folds so that classes stay balanced;
-        1 where the parts are published as lists, whose makers kept artists apart.
+        1 where the parts are published as lists, whose makers kept artists or speakers apart.
 
     Returns:
         the table, and the names of groups whose clips stood in two published folds. All clips of such a group are put
@@ -69,10 +69,9 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
         DatasetError: a file's name does not match, or a class has fewer groups than there are folds.
     """
     clips = clips.copy()
-    if source.lists is not None:
-        return _merge_copies(clips.assign(group=clips["clip"], fold=1), source), []
     if source.name is None:
-        return _deal_folds(dataset, _merge_copies(clips.assign(group=clips["clip"]), source), source), []
+        clips = _merge_copies(clips.assign(group=clips["clip"]), source)
+        return clips.assign(fold=1) if source.has_lists else _deal_folds(dataset, clips, source), []
     matches = [re.fullmatch(source.name, Path(clip).stem) for clip in clips["clip"]]
     for clip, match in zip(clips["clip"], matches, strict=True):
         if match is None:
@@ -80,6 +79,8 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
     found = [match.groupdict() for match in matches if match is not None]
     clips["group"] = [groups["group"] for groups in found]
     clips = _merge_copies(clips, source)
+    if source.has_lists:
+        return clips.assign(fold=1), []
     if "fold" not in found[0]:
         return _deal_folds(dataset, clips, source), []
     clips["fold"] = [int(groups["fold"]) for groups in found]
@@ -265,8 +266,12 @@ def count_straddling(origins: pd.Series[Any], parts: pd.Series[Any]) -> int:
     return int((parts[used].groupby(origins[used]).nunique() > 1).sum())
 
 
-def check_sources_apart(dataset: str, table: pd.DataFrame, parts: pd.DataFrame, splits: Splits) -> None:
+def check_sources_apart(
+    dataset: str, table: pd.DataFrame, parts: pd.DataFrame, splits: Splits, lists: Lists = None
+) -> None:
     """Stop where a split that promises whole sources has one in two parts, a part is empty, or training lacks a class.
+
+    Published lists that have a source in two parts stay as they are: the audit tells of it, and fails.
 
     Raises:
         DatasetError: naming the split, the fold and the part or classes.
@@ -278,5 +283,5 @@ def check_sources_apart(dataset: str, table: pd.DataFrame, parts: pd.DataFrame, 
             for part in PARTS:
                 if not (parts[column] == part).any():
                     raise DatasetError(f"{dataset}: split {column} has no {part} window")
-            if split.kind == "source" and count_straddling(table["group"], parts[column]):
+            if split.kind == "source" and lists is None and count_straddling(table["group"], parts[column]):
                 raise DatasetError(f"{dataset}: split {column} has a source in two parts")

@@ -1,7 +1,7 @@
 """Typed, validated view of params.yaml: every key known, every value checked, before any work starts."""
 
 from beyond_spectrograms.params.base import ParamsError
-from beyond_spectrograms.params.datasets import Notice, Source, Split, Windows
+from beyond_spectrograms.params.datasets import MadeTrials, Notice, Source, Split, Trials, Windows
 from beyond_spectrograms.params.disturbances import Disturbance
 from beyond_spectrograms.params.encoders import EfficientAT, ModelFile, Snac
 from beyond_spectrograms.params.experiment import BEST_SPECTROGRAM, Audit, Params, Statistics
@@ -16,4 +16,5 @@ from beyond_spectrograms.params.representations import (
     SoundStream,
     weights_of,
 )
+from beyond_spectrograms.params.verification import Embedding, Verification
 from beyond_spectrograms.params.weights import HubFile, HubRecord, WeightsRecord

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Name, Pair, Positive, Real, Section, Seed, Triple
+from beyond_spectrograms.params.base import Name, Pair, Positive, Real, Section, Seed, Triple, is_unset
 
 SAMPLE_RATES = (16_000, 22_050, 24_000, 48_000)  # Hz, of the formats in which clips are stored
 
@@ -100,6 +100,48 @@ class SplitLists(Section):
     test: SplitList
 
 
+class ListInside(Section):
+    """A published list of the files of one part, in the archive itself: `member` is a regular expression."""
+
+    member: str
+    entries: Positive
+
+
+class ListsInside(Section):
+    """The lists of two parts in the archive; files that are on neither train."""
+
+    validation: ListInside
+    test: ListInside
+
+
+class TrialList(File):
+    """A published list of trials, each a pair of recordings: 1 (of one speaker) or 0, and two file names a line."""
+
+
+class MadeTrials(Section):
+    """Trials drawn by `seed`: so many `pairs` of recordings of one speaker, and as many of two speakers.
+
+    The speakers are dealt to `folds`. Both of a trial are of one fold; the speakers of the others standardise it.
+    """
+
+    seed: Seed
+    pairs: Positive
+    folds: Annotated[int, Field(ge=2)]
+
+
+class Trials(Section):
+    """Which pairs of recordings a data set's speakers are verified by: exactly one of `published`, `made`."""
+
+    published: TrialList | None = None
+    made: MadeTrials | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.published is None) == (self.made is None):
+            raise ValueError(f"needs exactly one of published, made; has {'none' if self.made is None else 'both'}")
+        return self
+
+
 class LabelTable(Section):
     """A table inside the archive that names each file's label."""
 
@@ -140,6 +182,7 @@ class Source(Section):
     fold_seed: Seed | None = None
     tail: Literal["drop", "reflect"] | None = None
     lists: SplitLists | None = None
+    lists_inside: ListsInside | None = Field(default=None, exclude_if=is_unset)
     known_repetitions: dict[Name, list[Annotated[list[str], Field(min_length=2)]]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -162,7 +205,7 @@ class Source(Section):
                 raise ValueError("members has no (?P<label>...), and there is no label_table")
         if (self.archives is not None) != (self.members is not None):
             raise ValueError("archives and members go together")
-        published = self.lists is not None or "fold" in re.compile(self.name or "").groupindex
+        published = self.has_lists or "fold" in re.compile(self.name or "").groupindex
         for key in ("folds", "fold_seed"):
             if published != (getattr(self, key) is None):
                 why = "has no use: folds or lists are published" if published else "is missing: it deals the folds"
@@ -171,6 +214,19 @@ class Source(Section):
             if archive.sha256 is None and self.manifest_sha256 is None and None in (self.clips, self.classes):
                 raise ValueError("an archive without sha256 needs clips and classes, or manifest_sha256")
         return self
+
+    @model_validator(mode="after")
+    def _lists_have_a_place(self) -> Self:
+        if self.lists_inside is not None and self.archives is None:
+            raise ValueError("lists_inside are members of archives, of which there are none")
+        if self.lists_inside is not None and self.lists is not None:
+            raise ValueError("lists and lists_inside both say the parts: choose one")
+        return self
+
+    @property
+    def has_lists(self) -> bool:
+        """Say whether the parts are published as lists of files."""
+        return self.lists is not None or self.lists_inside is not None
 
 
 class Notice(Section):
@@ -187,6 +243,7 @@ class Dataset(Section):
     stand in different parts where published folds or lists put them there; the audit reports them, but does not fail.
     `drawn_from` names the corpora that its sounds were taken from, and those that took sounds from it: weights trained
     on one of these may know what tests (`trained_on` of records of weights).
+    `trials` belong to data sets whose classes are speakers.
     """
 
     source: Source
@@ -194,3 +251,4 @@ class Dataset(Section):
     notice: Notice | None
     drawn_from: list[Name]
     known_pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+    trials: Trials | None = Field(default=None, exclude_if=is_unset)

@@ -11,6 +11,7 @@ from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split,
 from beyond_spectrograms.params.disturbances import Disturbance
 from beyond_spectrograms.params.protocols import Protocol
 from beyond_spectrograms.params.representations import ON_HUB, Mel, Representation, weights_of
+from beyond_spectrograms.params.verification import Verification
 from beyond_spectrograms.params.weights import HubRecord, WeightsRecord
 
 BEST_SPECTROGRAM = "best_spectrogram"  # in a contrast: the grid's best by validation accuracy, chosen in every fold
@@ -115,6 +116,7 @@ class Params(Section):
     hub: dict[Name, HubRecord] = Field(default_factory=dict)
     protocols: dict[Name, Protocol]
     disturbances: dict[Name, Disturbance] = Field(default_factory=dict)  # of test sounds, in studies that have any
+    verification: Verification | None = None  # of speakers, in studies that do that in place of classifying
     device: Literal["auto", "cpu", "cuda"]
     training_precision: Literal["auto", "bf16", "fp32"]
     versions: dict[str, int | str]
@@ -192,6 +194,15 @@ class Params(Section):
         ]
         if problems:
             raise ValueError("\n".join(problems))  # all at once; load_params makes a line of each
+        return self
+
+    @model_validator(mode="after")
+    def _speakers_are_tried(self) -> Self:
+        without = [name for name in self.grid.datasets if self.datasets[name].trials is None]
+        if self.verification and without:
+            raise ValueError(f"grid.datasets: verification takes trials, and {without[0]!r} has none in its record")
+        if self.verification and self.grid.protocols:
+            raise ValueError(f"grid.protocols: {self.grid.protocols[0]!r} trains, which verification does not")
         return self
 
     @model_validator(mode="after")

@@ -21,7 +21,8 @@ OPTIONAL = ("openvino",)  # what it does can be done without; the features recor
 PACKAGED = Path(__file__).parents[1] / "defaults"  # where setup.py puts the checkout's settings into a wheel
 UNIONS = {"representations": KINDS, "disturbances": DISTURBANCES}  # sections whose records are of a kind each
 UNITED = ("representations", "protocols", "hub")  # sections to which a study adds
-OWN = ("grid", "training_precision", "contrasts", "disturbances")  # what a study has in place of the root's
+# What a study has in place of the root's.
+OWN = ("grid", "training_precision", "contrasts", "disturbances", "verification")
 
 
 def load_params(study: Path = Path(), root: Path = Path(), *, pinned: bool = True) -> Params:

@@ -17,8 +17,8 @@ from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Params, ParamsError
 PAPER = "paper"  # the name of the root's own
 RAW, CLIPS, SPLITS = Path("data/raw"), Path("data/clips"), Path("data/splits")
 DOWNLOADS, PARTIAL, WEIGHTS = Path("data/downloads"), Path("data/partial"), Path("data/weights")
-# Versions that features hang on, weights beside them, and answers to disturbed sounds, scores or costs beside these:
-# nouns of this project's code, and packages. dvc.yaml has the same.
+# Versions that features hang on, weights beside them, and answers to disturbed sounds, scores or costs beside these;
+# scores of trials hang on features alone. Nouns of this project's code, and packages. dvc.yaml has the same.
 FEATURES_BY = (
     *("data", "representations", "ai-edge-litert", "encodec", "librosa", "numpy", "openvino", "scipy", "soundfile"),
     "torch",
@@ -27,6 +27,7 @@ WEIGHTS_BY = ("classifiers", "training", "numpy", "scikit-learn", "torch")
 DISTURBED_BY = ("disturbances", "soxr")
 SCORES_BY = ("evaluation", "soxr")
 COSTS_BY = ("costs", "soxr")
+TRIALS_BY = ("trials", "soxr")
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,30 @@ class Study:
         """Name what decides a cell's scores: what its answers hang on, where the data is from, and how it is scored."""
         known = self.provenance(dataset, representation, protocol, disturbance)
         more = {noun: self.params.versions[noun] for noun in SCORES_BY}
-        source = self.params.datasets[dataset].source.model_dump()
-        data = _digest({"source": source, "clips": self.split_record(dataset)["clips_sha256"]})
-        return known | {"versions": known["versions"] | more, "data": data}
+        return known | {"versions": known["versions"] | more, "data": self._data(dataset)}
+
+    def is_featurized(self, dataset: str, representation: str) -> bool:
+        """Say whether a representation's features are here, of the params and versions that stand now."""
+        path = self.features(dataset, representation) / "features.json"
+        if not path.exists():
+            return False
+        described = json.loads(path.read_text(encoding="utf-8"))
+        return bool(described["provenance"] == self.feature_provenance(representation))
+
+    def trial_provenance(self, dataset: str, representation: str, embedding: str) -> dict[str, Any]:
+        """Name what decides the scores of trials: features, embedding, which trials, and how they are judged."""
+        verification, record = self.params.verification, self.params.datasets[dataset]
+        assert verification is not None  # of studies that verify speakers
+        assert record.trials is not None  # Params sees to it
+        statistics = self.params.statistics
+        decides = {
+            **self._feature_params(representation),
+            "embedding": verification.embeddings[embedding].model_dump(),
+            "verification": verification.model_dump(exclude={"embeddings"}),
+            "statistics": statistics.model_dump(include={"confidence", "minimum_sources"}),
+            "trials": record.trials.model_dump(),
+        }
+        return self._provenance(decides, dict.fromkeys((*FEATURES_BY, *TRIALS_BY))) | {"data": self._data(dataset)}
 
     def cost_mark(self, dataset: str, names: Iterable[str]) -> str:
         """Digest all that decides the costs of the first of `names`, timed beside the others."""
@@ -143,17 +165,24 @@ class Study:
         return _digest(decides)
 
     def split_record(self, dataset: str) -> dict[str, Any]:
-        """Read what `split` wrote of a data set: its splits.json, or that of the paper's experiment.
+        """Read what `split` wrote of a data set: its splits.json, that of the paper's experiment, or another study's.
 
         Raises:
-            ParamsError: there is neither.
+            ParamsError: there is none.
         """
-        own, root = self.metrics(dataset) / "splits.json", folder_of(PAPER) / "metrics" / dataset / "splits.json"
-        path = own if own.exists() else root
-        if not path.exists():
-            raise ParamsError(f"{path}: missing. Run the split stage of {dataset}.")
+        studies = dict.fromkeys((self.name, *list_studies()))
+        places = [folder_of(name) / "metrics" / dataset / "splits.json" for name in studies]
+        path = next(filter(Path.exists, places), None)
+        if path is None:
+            root = folder_of(PAPER) / "metrics" / dataset / "splits.json"
+            raise ParamsError(f"{root}: missing. Run the split stage of {dataset}.")
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return record
+
+    def _data(self, dataset: str) -> str:
+        """Digest where a data set is from, and its clips."""
+        source = self.params.datasets[dataset].source.model_dump()
+        return _digest({"source": source, "clips": self.split_record(dataset)["clips_sha256"]})
 
     def _feature_params(self, representation: str) -> dict[str, Any]:
         params = self.params

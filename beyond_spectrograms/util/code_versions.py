@@ -18,7 +18,7 @@ VERSIONS_FILE = Path("versions.yaml")
 SHARED = "shared"  # what all nouns use: without a number of its own
 NUMBERED = (
     *("data", "representations", "classifiers", "training", "disturbances", "evaluation", "leakage", "costs"),
-    *("report", "sonification"),
+    *("trials", "report", "sonification"),
 )
 NOUNS = (*NUMBERED, SHARED)
 

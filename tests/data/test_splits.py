@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -35,6 +36,8 @@ MUSIC_SPEECH = [
 GENRES = [f"{genre}/{genre}.{number:05d}.au" for genre in ("blues", "jazz", "pop") for number in range(50, 70)]
 SPOKEN = list(product(range(10), ("george", "jackson", "lucas", "nicolas", "theo", "yweweler"), (0, 1)))
 PLAYED = product(("Violin", "Flute"), ("A", "A#", "C#", "F"), (3, 4, 5), ("pp-4c-N", "ff-3c-T17d"))
+COMMANDED = list(product(("yes", "no", "stop"), range(49, 68), (0, 1)))  # word, speaker, take
+INTERVIEWED = product((10270, 10271), ("5r0dWxy17C8", "x6uYqmx31kE", "-l5Iuq_ZW8k"), (1, 2))  # speaker, video, cut
 LIBRISPEECH = [
     f"{speaker}/{speaker}-{speaker * 10 + chapter}-{utterance:04d}.flac"
     for speaker, chapter, utterance in product((174, 8842), range(4), range(5))
@@ -56,14 +59,27 @@ CLIPS = {
     "librispeech_speakers": (LIBRISPEECH, "(.*)"),
     "librispeech_chapters": (LIBRISPEECH, r"/(\d+-\d+)"),
     "demo": (DEMO, "(.*)"),
+    "speech_commands": ([f"{word}/{who:08x}_nohash_{take}.wav" for word, who, take in COMMANDED], "/([^_]+)_"),
+    "voxceleb1": ([f"id{who}/{video}__{cut:05d}.wav" for who, video, cut in INTERVIEWED], "/(.{11})__"),
 }
 
 
 def lists_of_genres(folder: Path) -> dict[str, str] | None:
     """Write the three lists as they are published: of .wav files, without all clips, with one that is not usable."""
+    return written(folder, lambda n: [f"{genre}/{genre}.{n:05d}.wav" for genre in ("blues", "jazz", "pop")])
+
+
+def lists_of_commands(folder: Path) -> dict[str, str] | None:
+    """Write three lists in which each speaker is in one part."""
+    return written(
+        folder, lambda n: [f"{word}/{who:08x}_nohash_{take}.wav" for word, who, take in COMMANDED if who == n]
+    )
+
+
+def written(folder: Path, names: Callable[[int], list[str]]) -> dict[str, str] | None:
     folder.mkdir()
     for part, numbers in (("train", range(49, 62)), ("validation", range(62, 65)), ("test", range(65, 68))):
-        lines = [f"{genre}/{genre}.{number:05d}.wav\n" for genre in ("blues", "jazz", "pop") for number in numbers]
+        lines = [f"{name}\n" for number in numbers for name in names(number)]
         (folder / f"{part}.txt").write_text("".join(lines))
     return splits.read_lists(folder)
 
@@ -86,7 +102,9 @@ def grouped(dataset: str, names: list[str]) -> tuple[pd.DataFrame, list[str]]:
 @pytest.mark.parametrize("dataset", PARAMS.datasets)
 def test_no_source_is_in_two_parts_and_by_window_most_recordings_are(dataset: str, tmp_path: Path) -> None:
     names, origin = CLIPS[dataset]
-    lists = lists_of_genres(tmp_path / "lists") if PARAMS.datasets[dataset].source.lists else None
+    published = {"gtzan_genres": lists_of_genres, "speech_commands": lists_of_commands}
+    lists = published[dataset](tmp_path / "lists") if dataset in published else None
+    assert PARAMS.datasets[dataset].source.has_lists is (lists is not None)
     clips, straddling = grouped(dataset, names)
     table = windows_of(clips)
     parts = splits.assign_parts(table, PARAMS.splits, lists)
@@ -230,6 +248,7 @@ def test_a_split_that_cannot_be_trained_or_leaks_stops() -> None:
     ):
         given = ("pets", table, pd.DataFrame({"source_1": parts}), only_source)
         assert refusal(DatasetError, splits.check_sources_apart, *given) == f"pets: split source_1 {problem}"
+    splits.check_sources_apart(*given, lists={"cat/a.wav": "train"})  # published: the audit tells of the last one
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from beyond_spectrograms.params.study import DISTURBED_BY, FEATURES_BY, PAPER, WEIGHTS_BY, folder_of
+from beyond_spectrograms.params.study import DISTURBED_BY, FEATURES_BY, PAPER, TRIALS_BY, WEIGHTS_BY, folder_of
 from beyond_spectrograms.util.code_versions import load_versions
 from support.clones import DEMO, STUDIES, commit, edit, make_up, run, stage, tiny
 from support.repository import REPOSITORY
@@ -92,6 +92,7 @@ def list_stages() -> Iterator[Any]:
 OF_A_STUDY = ("data/features/", "data/models/", "data/params/", "data/excerpts/", "data/disturbed/")
 SCORES_BY = {*FEATURES_BY, *WEIGHTS_BY, "evaluation"}
 TRACKED = {"featurize": set(FEATURES_BY), "train": set(WEIGHTS_BY), "evaluate": SCORES_BY, "run": SCORES_BY}
+TRACKED["score_trials"] = {*FEATURES_BY, *TRIALS_BY}
 TRACKED["disturb"] = {*FEATURES_BY, *WEIGHTS_BY, *DISTURBED_BY}
 
 
