@@ -42,6 +42,7 @@ def main() -> None:
         for name, columns in source_splits.items()
     }
 
+    heard_before = {name: of for name in params.representations if (of := params.shared_corpora(dataset, name))}
     moved = json.loads((metrics / "splits.json").read_text(encoding="utf-8"))
     found = {
         "dataset": dataset,
@@ -49,9 +50,7 @@ def main() -> None:
         "groups": int(clips["group"].nunique()),
         "near_strength": params.audit.near_strength,
         "clips_too_quiet_to_compare": sum(evidence(s.cells) < params.audit.near_strength for s in sounds),
-        "heard_before": {
-            name: shared for name in params.representations if (shared := params.shared_corpora(dataset, name))
-        },
+        "heard_before": heard_before,
         "splits": described,
         "cues": scored,
         "known_errors": {"moved": moved["groups_moved_to_one_fold"], "repetitions": repetitions},
@@ -61,8 +60,8 @@ def main() -> None:
     write_text(metrics / "audit.md", print_audit(found))
     audit.check_no_leak(dataset, described, pairs)
     acknowledged = sum(pair.known for pair in pairs)
-    if found["heard_before"]:
-        print(f"{dataset}: weights that may know its sounds: {', '.join(found['heard_before'])}")
+    if heard_before:
+        print(f"{dataset}: weights that may know its sounds: {', '.join(heard_before)}")
     print(f"{dataset}: {len(pairs)} pairs of clips are the same sound, {acknowledged} of them acknowledged")
     print(f"{dataset}: nothing else stands in two parts of a split that promises no leak")
 
