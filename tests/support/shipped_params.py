@@ -35,6 +35,7 @@ NAMES = {section: ", ".join(SHIPPED[section]) for section in ("protocols", "repr
     "datasets": ", ".join(name.removeprefix("datasets/") for name in FILES if name.startswith("datasets/")),
     "bitrates": ", ".join(FILES["studies/bitrates/params"]["representations"]),
     "prototypes": ", ".join(PROTOTYPES["protocols"]),
+    "in the grid": ", ".join(SHIPPED["grid"]["representations"]),
 }
 
 
