@@ -20,7 +20,7 @@ from beyond_spectrograms.params import Hear
 from beyond_spectrograms.representations.base import Features, Representation, RepresentationError
 from beyond_spectrograms.util.machine import one_thread
 
-SAMPLE_RATES = (16_000, 22_050, 44_100, 48_000)  # Hz, that the API allows
+SAMPLE_RATES = (16_000, 22_050, 32_000, 44_100, 48_000)  # Hz, that the API allows; and PaSST's, 32 kHz
 FUNCTIONS = ("load_model", "get_timestamp_embeddings", "get_scene_embeddings")
 REGULAR_MS = 1e-3  # how far the validator lets a step between timestamps differ from their mean
 LONGEST_STEP_MS = 50  # its advice, with a warning
@@ -71,7 +71,7 @@ class HearEmbeddings(Representation):
                 raise self._error(f"its model's {attribute} is {value!r}; it must be a whole number above 0")
         if model.sample_rate not in SAMPLE_RATES:
             allowed = ", ".join(map(str, SAMPLE_RATES))
-            raise self._error(f"its model's sample_rate is {model.sample_rate} Hz. The API allows {allowed}.")
+            raise self._error(f"its model's sample_rate is {model.sample_rate} Hz. Choose from {allowed}.")
         return model.to("cpu").eval()
 
     def _probe(self, samples: int) -> int:
@@ -92,8 +92,9 @@ class HearEmbeddings(Representation):
         return max(1, round(step / 1000 * self.form.sample_rate))
 
     def _encode(self, windows: Waveform) -> Features:
-        embeddings, _ = self._embed(windows)
-        return np.ascontiguousarray(embeddings.transpose(0, 2, 1))
+        # One by one: the last bits of a product of matrices depend on how many windows share it.
+        embeddings = [self._embed(window[None])[0] for window in windows]
+        return np.ascontiguousarray(np.concatenate(embeddings).transpose(0, 2, 1))
 
     def _embed(self, windows: Waveform) -> tuple[Features, npt.NDArray[np.float32]]:
         """Give embeddings [windows, frames, size] and timestamps [windows, frames] in milliseconds."""

@@ -106,7 +106,7 @@ def test_our_own_module_gives_our_own_representation() -> None:
 BROKEN = {
     "has no get_scene_embeddings, which the HEAR API needs": {"def get_scene": "def get_scenes"},
     "load_model gave a str; it must be a torch.nn.Module": {"return Levels(": "return str("},
-    "its model's sample_rate is 8000 Hz. The API allows 16000, 22050, 44100, 48000.": {"16000": "8000"},
+    "its model's sample_rate is 8000 Hz. Choose from 16000, 22050, 32000, 44100, 48000.": {"16000": "8000"},
     "its model's scene_embedding_size is 4.0; it must be a whole number above 0": {"= 4": "= 4.0"},
     "get_timestamp_embeddings gave a Tensor; it must be a pair of tensors": {", times.expand(len(audio), -1)": ""},
     "embeddings are torch.float32 [2, 50, 3]; promised torch.float32 [2, frames, 4]": {", frames.amin(2)": ""},
