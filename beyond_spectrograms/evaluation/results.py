@@ -102,6 +102,11 @@ class Results:
         """Whether the representation is made of a codec's latents or codes, trained or not."""
         return isinstance(self.params.representations.get(representation), Codec)
 
+    def is_model(self, representation: str) -> bool:
+        """Whether the representation is made by a model that others trained, and that is no codec."""
+        record = self.params.representations.get(representation)
+        return record is not None and record.weights not in (None, "untrained") and not isinstance(record, Codec)
+
     def label(self, representation: str) -> str:
         """Name a representation in a picture, where there is no room for a note."""
         return f"{representation} (control)" if self.is_control(representation) else representation

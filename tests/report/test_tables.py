@@ -89,6 +89,13 @@ def test_untrained_encoders_are_called_controls_everywhere(tmp_path: Path) -> No
     assert {row["representation"] for row in tidy_curves(results)} == {"encodec_24khz_untrained (control)"}
 
 
+def test_models_that_others_trained_stand_beside_the_published_figures(tmp_path: Path) -> None:
+    table = tables.table_2(read(tmp_path, "esc50", ["mel", "soundstream", "yamnet", "efficientat_mn04"], ("fair",)))
+    ours = [row["system"] for row in table.rows if row["source"] == "this project, fair"]
+    assert ours == ["soundstream, conv1d", "yamnet, conv1d", "efficientat_mn04, conv1d"]
+    assert "Ours, too: every model that others trained and that is no codec, its weights as they are." in table.notes
+
+
 def test_weights_that_may_know_what_tests_are_noted_in_every_row(tmp_path: Path) -> None:
     results = read(tmp_path, "esc10", ["soundstream", "mel"], PROTOCOLS)
     [weights] = results.params.weights_records("soundstream").values()
