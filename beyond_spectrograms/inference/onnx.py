@@ -40,7 +40,7 @@ def check_exportable(record: Representation) -> None:
             "soundstream": "Lyra's encoder is a TFLite file, run by its own runtime",
             "encodec": "EnCodec's encoder is not exported by this program",
             "hear": "what a module does is not known to this program",
-        }[record.kind]
+        }.get(record.kind, "its encoder is not exported by this program")
         raise ModelError(
             f"kind {record.kind} has no ONNX graph: {why}. Choose a representation of kind mel or waveform."
         )

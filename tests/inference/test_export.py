@@ -218,6 +218,7 @@ def test_the_graph_of_a_waveform_is_the_network_alone(tmp_path: Path) -> None:
         ("soundstream", "Lyra's encoder is a TFLite file, run by its own runtime"),
         ("encodec_24khz_untrained", "EnCodec's encoder is not exported by this program"),
         ("theirs", "what a module does is not known to this program"),
+        ("yamnet", "its encoder is not exported by this program"),
     ],
 )
 def test_what_has_no_graph_is_refused(name: str, why: str) -> None:
