@@ -151,7 +151,10 @@ def estimate_cell(params: Params, cell: Cell, counts: Counts, rates: Mapping[str
     folds = [fold for fold, _ in params.runs_of(dataset, representation, name, len(dealt))]
     if protocol.trials:
         folds += [fold for fold in sorted(set(folds)) for _ in protocol.recipes()[1:]]  # the chosen one is a run too
-    of_runs = [round((protocol.training_share or 1) * dealt[fold - 1][0]) for fold in folds]
+    if (few := protocol.examples_per_class) is not None:
+        of_runs = [round(few * (record.source.classes or DEFAULT_CLASSES) * counts.windows / counts.clips)] * len(folds)
+    else:
+        of_runs = [round((protocol.training_share or 1) * dealt[fold - 1][0]) for fold in folds]
     epochs = min(protocol.epochs, record.max_epochs or protocol.epochs)
     return estimate_runs([(rate, run * most_epochs(protocol, epochs, run)) for run in of_runs], cpu_count())
 

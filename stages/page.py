@@ -16,6 +16,7 @@ from beyond_spectrograms.report.page.provenance import commit, durations, lock_d
 from beyond_spectrograms.report.page.rendering import DatasetPart, Made, render
 from beyond_spectrograms.report.page.verdicts import read_verdicts
 from beyond_spectrograms.report.table import ShownTable, read_tables
+from beyond_spectrograms.report.training_share import curves_of
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import write_text
 from stages.arguments import parse
@@ -69,7 +70,8 @@ def read_all_tables(results: Results, metrics: Path, absent: list[str]) -> list[
     """Read a data set's tables, some with a picture, and its audit's; the paths of those not there go to `absent`."""
     # Of the paper's data sets alone, and of studies with disturbances alone.
     compared = [name for name in ("published", "robustness") if (metrics / f"tables/{name}.md").exists()]
-    names = [*TABLES, *compared, *(f"bitrates-{protocol}" for protocol in results.ablation_protocols)]
+    curves = [name for name in curves_of(results) if name not in TABLES]
+    names = [*TABLES, *curves, *compared, *(f"bitrates-{protocol}" for protocol in results.ablation_protocols)]
     paths = [*(metrics / "tables" / f"{name}.md" for name in names), metrics / "audit.md"]
     absent += [str(path) for path in paths if not path.exists()]
     found = {path.stem: read_tables(path) for path in paths if path.exists()}

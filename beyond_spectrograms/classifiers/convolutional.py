@@ -22,7 +22,7 @@ class TimeConvolution(nn.Conv1d):
     def forward(self, windows: Tensor) -> Tensor:
         """Convolve; the result lies in memory as the input does."""
         image = windows.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        return nn.functional.conv2d(image, self.weight.unsqueeze(2), self.bias).squeeze(2)
+        return nn.functional.conv2d(image, self.weight.unsqueeze(2), self.bias, (1, *self.stride)).squeeze(2)
 
 
 class TimePooling(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers import baselines, convolutional, summaries
+from beyond_spectrograms.classifiers import attention, baselines, convolutional, m5, summaries
 from beyond_spectrograms.classifiers.base import TOKEN_SIZE, ClassifierError, EmbedCodes, MeasuringLayer, Standardize
 from beyond_spectrograms.classifiers.prototypes import model as prototypes
 from beyond_spectrograms.params import Protocol
@@ -28,6 +28,8 @@ CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {
     "conv2d": convolutional.conv2d,
     "mean_linear": convolutional.mean_linear,
     "temporal_cnn": convolutional.temporal_cnn,
+    "attention_pooling": partial(_alone, attention.AttentionPooling),
+    "m5": m5.build,
     "kmeans": partial(_alone, baselines.Centres),
     "prototypes": prototypes.build,
     "apnet": partial(_alone, baselines.APNetLayer, clusters=False),
@@ -36,6 +38,8 @@ CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {
     "probe_mean": partial(summaries.build, layer=summaries.Probe, deviation=False),
     "probe_mean_deviation": partial(summaries.build, layer=summaries.Probe, deviation=True),
     "nearest_neighbour": partial(summaries.build, layer=summaries.Neighbours, deviation=True),
+    "knn_euclidean": partial(summaries.build, layer=summaries.Votes, deviation=True),
+    "knn_cosine": partial(summaries.build, layer=summaries.CosineVotes, deviation=True),
 }
 
 

@@ -1,4 +1,4 @@
-"""What is fitted at once to a summary of each window: logistic regression, and the nearest training window.
+"""What is fitted at once to a summary of each window: logistic regression, and the nearest training windows.
 
 The summary is each band's mean over time and, where asked for, its standard deviation over time, standardised by the
 training part. Fitted by training/trainers/summaries.py.
@@ -78,11 +78,14 @@ class Neighbours(SummaryLayer):
 
     def forward(self, summaries: Tensor) -> Tensor:
         """Give logits."""
-        points = self.standardize(summaries)
+        distances = self.distances(self.standardize(summaries))
+        return -best_by_class(distances, self.neighbour_classes, self.classes).clamp(max=FARTHEST)
+
+    def distances(self, points: Tensor) -> Tensor:
+        """Give the squared distance of every point from every training window [windows, training windows]."""
         # |a - b|^2 = |a|^2 - 2 ab + |b|^2: as torch.cdist, but in operations that ONNX has.
         squares = points.square().sum(1)[:, None] + self.neighbours.square().sum(1)
-        distances = (squares - 2 * points @ self.neighbours.T).clamp(min=0)
-        return -best_by_class(distances, self.neighbour_classes, self.classes).clamp(max=FARTHEST)
+        return (squares - 2 * points @ self.neighbours.T).clamp(min=0)
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *more: Any) -> None:
         """Take as many training windows as are stored; `build` does not know how many there will be."""
@@ -90,6 +93,45 @@ class Neighbours(SummaryLayer):
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name]))
         super()._load_from_state_dict(state_dict, prefix, *more)
+
+
+class Votes(Neighbours):
+    """The k nearest training windows vote (k-NN), as scikit-learn's KNeighborsClassifier with uniform weights.
+
+    A class's logit is the logarithm of 1 + its votes, so that the softmax is Laplace's estimate (votes + 1) / (k +
+    classes) and no loss is infinite. Of equal votes the first class's count.
+    """
+
+    k: Tensor  # how many vote
+
+    def __init__(self, values: int, classes: int) -> None:
+        super().__init__(values, classes)
+        self.register_buffer("k", torch.ones((), dtype=torch.long))
+        self._k = 1  # the same as a number, which an exported graph needs
+
+    def choose(self, k: int) -> None:
+        """Let k vote."""
+        self.k.fill_(k)
+        self._k = k
+
+    def forward(self, summaries: Tensor) -> Tensor:
+        """Give logits."""
+        nearest = self.distances(self.standardize(summaries)).topk(self._k, dim=1, largest=False).indices
+        votes = nn.functional.one_hot(self.neighbour_classes[nearest], self.classes).sum(1)
+        return torch.log1p(votes.float())
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *more: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *more)
+        if prefix + "k" in state_dict:
+            self._k = int(state_dict[prefix + "k"])
+
+
+class CosineVotes(Votes):
+    """The same by cosine distance: of points at length 1 the squared distance is twice that."""
+
+    def standardize(self, summaries: Tensor) -> Tensor:
+        """Standardise, and bring each window's summary to length 1."""
+        return nn.functional.normalize(super().standardize(summaries), dim=1)
 
 
 def build(

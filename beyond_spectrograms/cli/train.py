@@ -103,7 +103,9 @@ def run(options: argparse.Namespace) -> int:
     if several and (options.calibrate or options.reject):
         option = "--reject" if options.reject else "--calibrate"
         raise ProjectError(f"{option} is for one label a sound, and {options.labels} gives several. Leave it out.")
-    params, protocol = own_sounds.choose_classifier(params, options.protocol, options.classifier)
+    params, protocol = own_sounds.choose_classifier(
+        params, options.protocol, options.representation, options.classifier
+    )
     params = own_sounds.adapt_params(
         params, protocol, own_model.PLAIN, window_s=options.window, hop_s=options.hop, multi_label=several
     )

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 PARTS = ("train", "validation", "test")
 
 
+class ExamplesError(ProjectError):
+    """A class has fewer training recordings than a protocol wants; the message names it."""
+
+
 class FeaturesError(ProjectError):
     """A stored array does not belong to the table of windows; the message names it and what to do."""
 
@@ -51,12 +55,40 @@ def keep_share(parts: npt.NDArray[np.str_], table: pd.DataFrame, share: float, s
 
     Which ones follows from the seed and the recordings' names alone, so that a smaller share lies within a larger one.
     """
-    train = table[parts == "train"]
-    kept = set()
-    for _, of_class in train.groupby("label")["clip"]:
-        clips = sorted(of_class.unique(), key=lambda clip: hashlib.sha256(f"{seed} {clip}".encode()).digest())
+    kept: set[str] = set()
+    for clips in _drawn(table[parts == "train"], seed).values():
         kept |= set(clips[: max(1, round(share * len(clips)))])
     return np.where((parts == "train") & ~table["clip"].isin(kept).to_numpy(), "", parts)
+
+
+def keep_examples(parts: npt.NDArray[np.str_], table: pd.DataFrame, count: int, seed: int) -> npt.NDArray[np.str_]:
+    """Leave `count` training recordings of each class in a run's parts [windows], and at most as many that validate.
+
+    Drawn as by `keep_share`. The validation part shrinks likewise, since what chooses epochs and settings is labelled
+    too: with all of it the scores would not be those of a few examples (Perez et al., "True few-shot learning with
+    language models", NeurIPS 2021).
+
+    Raises:
+        ExamplesError: a class has fewer training recordings.
+    """
+    kept: set[str] = set()
+    for part in ("train", "validation"):
+        for label, clips in _drawn(table[parts == part], seed).items():
+            if part == "train" and len(clips) < count:
+                raise ExamplesError(
+                    f"examples_per_class is {count}, and class {label!r} has {len(clips)} training recordings: take "
+                    f"{len(clips)} or fewer"
+                )
+            kept |= set(clips[:count])
+    return np.where(np.isin(parts, ["train", "validation"]) & ~table["clip"].isin(kept).to_numpy(), "", parts)
+
+
+def _drawn(table: pd.DataFrame, seed: int) -> dict[str, list[str]]:
+    """List the recordings of each class in the order in which a seed draws them."""
+    return {
+        str(label): sorted(of_class.unique(), key=lambda clip: hashlib.sha256(f"{seed} {clip}".encode()).digest())
+        for label, of_class in table.groupby("label")["clip"]
+    }
 
 
 def parts_of_run(
@@ -65,6 +97,8 @@ def parts_of_run(
     """Look up the part of every window [windows] in a run; empty: in none."""
     column = columns_of(protocol.split, parts)[fold - 1]
     mine = parts[column].to_numpy(dtype=str)
+    if protocol.examples_per_class is not None:
+        return keep_examples(mine, table, protocol.examples_per_class, seed)
     return mine if protocol.training_share is None else keep_share(mine, table, protocol.training_share, seed)
 
 

@@ -133,6 +133,8 @@ def eer_interval(
         return Interval(value, reason=why)
     if value in (0, 1):
         return Interval(value, reason=f"{'No' if value == 0 else 'Every'} pair is confused: no spread to judge by.")
+    order = np.argsort(-scores, kind="stable")  # what is in order is sorted again in next to no time
+    scores, targets, sides = scores[order], targets[order], sides[order]
     random, found = np.random.default_rng(settings.seed), []
     for _ in range(settings.resamples):
         drawn = np.bincount(random.integers(0, speakers, speakers), minlength=speakers).astype(np.float64)

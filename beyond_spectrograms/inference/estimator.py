@@ -100,7 +100,7 @@ class SoundClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         for what, value, least in (("folds", self.folds, label_sets.FEWEST_FOLDS), ("epochs", self.epochs, 1)):
             if value < least:
                 raise ProjectError(f"{what} is {value}; it must be at least {least}")
-        params, protocol = own_sounds.choose_classifier(params, self.protocol, self.classifier)
+        params, protocol = own_sounds.choose_classifier(params, self.protocol, self.representation, self.classifier)
         params = own_sounds.adapt_params(params, protocol, window_s=self.window, hop_s=self.hop)
         grouping = own_sounds.Grouping(None if groups is None else own_sounds.BY_FOLDER)
         with tempfile.TemporaryDirectory() as place, redirect_stdout(io.StringIO()), quiet():

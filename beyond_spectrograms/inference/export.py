@@ -36,6 +36,7 @@ REMARKS = {
     "dropout_at_evaluation": "the scores were measured with dropout active, as the paper's code does; in use it is not",
     "shuffle_labels": "a control, trained on shuffled labels: it has learned nothing",
     "training_share": "trained on a share of the training recordings alone",
+    "examples_per_class": "trained on a few recordings of each class alone",
     "deal_labels": "a control, trained on labels dealt by recording: it has learned nothing but the recordings",
 }
 

@@ -14,7 +14,14 @@ from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.inference.networks import read_module
 from beyond_spectrograms.params import Mel, Representation
-from beyond_spectrograms.representations.mel import POWER_FLOOR, cepstrum, pool
+from beyond_spectrograms.representations.mel import (
+    FULL_SCALE,
+    POWER_FLOOR,
+    cepstrum,
+    delta,
+    pool,
+    smoother_share,
+)
 from beyond_spectrograms.util.errors import require
 from beyond_spectrograms.util.files import written_beside
 
@@ -28,13 +35,15 @@ def check_exportable(record: Representation) -> None:
         ModelError: the representation has no graph of its own here.
         MissingPackageError: the packages that write it are not installed.
     """
-    if record.kind != "mel":
+    if record.kind not in ("mel", "waveform"):
         why = {
             "soundstream": "Lyra's encoder is a TFLite file, run by its own runtime",
             "encodec": "EnCodec's encoder is not exported by this program",
             "hear": "what a module does is not known to this program",
-        }[record.kind]
-        raise ModelError(f"kind {record.kind} has no ONNX graph: {why}. Choose a representation of kind mel.")
+        }.get(record.kind, "its encoder is not exported by this program")
+        raise ModelError(
+            f"kind {record.kind} has no ONNX graph: {why}. Choose a representation of kind mel or waveform."
+        )
     require("onnx", "onnxscript")
 
 
@@ -57,7 +66,10 @@ class MelGraph(nn.Module):
         filters = librosa.filters.mel(sr=record.sample_rate, n_fft=record.n_fft, n_mels=record.n_mels)
         self.register_buffer("filters", torch.from_numpy(filters[:, :, None]))
         self.padding = record.n_fft // 2  # frames are centred, with zeros around the window
-        self.decibels = record.scale == "db"
+        self.record = record
+        past, first = smoothing(record, 1 + samples // record.hop_length)
+        self.register_buffer("past", past)
+        self.register_buffer("first", first)
         cosines = None
         if record.n_mfcc is not None:  # the transform of mel.cepstrum, as a matrix [coefficients, bands]
             cosines = torch.from_numpy(cepstrum(np.eye(record.n_mels, dtype=np.float32)[None], record.n_mfcc)[0])
@@ -67,17 +79,46 @@ class MelGraph(nn.Module):
             before = np.eye(1 + samples // record.hop_length, dtype=np.float32)
             means = torch.from_numpy(pool(before[None], samples * pooled // record.sample_rate)[0])
         self.register_buffer("means", means)
+        frames = 1 + samples // record.hop_length if means is None else means.shape[1]
+        # The derivatives over time of mel.delta, as matrices [frames, frames].
+        steps = np.eye(frames, dtype=np.float32)[None]
+        slopes = [torch.from_numpy(delta(steps, order + 1)[0]) for order in range(record.deltas or 0)]
+        self.register_buffer("slopes", torch.stack(slopes) if slopes else None)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Give [windows, bands, frames]."""
         waves = self.transform(nn.functional.pad(windows[:, None], (self.padding, self.padding)))
         real, imaginary = waves.chunk(2, dim=1)
-        power = nn.functional.conv1d(real**2 + imaginary**2, cast("Tensor", self.filters))
-        if self.decibels:
+        power, filters = real**2 + imaginary**2, cast("Tensor", self.filters)
+        if self.record.scale == "pcen":
+            power = self.normalize_energy(nn.functional.conv1d(power.sqrt(), filters))
+        else:
+            power = nn.functional.conv1d(power, filters)
+        if self.record.scale == "db":
             power = 10 * torch.log10(power.clamp(min=POWER_FLOOR))
         if self.cosines is not None:
             power = cast("Tensor", self.cosines) @ power
-        return power if self.means is None else power @ cast("Tensor", self.means)
+        if self.means is not None:
+            power = power @ cast("Tensor", self.means)
+        if self.slopes is None:
+            return power
+        return torch.cat([power, *(power @ slopes for slopes in cast("Tensor", self.slopes))], 1)
+
+    def normalize_energy(self, magnitude: Tensor) -> Tensor:
+        """Do as mel.normalize_energy does, whose smoother is a matrix [frames, frames] here."""
+        settings, scaled = self.record.pcen, magnitude * FULL_SCALE
+        smoothed = scaled @ cast("Tensor", self.past) + cast("Tensor", self.first)
+        gained = scaled * (settings["eps"] + smoothed) ** -settings["gain"]
+        bias, power = settings["bias"], settings["power"]
+        return cast("Tensor", bias**power * torch.expm1(power * torch.log1p(gained / bias)))
+
+
+def smoothing(record: Mel, frames: int) -> tuple[Tensor, Tensor]:
+    """Write the smoother of PCEN as a matrix [frames, smoothed frames], and what its first level of 1 adds [frames]."""
+    share, ages = smoother_share(record), np.subtract.outer(-np.arange(frames), -np.arange(frames))
+    past = np.where(ages >= 0, share * (1 - share) ** np.maximum(ages, 0), 0.0)
+    first = (1 - share) ** np.arange(1, frames + 1)
+    return torch.from_numpy(past.astype(np.float32)), torch.from_numpy(first.astype(np.float32))
 
 
 class Divide(nn.Module):
@@ -109,7 +150,8 @@ def export_onnx(model: Model, path: Path) -> None:
     network = read_module(model.classifier, model.card)
     answer = nn.Softmax(1) if model.card.protocol.record.loss is None else nn.Sigmoid()
     last = [answer] if model.card.temperature == 1 else [Divide(model.card.temperature), answer]
-    whole = nn.Sequential(MelGraph(cast("Mel", record), samples), network, *last).eval()
+    front = MelGraph(record, samples) if isinstance(record, Mel) else nn.Unflatten(1, (1, samples))
+    whole = nn.Sequential(front, network, *last).eval()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which no model here needs
     with warnings.catch_warnings():  # of torch's own making: its exporter uses what torch calls outdated
         warnings.simplefilter("ignore", FutureWarning)

@@ -29,6 +29,7 @@ from beyond_spectrograms.inference.folder import data_folder
 from beyond_spectrograms.inference.own_sounds import SEED, SPLIT, OwnSounds
 from beyond_spectrograms.inference.rejection import find_and_measure
 from beyond_spectrograms.params import Params
+from beyond_spectrograms.params.protocols import VOTING
 from beyond_spectrograms.representations.base import check_hears_windows
 from beyond_spectrograms.representations.feature_cache import describe_features, request_features
 from beyond_spectrograms.training.loop import runs_of_protocol, targets_of
@@ -162,8 +163,8 @@ def score_folds(params: Params, asked: Asked, sounds: OwnSounds, work: Path) -> 
 def train_on_all(runs: Sequence[RunConfig], tested: Sequence[int], sounds: OwnSounds) -> RunConfig:
     """Train on every window, by the recipe that the folds scored; nothing is left to choose by.
 
-    The epochs are the median of those at which the folds' classifiers were `tested`, the penalty of a probe the lower
-    median of theirs, and the recipe of a tuned protocol that of most folds.
+    The epochs are the median of those at which the folds' classifiers were `tested`, the penalty of a probe and the
+    k of k-NN the lower median of theirs, and the recipe of a tuned protocol that of most folds.
 
     Returns:
         the finished run.
@@ -172,9 +173,11 @@ def train_on_all(runs: Sequence[RunConfig], tested: Sequence[int], sounds: OwnSo
     recipe = recipes[[*map(repr, recipes)].index(mode(map(repr, recipes)))]
     epochs = max(1, round(median(tested)))
     changes: dict[str, Any] = {"epochs": epochs, "select": "last", "patience": None, "trials": None}
+    stored = (load_file(run.result_files[0]) for run in runs)
     if recipe.classifier.startswith("probe"):
-        stored = (load_file(run.result_files[0]) for run in runs)
         changes["inverse_penalty"] = median_low(float(each["1.inverse_penalty"]) for each in stored)
+    if recipe.classifier in VOTING:
+        changes["neighbours"] = median_low(int(each["1.k"]) for each in stored)
     _, targets = targets_of(sounds.table["label"].to_numpy(dtype=str), recipe)
     final = replace(
         runs[0],

@@ -29,7 +29,7 @@ from beyond_spectrograms.inference.label_table import (
 )
 from beyond_spectrograms.inference.results import BACKGROUND, NONE
 from beyond_spectrograms.inference.stream_windows import SHORTEST
-from beyond_spectrograms.params import Params, Protocol, Source, Split, Windows
+from beyond_spectrograms.params import Params, Protocol, Source, Split, Windows, misfit
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.errors import ProjectError
 
@@ -222,21 +222,25 @@ def warnings_of_few(sounds: OwnSounds, minimum: int) -> Iterator[str]:
             yield f"class {label!r}: {clips} recordings of {groups} origins, fewer than {minimum}: {off}"
 
 
-def choose_classifier(params: Params, protocol: str, classifier: str | None) -> tuple[Params, str]:
+def choose_classifier(params: Params, protocol: str, representation: str, classifier: str | None) -> tuple[Params, str]:
     """Put a classifier in place of a protocol's; a probe has a protocol of its own name.
 
     Returns:
         the params, and the name of the protocol to take.
 
     Raises:
-        ProjectError: the protocol's other settings are not for that classifier.
+        ProjectError: the protocol's other settings are not for that classifier, or it is not for the representation.
     """
-    if classifier is None or classifier in params.protocols:
-        return params, classifier or protocol
-    wrong = f"--classifier {classifier} does not go with --protocol {protocol}"
-    if params.protocols[protocol].is_fitted_at_once:
-        raise ProjectError(f"{wrong}, which is fitted at once. Leave --protocol out.")
-    return _change(params, protocol, {"classifier": classifier}, wrong), protocol
+    if classifier in params.protocols:
+        protocol = classifier
+    elif classifier is not None:
+        wrong = f"--classifier {classifier} does not go with --protocol {protocol}"
+        if params.protocols[protocol].is_fitted_at_once:
+            raise ProjectError(f"{wrong}, which is fitted at once. Leave --protocol out.")
+        params = _change(params, protocol, {"classifier": classifier}, wrong)
+    if why := misfit(params.representations[representation], params.protocols[protocol]):
+        raise ProjectError(f"--representation {representation} does not go with --protocol {protocol}: {why}")
+    return params, protocol
 
 
 def choose_learning(

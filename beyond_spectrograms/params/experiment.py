@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed
 from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, Windows
 from beyond_spectrograms.params.disturbances import Disturbance
-from beyond_spectrograms.params.protocols import Protocol
-from beyond_spectrograms.params.representations import ON_HUB, Mel, Representation, weights_of
+from beyond_spectrograms.params.protocols import OF_SAMPLES, Protocol
+from beyond_spectrograms.params.representations import ON_HUB, Mel, RawWaveform, Representation, weights_of
 from beyond_spectrograms.params.verification import Verification
 from beyond_spectrograms.params.weights import HubRecord, WeightsRecord
 
@@ -222,6 +222,13 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _classifiers_suit_features(self) -> Self:
+        for name, key in self.grid.cells():
+            if why := misfit(self.representations[name], self.protocols[key]):
+                raise ValueError(f"grid: {name!r} under {key!r}: {why}")
+        return self
+
+    @model_validator(mode="after")
     def _augmentation_suits_features(self) -> Self:
         for name, key in self.grid.cells():
             augment = self.protocols[key].augment
@@ -249,6 +256,20 @@ class Params(Section):
                         "codec without codes"
                     )
         return self
+
+
+def misfit(record: Representation, protocol: Protocol) -> str:
+    """Say why a protocol's classifier is not for what a record gives; empty where it is.
+
+    Samples are for classifiers of samples alone: conv1d would see 45 of them, 3 ms, and weigh each place in the window,
+    and their mean and deviation are an offset and the loudness.
+    """
+    is_waveform, wanted = isinstance(record, RawWaveform), protocol.classifier in OF_SAMPLES
+    if is_waveform and not wanted:
+        return f"{protocol.classifier} is not for the samples of a waveform; {', '.join(OF_SAMPLES)} is"
+    if wanted and not is_waveform:
+        return f"{protocol.classifier} is for the samples of kind waveform, not for kind {record.kind}"
+    return ""
 
 
 def _misnamed(where: str, names: Collection[str], known: Collection[str]) -> list[str]:

@@ -11,13 +11,17 @@ from beyond_spectrograms.params.base import Positive, Real, Section, Seed, is_un
 Reconstructing = Literal["kmeans", "prototypes", "apnet", "apnet_kmeans", "autoencoder_kmeans"]
 RECONSTRUCTING = get_args(Reconstructing)
 # Those that are fitted at once to a summary of each window (classifiers/summaries.py).
-Summarising = Literal["probe_mean", "probe_mean_deviation", "nearest_neighbour"]
+Summarising = Literal["probe_mean", "probe_mean_deviation", "nearest_neighbour", "knn_euclidean", "knn_cosine"]
 SUMMARISING = get_args(Summarising)
+Learning = Literal["temporal_cnn", "attention_pooling", "m5"]
+VOTING = ("knn_euclidean", "knn_cosine")
+OF_SAMPLES = ("m5",)  # those that take kind: waveform, and nothing else
+# Those trained by cross-entropy alone.
+TUNABLE = ("conv1d", "conv2d", "temporal_cnn", "mean_linear", "attention_pooling", "m5")
 # Those that know class weights.
-WEIGHTED = ("conv1d", "conv2d", "mean_linear", "temporal_cnn", "probe_mean", "probe_mean_deviation")
+WEIGHTED = (*TUNABLE, "probe_mean", "probe_mean_deviation")
 AUGMENTED = ("conv1d", "conv2d")  # those whose training windows can be changed at random
 DROPPING_OUT = ("conv1d", "conv2d", "temporal_cnn")
-TUNABLE = (*DROPPING_OUT, "mean_linear")  # trained by cross-entropy alone
 SEVERAL = "|"  # between the labels of one sound
 Rate = Annotated[Real, Field(gt=0)]
 Dropout = Annotated[Real, Field(ge=0, lt=1)]  # share of values that are set to zero
@@ -95,13 +99,14 @@ class Protocol(Section):
     `class_weights`: balanced = windows of classes with few training windows count more in the loss. `select`: the epoch
     that is tested; of equally high validation accuracies the one of lower loss counts as better. `deal_labels`: a
     seed, from which recordings are dealt labels in place of their own, in every part (data.windows.deal_labels).
-    `inverse_penalty` of a probe: None lets the validation part choose. `dropout`: None is the paper's, 0.5.
-    `training_share`: of each class's training recordings, those trained on (data.windows.keep_share); None is all.
+    `inverse_penalty` of a probe, and `neighbours` (k) of k-NN: None lets the validation part choose. `dropout`: None is
+    the paper's, 0.5. `training_share`: of each class's training recordings, those trained on (data.windows.keep_share);
+    None is all. `examples_per_class`: so many of them, and at most as many that validate (data.windows.keep_examples).
     `augment` changes training windows alone. `loss`: None is cross-entropy; binary_cross_entropy takes labels such as
     owl|rain for several, each of which a window has or has not.
     """
 
-    classifier: Literal["conv1d", "conv2d", "mean_linear", Reconstructing, Summarising, "temporal_cnn"]
+    classifier: Literal["conv1d", "conv2d", "mean_linear", Reconstructing, Summarising, Learning]
     split: str
     standardize: bool
     shuffle_labels: bool
@@ -118,8 +123,10 @@ class Protocol(Section):
     prototypes: PrototypeSettings | None = None
     deal_labels: Positive | None = Field(default=None, exclude_if=is_unset)
     inverse_penalty: Rate | None = Field(default=None, exclude_if=is_unset)
+    neighbours: Positive | None = Field(default=None, exclude_if=is_unset)
     dropout: Dropout | None = Field(default=None, exclude_if=is_unset)
     training_share: Annotated[Real, Field(gt=0, le=1)] | None = Field(default=None, exclude_if=is_unset)
+    examples_per_class: Positive | None = Field(default=None, exclude_if=is_unset)
     trials: Trials | None = Field(default=None, exclude_if=is_unset)
     augment: Augmentation | None = Field(default=None, exclude_if=is_unset)
     loss: Literal["binary_cross_entropy"] | None = Field(default=None, exclude_if=is_unset)
@@ -160,8 +167,16 @@ class Protocol(Section):
             raise ValueError(
                 f"inverse_penalty is not for {self.classifier}; it is for probe_mean, probe_mean_deviation"
             )
+        if self.neighbours is not None and self.classifier not in VOTING:
+            raise ValueError(f"neighbours is not for {self.classifier}; it is for {', '.join(VOTING)}")
         if self.shuffle_labels and self.deal_labels:
             raise ValueError("shuffle_labels and deal_labels are two ways to do one thing: choose one")
+        if self.training_share is not None and self.examples_per_class is not None:
+            raise ValueError("training_share and examples_per_class are two ways to do one thing: choose one")
+        if self.classifier == "m5" and self.dropout_at_evaluation:
+            raise ValueError(
+                "dropout_at_evaluation is not for m5, whose batch normalisation would learn from validation"
+            )
         if self.patience is not None and self.select == "last":
             raise ValueError("patience needs select: best_validation_loss or best_validation_accuracy")
         if len(set(self.seeds)) < len(self.seeds):
@@ -191,8 +206,9 @@ class Protocol(Section):
             raise ValueError(f"class_weights {self.class_weights} is not for loss {self.loss}")
         if self.select == "best_validation_accuracy":
             raise ValueError(f"select {self.select} is not for loss {self.loss}; take best_validation_loss")
-        if self.is_control or self.training_share is not None:
-            raise ValueError(f"shuffle_labels, deal_labels and training_share are not for loss {self.loss}")
+        if self.is_control or self.training_share is not None or self.examples_per_class is not None:
+            few = "shuffle_labels, deal_labels, training_share and examples_per_class"
+            raise ValueError(f"{few} are not for loss {self.loss}")
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Positive, Record, Seed, is_unset
+from beyond_spectrograms.params.base import Positive, Real, Record, Seed, is_unset
 from beyond_spectrograms.params.encoders import EfficientAT, Onnx, Snac, TFLite
 
 # Bits per second at which the quantisers run: encodec's target_bandwidths, and 64, 120 and 184 bits for each of 50
@@ -14,12 +14,17 @@ BITRATES = {
     "48khz": (3_000, 6_000, 12_000, 24_000),
     "soundstream": (3_200, 6_000, 9_200),
 }
+# What librosa.pcen takes where it is told nothing (0.11).
+PCEN = {"gain": 0.98, "bias": 2.0, "power": 0.5, "time_constant": 0.4, "eps": 1e-6}
+AboveZero = Annotated[Real, Field(gt=0)]
 
 
 class Mel(Record):
     """A mel spectrogram. `sample_rate` and `pooled_frame_rate` in Hz, `n_fft` and `hop_length` in samples.
 
-    With `n_mfcc` it is turned into as many mel-frequency cepstral coefficients.
+    With `n_mfcc` it is turned into as many mel-frequency cepstral coefficients. With `deltas` its first derivative over
+    time, or its first and second, are further bands. `scale: pcen` is per-channel energy normalisation; `gain`, `bias`,
+    `power`, `time_constant` (seconds) and `eps` are its settings, those of librosa where they are left out.
     """
 
     kind: Literal["mel"]
@@ -29,19 +34,37 @@ class Mel(Record):
     hop_length: Positive
     n_mels: Positive
     window: Literal["hamming", "hann"]
-    scale: Literal["power", "db"]
+    scale: Literal["power", "db", "pcen"]
     pooled_frame_rate: Positive | None = None
     n_mfcc: Positive | None = Field(default=None, exclude_if=is_unset)
+    deltas: Literal[1, 2] | None = Field(default=None, exclude_if=is_unset)
+    gain: Annotated[Real, Field(ge=0)] | None = Field(default=None, exclude_if=is_unset)
+    bias: AboveZero | None = Field(default=None, exclude_if=is_unset)
+    power: AboveZero | None = Field(default=None, exclude_if=is_unset)
+    time_constant: AboveZero | None = Field(default=None, exclude_if=is_unset)
+    eps: AboveZero | None = Field(default=None, exclude_if=is_unset)
+
+    @property
+    def bands(self) -> int:
+        """Height of a window: mel bands or coefficients, and the derivatives of each."""
+        return (self.n_mfcc or self.n_mels) * (1 + (self.deltas or 0))
 
     @property
     def in_decibels(self) -> bool:
-        """Whether a louder sound is a constant added to every value: not so of power, nor of coefficients."""
-        return self.scale == "db" and self.n_mfcc is None
+        """Whether a louder sound is a constant added to every value: not so of power, coefficients or derivatives."""
+        return self.scale == "db" and self.n_mfcc is None and self.deltas is None
+
+    @property
+    def pcen(self) -> dict[str, float]:
+        """The settings of per-channel energy normalisation, as librosa.pcen names them."""
+        return PCEN | {name: value for name in PCEN if (value := getattr(self, name)) is not None}
 
     @model_validator(mode="after")
     def _pools(self) -> Self:
         if self.n_mfcc is not None and (self.scale != "db" or self.n_mfcc > self.n_mels):
             raise ValueError(f"n_mfcc {self.n_mfcc} needs scale: db, and at least as many n_mels, not {self.n_mels}")
+        if self.scale != "pcen" and (given := [name for name in PCEN if getattr(self, name) is not None]):
+            raise ValueError(f"{given[0]} is for scale: pcen, not {self.scale}")
         rate = self.pooled_frame_rate
         if rate is not None and (self.sample_rate % rate or self.sample_rate / rate < self.hop_length):
             raise ValueError(
@@ -49,6 +72,14 @@ class Mel(Record):
                 f"{self.sample_rate / self.hop_length:g} frames per second"
             )
         return self
+
+
+class RawWaveform(Record):
+    """The samples themselves at `sample_rate` (Hz), one band."""
+
+    kind: Literal["waveform"]
+    weights: None
+    sample_rate: Literal[16000, 22050, 24000]
 
 
 class Codec(Record):
@@ -162,7 +193,7 @@ class Transformers(Codec):
         return self.context == "clip"
 
 
-AnyRepresentation = Mel | Encodec | SoundStream | Hear | Transformers | TFLite | Onnx | EfficientAT | Snac
+AnyRepresentation = Mel | RawWaveform | Encodec | SoundStream | Hear | Transformers | TFLite | Onnx | EfficientAT | Snac
 Representation = Annotated[AnyRepresentation, Field(discriminator="kind")]
 ON_HUB = (Transformers, Snac)  # whose weights are records under `hub`
 KINDS = {get_args(record.model_fields["kind"].annotation)[0]: record for record in get_args(AnyRepresentation)}

@@ -87,7 +87,8 @@ def _row(results: Results, pair: Pair) -> Row:
     row["verdict"] = pair.verdict(results.params.statistics.confidence)
     row["detectable_percent"] = None if test.detectable is None else 100 * test.detectable
     control = CONTROL if results.is_control(pair.first) else None
-    heard = [warning for name in (pair.first, pair.second) for warning in heard_before(results, name)]
+    names = pair.first, pair.second
+    heard = [warning for name in names for warning in heard_before(results.params, results.dataset, name)]
     row["note"] = joined(control, *dict.fromkeys(heard), pair.note, test.difference.reason)
     return row
 

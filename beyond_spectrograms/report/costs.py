@@ -59,7 +59,7 @@ def _shape(results: Results, name: str) -> tuple[int, int] | None:
     if isinstance(known, Mel):
         # A centred spectrogram (librosa's default) has a frame at sample 0 and one each hop.
         samples = round(known.sample_rate * results.params.windows.length_s)
-        return known.n_mels, 1 + samples // known.hop_length
+        return known.bands, 1 + samples // known.hop_length
     return None
 
 

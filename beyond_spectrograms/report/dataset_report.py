@@ -29,7 +29,7 @@ from beyond_spectrograms.report.notes import NOT_RUN, diverged
 from beyond_spectrograms.report.reproduction import published_table
 from beyond_spectrograms.report.robustness import robustness_table
 from beyond_spectrograms.report.table import Table
-from beyond_spectrograms.report.training_share import figure_training_share, shares_of, training_share_table
+from beyond_spectrograms.report.training_share import training_share_figures, training_share_tables
 from beyond_spectrograms.report.tuning import tuning_table
 
 
@@ -44,7 +44,7 @@ def tabulate(results: Results, pairs: Sequence[Pair], costs: Mapping[str, Costs]
         "ladder": ladder_table(results, pairs),
         "advantage": advantage_table(results, pairs),
         "leakage_gap": leakage_table(results),
-        "training_share": training_share_table(results),
+        **training_share_tables(results),
         "tuning": tuning_table(results),
         "robustness": robustness_table(results),
         "comparisons": comparisons_table(results, pairs),
@@ -68,8 +68,8 @@ def draw(results: Results, costs: Mapping[str, Costs], folder: Path) -> None:
     if scores is not None and len(rungs(results)) > 1:
         chance = 1 / len(scores.confusion.classes)
         figures.save(evidence_figures.figure_ladder(results, chosen, chance), folder, "ladder")
-    if any(results.cell(name, protocol).scores for name in results.rows for protocol in shares_of(results)):
-        figures.save(figure_training_share(results, chosen), folder, "training_share")
+    for name, curve in training_share_figures(results, chosen).items():
+        figures.save(curve, folder, name)
     if (figure := figure_pareto(results, costs)) is not None:
         figures.save(figure, folder, "pareto")
     for protocol in results.ablation_protocols:
@@ -171,14 +171,14 @@ def figure_2(results: Results, features: Mapping[str, Path], windows: pd.DataFra
     arrays = {name: open_features(place, len(windows)) for name, place in here.items()}
     records = {name: results.params.representations[name] for name in here}
     scales = {name: record.scale if isinstance(record, Mel) else "latent" for name, record in records.items()}
-    mel = next((name for name in here if scales[name] != "latent"), None)
+    mel = next((name for name in here if scales[name] in ("power", "db")), None)
     silent, length_s = windows["silent"].to_numpy(dtype=bool), results.params.windows.length_s
     row, why = figures.choose_window(arrays[mel] if mel else None, scales[mel] if mel else "", silent)
     start = windows["start_s"][row]
     caption = f"{results.dataset}: {windows['clip'][row]}, {start:g} s to {start + length_s:g} s ({why})"
     if missing := [name for name in INPUTS if name not in arrays]:
         caption += f"\n{NOT_RUN}: {', '.join(missing)}"
-    shown = [name for name in here if name == mel or scales[name] == "latent"]
+    shown = [name for name in here if name == mel or (scales[name] == "latent" and records[name].kind != "waveform")]
     panels = [figures.Panel(results.label(name), arrays[name][row], scales[name]) for name in shown]
     return figures.figure_2(panels, length_s, caption)
 

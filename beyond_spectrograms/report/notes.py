@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from beyond_spectrograms.evaluation.comparisons import Pair
 from beyond_spectrograms.evaluation.records import Scores
 from beyond_spectrograms.evaluation.results import Results
+from beyond_spectrograms.params import Params
 
 NOT_RUN = "not run"
 CONTROL = "control: untrained encoder, not EnCodec's result"
@@ -14,18 +15,18 @@ MARKS = ("*", "†", "‡", "§", "¶", "#")  # one for each second of params.co
 def note_of(results: Results, representation: str, run: bool, scores: Scores | None = None) -> str:
     """Say what a reader must know of a row: that it was not run, that it is a control, that training diverged."""
     notes = [NOT_RUN] * (not run) + [CONTROL] * results.is_control(representation)
-    notes += heard_before(results, representation)
+    notes += heard_before(results.params, results.dataset, representation)
     if scores and scores.diverged_runs:
         notes.append(f"{diverged(scores)}; their weights selected before were tested")
     return "; ".join(notes)
 
 
-def heard_before(results: Results, representation: str) -> list[str]:
+def heard_before(params: Params, dataset: str, representation: str) -> list[str]:
     """Warn of a representation whose weights may know what tests; nothing where they do not."""
-    if representation not in results.params.representations:
+    if representation not in params.representations:
         return []
-    shared = results.params.shared_corpora(results.dataset, representation)
-    told = f"its weights were trained on {' and '.join(shared)}, where sounds of {results.dataset} are from"
+    shared = params.shared_corpora(dataset, representation)
+    told = f"its weights were trained on {' and '.join(shared)}, where sounds of {dataset} are from"
     return [f"{told}: it may know what tests"] if shared else []
 
 

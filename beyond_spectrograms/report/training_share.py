@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.evidence_figures import draw_lines, explain_bars
@@ -13,65 +14,103 @@ from beyond_spectrograms.report.table import Row, Table, interval_row, show_inte
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from beyond_spectrograms.params import Protocol
 
-def shares_of(results: Results) -> dict[str, float]:
-    """List the protocols of this report that differ in their training share alone, the smallest first; share by name.
+NAME = "training_share"  # of the first curve's files
 
-    Empty where no protocol takes a share. The whole training part is the share 1.
+
+def curves_of(results: Results) -> dict[str, dict[str, Protocol]]:
+    """List the learning curves of this report: protocols that differ in how many recordings are trained on alone.
+
+    By the name of the curve's files: its protocols by name, the fewest recordings first, at the end all of them where
+    such a protocol is in the report. Those fitted at once may differ in seeds too: without a draw nothing is random.
     """
-    protocols = {name: results.params.protocols[name] for name in results.protocols}
-    parted = next((protocol for protocol in protocols.values() if protocol.training_share), None)
-    if parted is None:
-        return {}
-    whole = parted.model_copy(update={"training_share": None})
-    alike = {
-        name: protocol.training_share or 1.0
-        for name, protocol in protocols.items()
-        if protocol.model_copy(update={"training_share": None}) == whole
-    }
-    return dict(sorted(alike.items(), key=lambda one: one[1]))
+    curves: list[dict[str, Protocol]] = []
+    wholes: list[Protocol] = []
+    for name in results.protocols:
+        whole = _on_all(results.params.protocols[name])
+        if whole not in wholes:
+            wholes.append(whole)
+            curves.append({})
+        curves[wholes.index(whole)][name] = results.params.protocols[name]
+    parted = [curve for curve in curves if any(map(_is_parted, curve.values()))]
+    ordered = [dict(sorted(curve.items(), key=lambda one: _amount(one[1]))) for curve in parted]
+    return {"-".join([NAME, *[list(curve)[-1]] * (place > 0)]): curve for place, curve in enumerate(ordered)}
 
 
-def training_share_table(results: Results) -> Table | None:
-    """Tabulate test windows right by training share, a row a representation; None where no share was run."""
-    shares = shares_of(results)
-    if not any(results.cell(name, protocol).scores for name in results.rows for protocol in shares):
-        return None
+def _on_all(protocol: Protocol) -> Protocol:
+    changes: dict[str, Any] = {"training_share": None, "examples_per_class": None}
+    return protocol.model_copy(update=changes | ({"seeds": []} if protocol.is_fitted_at_once else {}))
+
+
+def _is_parted(protocol: Protocol) -> bool:
+    return protocol.training_share is not None or protocol.examples_per_class is not None
+
+
+def _amount(protocol: Protocol) -> tuple[bool, float]:
+    """Order protocols by recordings trained on: so many a class before shares."""
+    return protocol.examples_per_class is None, protocol.examples_per_class or protocol.training_share or 1.0
+
+
+def _is_run(results: Results, curve: Mapping[str, Protocol]) -> bool:
+    return any(results.cell(name, protocol).scores for name in results.rows for protocol in curve)
+
+
+def training_share_tables(results: Results) -> dict[str, Table]:
+    """Tabulate test windows right by how many recordings were trained on, a table a curve, by the name of its file."""
+    return {name: _tabulate(results, curve) for name, curve in curves_of(results).items() if _is_run(results, curve)}
+
+
+def _tabulate(results: Results, curve: Mapping[str, Protocol]) -> Table:
     rows: list[Row] = []
     for name in results.rows:
         row: Row = {"representation": name}
-        cells = {protocol: results.cell(name, protocol) for protocol in shares}
+        cells = {protocol: results.cell(name, protocol) for protocol in curve}
         for protocol, cell in cells.items():
             row |= interval_row(protocol, cell.window_interval)
         row["note"] = note_of(results, name, any(cell.scores for cell in cells.values()))
         rows.append(row)
-    columns = texts("representation")
-    columns |= {f"{100 * share:g} % of recordings": show_interval(protocol) for protocol, share in shares.items()}
-    notes = [
-        "Shares are of each class's training recordings, drawn anew for every seed; a smaller share lies within a "
-        "larger one. Validation and test parts are whole.",
-        explain_intervals(results),
-    ]
+    columns, notes = texts("representation"), []
+    for protocol, recipe in curve.items():
+        few = recipe.examples_per_class
+        told = f"{few} a class" if few else f"{100 * (recipe.training_share or 1):g} % of recordings"
+        columns |= {told: show_interval(protocol)}
+    if any(recipe.training_share for recipe in curve.values()):
+        notes.append(
+            "Shares are of each class's training recordings, drawn anew for every seed; a smaller share lies within a "
+            "larger one. Validation and test parts are whole."
+        )
+    if any(recipe.examples_per_class for recipe in curve.values()):
+        notes.append(
+            "So many training recordings a class are drawn anew for every seed, fewer within more, and at most as many "
+            f"validate; the test part is whole. Protocol {list(curve)[-1]}."
+        )
+    notes.append(explain_intervals(results))
     return Table(f"Learning curve: {results.dataset}, test windows right, %", rows, columns | texts("note"), notes)
 
 
-def figure_training_share(results: Results, chosen: dict[str, Style]) -> Figure:
-    """Draw test windows right against the share of training recordings, a line a representation.
+def training_share_figures(results: Results, chosen: dict[str, Style]) -> dict[str, Figure]:
+    """Draw every curve that was run, by the name of its file; `chosen` is a style for each row."""
+    known = {name: curve for name, curve in curves_of(results).items() if _is_run(results, curve)}
+    return {name: _draw(results, curve, chosen) for name, curve in known.items()}
 
-    Args:
-        results: rows without any result are left out.
-        chosen: a style for each row.
-    """
-    shares = shares_of(results)
+
+def _draw(results: Results, curve: Mapping[str, Protocol], chosen: dict[str, Style]) -> Figure:
+    """Draw test windows right against the number of training recordings, a line a representation that was run."""
+    few = any(recipe.examples_per_class for recipe in curve.values())
+    told = [
+        str(each.examples_per_class) if each.examples_per_class else f"{100 * (each.training_share or 1):g} %"
+        for each in curve.values()
+    ]
     with drawing(9.0, 5.6) as figure:
         axes = figure.subplots()
-        draw_lines(axes, results, list(shares), chosen)
-        axes.set_xticks(range(len(shares)), [f"{100 * share:g} %" for share in shares.values()])
-        axes.set_xlabel("share of each class's training recordings")
+        draw_lines(axes, results, list(curve), chosen)
+        axes.set_xticks(range(len(curve)), told)
+        axes.set_xlabel("training recordings of each class" if few else "share of each class's training recordings")
         axes.set_ylabel("test windows right (%)")
         axes.set_ylim(0, None)
         axes.grid(axis="y", alpha=0.3)
         figure.legend(loc="outside lower center", ncols=3, handlelength=3.5)
-        title = f"{results.dataset}, protocol {list(shares)[-1]}: accuracy against the number of training recordings"
+        title = f"{results.dataset}, protocol {list(curve)[-1]}: accuracy against the number of training recordings"
         figure.suptitle(f"{title}\nbars: {explain_bars(results)}", fontsize=11)
     return figure

@@ -10,6 +10,7 @@ from scipy.special import ndtri
 from beyond_spectrograms.evaluation.verification import FARTHEST, TrialScores, TrialsFile
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.report.figures import drawing, styles
+from beyond_spectrograms.report.notes import heard_before
 from beyond_spectrograms.report.table import Row, Table, interval_row, number, show_interval, text, texts
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def _notes(found: TrialsFile, params: Params) -> list[str]:
     verification = params.verification
     assert verification is not None  # as above
     cells = list(found.cells.values())
+    names = dict.fromkeys(cell.representation for cell in cells)
     counts = dict.fromkeys(
         f"{cell.targets} pairs of one speaker and {cell.non_targets} of two; {cell.speakers} speakers, "
         f"{cell.recordings} recordings, {cell.folds} {'fold' if cell.folds == 1 else 'folds'}"
@@ -67,6 +69,7 @@ def _notes(found: TrialsFile, params: Params) -> list[str]:
         "rejected; chance is 50 %. Of single speakers: the lowest and the highest among trials in which one stands.",
         f"Least cost: minDCF where {100 * verification.target_prior:g} % of pairs are of one speaker; 1 is that of "
         "deciding without the score.",
+        *(f"{name}: {warning}." for name in names for warning in heard_before(params, found.dataset, name)),
         *reasons,
     ]
     if any(cell.eer_low is not None for cell in cells):

@@ -13,10 +13,12 @@ from beyond_spectrograms.representations.mel import MelSpectrogram
 from beyond_spectrograms.representations.model_files import ModelFileEncoder
 from beyond_spectrograms.representations.snac import SnacLatents
 from beyond_spectrograms.representations.soundstream import SoundStreamLatents
+from beyond_spectrograms.representations.waveform import Samples
 
 # By the kind of its record: from its name, the record and its weights files.
 KINDS: dict[str, Callable[[str, Any, Sequence[Path]], Representation]] = {
     "mel": MelSpectrogram,
+    "waveform": Samples,
     "encodec": EncodecLatents,
     "soundstream": SoundStreamLatents,
     "hear": HearEmbeddings,

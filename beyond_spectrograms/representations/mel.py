@@ -1,4 +1,8 @@
-"""Mel spectrograms as librosa computes them (0.11, feature.melspectrogram), without what it repeats for each window."""
+"""Mel spectrograms as librosa computes them (0.11, feature.melspectrogram), without what it repeats for each window.
+
+sound [samples] -> frames under a taper -> power of the spectrum -> mel bands -> decibels or PCEN -> cosine transform ->
+mean over time -> derivatives over time; a record says which of the last five there are.
+"""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -10,13 +14,15 @@ import numpy.typing as npt
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import Mel
-from beyond_spectrograms.representations.base import Features, Representation
+from beyond_spectrograms.representations.base import Features, Representation, RepresentationError
 
 POWER_FLOOR = 1e-10  # librosa's own floor of power_to_db: -100 dB
+FULL_SCALE = 2.0**31  # of the sounds that librosa.pcen's defaults are for
+DELTA_FRAMES = 9  # librosa.feature.delta's width
 
 
 class MelSpectrogram(Representation):
-    """Mel power, or its decibels re 1.0, floored at -100 dB.
+    """Mel power, its decibels re 1.0, floored at -100 dB, or per-channel energy normalisation (PCEN) of mel magnitude.
 
     Decibels are not referred to each window's peak and not cut 80 dB below it (librosa's default top_db), so that a
     quiet window stays quiet and no value depends on another. With a pooled frame rate, what the classifier would get is
@@ -31,7 +37,7 @@ class MelSpectrogram(Representation):
     def __init__(self, name: str, record: Mel, weights: Sequence[Path] = ()) -> None:  # noqa: ARG002  as the others
         self.name = name
         self.form = Format(record.sample_rate, 1)
-        self.bands = record.n_mfcc or record.n_mels
+        self.bands = record.bands
         pooled = record.pooled_frame_rate
         self.hop_length = record.sample_rate // pooled if pooled else record.hop_length
         self._record = record
@@ -49,12 +55,23 @@ class MelSpectrogram(Representation):
             its_power[:] = self._power(its_frames)
         if self._record.scale == "db":
             power = 10 * np.log10(np.maximum(power, POWER_FLOOR))
+        elif self._record.scale == "pcen":
+            power = normalize_energy(power, self._record)
         if self._record.n_mfcc is not None:
             power = cepstrum(power, self._record.n_mfcc)
-        return power if self._record.pooled_frame_rate is None else pool(power, self.frames(windows.shape[2]))
+        if self._record.pooled_frame_rate is not None:
+            power = pool(power, self.frames(windows.shape[2]))
+        if self._record.deltas is None:
+            return power
+        if power.shape[2] < DELTA_FRAMES:
+            raise RepresentationError(
+                f"{self.name}: deltas need windows of at least {DELTA_FRAMES} frames, got {power.shape[2]}: take "
+                "longer windows or a shorter hop_length"
+            )
+        return np.concatenate([power, *(delta(power, order + 1) for order in range(self._record.deltas))], axis=1)
 
     def _power(self, frames: npt.NDArray[np.float32]) -> Features:
-        """Give the mel power [bands, frames] of one window's frames [frames, n_fft]."""
+        """Give the mel power, or for PCEN the magnitude, [bands, frames] of one window's frames [frames, n_fft]."""
         import scipy.fft
 
         # In float64: float32 is off by up to 0.2 dB in bands 80 dB below the loudest.
@@ -62,6 +79,8 @@ class MelSpectrogram(Representation):
         squares = spectra.view(np.float32)
         np.square(squares, out=squares)
         power = np.add(squares[:, 0::2].T, squares[:, 1::2].T, order="C")
+        if self._record.scale == "pcen":
+            np.sqrt(power, out=power)
         return np.asarray(self._filters @ power, dtype=np.float32)
 
     @cached_property
@@ -94,6 +113,48 @@ class MelSpectrogram(Representation):
         from scipy.sparse import csr_array
 
         return csr_array(self.triangles)
+
+
+def normalize_energy(magnitude: Features, record: Mel) -> Features:
+    """Apply per-channel energy normalisation to mel magnitudes [windows, bands, frames] of sounds in [-1, 1].
+
+    As librosa.pcen of the magnitude times 2^31, which its defaults are for; source: Wang et al., "Trainable frontend
+    for robust and far-field keyword spotting", ICASSP 2017, equations 1 and 2. Each frame is divided by a power of the
+    band's smoothed past, and its root is taken. The smoother starts anew in each window, from the level 1 of librosa,
+    which at this scale is silence: the first frames of a window, whose past is short, are the largest.
+    """
+    settings, scaled = record.pcen, magnitude * np.float32(FULL_SCALE)
+    smoothed, past = np.empty_like(scaled), np.ones(scaled.shape[:2], np.float32)
+    share = np.float32(smoother_share(record))
+    for frame in range(scaled.shape[2]):
+        past = (1 - share) * past + share * scaled[:, :, frame]
+        smoothed[:, :, frame] = past
+    gained = scaled * (settings["eps"] + smoothed) ** -settings["gain"]
+    bias, power = settings["bias"], settings["power"]
+    return np.asarray(bias**power * np.expm1(power * np.log1p(gained / bias)), dtype=np.float32)
+
+
+def smoother_share(record: Mel) -> float:
+    """Say how much of a smoothed value of PCEN is its own frame's, as librosa.pcen has it of `time_constant`."""
+    frames = record.pcen["time_constant"] * record.sample_rate / record.hop_length
+    return float((np.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2))
+
+
+def delta(features: Features, order: int) -> Features:
+    """Estimate the derivative over time, of the first or second order, of [windows, bands, frames]; per frame.
+
+    As librosa.feature.delta with its width of 9 frames and mode interp: the derivative of a line, or parabola, fitted
+    to the nine frames around each (Savitzky and Golay 1964). The first and last four frames have that of the first and
+    last nine, which all fit alike.
+    """
+    reach = DELTA_FRAMES // 2
+    steps = np.arange(-reach, reach + 1.0) ** order
+    steps -= steps.mean()  # so that no constant counts
+    slopes = np.asarray(order * steps / np.square(steps).sum(), dtype=np.float32)  # order! is 1 or 2
+    inside = features.shape[2] - 2 * reach
+    # Added up in a fixed order: a matrix product's last bits depend on how many windows there are.
+    fitted = sum(slope * features[:, :, first : first + inside] for first, slope in enumerate(slopes))
+    return np.pad(np.asarray(fitted), ((0, 0), (0, 0), (reach, reach)), mode="edge")
 
 
 def cepstrum(decibels: Features, coefficients: int) -> Features:

@@ -157,7 +157,7 @@ def create_player(name: str, record: Representation, decoder: Path | None, seed:
         PrototypesError: features of this kind cannot be heard, or the decoder's weights are not there.
         CheckpointError: they are not EnCodec's.
     """
-    if record.kind == "mel" and record.scale == "db":
+    if record.kind == "mel" and record.in_decibels:
         return Synthesizer(record, seed)
     play = PLAYERS.get(record.kind)
     if play is None or record.decoder is None:

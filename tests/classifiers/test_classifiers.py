@@ -10,6 +10,7 @@ from beyond_spectrograms.classifiers.base import TOKEN_SIZE, ClassifierError, Em
 from beyond_spectrograms.classifiers.baselines import APNetLayer, _distances, _pool, _unpool
 from beyond_spectrograms.classifiers.convolutional import conv1d, mean_linear
 from beyond_spectrograms.classifiers.registry import CLASSIFIERS, build_network
+from beyond_spectrograms.params.protocols import OF_SAMPLES
 from beyond_spectrograms.util.machine import DeviceError, choose_device
 from support.common import refusal
 from support.models import PARAMS
@@ -23,7 +24,7 @@ SIZES = [(128, 173), (128, 150), (128, 75), (64, 50)]  # bands and frames of eve
 
 @pytest.mark.parametrize(
     ("classifier", "bands", "frames"),
-    [(name, *size) for name in sorted({*CLASSIFIERS} - {"prototypes"}) for size in SIZES]
+    [(name, *size) for name in sorted({*CLASSIFIERS} - {"prototypes", *OF_SAMPLES}) for size in SIZES]
     + [("temporal_cnn", 16, frames) for frames in (1, 7)],  # takes windows of any length
 )
 def test_all_take_every_representation_and_give_logits(classifier: str, bands: int, frames: int) -> None:

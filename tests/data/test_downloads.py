@@ -13,7 +13,7 @@ import pytest
 
 from beyond_spectrograms.data import downloads
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, DownloadError, fetch
-from beyond_spectrograms.params.datasets import File
+from beyond_spectrograms.params.datasets import Archive
 from support.common import refusal
 from support.repository import Capture, Patch
 from support.servers import Answer, Server, dead_url, running_server
@@ -27,8 +27,10 @@ BY_HAND = (
 REFUSED = f"no connection: [Errno {errno.ECONNREFUSED}] {os.strerror(errno.ECONNREFUSED)}"
 
 
-def record(url: str, **changes: Any) -> File:
-    return File.model_construct(**{"url": url, "bytes": len(CONTENT), "sha256": SHA256, "md5": None} | changes)
+def record(url: str, **changes: Any) -> Archive:
+    return Archive.model_construct(
+        **{"url": url, "licence": "CC0", "bytes": len(CONTENT), "sha256": SHA256, "md5": None} | changes
+    )
 
 
 UNFIXED = {"bytes": None, "sha256": None}
@@ -57,7 +59,7 @@ def mirror(tmp_path: Path, monkeypatch: Patch) -> Path:
     return folder
 
 
-def failure(records: list[File], keep: Path) -> str:
+def failure(records: list[Archive], keep: Path) -> str:
     return refusal(DownloadError, fetch, "sounds", records, keep)
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.classifiers.registry import build_network
+from beyond_spectrograms.classifiers.summaries import Neighbours, SummaryLayer, Votes
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.inference import ModelError
 from beyond_spectrograms.inference.onnx import check_exportable, export_onnx
@@ -151,28 +152,39 @@ def test_export_says_that_it_needs_a_checkout(capsys: Capture) -> None:
         ("probe_mean_deviation", {}),
         ("probe_mean_deviation", {"n_mfcc": 8}),
         ("nearest_source", {}),
+        ("knn_euclidean", {}),
+        ("knn_cosine", {}),
+        ("attention", {}),
+        ("mean_linear", {"n_mfcc": 8, "deltas": 2}),
+        ("mean_linear", {"pooled_frame_rate": 50, "deltas": 1}),
+        ("attention", {"scale": "pcen", "n_fft": 2048, "hop_length": 220, "gain": 0.9, "time_constant": 0.1}),
         ("paper", {"n_fft": 2048, "hop_length": 220, "pooled_frame_rate": 50}),
     ],
 )
 def test_the_graph_says_what_the_model_says(protocol: str, changes: dict[str, Any], tmp_path: Path) -> None:
     recipe, mel = models.PARAMS.protocols[protocol], Mel.model_validate(models.MEL | changes)
     made, rate = create_representation("any", mel, []), mel.sample_rate
+    windows = np.random.default_rng(0).normal(0, 0.1, (5, rate)).astype(np.float32)
+    windows *= 10.0 ** -np.arange(5, dtype=np.float32)[:, None]
+    windows[4] = tone(1, 1000, rate)
     torch.manual_seed(0)  # weights drawn at random tell windows apart
     network = build_network(recipe, made.bands, made.frames(rate), 3, None)
     if recipe.standardize:
         network[0].mean, network[0].deviation = torch.full((made.bands,), -40.0), torch.full((made.bands,), 20.0)
-    if protocol == "nearest_source":  # of seven training windows
+    if isinstance(network[-1], Neighbours):  # of seven training windows
         network[-1].neighbours, network[-1].neighbour_classes = torch.randn(7, 2 * made.bands), torch.arange(7) % 3
-    if protocol in ("probe_mean_deviation", "nearest_source"):
+    if isinstance(network[-1], SummaryLayer):
         network[-1].mean.fill_(-20.0)
         network[-1].deviation.fill_(200.0)
+    if isinstance(network[-1], Votes):  # of the windows themselves
+        summaries = network[0](torch.from_numpy(made.encode(windows[:, None], rate)))
+        network[-1].neighbours = network[-1].standardize(summaries)
+        network[-1].neighbour_classes = torch.tensor([0, 0, 1, 1, 2])
+        network[-1].choose(2)
     told = {"classes": ["a", "b", "c"], "representation": models.encoder(made, mel)}
     model = load_model(models.keep(tmp_path / "model", network, recipe, **told), device="cpu")
     export_onnx(model, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    windows = np.random.default_rng(0).normal(0, 0.1, (5, rate)).astype(np.float32)
-    windows *= 10.0 ** -np.arange(5, dtype=np.float32)[:, None]
-    windows[4] = tone(1, 1000, rate)
     (found,) = session.run(None, {"windows": windows})
     expected = model.judge(Batch(np.arange(len(windows), dtype=float), windows[:, None], np.zeros(len(windows), bool)))
     assert found.shape == (5, 3)
@@ -181,17 +193,37 @@ def test_the_graph_says_what_the_model_says(protocol: str, changes: dict[str, An
     assert json.loads(session.get_modelmeta().custom_metadata_map["card"]) == model.card.model_dump(mode="json")
 
 
+@pytest.mark.numeric
+def test_the_graph_of_a_waveform_is_the_network_alone(tmp_path: Path) -> None:
+    record = models.PARAMS.representations["waveform"]
+    made, recipe = create_representation("waveform", record, []), models.PARAMS.protocols["raw"]
+    torch.manual_seed(0)
+    network = build_network(recipe, 1, 16_000, 3, None)
+    network[-1].weight.data *= 100  # so that windows are told apart
+    told = {"classes": ["a", "b", "c"], "representation": models.encoder(made, record)}
+    model = load_model(models.keep(tmp_path / "model", network, recipe, **told), device="cpu")
+    export_onnx(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    windows = np.random.default_rng(0).normal(0, 0.1, (5, 16_000)).astype(np.float32)
+    windows[4] = tone(1, 1000, 16_000)
+    (found,) = session.run(None, {"windows": windows})
+    expected = model.judge(Batch(np.arange(5.0), windows[:, None], np.zeros(5, bool)))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.ptp(expected, axis=0).max() > 1e-3
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
         ("soundstream", "Lyra's encoder is a TFLite file, run by its own runtime"),
         ("encodec_24khz_untrained", "EnCodec's encoder is not exported by this program"),
         ("theirs", "what a module does is not known to this program"),
+        ("yamnet", "its encoder is not exported by this program"),
     ],
 )
 def test_what_has_no_graph_is_refused(name: str, why: str) -> None:
     theirs = Hear(kind="hear", module="beyond_spectrograms.hear", weights=None)
     record = {**models.PARAMS.representations, "theirs": theirs}[name]
     assert refusal(ModelError, check_exportable, record) == (
-        f"kind {record.kind} has no ONNX graph: {why}. Choose a representation of kind mel."
+        f"kind {record.kind} has no ONNX graph: {why}. Choose a representation of kind mel or waveform."
     )

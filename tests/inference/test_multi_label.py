@@ -262,12 +262,13 @@ def test_what_shows_one_label_at_a_time_refuses_the_model(command: list[str], to
         (
             ["--protocol", "nearest_source"],
             "several labels of a sound do not go with --protocol nearest_source: loss binary_cross_entropy is not for "
-            "nearest_neighbour; it is for conv1d, conv2d, mean_linear, temporal_cnn, probe_mean, probe_mean_deviation",
+            "nearest_neighbour; it is for conv1d, conv2d, temporal_cnn, mean_linear, attention_pooling, m5, "
+            "probe_mean, probe_mean_deviation",
         ),
         (
             ["--protocol", "shuffled_labels"],
-            "several labels of a sound do not go with --protocol shuffled_labels: shuffle_labels, deal_labels and "
-            "training_share are not for loss binary_cross_entropy",
+            "several labels of a sound do not go with --protocol shuffled_labels: shuffle_labels, deal_labels, "
+            "training_share and examples_per_class are not for loss binary_cross_entropy",
         ),
     ],
 )

@@ -292,6 +292,16 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
             "--class-weights balanced does not go with --protocol nearest_source: class_weights balanced is not for "
             "nearest_neighbour\n",
         ),
+        (
+            ["--representation", "waveform"],
+            "--representation waveform does not go with --protocol fair: conv1d is not for the samples of a waveform; "
+            "m5 is\n",
+        ),
+        (
+            ["--protocol", "raw"],
+            "--representation mel does not go with --protocol raw: m5 is for the samples of kind waveform, not for "
+            "kind mel\n",
+        ),
         (["--onnx", "--representation", "soundstream"], "kind soundstream has no ONNX graph: "),
         (["--out", "."], ".: exists already. Choose another name, or remove it.\n"),
         (["--out", "thesis"], "thesis-report: exists already. Choose another name, or remove it.\n"),

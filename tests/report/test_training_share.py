@@ -12,7 +12,7 @@ from beyond_spectrograms.params import load_params
 from beyond_spectrograms.report.dataset_report import draw
 from beyond_spectrograms.report.figures import styles
 from beyond_spectrograms.report.table import to_markdown
-from beyond_spectrograms.report.training_share import figure_training_share, shares_of, training_share_table
+from beyond_spectrograms.report.training_share import curves_of, training_share_figures, training_share_tables
 from beyond_spectrograms.report.tuning import tuning_table
 from support.hands import results, scored
 from support.looks import assert_nothing_overlaps_or_is_clipped
@@ -30,8 +30,27 @@ def known(*run: str) -> Results:
 
 
 def test_shares_are_those_of_protocols_that_differ_in_nothing_else_the_smallest_first() -> None:
-    assert shares_of(known("clean")) == SHARES
-    assert shares_of(replace(known("clean"), protocols=("clean", "tuned", "clean_window"))) == {}
+    assert {name: list(curve) for name, curve in curves_of(known("clean")).items()} == {"training_share": list(SHARES)}
+    assert curves_of(replace(known("clean"), protocols=("clean", "tuned", "clean_window"))) == {}
+
+
+def test_few_examples_come_before_shares_and_a_second_protocol_has_a_curve_of_its_own() -> None:
+    few = ["probe_16_a_class", "probe_1_a_class", "probe_mean_deviation", "probe_4_a_class", "probe_mean"]
+    made = replace(known(*few, "clean"), protocols=(*few, "clean", "clean_10_percent"))
+    assert {name: list(curve) for name, curve in curves_of(made).items()} == {
+        "training_share": ["probe_1_a_class", "probe_4_a_class", "probe_16_a_class", "probe_mean_deviation"],
+        "training_share-clean": ["clean_10_percent", "clean"],
+    }
+    lines = to_markdown(training_share_tables(made)["training_share"]).splitlines()
+    columns = [cell.strip() for cell in lines[2].split("|")[1:-1]]
+    assert columns == ["representation", "1 a class", "4 a class", "16 a class", "100 % of recordings", "note"]
+    assert (
+        "- So many training recordings a class are drawn anew for every seed, fewer within more, and at most as many "
+        "validate; the test part is whole. Protocol probe_mean_deviation."
+    ) in lines
+    figure = training_share_figures(made, styles(list(RIGHT)))["training_share"]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["1", "4", "16", "100 %"]
+    assert_nothing_overlaps_or_is_clipped(figure)
 
 
 def test_the_leak_is_judged_under_the_same_recipe_and_seeds() -> None:
@@ -39,9 +58,8 @@ def test_the_leak_is_judged_under_the_same_recipe_and_seeds() -> None:
 
 
 def test_a_share_that_was_not_run_shows_a_dash_and_none_at_all_no_table() -> None:
-    assert training_share_table(known("tuned")) is None
-    table = training_share_table(known("clean", "clean_10_percent"))
-    assert table is not None
+    assert training_share_tables(known("tuned")) == {}
+    table = training_share_tables(known("clean", "clean_10_percent"))["training_share"]
     lines = to_markdown(table).splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (lines[2], lines[4])]
     assert cells[0] == ["representation", *(f"{share} % of recordings" for share in (10, 25, 50, 100)), "note"]
@@ -50,7 +68,7 @@ def test_a_share_that_was_not_run_shows_a_dash_and_none_at_all_no_table() -> Non
 
 def test_the_figure_has_a_line_a_representation_and_a_place_a_share(tmp_path: Path) -> None:
     made = known(*SHARES)
-    figure = figure_training_share(made, styles(list(RIGHT)))
+    figure = training_share_figures(made, styles(list(RIGHT)))["training_share"]
     [axes] = figure.axes
     lines = [one for one in axes.containers if isinstance(one, ErrorbarContainer)]
     assert [line.get_label() for line in lines] == list(RIGHT)

@@ -12,6 +12,7 @@ from beyond_spectrograms.report.verification import figure_det, trials_table
 from support.repository import REPOSITORY
 
 PARAMS = load_params(STUDIES / "speakers", REPOSITORY)
+MADE_PARAMS = PARAMS.model_copy(update={"datasets": {"made": PARAMS.datasets["fsdd_speakers"]}})
 MADE = TrialScores(
     representation="mel",
     embedding="mean",
@@ -40,7 +41,7 @@ FEW = MADE.model_copy(
 
 
 def test_the_table_shows_rates_with_and_without_an_interval() -> None:
-    table = trials_table(TrialsFile(dataset="made", cells={"mel-mean": MADE, "mfcc-mean": FEW}), PARAMS)
+    table = trials_table(TrialsFile(dataset="made", cells={"mel-mean": MADE, "mfcc-mean": FEW}), MADE_PARAMS)
     title, _, head, _, *rows = to_markdown(table).splitlines()
     assert title == "# Verification of speakers: made"
     assert [cell.strip() for cell in head.split("|")[1:-1]] == [
@@ -56,9 +57,19 @@ def test_the_table_shows_rates_with_and_without_an_interval() -> None:
         "1200 pairs of one speaker and 1300 of two; 6 speakers, 700 recordings, 2 folds."
     )
     assert table.notes[-2:] == [REASON, "In brackets: 95% interval over speakers (docs/speakers.md)."]
-    alone = trials_table(TrialsFile(dataset="made", cells={"mfcc-mean": FEW}), PARAMS)
+    alone = trials_table(TrialsFile(dataset="made", cells={"mfcc-mean": FEW}), MADE_PARAMS)
     assert alone.notes[-1] == REASON
     assert list(alone.rows[0].values())[:3] == ["mfcc", "mean", 128]
+
+
+def test_weights_that_may_know_who_speaks_are_noted() -> None:
+    heard = MADE.model_copy(update={"representation": "yamnet"})
+    drawn_from = PARAMS.datasets["fsdd_speakers"].model_copy(update={"drawn_from": ["audioset"]})
+    params = PARAMS.model_copy(update={"datasets": {"made": drawn_from}})
+    cells = {"mel-mean": MADE, "yamnet-mean": heard}
+    table = trials_table(TrialsFile(dataset="made", cells=cells), params)
+    told = "its weights were trained on audioset, where sounds of made are from: it may know what tests"
+    assert [note for note in table.notes if "weights" in note] == [f"yamnet: {told}."]
 
 
 def test_the_curve_is_drawn_on_normal_deviates_and_is_always_the_same(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import torch
 
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, fetch_encoder
 from beyond_spectrograms.evaluation.predict import predict
-from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params import load_params, misfit
+from beyond_spectrograms.params.protocols import OF_SAMPLES
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
 from beyond_spectrograms.training.loop import train
@@ -39,7 +40,8 @@ CASES = [
     for name in REPRESENTATIONS
     for protocol in PROTOCOLS
     if protocol == trained_under(name) or name == "mel"
-]
+    if not misfit(REPRESENTATIONS[name], PROTOCOLS[protocol])
+] + [("waveform", name) for name, protocol in PROTOCOLS.items() if protocol.classifier in OF_SAMPLES]
 
 
 @functools.cache

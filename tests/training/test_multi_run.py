@@ -102,6 +102,7 @@ def assert_the_same_is_learnt(configs: list[RunConfig], work: Path) -> None:
     [
         *((name, optimizer, "none") for name in PLAIN for optimizer in ("adam", "sgd")),
         ("temporal_cnn", "adam", "none"),
+        ("attention_pooling", "adam", "none"),
         ("conv1d", "sgd", "balanced"),
     ],
 )

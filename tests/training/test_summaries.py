@@ -17,9 +17,10 @@ from sklearn.preprocessing import StandardScaler
 
 from beyond_spectrograms.classifiers.base import ClassifierError, last_layer
 from beyond_spectrograms.classifiers.registry import read_network
-from beyond_spectrograms.classifiers.summaries import Probe
+from beyond_spectrograms.classifiers.summaries import Probe, Votes
 from beyond_spectrograms.data.windows import deal_labels
 from beyond_spectrograms.evaluation.predict import predict
+from beyond_spectrograms.params import STUDIES, load_params
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import RunConfig, read_history
 from beyond_spectrograms.training.trainers import summaries
@@ -28,6 +29,7 @@ from support.cells import put_features, study_in, write_rows, write_split_record
 from support.common import refusal
 from support.models import PARAMS
 from support.protocol import write_run
+from support.repository import REPOSITORY
 
 PARTS = {"train": slice(0, 90), "validation": slice(90, 120), "test": slice(120, 150)}
 
@@ -131,6 +133,49 @@ def test_the_nearest_neighbour_is_scikit_learns(tmp_path: Path) -> None:
     nearest.fit(values[PARTS["train"]], mine.targets[PARTS["train"]])
     np.testing.assert_array_equal(probabilities(mine).argmax(1), nearest.predict(values))
     assert read_history(mine)[0]["training_accuracy"] == 1.0  # each window is its own neighbour
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_the_neighbours_that_vote_are_scikit_learns_of_the_k_that_validates_best(metric: str, tmp_path: Path) -> None:
+    mine = config(tmp_path, f"knn_{metric}", 3)
+    train(mine)
+    values = (
+        StandardScaler().fit(summary(mine, deviation=True)[PARTS["train"]]).transform(summary(mine, deviation=True))
+    )
+    best, expected, chosen = (0.0, 0.0), np.empty(0), 0
+    for k in summaries.NEIGHBOURS:
+        voters = KNeighborsClassifier(k, metric=metric, algorithm="brute")
+        voters.fit(values[PARTS["train"]], mine.targets[PARTS["train"]])
+        given = (k * voters.predict_proba(values) + 1) / (k + 3)
+        held = mine.targets[PARTS["validation"]]
+        reached = (np.mean(given[90:120].argmax(1) == held), -log_loss(held, given[90:120], labels=range(3)))
+        if reached > best:
+            best, expected, chosen = reached, given, k
+            np.testing.assert_array_equal(given.argmax(1), voters.predict(values))
+    np.testing.assert_allclose(probabilities(mine), expected, atol=1e-6)
+    network, _ = read_network(mine.result_files[0], mine.protocol, (6, 9), mine.classes, None)
+    assert int(last_layer(network, Votes).k) == chosen > 1
+    (row,) = read_history(mine)
+    assert (row["validation_accuracy"], row["validation_loss"]) == pytest.approx((best[0], -best[1]), abs=1e-5)
+
+
+def test_no_more_vote_than_there_are_and_a_given_k_is_taken(tmp_path: Path) -> None:
+    given = config(tmp_path, "knn_euclidean", 3)
+    chosen = []
+    for k, windows in ((7, 90), (100, 12)):
+        parts = np.where((np.arange(150) < 90) & (np.arange(150) >= windows), "", given.parts)
+        protocol = given.protocol.model_copy(update={"neighbours": k})
+        mine = replace(given, protocol=protocol, parts=parts, work=tmp_path / str(k))
+        train(mine)
+        network, _ = read_network(mine.result_files[0], mine.protocol, (6, 9), mine.classes, None)
+        chosen.append(int(last_layer(network, Votes).k))
+    assert chosen == [7, 12]
+
+
+def test_all_that_is_chosen_by_validation_has_as_many_candidates() -> None:
+    protocols = load_params(STUDIES / "probes", REPOSITORY).protocols
+    tuned = [len(protocols[name].recipes()) for name in ("attention", "conv1d_tuned", "raw_tuned")]
+    assert {*tuned, len(summaries.INVERSE_PENALTIES), len(summaries.NEIGHBOURS)} == {7}
 
 
 @pytest.mark.parametrize("protocol", ["probe_mean", "nearest_source"])

@@ -52,7 +52,7 @@ def test_params_name_the_classifiers_that_are_there_and_those_that_reconstruct()
     assert {*RECONSTRUCTING, *SUMMARISING} == {name for name, each in TRAINERS.items() if not each.takes_codes}
 
 
-@pytest.mark.parametrize("classifier", [*AUTOENCODERS, "temporal_cnn"])
+@pytest.mark.parametrize("classifier", [*AUTOENCODERS, "temporal_cnn", "attention_pooling"])
 def test_classes_of_bands_of_their_own_are_told_apart(config: RunConfig, classifier: str) -> None:
     mine = of(config, classifier, epochs=12)
     train(mine)
@@ -64,7 +64,7 @@ def test_classes_of_bands_of_their_own_are_told_apart(config: RunConfig, classif
         assert errors[-1] < 300  # of the bands' variance of 36 windows, about 350 dB squared
 
 
-@pytest.mark.parametrize("classifier", ["kmeans", *AUTOENCODERS, "temporal_cnn", *SUMMARISING])
+@pytest.mark.parametrize("classifier", ["kmeans", *AUTOENCODERS, "temporal_cnn", "attention_pooling", *SUMMARISING])
 def test_a_stopped_run_is_the_same(config: RunConfig, tmp_path: Path, monkeypatch: Patch, classifier: str) -> None:
     first = of(config, classifier, epochs=3)
     stopped = replace(first, work=tmp_path / "stopped")
@@ -73,6 +73,20 @@ def test_a_stopped_run_is_the_same(config: RunConfig, tmp_path: Path, monkeypatc
     assert results_of(first) == results_of(stopped)
     assert read_history(first) == read_history(stopped)
     assert list(read_history(first)[0]) == ["fold", "seed", *HISTORY_COLUMNS, *TRAINERS[classifier].columns]
+
+
+def test_m5_learns_from_samples_and_a_stopped_run_is_the_same(tmp_path: Path, monkeypatch: Patch) -> None:
+    targets, generator = np.arange(60) % 3, np.random.default_rng(0)
+    phases = generator.uniform(0, 2 * np.pi, (60, 1, 1))
+    tones = 0.1 * np.sin(np.array([0.1, 0.3, 0.9])[targets][:, None, None] * np.arange(2500) + phases)
+    parts = ["train"] * 36 + ["validation"] * 12 + ["test"] * 12
+    mine = of(write_run(tmp_path, tones + generator.normal(0, 0.02, tones.shape), targets, parts), "m5", epochs=4)
+    stopped = replace(mine, work=tmp_path / "stopped")
+    train(mine)
+    train_in_two(stopped, 2, monkeypatch)
+    assert results_of(mine) == results_of(stopped)
+    assert read_history(mine)[-1]["training_accuracy"] > 0.9
+    assert read_history(mine)[-1]["validation_accuracy"] == 1.0  # by the running statistics of its normalisation
 
 
 @pytest.mark.parametrize("classifier", AUTOENCODERS)

@@ -82,3 +82,7 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         if self.optimizer is not None:
             self.optimizer.load_state_dict(state["optimizer"])
+
+
+class NormalizingTrainer(Trainer):
+    """Trains networks with batch normalisation: its running statistics cannot be stacked over runs (multi_run.py)."""

@@ -1,4 +1,4 @@
-"""Fits classifiers/summaries.py: converged logistic regression, and the nearest training window."""
+"""Fits classifiers/summaries.py: converged logistic regression, and the nearest training windows."""
 
 import warnings
 
@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from beyond_spectrograms.classifiers.base import ClassifierError, last_layer
-from beyond_spectrograms.classifiers.summaries import FARTHEST, Neighbours, Probe, SummaryLayer
+from beyond_spectrograms.classifiers.summaries import FARTHEST, Neighbours, Probe, SummaryLayer, Votes
 from beyond_spectrograms.training.epoch import Outcome, Subset, run_epoch
 from beyond_spectrograms.training.trainers.base import Trainer
 
 # scikit-learn's C, of which the run's own validation part chooses one: by accuracy, if equal by loss, then the smaller.
 INVERSE_PENALTIES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+NEIGHBOURS = (1, 3, 5, 9, 15, 25, 45)  # k of k-NN, chosen likewise: as many candidates as penalties
 MOST_STEPS = 10_000  # of lbfgs, which converges long before
 GRADIENT = 1e-6  # largest element at which it has converged
 
@@ -102,9 +103,20 @@ class ProbeTrainer(SummaryTrainer):
 
 
 class NeighbourTrainer(SummaryTrainer):
-    """Keeps the training part."""
+    """Keeps the training part; of k-NN with each k of NEIGHBOURS, or the protocol's one."""
 
     def fit(self, points: Tensor, targets: Tensor) -> None:
-        """Keep the points and their classes as weights."""
+        """Keep the points and their classes as weights, and the k of the best accuracy on the validation part.
+
+        If equal, that of the lower loss, then the smaller. No more vote than there are training windows.
+        """
         layer = last_layer(self.network, Neighbours)
         layer.neighbours, layer.neighbour_classes = points.clone(), targets.clone()
+        if not isinstance(layer, Votes):
+            return
+        fixed, reached = self.config.protocol.neighbours, {}
+        for k in NEIGHBOURS if fixed is None else (fixed,):
+            layer.choose(min(k, len(points)))
+            accuracy, loss = self._score(self._validation)
+            reached[min(k, len(points))] = (accuracy, -loss)
+        layer.choose(max(reached, key=lambda k: reached[k]))  # the first of equally good ones
