@@ -61,12 +61,12 @@ def main() -> None:
     }
     table, tested = read_windows(SPLITS / dataset), np.unique(np.concatenate([run.rows for run in runs]))
     windows, classes = table.loc[tested, ["clip", "start_s"]], sorted(table["label"].unique())
-    codebook_size, device = params.representations[name].codebook_size, choose_device(params.device)
+    record, device = params.representations[name], choose_device(params.device)
 
     def make_features(request: FeatureRequest, disturbance: str, work: Path) -> None:
         clips, form = list(request.table["clip"].unique()), request.representation.form
-        raw, record = RAW / dataset / "audio", params.disturbances[disturbance]
-        write_disturbed(raw, clips, record, seconds=seconds, form=form, place=work / "clips")
+        raw, changed = RAW / dataset / "audio", params.disturbances[disturbance]
+        write_disturbed(raw, clips, changed, seconds=seconds, form=form, place=work / "clips")
         extract(replace(request, clips=work / "clips"), work / "features", work / "extracting")
 
     with locked(work):
@@ -80,8 +80,8 @@ def main() -> None:
                 for run in runs:
                     found = predict(
                         run.weights, run.recipe, features,
-                        rows=np.searchsorted(tested, run.rows), classes=classes, codebook_size=codebook_size,
-                        fold=run.fold, seed=run.seed, device=device,
+                        rows=np.searchsorted(tested, run.rows), classes=classes, codebook_size=record.codebook_size,
+                        fold=run.fold, seed=run.seed, device=device, stacked=record.stacked,
                     )  # fmt: skip
                     write_predictions(finished / each / run.answers, replace(found, rows=run.rows))
                 for protocol, decided in wanted[each].items():  # last: it says that the answers are whole

@@ -50,7 +50,9 @@ def features(study: Study, name: str) -> dict[str, Any]:
 def training(study: Study, name: str) -> dict[str, Any]:
     """List what decides how classifiers are trained on a representation, beside features, parts and versions."""
     params = study.params
-    few = {"seeds": params.grid.seeds} if params.grid.seeds else {}  # for some data sets and representations
+    few: dict[str, Any] = {"seeds": params.grid.seeds} if params.grid.seeds else {}  # of some cells
+    if (stacked := params.representations[name].stacked) is not None:
+        few["stacked"] = stacked
     return {
         **few,
         "device": params.device,

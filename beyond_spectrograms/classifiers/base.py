@@ -73,6 +73,24 @@ class Standardize(nn.Module):
         return (windows - self.mean[:, None]) / self.deviation[:, None]
 
 
+class WeighLayers(nn.Module):
+    """Sum a model's layers, stacked as bands, by weights that are learned with the classifier behind.
+
+    The weights are a softmax of a number a layer, all equal at the start. Source: SUPERB (Yang et al. 2021), section 2.
+    """
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.zeros(layers))
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Bring windows [windows, layers * bands, frames] to [windows, bands, frames]."""
+        many, bands, frames = windows.shape
+        layers = len(self.scores)
+        stacked = windows.reshape(many, layers, bands // layers, frames)
+        return torch.einsum("l,wlbf->wbf", self.scores.softmax(0), stacked)
+
+
 class EmbedCodes(nn.Module):
     """Look up a vector for each codebook's code and add them: codes [windows, codebooks, frames] as tokens.
 

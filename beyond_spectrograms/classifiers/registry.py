@@ -10,8 +10,15 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from beyond_spectrograms.classifiers import attention, baselines, convolutional, m5, summaries
-from beyond_spectrograms.classifiers.base import TOKEN_SIZE, ClassifierError, EmbedCodes, MeasuringLayer, Standardize
+from beyond_spectrograms.classifiers import attention, baselines, convolutional, m5, summaries, zero_shot
+from beyond_spectrograms.classifiers.base import (
+    TOKEN_SIZE,
+    ClassifierError,
+    EmbedCodes,
+    MeasuringLayer,
+    Standardize,
+    WeighLayers,
+)
 from beyond_spectrograms.classifiers.prototypes import model as prototypes
 from beyond_spectrograms.params import Protocol
 
@@ -40,6 +47,7 @@ CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {
     "nearest_neighbour": partial(summaries.build, layer=summaries.Neighbours, deviation=True),
     "knn_euclidean": partial(summaries.build, layer=summaries.Votes, deviation=True),
     "knn_cosine": partial(summaries.build, layer=summaries.CosineVotes, deviation=True),
+    "zero_shot": zero_shot.build,
 }
 
 
@@ -59,6 +67,7 @@ def read_network(
     classes: Sequence[str],
     codebook_size: int | None,
     *,
+    stacked: int | None = None,
     last: bool = False,
 ) -> tuple[nn.Sequential, dict[str, Any]]:
     """Read a trained network for windows of `shape` (bands, frames), and the notes stored with its weights.
@@ -78,7 +87,7 @@ def read_network(
     if notes.pop("classes") != list(classes):
         raise ClassifierError(f"{model}: trained for other classes than the data's. Run its train stage again.")
     bands, frames = shape
-    network = build_network(protocol, bands, frames, len(classes), codebook_size)
+    network = build_network(protocol, bands, frames, len(classes), codebook_size, stacked=stacked)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -88,12 +97,13 @@ def read_network(
 
 
 def build_network(
-    protocol: Protocol, bands: int, frames: int, classes: int, codebook_size: int | None
+    protocol: Protocol, bands: int, frames: int, classes: int, codebook_size: int | None, *, stacked: int | None = None
 ) -> nn.Sequential:
     """Build the protocol's classifier, and in front of it the layer its windows need.
 
     That is a table of embeddings where windows hold codes (`codebook_size` is not None). Codes are never standardised:
     they are indices. Else it is a standardising layer if the protocol asks for one; its statistics are still to be set.
+    Where bands are those of so many `stacked` layers of a model, weights of these come behind it.
 
     Raises:
         ClassifierError: windows are too small for the classifier.
@@ -105,7 +115,10 @@ def build_network(
         build = partial(build, dropout=protocol.dropout)
     if codebook_size is not None:
         return nn.Sequential(EmbedCodes(bands, codebook_size), *build(TOKEN_SIZE, frames, classes))
-    network = build(bands, frames, classes)
+    if stacked is None:
+        network = build(bands, frames, classes)
+    else:
+        network = nn.Sequential(WeighLayers(stacked), *build(bands // stacked, frames, classes))
     if protocol.standardize:
         network = nn.Sequential(Standardize(torch.zeros(bands), torch.ones(bands)), *network)
     return network

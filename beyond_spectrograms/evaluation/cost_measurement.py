@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from beyond_spectrograms.classifiers.base import TOKEN_SIZE, EmbedCodes
+from beyond_spectrograms.classifiers.base import TOKEN_SIZE, EmbedCodes, WeighLayers
 from beyond_spectrograms.classifiers.convolutional import conv1d
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.sound_files import read_recording
@@ -120,10 +120,17 @@ def choose_sounds(
     return Sounds(tuple(clips), len(table), table["label"].nunique(), length_s, plausible)
 
 
-def paper_network(bands: int, frames: int, classes: int, codebook_size: int | None) -> torch.nn.Sequential:
-    """Build the released code's network for windows [windows, bands, frames]; codes go through embeddings first."""
+def paper_network(
+    bands: int, frames: int, classes: int, codebook_size: int | None, stacked: int | None = None
+) -> torch.nn.Sequential:
+    """Build the released code's network for windows [windows, bands, frames].
+
+    Codes go through embeddings first, `stacked` layers through their weighted sum.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
+        if stacked is not None:
+            return torch.nn.Sequential(WeighLayers(stacked), *conv1d(bands // stacked, frames, classes)).eval()
         if codebook_size is None:
             return conv1d(bands, frames, classes).eval()
         return torch.nn.Sequential(EmbedCodes(bands, codebook_size), *conv1d(TOKEN_SIZE, frames, classes)).eval()
@@ -140,7 +147,8 @@ class FromCache:
 
     def __init__(self, subject: Subject, sounds: Sounds) -> None:
         self.features = open_features(subject.features, sounds.windows)
-        self.shape = (*self.features.shape[1:], sounds.classes, subject.record.codebook_size)
+        record = subject.record
+        self.shape = (*self.features.shape[1:], sounds.classes, record.codebook_size, record.stacked)
         self.network, self._precision = paper_network(*self.shape), subject.precision
         self._rows = np.concatenate([clip.rows for clip in sounds.clips])
         _classify(self.network, self.features[self._rows[:1]])
@@ -171,7 +179,8 @@ class FromFile:
     def __init__(self, subject: Subject, sounds: Sounds) -> None:
         self.representation = create_representation(subject.name, subject.record, subject.weights)
         frames = self.representation.frames(round(sounds.length_s * self.representation.form.sample_rate))
-        shape = (self.representation.bands, frames, sounds.classes, subject.record.codebook_size)
+        record = subject.record
+        shape = (self.representation.bands, frames, sounds.classes, record.codebook_size, record.stacked)
         self.network, self._sounds, self.encoding_s = paper_network(*shape), sounds, 0.0
         self._classify_clip(sounds.clips[0], 1)  # pays for imports, and for the check of a representation's first call
 

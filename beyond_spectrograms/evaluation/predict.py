@@ -61,6 +61,7 @@ def predict(
     fold: int,
     seed: int,
     device: str,
+    stacked: int | None = None,
 ) -> Predictions:
     """Classify rows of features [windows, bands, frames] with a stored classifier.
 
@@ -76,7 +77,9 @@ def predict(
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
     answers, measured = [], []
     for of_last in (False, *[True] * (protocol.select != "last")):
-        network, notes = read_network(model, protocol, features.shape[1:], classes, codebook_size, last=of_last)
+        network, notes = read_network(
+            model, protocol, features.shape[1:], classes, codebook_size, stacked=stacked, last=of_last
+        )
         network.to(device).train(protocol.dropout_at_evaluation)
         batches = []
         with torch.inference_mode():
@@ -120,7 +123,7 @@ def answer_test_part(configs: Sequence[RunConfig], features: Features) -> None:
         found = predict(
             config.work / f"{config.name}.safetensors", config.protocol, features,
             rows=rows, classes=list(config.classes), codebook_size=config.codebook_size,
-            fold=config.fold, seed=config.seed, device=config.device,
+            fold=config.fold, seed=config.seed, device=config.device, stacked=config.stacked,
         )  # fmt: skip
         write_predictions(path, found)
 

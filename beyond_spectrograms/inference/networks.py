@@ -75,7 +75,7 @@ def read_network(path: Path, card: Card, device: str) -> NumpyNetwork | TorchNet
         ModelError: the file does not hold the network's tensors, all of them and no other, or there is no CUDA device.
     """
     encoder, recipe = card.representation, card.protocol.record
-    numpy_computes = recipe.classifier in NETWORKS and encoder.record.codebook_size is None
+    numpy_computes = recipe.classifier in NETWORKS and encoder.record.codebook_size is encoder.record.stacked is None
     if device == "cuda" or not numpy_computes:
         try:
             device = choose_device(device)
@@ -107,8 +107,9 @@ def read_module(path: Path, card: Card) -> nn.Module:
     from beyond_spectrograms.classifiers.summaries import OF_TRAINING
 
     encoder = card.representation
-    shape = (encoder.bands, encoder.frames, len(card.classes), encoder.record.codebook_size)
-    network = build_network(card.protocol.record, *shape)
+    record = encoder.record
+    shape = (encoder.bands, encoder.frames, len(card.classes), record.codebook_size)
+    network = build_network(card.protocol.record, *shape, stacked=record.stacked)
     stored = _read_tensors(path, load_file)
     wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     _check_tensors(path, wanted, stored, OF_TRAINING)

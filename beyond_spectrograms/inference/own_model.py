@@ -141,7 +141,7 @@ def train_folds(params: Params, asked: Asked, sounds: OwnSounds, work: Path) -> 
     extraction = timed_extraction(request, place, work / f"features-{name}.partial", name)
     runs = runs_of_protocol(
         params, cell, features=place, table=sounds.table, parts=sounds.parts, max_epochs=asked.epochs,
-        work=models / protocol,
+        work=models / protocol, data=data_folder(),
     )  # fmt: skip
     runs = timed_protocols(f"{name}, {protocol}", {protocol: runs})[protocol]
     write_json(models / "features.json", describe_features(request, extraction))

@@ -94,7 +94,7 @@ def predict_parts(runs: Sequence[RunConfig], sounds: OwnSounds) -> tuple[pd.Data
         rows = np.flatnonzero(np.isin(run.parts, ("validation", "test")))
         found = predict(
             run.result_files[0], run.protocol, features, rows=rows, classes=list(run.classes),
-            codebook_size=run.codebook_size, fold=run.fold, seed=run.seed, device=run.device,
+            codebook_size=run.codebook_size, fold=run.fold, seed=run.seed, device=run.device, stacked=run.stacked,
         )  # fmt: skip
         table = sounds.table[["clip", "label"]].iloc[rows]
         tables.append(table.assign(fold=run.fold, seed=run.seed, part=run.parts[rows], epoch=found.epoch))

@@ -1,6 +1,6 @@
 """What every section of params.yaml is made of: strict, typed mappings and checked numbers and names."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -47,9 +47,17 @@ Seed = Annotated[int, Field(ge=0)]
 class Record(Section):
     """What records of representations have, of every kind."""
 
+    # Distributions of this kind alone that decide its features, beside study.FEATURES_BY; dvc.yaml has the same.
+    packages: ClassVar[tuple[str, ...]] = ()
+
     @property
     def codebook_size(self) -> int | None:
         """Entries of a codebook, where the array holds codes; None elsewhere."""
+        return None
+
+    @property
+    def stacked(self) -> int | None:
+        """How many layers of a model the bands are of, where a classifier is to weigh these; None elsewhere."""
         return None
 
     @property

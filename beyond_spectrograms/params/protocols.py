@@ -22,6 +22,8 @@ TUNABLE = ("conv1d", "conv2d", "temporal_cnn", "mean_linear", "attention_pooling
 WEIGHTED = (*TUNABLE, "probe_mean", "probe_mean_deviation")
 AUGMENTED = ("conv1d", "conv2d")  # those whose training windows can be changed at random
 DROPPING_OUT = ("conv1d", "conv2d", "temporal_cnn")
+ZERO_SHOT = "zero_shot"  # learns nothing: classifiers/zero_shot.py
+LABEL = "{label}"  # stands in a prompt where the class's name goes
 SEVERAL = "|"  # between the labels of one sound
 Rate = Annotated[Real, Field(gt=0)]
 Dropout = Annotated[Real, Field(ge=0, lt=1)]  # share of values that are set to zero
@@ -103,10 +105,11 @@ class Protocol(Section):
     the paper's, 0.5. `training_share`: of each class's training recordings, those trained on (data.windows.keep_share);
     None is all. `examples_per_class`: so many of them, and at most as many that validate (data.windows.keep_examples).
     `augment` changes training windows alone. `loss`: None is cross-entropy; binary_cross_entropy takes labels such as
-    owl|rain for several, each of which a window has or has not.
+    owl|rain for several, each of which a window has or has not. `prompts` of zero_shot say what a class sounds like,
+    each with {label} in place of its name.
     """
 
-    classifier: Literal["conv1d", "conv2d", "mean_linear", Reconstructing, Summarising, Learning]
+    classifier: Literal["conv1d", "conv2d", "mean_linear", Reconstructing, Summarising, Learning, "zero_shot"]
     split: str
     standardize: bool
     shuffle_labels: bool
@@ -130,6 +133,7 @@ class Protocol(Section):
     trials: Trials | None = Field(default=None, exclude_if=is_unset)
     augment: Augmentation | None = Field(default=None, exclude_if=is_unset)
     loss: Literal["binary_cross_entropy"] | None = Field(default=None, exclude_if=is_unset)
+    prompts: Annotated[list[str], Field(min_length=1)] | None = Field(default=None, exclude_if=is_unset)
 
     @property
     def is_control(self) -> bool:
@@ -139,7 +143,7 @@ class Protocol(Section):
     @property
     def is_fitted_at_once(self) -> bool:
         """Whether there is nothing to see of how it learns: no curve, no convergence."""
-        return self.classifier in SUMMARISING
+        return self.classifier in SUMMARISING or self.classifier == ZERO_SHOT
 
     def recipes(self) -> list["Protocol"]:
         """List what is trained: a protocol for every combination of the trials' values, or this one alone."""
@@ -181,6 +185,18 @@ class Protocol(Section):
             raise ValueError("patience needs select: best_validation_loss or best_validation_accuracy")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds} name one twice")
+        return self
+
+    @model_validator(mode="after")
+    def _prompts(self) -> Self:
+        if (self.classifier == ZERO_SHOT) != (self.prompts is not None):
+            raise ValueError("prompts belong to classifier: zero_shot, and only there")
+        if self.prompts is None:
+            return self
+        if without := [prompt for prompt in self.prompts if LABEL not in prompt]:
+            raise ValueError(f"prompts: {without[0]!r} does not say where the class's name goes: {LABEL}")
+        if self.standardize or self.is_control:
+            raise ValueError("standardize, shuffle_labels and deal_labels are not for zero_shot, which learns nothing")
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.base import Positive, Real, Record, Seed, is_unset
 from beyond_spectrograms.params.encoders import EfficientAT, Onnx, Snac, TFLite
+from beyond_spectrograms.params.transformers import Transformers
 
 # Bits per second at which the quantisers run: encodec's target_bandwidths, and 64, 120 and 184 bits for each of 50
 # frames a second (lyra_config.cc of Lyra 1.3.2).
@@ -175,22 +176,6 @@ class Hear(Record):
         if self.weights is not None and self.model:
             raise ValueError("model is what load_model is given where weights are null: leave one of them out")
         return self
-
-
-class Transformers(Codec):
-    """A model of the transformers package; `weights` names its record under `hub`.
-
-    `context` says what it hears at once: each window on its own, or the whole clip, whose frames are then cut.
-    """
-
-    kind: Literal["transformers"]
-    weights: str
-    context: Literal["window", "clip"]
-
-    @property
-    def hears_clips(self) -> bool:
-        """Whether it hears a clip at once."""
-        return self.context == "clip"
 
 
 AnyRepresentation = Mel | RawWaveform | Encodec | SoundStream | Hear | Transformers | TFLite | Onnx | EfficientAT | Snac

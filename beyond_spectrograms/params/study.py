@@ -7,7 +7,7 @@ study's own.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Params, ParamsError
 PAPER = "paper"  # the name of the root's own
 RAW, CLIPS, SPLITS = Path("data/raw"), Path("data/clips"), Path("data/splits")
 DOWNLOADS, PARTIAL, WEIGHTS = Path("data/downloads"), Path("data/partial"), Path("data/weights")
-# Versions that features hang on, weights beside them, and answers to disturbed sounds, scores or costs beside these;
-# scores of trials hang on features alone. Nouns of this project's code, and packages. dvc.yaml has the same.
+# Versions that features hang on (beside packages of one kind of representation alone, Record.packages), weights beside
+# them, and answers to disturbed sounds, scores or costs beside these; scores of trials hang on features alone. Nouns of
+# this project's code, and packages. dvc.yaml has the same.
 FEATURES_BY = (
     *("data", "representations", "ai-edge-litert", "encodec", "librosa", "numpy", "openvino", "scipy", "soundfile"),
     "torch",
@@ -93,7 +94,7 @@ class Study:
 
     def feature_provenance(self, representation: str) -> dict[str, Any]:
         """Name what decides features beside the sounds: a digest of params, and versions."""
-        return self._provenance(self._feature_params(representation), FEATURES_BY)
+        return self._provenance(self._feature_params(representation), self._features_by(representation))
 
     def provenance(
         self, dataset: str, representation: str, protocol: str, disturbance: str | None = None
@@ -112,7 +113,7 @@ class Study:
             "training_precision": self.params.training_precision,
             "parts": self.split_record(dataset)["sha256"].get(recipe.split),
         }
-        nouns = dict.fromkeys((*FEATURES_BY, *WEIGHTS_BY))
+        nouns = dict.fromkeys((*self._features_by(representation), *WEIGHTS_BY))
         if disturbance is not None:
             decides["disturbance"] = self.params.disturbances[disturbance].model_dump()
             decides["clips"] = self.split_record(dataset)["clips_sha256"]
@@ -148,11 +149,14 @@ class Study:
             "statistics": statistics.model_dump(include={"confidence", "minimum_sources"}),
             "trials": record.trials.model_dump(),
         }
-        return self._provenance(decides, dict.fromkeys((*FEATURES_BY, *TRIALS_BY))) | {"data": self._data(dataset)}
+        return self._provenance(decides, dict.fromkeys((*self._features_by(representation), *TRIALS_BY))) | {
+            "data": self._data(dataset)
+        }
 
-    def cost_mark(self, dataset: str, names: Iterable[str]) -> str:
+    def cost_mark(self, dataset: str, names: Sequence[str]) -> str:
         """Digest all that decides the costs of the first of `names`, timed beside the others."""
         params = self.params
+        features_by = [noun for name in names for noun in self._features_by(name)]
         decides = {
             "source": params.datasets[dataset].source.model_dump(),
             "windows": params.windows.model_dump(),
@@ -160,7 +164,7 @@ class Study:
             "features": params.features.model_dump(),
             "precision": params.training_precision,
             "representations": {name: params.representations[name].model_dump() for name in names},
-            "versions": {noun: params.versions[noun] for noun in (*FEATURES_BY, *WEIGHTS_BY, *COSTS_BY)},
+            "versions": {noun: params.versions[noun] for noun in (*features_by, *WEIGHTS_BY, *COSTS_BY)},
         }
         return _digest(decides)
 
@@ -183,6 +187,10 @@ class Study:
         """Digest where a data set is from, and its clips."""
         source = self.params.datasets[dataset].source.model_dump()
         return _digest({"source": source, "clips": self.split_record(dataset)["clips_sha256"]})
+
+    def _features_by(self, representation: str) -> tuple[str, ...]:
+        """List the versions that its features hang on; packages of its kind alone are no part of the others'."""
+        return (*FEATURES_BY, *self.params.representations[representation].packages)
 
     def _feature_params(self, representation: str) -> dict[str, Any]:
         params = self.params

@@ -121,6 +121,21 @@ class Representation(ABC):
 
         return finish
 
+    def embed_text(self, texts: Sequence[str]) -> tuple[Features, float]:
+        """Embed texts as [texts, bands], of length 1, to be compared with what sounds give.
+
+        Returns:
+            the embeddings, and the scale that turns their cosines into logits.
+
+        Raises:
+            RepresentationError: it has no text tower.
+        """
+        del texts
+        raise RepresentationError(
+            f"{self.name}: has no text tower, which classifier: zero_shot needs. Choose a CLAP model with layer: "
+            "projected."
+        )
+
     def _require(self, weights: Sequence[Path]) -> None:
         """Stop where a weights file is missing."""
         if not weights or not all(path.is_file() for path in weights):

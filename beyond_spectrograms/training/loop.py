@@ -21,10 +21,13 @@ import pandas as pd
 import torch
 
 from beyond_spectrograms.classifiers.registry import build_network
+from beyond_spectrograms.classifiers.zero_shot import class_vectors
+from beyond_spectrograms.data.downloads import fetch_encoder
 from beyond_spectrograms.data.windows import columns_of, deal_labels, parts_of_run
 from beyond_spectrograms.params import Params, Protocol
 from beyond_spectrograms.params.protocols import SEVERAL
-from beyond_spectrograms.params.study import WEIGHTS_BY
+from beyond_spectrograms.params.study import WEIGHTS, WEIGHTS_BY
+from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.training import run
 from beyond_spectrograms.training.epoch import Network, choose_precision
@@ -59,19 +62,29 @@ def runs_of_protocol(
     parts: pd.DataFrame,
     max_epochs: int | None,
     work: Path,
+    data: Path = WEIGHTS.parent,
 ) -> list[RunConfig]:
     """List the runs of a cell: data set, representation and protocol (Params.runs_of).
 
     `features` is the folder of features.npy, `work` where results go. `table` has a row a window with its `label`,
-    `parts` a column a split and fold. Without `max_epochs` the protocol alone decides.
+    `parts` a column a split and fold. Without `max_epochs` the protocol alone decides. `data` holds the weights of the
+    representation, whose text tower a protocol with prompts asks for class vectors.
+
+    Raises:
+        RepresentationError: the representation has no text tower.
     """
     _, representation, name = cell
     protocol, device = params.protocols[name], choose_device(params.device)
-    codebook_size = params.representations[representation].codebook_size
+    record = params.representations[representation]
+    codebook_size, stacked = record.codebook_size, record.stacked
     labels = deal_labels(table, protocol.deal_labels)["label"].to_numpy(dtype=str)
     classes, every_target = targets_of(labels, protocol)
     _, bands, frames = np.load(features / "features.npy", mmap_mode="r").shape
-    network = build_network(protocol, bands, frames, len(classes), codebook_size)
+    vectors = None
+    if protocol.prompts is not None:
+        tower = create_representation(representation, record, fetch_encoder(params, representation, data))
+        vectors = class_vectors(tower, classes, protocol.prompts)
+    network = build_network(protocol, bands, frames, len(classes), codebook_size, stacked=stacked)
     precision = choose_precision(params.training_precision, device)
     if not len(Network.split(network, precision).body):
         precision = "fp32"  # there is no convolution
@@ -101,6 +114,8 @@ def runs_of_protocol(
             work=work,
             precision=precision,
             versions={noun: params.versions[noun] for noun in WEIGHTS_BY},
+            stacked=stacked,
+            class_vectors=vectors,
         )
         for (fold, seed), part in dealt.items()
     ]

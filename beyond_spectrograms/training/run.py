@@ -61,6 +61,8 @@ class RunConfig:
     precision: str = "fp32"  # of the convolutions, fp32 or bf16; weights, optimizer and loss are always fp32
     # By name, of the code and packages that decide weights (study.WEIGHTS_BY); none where nothing is kept.
     versions: Mapping[str, int | str] = field(kw_only=True)
+    stacked: int | None = field(default=None, kw_only=True)  # layers of a model that the bands are of
+    class_vectors: Features | None = field(default=None, kw_only=True)  # of zero_shot [classes, bands]
 
     @property
     def name(self) -> str:
@@ -84,6 +86,10 @@ class RunConfig:
         run = (self.codebook_size, self.epochs, self.fold, self.seed, self.device, self.precision)
         recipe = self.protocol.model_dump(exclude={"seeds"})  # which other runs there are decides nothing of this one
         digest.update(repr((recipe, run, sorted(self.versions.items()))).encode())
+        if self.stacked is not None:
+            digest.update(f"{self.stacked} layers".encode())
+        if self.class_vectors is not None:
+            digest.update(self.class_vectors.tobytes())
         return digest.hexdigest()
 
 
@@ -194,7 +200,9 @@ def seeded_network(config: RunConfig, features: Features, train_rows: Rows) -> t
     """Build the run's classifier. Seeds torch's generator, so that what is drawn later belongs to the run."""
     torch.manual_seed(config.seed * 1000 + config.fold)
     bands, frames = features.shape[1:]
-    network = build_network(config.protocol, bands, frames, len(config.classes), config.codebook_size)
+    network = build_network(
+        config.protocol, bands, frames, len(config.classes), config.codebook_size, stacked=config.stacked
+    )
     if config.protocol.standardize and config.codebook_size is None:
         network[0].mean, network[0].deviation = map(torch.from_numpy, band_statistics(features, train_rows))
     return network

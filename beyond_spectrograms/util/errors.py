@@ -13,6 +13,7 @@ PACKAGES = {
     "onnx": ("onnx", "onnx"),
     "onnxscript": ("onnxscript", "onnx"),
     "torchaudio": ("torchaudio", "encodec"),
+    "transformers": ("transformers", "transformers"),
     "uvicorn": ("uvicorn", "serve"),
 }
 

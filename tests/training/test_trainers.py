@@ -12,7 +12,7 @@ import torch
 from beyond_spectrograms.classifiers.base import ClassifierError, best_by_class, last_layer, name_clusters
 from beyond_spectrograms.classifiers.baselines import ReconstructingLayer
 from beyond_spectrograms.classifiers.registry import CLASSIFIERS, measure
-from beyond_spectrograms.params.protocols import RECONSTRUCTING, SUMMARISING, Protocol
+from beyond_spectrograms.params.protocols import RECONSTRUCTING, SUMMARISING, ZERO_SHOT, Protocol
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import HISTORY_COLUMNS, RunConfig, read_history
 from beyond_spectrograms.training.trainers import TRAINERS
@@ -49,7 +49,9 @@ def of(config: RunConfig, classifier: str, epochs: int = 6) -> RunConfig:
 
 def test_params_name_the_classifiers_that_are_there_and_those_that_reconstruct() -> None:
     assert set(get_args(Protocol.model_fields["classifier"].annotation)) == set(CLASSIFIERS) == set(TRAINERS)
-    assert {*RECONSTRUCTING, *SUMMARISING} == {name for name, each in TRAINERS.items() if not each.takes_codes}
+    assert {*RECONSTRUCTING, *SUMMARISING, ZERO_SHOT} == {
+        name for name, each in TRAINERS.items() if not each.takes_codes
+    }
 
 
 @pytest.mark.parametrize("classifier", [*AUTOENCODERS, "temporal_cnn", "attention_pooling"])

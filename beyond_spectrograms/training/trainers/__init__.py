@@ -5,6 +5,7 @@ from beyond_spectrograms.training.trainers.base import NormalizingTrainer, Train
 from beyond_spectrograms.training.trainers.clustering import KMeansTrainer, ReconstructionTrainer
 from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
 from beyond_spectrograms.training.trainers.summaries import NeighbourTrainer, ProbeTrainer
+from beyond_spectrograms.training.trainers.zero_shot import ZeroShotTrainer
 
 # By the classifier's name in params.yaml.
 TRAINERS: dict[str, type[Trainer]] = {
@@ -20,4 +21,5 @@ TRAINERS: dict[str, type[Trainer]] = {
     "nearest_neighbour": NeighbourTrainer,
     "knn_euclidean": NeighbourTrainer,
     "knn_cosine": NeighbourTrainer,
+    "zero_shot": ZeroShotTrainer,
 }

@@ -23,12 +23,16 @@ class Trainer:
     """
 
     columns: ClassVar[tuple[str, ...]] = ()  # what an epoch reports besides accuracies and losses, for the history
-    takes_codes: ClassVar[bool] = True  # else making a trainer for windows of a codec's codes raises ClassifierError
+    # Whether it learns a layer in front by gradient; else codes, and layers to be weighed, raise ClassifierError.
+    takes_codes: ClassVar[bool] = True
 
     def __init__(self, config: RunConfig, features: Features) -> None:
         if config.codebook_size is not None and not self.takes_codes:
             name = config.protocol.classifier
             raise ClassifierError(f"{name} needs spectra or latents: between the numbers of codes there is no distance")
+        if config.stacked is not None and not self.takes_codes:
+            name = config.protocol.classifier
+            raise ClassifierError(f"{name} learns no weights of layers: choose join: mean, or a network")
         rows = rows_of(config)
         self.config = config
         self.network = seeded_network(config, features, rows["train"])

@@ -1,0 +1,1 @@
+"""Models of the transformers package as representations: encoders and codecs, by their architecture."""

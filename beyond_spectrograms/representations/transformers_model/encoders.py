@@ -1,0 +1,330 @@
+"""Encoders of transformers: what each takes, and its hidden states as frames.
+
+Sounds are heard one by one: what is beside a window cannot change it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.representations.base import CheckpointError
+from beyond_spectrograms.representations.transformers_model.loading import CONFIG, EXTRACTOR, HubFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from beyond_spectrograms.params import Transformers
+
+
+class HearingError(ValueError):
+    """A record asks a model for what it does not have; the message says what it has."""
+
+
+class Hearing(ABC):
+    """Hears a sound [channels, samples] at `rate` Hz as frames [bands, frames]."""
+
+    rate: int
+    channels: int = 1
+    bands: int
+    hop: int  # samples from one frame to the next
+    piece: int | None = None  # longest sound that is heard at once, in samples: a multiple of `hop`
+    requires: ClassVar[tuple[str, ...]] = ()  # further modules
+
+    @abstractmethod
+    def frames(self, samples: int) -> int:
+        """Count the frames of a sound, those of padding left out."""
+
+    @abstractmethod
+    def hear(self, sound: Waveform) -> Tensor:
+        """Give [bands, frames] or more: those of padding come last."""
+
+    def embed_text(self, text: str) -> Tensor | None:
+        """Give the embedding [bands] of a text, of length 1; None without a text tower."""
+        del text
+        return None
+
+    @property
+    def logit_scale(self) -> float:
+        """What cosines of sound and text are multiplied by."""
+        return 1.0
+
+
+class Encoder(Hearing):
+    """A transformer behind a feature extractor. Layer 0 is what goes into the first, layer n what comes out of the nth.
+
+    Without a `folder` there is only the extractor, with transformers' own settings.
+    """
+
+    extractor_class: ClassVar[str]
+    model_class: ClassVar[str]  # where config.json names none
+    layers_key: ClassVar[str] = "num_hidden_layers"  # of config.json
+
+    def __init__(self, record: Transformers, folder: HubFolder | None, config: dict[str, Any]) -> None:
+        import transformers
+
+        settings = getattr(transformers, self.extractor_class)
+        self.extractor = settings() if folder is None else folder.extractor(self.extractor_class)
+        self.rate = self.extractor.sampling_rate
+        self._wanted: int | str | list[int] | None = record.layers or record.layer
+        self._join = record.join
+        if record.codebooks is not None:
+            raise HearingError("codebooks are not there: it is no codec")
+        if self._wanted == "inputs":
+            if record.context == "clip":
+                raise HearingError("inputs are of windows: choose context: window")
+            self.bands, self.hop = self._input_size()
+            return
+        assert folder is not None  # params.Transformers sees to it
+        self.model = folder.model(config, self.model_class)
+        told = config.get("sampling_rate", self.rate)
+        if told != self.rate:
+            raise CheckpointError(f"{folder.path}: {CONFIG} says {told} Hz, {EXTRACTOR} {self.rate} Hz")
+        self._check_layers()
+        size, self.hop = self._size()
+        self.bands = size * (len(record.layers) if record.layers and record.join == "stack" else 1)
+
+    def _check_layers(self) -> None:
+        last = getattr(self.model.config, self.layers_key)
+        asked = self._wanted if isinstance(self._wanted, list) else [self._wanted]
+        for layer in asked:
+            if layer is not None and (isinstance(layer, str) or layer > last):
+                raise HearingError(f"layer {layer} is not there. It has 0 to {last}, and inputs.")
+
+    @abstractmethod
+    def _input_size(self) -> tuple[int, int]:
+        """Give bands and hop of what the extractor gives."""
+
+    @abstractmethod
+    def _size(self) -> tuple[int, int]:
+        """Give bands of a layer, and its hop."""
+
+    @abstractmethod
+    def _input_frames(self, inputs: Any) -> Tensor:
+        """Bring what the extractor gives to [bands, frames]."""
+
+    def _layer_frames(self, layer: Tensor) -> Tensor:
+        """Bring a hidden state [1, tokens, bands] to [bands, frames]."""
+        return layer[0].T
+
+    def _run(self, inputs: Any, *, hidden: bool) -> Any:
+        """Run the model: its output, with hidden states where they are asked for."""
+        return self.model(inputs[self.extractor.model_input_names[0]], output_hidden_states=hidden)
+
+    def hear(self, sound: Waveform) -> Tensor:
+        """Give [bands, frames] of mono sound [1, samples]."""
+        import torch
+
+        inputs = self.extractor(sound[0], sampling_rate=self.rate, return_tensors="pt")
+        if self._wanted == "inputs":
+            return self._input_frames(inputs)
+        if self._wanted is None:
+            return self._layer_frames(self._run(inputs, hidden=False).last_hidden_state)
+        states = self._run(inputs, hidden=True).hidden_states
+        if isinstance(self._wanted, int):
+            return self._layer_frames(states[self._wanted])
+        assert isinstance(self._wanted, list)
+        layers = torch.stack([self._layer_frames(states[layer]) for layer in self._wanted])  # [layers, bands, frames]
+        return layers.mean(0) if self._join == "mean" else layers.flatten(0, 1)
+
+    def frames(self, samples: int) -> int:
+        """Count whole hops: frames of the padding are left out."""
+        return samples // self.hop
+
+
+class Ast(Encoder):
+    """AST (Gong et al. 2021, arXiv 2104.01778): 12 x 101 patches of a log-mel of 10.24 s, overlapping.
+
+    A frame is the mean of the patches of one time over frequency, so that its time step is the patches', 100 ms. Of
+    the inputs, frames of 10 ms, a sound has as many as whole frames of 25 ms lie in it. Pieces are 101 patches long:
+    their ends, too, are where patches begin.
+    """
+
+    extractor_class, model_class = "ASTFeatureExtractor", "ASTModel"
+    requires = ("torchaudio",)  # without it the extractor computes its log-mel another way
+
+    def _input_size(self) -> tuple[int, int]:
+        return self.extractor.num_mel_bins, self.rate // 100  # Kaldi's frame shift, 10 ms
+
+    def _size(self) -> tuple[int, int]:
+        config = self.model.config
+        self._patches = self.model.embeddings.get_shape(config)  # over frequency, over time
+        hop = config.time_stride * self.rate // 100
+        self.piece = self._patches[1] * hop
+        if self.extractor.max_length != config.max_length:
+            raise HearingError(
+                f"its extractor gives {self.extractor.max_length} frames, the model takes {config.max_length}"
+            )
+        return config.hidden_size, hop
+
+    def _input_frames(self, inputs: Any) -> Tensor:
+        frames: Tensor = inputs["input_values"][0].T
+        return frames
+
+    def _layer_frames(self, layer: Tensor) -> Tensor:
+        patches = layer[0, 2:].reshape(*self._patches, layer.shape[2])  # the first two tokens are of no patch
+        return patches.mean(0).T
+
+    def frames(self, samples: int) -> int:
+        """Count whole hops; of inputs, whole frames of 25 ms."""
+        if self._wanted == "inputs":
+            return max(0, 1 + (samples - self.rate // 40) // self.hop)
+        return super().frames(samples)
+
+
+class Wav2Vec2(Encoder):
+    """wav2vec 2.0, HuBERT, WavLM, data2vec-audio: convolutions over samples, 49 frames for a second, then layers."""
+
+    extractor_class, model_class = "Wav2Vec2FeatureExtractor", "Wav2Vec2Model"
+
+    def _input_size(self) -> tuple[int, int]:
+        return 1, 1
+
+    def _size(self) -> tuple[int, int]:
+        hop = 1
+        for stride in self.model.config.conv_stride:
+            hop *= stride
+        return self.model.config.hidden_size, hop
+
+    def _input_frames(self, inputs: Any) -> Tensor:
+        samples: Tensor = inputs["input_values"]
+        return samples
+
+    def frames(self, samples: int) -> int:
+        """Count what the convolutions give."""
+        return samples if self._wanted == "inputs" else conv_length(self.model.feature_extractor, samples)
+
+
+class Hubert(Wav2Vec2):
+    """HuBERT (Hsu et al. 2021)."""
+
+    model_class = "HubertModel"
+
+
+class WavLM(Wav2Vec2):
+    """WavLM (Chen et al. 2022)."""
+
+    model_class = "WavLMModel"
+
+
+class Data2VecAudio(Wav2Vec2):
+    """data2vec for audio (Baevski et al. 2022)."""
+
+    model_class = "Data2VecAudioModel"
+
+
+class Whisper(Encoder):
+    """Whisper's encoder: always 30 s, padded with silence, 1500 frames, of which the sound's own are kept."""
+
+    extractor_class, model_class = "WhisperFeatureExtractor", "WhisperModel"
+    layers_key = "encoder_layers"
+
+    def _input_size(self) -> tuple[int, int]:
+        self.piece = self.extractor.n_samples
+        return self.extractor.feature_size, self.extractor.hop_length
+
+    def _size(self) -> tuple[int, int]:
+        self._input_size()
+        config = self.model.config
+        given, taken = self.extractor.nb_max_frames, 2 * config.max_source_positions  # the second convolution halves
+        if given != taken:
+            raise HearingError(f"its extractor gives {given} frames, the model takes {taken}")
+        return config.d_model, 2 * self.extractor.hop_length
+
+    def _run(self, inputs: Any, *, hidden: bool) -> Any:
+        return self.model.get_encoder()(inputs["input_features"], output_hidden_states=hidden)
+
+    def _input_frames(self, inputs: Any) -> Tensor:
+        frames: Tensor = inputs["input_features"][0]
+        return frames
+
+
+class Clap(Encoder):
+    """CLAP's audio tower (HTS-AT): 10 s, shorter sounds repeated by its extractor, 32 frames of 312.5 ms.
+
+    A frame is the mean of the last layer over frequency. `projected` is the embedding that is compared with texts: one
+    for each piece of 10 s, of length 1, which all its frames repeat.
+    """
+
+    extractor_class, model_class = "ClapFeatureExtractor", "ClapModel"
+
+    def __init__(self, record: Transformers, folder: HubFolder | None, config: dict[str, Any]) -> None:
+        self._folder = folder
+        self._tokenizer: Any = None
+        super().__init__(record, folder, config)
+
+    def _check_layers(self) -> None:
+        if self._wanted not in (None, "projected"):
+            layers = self._wanted if isinstance(self._wanted, list) else [self._wanted]
+            raise HearingError(
+                f"layer {layers[0]} is not there. It has projected, inputs and, where none is named, the last."
+            )
+
+    def _input_size(self) -> tuple[int, int]:
+        self.piece = self.extractor.nb_max_samples
+        return self.extractor.feature_size, self.extractor.hop_length
+
+    def _size(self) -> tuple[int, int]:
+        audio = self.model.config.audio_config
+        halvings = len(audio.depths) - 1
+        times = audio.spec_size // audio.patch_stride[1] // 2**halvings * (audio.spec_size // audio.num_mel_bins)
+        self.piece = self.extractor.nb_max_samples
+        size = self.model.config.projection_dim if self._wanted == "projected" else audio.hidden_size
+        return size, self.piece // times
+
+    def _input_frames(self, inputs: Any) -> Tensor:
+        frames: Tensor = inputs["input_features"][0, 0].T  # further ones of a model with fusion are the same
+        return frames
+
+    def hear(self, sound: Waveform) -> Tensor:
+        """Give [bands, frames] of mono sound [1, samples]."""
+        if self._wanted == "inputs":
+            return super().hear(sound)
+        inputs = self.extractor(sound[0], sampling_rate=self.rate, return_tensors="pt")
+        given = {"input_features": inputs["input_features"], "is_longer": inputs["is_longer"]}
+        if self._wanted is None:
+            state: Tensor = self.model.audio_model(**given).last_hidden_state  # [1, bands, frequencies, frames]
+            return state[0].mean(1)
+        embedding: Tensor = self.model.get_audio_features(**given).pooler_output
+        assert self.piece is not None
+        return embedding[0][:, None].expand(-1, self.piece // self.hop)
+
+    def embed_text(self, text: str) -> Tensor | None:
+        """Give the embedding of a text beside `projected`."""
+        if self._wanted != "projected":
+            return None
+        if self._tokenizer is None:
+            assert self._folder is not None
+            self._tokenizer = self._folder.tokenizer()
+        embedding: Tensor = self.model.get_text_features(**self._tokenizer([text], return_tensors="pt")).pooler_output
+        return embedding[0]
+
+    @property
+    def logit_scale(self) -> float:
+        """The model's own, for sounds."""
+        return float(self.model.logit_scale_a.exp())
+
+
+def conv_length(module: nn.Module, samples: int) -> int:
+    """Count what is left of `samples` by all one-dimensional convolutions of a module, one after the other."""
+    from torch import nn
+
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv1d):
+            (size,), (stride,), (dilation,) = layer.kernel_size, layer.stride, layer.dilation
+            assert not isinstance(layer.padding, str)
+            samples = (samples + 2 * layer.padding[0] - dilation * (size - 1) - 1) // stride + 1
+    return samples
+
+
+ENCODERS: dict[str, Callable[..., Encoder]] = {
+    "audio-spectrogram-transformer": Ast,
+    "clap": Clap,
+    "data2vec-audio": Data2VecAudio,
+    "hubert": Hubert,
+    "wav2vec2": Wav2Vec2,
+    "wavlm": WavLM,
+    "whisper": Whisper,
+}
