@@ -17,6 +17,6 @@ from beyond_spectrograms.params.representations import (
     SoundStream,
     weights_of,
 )
-from beyond_spectrograms.params.verification import Embedding, Verification
 from beyond_spectrograms.params.transformers import Transformers
+from beyond_spectrograms.params.verification import Embedding, Verification
 from beyond_spectrograms.params.weights import HubFile, HubRecord, WeightsRecord

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
+from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.params.study import DISTURBED_BY, FEATURES_BY, PAPER, TRIALS_BY, WEIGHTS_BY, folder_of
 from beyond_spectrograms.util.code_versions import load_versions
 from support.clones import DEMO, STUDIES, commit, edit, make_up, run, stage, tiny
@@ -81,6 +82,10 @@ def test_a_further_data_set_runs_nothing_of_the_others(demo: Path) -> None:
     assert names - of_more <= {"page", "resolve"}  # the page shows params.yaml and all results
 
 
+def load_study_of(study: str) -> Params:
+    return load_params(folder_of(study), REPOSITORY)
+
+
 def list_stages() -> Iterator[Any]:
     """Give each stage of each dvc.yaml, its names still to be filled in, with its study."""
     for study in STUDIES:
@@ -109,7 +114,11 @@ def test_a_stage_keeps_to_its_study_and_tracks_what_its_results_hang_on(
 
     tracked = {file: keys for each in entry.get("params", []) for file, keys in each.items()}.get("versions.yaml", [])
     versions = load_versions(REPOSITORY / "versions.yaml")
-    assert TRACKED.get(name, set()) <= set(tracked) <= versions.nouns.keys() | versions.packages.keys()
+    wanted = TRACKED.get(name, set())
+    if set(FEATURES_BY) <= wanted:  # and packages of the study's kinds of representation alone
+        params = load_study_of(study)
+        wanted = wanted.union(*(params.representations[each].packages for each in params.grid.representations))
+    assert wanted <= set(tracked) <= versions.nouns.keys() | versions.packages.keys()
 
     kept = ("metrics/", "plots/", "run/") if study == PAPER else (f"studies/{study}/",)
     for told in (out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])):

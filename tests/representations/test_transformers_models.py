@@ -198,7 +198,7 @@ def test_a_codecs_latents_codes_and_dequantised_latents_are_transformers_own(kin
     codebooks = {"encodec": 2, "encodec_48khz": 1, "xcodec": 1}.get(kind, 2)  # those of the lowest bitrate
     codes = make(folders(kind), codebooks=codebooks, codes=True, entries=64)
     dequantized = make(folders(kind), codebooks=codebooks)
-    windows = 20 * stack(2, codes.form)  # random weights hear little else than their own biases
+    windows = 500 * stack(2, codes.form)  # random weights hear little else than their own biases
     rate = getattr(model.config, "sampling_rate", None) or model.config.sample_rate
     for place, window in enumerate(windows):
         sound = torch.from_numpy(window[None])
@@ -210,7 +210,7 @@ def test_a_codecs_latents_codes_and_dequantised_latents_are_transformers_own(kin
         values, numbers = plain_codec(kind, model, sound, codebooks)
         np.testing.assert_array_equal(encode(codes, windows)[place], numbers.numpy())
         np.testing.assert_allclose(encode(dequantized, windows)[place], values.numpy(), atol=1e-5)
-        assert len(np.unique(numbers)) > 4
+        assert len(np.unique(numbers)) > 2 * codebooks
     assert codes.bands == codebooks
 
 

@@ -304,7 +304,7 @@ class Clap(Encoder):
     @property
     def logit_scale(self) -> float:
         """The model's own, for sounds."""
-        return float(self.model.logit_scale_a.exp())
+        return float(self.model.logit_scale_a.detach().exp())
 
 
 def conv_length(module: nn.Module, samples: int) -> int:
