@@ -202,6 +202,7 @@ def made_results(params: Params) -> Results:
         }
     )
     ablated = ("fair",)
+    params = params.model_copy(update={"datasets": {**params.datasets, "made": params.datasets["demo"]}})
     return Results("made", (*rows, "encodec_48khz"), protocols, ABLATIONS, ablated, params, splits, features, cells)
 
 
