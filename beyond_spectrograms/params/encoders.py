@@ -1,6 +1,6 @@
 """Records of encoders that come as a file in an open format, or as weights of a network that is built here."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from beyond_spectrograms.params.base import Positive, Record
 
@@ -42,6 +42,7 @@ class TFLite(ModelFile):
 class Onnx(ModelFile):
     """An ONNX file, run by onnxruntime."""
 
+    packages: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     kind: Literal["onnx"]
 
 
@@ -59,6 +60,7 @@ class EfficientAT(Encoder):
 class Snac(Encoder):
     """SNAC's latents before its quantiser, or dequantised from all its codebooks; `weights` is a record under `hub`."""
 
+    packages: ClassVar[tuple[str, ...]] = ("snac",)
     kind: Literal["snac"]
     weights: str
     quantized: bool = False

@@ -19,7 +19,7 @@ PARAMS_FILE = Path("params.yaml")
 DATASETS, STUDIES = Path("datasets"), Path("studies")  # folders beside it
 # What openvino does can be done without, and the features record which engine made them. The others are needed by some
 # kinds of representation alone, which say so.
-OPTIONAL = ("openvino", "tokenizers", "torchaudio", "transformers")
+OPTIONAL = ("onnxruntime", "openvino", "snac", "tokenizers", "torchaudio", "transformers")
 PACKAGED = Path(__file__).parents[1] / "defaults"  # where setup.py puts the checkout's settings into a wheel
 UNIONS = {"representations": KINDS, "disturbances": DISTURBANCES}  # sections whose records are of a kind each
 UNITED = ("representations", "protocols", "hub")  # sections to which a study adds
