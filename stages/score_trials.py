@@ -11,7 +11,7 @@ import pandas as pd
 
 from beyond_spectrograms.data.downloads import fetch
 from beyond_spectrograms.data.trials import list_recordings, make_trials, read_trials, speakers_aside
-from beyond_spectrograms.data.windows import check_content, open_features, read_windows
+from beyond_spectrograms.data.windows import check_content, open_features
 from beyond_spectrograms.evaluation.embeddings import embed, normalize, summarize_windows
 from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.evaluation.verification import (
@@ -23,10 +23,11 @@ from beyond_spectrograms.evaluation.verification import (
     score_cosines,
 )
 from beyond_spectrograms.params import PARAMS_FILE, ParamsError
-from beyond_spectrograms.params.study import DOWNLOADS, SPLITS, Study
+from beyond_spectrograms.params.study import DOWNLOADS, Study
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import write_json
 from stages.arguments import parse
+from stages.evaluate import read_split
 
 
 def main() -> None:
@@ -34,13 +35,12 @@ def main() -> None:
     settings, place = study.params.verification, study.metrics(dataset) / TRIALS_FILE
     if settings is None:
         raise ParamsError(f"{study.folder / PARAMS_FILE}: no verification. Say which embeddings are tried.")
-    earlier, trials = read_trial_scores(place.parent, dataset).cells, None
+    earlier, names = read_trial_scores(place.parent, dataset).cells, study.params.grid.representations
+    here = [name for name in names if study.is_featurized(dataset, name)]
+    taken = take_trials(study, dataset) if here else None
     found: dict[str, TrialScores] = {}
-    for name in study.params.grid.representations:
-        here = study.is_featurized(dataset, name)
-        if here and trials is None:
-            trials = take_trials(study, dataset)
-        scored = score(study, dataset, name, trials) if here and trials is not None else {}
+    for name in names:
+        scored = score(study, dataset, name, *taken) if taken and name in here else {}
         for key in settings.embeddings:
             cell, wanted = cell_name(name, key), study.trial_provenance(dataset, name, key)
             if key in scored:
@@ -54,24 +54,30 @@ def main() -> None:
     write_json(place, TrialsFile(dataset=dataset, cells=found).model_dump())
 
 
-def take_trials(study: Study, dataset: str) -> pd.DataFrame:
-    """Fetch and check the published list of a data set, or draw its trials."""
-    trials, recordings = study.params.datasets[dataset].trials, list_recordings(read_windows(SPLITS / dataset))
+def take_trials(study: Study, dataset: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the table of windows; fetch and check the published list of trials, or draw them.
+
+    Returns:
+        the table of windows and the table of trials.
+    """
+    (table, _), trials = read_split(study, dataset), study.params.datasets[dataset].trials
+    recordings = list_recordings(table)
     assert trials is not None  # Params sees to it
     if trials.made is not None:
-        return make_trials(dataset, recordings, trials.made)
+        return table, make_trials(dataset, recordings, trials.made)
     assert trials.published is not None  # one of both
     listed = fetch(f"{dataset}, trials", [trials.published], DOWNLOADS)
     if trials.published.sha256 is None and trials.published.md5 is None:
         print(f"{dataset}, trials: its record fixes no digest; found sha256 {listed.sha256}")
-    return read_trials(listed.path, recordings)
+    return table, read_trials(listed.path, recordings)
 
 
-def score(study: Study, dataset: str, name: str, trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def score(
+    study: Study, dataset: str, name: str, table: pd.DataFrame, trials: pd.DataFrame
+) -> dict[str, dict[str, Any]]:
     """Score the trials by every embedding of a representation, whose features are here."""
     params, folder, what = study.params, study.features(dataset, name), f"{dataset} as {name}"
     assert params.verification is not None  # as main sees to
-    table = read_windows(SPLITS / dataset)
     recordings = list_recordings(table)
     check_content(folder, what)
     means, variances = summarize_windows(open_features(folder, len(table)))

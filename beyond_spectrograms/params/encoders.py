@@ -64,3 +64,6 @@ class Snac(Encoder):
     kind: Literal["snac"]
     weights: str
     quantized: bool = False
+
+
+AnyEncoder = TFLite | Onnx | EfficientAT | Snac

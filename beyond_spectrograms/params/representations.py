@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.base import Positive, Real, Record, Seed, is_unset
-from beyond_spectrograms.params.encoders import EfficientAT, Onnx, Snac, TFLite
+from beyond_spectrograms.params.encoders import AnyEncoder, Snac
 from beyond_spectrograms.params.transformers import Transformers
 
 # Bits per second at which the quantisers run: encodec's target_bandwidths, and 64, 120 and 184 bits for each of 50
@@ -178,7 +178,7 @@ class Hear(Record):
         return self
 
 
-AnyRepresentation = Mel | RawWaveform | Encodec | SoundStream | Hear | Transformers | TFLite | Onnx | EfficientAT | Snac
+AnyRepresentation = Mel | RawWaveform | Encodec | SoundStream | Hear | Transformers | AnyEncoder
 Representation = Annotated[AnyRepresentation, Field(discriminator="kind")]
 ON_HUB = (Transformers, Snac)  # whose weights are records under `hub`
 KINDS = {get_args(record.model_fields["kind"].annotation)[0]: record for record in get_args(AnyRepresentation)}

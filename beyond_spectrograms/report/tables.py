@@ -202,7 +202,7 @@ def _describe(results: Results, protocol: str) -> str:
     traits = [
         f"split {chosen.split}",
         *([f"{chosen.training_share:.0%} of the training recordings"] if chosen.training_share else []),
-        *([f"{chosen.examples_per_class} training recordings a class"] if chosen.examples_per_class else []),
+        *([f"{few} training recording{'s' * (few > 1)} a class"] if (few := chosen.examples_per_class) else []),
         *["labels shuffled"] * chosen.shuffle_labels,
         *["labels dealt by recording and scored against themselves"] * bool(chosen.deal_labels),
     ]

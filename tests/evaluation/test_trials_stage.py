@@ -182,6 +182,14 @@ def test_what_cannot_be_scored_is_refused(home: Path) -> None:
     )
 
 
+def test_windows_that_the_split_stage_did_not_describe_are_refused() -> None:
+    windows = Path("data/splits/voxceleb1/windows.csv")
+    windows.write_text(windows.read_text().replace("id10270/", "id10279/"))
+    assert refusal(ResultError, run_here, "score_trials", STUDY, "voxceleb1") == (
+        "data/splits/voxceleb1: its windows or parts are not those that splits.json describes. Run split again."
+    )
+
+
 def test_a_digest_that_the_record_fixes_is_checked(home: Path) -> None:
     md5 = yaml.safe_load(Path("datasets/voxceleb1.yaml").read_text())["trials"]["published"] | {"md5": "0" * 32}
     edit({"trials/published": md5}, "datasets/voxceleb1.yaml")
