@@ -76,7 +76,8 @@ def write_trials(study: Study, dataset: str) -> None:
 
 def results_of(study: Study, dataset: str) -> Results:
     """Read a data set's results, and those of the paper's experiment that stand beside them."""
-    return read_results(study.params, dataset, study.metrics(dataset), folder_of(PAPER) / "metrics" / dataset)
+    root = folder_of(PAPER) / "metrics" / dataset
+    return read_results(study.params, dataset, study.metrics(dataset), root, study.split_file(dataset))
 
 
 def scored_results_of(study: Study, dataset: str) -> Results:

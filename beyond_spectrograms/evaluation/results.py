@@ -112,10 +112,10 @@ class Results:
         return f"{representation} (control)" if self.is_control(representation) else representation
 
 
-def read_results(params: Params, dataset: str, folder: Path, root: Path) -> Results:
+def read_results(params: Params, dataset: str, folder: Path, root: Path, splits: Path) -> Results:
     """Read a data set's cells: those of the grid from `folder`, those that stand beside them from `root`.
 
-    `folder` is the study's metrics/<dataset>, `root` that of the paper's experiment; one of them has splits.json.
+    `folder` is the study's metrics/<dataset>, `root` that of the paper's experiment, `splits` its splits.json.
 
     Raises:
         ResultError: a file is missing or damaged.
@@ -149,7 +149,7 @@ def read_results(params: Params, dataset: str, folder: Path, root: Path) -> Resu
         ablations=tuple(few),
         ablation_protocols=tuple(dict.fromkeys(protocol for name in few for protocol in grid.protocols_of(name))),
         params=params,
-        splits=read_record((folder if (folder / "splits.json").exists() else root) / "splits.json", Splits),
+        splits=read_record(splits, Splits),
         features=features,
         cells={cell: found[cell] for cell in ordered},
         disturbed=disturbed,

@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed
 from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, Windows
 from beyond_spectrograms.params.disturbances import Disturbance
-from beyond_spectrograms.params.protocols import OF_SAMPLES, Protocol
+from beyond_spectrograms.params.protocols import OF_SAMPLES, RECONSTRUCTING, SUMMARISING, ZERO_SHOT, Protocol
 from beyond_spectrograms.params.representations import ON_HUB, Mel, RawWaveform, Representation, weights_of
+from beyond_spectrograms.params.transformers import Transformers
 from beyond_spectrograms.params.verification import Verification
 from beyond_spectrograms.params.weights import HubRecord, WeightsRecord
 
@@ -262,13 +263,18 @@ def misfit(record: Representation, protocol: Protocol) -> str:
     """Say why a protocol's classifier is not for what a record gives; empty where it is.
 
     Samples are for classifiers of samples alone: conv1d would see 45 of them, 3 ms, and weigh each place in the window,
-    and their mean and deviation are an offset and the loudness.
+    and their mean and deviation are an offset and the loudness. Texts are compared with what shares their space alone,
+    and weights of stacked layers are learned by gradient.
     """
     is_waveform, wanted = isinstance(record, RawWaveform), protocol.classifier in OF_SAMPLES
     if is_waveform and not wanted:
         return f"{protocol.classifier} is not for the samples of a waveform; {', '.join(OF_SAMPLES)} is"
     if wanted and not is_waveform:
         return f"{protocol.classifier} is for the samples of kind waveform, not for kind {record.kind}"
+    if protocol.classifier == ZERO_SHOT and not (isinstance(record, Transformers) and record.layer == "projected"):
+        return "zero_shot is for embeddings of sounds and texts: kind transformers with layer: projected"
+    if record.stacked and protocol.classifier in (*RECONSTRUCTING, *SUMMARISING, ZERO_SHOT):
+        return f"{protocol.classifier} learns no weights of layers: choose join: mean, or a network"
     return ""
 
 

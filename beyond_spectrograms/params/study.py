@@ -168,18 +168,25 @@ class Study:
         }
         return _digest(decides)
 
+    def split_file(self, dataset: str) -> Path:
+        """Find splits.json of a data set: its own, that of the paper's experiment, or another study's.
+
+        Where there is none it is that of the paper's experiment.
+        """
+        studies = dict.fromkeys((self.name, *list_studies()))
+        places = [folder_of(name) / "metrics" / dataset / "splits.json" for name in studies]
+        root = folder_of(PAPER) / "metrics" / dataset / "splits.json"
+        return next(filter(Path.exists, places), root)
+
     def split_record(self, dataset: str) -> dict[str, Any]:
-        """Read what `split` wrote of a data set: its splits.json, that of the paper's experiment, or another study's.
+        """Read what `split` wrote of a data set.
 
         Raises:
             ParamsError: there is none.
         """
-        studies = dict.fromkeys((self.name, *list_studies()))
-        places = [folder_of(name) / "metrics" / dataset / "splits.json" for name in studies]
-        path = next(filter(Path.exists, places), None)
-        if path is None:
-            root = folder_of(PAPER) / "metrics" / dataset / "splits.json"
-            raise ParamsError(f"{root}: missing. Run the split stage of {dataset}.")
+        path = self.split_file(dataset)
+        if not path.exists():
+            raise ParamsError(f"{path}: missing. Run the split stage of {dataset}.")
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return record
 

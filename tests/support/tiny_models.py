@@ -38,7 +38,8 @@ def _hubert() -> tuple[Any, Any]:
 def _wavlm() -> tuple[Any, Any]:
     from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMModel
 
-    return WavLMModel(WavLMConfig(**CONVOLUTIONS)), Wav2Vec2FeatureExtractor()
+    layers = CONVOLUTIONS | {"num_hidden_layers": 12}  # as the shipped record of wavlm_layers names
+    return WavLMModel(WavLMConfig(**layers)), Wav2Vec2FeatureExtractor()
 
 
 def _data2vec() -> tuple[Any, Any]:
@@ -97,7 +98,7 @@ def _mimi() -> tuple[Any, Any]:
     from transformers import EncodecFeatureExtractor, MimiConfig, MimiModel
 
     sizes = {**LAYERS, "num_filters": 4, "num_key_value_heads": 2, "codebook_size": 64, "codebook_dim": 8}
-    sizes |= {"vector_quantization_hidden_dimension": 8, "upsample_groups": 16, "num_quantizers": 4}
+    sizes |= {"vector_quantization_hidden_dimension": 8, "upsample_groups": 16, "num_quantizers": 8}
     return MimiModel(MimiConfig(**sizes)), EncodecFeatureExtractor(sampling_rate=24_000)
 
 
@@ -129,6 +130,20 @@ MAKERS = {
     "xcodec": _xcodec,
 }
 
+
+# The shipped records under `hub`, and the tiny random models that stand in for theirs.
+STANDS_IN_FOR = {
+    "ast": "audio-spectrogram-transformer",
+    "clap": "clap",
+    "data2vec_base": "data2vec-audio",
+    "encodec_24khz_hub": "encodec",
+    "encodec_48khz_hub": "encodec_48khz",
+    "hubert_base": "hubert",
+    "mimi": "mimi",
+    "wav2vec2_base": "wav2vec2",
+    "wavlm_base_plus": "wavlm",
+    "whisper_tiny": "whisper",
+}
 
 # Tensors that start as zeros, where a mistake in their use would show nothing.
 DRAWN = ("codebook.embed", "codebook.embed_sum", "cls_token", "distillation_token", "position_embeddings")

@@ -10,13 +10,14 @@ import torch
 
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, fetch_encoder
 from beyond_spectrograms.evaluation.predict import predict
-from beyond_spectrograms.params import load_params, misfit
+from beyond_spectrograms.params import Transformers, load_params, misfit
 from beyond_spectrograms.params.protocols import OF_SAMPLES
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
 from beyond_spectrograms.training.loop import train
 from beyond_spectrograms.training.run import RunConfig, read_history
 from support.repository import REPOSITORY
+from support.tiny_models import STANDS_IN_FOR, write_tiny
 
 PLACES = sorted(REPOSITORY.glob("studies/*/params.yaml"))
 # Each study's representations and protocols are the root's and its own; together they are all there are.
@@ -28,10 +29,13 @@ PROTOCOLS = {name: record for params in STUDIES_HERE for name, record in params.
 FEW_FRAMES = ("tflite", "efficientat")  # kinds that give conv1d too few frames a window
 
 
-def trained_under(name: str) -> str:
+def trained_under(name: str) -> list[str]:
     if name == "log_mel_16khz":
-        return "prototypes"
-    return "mean_linear" if REPRESENTATIONS[name].kind in FEW_FRAMES else "fair"
+        return ["prototypes"]
+    if REPRESENTATIONS[name].kind == "transformers":
+        params = next(each for each in STUDIES_HERE if name in each.grid.representations)
+        return params.grid.only.get(name, ["fair"])
+    return ["mean_linear" if REPRESENTATIONS[name].kind in FEW_FRAMES else "fair"]
 
 
 # All of them would take minutes: what a protocol changes does not depend on which numbers, or which codes, come in.
@@ -39,7 +43,7 @@ CASES = [
     (name, protocol)
     for name in REPRESENTATIONS
     for protocol in PROTOCOLS
-    if protocol == trained_under(name) or name == "mel"
+    if protocol in trained_under(name) or name == "mel"
     if not misfit(REPRESENTATIONS[name], PROTOCOLS[protocol])
 ] + [("waveform", name) for name, protocol in PROTOCOLS.items() if protocol.classifier in OF_SAMPLES]
 
@@ -71,6 +75,8 @@ def features(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(MIRROR_VARIABLE, str(request.getfixturevalue("mirror")))
             weights = fetch_encoder(params, name, folder)
+    elif isinstance(record, Transformers) and record.weights is not None:
+        weights = write_tiny(folder / "tiny_random_model", STANDS_IN_FOR[record.weights])
     elif record.kind == "encodec" and record.weights != "untrained":
         weights = [folder / f"{name}.th"]
         torch.save(random_state(record.model), weights[0])
@@ -86,15 +92,19 @@ def features(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.mark.parametrize(("features", "protocol"), CASES, indirect=["features"])
 def test_trains_an_epoch_and_predicts(protocol: str, features: tuple[str, Path], tmp_path: Path) -> None:
     record, (name, folder) = PROTOCOLS[protocol], features
-    codebook_size = REPRESENTATIONS[name].codebook_size
+    codebook_size, stacked = REPRESENTATIONS[name].codebook_size, REPRESENTATIONS[name].stacked
     parts = np.array(["train"] * 6 + ["validation"] * 3 + ["test"] * 3)
     classes = ("a", "b", "c")
     given = (folder, np.arange(12) % 3, parts, classes, codebook_size, record, 1, 1, 0, "cpu", tmp_path)
-    config = RunConfig(*given, versions={})
+    bands = np.load(folder / "features.npy", mmap_mode="r").shape[1]
+    texts = None  # of what takes prompts: vectors that are no texts'
+    if record.prompts is not None:
+        texts = np.random.default_rng(0).normal(size=(3, bands)).astype(np.float32)
+    config = RunConfig(*given, versions={}, stacked=stacked, class_vectors=texts)
     train(config)
     assert [row["epoch"] for row in read_history(config)] == [1]
     stored, array = tmp_path / f"{config.name}.safetensors", np.load(folder / "features.npy")
     shape = {"rows": np.flatnonzero(parts == "test"), "classes": list(classes), "codebook_size": codebook_size}
-    run = predict(stored, record, array, **shape, fold=1, seed=0, device="cpu")
+    run = predict(stored, record, array, **shape, fold=1, seed=0, device="cpu", stacked=stacked)
     assert run.probabilities.shape == (3, 3)
     assert np.isfinite(run.probabilities).all()
