@@ -22,8 +22,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from support.clones import ran, run
 from support.repository import REPOSITORY, Patch
+from support.tiny_models import write_tiny
 
 pytestmark = pytest.mark.long
 SCORES = "studies/demo/metrics/demo/scores.json"
@@ -99,6 +101,21 @@ def test_a_kind_of_representation_is_a_file_a_record_and_a_line_of_a_registry(pr
     features = scores(project)["features"]["mfcc_40"]
     assert (features["bands"], features["frames"]) == (40, 1 + 22_050 // 128)
     assert "\n| mfcc_40 " in said
+
+
+def test_a_model_of_the_hub_is_one_record_and_one_line(project: Path, tmp_path: Path, monkeypatch: Patch) -> None:
+    write_tiny(tmp_path / "mirror/facebook/hubert-base-ls960", "hubert")  # random weights stand in for the real ones
+    monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path / "mirror"))
+    before = cells(project)
+    said = follow("adding-a-model.md", project)
+    assert cells(project).keys() - before.keys() == {"my_hubert-fair", "my_hubert-mean_linear"}
+    features = scores(project)["features"]["my_hubert"]
+    assert (features["bands"], features["frames"]) == (16, 49)
+    assert "\n| my_hubert " in said
+    record = json.loads((project / "data/weights/hubert_base_ls960/record.json").read_text(encoding="utf-8"))
+    assert [file["file"] for file in record["files"]] == [
+        "config.json", "model.safetensors", "preprocessor_config.json"
+    ]  # fmt: skip
 
 
 def test_a_classifier_is_a_file_a_line_of_the_registry_and_its_name(project: Path) -> None:
