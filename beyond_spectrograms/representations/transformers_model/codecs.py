@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.representations.base import CheckpointError
-from beyond_spectrograms.representations.transformers_model.encoders import Hearing, HearingError, conv_length
+from beyond_spectrograms.representations.transformers_model.hearing import Hearing, HearingError, conv_length
 from beyond_spectrograms.representations.transformers_model.loading import EXTRACTOR, HubFolder
 
 if TYPE_CHECKING:

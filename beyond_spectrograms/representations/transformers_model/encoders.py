@@ -5,51 +5,19 @@ Sounds are heard one by one: what is beside a window cannot change it.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.representations.base import CheckpointError
+from beyond_spectrograms.representations.transformers_model.hearing import Hearing, HearingError, conv_length
 from beyond_spectrograms.representations.transformers_model.loading import CONFIG, EXTRACTOR, HubFolder
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from beyond_spectrograms.params import Transformers
-
-
-class HearingError(ValueError):
-    """A record asks a model for what it does not have; the message says what it has."""
-
-
-class Hearing(ABC):
-    """Hears a sound [channels, samples] at `rate` Hz as frames [bands, frames]."""
-
-    rate: int
-    channels: int = 1
-    bands: int
-    hop: int  # samples from one frame to the next
-    piece: int | None = None  # longest sound that is heard at once, in samples: a multiple of `hop`
-    requires: ClassVar[tuple[str, ...]] = ()  # further modules
-
-    @abstractmethod
-    def frames(self, samples: int) -> int:
-        """Count the frames of a sound, those of padding left out."""
-
-    @abstractmethod
-    def hear(self, sound: Waveform) -> Tensor:
-        """Give [bands, frames] or more: those of padding come last."""
-
-    def embed_text(self, text: str) -> Tensor | None:
-        """Give the embedding [bands] of a text, of length 1; None without a text tower."""
-        del text
-        return None
-
-    @property
-    def logit_scale(self) -> float:
-        """What cosines of sound and text are multiplied by."""
-        return 1.0
 
 
 class Encoder(Hearing):
@@ -305,18 +273,6 @@ class Clap(Encoder):
     def logit_scale(self) -> float:
         """The model's own, for sounds."""
         return float(self.model.logit_scale_a.detach().exp())
-
-
-def conv_length(module: nn.Module, samples: int) -> int:
-    """Count what is left of `samples` by all one-dimensional convolutions of a module, one after the other."""
-    from torch import nn
-
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv1d):
-            (size,), (stride,), (dilation,) = layer.kernel_size, layer.stride, layer.dilation
-            assert not isinstance(layer.padding, str)
-            samples = (samples + 2 * layer.padding[0] - dilation * (size - 1) - 1) // stride + 1
-    return samples
 
 
 ENCODERS: dict[str, Callable[..., Encoder]] = {

@@ -10,7 +10,8 @@ from beyond_spectrograms.data.audio import Waveform, mono_at, stored_format
 from beyond_spectrograms.params import Transformers
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, RepresentationError
 from beyond_spectrograms.representations.transformers_model.codecs import CODECS
-from beyond_spectrograms.representations.transformers_model.encoders import ENCODERS, Hearing, HearingError
+from beyond_spectrograms.representations.transformers_model.encoders import ENCODERS
+from beyond_spectrograms.representations.transformers_model.hearing import Hearing, HearingError
 from beyond_spectrograms.representations.transformers_model.loading import CONFIG, HubFolder
 from beyond_spectrograms.util.errors import require
 
