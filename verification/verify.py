@@ -145,13 +145,14 @@ def _difference(name: str, old: np.ndarray[Any, Any], new: np.ndarray[Any, Any])
 
 
 def repackaged(then: Path, new: Mapping[str, str]) -> list[str]:
-    """Say which packages differ from those of an earlier versions.yaml; there may be none."""
+    """Say which packages of an earlier versions.yaml have other versions; a new one had no part in its results."""
     if not then.exists():
         return []
     found = yaml.safe_load(then.read_text(encoding="utf-8"))
     old = {name: version for name, version in found.items() if isinstance(version, str)}
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return [f"{name} {old.get(name, '(none)')} -> {new.get(name, '(none)')}" for name in names]
+    return [
+        f"{name} {version} -> {new.get(name, '(none)')}" for name, version in old.items() if new.get(name) != version
+    ]
 
 
 def record(path: Path, noun: str, digest: str, verified_at: str, number: int | None = None) -> None:

@@ -301,6 +301,7 @@ def leakage(params: Params, folder: Path) -> Made:
     report = {
         "dataset": "made", "clips": len(clips), "groups": len(clips), "near_strength": params.audit.near_strength,
         "clips_too_quiet_to_compare": 1, "splits": described, "cues": {"source": scored},
+        "heard_before": {"mel": ["freesound"]},
         "known_errors": {"moved": ["a"], "repetitions": repetitions},
         "pairs": [audit.describe_pair(pair) for pair in pairs],
     }  # fmt: skip

@@ -182,6 +182,11 @@ def test_another_version_of_a_package_is_named(tree: Path) -> None:
     assert verify(tree, "leakage") == (1, told, UNEQUAL)
 
 
+def test_a_package_that_the_old_code_did_not_know_changes_nothing(tree: Path) -> None:
+    edit(tree, "versions.yaml", "\nnumpy: ", "\npooch: 0.0.1\nnumpy: ")
+    assert verify(tree, "leakage")[:2] == EQUAL[:2]
+
+
 def test_what_is_new_is_listed_and_what_is_gone_is_unequal(tree: Path) -> None:
     edit(tree, "verification/witnesses.py", '"evidence"', '"weight"')
     told = (
