@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -183,7 +184,7 @@ def test_another_version_of_a_package_is_named(tree: Path) -> None:
 
 
 def test_a_package_that_the_old_code_did_not_know_changes_nothing(tree: Path) -> None:
-    edit(tree, "versions.yaml", "\nnumpy: ", "\npooch: 0.0.1\nnumpy: ")
+    edit(tree, "versions.yaml", "\nnumpy: ", f"\npooch: {version('pooch')}\nnumpy: ")
     assert verify(tree, "leakage")[:2] == EQUAL[:2]
 
 
