@@ -35,6 +35,7 @@ from beyond_spectrograms.params import (
     load_params,
     weights_of,
 )
+from beyond_spectrograms.params.protocols import OF_SAMPLES
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ CLASSES = ["bird", "engine", "rain"]
 SPLITS = ("window", "source")  # those that earlier commits have
 EPOCHS = 2
 SHAPE = (24, 50)  # bands and frames of made windows: conv1d takes no fewer than 49
+SAMPLES = 2500  # of windows for M5, which takes no fewer than 2200
 
 
 def all_params() -> Params:
@@ -255,7 +257,7 @@ def _records(params: Params, folder: Path) -> dict[str, tuple[Any, list[Path] | 
     records: dict[str, tuple[Any, list[Path] | None]] = {}
     for name, record in params.representations.items():
         places = [mirrored(params.weights[key].url) for key in weights_of(record)]
-        if record.kind == "mel" or record.weights == "untrained" or record.kind == "soundstream":
+        if record.kind in ("mel", "waveform") or record.weights == "untrained" or record.kind == "soundstream":
             records[name] = record, places if all(place.is_file() for place in places) else None
             if record.kind == "encodec":
                 records[f"{name}_torch"] = record.model_copy(update={"engine": "torch"}), []
@@ -310,13 +312,18 @@ def _made_encodec(model: str, folder: Path) -> Path:
     return path
 
 
-def _windows(folder: Path, *, codes: bool = False) -> tuple[Path, np.ndarray[Any, Any]]:
-    """Write 60 made windows [60, bands, frames] of three classes in dB, or codes of 16 entries; with their classes."""
+def _windows(folder: Path, of: str = "features") -> tuple[Path, np.ndarray[Any, Any]]:
+    """Write 60 made windows [60, bands, frames] of three classes, with their classes.
+
+    That is in dB, or `of` codes of 16 entries, or of samples.
+    """
     rng, targets = np.random.default_rng(0), np.arange(60) % 3
     values: np.ndarray[Any, Any] = 10 * rng.standard_normal((60, *SHAPE)) - 50 + 3 * targets[:, None, None]
-    if codes:
+    if of == "codes":
         values = (rng.integers(16, size=(60, 4, SHAPE[1])) + targets[:, None, None]) % 16
-    place = folder / ("codes" if codes else "features")
+    if of == "samples":
+        values = 0.1 * rng.standard_normal((60, 1, SAMPLES)) * (1 + targets[:, None, None])
+    place = folder / of
     place.mkdir(parents=True, exist_ok=True)
     np.save(place / "features.npy", values.astype(np.float32))
     (place / "index.json").write_text("{}", encoding="utf-8")
@@ -342,6 +349,10 @@ def _protocols(params: Params) -> dict[str, Any]:
     return protocols | {name: fair.model_copy(update=change) for name, change in more.items()}
 
 
+def _taken_by(protocol: Any) -> str:
+    return "samples" if protocol.classifier in OF_SAMPLES else "features"
+
+
 def classifiers(params: Params, folder: Path) -> Made:
     """Build every classifier with seeded weights: the weights, its logits with dropout and without, what it tells."""
     import torch
@@ -349,11 +360,11 @@ def classifiers(params: Params, folder: Path) -> Made:
     from beyond_spectrograms.classifiers.registry import build_network, measure
 
     for kind, codebook_size in (("", None), ("_codes", 16)):
-        place, _ = _windows(folder, codes=codebook_size is not None)
-        windows = torch.from_numpy(np.load(place / "features.npy"))
         for name, protocol in _protocols(params).items():
             if codebook_size and protocol.classifier not in ("conv1d", "conv2d", "mean_linear"):
                 continue
+            place, _ = _windows(folder, "codes" if codebook_size else _taken_by(protocol))
+            windows = torch.from_numpy(np.load(place / "features.npy"))
             torch.manual_seed(0)
             network = build_network(protocol, windows.shape[1], windows.shape[2], len(CLASSES), codebook_size)
             for key, value in network.state_dict().items():
@@ -388,9 +399,9 @@ def training(params: Params, folder: Path) -> Made:
     from beyond_spectrograms.training.run import HISTORY_COLUMNS, shuffle_labels
     from beyond_spectrograms.training.trainers import TRAINERS
 
-    place, targets = _windows(folder)
     configs = {}
     for name, protocol in _protocols(params).items():
+        place, targets = _windows(folder, _taken_by(protocol))
         config = _config(place, targets, protocol.model_copy(update={"batch_size": 12}), folder / name)
         if protocol.shuffle_labels:
             yield f"{name}/labels", shuffle_labels(targets, config.parts, config.seed)
@@ -398,7 +409,8 @@ def training(params: Params, folder: Path) -> Made:
         yield f"{name}/columns", [*HISTORY_COLUMNS, *TRAINERS[protocol.classifier].columns]
     fair = params.protocols["fair"].model_copy(update={"batch_size": 12})
     paper = params.protocols["paper"].model_copy(update={"batch_size": 12})
-    codes = _windows(folder, codes=True)[0]
+    place, targets = _windows(folder)
+    codes = _windows(folder, "codes")[0]
     configs["fair_codes"] = _config(codes, targets, fair, folder / "fair_codes", codebook_size=16)
     for name, protocol in (("fair", fair), ("paper", paper)):
         configs[f"{name}_bf16"] = _config(place, targets, protocol, folder / f"{name}_bf16", precision="bf16")
