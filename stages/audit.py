@@ -20,7 +20,7 @@ def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
     params, metrics, folder, splits = study.params, study.metrics(dataset), CLIPS / dataset, SPLITS / dataset
     table, parts = read_windows(splits), read_parts(splits)
-    clips = read_clips(folder)
+    clips = read_clips(folder).drop(columns="group", errors="ignore")  # the table has that of copies too
     clips = clips.merge(table[["clip", "group"]].drop_duplicates(), on="clip")
     known_pairs = params.datasets[dataset].known_pairs
     audit.check_known_pairs(dataset, clips["clip"], known_pairs)

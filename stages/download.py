@@ -1,13 +1,24 @@
-"""Archive, folder or synthesis -> data/raw/<dataset>: audio/<label>/<file>, lists/<part>.txt, source.json."""
+"""Archive, folder, synthesis or mixing -> data/raw/<dataset>: audio/<label>/<file>, lists/<part>.txt, source.json.
+
+And labels.csv, where sounds may have several labels or a table says which fold or part they are in.
+"""
 
 import shutil
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.data.archives import check_list, check_sounds, copy_sounds, list_sounds, unpack, unpack_lists
+from beyond_spectrograms.data.archives import (
+    check_list,
+    check_sounds,
+    copy_sounds,
+    find_folder,
+    list_sounds,
+    unpack,
+    unpack_lists,
+)
 from beyond_spectrograms.data.downloads import fetch
-from beyond_spectrograms.params.datasets import Source, SplitLists
-from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, RAW
+from beyond_spectrograms.params.datasets import SplitLists
+from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, RAW, Study
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
 from stages.arguments import parse
@@ -18,7 +29,7 @@ def main() -> None:
     source, work = study.params.datasets[dataset].source, PARTIAL / "raw" / dataset
     with locked(work):
         shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-        record = take_sounds(dataset, source, work / "audio", study.stage("download", dataset))
+        record = take_sounds(dataset, study, work / "audio")
         record |= check_sounds(dataset, work / "audio", source)
         if source.lists is not None:
             take_lists(dataset, source.lists, work / "lists")
@@ -29,15 +40,20 @@ def main() -> None:
         print("left out:", ", ".join(f"{count} {kind}" for kind, count in left_out.items()))
 
 
-def take_sounds(dataset: str, source: Source, audio: Path, stage: str) -> dict[str, Any]:
-    """Fill `audio` from the origin that `source` names, in `stage`; return what source.json says of it.
+def take_sounds(dataset: str, study: Study, audio: Path) -> dict[str, Any]:
+    """Fill `audio` from the origin that the data set's source names; return what source.json says of it.
 
     Lists of parts that the archive itself holds go to `lists` beside it.
     """
+    source, stage = study.params.datasets[dataset].source, study.stage("download", dataset)
+    if source.path is not None:
+        print(f"{dataset}: copying {source.path}. DVC does not watch it: once it changes, say dvc repro -f {stage}")
+    if source.path is not None and source.members is not None:
+        left_out = unpack(find_folder(source.path), source.members, source.label_table, audio)
+        return {"kind": "path", "path": source.path, "left_out": left_out}
     if source.path is not None:
         from beyond_spectrograms.data.splits import check_groups  # not before it is needed: it imports pandas
 
-        print(f"{dataset}: copying {source.path}. DVC does not watch it: once it changes, say dvc repro -f {stage}")
         check_groups(dataset, sorted(list_sounds(source.path).paths), source)
         copied = copy_sounds(source.path, audio)
         shortened = {
@@ -51,6 +67,13 @@ def take_sounds(dataset: str, source: Source, audio: Path, stage: str) -> dict[s
         print(f"{dataset}: synthesising")
         synthesise(audio, **source.synthetic.model_dump())
         return {"kind": "synthetic", **source.synthetic.model_dump()}
+    if source.mixtures is not None:
+        from beyond_spectrograms.data.mixtures import make_mixtures
+
+        print(f"{dataset}: mixing sounds of {source.mixtures.of}")
+        other = study.params.datasets[source.mixtures.of]
+        make_mixtures(dataset, source.mixtures, other, RAW / source.mixtures.of / "audio", audio)
+        return {"kind": "mixtures", **source.mixtures.model_dump()}
     found = fetch(dataset, source.archives or [], DOWNLOADS)
     left_out = unpack(found.path, source.members or "", source.label_table, audio)
     if source.lists_inside is not None:

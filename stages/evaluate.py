@@ -56,7 +56,10 @@ def evaluate(study: Study, dataset: str, disturbance: str | None) -> None:
         print(f"{called}: committed scores kept of {len(kept)} cells whose {whose} are not here: {', '.join(kept)}")
     for name, scores in found.scores.items():
         if name not in kept:
-            print(f"{called}, {name}: {scores['window_accuracy']:.1%} of {scores['windows']} windows right")
+            told = f"{scores['window_accuracy']:.1%} of {scores['windows']} windows right"
+            if labels := scores.get("labels"):
+                told = f"mAP {labels['recordings']['mean_average_precision']['value']:.1%} by recording"
+            print(f"{called}, {name}: {told}")
 
 
 def read_split(study: Study, dataset: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -18,6 +18,7 @@ from beyond_spectrograms.report.claims import print_claims
 from beyond_spectrograms.report.convergence import TIDY, tidy_curves
 from beyond_spectrograms.report.dataset_report import draw, tabulate
 from beyond_spectrograms.report.figures import save
+from beyond_spectrograms.report.label_scores import figure_labels, tabulate_labels
 from beyond_spectrograms.report.table import to_csv, write_tables
 from beyond_spectrograms.report.verification import figure_det, trials_table
 from beyond_spectrograms.util.commands import run_stage
@@ -36,19 +37,25 @@ def write_report(study: Study, dataset: str) -> None:
     Raises:
         ResultError: no cell of the grid has scores.
     """
-    results, place, plots = scored_results_of(study, dataset), study.metrics(dataset), study.plots(dataset)
+    place, plots = study.metrics(dataset), study.plots(dataset)
+    results, of_several = scored_results_of(study, dataset).by_labels()
     costs, work = read_costs(place / "costs.json"), study.work("report", dataset)
-    verdicts = judge(results, costs)
     with locked(work):
         shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-        write_tables(tabulate(results, compare_pairs(results), costs), work / "tables")
-        write_text(work / "tables/claims.md", print_claims(results, verdicts))
-        (work / "figures").mkdir()
-        draw(results, costs, work / "figures")
+        (work / "figures").mkdir(parents=True)
+        write_tables(tabulate_labels(of_several), work / "tables")
+        if (figure := figure_labels(of_several)) is not None:
+            save(figure, work / "figures", "label_scores")
+        if results.cells:
+            verdicts = judge(results, costs)
+            write_tables(tabulate(results, compare_pairs(results), costs), work / "tables")
+            write_text(work / "tables/claims.md", print_claims(results, verdicts))
+            draw(results, costs, work / "figures")
+            told = {"rules": rules(results), "verdicts": [asdict(each) for each in verdicts]}
+            write_json(place / "claims.json", told)
+            write_text(plots / "convergence.csv", to_csv(tidy_curves(results), TIDY))
         replace_folder(work / "tables", place / "tables")
-        write_json(place / "claims.json", {"rules": rules(results), "verdicts": [asdict(each) for each in verdicts]})
         replace_folder(work / "figures", plots / "figures")
-        write_text(plots / "convergence.csv", to_csv(tidy_curves(results), TIDY))
         shutil.rmtree(work)
 
 

@@ -3,6 +3,7 @@
 import json
 
 from beyond_spectrograms.data.clips import CLIP_VERSIONS, check_clips, describe_clips, publish_clips
+from beyond_spectrograms.data.labels import read_labels
 from beyond_spectrograms.estimates.preparation import timed_resampling
 from beyond_spectrograms.params.study import CLIPS, PARTIAL, RAW
 from beyond_spectrograms.util.commands import run_stage
@@ -19,10 +20,11 @@ def main() -> None:
         for outcome in outcomes:
             if outcome.reason:
                 print(f"set aside {outcome.clip}: {outcome.reason}")
-        check_clips(dataset, outcomes, source)
-        publish_clips(outcomes, work, CLIPS / dataset)
+        told = read_labels(raw)
+        check_clips(dataset, outcomes, source, told)
+        publish_clips(outcomes, work, CLIPS / dataset, told)
     origin = json.loads((raw / "source.json").read_text(encoding="utf-8"))
-    write_json(study.metrics(dataset) / "clips.json", {**describe_clips(dataset, outcomes), "source": origin})
+    write_json(study.metrics(dataset) / "clips.json", {**describe_clips(dataset, outcomes, told), "source": origin})
 
 
 if __name__ == "__main__":

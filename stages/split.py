@@ -20,6 +20,8 @@ def main() -> None:
     source = params.datasets[dataset].source
     if lists is not None:
         check_lists(dataset, clips, lists, source.known_bad)
+    elif "part" in clips:
+        lists = dict(zip(clips["clip"], clips["part"], strict=True))
     windows = params.windows_of(dataset)
     dealt = deal_windows(dataset, clips, folder, source, windows=windows, splits=params.splits, lists=lists)
     table, parts = dealt.table, dealt.parts

@@ -51,10 +51,10 @@ def changed_folders(studies: Sequence[Study]) -> list[str]:
     lines = []
     for study in studies:
         for dataset in study.params.grid.datasets:
-            path, copied = study.params.datasets[dataset].source.path, RAW / dataset / "audio"
-            if path is not None and copied.is_dir() and has_changed(path, copied):
+            source, copied = study.params.datasets[dataset].source, RAW / dataset / "audio"
+            if source.path is not None and copied.is_dir() and has_changed(source, copied):
                 stage = study.stage("download", dataset)
-                lines.append(f"{dataset}: {path} has changed since it was copied; say dvc repro -f {stage}")
+                lines.append(f"{dataset}: {source.path} has changed since it was copied; say dvc repro -f {stage}")
     return lines
 
 

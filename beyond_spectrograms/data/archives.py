@@ -1,10 +1,9 @@
 """Archives and folders of sounds -> audio/<label>/<file>, and the checks of what came out."""
 
-import csv
 import gzip
 import hashlib
-import io
 import lzma
+import math
 import os
 import re
 import shutil
@@ -20,8 +19,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn
 
+from beyond_spectrograms.data.labels import SEVERAL_LABELS, LabelTableError, read_labels, read_table, write_labels
 from beyond_spectrograms.data.sound_files import FFMPEG_SUFFIXES, SUFFIXES
 from beyond_spectrograms.params.datasets import LabelTable, ListsInside, Source
+from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file
 
@@ -44,12 +45,13 @@ class Member:
     open: Callable[[], Any]
 
 
-def unpack(archive: Path, members: str, table: LabelTable | None, folder: Path) -> dict[str, int]:
+def unpack(place: Path, members: str, table: LabelTable | None, folder: Path) -> dict[str, int]:
     """Write the members whose whole name matches `members` to folder/<label>/<file>, the label as a slug.
 
-    `archive` is a zip or (compressed) tar file. The regular expression `members` has the groups `file` and, where there
-    is no `table` inside the archive that names each file's label, `label`. `folder` is new; what is in it after an
-    error is of no use.
+    `place` is a zip or (compressed) tar file, or a folder that holds the same. The regular expression `members` has the
+    groups `file` and, where there is no `table` inside that names each file's label, `label`. Files that may have
+    several labels go to folder/SEVERAL_LABELS. What a table says beside one label is kept beside `folder`, as
+    write_labels does. `folder` is new; what is in it after an error is of no use.
 
     Returns:
         How many files were left out, by suffix; those with a part that begins with a dot as "dot-files".
@@ -60,31 +62,55 @@ def unpack(archive: Path, members: str, table: LabelTable | None, folder: Path) 
             missing or another; the whole is suspiciously large.
     """
     left_out: Counter[str] = Counter()
-    taken: dict[Path, str] = {}
+    taken: dict[str, Wanted] = {}
     unpacked = 0
-    with _readable(archive):
-        labels = _read_labels(archive, table) if table else None
-        for member in _members(archive):
-            match = re.fullmatch(members, member.name)
-            if match is None or _is_hidden(member.name):
-                left_out[_kind(member.name)] += 1
-                continue
-            label = match.groupdict().get("label") if labels is None else labels.get(match["file"])
-            place = folder / _slug(label or "") / match["file"]
-            if not _slug(label or "") or "/" in match["file"]:
-                _refuse(archive, member.name, "has no label or no plain file name")
-            if place in taken:
-                _refuse(archive, member.name, f"and member {taken[place]!r} are both {place.relative_to(folder)}")
-            taken[place] = member.name
+    most = math.inf if place.is_dir() else LARGEST_RATIO * place.stat().st_size
+    with _readable(place):
+        for wanted in _wanted(place, members, table, left_out):
+            member, clip = wanted.member, wanted.clip
+            if clip in taken:
+                _refuse(place, member.name, f"and member {taken[clip].member.name!r} are both {clip}")
+            taken[clip] = wanted
             unpacked += member.size
-            if unpacked > LARGEST_RATIO * archive.stat().st_size:
-                _refuse(archive, member.name, f"makes the content over {LARGEST_RATIO} times the archive's size")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with member.open() as packed, place.open("wb") as file:
+            if unpacked > most:
+                _refuse(place, member.name, f"makes the content over {LARGEST_RATIO} times the archive's size")
+            (folder / clip).parent.mkdir(parents=True, exist_ok=True)
+            with member.open() as packed, (folder / clip).open("wb") as file:
                 shutil.copyfileobj(packed, file, 2**20)
     if not taken:
-        raise RawDataError(f"{archive}: no member is matched by {members!r}.")
+        raise RawDataError(f"{place}: no member is matched by {members!r}.")
+    if table is not None and (table.separator or table.fold or table.part):
+        write_labels(folder, {clip: wanted.told for clip, wanted in taken.items()})
     return dict(sorted(left_out.items()))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A member that is a sound, its place <folder>/<file>, and what its data set tells of it: label, fold, part."""
+
+    member: Member
+    clip: str
+    told: dict[str, str]
+
+
+def _wanted(place: Path, members: str, table: LabelTable | None, left_out: Counter[str]) -> Iterator[Wanted]:
+    """Find the members that match; others are counted in `left_out`."""
+    rows = _read_labels(place, table) if table else None
+    for member in _members(place):
+        match = re.fullmatch(members, member.name)
+        if match is None or _is_hidden(member.name):
+            left_out[_kind(member.name)] += 1
+            continue
+        file = match["file"]
+        told = {"label": match.groupdict().get("label") or ""}
+        if rows is not None:
+            told = rows.get(file) or rows.get(PurePosixPath(file).stem) or {"label": ""}
+        labels = told["label"].split(table.separator) if table and table.separator else [told["label"]]
+        slugs = sorted({_slug(label) for label in labels})
+        if "" in slugs or "/" in file:
+            _refuse(place, member.name, "has no label or no plain file name")
+        into = SEVERAL_LABELS if table and table.separator else slugs[0]
+        yield Wanted(member, f"{into}/{file}", told | {"label": SEVERAL.join(slugs)})
 
 
 @dataclass(frozen=True)
@@ -153,16 +179,33 @@ def copy_sounds(source: str, folder: Path) -> Copied:
     return listed
 
 
-def has_changed(source: str, folder: Path) -> bool:
-    """Say whether a user's folder is no longer what copy_sounds made `folder` of, by names, sizes and times alone.
+def find_folder(path: str) -> Path:
+    """Find a user's folder, in whose path ~ is the home folder.
 
     Raises:
-        RawDataError: as list_sounds.
+        RawDataError: no such folder.
     """
-    listed, root = list_sounds(source), Path(source).expanduser()
-    if set(listed.paths) != {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}:
+    if not (folder := Path(path).expanduser()).is_dir():
+        raise RawDataError(f"{path}: no such folder. Put the files of the data set there, or change source.path.")
+    return folder
+
+
+def has_changed(source: Source, folder: Path) -> bool:
+    """Say whether a user's folder is no longer what `folder` was copied from, by names, sizes and times alone.
+
+    Raises:
+        RawDataError: as list_sounds, or as unpack.
+    """
+    assert source.path is not None
+    root = Path(source.path).expanduser()
+    if source.members is None:
+        paths = list_sounds(source.path).paths
+    else:
+        wanted = _wanted(find_folder(source.path), source.members, source.label_table, Counter())
+        paths = {each.clip: each.member.name for each in wanted}
+    if set(paths) != {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}:
         return True
-    both = [((root / path).stat(), (folder / copy).stat()) for copy, path in listed.paths.items()]
+    both = [((root / path).stat(), (folder / copy).stat()) for copy, path in paths.items()]
     return any(now.st_size != was.st_size or now.st_mtime > was.st_mtime for now, was in both)
 
 
@@ -184,13 +227,16 @@ def check_sounds(what: str, folder: Path, source: Source) -> dict[str, Any]:
     """Compare folder/<label>/<file> with the counts and the manifest digest in params.yaml, where these are given.
 
     Returns:
-        What was found: `manifest_sha256`, `files` and, by label, `classes`.
+        What was found: `manifest_sha256`, `files` and, by label, `classes`; a file counts for each of its labels.
 
     Raises:
         RawDataError: with expected and found, and for counts the files of every class.
     """
-    counts = Counter(path.parent.name for path in sorted(folder.glob("*/*")))
-    files = counts.total()
+    labels = read_labels(folder.parent)
+    clips_here = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*"))]
+    told = [labels[clip]["label"] if labels else clip.split("/")[0] for clip in clips_here]
+    counts = Counter(sorted(label for each in told for label in each.split(SEVERAL)))
+    files = len(clips_here)
     clips, classes = source.clips or files, source.classes or len(counts)
     if (files, len(counts)) != (clips, classes):
         by_class = ", ".join(f"{label} {count}" for label, count in counts.items())
@@ -259,8 +305,15 @@ def unpack_lists(what: str, archive: Path, lists: ListsInside, audio: Path, fold
 
 
 def _members(archive: Path) -> Iterator[Member]:
-    """Yield the files of an archive in its order; as strict as tarfile's filter `data`, and no links either."""
-    if tarfile.is_tarfile(archive):
+    """Yield the files of an archive in its order; as strict as tarfile's filter `data`, and no links either.
+
+    Those of a folder by name; linked folders in it are not followed.
+    """
+    if archive.is_dir():
+        for path in sorted(_walk(archive, Counter())):
+            if path.is_file():
+                yield Member(path.relative_to(archive).as_posix(), path.stat().st_size, partial(path.open, "rb"))
+    elif tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
             for entry in tar:
                 _check_path(archive, entry.name)
@@ -288,7 +341,8 @@ def _check_path(archive: Path, name: str) -> None:
 
 
 def _refuse(archive: Path, name: str, reason: str) -> NoReturn:
-    raise RawDataError(f"{archive}: member {name!r} {reason}. Nothing of this archive is used.")
+    what = "folder" if archive.is_dir() else "archive"
+    raise RawDataError(f"{archive}: member {name!r} {reason}. Nothing of this {what} is used.")
 
 
 @contextmanager
@@ -301,28 +355,32 @@ def _readable(archive: Path) -> Iterator[None]:
         raise RawDataError(f"{archive} does not unpack: {error}. Delete it and run again to download it.") from error
 
 
-def _read_labels(archive: Path, table: LabelTable) -> dict[str, str]:
-    """Read the label of each file from the table in the archive, once its bytes are known to be the right ones."""
+def _read_labels(archive: Path, table: LabelTable) -> dict[str, dict[str, str]]:
+    """Read what the table in the archive tells of each file, once its bytes are known to be the right ones."""
     found: dict[str, bytes] = {}
     for member in _members(archive):
         if re.fullmatch(table.member, member.name):
-            if member.size != table.bytes:
+            if table.bytes not in (None, member.size):
                 _refuse(archive, member.name, f"has {member.size} bytes, expected {table.bytes}")
             with member.open() as file:
                 found[member.name] = file.read()
-    if len(found) != 1:
+    if not found or (len(found) > 1 and table.part is None):
         names = ", ".join(found) or "none"
         raise RawDataError(f"{archive}: expected one label table {table.member!r}, found {names}.")
-    [(name, content)] = found.items()
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if md5 != table.md5:
-        _refuse(archive, name, f"has md5 {md5}, expected {table.md5}")
-    rows = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
-    columns = rows.fieldnames or []
-    for column in (table.file, table.label):
-        if column not in columns:
-            _refuse(archive, name, f"has no column {column!r}, only {', '.join(columns)}")
-    return {row[table.file]: row[table.label] for row in rows}
+    told: dict[str, dict[str, str]] = {}
+    for name, content in found.items():
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if table.md5 not in (None, md5):
+            _refuse(archive, name, f"has md5 {md5}, expected {table.md5}")
+        if table.md5 is None:
+            print(f"{archive}: label table {name} is not fixed: {len(content)} bytes, md5 {md5}")
+        try:
+            told |= read_table(content.decode("utf-8"), table, told)
+        except LabelTableError as error:
+            _refuse(archive, name, str(error))
+    if table.part is not None and {row["part"] for row in told.values()} == {"test"}:
+        _refuse(archive, ", ".join(found), f"has no column {table.part!r}")
+    return told
 
 
 def _walk(folder: Path, left_out: Counter[str]) -> Iterator[Path]:

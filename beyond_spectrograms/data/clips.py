@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -14,8 +15,10 @@ import soundfile
 import soxr
 
 from beyond_spectrograms.data import audio
+from beyond_spectrograms.data.labels import Told
 from beyond_spectrograms.data.sound_files import read_recording
 from beyond_spectrograms.params import Source
+from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, read_sealed, replace_folder, write_sealed, written_beside
 from beyond_spectrograms.util.progress import track
@@ -75,15 +78,20 @@ def prepare_clips(
         return list(track(pool.map(prepare, files), "resample", len(files)))
 
 
-def publish_clips(outcomes: list[Outcome], work: Path, clips: Path) -> None:
-    """Add the table of usable clips, clips.csv, and rename work/finished to `clips`."""
+def publish_clips(outcomes: list[Outcome], work: Path, clips: Path, told: Mapping[str, Told] | None = None) -> None:
+    """Add the table of usable clips, clips.csv, and rename work/finished to `clips`.
+
+    `told` is what labels.read_labels gives: labels in place of the folders' names, and further columns.
+    """
     finished = work / "finished"
     expected = {path for outcome in outcomes if not outcome.reason for path in _stored(finished, outcome.clip)}
     for path in finished.rglob("*"):
         if path.is_file() and path not in expected:  # left by a killed run: half-written, or its source is gone
             path.unlink()
     columns = ["clip", "label", "seconds", "source_sample_rate", "sha256"]
-    rows = [{**asdict(outcome), "label": outcome.label} for outcome in outcomes if not outcome.reason]
+    usable = [outcome for outcome in outcomes if not outcome.reason]
+    rows = [{**asdict(each), "label": each.label, **(told[each.clip] if told else {})} for each in usable]
+    columns += [column for column in (next(iter(told.values())) if told else ()) if column not in columns]
     with written_beside(finished / "clips.csv") as beside:
         pd.DataFrame(rows, columns=columns).to_csv(beside, index=False, lineterminator="\n")
     replace_folder(finished, clips)
@@ -136,8 +144,11 @@ def clip_path(folder: Path, form: audio.Format, clip: str) -> Path:
 
 
 def read_clips(folder: Path) -> pd.DataFrame:
-    """Read <folder>/clips.csv, a row a usable clip: clip, label, seconds, source_sample_rate, sha256."""
-    text = dict.fromkeys(("clip", "label", "sha256"), str)  # whatever they look like
+    """Read <folder>/clips.csv, a row a usable clip: clip, label, seconds, source_sample_rate, sha256.
+
+    And group, fold and part where a table tells them.
+    """
+    text = dict.fromkeys(("clip", "label", "sha256", "group", "part"), str)  # whatever they look like
     return pd.read_csv(folder / "clips.csv", dtype=text, keep_default_na=False)
 
 
@@ -146,17 +157,21 @@ def stem(clip: str) -> str:
     return clip.rsplit(".", 1)[0]
 
 
-def check_clips(dataset: str, outcomes: list[Outcome], source: Source) -> None:
-    """Stop where a data set is not what it should be.
+def _labels_of(outcome: Outcome, told: Mapping[str, Told] | None) -> list[str]:
+    return (told[outcome.clip]["label"] if told else outcome.label).split(SEVERAL)
+
+
+def check_clips(dataset: str, outcomes: list[Outcome], source: Source, told: Mapping[str, Told] | None = None) -> None:
+    """Stop where a data set is not what it should be; `told` as publish_clips takes it.
 
     Raises:
         DatasetError: a class without a usable file; or, where params say how many clips and classes there are, another
             number, or a file set aside that is not in known_bad.
     """
     usable = [outcome for outcome in outcomes if not outcome.reason]
-    labels = {outcome.label for outcome in outcomes}
-    for label in sorted(labels - {outcome.label for outcome in usable}):
-        reasons = [f"  {o.clip}: {o.reason}" for o in outcomes if o.label == label]
+    labels, found = ({label for o in some for label in _labels_of(o, told)} for some in (outcomes, usable))
+    for label in sorted(labels - found):
+        reasons = [f"  {o.clip}: {o.reason}" for o in outcomes if label in _labels_of(o, told)]
         raise DatasetError(f"{dataset}: class {label!r} has no usable file:\n" + "\n".join(reasons))
     if not usable:
         raise DatasetError(f"{dataset}: no audio file found")
@@ -174,23 +189,23 @@ def check_clips(dataset: str, outcomes: list[Outcome], source: Source) -> None:
             )
 
 
-def describe_clips(dataset: str, outcomes: list[Outcome]) -> dict[str, Any]:
-    """Figures of clips.json: counts, seconds, what was set aside and why."""
+def describe_clips(dataset: str, outcomes: list[Outcome], told: Mapping[str, Told] | None = None) -> dict[str, Any]:
+    """Figures of clips.json: counts, seconds, what was set aside and why; a clip counts for each of its labels."""
     usable = [outcome for outcome in outcomes if not outcome.reason]
     lengths = [outcome.seconds for outcome in usable]
     rates = sorted({outcome.source_sample_rate for outcome in usable})
-    labels = sorted({outcome.label for outcome in usable})
+    by_class = Counter(sorted(label for outcome in usable for label in _labels_of(outcome, told)))
     return {
         "dataset": dataset,
         "files": len(outcomes),
         "clips": len(usable),
-        "classes": len(labels),
+        "classes": len(by_class),
         "seconds": round(sum(lengths), 3),
         "shortest_seconds": round(min(lengths), 3),
         "longest_seconds": round(max(lengths), 3),
         "limited_samples": sum(outcome.limited_samples for outcome in usable),
         "clips_by_sample_rate": {str(rate): sum(o.source_sample_rate == rate for o in usable) for rate in rates},
-        "clips_by_class": {label: sum(outcome.label == label for outcome in usable) for label in labels},
+        "clips_by_class": dict(by_class),
         "set_aside_count": len(outcomes) - len(usable),
         "set_aside": {outcome.clip: outcome.reason for outcome in outcomes if outcome.reason},
         "remarks": {outcome.clip: list(outcome.remarks) for outcome in usable if outcome.remarks},

@@ -17,6 +17,7 @@ import pandas as pd
 
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.clips import DatasetError, TooFewGroupsError, clip_path, stem
+from beyond_spectrograms.data.label_sets import deal_folds, one_row_a_label
 from beyond_spectrograms.data.windows import PARTS, columns_of
 from beyond_spectrograms.params import Source, Split, Windows
 from beyond_spectrograms.util.progress import track
@@ -47,6 +48,24 @@ def deal_windows(
         DatasetError: as the functions it calls.
     """
     clips, straddling = assign_groups(dataset, clips, source)
+    return cut_and_deal(dataset, clips, folder, straddling, windows=windows, splits=splits, lists=lists)
+
+
+def cut_and_deal(
+    dataset: str,
+    clips: pd.DataFrame,
+    folder: Path,
+    straddling: list[str],
+    *,
+    windows: Windows,
+    splits: Splits,
+    lists: Lists = None,
+) -> Dealt:
+    """Cut clips with `group` and `fold` into windows and deal these.
+
+    Raises:
+        DatasetError: as the functions it calls.
+    """
     table = tabulate_windows(clips, folder, windows)
     parts = assign_parts(table, splits, lists)
     check_sources_apart(dataset, table, parts, splits, lists)
@@ -56,10 +75,11 @@ def deal_windows(
 def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd.DataFrame, list[str]]:
     """Add to the table of clips (clip, label, ...) the columns `group` and `fold`.
 
-    group: what must stay in one part; from the file's name by `source.name`, else the recording itself; files with the
-        same bytes, under whatever names, are of one group, and so are repetitions that params know by name.
-    fold: from the file's name, else dealt here: groups spread over `source.folds` folds so that classes stay balanced;
-        1 where the parts are published as lists, whose makers kept artists or speakers apart.
+    group: what must stay in one part; from the file's name by `source.name`, or a column already; else the recording
+        itself; files with the same bytes, under whatever names, are of one group, and so are repetitions that params
+        know by name.
+    fold: from the file's name, or a column already; else dealt here: groups spread over `source.folds` folds so that
+        classes stay balanced; 1 where the parts are published, whose makers kept artists or speakers apart.
 
     Returns:
         the table, and the names of groups whose clips stood in two published folds. All clips of such a group are put
@@ -69,21 +89,22 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
         DatasetError: a file's name does not match, or a class has fewer groups than there are folds.
     """
     clips = clips.copy()
-    if source.name is None:
-        clips = _merge_copies(clips.assign(group=clips["clip"]), source)
-        return clips.assign(fold=1) if source.has_lists else _deal_folds(dataset, clips, source), []
-    matches = [re.fullmatch(source.name, Path(clip).stem) for clip in clips["clip"]]
-    for clip, match in zip(clips["clip"], matches, strict=True):
-        if match is None:
-            raise DatasetError(f"{dataset}: the name of {clip} does not match source.name, {source.name!r}")
-    found = [match.groupdict() for match in matches if match is not None]
-    clips["group"] = [groups["group"] for groups in found]
+    if source.name is not None:
+        matches = [re.fullmatch(source.name, Path(clip).stem) for clip in clips["clip"]]
+        for clip, match in zip(clips["clip"], matches, strict=True):
+            if match is None:
+                raise DatasetError(f"{dataset}: the name of {clip} does not match source.name, {source.name!r}")
+        found = [match.groupdict() for match in matches if match is not None]
+        clips["group"] = [groups["group"] for groups in found]
+        if "fold" in found[0]:
+            clips["fold"] = [int(groups["fold"]) for groups in found]
+    elif "group" not in clips:
+        clips["group"] = clips["clip"]
     clips = _merge_copies(clips, source)
     if source.has_lists:
         return clips.assign(fold=1), []
-    if "fold" not in found[0]:
+    if "fold" not in clips:
         return _deal_folds(dataset, clips, source), []
-    clips["fold"] = [int(groups["fold"]) for groups in found]
     by_group = clips.groupby("group")["fold"]
     straddling = sorted(by_group.nunique().loc[lambda folds: folds > 1].index)
     clips["fold"] = by_group.transform(lambda folds: folds.mode().iloc[0])
@@ -123,6 +144,9 @@ def _deal_folds(dataset: str, clips: pd.DataFrame, source: Source) -> pd.DataFra
     from sklearn.model_selection import StratifiedGroupKFold
 
     assert source.folds is not None  # params.Source sees to it
+    assert source.fold_seed is not None
+    if source.has_several:
+        return clips.assign(fold=deal_folds(dataset, clips, source.folds, source.folds, [source.fold_seed]))
     for label, groups in clips.groupby("label")["group"].nunique().items():
         if groups < source.folds:
             told = f"{dataset}: class {label!r} has {groups} recordings or sources, too few for {source.folds} folds. "
@@ -276,9 +300,11 @@ def check_sources_apart(
     Raises:
         DatasetError: naming the split, the fold and the part or classes.
     """
+    labelled = one_row_a_label(table)
     for name, split in splits.items():
         for column in columns_of(name, parts):
-            if absent := sorted(set(table["label"]) - set(table["label"][parts[column] == "train"])):
+            trains = parts[column] == "train"
+            if absent := sorted(set(labelled["label"]) - set(labelled["label"][trains[labelled.index]])):
                 raise DatasetError(f"{dataset}: split {column} has no train window of {', '.join(absent)}")
             for part in PARTS:
                 if not (parts[column] == part).any():

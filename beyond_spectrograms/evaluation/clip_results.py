@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from beyond_spectrograms.evaluation.label_scores import Tested, by_seed
 from beyond_spectrograms.evaluation.records import COLUMNS, ERROR, ResultError, numbers_of, read_cells
 
 OF_THE_CLIP = ("group", "label")  # the same in every run
@@ -69,6 +70,19 @@ def read_recordings(path: Path) -> dict[str, Recordings]:
         ResultError: the file or a column is missing, or what `recordings_of` raises.
     """
     return {cell: recordings_of(cell, rows, path) for cell, rows in read_cells(path, COLUMNS).items()}
+
+
+def answers_of(rows: pd.DataFrame, classes: Sequence[str], path: Path) -> tuple[Tested, ...]:
+    """Read the probabilities of several labels in the rows of one cell, text as in the file at `path`, a seed each.
+
+    Raises:
+        ResultError: there are none of a class, or one is no number.
+    """
+    columns = [f"p_{label}" for label in classes]
+    if missing := [column for column in columns if column not in rows]:
+        raise ResultError(f"{path}: no column {missing[0]}. Run its evaluate stage again.")
+    numbers = {column: numbers_of(path, rows, column, float) for column in columns}
+    return tuple(by_seed(rows.sort_values(["seed", "clip"]).assign(**numbers), classes, columns))
 
 
 def recordings_of(cell: str, rows: pd.DataFrame, path: Path) -> Recordings:

@@ -49,7 +49,7 @@ class Accuracies(Record):
 
 
 class Confusion(Record):
-    """`counts[label][predicted]`, windows."""
+    """`counts[label][predicted]`, windows; none where they may have several labels."""
 
     classes: list[str]
     counts: list[list[int]]
@@ -129,11 +129,28 @@ class Calibration(Record):
     bins: list[ReliabilityBin]
 
 
+class ClassScores(Record):
+    """Of one of several labels, by recording, mean over seeds; None where no tested recording has it, or each has."""
+
+    recordings: int  # tested, with it
+    average_precision: Fraction | None
+    auroc: Fraction | None
+
+
+class LabelScores(Record):
+    """How good answers of several labels are (evaluation/label_scores.py): its measures, by window and by recording."""
+
+    windows: dict[str, Interval]
+    recordings: dict[str, Interval]
+    by_class: dict[str, ClassScores]
+
+
 class Scores(Accuracies):
     """Scores of one cell, pooled over folds and seeds.
 
     `last_epoch` has those of each run's last epoch, where the protocol selects another; None where it does not.
-    `calibration`: None where answers are no probabilities, and in scores made before it was measured.
+    `calibration`: None where answers are no probabilities, and in scores made before it was measured. `labels`: only of
+    protocols for several labels a sound; what is right there has all labels right, from a probability of one half on.
     """
 
     folds: int
@@ -148,6 +165,7 @@ class Scores(Accuracies):
     last_epoch: Accuracies | None = None
     trials: list[Trial] = Field(default_factory=list)  # of a tuned protocol
     calibration: Calibration | None = None
+    labels: LabelScores | None = None
     training: Training
     provenance: dict[str, Any]  # what the scores depend on: Study.score_provenance
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from beyond_spectrograms.data.label_sets import one_row_a_label
 from beyond_spectrograms.data.windows import columns_of, deal_labels
 from beyond_spectrograms.evaluation.calibration import calibrate, has_probabilities
+from beyond_spectrograms.evaluation.label_scores import score_cell
 from beyond_spectrograms.evaluation.metrics import accuracies, score, tabulate_predictions, tabulate_recordings
 from beyond_spectrograms.evaluation.predict import read_predictions
 from beyond_spectrograms.evaluation.records import (
@@ -95,17 +97,22 @@ def evaluate_cell(
         if run.weights_sha256 != record["weights_sha256"]:
             raise ResultError(f"{answered}: its answers are not of the weights of {run_name}. Run {stage} again.")
     table = deal_labels(table, params.protocols[protocol].deal_labels)
-    classes = sorted(table["label"].unique().tolist())
-    answers = tabulate_predictions(runs, table, classes)
-    rows = as_text(tabulate_recordings(answers, classes), representation, protocol, PREDICTION_COLUMNS)
+    several = params.protocols[protocol].loss is not None
+    classes = sorted(one_row_a_label(table)["label"].unique().tolist())
+    answers = tabulate_predictions(runs, table, classes, several=several)
+    recordings = tabulate_recordings(answers, classes, several=several)
+    rows = as_text(recordings, representation, protocol, PREDICTION_COLUMNS)
     first = next(iter(records.values()))
     history = pd.DataFrame(
         [[*names[run], *row] for run, record in records.items() for row in record["history"]],
         columns=["fold", "seed", *first["columns"]],
     ).astype({"epoch": int})
-    scores = score(runs, answers, classes)
+    scores = score(runs, answers, classes, several=several)
     ended = [replace(run, probabilities=run.last) for run in runs if run.last is not None]
-    scores["last_epoch"] = accuracies(tabulate_predictions(ended, table, classes), classes) if ended else None
+    at_the_end = tabulate_predictions(ended, table, classes, several=several) if ended else None
+    scores["last_epoch"] = None if at_the_end is None else accuracies(at_the_end, classes, several=several)
+    if several:
+        scores["labels"] = score_cell(answers, recordings, classes, params.statistics)
     if params.protocols[protocol].trials:
         scores["trials"] = json.loads((folder / TRIALS_FILE).read_text(encoding="utf-8"))
     if has_probabilities(params.protocols[protocol]):
@@ -169,6 +176,9 @@ def write_evaluation(folder: Path, dataset: str, found: Evaluation) -> None:
         further = [name for name in rows if name == ERROR or name not in columns]  # what some classifiers measure
         write_gzip_csv(folder / file, rows.drop(columns=[name for name in further if (rows[name] == "").all()]))
     accuracies = {name: {key: scores[key] for key in ACCURACIES} for name, scores in found.scores.items()}
+    for name, scores in found.scores.items():
+        if labels := scores.get("labels"):
+            accuracies[name] |= {measure: each["value"] for measure, each in labels["recordings"].items()}
     write_json(folder / ACCURACY_FILE, accuracies)
     stored = {"dataset": dataset, "features": found.features, "cells": found.scores}
     write_json(folder / SCORES_FILE, stored)

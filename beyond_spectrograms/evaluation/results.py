@@ -1,12 +1,16 @@
 """The results of a data set: what is known of each cell (a representation under a protocol), read from its files."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from beyond_spectrograms.evaluation.clip_results import Recordings, read_recordings
+from beyond_spectrograms.evaluation.clip_results import Recordings, answers_of, recordings_of
 from beyond_spectrograms.evaluation.convergence import Curve, read_curves
+from beyond_spectrograms.evaluation.label_scores import Tested
 from beyond_spectrograms.evaluation.records import (
+    COLUMNS,
     CURVES_FILE,
     PREDICTIONS_FILE,
     Features,
@@ -16,6 +20,7 @@ from beyond_spectrograms.evaluation.records import (
     ScoresFile,
     Splits,
     cell_name,
+    read_cells,
     read_record,
     read_scores,
 )
@@ -36,6 +41,7 @@ class Cell:
     recordings: Recordings | None = None
     window_interval: Interval | None = None  # share of tested windows that are right, 0 to 1
     recording_interval: Interval | None = None  # share of tested recordings that are right, 0 to 1
+    answers: tuple[Tested, ...] = field(default=(), kw_only=True)  # to recordings of several labels, a seed each
 
     @property
     def diverged(self) -> set[tuple[int, int]]:
@@ -79,6 +85,28 @@ class Results:
     def judged_protocol(self) -> str | None:
         """The first protocol that contrasts are tested under, of those this report covers; None where there is none."""
         return next((name for name in self.params.contrasts.under if name in self.protocols), None)
+
+    def by_labels(self) -> tuple[Results, Results]:
+        """Part by protocols: those for one label a sound, and those for several."""
+
+        def some(*, several: bool) -> Results:
+            def mine(names: Iterable[str]) -> tuple[str, ...]:
+                return tuple(name for name in names if (self.params.protocols[name].loss is not None) == several)
+
+            cells = {cell: found for cell, found in self.cells.items() if mine([cell[1]])}
+            protocols, of_ablations = mine(self.protocols), mine(self.ablation_protocols)
+            return replace(self, cells=cells, protocols=protocols, ablation_protocols=of_ablations)
+
+        return some(several=False), some(several=True)
+
+    def asked(self, protocol: str) -> list[str]:
+        """List the representations that the grid asks for under a protocol, in the order of params.yaml."""
+        grid = self.params.grid
+        return [
+            name
+            for name in self.params.representations
+            if name in grid.representations and protocol in grid.protocols_of(name)
+        ]
 
     def cell(self, representation: str, protocol: str) -> Cell:
         """Look up a cell; one that was not run is empty."""
@@ -164,7 +192,8 @@ def _cells_of(
     Raises:
         ResultError: a file is missing or damaged.
     """
-    recordings, curves = read_recordings(place / PREDICTIONS_FILE), read_curves(place / CURVES_FILE)
+    rows, curves = read_cells(place / PREDICTIONS_FILE, COLUMNS), read_curves(place / CURVES_FILE)
+    recordings = {name: recordings_of(name, mine, place / PREDICTIONS_FILE) for name, mine in rows.items()}
     found = {}
     for cell in asked:
         if (name := cell_name(*cell)) not in scores.cells:
@@ -174,5 +203,8 @@ def _cells_of(
                 f"{place / PREDICTIONS_FILE}: nothing of {name}, whose scores are there. Run evaluate again."
             )
         intervals = [make(recordings[name], statistics) for make in (window_interval, recording_interval)]
-        found[cell] = Cell(scores.cells[name], curves.get(name, ()), recordings[name], *intervals)
+        answers: tuple[Tested, ...] = ()
+        if scores.cells[name].labels is not None:
+            answers = answers_of(rows[name], scores.cells[name].confusion.classes, place / PREDICTIONS_FILE)
+        found[cell] = Cell(scores.cells[name], curves.get(name, ()), recordings[name], *intervals, answers=answers)
     return found

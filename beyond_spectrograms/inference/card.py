@@ -109,8 +109,8 @@ class Scores(Section):
 class MultiLabel(Section):
     """That a sound may have several classes: each from a probability of `thresholds` on; and how good that is.
 
-    The folds' scores (inference/label_scores.py), the mean average precision with its interval where there is one. What
-    is right in Scores is then the whole set of classes, and in `class_accuracy` each class by itself.
+    The folds' scores (evaluation/label_scores.py), the mean average precision with its interval where there is one.
+    What is right in Scores is then the whole set of classes, and in `class_accuracy` each class by itself.
     """
 
     thresholds: dict[str, Annotated[Real, Field(ge=0, le=1)]]

@@ -18,7 +18,8 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
-from beyond_spectrograms.inference import label_sets, own_model, own_sounds
+from beyond_spectrograms.data.label_sets import FEWEST_FOLDS
+from beyond_spectrograms.inference import own_model, own_sounds
 from beyond_spectrograms.inference.batch import classify_files
 from beyond_spectrograms.inference.folder import load_model
 from beyond_spectrograms.params import load_all_params
@@ -97,7 +98,7 @@ class SoundClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         ):
             if name not in known:
                 raise ProjectError(f"{what} is {name!r}. Choose from {', '.join(known)}.")
-        for what, value, least in (("folds", self.folds, label_sets.FEWEST_FOLDS), ("epochs", self.epochs, 1)):
+        for what, value, least in (("folds", self.folds, FEWEST_FOLDS), ("epochs", self.epochs, 1)):
             if value < least:
                 raise ProjectError(f"{what} is {value}; it must be at least {least}")
         params, protocol = own_sounds.choose_classifier(params, self.protocol, self.representation, self.classifier)

@@ -15,8 +15,10 @@ import pandas as pd
 from beyond_spectrograms.data.archives import LONGEST_NAME, READ, Copied, shorten
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.data.clips import DatasetError, Outcome
+from beyond_spectrograms.data.label_sets import join
+from beyond_spectrograms.data.labels import SEVERAL_LABELS
 from beyond_spectrograms.data.sound_files import open_sound
-from beyond_spectrograms.inference import label_sets
+from beyond_spectrograms.inference import overlaps
 from beyond_spectrograms.inference.cut_clips import EXPORT_COLUMNS, write_part
 from beyond_spectrograms.inference.formats import SILENCE
 from beyond_spectrograms.params.protocols import SEVERAL
@@ -112,14 +114,14 @@ def read_labels(table: Path, sounds: Path, *, multi_label: bool = False) -> Labe
         raise DatasetError(f"{sounds}: no such folder")
     wrong: list[tuple[str, str]] = []
     rows = list(_check_rows(_read_tracks(table, sounds, wrong) if table.is_dir() else _read_csv(table), sounds, wrong))
-    multi_label = multi_label or label_sets.have_several(rows)
-    rows = list(label_sets.gather(rows, wrong)) if multi_label else rows
+    multi_label = multi_label or overlaps.have_several(rows)
+    rows = list(overlaps.gather(rows, wrong)) if multi_label else rows
     clips: dict[str, Labelled] = {}
     for row in rows:
-        clip = row.clip_in(label_sets.FOLDER if multi_label else row.label)
+        clip = row.clip_in(SEVERAL_LABELS if multi_label else row.label)
         if (first := clips.setdefault(clip, row)) is not row:
             wrong.append((row.where, f"{clip} is that of {first.where} too"))
-    wrong += [] if multi_label else label_sets.find_overlapping(rows)
+    wrong += [] if multi_label else overlaps.find_overlapping(rows)
     if wrong:
         told = [f"  {where}: {reason}" for where, reason in wrong[:TOLD]]
         more = [f"  and {len(wrong) - TOLD} more"] * (len(wrong) > TOLD)
@@ -230,7 +232,7 @@ def _check_rows(cells: Iterable[Cells], sounds: Path, wrong: list[tuple[str, str
             wrong.append((where, f"end {end} is behind the end of {file}, {length:.3f} s"))
         else:
             group = row.get("group") or row.get("source") or found[0].resolve().as_posix()
-            yield Labelled(where, file, found[0], label_sets.join(labels), group, start_s, end_s)
+            yield Labelled(where, file, found[0], join(labels), group, start_s, end_s)
 
 
 def _problem_of_label(label: str) -> str:

@@ -12,12 +12,7 @@ import numpy as np
 import pandas as pd
 
 from beyond_spectrograms.data.windows import columns_of
-from beyond_spectrograms.evaluation.records import Interval
-from beyond_spectrograms.evaluation.result_files import ACCURACIES
-from beyond_spectrograms.inference.card import MultiLabel, Scores
-from beyond_spectrograms.inference.export import write_model
-from beyond_spectrograms.inference.folder import data_folder
-from beyond_spectrograms.inference.label_scores import (
+from beyond_spectrograms.evaluation.label_scores import (
     Floats,
     Judged,
     average_precisions,
@@ -26,6 +21,11 @@ from beyond_spectrograms.inference.label_scores import (
     lwlrap,
     score,
 )
+from beyond_spectrograms.evaluation.records import Interval
+from beyond_spectrograms.evaluation.result_files import ACCURACIES
+from beyond_spectrograms.inference.card import MultiLabel, Scores
+from beyond_spectrograms.inference.export import write_model
+from beyond_spectrograms.inference.folder import data_folder
 from beyond_spectrograms.inference.own_model import (
     MFCC,
     ON_ALL,

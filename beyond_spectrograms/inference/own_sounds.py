@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from beyond_spectrograms.data import clips as stored_clips
 from beyond_spectrograms.data.archives import copy_sounds
 from beyond_spectrograms.data.clips import DatasetError, TooFewGroupsError
+from beyond_spectrograms.data.label_sets import FEWEST_FOLDS, one_row_a_label
 from beyond_spectrograms.data.splits import Dealt, assign_groups, deal_windows
-from beyond_spectrograms.inference import label_sets
+from beyond_spectrograms.inference import overlaps
 from beyond_spectrograms.inference.formats import file_name
-from beyond_spectrograms.inference.label_sets import FEWEST_FOLDS
 from beyond_spectrograms.inference.label_table import (
     ABSOLUTE,
     Labelled,
@@ -66,7 +66,7 @@ class OwnSounds(Dealt):
     @property
     def labelled(self) -> pd.DataFrame:
         """The clips, with several labels one row each."""
-        return label_sets.one_row_a_label(self.clips) if self.multi_label else self.clips
+        return one_row_a_label(self.clips) if self.multi_label else self.clips
 
 
 def prepare_sounds(
@@ -110,7 +110,7 @@ def prepare_sounds(
         raise DatasetError("\n".join([str(_too_few(where, error.label, error.groups)), *lost])) from None
     splits, multi_label = {SPLIT: Split(kind="source")}, grouping.labels is not None and grouping.labels.multi_label
     if multi_label:
-        dealt = label_sets.deal_windows(where, grouped, labelled, folder, windows=windows, splits=splits, most=folds)
+        dealt = overlaps.deal_windows(where, grouped, labelled, folder, windows=windows, splits=splits, most=folds)
     else:
         fewest = min(folds, int(grouped.groupby("label")["group"].nunique().min()))
         source = source.model_copy(update={"folds": max(fewest, FEWEST_FOLDS)})

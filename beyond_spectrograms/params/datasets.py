@@ -143,13 +143,23 @@ class Trials(Section):
 
 
 class LabelTable(Section):
-    """A table inside the archive that names each file's label."""
+    """A table among the files that names each file's label.
+
+    Its column `file` has names with or without their suffix. `separator` parts the labels of a file that has several;
+    `fold` is a column of published folds. `part` is one of published parts (train, val, test): then several tables may
+    match `member`, and one without that column lists the test part. `header` names the columns of a table that has
+    none but comments, lines that begin with #. Without `bytes` and `md5` the table is not fixed.
+    """
 
     member: str
-    bytes: Positive
-    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    bytes: Positive | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     file: str
     label: str
+    separator: str | None = Field(default=None, exclude_if=is_unset)
+    fold: str | None = Field(default=None, exclude_if=is_unset)
+    part: str | None = Field(default=None, exclude_if=is_unset)
+    header: list[str] | None = Field(default=None, exclude_if=is_unset)
 
 
 class Synthetic(Section):
@@ -160,16 +170,36 @@ class Synthetic(Section):
     seconds: Annotated[Real, Field(ge=1, le=600)]  # room for a chord or a phrase
 
 
+class Mixtures(Section):
+    """Sounds of two labels: two clips of the data set `of` at once, of different classes and of one published fold.
+
+    `per_fold` of them are made of each fold. The second clip's mean square is `level_db` decibels (lowest, highest)
+    above the first's.
+    """
+
+    of: Name
+    seed: Seed
+    per_fold: Positive
+    level_db: Pair
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.level_db[0] > self.level_db[1]:
+            raise ValueError(f"level_db is {list(self.level_db)}: the lowest comes first")
+        return self
+
+
 class Source(Section):
-    """What a data set is and where it comes from: exactly one of `archives`, `synthetic`, `path`.
+    """What a data set is and where it comes from: exactly one of `archives`, `synthetic`, `path`, `mixtures`.
 
     Whatever can change a result has no default here: a record says all that decides it. `tail` is for clips shorter
-    than a window, in place of windows.tail.
+    than a window, in place of windows.tail. A `path` with `members` is a folder that holds what an archive would.
     """
 
     archives: list[Archive] | None = None
     synthetic: Synthetic | None = None
     path: str | None = None
+    mixtures: Mixtures | None = Field(default=None, exclude_if=is_unset)
     members: str | None = None
     label_table: LabelTable | None = None
     manifest_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
@@ -185,13 +215,34 @@ class Source(Section):
     lists_inside: ListsInside | None = Field(default=None, exclude_if=is_unset)
     known_repetitions: dict[Name, list[Annotated[list[str], Field(min_length=2)]]] = Field(default_factory=dict)
 
+    @property
+    def has_several(self) -> bool:
+        """Whether a sound may have several labels."""
+        return self.mixtures is not None or (self.label_table is not None and self.label_table.separator is not None)
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether folds, or the parts themselves, are published."""
+        in_table = self.label_table is not None and self.label_table.fold is not None
+        in_name = "fold" in re.compile(self.name or "").groupindex
+        return self.has_lists or self.mixtures is not None or in_table or in_name
+
+    @model_validator(mode="after")
+    def _members_are_of_files(self) -> Self:
+        if (self.members is None) if self.archives else (self.members is not None and self.path is None):
+            raise ValueError("archives and members go together")
+        if self.label_table is not None and self.members is None:
+            raise ValueError("label_table needs members, whose labels it names")
+        return self
+
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if self.seconds[0] > self.seconds[1]:
             raise ValueError(f"seconds are {list(self.seconds)}: the shortest comes first")
-        given = [key for key in ("archives", "synthetic", "path") if getattr(self, key) is not None]
+        origins = ("archives", "synthetic", "path", "mixtures")
+        given = [key for key in origins if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(f"needs exactly one of archives, synthetic, path; has {', '.join(given) or 'none'}")
+            raise ValueError(f"needs exactly one of {', '.join(origins)}; has {', '.join(given) or 'none'}")
         for key, pattern in (("members", self.members), ("name", self.name)):
             try:
                 groups = re.compile(pattern or "").groupindex
@@ -203,12 +254,9 @@ class Source(Section):
                 raise ValueError("members has no (?P<file>...)")
             if pattern and key == "members" and "label" not in groups and self.label_table is None:
                 raise ValueError("members has no (?P<label>...), and there is no label_table")
-        if (self.archives is not None) != (self.members is not None):
-            raise ValueError("archives and members go together")
-        published = self.has_lists or "fold" in re.compile(self.name or "").groupindex
         for key in ("folds", "fold_seed"):
-            if published != (getattr(self, key) is None):
-                why = "has no use: folds or lists are published" if published else "is missing: it deals the folds"
+            if self.has_folds != (getattr(self, key) is None):
+                why = "has no use: folds or lists are published" if self.has_folds else "is missing: it deals the folds"
                 raise ValueError(f"{key} {why}")
         for archive in self.archives or []:
             if archive.sha256 is None and self.manifest_sha256 is None and None in (self.clips, self.classes):
@@ -225,8 +273,9 @@ class Source(Section):
 
     @property
     def has_lists(self) -> bool:
-        """Say whether the parts are published as lists of files."""
-        return self.lists is not None or self.lists_inside is not None
+        """Say whether the parts are published, as lists of files or in a table of labels."""
+        in_table = self.label_table is not None and self.label_table.part is not None
+        return self.lists is not None or self.lists_inside is not None or in_table
 
 
 class Notice(Section):

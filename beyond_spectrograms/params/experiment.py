@@ -156,6 +156,11 @@ class Params(Section):
         split = self.splits[self.protocols[protocol].split]
         return split.runs(folds, self.seeds_of(dataset, representation, protocol))
 
+    @property
+    def mixtures(self) -> dict[str, str]:
+        """Look up the data sets whose sounds are mixed: mixtures -> of."""
+        return {key: record.source.mixtures.of for key, record in self.datasets.items() if record.source.mixtures}
+
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         if numbered := [name for name in self.splits if re.search(r"_\d+$", name)]:
@@ -176,6 +181,7 @@ class Params(Section):
             ("claims.ladder", claims.ladder, self.protocols),
             ("contrasts.under", self.contrasts.under, self.protocols),
             *(("contrasts.pairs", pair, comparable) for pair in self.contrasts.pairs),
+            *((f"datasets.{key}.source.mixtures.of", [of], self.datasets) for key, of in self.mixtures.items()),
             *((f"run.{key}", [name], getattr(self, f"{key}s")) for key, name in run),
             *((f"protocols.{key}.split", [protocol.split], self.splits) for key, protocol in self.protocols.items()),
             *(
@@ -227,6 +233,34 @@ class Params(Section):
         for name, key in self.grid.cells():
             if why := misfit(self.representations[name], self.protocols[key]):
                 raise ValueError(f"grid: {name!r} under {key!r}: {why}")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_suit_protocols(self) -> Self:
+        for key, of in self.mixtures.items():
+            other = self.datasets[of].source
+            if "fold" not in re.compile(other.name or "").groupindex or other.has_several:
+                raise ValueError(
+                    f"datasets.{key}.source.mixtures.of: {of!r} has several labels a sound, or no published folds in "
+                    "its source.name"
+                )
+        several = [name for name in self.grid.datasets if self.datasets[name].source.has_several]
+        for key in dict.fromkeys(protocol for _, protocol in self.grid.cells()):
+            if several and self.protocols[key].loss is None:
+                raise ValueError(
+                    f"protocols.{key}: loss is cross-entropy, which takes one label a sound; those of {several[0]!r} "
+                    "of grid.datasets have several: give it loss: binary_cross_entropy"
+                )
+        if self.protocols[self.run.protocol].loss is not None:
+            raise ValueError(
+                f"run.protocol: {self.run.protocol!r} answers with several labels; run shows those with one"
+            )
+        by_label = [key for key in self.contrasts.under if self.protocols[key].loss is not None]
+        if by_label and any(BEST_SPECTROGRAM in pair for pair in self.contrasts.pairs):
+            raise ValueError(
+                f"contrasts.pairs: {BEST_SPECTROGRAM} is chosen by accuracy, and {by_label[0]!r} of contrasts.under "
+                "has several labels a sound"
+            )
         return self
 
     @model_validator(mode="after")

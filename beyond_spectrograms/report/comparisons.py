@@ -5,7 +5,18 @@ from collections.abc import Sequence
 from beyond_spectrograms.evaluation.comparisons import Pair, compare_classes
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.notes import CONTROL, NOT_RUN, heard_before
-from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, interval_row, joined, scaled, show_interval, text
+from beyond_spectrograms.report.table import (
+    SIGNED,
+    Row,
+    Show,
+    Table,
+    interval_row,
+    joined,
+    scaled,
+    show_interval,
+    show_p,
+    text,
+)
 
 AT_THE_END = (
     "Validation, last epoch: the same difference in validation accuracy at the end of training, without selection; "
@@ -22,7 +33,7 @@ def contrasts_table(results: Results, pairs: Sequence[Pair]) -> Table:
         return Table(f"Contrasts: {results.dataset}", [], {})
     rows = [_row(results, found[names]) if names in found else _not_run(*names) for names in named]
     columns: dict[str, Show] = _columns() | {
-        "p, corrected": _show_p("p_corrected"),
+        "p, corrected": show_p("p_corrected"),
         "verdict": text("verdict"),
         "could be found": scaled("detectable_percent", ".1f"),
         "note": text("note"),
@@ -97,11 +108,3 @@ def _columns() -> dict[str, Show]:
     named = {key: text(key) for key in ("representation", "against", "protocol")}
     differences = {"difference, points": "difference", "validation, last epoch": "at_the_end"}
     return named | {head: show_interval(key, SIGNED) for head, key in differences.items()}
-
-
-def _show_p(key: str) -> Show:
-    def show(row: Row) -> str:
-        p = row[key]
-        return "-" if p is None else f"{p:.4f}" if float(p) >= 0.0001 else "< 0.0001"
-
-    return show

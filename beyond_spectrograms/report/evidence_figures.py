@@ -62,10 +62,10 @@ def draw_lines(axes: Axes, results: Results, protocols: Sequence[str], chosen: d
         chosen: a style for each row.
     """
     found = {name: [results.cell(name, one).window_interval for one in protocols] for name in results.rows}
-    _draw_beside(axes, results, {name: mine for name, mine in found.items() if any(mine)}, chosen)
+    draw_beside(axes, results, {name: mine for name, mine in found.items() if any(mine)}, chosen)
 
 
-def _draw_beside(
+def draw_beside(
     axes: Axes,
     results: Results,
     found: Mapping[str, Sequence[Interval | None]],
@@ -106,7 +106,7 @@ def figure_robustness(
     with drawing(11.0, 6.0) as figure:
         axes = figure.subplots()
         found = {name: [mine.get(each) for each in names] for name, mine in differences.items()}
-        _draw_beside(axes, results, found, chosen, joined=False)
+        draw_beside(axes, results, found, chosen, joined=False)
         axes.axhline(0, color="black", linewidth=0.8)
         axes.set_xticks(range(len(names)), names, fontsize=9)
         axes.set_ylabel("disturbed minus clean, test windows (points)")

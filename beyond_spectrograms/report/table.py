@@ -155,3 +155,13 @@ def show_interval(key: str, form: str = "z.1f", unit: str = "_percent") -> Show:
         return f"{format_interval(value, low, high, form)} {row.get(f'{key}_mark') or ''}".strip()
 
     return show
+
+
+def show_p(key: str) -> Show:
+    """Show a p-value, "-" for None."""
+
+    def show(row: Row) -> str:
+        p = row[key]
+        return "-" if p is None else f"{p:.4f}" if float(p) >= 0.0001 else "< 0.0001"
+
+    return show

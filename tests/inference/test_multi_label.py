@@ -16,8 +16,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.data.audio import Waveform
-from beyond_spectrograms.inference.card import read_card
-from beyond_spectrograms.inference.label_scores import (
+from beyond_spectrograms.evaluation.label_scores import (
     Judged,
     best_threshold,
     bootstrap,
@@ -26,6 +25,7 @@ from beyond_spectrograms.inference.label_scores import (
     mean_average_precisions,
     score,
 )
+from beyond_spectrograms.inference.card import read_card
 from support.common import tone
 from support.models import PARAMS
 from support.repository import Capture

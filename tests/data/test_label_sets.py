@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from beyond_spectrograms.inference.label_sets import deal_folds, one_row_a_label
+from beyond_spectrograms.data.label_sets import deal_folds, one_row_a_label
 from beyond_spectrograms.inference.label_table import read_labels
 from beyond_spectrograms.inference.own_sounds import Grouping, prepare_sounds
 from beyond_spectrograms.util.errors import ProjectError
