@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from beyond_spectrograms.evaluation.label_scores import Tested, by_seed
+from beyond_spectrograms.evaluation.label_scores import SeedAnswers, by_seed
 from beyond_spectrograms.evaluation.records import COLUMNS, ERROR, ResultError, numbers_of, read_cells
 
 OF_THE_CLIP = ("group", "label")  # the same in every run
@@ -72,7 +72,7 @@ def read_recordings(path: Path) -> dict[str, Recordings]:
     return {cell: recordings_of(cell, rows, path) for cell, rows in read_cells(path, COLUMNS).items()}
 
 
-def answers_of(rows: pd.DataFrame, classes: Sequence[str], path: Path) -> tuple[Tested, ...]:
+def answers_of(rows: pd.DataFrame, classes: Sequence[str], path: Path) -> tuple[SeedAnswers, ...]:
     """Read the probabilities of several labels in the rows of one cell, text as in the file at `path`, a seed each.
 
     Raises:

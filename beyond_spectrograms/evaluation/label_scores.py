@@ -210,7 +210,7 @@ def bootstrap(
 
 
 @dataclass(frozen=True)
-class Tested:
+class SeedAnswers:
     """What one seed's classifiers answer to what they test: recordings or windows."""
 
     truth: Bools  # [rows, classes]
@@ -249,7 +249,7 @@ class Draws:
         return _limit(value, drawn, statistics.confidence)
 
 
-def draw(seeds: Sequence[Tested], statistics: Statistics) -> Draws:
+def draw(seeds: Sequence[SeedAnswers], statistics: Statistics) -> Draws:
     """Measure the answers of all seeds, as they are and in draws of origins and seeds.
 
     Cells whose origins and seeds are the same get the same draws.
@@ -267,7 +267,9 @@ def draw(seeds: Sequence[Tested], statistics: Statistics) -> Draws:
     return Draws(values, {name: (found * shares).sum(axis=1) for name, found in of_seeds.items()}, len(names))
 
 
-def _measure(seeds: Sequence[Tested], names: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]) -> dict[str, Floats]:
+def _measure(
+    seeds: Sequence[SeedAnswers], names: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]
+) -> dict[str, Floats]:
     """Give each measure [draws, seeds] of draws that hold the origins `names` so often: `counts` [draws, origins]."""
     measured = []
     for seed in seeds:
@@ -278,10 +280,12 @@ def _measure(seeds: Sequence[Tested], names: npt.NDArray[np.str_], counts: npt.N
     return dict(zip(MEASURES, np.stack(measured, axis=2), strict=True))
 
 
-def by_seed(rows: pd.DataFrame, classes: Sequence[str], columns: Sequence[str]) -> list[Tested]:
+def by_seed(rows: pd.DataFrame, classes: Sequence[str], columns: Sequence[str]) -> list[SeedAnswers]:
     """Part rows (seed, label, group, and each class's probability in `columns`) by seed."""
     return [
-        Tested(truth_of(mine["label"], classes), mine[list(columns)].to_numpy(np.float64), mine["group"].to_numpy(str))
+        SeedAnswers(
+            truth_of(mine["label"], classes), mine[list(columns)].to_numpy(np.float64), mine["group"].to_numpy(str)
+        )
         for _, mine in rows.groupby("seed", sort=True)
     ]
 

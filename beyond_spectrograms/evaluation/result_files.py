@@ -98,7 +98,7 @@ def evaluate_cell(
             raise ResultError(f"{answered}: its answers are not of the weights of {run_name}. Run {stage} again.")
     table = deal_labels(table, params.protocols[protocol].deal_labels)
     several = params.protocols[protocol].loss is not None
-    classes = sorted(one_row_a_label(table)["label"].unique().tolist())
+    classes = sorted((one_row_a_label(table) if several else table)["label"].unique().tolist())
     answers = tabulate_predictions(runs, table, classes, several=several)
     recordings = tabulate_recordings(answers, classes, several=several)
     rows = as_text(recordings, representation, protocol, PREDICTION_COLUMNS)

@@ -1,4 +1,4 @@
-"""Tested recordings are read by seed and name, and files that contradict themselves are refused."""
+"""SeedAnswers recordings are read by seed and name, and files that contradict themselves are refused."""
 
 import gzip
 from fnmatch import fnmatchcase

@@ -131,7 +131,7 @@ def test_shuffled_labels_score_chance_and_true_ones_do_not(tmp_path: Path, monke
     chance = binomtest(right, separable.CLASSES).proportion_ci(0.95)
     assert chance.low <= 1 / separable.CLASSES <= chance.high
     assert shuffled["window_accuracy"] < 0.25
-    # Tested on the labels as they are.
+    # SeedAnswers on the labels as they are.
     windows = pd.read_csv("data/splits/demo/windows.csv", dtype=str)
     tested = windows[pd.read_csv("data/splits/demo/parts.csv")["source_1"] == "test"]
     labels = tested.drop_duplicates("clip").set_index("clip")["label"]
