@@ -21,16 +21,19 @@ _SOUNDS = (
         "clips",
         "containers",
         "downloads",
+        "label_sets",
+        "labels",
+        "mixtures",
         "sound_files",
         "splits",
         "synthesis",
         "windows",
     ),
 )
-_SCORES = ("calibration", "metrics", "predict", "records", "result_files")
+_SCORES = ("calibration", "label_scores", "metrics", "predict", "records", "result_files")
 _EVIDENCE = (
     *("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "pareto", "results", "robustness"),
-    "uncertainty",
+    *("label_contrasts", "uncertainty"),
 )
 _COSTS = ("cost_measurement", "costs")
 CODE: dict[str, tuple[str, ...]] = {

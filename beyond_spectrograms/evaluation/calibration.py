@@ -26,12 +26,7 @@ BY_DISTANCE = ("kmeans", "autoencoder_kmeans", "apnet_kmeans", "nearest_neighbou
 
 
 def has_probabilities(protocol: Protocol) -> bool:
-    """Whether a protocol's answers are fitted as probabilities of one class, by cross-entropy.
-
-    Those of prototypes are if it has a weight. Where windows may have several labels, the highest says nothing.
-    """
-    if protocol.loss is not None:
-        return False
+    """Whether a protocol's answers are fitted as probabilities, by cross-entropy: prototypes are if it has a weight."""
     if protocol.prototypes is not None:
         return protocol.prototypes.cross_entropy > 0
     return protocol.classifier not in BY_DISTANCE

@@ -111,11 +111,11 @@ def evaluate_cell(
     ended = [replace(run, probabilities=run.last) for run in runs if run.last is not None]
     at_the_end = tabulate_predictions(ended, table, classes, several=several) if ended else None
     scores["last_epoch"] = None if at_the_end is None else accuracies(at_the_end, classes, several=several)
-    if several:
-        scores["labels"] = score_cell(answers, recordings, classes, params.statistics)
     if params.protocols[protocol].trials:
         scores["trials"] = json.loads((folder / TRIALS_FILE).read_text(encoding="utf-8"))
-    if has_probabilities(params.protocols[protocol]):
+    if several:
+        scores["labels"] = score_cell(answers, recordings, classes, params.statistics)
+    elif has_probabilities(params.protocols[protocol]):
         scores["calibration"] = calibrate(answers)
     training = {"device": first["device"], "precision": first["precision"]}
     training["seconds_by_run"] = {run: record["seconds"] for run, record in records.items()}
