@@ -252,9 +252,7 @@ class Params(Section):
                     "of grid.datasets have several: give it loss: binary_cross_entropy"
                 )
         if self.protocols[self.run.protocol].loss is not None:
-            raise ValueError(
-                f"run.protocol: {self.run.protocol!r} answers with several labels; run shows those with one"
-            )
+            raise ValueError(f"run.protocol: {self.run.protocol!r} answers with several labels; run shows one a window")
         by_label = [key for key in self.contrasts.under if self.protocols[key].loss is not None]
         if by_label and any(BEST_SPECTROGRAM in pair for pair in self.contrasts.pairs):
             raise ValueError(
