@@ -84,7 +84,8 @@ def contrasts_table(results: Results) -> Table:
     statistics = results.params.statistics
     notes = [
         "First minus second in mAP by recording, on the same recordings and draws.",
-        "p: two-sided, by the share of draws on either side of 0, corrected by Holm for the contrasts here, run or not.",
+        "p: two-sided, by the share of draws on either side of 0, corrected by Holm for the contrasts here, run or "
+        "not.",
         f"Verdict: better or worse where that p is at most {1 - statistics.confidence:.2g}; same where the whole "
         f"interval is within {100 * statistics.margin:g} points of 0; else undecided.",
     ]

@@ -103,9 +103,10 @@ def test_a_data_set_params_do_not_define_is_an_error(capsys: pytest.CaptureFixtu
     assert refusal(SystemExit, run_here, "download", "pest") == "2"
     assert capsys.readouterr().err.endswith(
         "download.py: error: argument DATASET: invalid choice: 'pest' "
-        "(choose from 'demo', 'esc10', 'esc50', 'esc50_ogg', 'fsdd_digits', 'fsdd_speakers', 'gtzan_genres', "
-        "'gtzan_music_speech', 'librispeech_chapters', 'librispeech_speakers', 'pets', 'speech_commands', "
-        "'tinysol', 'voxceleb1')\n"
+        "(choose from 'audioset_folder', 'demo', 'esc10', 'esc10_mixtures', 'esc50', 'esc50_ogg', "
+        "'esc50_ogg_mixtures', 'fsd50k', 'fsdd_digits', 'fsdd_speakers', 'gtzan_genres', "
+        "'gtzan_music_speech', 'librispeech_chapters', 'librispeech_speakers', 'pets', "
+        "'speech_commands', 'tinysol', 'urbansound8k', 'voxceleb1')\n"
     )
 
 
