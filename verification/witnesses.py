@@ -330,10 +330,15 @@ def _windows(folder: Path, of: str = "features") -> tuple[Path, np.ndarray[Any, 
     return place, targets.astype(np.int64)
 
 
+NOT_OF_BANDS = ("m5", "zero_shot")  # take samples, and embeddings that texts share
+
+
 def _protocols(params: Params) -> dict[str, Any]:
     """Pick shipped protocols so that each classifier and each way of its settings is there once."""
     picked: dict[Any, tuple[str, Any]] = {}
     for name, protocol in params.protocols.items():
+        if protocol.classifier in NOT_OF_BANDS:
+            continue
         settings = protocol.prototypes
         way = settings and (
             settings.supervised,

@@ -25,7 +25,7 @@ from beyond_spectrograms.inference.card import (
     Training,
 )
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE, describe_file, read_weights_record, save_model
-from beyond_spectrograms.params import Params, Protocol
+from beyond_spectrograms.params import Params, Protocol, weights_folder
 from beyond_spectrograms.params.study import CLIPS, SPLITS, WEIGHTS, Study
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import check_hears_windows
@@ -75,7 +75,7 @@ def export_cell(
         recipe=recipe_of(params.protocols[protocol], trained.parent, fold),
         cell=cell,
         run=(fold, seed),
-        weights=WEIGHTS / representation,
+        weights=WEIGHTS / weights_folder(representation, params.representations[representation]),
         licences=[archive.licence for archive in params.datasets[dataset].source.archives or []],
         clips=clips[clips["clip"].isin(table["clip"][learned])],
         scores=_read_scores(place, cell_name(*cell[1:]), again, trained, (fold, seed)),

@@ -11,7 +11,7 @@ from pathlib import Path
 from beyond_spectrograms.inference.card import CARD_FILE, Card, EncoderFile, ModelError, StoredFile, read_card
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.inference.networks import read_network
-from beyond_spectrograms.params import is_project
+from beyond_spectrograms.params import is_project, weights_folder
 from beyond_spectrograms.params.study import WEIGHTS
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import Representation
@@ -72,7 +72,8 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
     folder = Path(folder)
     card = _read_folder(folder)
     encoder = card.representation
-    paths = [_find_encoder_file(folder, encoder.name, file, weights) for file in card.encoder_files]
+    kept = weights_folder(encoder.name, encoder.record)
+    paths = [_find_encoder_file(folder, kept, file, weights) for file in card.encoder_files]
     representation = create_representation(encoder.name, encoder.record, paths)
     _check_encoder(folder, card, representation)
     network = read_network(folder / CLASSIFIER_FILE, card, device)

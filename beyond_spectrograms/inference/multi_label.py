@@ -40,7 +40,7 @@ from beyond_spectrograms.inference.own_model import (
 )
 from beyond_spectrograms.inference.own_sounds import SEED, SPLIT, OwnSounds
 from beyond_spectrograms.inference.rejection import predict_parts
-from beyond_spectrograms.params import Params
+from beyond_spectrograms.params import Params, weights_folder
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.training.run import RunConfig, read_history
 
@@ -95,7 +95,7 @@ def train_model(
         recipe=final.protocol,
         cell=(dataset, name, protocol),
         run=(ON_ALL, SEED),
-        weights=data_folder() / "weights" / name,
+        weights=data_folder() / "weights" / weights_folder(name, params.representations[name]),
         licences=[],
         clips=sounds.clips,
         scores=Scores(file=f"{report.name}/scores.json", commit=None, **{key: scores[key] for key in ACCURACIES}),

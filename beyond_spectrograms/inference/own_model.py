@@ -28,7 +28,7 @@ from beyond_spectrograms.inference.export import write_model
 from beyond_spectrograms.inference.folder import data_folder
 from beyond_spectrograms.inference.own_sounds import SEED, SPLIT, OwnSounds
 from beyond_spectrograms.inference.rejection import find_and_measure
-from beyond_spectrograms.params import Params
+from beyond_spectrograms.params import Params, weights_folder
 from beyond_spectrograms.params.protocols import VOTING
 from beyond_spectrograms.representations.base import check_hears_windows
 from beyond_spectrograms.representations.feature_cache import describe_features, request_features
@@ -95,6 +95,7 @@ def train_model(
     write_report(report, scores, recordings=_tested(found, cell, sounds, params), history=_history(found, cell))
     told = {key: scores[key] for key in ACCURACIES}
     low, high = intervals["recordings"].low, intervals["recordings"].high
+    record = params.representations[asked.representation]
     write_model(
         out,
         final.result_files[0],
@@ -102,7 +103,7 @@ def train_model(
         recipe=final.protocol,
         cell=cell,
         run=(ON_ALL, SEED),
-        weights=data_folder() / "weights" / asked.representation,
+        weights=data_folder() / "weights" / weights_folder(asked.representation, record),
         licences=[],
         clips=sounds.clips,
         confidence=confidence,

@@ -15,6 +15,7 @@ from beyond_spectrograms.params.representations import (
     RawWaveform,
     Representation,
     SoundStream,
+    weights_folder,
     weights_of,
 )
 from beyond_spectrograms.params.transformers import Transformers

@@ -184,6 +184,12 @@ ON_HUB = (Transformers, Snac)  # whose weights are records under `hub`
 KINDS = {get_args(record.model_fields["kind"].annotation)[0]: record for record in get_args(AnyRepresentation)}
 
 
+def weights_folder(name: str, representation: AnyRepresentation) -> str:
+    """Name the folder of its weights: the representation's `name`, or that of a model of the hub, which several share."""
+    on_hub = isinstance(representation, ON_HUB) and representation.weights is not None
+    return str(representation.weights) if on_hub else name
+
+
 def weights_of(representation: AnyRepresentation) -> tuple[str, ...]:
     """List the records under `weights` whose files a representation needs."""
     named = representation.weights
