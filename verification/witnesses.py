@@ -35,7 +35,7 @@ from beyond_spectrograms.params import (
     load_params,
     weights_of,
 )
-from beyond_spectrograms.params.protocols import OF_SAMPLES
+from beyond_spectrograms.params.protocols import OF_SAMPLES, ZERO_SHOT
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE
 
 if TYPE_CHECKING:
@@ -330,14 +330,11 @@ def _windows(folder: Path, of: str = "features") -> tuple[Path, np.ndarray[Any, 
     return place, targets.astype(np.int64)
 
 
-NOT_OF_BANDS = ("m5", "zero_shot")  # take samples, and embeddings that texts share
-
-
 def _protocols(params: Params) -> dict[str, Any]:
     """Pick shipped protocols so that each classifier and each way of its settings is there once."""
     picked: dict[Any, tuple[str, Any]] = {}
     for name, protocol in params.protocols.items():
-        if protocol.classifier in NOT_OF_BANDS:
+        if protocol.classifier == ZERO_SHOT:  # of a model's texts
             continue
         settings = protocol.prototypes
         way = settings and (

@@ -33,6 +33,7 @@ from beyond_spectrograms.inference.own_model import (
     SURE,
     Asked,
     describe_sounds,
+    probed,
     train_folds,
     train_on_all,
     with_clips,
@@ -124,8 +125,7 @@ def score_plain_ways(
     """
     told: list[dict[str, Any]] = [{"way": "each label's share of training recordings"}]
     judged = [replace(ours, probabilities=_shares(ours, sounds))]
-    codes = params.representations[asked.representation].codebook_size is not None
-    for name in dict.fromkeys([MFCC, *[asked.representation] * (not codes)]):
+    for name in dict.fromkeys([MFCC, *[asked.representation] * probed(params, asked.representation)]):
         if (name, PLAIN) != (asked.representation, asked.protocol):
             runs = train_folds(params, Asked(name, PLAIN, 1), sounds, work)
             judged.append(judge(runs, sounds).recordings().part("test"))

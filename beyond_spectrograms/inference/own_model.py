@@ -28,7 +28,7 @@ from beyond_spectrograms.inference.export import write_model
 from beyond_spectrograms.inference.folder import data_folder
 from beyond_spectrograms.inference.own_sounds import SEED, SPLIT, OwnSounds
 from beyond_spectrograms.inference.rejection import find_and_measure
-from beyond_spectrograms.params import Params, weights_folder
+from beyond_spectrograms.params import Params, misfit, weights_folder
 from beyond_spectrograms.params.protocols import VOTING
 from beyond_spectrograms.representations.base import check_hears_windows
 from beyond_spectrograms.representations.feature_cache import describe_features, request_features
@@ -202,8 +202,7 @@ def score_plain_ways(
     differs from ours: `difference` (theirs - ours, with low and high) and whether it is `surely better`.
     """
     told: list[dict[str, Any]] = [{"way": "the most frequent class"} | _majority(sounds)]
-    codes = params.representations[asked.representation].codebook_size is not None
-    names = [MFCC, *[asked.representation] * (not codes)]
+    names = [MFCC, *[asked.representation] * probed(params, asked.representation)]
     for name in dict.fromkeys(names):
         way = Asked(name, PLAIN, 1)
         if name == asked.representation and asked.protocol == PLAIN:
@@ -216,6 +215,12 @@ def score_plain_ways(
         row |= {key: scores[key] for key in ACCURACIES}
         told.append(row | {"difference": asdict(difference), SURE: difference.low is not None and difference.low > 0})
     return told
+
+
+def probed(params: Params, representation: str) -> bool:
+    """Say whether the plain way's probe is for a representation: not for codes, samples or stacked layers."""
+    record = params.representations[representation]
+    return record.codebook_size is None and not misfit(record, params.protocols[PLAIN])
 
 
 def _majority(sounds: OwnSounds) -> dict[str, float]:

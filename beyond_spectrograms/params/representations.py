@@ -185,7 +185,7 @@ KINDS = {get_args(record.model_fields["kind"].annotation)[0]: record for record 
 
 
 def weights_folder(name: str, representation: AnyRepresentation) -> str:
-    """Name the folder of its weights: the representation's `name`, or that of a model of the hub, which several share."""
+    """Name the folder of its weights: its own `name`, or that of a model of the hub, which several share."""
     on_hub = isinstance(representation, ON_HUB) and representation.weights is not None
     return str(representation.weights) if on_hub else name
 
