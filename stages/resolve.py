@@ -1,8 +1,8 @@
 """params.yaml of a study, anchors and defaults resolved -> data/params/<study>, a file for each thing stages depend on.
 
-grid.json says what is asked for, features/<representation>.json is what `featurize` depends on, and
-training/<representation>.json what `train` does. An edit re-runs what it touches alone, and dvc.lock, which DVC writes
-anew after every stage, holds a digest in place of all values.
+grid.json says what is asked for and trained_on.json what weights may know; features/<representation>.json is what
+`featurize` depends on, and training/<representation>.json what `train` does. An edit re-runs what it touches alone, and
+dvc.lock, which DVC writes anew after every stage, holds a digest in place of all values.
 """
 
 import shutil
@@ -23,9 +23,9 @@ def main() -> None:
         for kind, decides in (("features", features(study, name)), ("training", training(study, name))):
             write_json(work / kind / f"{name}.json", decides, flushed=False)
     grid = study.params.grid.model_dump(exclude={"datasets", "seeds"}) | {"order": list(study.params.representations)}
-    if trained_on := {name: of for name in study.params.grid.representations if (of := corpora(study, name))}:
-        grid["trained_on"] = trained_on
     write_json(work / "grid.json", grid, flushed=False)
+    trained_on = {name: of for name in study.params.representations if (of := corpora(study, name))}
+    write_json(work / "trained_on.json", trained_on, flushed=False)
     replace_folder(work, Path("data/params", study.name))
 
 
