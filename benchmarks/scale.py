@@ -71,7 +71,7 @@ def make_project(folder: Path, windows: int, root: Path) -> None:
     written["run"] = {"dataset": NAME, "representation": REPRESENTATION, "protocol": PROTOCOL}
     written["windows"] = {"length_s": WINDOW_S, "hop_s": WINDOW_S, "tail": "drop"}
     source = {"path": "unused", "seconds": [0.1, 600.0], "folds": 5, "fold_seed": 0}
-    record: dict[str, Any] = {"source": source, "max_epochs": None, "notice": None, "known_pairs": []}
+    record: dict[str, Any] = {"source": source, "max_epochs": None, "notice": None, "drawn_from": [], "known_pairs": []}
     written["representations"][REPRESENTATION] = {
         "kind": "mel", "weights": None, "sample_rate": FORM.sample_rate, "n_fft": 256, "hop_length": 19,
         "n_mels": SHAPE[0], "window": "hann", "scale": "db",

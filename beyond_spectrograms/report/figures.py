@@ -25,6 +25,7 @@ FLOOR = 1e-10  # power below which a mel band counts as empty: -100 dB, librosa'
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 FURTHER = ("#CC79A7", "#56B4E9", "#D55E00", "#000000", "#888888")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+LATER_DASHES: tuple[Any, ...] = ((0, (9, 2)), (0, (3, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2, 2, 2)))
 # The studies' representations, by name: their order in params changes no figure. A new one goes to the end.
 DRAWN = (
     *("log_mel", "log_mel_2048", "soundstream", "encodec_24khz_untrained", "encodec_48khz_untrained"),
@@ -33,6 +34,9 @@ DRAWN = (
     *(f"encodec_24khz_{rate}bps" for rate in (24000, 12000, 6000, 3000, 1500, "codes_6000")),
     *(f"encodec_48khz_{rate}bps" for rate in (24000, 12000, 6000, 3000)),
     *("log_mel_80hz_16khz", "mfcc"),
+    *("mfcc_deltas", "pcen", "waveform", "soundstream_lyra_1_2", "yamnet", "efficientat_mn04", "yamnet_scores"),
+    *("ast_inputs", "whisper_inputs", "ast", "wav2vec2", "hubert", "wavlm", "wavlm_layers", "data2vec", "whisper"),
+    *("clap", "clap_projected", "encodec_hub_24khz", "encodec_hub_48khz", "mimi", "mimi_8_codebooks"),
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
@@ -57,10 +61,20 @@ def styles(names: Sequence[str]) -> dict[str, Style]:
     fixed = dict(zip(INPUTS, (BLUE, ORANGE, GREEN), strict=True))
     chosen = {name: Style(fixed[name], DASHES[0], MARKERS[i]) for i, name in enumerate(INPUTS)}
     for count, name in enumerate([*DRAWN, *sorted(set(names) - set(DRAWN) - set(INPUTS))]):
-        # 3 dashes and 8 markers repeat together after 24 names, whatever the colours do; then lines are solid.
-        dash, marker = DASHES[1 + count % 3 if count < 24 else 0], MARKERS[(3 + count) % 8]
-        chosen[name] = Style(FURTHER[count % len(FURTHER)], dash, marker)
+        marker = MARKERS[(3 + count) % 8]
+        chosen[name] = Style(FURTHER[count % len(FURTHER)], _dash(count), marker)
     return {name: chosen[name] for name in names}
+
+
+def _dash(count: int) -> Any:
+    """Choose the dash of the name of this number, so that with its marker none is drawn as another.
+
+    Three dashes and eight markers repeat together after 24 names, whatever the colours do. Then lines are solid with
+    the five markers that the paper's inputs leave; then each further dash is for eight names.
+    """
+    if count < 24:
+        return DASHES[1 + count % 3]
+    return DASHES[0] if count < 29 else LATER_DASHES[(count - 29) // 8 % len(LATER_DASHES)]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.report.evidence_figures import draw_lines, explain_bars
+from beyond_spectrograms.report.evidence_figures import draw_beside, explain_bars
 from beyond_spectrograms.report.figures import Style, drawing
 from beyond_spectrograms.report.notes import explain_intervals, note_of
 from beyond_spectrograms.report.table import Row, Table, interval_row, show_interval, texts
@@ -53,7 +53,18 @@ def _amount(protocol: Protocol) -> tuple[bool, float]:
 
 
 def _is_run(results: Results, curve: Mapping[str, Protocol]) -> bool:
-    return any(results.cell(name, protocol).scores for name in results.rows for protocol in curve)
+    """Say whether any representation has two points of a curve: one alone is none."""
+    return any(_points(results, name, curve) > 1 for name in results.names())
+
+
+def _points(results: Results, name: str, curve: Mapping[str, Protocol]) -> int:
+    return sum(results.cell(name, protocol).scores is not None for protocol in curve)
+
+
+def _shown(results: Results, curve: Mapping[str, Protocol]) -> list[str]:
+    """List the rows, and what else has two points of a curve."""
+    others = [name for name in results.names() if name not in results.rows and _points(results, name, curve) > 1]
+    return [*results.rows, *others]
 
 
 def training_share_tables(results: Results) -> dict[str, Table]:
@@ -63,7 +74,7 @@ def training_share_tables(results: Results) -> dict[str, Table]:
 
 def _tabulate(results: Results, curve: Mapping[str, Protocol]) -> Table:
     rows: list[Row] = []
-    for name in results.rows:
+    for name in _shown(results, curve):
         row: Row = {"representation": name}
         cells = {protocol: results.cell(name, protocol) for protocol in curve}
         for protocol, cell in cells.items():
@@ -104,7 +115,8 @@ def _draw(results: Results, curve: Mapping[str, Protocol], chosen: dict[str, Sty
     ]
     with drawing(9.0, 5.6) as figure:
         axes = figure.subplots()
-        draw_lines(axes, results, list(curve), chosen)
+        found = {name: [results.cell(name, one).window_interval for one in curve] for name in _shown(results, curve)}
+        draw_beside(axes, results, {name: mine for name, mine in found.items() if any(mine)}, chosen)
         axes.set_xticks(range(len(curve)), told)
         axes.set_xlabel("training recordings of each class" if few else "share of each class's training recordings")
         axes.set_ylabel("test windows right (%)")

@@ -113,9 +113,9 @@ def in_float64(shaken: int = 0) -> Iterator[None]:
     """
     build, weights_of = run.build_network, run.class_weights_of
 
-    def build_double(*arguments: Any) -> torch.nn.Sequential:
+    def build_double(*arguments: Any, **settings: Any) -> torch.nn.Sequential:
         torch.set_default_dtype(torch.float32)  # as in fp32: the generator draws other numbers for float64
-        network = build(*arguments).double()
+        network = build(*arguments, **settings).double()
         torch.set_default_dtype(torch.float64)
         return shake(network, shaken)
 
