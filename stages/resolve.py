@@ -24,14 +24,9 @@ def main() -> None:
             write_json(work / kind / f"{name}.json", decides, flushed=False)
     grid = study.params.grid.model_dump(exclude={"datasets", "seeds"}) | {"order": list(study.params.representations)}
     write_json(work / "grid.json", grid, flushed=False)
-    trained_on = {name: of for name in study.params.representations if (of := corpora(study, name))}
+    trained_on = {name: of for name in study.params.representations if (of := study.params.trained_on(name))}
     write_json(work / "trained_on.json", trained_on, flushed=False)
     replace_folder(work, Path("data/params", study.name))
-
-
-def corpora(study: Study, name: str) -> list[str]:
-    """List what a representation's weights were trained on, as far as their records say."""
-    return [corpus for known in study.params.weights_records(name).values() for corpus in known.trained_on or []]
 
 
 def features(study: Study, name: str) -> dict[str, Any]:

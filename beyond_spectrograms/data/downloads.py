@@ -21,7 +21,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pooch
 import requests
 
-from beyond_spectrograms.params import HubFile, HubRecord, Params, WeightsRecord
+from beyond_spectrograms.params import HubFile, HubRecord, Params, WeightsRecord, weights_folder
 from beyond_spectrograms.params.datasets import Archive, File
 from beyond_spectrograms.params.study import WEIGHTS
 from beyond_spectrograms.params.weights import HUB
@@ -65,9 +65,8 @@ def fetch(what: str, records: Sequence[R], keep: Path) -> Found[R]:
 
     Looked at in this order: the folder named by BEYOND_SPECTROGRAMS_MIRROR (a file named as the last part of the
     URL's path, or one of the hub as <owner>/<model>/<file>), the folder `keep` of earlier downloads, then each record's
-    URL. All pass the same checks. A transfer
-    that breaks off is started again; what was transferred stays in `keep`. `records` are the mirrors, best first; they
-    may differ in their bytes. `what` says in messages what the file is.
+    URL. All pass the same checks. A transfer that breaks off is started again; what was transferred stays in `keep`.
+    `records` are the mirrors, best first; they may differ in their bytes. `what` says in messages what the file is.
 
     Raises:
         DownloadError: the mirror folder does not exist or holds a wrong file, or no URL delivered.
@@ -238,15 +237,12 @@ def fetch_encoder(params: Params, name: str, data: Path = WEIGHTS.parent) -> lis
 
     Their folder has the representation's name, or that of a model of the hub, which several representations share.
     """
-    wanted: list[WeightsRecord | HubFile] = []
-    for key, record in params.weights_records(name).items():
-        if isinstance(record, HubRecord):
-            name = key
-            wanted += record.downloads(os.environ.get(HUB_VARIABLE, HUB).rstrip("/"))
-        else:
-            wanted.append(record)
-    work = data / "partial/weights" / name
-    return fetch_weights(name, wanted, data / "weights" / name, data / "downloads", work)
+    hub, wanted = os.environ.get(HUB_VARIABLE, HUB).rstrip("/"), list[WeightsRecord | HubFile]()
+    for record in params.weights_records(name).values():
+        wanted += record.downloads(hub) if isinstance(record, HubRecord) else [record]
+    folder = weights_folder(name, params.representations[name])
+    work = data / "partial/weights" / folder
+    return fetch_weights(folder, wanted, data / "weights" / folder, data / "downloads", work)
 
 
 def fetch_weights(

@@ -133,15 +133,18 @@ class Params(Section):
         known = self._weights_for(record)
         return {name: known[name] for name in weights_of(record)}
 
+    def trained_on(self, representation: str) -> list[str]:
+        """List the corpora that a representation's weights were trained on, as far as their records say."""
+        weights = self.weights_records(representation).values()
+        return list(dict.fromkeys(corpus for known in weights for corpus in known.trained_on or []))
+
     def shared_corpora(self, dataset: str, representation: str) -> list[str]:
         """List the corpora from which a data set was drawn and on which a representation's weights were trained.
 
         Where there is one, the weights may know sounds that test.
         """
         drawn_from = {dataset, *self.datasets[dataset].drawn_from}
-        weights = self.weights_records(representation).values()
-        trained_on = dict.fromkeys(corpus for known in weights for corpus in known.trained_on or [])
-        return [corpus for corpus in trained_on if corpus in drawn_from]
+        return [corpus for corpus in self.trained_on(representation) if corpus in drawn_from]
 
     def _weights_for(self, record: Representation) -> Mapping[str, WeightsRecord | HubRecord]:
         return self.hub if isinstance(record, ON_HUB) else self.weights
@@ -185,11 +188,7 @@ class Params(Section):
             *((f"run.{key}", [name], getattr(self, f"{key}s")) for key, name in run),
             *((f"protocols.{key}.split", [protocol.split], self.splits) for key, protocol in self.protocols.items()),
             *(
-                (
-                    f"representations.{key}.weights",
-                    weights_of(record),
-                    self.hub if isinstance(record, ON_HUB) else self.weights,
-                )
+                (f"representations.{key}.weights", weights_of(record), self._weights_for(record))
                 for key, record in self.representations.items()
             ),
         )

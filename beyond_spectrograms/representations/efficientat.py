@@ -8,7 +8,7 @@ Sources: Schmid et al., "Efficient Large-Scale Audio Tagging via Transformer-to-
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class EfficientATEncoder(Representation):
 
     packages = ("numpy", "torch")
     engine = "torch"
+    chunk: ClassVar[int | None] = 8  # `_forward` holds each thread to one core
 
     def __init__(self, name: str, record: EfficientAT, weights: Sequence[Path]) -> None:
         self.name, self._scores, self.hears_clips = name, record.layer == "scores", record.hears_clips

@@ -22,7 +22,6 @@ import torch
 
 from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.classifiers.zero_shot import class_vectors
-from beyond_spectrograms.data.downloads import fetch_encoder
 from beyond_spectrograms.data.windows import columns_of, deal_labels, parts_of_run
 from beyond_spectrograms.params import Params, Protocol
 from beyond_spectrograms.params.protocols import SEVERAL
@@ -82,6 +81,8 @@ def runs_of_protocol(
     _, bands, frames = np.load(features / "features.npy", mmap_mode="r").shape
     vectors = None
     if protocol.prompts is not None:
+        from beyond_spectrograms.data.downloads import fetch_encoder  # requests and pooch: no other protocol needs them
+
         tower = create_representation(representation, record, fetch_encoder(params, representation, data))
         vectors = class_vectors(tower, classes, protocol.prompts)
     network = build_network(protocol, bands, frames, len(classes), codebook_size, stacked=stacked)
