@@ -7,16 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.data.archives import (
-    check_list,
-    check_sounds,
-    copy_sounds,
-    find_folder,
-    list_sounds,
-    unpack,
-    unpack_lists,
-)
+from beyond_spectrograms.data.archives import check_list, check_sounds, unpack, unpack_lists
 from beyond_spectrograms.data.downloads import fetch
+from beyond_spectrograms.data.folders import copy_sounds, find_folder, list_sounds
 from beyond_spectrograms.params.datasets import SplitLists
 from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, RAW, Study
 from beyond_spectrograms.util.commands import run_stage

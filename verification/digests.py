@@ -21,6 +21,7 @@ _SOUNDS = (
         "clips",
         "containers",
         "downloads",
+        "folders",
         "label_sets",
         "labels",
         "mixtures",

@@ -82,8 +82,9 @@ def _clips(folder: Path, raw: Path) -> pd.DataFrame:
 
 def data(params: Params, folder: Path) -> Made:
     """Unpack, copy and check sounds of every container; clips of every format, windows with both tails, all splits."""
-    from beyond_spectrograms.data.archives import check_sounds, copy_sounds, unpack
+    from beyond_spectrograms.data.archives import check_sounds, unpack
     from beyond_spectrograms.data.clips import check_clips, describe_clips, prepare_clips
+    from beyond_spectrograms.data.folders import copy_sounds
     from beyond_spectrograms.data.splits import (
         assign_groups,
         assign_parts,

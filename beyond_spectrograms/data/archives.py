@@ -1,10 +1,9 @@
-"""Archives and folders of sounds -> audio/<label>/<file>, and the checks of what came out."""
+"""Archives of sounds, or folders laid out like one -> audio/<label>/<file>, and the checks of what came out."""
 
 import gzip
 import hashlib
 import lzma
 import math
-import os
 import re
 import shutil
 import stat
@@ -19,21 +18,14 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn
 
+from beyond_spectrograms.data.folders import RawDataError, find_folder, is_hidden, kind_of, list_sounds, walk
 from beyond_spectrograms.data.labels import SEVERAL_LABELS, LabelTableError, read_labels, read_table, write_labels
-from beyond_spectrograms.data.sound_files import FFMPEG_SUFFIXES, SUFFIXES
 from beyond_spectrograms.params.datasets import LabelTable, ListsInside, Source
 from beyond_spectrograms.params.protocols import SEVERAL
-from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file
 
-LONGEST_NAME = 200  # bytes of a copied sound's name: results add to it, and systems allow 255
-READ = (*SUFFIXES, *FFMPEG_SUFFIXES)
 # Bounds what an archive made to fill the disk can do. Sounds shrink to a half or so, digital silence to a thousandth.
 LARGEST_RATIO = 100
-
-
-class RawDataError(ProjectError):
-    """An archive or folder is not what params.yaml says, or not safe to unpack. The message names it and the file."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +90,8 @@ def _wanted(place: Path, members: str, table: LabelTable | None, left_out: Count
     rows = _read_labels(place, table) if table else None
     for member in _members(place):
         match = re.fullmatch(members, member.name)
-        if match is None or _is_hidden(member.name):
-            left_out[_kind(member.name)] += 1
+        if match is None or is_hidden(member.name):
+            left_out[kind_of(member.name)] += 1
             continue
         file = match["file"]
         told = {"label": match.groupdict().get("label") or ""}
@@ -111,83 +103,6 @@ def _wanted(place: Path, members: str, table: LabelTable | None, left_out: Count
             _refuse(place, member.name, "has no label or no plain file name")
         into = SEVERAL_LABELS if table and table.separator else slugs[0]
         yield Wanted(member, f"{into}/{file}", told | {"label": SEVERAL.join(slugs)})
-
-
-@dataclass(frozen=True)
-class Copied:
-    """What became of a user's folder.
-
-    `left_out`: how many files were not taken, by suffix; dot-files as "dot-files", folders that are links as "linked
-    folders". `paths`: of each copy, <class>/<name>, the path it came from, below the folder.
-    """
-
-    left_out: dict[str, int]
-    paths: dict[str, str]
-
-
-def list_sounds(source: str) -> Copied:
-    """Find the sounds of a user's folder, one sub-folder a class, and the names that copies of them get.
-
-    A class folder's own sub-folders are searched too: take1/a.wav becomes take1__a.wav. A name of over LONGEST_NAME
-    bytes is cut, and ends in a digest of the whole. Whatever is named like a sound is taken; `resample` finds out
-    whether it is one. In `source` ~ is the home folder.
-
-    Raises:
-        RawDataError: no such folder, no class folder, a class folder without a sound, two sounds for one place.
-    """
-    root = Path(source).expanduser()
-    if not root.is_dir():
-        raise RawDataError(f"{source}: no such folder. A data set's path has one sub-folder a class.")
-    left_out: Counter[str] = Counter()
-    paths: dict[str, str] = {}
-    classes = []
-    for entry in sorted(root.iterdir()):
-        if entry.is_dir() and not _is_hidden(entry.name):
-            classes.append(entry)
-        else:
-            left_out[_kind(entry.name)] += 1
-    if not classes:
-        raise RawDataError(f"{source}: no class folder. Put the sounds of each class into a sub-folder of its name.")
-    for label in classes:
-        taken: dict[str, str] = {}
-        for path in _walk(label, left_out):
-            inside = path.relative_to(label).as_posix()
-            name = name_of_copy(inside)
-            if _is_hidden(inside) or path.suffix.lower() not in READ or not path.is_file():
-                left_out[_kind(inside)] += 1
-                continue
-            if name in taken:
-                raise RawDataError(f"{source}/{label.name}: {taken[name]} and {inside} are both {name}. Rename one.")
-            taken[name] = inside
-            paths[f"{label.name}/{name}"] = f"{label.name}/{inside}"
-        if not taken:
-            suffixes = ", ".join(READ)
-            raise RawDataError(f"{source}/{label.name}: no sound in this class folder. Sounds end in {suffixes}.")
-    return Copied(dict(sorted(left_out.items())), paths)
-
-
-def copy_sounds(source: str, folder: Path) -> Copied:
-    """Copy the sounds of a user's folder to folder/<class>/, which is new.
-
-    Raises:
-        RawDataError: as list_sounds.
-    """
-    listed, root = list_sounds(source), Path(source).expanduser()
-    for copy, path in listed.paths.items():
-        (folder / copy).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / path, folder / copy)
-    return listed
-
-
-def find_folder(path: str) -> Path:
-    """Find a user's folder, in whose path ~ is the home folder.
-
-    Raises:
-        RawDataError: no such folder.
-    """
-    if not (folder := Path(path).expanduser()).is_dir():
-        raise RawDataError(f"{path}: no such folder. Put the files of the data set there, or change source.path.")
-    return folder
 
 
 def has_changed(source: Source, folder: Path) -> bool:
@@ -207,20 +122,6 @@ def has_changed(source: Source, folder: Path) -> bool:
         return True
     both = [((root / path).stat(), (folder / copy).stat()) for copy, path in paths.items()]
     return any(now.st_size != was.st_size or now.st_mtime > was.st_mtime for now, was in both)
-
-
-def name_of_copy(inside: str) -> str:
-    """Name the copy of a sound by its path below the folder of its class."""
-    return shorten(inside.replace("/", "__"))
-
-
-def shorten(name: str) -> str:
-    """Cut a file name of over LONGEST_NAME bytes, keeping its suffix, and put a digest of the whole at its end."""
-    told = os.fsencode(name)
-    if len(told) <= LONGEST_NAME:
-        return name
-    end = f"~{hashlib.sha256(told).hexdigest()[:12]}{PurePosixPath(name).suffix}"
-    return told[: LONGEST_NAME - len(os.fsencode(end))].decode(errors="ignore") + end
 
 
 def check_sounds(what: str, folder: Path, source: Source) -> dict[str, Any]:
@@ -310,7 +211,7 @@ def _members(archive: Path) -> Iterator[Member]:
     Those of a folder by name; linked folders in it are not followed.
     """
     if archive.is_dir():
-        for path in sorted(_walk(archive, Counter())):
+        for path in sorted(walk(archive, Counter())):
             if path.is_file():
                 yield Member(path.relative_to(archive).as_posix(), path.stat().st_size, partial(path.open, "rb"))
     elif tarfile.is_tarfile(archive):
@@ -381,28 +282,6 @@ def _read_labels(archive: Path, table: LabelTable) -> dict[str, dict[str, str]]:
     if table.part is not None and {row["part"] for row in told.values()} == {"test"}:
         _refuse(archive, ", ".join(found), f"has no column {table.part!r}")
     return told
-
-
-def _walk(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
-    """Yield every path in `folder` and below that is no folder; a folder that cannot be listed is an error."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for root, folders, names in os.walk(folder, onerror=fail):
-        for name in folders:
-            if Path(root, name).is_symlink():  # os.walk does not follow it: it may lead in a circle
-                left_out["linked folders"] += 1
-        yield from (Path(root, name) for name in sorted(names))
-
-
-def _is_hidden(name: str) -> bool:
-    """Say whether the system made a file, not a person: .DS_Store, ._sound.wav (AppleDouble), __MACOSX/."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-
-
-def _kind(name: str) -> str:
-    return "dot-files" if _is_hidden(name) else PurePosixPath(name).suffix.lower() or "no suffix"
 
 
 def _slug(label: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from beyond_spectrograms.data.archives import name_of_copy
+from beyond_spectrograms.data.folders import name_of_copy
 from beyond_spectrograms.params import MadeTrials
 from beyond_spectrograms.util.errors import ProjectError
 

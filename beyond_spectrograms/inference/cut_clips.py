@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from beyond_spectrograms.data.archives import shorten
 from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.data.folders import shorten
 from beyond_spectrograms.data.sound_files import OpenSound, open_sound
 from beyond_spectrograms.inference.formats import file_name, segment_rows
 from beyond_spectrograms.inference.results import Segmentation

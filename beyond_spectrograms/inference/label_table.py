@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from beyond_spectrograms.data.archives import LONGEST_NAME, READ, Copied, shorten
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.data.clips import DatasetError, Outcome
+from beyond_spectrograms.data.folders import LONGEST_NAME, READ, Copied, shorten
 from beyond_spectrograms.data.label_sets import join
 from beyond_spectrograms.data.labels import SEVERAL_LABELS
 from beyond_spectrograms.data.sound_files import open_sound

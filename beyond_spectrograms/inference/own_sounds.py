@@ -13,8 +13,8 @@ import pandas as pd
 from pydantic import ValidationError
 
 from beyond_spectrograms.data import clips as stored_clips
-from beyond_spectrograms.data.archives import copy_sounds
 from beyond_spectrograms.data.clips import DatasetError, TooFewGroupsError
+from beyond_spectrograms.data.folders import copy_sounds
 from beyond_spectrograms.data.label_sets import FEWEST_FOLDS, one_row_a_label
 from beyond_spectrograms.data.splits import Dealt, assign_groups, deal_windows
 from beyond_spectrograms.inference import overlaps

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from beyond_spectrograms.data.archives import RawDataError, check_list, check_sounds, manifest_digest, unpack
+from beyond_spectrograms.data.archives import check_list, check_sounds, manifest_digest, unpack
+from beyond_spectrograms.data.folders import RawDataError
 from beyond_spectrograms.params.datasets import LabelTable, Source
 from support.common import contents, refusal
 

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from beyond_spectrograms.cli import main
-from beyond_spectrograms.data.archives import shorten
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.data.containers import check_whole
+from beyond_spectrograms.data.folders import shorten
 from beyond_spectrograms.data.sound_files import open_sound, read_recording
 from beyond_spectrograms.inference.own_sounds import Grouping, prepare_sounds
 from support import cells

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from beyond_spectrograms.data.archives import READ, RawDataError
 from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, fetch_encoder, fetch_weights
+from beyond_spectrograms.data.folders import READ, RawDataError
 from beyond_spectrograms.params import WeightsRecord, load_params
 from beyond_spectrograms.params.study import load_study
 from stages.tables import changed_folders

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import soundfile
 
-from beyond_spectrograms.data.archives import RawDataError
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.data.folders import RawDataError
 from beyond_spectrograms.data.windows import read_parts, read_windows
 from beyond_spectrograms.leakage.audit import LeakageError
 from support import cells

@@ -16,10 +16,10 @@ import pytest
 import soundfile
 import yaml
 
-from beyond_spectrograms.data.archives import RawDataError
 from beyond_spectrograms.data.audio import Recording
 from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.data.folders import RawDataError
 from beyond_spectrograms.data.labels import LabelTableError, read_table
 from beyond_spectrograms.data.mixtures import HIGHEST_PEAK, mix
 from beyond_spectrograms.data.windows import read_parts, read_windows
