@@ -1,4 +1,4 @@
-"""A table as rows, printed in full as CSV and rounded as Markdown; Markdown read back for the page and the docs."""
+"""A table as rows: nine digits as CSV, rounded as Markdown; Markdown read back for the page and the docs."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ class TableError(ProjectError):
 
 @dataclass(frozen=True)
 class Table:
-    """`rows` hold full precision and all have the same keys; `columns` say how Markdown shows them."""
+    """`rows` hold figures as computed and all have the same keys; `columns` say how Markdown shows them."""
 
     title: str
     rows: list[Row]
@@ -35,12 +35,20 @@ class Table:
 
 
 def to_csv(rows: list[Row], keys: list[str]) -> str:
-    """Lay out all rows under the header `keys`, numbers in full precision, nothing for None."""
+    """Lay out all rows under the header `keys`, nothing for None.
+
+    Nine significant digits are kept, as in the files of results: those beyond depend on the processor.
+    """
     output = io.StringIO()
     writer = csv.DictWriter(output, keys, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow({key: _nine_digits(value) for key, value in row.items()})
     return output.getvalue()
+
+
+def _nine_digits(value: Value) -> Value:
+    return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
 def to_markdown(table: Table) -> str:
