@@ -155,7 +155,7 @@ def estimate_cell(params: Params, cell: Cell, counts: Counts, rates: Mapping[str
         of_runs = [round(few * (record.source.classes or DEFAULT_CLASSES) * counts.windows / counts.clips)] * len(folds)
     else:
         of_runs = [round((protocol.training_share or 1) * dealt[fold - 1][0]) for fold in folds]
-    epochs = min(protocol.epochs, record.max_epochs or protocol.epochs)
+    epochs = params.epochs_of(dataset, name)
     return estimate_runs([(rate, run * most_epochs(protocol, epochs, run)) for run in of_runs], cpu_count())
 
 

@@ -154,6 +154,11 @@ class Params(Section):
         few = [self.grid.seeds[name] for name in (dataset, representation) if name in self.grid.seeds]
         return [seed for seed in self.protocols[protocol].seeds if all(seed in named for named in few)]
 
+    def epochs_of(self, dataset: str, protocol: str) -> int:
+        """Count the epochs that a run is trained: the protocol's, or the fewer that the data set's record allows."""
+        most = self.protocols[protocol].epochs
+        return min(most, self.datasets[dataset].max_epochs or most)
+
     def runs_of(self, dataset: str, representation: str, protocol: str, folds: int) -> list[tuple[int, int]]:
         """List (fold, seed) of the runs of a cell, whose split has so many folds."""
         split = self.splits[self.protocols[protocol].split]

@@ -104,11 +104,13 @@ class Study:
         With a `disturbance`: what decides their answers to sounds that have it.
         """
         recipe = self.params.protocols[protocol]
-        seeds = self.params.seeds_of(dataset, representation, protocol)
+        asked = {
+            "seeds": self.params.seeds_of(dataset, representation, protocol),
+            "epochs": self.params.epochs_of(dataset, protocol),
+        }
         decides = {
             **self._feature_params(representation),
-            "protocol": recipe.model_dump() | {"seeds": seeds},
-            "max_epochs": self.params.datasets[dataset].max_epochs,
+            "protocol": recipe.model_dump() | asked,
             "device": self.params.device,
             "training_precision": self.params.training_precision,
             "parts": self.split_record(dataset)["sha256"].get(recipe.split),

@@ -40,7 +40,8 @@ def test_each_rung_of_the_ladder_changes_one_thing() -> None:
 
 
 def test_what_stands_beside_the_ladder_changes_one_thing_of_fair() -> None:
-    assert differences("fair", "clean") == {"select": "best_validation_accuracy", "seeds": [0, 1, 2, 3, 4]}
+    changed = {"epochs": 50, "select": "best_validation_accuracy", "seeds": [0, 1, 2, 3, 4]}
+    assert differences("fair", "clean") == changed
     assert list(differences("clean", "tuned")) == ["trials"]
     assert differences("clean", "clean_window") == {"split": "window_by_seed"}
     assert differences("clean", "clean_25_percent") == {"training_share": 0.25}

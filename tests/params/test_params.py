@@ -51,6 +51,16 @@ def test_a_study_has_what_is_the_roots_and_what_it_adds() -> None:
     assert loaded.grid.datasets == PROTOTYPES["grid"]["datasets"]
 
 
+@pytest.mark.parametrize(
+    ("protocol_epochs", "cap", "trained"), [(1000, 20, 20), (20, None, 20), (20, 30, 20), (7, 20, 7)]
+)
+def test_a_run_takes_its_protocols_epochs_or_the_fewer_of_its_data_set(
+    protocol_epochs: int, cap: int | None, trained: int
+) -> None:
+    params = loads({"protocols/fair/epochs": protocol_epochs, "datasets/demo/max_epochs": cap})
+    assert params.epochs_of("demo", "fair") == trained
+
+
 def test_a_study_has_a_training_precision_and_seeds_of_its_own() -> None:
     published = load_params(STUDIES / "published", REPOSITORY)
     assert (published.training_precision, loads({}).training_precision) == ("fp32", "auto")

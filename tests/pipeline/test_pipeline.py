@@ -88,6 +88,9 @@ def test_stale_results_are_listed_with_what_changed_even_without_data(
         "2 of 4 results are stale\n"
     )
     run(folder, "git", "checkout", "-q", "params.yaml")
+    edit(folder, "params.yaml", {"protocols.fair.epochs": 3})  # of which the data set allows 2 as before
+    assert run(folder, *STALE) == "all 4 results are fresh\n"
+    run(folder, "git", "checkout", "-q", "params.yaml")
     edit(folder, "studies/demo/params.yaml", {"grid.representations": ["mel"]})
     absent = "not in the grid of studies/demo/params.yaml"
     assert run(folder, *STALE) == (
