@@ -2,15 +2,22 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page
 
+from beyond_spectrograms.inference import load_model
+from beyond_spectrograms.serving.app import create_server
+from beyond_spectrograms.serving.connections import Limits
 from support.repository import REPOSITORY
 
 
@@ -33,6 +40,52 @@ def serving(model: Path) -> Iterator[str]:
     assert process.returncode in (130, 0)  # 0 where whoever started the tests ignores SIGINT, as a shell's & does
     assert output == ""
     assert "Traceback" not in errors
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server in this process, on a port of its own."""
+
+    server: Any
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait_until(self, connections: int) -> bool:
+        """Wait until so many are open; False after a minute."""
+        end = time.monotonic() + 60
+        while (found := len(self.server.server_state.connections) == connections) is False and time.monotonic() < end:
+            time.sleep(0.01)
+        return found
+
+    def connect(self, content: bytes) -> socket.socket:
+        """Send something, and keep the connection open."""
+        opened = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        opened.sendall(content)
+        return opened
+
+
+@contextmanager
+def serving_here(model: Path, limits: Limits) -> Iterator[Served]:
+    """Serve a model under limits of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = create_server(load_model(model, device="cpu"), "127.0.0.1", limits)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield Served(server, listening.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join(60)
+            assert not thread.is_alive()
+
+
+def read_all(opened: socket.socket) -> bytes:
+    """Read until the server closes the connection."""
+    with opened:
+        return b"".join(iter(lambda: opened.recv(1 << 16), b""))
 
 
 def until(page: Page, condition: str, seconds: float = 120) -> None:

@@ -25,7 +25,7 @@ async function ask(sound) {
     throw new Error("The server does not answer. Is `beyond-spectrograms serve` still running?");
   }
   if (answer.headers.get("Content-Type") !== "application/json") {
-    throw new Error(answer.status === 503 ? "The server has too much to do. Try again in a moment." : `The server failed (status ${answer.status}); its terminal says why.`);
+    throw new Error(`The server failed (status ${answer.status}); its terminal says why.`);
   }
   const told = await answer.json();
   if (!answer.ok) throw new Error(told.error);
