@@ -2,6 +2,7 @@
 
 import base64
 import io
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -22,8 +23,12 @@ COLUMNS = 2000  # of a picture, at most: more than a screen has
 SMOOTHING = "viterbi"
 
 
-def analyse(model: Model, content: bytes) -> dict[str, Any]:
-    """Classify and segment a sound file in memory, as the commands do, and draw it.
+class StoppedError(Exception):
+    """The server ends, and the analysis with it."""
+
+
+def analyse(model: Model, content: bytes, stop: threading.Event) -> dict[str, Any]:
+    """Classify and segment a sound file in memory, as the commands do, and draw it, or `stop` before it is done.
 
     Returns:
         what `segment --format json` writes but for the file's name, `labels` as of `classify --format json`, and the
@@ -31,14 +36,15 @@ def analyse(model: Model, content: bytes) -> dict[str, Any]:
 
     Raises:
         BadAudioError: as in `classify` and `segment`, or longer than MAX_SECONDS.
+        StoppedError: `stop` is set.
     """
     with decode_sound(io.BytesIO(content)) as file:
-        whole = model.classify(_limited(file), file.sample_rate)
+        whole = model.classify(_limited(file, stop), file.sample_rate)
     hop_s = model.check_segmenting(None, SMOOTHING)
     spectrogram = Spectrogram(model.representation.form.sample_rate, hop_s)
     features = FeaturePicture()
     with decode_sound(io.BytesIO(content)) as file:
-        sound = model.cut(file.blocks(), file.sample_rate, hop_s)
+        sound = model.cut(_limited(file, stop), file.sample_rate, hop_s)
         found = model.conclude(sound, features.watch(model, spectrogram.watch(sound)), SMOOTHING)
     level = spectrogram.decibels(found.seconds)
     return {
@@ -54,13 +60,15 @@ def analyse(model: Model, content: bytes) -> dict[str, Any]:
     }
 
 
-def _limited(file: OpenSound) -> Iterator[Waveform]:
+def _limited(file: OpenSound, stop: threading.Event) -> Iterator[Waveform]:
     """Pass blocks on up to MAX_SECONDS: what a header says of the length is looked at first, and not relied on."""
     _check_length((file.promised or 0) / file.sample_rate)
     samples = 0
     for block in file.blocks():
         samples += len(block)
         _check_length(samples / file.sample_rate)
+        if stop.is_set():
+            raise StoppedError
         yield block
 
 

@@ -83,5 +83,6 @@ REFUSALS: dict[int, str] = {
 
 
 def refusals(*statuses: Literal[403, 408, 413, 422, 503]) -> dict[int | str, dict[str, Any]]:
-    """Describe these refusals for FastAPI."""
-    return {status: {"model": Refusal, "description": REFUSALS[status]} for status in statuses}
+    """Describe these refusals for FastAPI: JSON, also where a page would be the answer."""
+    content = {"application/json": {"schema": Refusal.model_json_schema()}}
+    return {status: {"description": REFUSALS[status], "content": content} for status in statuses}

@@ -13,13 +13,14 @@ import hashlib
 import ipaddress
 import re
 import socket
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from anyio import to_thread
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException as AnyHTTPException
@@ -41,7 +42,7 @@ TOO_LARGE = (
 )
 BUSY = "The server has too much to do. Try again in a moment."
 RETRY = {"Retry-After": "1"}
-SHUTDOWN_S = 5  # that requests have to end in, after Ctrl+C
+SHUTDOWN_S = 3  # that sounds still have, after Ctrl+C
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("timeline.js", "recorder.js", "labels.js", "page.js")
 REPORT_STYLE = Path(__file__).parents[1] / "report/page/templates/report.css"  # one look for all pages of the project
@@ -87,6 +88,7 @@ def create_app(model: Model, html: str, host: str, limits: Limits) -> FastAPI:
     app.add_middleware(Guard, host=host)
     memory = Shares(limits.bytes_held, limits.bytes_held // 2)
     sounds = Shares(limits.sounds, limits.sounds_of_address)
+    stop = threading.Event()
     one_at_a_time = asyncio.Lock()  # one sound takes all cores
 
     @app.get("/", response_class=HTMLResponse, responses=refusals(403))
@@ -107,9 +109,13 @@ def create_app(model: Model, html: str, host: str, limits: Limits) -> FastAPI:
                 if not taken:
                     raise HTTPException(503, BUSY, RETRY)
                 async with one_at_a_time:
-                    return JSONResponse(await run_in_threadpool(analyse, model, bytes(content)))
+                    work = partial(analyse, model, bytes(content), stop)
+                    return JSONResponse(await to_thread.run_sync(work, abandon_on_cancel=True))
         except BadAudioError as error:
             raise HTTPException(422, str(error)) from None
+        except asyncio.CancelledError:
+            stop.set()
+            raise HTTPException(503, "The server was stopped.") from None
         finally:
             memory.give_back(address, len(content))
 

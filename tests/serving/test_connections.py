@@ -4,7 +4,7 @@ import io
 import json
 import socket
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from http.client import HTTPConnection
 from itertools import repeat
@@ -30,6 +30,9 @@ OF_EVERY_ANSWER = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+
+BUSY = (503, '{"error":"The server has too much to do. Try again in a moment."}', "1")
 
 
 def flac(seconds: float) -> bytes:
@@ -173,8 +176,19 @@ def test_two_hundred_at_once_are_answered_or_told_to_come_again(held: int, model
     assert 10_000_000 / 20 < len(sound) < 500_000_000 / 2 / 200
     with serving_here(model_folder, Limits(bytes_held=held)) as served, ThreadPoolExecutor(200) as many:
         answers = Counter(many.map(lambda _: post(served.port, sound), range(200)))
-        busy = (503, '{"error":"The server has too much to do. Try again in a moment."}', "1")
         told = post(served.port, sound)
     assert told[0] == 200
-    assert answers.keys() == {told, busy}
+    assert answers.keys() == {told, BUSY}
     assert answers.total() == 200
+
+
+@pytest.mark.long
+def test_who_ends_the_server_does_not_wait_for_sounds_that_are_analysed(model_folder: Path) -> None:
+    sound = flac(600)
+    with ThreadPoolExecutor(3) as many, serving(model_folder) as address:
+        port = int(address.rsplit(":", 1)[1])
+        asked = [many.submit(post, port, sound) for _ in range(3)]
+        [refused], analysed = wait(asked, return_when=FIRST_COMPLETED)  # one is analysed, one waits for it
+    stopped = (503, '{"error":"The server was stopped."}', None)
+    assert refused.result() == BUSY
+    assert [each.result() for each in analysed] == [stopped, stopped]
