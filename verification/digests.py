@@ -24,6 +24,7 @@ _SOUNDS = (
         "folders",
         "label_sets",
         "labels",
+        "members",
         "mixtures",
         "sound_files",
         "splits",

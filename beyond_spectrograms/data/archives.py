@@ -1,40 +1,24 @@
 """Archives of sounds, or folders laid out like one -> audio/<label>/<file>, and the checks of what came out."""
 
-import gzip
+import csv
 import hashlib
-import lzma
 import math
 import re
-import shutil
-import stat
-import tarfile
-import zipfile
-import zlib
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, NoReturn
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from beyond_spectrograms.data.folders import RawDataError, find_folder, is_hidden, kind_of, list_sounds, walk
+from beyond_spectrograms.data.folders import LONGEST_NAME, RawDataError, find_folder, is_hidden, kind_of, list_sounds
 from beyond_spectrograms.data.labels import SEVERAL_LABELS, LabelTableError, read_labels, read_table, write_labels
+from beyond_spectrograms.data.members import LARGEST_RATIO, Member, members_of, refuse
 from beyond_spectrograms.params.datasets import LabelTable, ListsInside, Source
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.files import digest_file
 
-# Bounds what an archive made to fill the disk can do. Sounds shrink to a half or so, digital silence to a thousandth.
-LARGEST_RATIO = 100
-
-
-@dataclass(frozen=True)
-class Member:
-    """A plain file inside an archive; `size` in bytes as declared, and no more than these can be read."""
-
-    name: str
-    size: int
-    open: Callable[[], Any]
+MOST_TABLE_BYTES = 2**26  # of a table or list inside
 
 
 def unpack(place: Path, members: str, table: LabelTable | None, folder: Path) -> dict[str, int]:
@@ -57,18 +41,17 @@ def unpack(place: Path, members: str, table: LabelTable | None, folder: Path) ->
     taken: dict[str, Wanted] = {}
     unpacked = 0
     most = math.inf if place.is_dir() else LARGEST_RATIO * place.stat().st_size
-    with _readable(place):
-        for wanted in _wanted(place, members, table, left_out):
-            member, clip = wanted.member, wanted.clip
-            if clip in taken:
-                _refuse(place, member.name, f"and member {taken[clip].member.name!r} are both {clip}")
-            taken[clip] = wanted
-            unpacked += member.size
-            if unpacked > most:
-                _refuse(place, member.name, f"makes the content over {LARGEST_RATIO} times the archive's size")
-            (folder / clip).parent.mkdir(parents=True, exist_ok=True)
-            with member.open() as packed, (folder / clip).open("wb") as file:
-                shutil.copyfileobj(packed, file, 2**20)
+    for wanted in _wanted(place, members, table, left_out):
+        member, clip = wanted.member, wanted.clip
+        if clip in taken:
+            refuse(place, member.name, f"and member {taken[clip].member.name!r} are both {clip}")
+        taken[clip] = wanted
+        unpacked += member.size
+        if unpacked > most:
+            refuse(place, member.name, f"makes the content over {LARGEST_RATIO} times the archive's size")
+        (folder / clip).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / clip).open("wb") as file:
+            file.writelines(member.chunks())
     if not taken:
         raise RawDataError(f"{place}: no member is matched by {members!r}.")
     if table is not None and (table.separator or table.fold or table.part):
@@ -88,7 +71,8 @@ class Wanted:
 def _wanted(place: Path, members: str, table: LabelTable | None, left_out: Counter[str]) -> Iterator[Wanted]:
     """Find the members that match; others are counted in `left_out`."""
     rows = _read_labels(place, table) if table else None
-    for member in _members(place):
+    labels_of: dict[str, str] = {}
+    for member in members_of(place):
         match = re.fullmatch(members, member.name)
         if match is None or is_hidden(member.name):
             left_out[kind_of(member.name)] += 1
@@ -99,8 +83,15 @@ def _wanted(place: Path, members: str, table: LabelTable | None, left_out: Count
             told = rows.get(file) or rows.get(PurePosixPath(file).stem) or {"label": ""}
         labels = told["label"].split(table.separator) if table and table.separator else [told["label"]]
         slugs = sorted({_slug(label) for label in labels})
-        if "" in slugs or "/" in file:
-            _refuse(place, member.name, "has no label or no plain file name")
+        if "" in slugs or file in ("", ".", "..") or "/" in file:
+            refuse(place, member.name, "has no label or no plain file name")
+        if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in file):
+            refuse(place, member.name, "has a file name with control characters, or one that is no UTF-8")
+        if max(len(name.encode()) for name in (*slugs, file)) > LONGEST_NAME:
+            refuse(place, member.name, f"has a label or file name of over {LONGEST_NAME} bytes")
+        for label in labels:
+            if (first := labels_of.setdefault(_slug(label), label)) != label:
+                refuse(place, member.name, f"has the label {label!r}, and another {first!r}: both are {_slug(label)}")
         into = SEVERAL_LABELS if table and table.separator else slugs[0]
         yield Wanted(member, f"{into}/{file}", told | {"label": SEVERAL.join(slugs)})
 
@@ -183,14 +174,12 @@ def unpack_lists(what: str, archive: Path, lists: ListsInside, audio: Path, fold
             files that are not in `audio`, all of which are told.
     """
     found: dict[str, list[str]] = {}
-    with _readable(archive):
-        for member in _members(archive):
-            for part, record in lists:
-                if re.fullmatch(record.member, member.name):
-                    if part in found:
-                        _refuse(archive, member.name, f"is a second list {part}")
-                    with member.open() as file:
-                        found[part] = file.read().decode("utf-8", "replace").split()
+    for member in members_of(archive):
+        for part, record in lists:
+            if re.fullmatch(record.member, member.name):
+                if part in found:
+                    refuse(archive, member.name, f"is a second list {part}")
+                found[part] = _read_table(archive, member).decode("utf-8", "replace").split()
     sounds = {path.relative_to(audio).as_posix() for path in audio.glob("*/*")}
     folder.mkdir()
     for part, record in lists:
@@ -205,66 +194,14 @@ def unpack_lists(what: str, archive: Path, lists: ListsInside, audio: Path, fold
     (folder / "train.txt").write_text("".join(f"{name}\n" for name in rest), encoding="utf-8")
 
 
-def _members(archive: Path) -> Iterator[Member]:
-    """Yield the files of an archive in its order; as strict as tarfile's filter `data`, and no links either.
-
-    Those of a folder by name; linked folders in it are not followed.
-    """
-    if archive.is_dir():
-        for path in sorted(walk(archive, Counter())):
-            if path.is_file():
-                yield Member(path.relative_to(archive).as_posix(), path.stat().st_size, partial(path.open, "rb"))
-    elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as tar:
-            for entry in tar:
-                _check_path(archive, entry.name)
-                if not entry.isfile() and not entry.isdir():
-                    _refuse(archive, entry.name, "is a link" if entry.issym() or entry.islnk() else "is a device")
-                if entry.isfile():
-                    yield Member(str(PurePosixPath(entry.name)), entry.size, partial(tar.extractfile, entry))
-            # tarfile takes a damaged header for the end; gzip finds damage when read to its own end.
-            while tar.fileobj is not None and tar.fileobj.read(2**20):
-                pass
-    else:
-        with zipfile.ZipFile(archive) as packed:
-            for info in packed.infolist():
-                _check_path(archive, info.filename)
-                if stat.S_ISLNK(info.external_attr >> 16):
-                    _refuse(archive, info.filename, "is a link")
-                if not info.is_dir():
-                    yield Member(str(PurePosixPath(info.filename)), info.file_size, partial(packed.open, info))
-
-
-def _check_path(archive: Path, name: str) -> None:
-    path = PureWindowsPath(name)  # takes / and \ for separators and knows drives: the strictest reading
-    if path.anchor or ".." in path.parts:
-        _refuse(archive, name, "has an absolute or parent path")
-
-
-def _refuse(archive: Path, name: str, reason: str) -> NoReturn:
-    what = "folder" if archive.is_dir() else "archive"
-    raise RawDataError(f"{archive}: member {name!r} {reason}. Nothing of this {what} is used.")
-
-
-@contextmanager
-def _readable(archive: Path) -> Iterator[None]:
-    """Turn whatever zipfile, tarfile and their decompressors raise into one error."""
-    damaged = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
-    try:
-        yield
-    except (*damaged, RuntimeError) as error:  # RuntimeError: a password, or a compression zipfile does not know
-        raise RawDataError(f"{archive} does not unpack: {error}. Delete it and run again to download it.") from error
-
-
 def _read_labels(archive: Path, table: LabelTable) -> dict[str, dict[str, str]]:
     """Read what the table in the archive tells of each file, once its bytes are known to be the right ones."""
     found: dict[str, bytes] = {}
-    for member in _members(archive):
+    for member in members_of(archive):
         if re.fullmatch(table.member, member.name):
             if table.bytes not in (None, member.size):
-                _refuse(archive, member.name, f"has {member.size} bytes, expected {table.bytes}")
-            with member.open() as file:
-                found[member.name] = file.read()
+                refuse(archive, member.name, f"has {member.size} bytes, expected {table.bytes}")
+            found[member.name] = _read_table(archive, member)
     if not found or (len(found) > 1 and table.part is None):
         names = ", ".join(found) or "none"
         raise RawDataError(f"{archive}: expected one label table {table.member!r}, found {names}.")
@@ -272,16 +209,22 @@ def _read_labels(archive: Path, table: LabelTable) -> dict[str, dict[str, str]]:
     for name, content in found.items():
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if table.md5 not in (None, md5):
-            _refuse(archive, name, f"has md5 {md5}, expected {table.md5}")
+            refuse(archive, name, f"has md5 {md5}, expected {table.md5}")
         if table.md5 is None:
             print(f"{archive}: label table {name} is not fixed: {len(content)} bytes, md5 {md5}")
         try:
             told |= read_table(content.decode("utf-8"), table, told)
-        except LabelTableError as error:
-            _refuse(archive, name, str(error))
+        except (LabelTableError, UnicodeDecodeError, csv.Error) as error:
+            refuse(archive, name, str(error))
     if table.part is not None and {row["part"] for row in told.values()} == {"test"}:
-        _refuse(archive, ", ".join(found), f"has no column {table.part!r}")
+        refuse(archive, ", ".join(found), f"has no column {table.part!r}")
     return told
+
+
+def _read_table(archive: Path, member: Member) -> bytes:
+    if member.size > MOST_TABLE_BYTES:
+        refuse(archive, member.name, f"has {member.size} bytes; of a table or list at most {MOST_TABLE_BYTES} are read")
+    return b"".join(member.chunks())
 
 
 def _slug(label: str) -> str:

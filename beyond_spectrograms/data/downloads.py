@@ -9,9 +9,7 @@ import os
 import re
 import shutil
 import sys
-import tarfile
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pooch
 import requests
 
+from beyond_spectrograms.data.members import is_archive
 from beyond_spectrograms.params import HubFile, HubRecord, Params, WeightsRecord, weights_folder
 from beyond_spectrograms.params.datasets import Archive, File
 from beyond_spectrograms.params.study import WEIGHTS
@@ -202,11 +201,7 @@ def _verified(path: Path, record: R) -> Found[R]:
         raise _FaultError(f"has sha256 {sha256}, expected {_digest(record)}")
     if record.md5 is not None and (md5 := digest_file(path, "md5")) != record.md5:
         raise _FaultError(f"has md5 {md5}, expected md5 {record.md5}")
-    if (
-        record.sha256 is None
-        and isinstance(record, Archive)
-        and not (tarfile.is_tarfile(path) or zipfile.is_zipfile(path))
-    ):
+    if record.sha256 is None and isinstance(record, Archive) and not is_archive(path):
         raise _FaultError("is not a zip or tar archive")
     return Found(record, path, size, sha256)
 

@@ -106,8 +106,8 @@ OUTSIDE = ("../b.wav", "top/../../b.wav", "/b.wav", "C:/b.wav", "..\\b.wav", "to
     [
         *(({CAT: b"", name: b""}, f": member {name!r} has an absolute or parent path. {NOTHING_USED}")
           for name in OUTSIDE),
-        ({CAT: b"meow", "top/3 - CAT/b.wav": b"MEOW"},
-         f": member 'top/3 - CAT/b.wav' and member {CAT!r} are both cat/b.wav. {NOTHING_USED}"),
+        ({CAT: b"meow", "top/3 - Cat/b.wav": b"MEOW"},
+         f": member 'top/3 - Cat/b.wav' and member {CAT!r} are both cat/b.wav. {NOTHING_USED}"),
         ({DOG: b"woof", CAT: bytes(10**6)},
          f": member {CAT!r} makes the content over 100 times the archive's size. {NOTHING_USED}"),
         ({"b.wav": b"meow"}, f": no member is matched by {MEMBERS!r}."),
