@@ -66,7 +66,8 @@ def find_subjects(study: Study, dataset: str, name: str) -> list[Subject]:
         if not (features := features_of(study, dataset, one)).exists():
             raise CostsError(f"{features}: missing. Costs are measured beside {one}'s.")
         weights = tuple(fetch_encoder(params, one))
-        subjects.append(Subject(one, params.representations[one], weights, features.parent, precision))
+        record = params.representations[one]
+        subjects.append(Subject(one, record, weights, features.parent, params.costs.classifier, precision))
     return subjects
 
 

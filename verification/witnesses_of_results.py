@@ -232,7 +232,7 @@ def made_costs(name: str) -> Costs:
 def costs(params: Params, folder: Path) -> Made:
     """Work out sizes, ratios and the table of costs; which clips are drawn, and the networks that are timed."""
     from beyond_spectrograms.data.synthesis import synthesise
-    from beyond_spectrograms.evaluation.cost_measurement import choose_sounds, paper_network
+    from beyond_spectrograms.evaluation.cost_measurement import choose_sounds, timed_network
     from beyond_spectrograms.evaluation.costs import cached_bytes_per_second, coded_bytes_per_second, paired_ratios
     from beyond_spectrograms.report.costs import costs_table
 
@@ -254,7 +254,7 @@ def costs(params: Params, folder: Path) -> Made:
     clips = [[clip.path.name, clip.seconds, clip.rows.tolist(), clip.starts] for clip in drawn.clips]
     yield "drawn", [clips, drawn.windows, drawn.classes, drawn.seconds, settings.rounds]
     for kind, size in (("latents", None), ("codes", 16)):
-        network = paper_network(4, 50, 3, size)
+        network = timed_network("conv1d", 4, 50, 3, codebook_size=size, stacked=None)
         yield f"network/{kind}", [[list(p.shape), float(p.detach().double().sum())] for p in network.parameters()]
 
 

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from beyond_spectrograms.evaluation.comparisons import opponent
 from beyond_spectrograms.evaluation.convergence import first_epoch
-from beyond_spectrograms.evaluation.costs import Costs, paired_ratios
+from beyond_spectrograms.evaluation.costs import TRAINING, Costs, paired_ratios
 from beyond_spectrograms.evaluation.records import Interval, format_interval
 from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.evaluation.uncertainty import Decision, compare_folds, median_interval
 from beyond_spectrograms.params import BEST_SPECTROGRAM, Params
 
 Outcome = Literal["holds", "does not hold", "same", "undecided"]
-MEASURED = "conv1d"  # the classifier whose time is measured
 ANY_PROTOCOL = "any"  # of a claim about time: the same network classifies under every protocol with conv1d
 Values = NDArray[np.float64]
 
@@ -144,9 +143,10 @@ def _judge_training(
         ratio = _mapped(found.difference, math.exp)
         reason = f"{_show(ratio)} times the epochs of {baseline}, mean of {len(runs)} runs"
         yield _verdict(results, (*names, claim), ratio, FASTER[found.decision], reason)
-    same_network = results.params.protocols[protocol].classifier == MEASURED
-    if measured and baseline in measured.representations and same_network:
-        step = median(paired_ratios(measured, baseline, "training_s_per_window"))
+    same_network = results.params.protocols[protocol].classifier == results.params.costs.classifier
+    steps = paired_ratios(measured, baseline, TRAINING) if measured and baseline in measured.representations else []
+    if steps and same_network:
+        step = median(steps)
         in_seconds = {run: log + math.log(step) for run, log in logs.items()}
         found = compare_folds(in_seconds, statistics, math.log(rule.convergence_margin))
         seconds = _mapped(found.difference, math.exp)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +21,8 @@ import numpy.typing as npt
 import torch
 
 from beyond_spectrograms.classifiers.base import TOKEN_SIZE, EmbedCodes, WeighLayers
-from beyond_spectrograms.classifiers.convolutional import conv1d
+from beyond_spectrograms.classifiers.registry import CLASSIFIERS
+from beyond_spectrograms.classifiers.summaries import SummaryLayer
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.sound_files import read_recording
 from beyond_spectrograms.data.windows import open_features
@@ -90,13 +92,14 @@ class Sounds:
 class Subject:
     """A representation to measure: its record of params.yaml, its weights files and the folder of its features.
 
-    `precision` is what convolutions compute in while training, fp32 or bf16.
+    `classifier` is its name in params.yaml; `precision` is what convolutions compute in while training, fp32 or bf16.
     """
 
     name: str
     record: params.Representation
     weights: tuple[Path, ...]
     features: Path
+    classifier: str = "conv1d"
     precision: str = "fp32"
 
 
@@ -120,20 +123,24 @@ def choose_sounds(
     return Sounds(tuple(clips), len(table), table["label"].nunique(), length_s, plausible)
 
 
-def paper_network(
-    bands: int, frames: int, classes: int, codebook_size: int | None, stacked: int | None = None
+def timed_network(
+    classifier: str, bands: int, frames: int, classes: int, *, codebook_size: int | None, stacked: int | None
 ) -> torch.nn.Sequential:
-    """Build the released code's network for windows [windows, bands, frames].
+    """Build the network that is timed, for windows [windows, bands, frames]: no layer standardises in front of it.
 
     Codes go through embeddings first, `stacked` layers through their weighted sum.
+
+    Raises:
+        ClassifierError: windows are too small for the classifier.
     """
+    build = CLASSIFIERS[classifier]
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         if stacked is not None:
-            return torch.nn.Sequential(WeighLayers(stacked), *conv1d(bands // stacked, frames, classes)).eval()
+            return torch.nn.Sequential(WeighLayers(stacked), *build(bands // stacked, frames, classes)).eval()
         if codebook_size is None:
-            return conv1d(bands, frames, classes).eval()
-        return torch.nn.Sequential(EmbedCodes(bands, codebook_size), *conv1d(TOKEN_SIZE, frames, classes)).eval()
+            return build(bands, frames, classes).eval()
+        return torch.nn.Sequential(EmbedCodes(bands, codebook_size), *build(TOKEN_SIZE, frames, classes)).eval()
 
 
 @torch.inference_mode()
@@ -147,9 +154,12 @@ class FromCache:
 
     def __init__(self, subject: Subject, sounds: Sounds) -> None:
         self.features = open_features(subject.features, sounds.windows)
-        record = subject.record
-        self.shape = (*self.features.shape[1:], sounds.classes, record.codebook_size, record.stacked)
-        self.network, self._precision = paper_network(*self.shape), subject.precision
+        record, (_, bands, frames) = subject.record, self.features.shape
+        self._build = partial(
+            timed_network, subject.classifier, bands, frames, sounds.classes,
+            codebook_size=record.codebook_size, stacked=record.stacked,
+        )  # fmt: skip
+        self.network, self._classes, self._precision = self._build(), sounds.classes, subject.precision
         self._rows = np.concatenate([clip.rows for clip in sounds.clips])
         _classify(self.network, self.features[self._rows[:1]])
 
@@ -158,12 +168,18 @@ class FromCache:
         batches = (self._rows[first : first + BATCH] for first in range(0, len(self._rows), BATCH))
         return np.concatenate([_classify(self.network, self.features[rows]) for rows in batches])
 
-    def train(self) -> float:
-        """Take one training step as `train` does, on a full batch that was made ready; gives seconds per window."""
-        network = paper_network(*self.shape).train()  # always the same weights: none drift to infinity over rounds
+    def train(self) -> float | None:
+        """Take one training step as `train` does, on a full batch that was made ready.
+
+        Returns:
+            seconds per window; None of a classifier that is fitted at once, not step by step.
+        """
+        if isinstance(self.network[-1], SummaryLayer):
+            return None
+        network = self._build().train()  # always the same weights: none drift to infinity over rounds
         optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, fused=True)
         parts = Network.split(network, self._precision)
-        targets = np.arange(len(self.features)) % self.shape[2]
+        targets = np.arange(len(self.features)) % self._classes
         part = Subset(parts, self.features, targets, np.resize(self._rows, BATCH))
         began = time.process_time()
         run_epoch(parts, part, torch.arange(BATCH), BATCH, optimizer)
@@ -179,9 +195,11 @@ class FromFile:
     def __init__(self, subject: Subject, sounds: Sounds) -> None:
         self.representation = create_representation(subject.name, subject.record, subject.weights)
         frames = self.representation.frames(round(sounds.length_s * self.representation.form.sample_rate))
-        record = subject.record
-        shape = (self.representation.bands, frames, sounds.classes, record.codebook_size, record.stacked)
-        self.network, self._sounds, self.encoding_s = paper_network(*shape), sounds, 0.0
+        record, bands, classes = subject.record, self.representation.bands, sounds.classes
+        self._sounds, self.encoding_s = sounds, 0.0
+        self.network = timed_network(
+            subject.classifier, bands, frames, classes, codebook_size=record.codebook_size, stacked=record.stacked
+        )
         self._classify_clip(sounds.clips[0], 1)  # pays for imports, and for the check of a representation's first call
 
     def run(self) -> Probabilities:
@@ -217,14 +235,15 @@ class Bench:
         return sum(parameter.numel() for parameter in self.cache.network.parameters())
 
     def time(self) -> dict[str, float]:
-        """Go through everything once and give the TIMES."""
+        """Go through everything once and give the TIMES; a classifier that is fitted at once has none of training."""
         began = time.process_time()
         self.cache.run()
         cached = time.process_time()
         self.file.run()
         ended = time.process_time()
         spent = (cached - began, ended - cached, self.file.encoding_s)
-        return dict(zip(TIMES, (*(one / self._seconds for one in spent), self.cache.train()), strict=True))
+        times = dict(zip(TIMES, (*(one / self._seconds for one in spent), self.cache.train()), strict=True))
+        return {key: each for key, each in times.items() if each is not None}
 
 
 def time_rounds(benches: Mapping[str, Bench], rounds: int, seed: int) -> Iterator[dict[str, dict[str, float]]]:
@@ -279,7 +298,7 @@ def measure(dataset: str, subjects: Sequence[Subject], sounds: Sounds, *, rounds
         bench, features = benches[subject.name], benches[subject.name].cache.features
         _, bands, frames = features.shape
         representations[subject.name] = {
-            **{key: [one[subject.name][key] for one in timed] for key in TIMES},
+            **{key: [times[key] for one in timed if key in (times := one[subject.name])] for key in TIMES},
             **dict.fromkeys(f"{way}_{part}_bytes" for part in ("peak", "total") for way in ("cached", "file")),
             "cached_bytes_per_s": cached_bytes_per_second(bands, frames, sounds.length_s, features.itemsize),
             "raw_bytes_per_s": raw,

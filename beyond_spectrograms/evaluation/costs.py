@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 from beyond_spectrograms.evaluation.records import Record, read_record
 
 FLOAT32 = 4  # bytes of a cached value
-TIMES = ("cached_s_per_s", "file_s_per_s", "encoding_s_per_s", "training_s_per_window")
+TRAINING = "training_s_per_window"
+TIMES = ("cached_s_per_s", "file_s_per_s", "encoding_s_per_s", TRAINING)
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # 0: the clock ticks too seldom to see the work
 Bytes = Annotated[int, Field(ge=0)]
@@ -29,7 +30,7 @@ class RepresentationCosts(Record):
     cached_s_per_s: list[Seconds]  # to classify one second of sound
     file_s_per_s: list[Seconds]  # decode, resample, cut, encode, classify
     encoding_s_per_s: list[Seconds]  # the representation's share of it
-    training_s_per_window: list[Seconds]  # one training step, by window of its batch
+    training_s_per_window: list[Seconds]  # one training step, by window of its batch; empty where one is fitted at once
     cached_peak_bytes: Bytes | None  # above what imports and weights hold
     file_peak_bytes: Bytes | None
     cached_total_bytes: Bytes | None  # all memory of the process at its peak
@@ -63,7 +64,7 @@ class Costs(Record):
             raise ValueError(f"representations has no {self.representation}, the one measured")
         for name, costs in self.representations.items():
             for key in TIMES:
-                if (found := len(getattr(costs, key))) != self.rounds:
+                if (found := len(getattr(costs, key))) != self.rounds and (found or key != TRAINING):
                     raise ValueError(f"representations.{name}.{key} has {found} values for {self.rounds} rounds")
         return self
 

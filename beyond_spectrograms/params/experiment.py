@@ -31,11 +31,15 @@ class Statistics(Section):
 
 
 class CostSettings(Section):
-    """What `measure` times: so many clips drawn by `seed`, in so many rounds, in an order drawn by `seed` too."""
+    """What `measure` times: so many clips drawn by `seed`, in so many rounds, in an order drawn by `seed` too.
+
+    `classifier` is what classifies them, with weights drawn at random.
+    """
 
     clips: Positive
     rounds: Positive
     seed: Seed
+    classifier: Literal["conv1d", "mean_linear", "probe_mean", "probe_mean_deviation"]
 
 
 class Audit(Section):

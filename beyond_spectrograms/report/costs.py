@@ -77,9 +77,10 @@ def costs_table(results: Results, measured: Mapping[str, Costs]) -> Table | None
         one = costs.representations[costs.representation]
         row: Row = {"representation": costs.representation, "parameters": one.parameters}
         for key in TIMES:
-            row[key] = median(getattr(one, key))
-            found = None
-            if baseline in costs.representations and costs.representation != baseline:
+            row[key], found = None, None
+            if times := getattr(one, key):
+                row[key] = median(times)
+            if times and baseline in costs.representations and costs.representation != baseline:
                 found = median_interval(paired_ratios(costs, baseline, key), results.params.statistics)
                 reasons |= dict.fromkeys([found.reason] if found.reason else [])
             row |= interval_row(f"{key}_ratio", found, 1, "")

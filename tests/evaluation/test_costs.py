@@ -1,6 +1,7 @@
 """What classifying costs is measured on real files, kept where it is the same, and told beside the baseline's."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from beyond_spectrograms.evaluation.cost_measurement import (
     Sounds,
     Subject,
     choose_sounds,
+    measure,
     peak_memory,
     time_rounds,
 )
@@ -138,6 +140,22 @@ def test_time_is_counted_by_second_of_sound_and_encoding_is_a_part_of_it(subject
     assert bench.parameters == 32 * 128 * 5 + 128 + 128 * 256 * 5 + 256 + 256 * 2 + 2
 
 
+def test_what_is_fitted_at_once_has_no_time_of_a_training_step(subject: Subject, sounds: Sounds) -> None:
+    probe = replace(subject, classifier="probe_mean_deviation")
+    times = Bench(probe, sounds).time()
+    assert tuple(times) == ("cached_s_per_s", "file_s_per_s", "encoding_s_per_s")
+    assert Bench(probe, sounds).parameters == 2 * (2 * 32) + 2  # mean and deviation of 32 bands, and a bias a class
+    found = measure("pets", [probe, replace(probe, name="mel")], sounds, rounds=2, seed=0)
+    costs = Costs.model_validate(found | {"mark": "any"})
+    assert costs.representations["mel"].training_s_per_window == []
+    table = costs_table(results({}), {costs.representation: costs})
+    assert table is not None
+    (row,) = table.rows
+    assert row["training_s_per_window"] is None
+    assert row["training_s_per_window_ratio"] is None
+    assert row["cached_s_per_s"] is not None
+
+
 def test_every_round_times_each_representation_once(tmp_path: Path, subject: Subject, sounds: Sounds) -> None:
     subjects = {"large": store(tmp_path, LARGE_MEL, sounds), "small": subject}
     benches = {name: Bench(one, sounds) for name, one in subjects.items()}
@@ -255,7 +273,7 @@ def pets(project: Path, table: pd.DataFrame, raw: Path, sounds: Sounds) -> Path:
         params["representations"] |= records
         params["claims"]["baselines"] = ["quick", "small"]
         params["grid"] = grid("pets", ["quick", "small", "odd"], ["fair"])
-        params["costs"] = {"clips": 2, "rounds": 2, "seed": 0}
+        params["costs"] = {"clips": 2, "rounds": 2, "seed": 0, "classifier": "conv1d"}
 
     edit_params(project, change)
     (project / "data/raw/pets").mkdir(parents=True)
@@ -267,14 +285,14 @@ def pets(project: Path, table: pd.DataFrame, raw: Path, sounds: Sounds) -> Path:
     return project
 
 
-def measure(folder: Path) -> str:
+def run_measure(folder: Path) -> str:
     return stage(folder, "measure", "pets", code=REPOSITORY)
 
 
 def test_measure_writes_the_whole_record(pets: Path) -> None:
     place, earlier = pets / "metrics/pets/costs.json", measured_before(pets)
     write(place, json.dumps({"representations": {name: earlier[name] for name in ("quick", "odd")}}))
-    printed = measure(pets)
+    printed = run_measure(pets)
     assert printed.startswith("pets, small beside quick: 2 clips, ")
     assert printed.endswith("pets: measured 1 representations, kept 2\n")
     assert list(read_costs(place)) == ["quick", "small", "odd"]
@@ -309,10 +327,10 @@ def test_a_representation_whose_features_are_not_here_keeps_what_was_measured_of
     measured_before(pets)
     (pets / "data/features/paper/pets/odd/features.npy").unlink()
     edit_params(pets, lambda params: params["protocols"]["paper"].update(epochs=7))  # decides no costs
-    assert measure(pets) == "pets: measured 0 representations, kept 3\n"
+    assert run_measure(pets) == "pets: measured 0 representations, kept 3\n"
     assert processors(pets) == EARLIER
     edit_params(pets, lambda params: params["representations"]["odd"].update(n_mels=31))
-    assert measure(pets) == (
+    assert run_measure(pets) == (
         "pets, odd: left out: measured under other params or versions, its features are not here\n"
         "pets: measured 0 representations, kept 2\n"
     )

@@ -100,7 +100,7 @@ def shrink(folder: Path) -> None:
     grid = {"grid.representations": list(REPRESENTATIONS), "grid.protocols": list(PROTOCOLS)}
     edit(folder, "studies/demo/params.yaml", grid)
     seeds = {f"protocols.{name}.seeds": [0] for name in PROTOCOLS}
-    few = {"costs": {"clips": 2, "rounds": 1, "seed": 0}, "audit.trees": 10}
+    few = {"costs": {"clips": 2, "rounds": 1, "seed": 0, "classifier": "conv1d"}, "audit.trees": 10}
     edit(folder, "params.yaml", seeds | few)
     commit(folder, "smaller")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beyond_spectrograms.evaluation.claims import ANY_PROTOCOL, CLAIMS, MEASURED, Outcome, Verdict, opponents
+from beyond_spectrograms.evaluation.claims import ANY_PROTOCOL, CLAIMS, Outcome, Verdict, opponents
 from beyond_spectrograms.evaluation.records import Record, read_record
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.page.html import PageError
@@ -81,9 +81,9 @@ def matrices(verdicts: Verdicts, results: Results) -> list[Matrix]:
     cells = {(v.protocol, v.baseline, v.representation, v.claim): v for v in mine}
     trained = {verdict.representation for verdict in mine if verdict.protocol != ANY_PROTOCOL}
     protocols = [name for name in results.params.protocols if any(verdict.protocol == name for verdict in mine)]
-    found = []
+    found, measured = [], results.params.costs.classifier
     for protocol in protocols or [ANY_PROTOCOL] * bool(mine):
-        alike = protocol == ANY_PROTOCOL or results.params.protocols[protocol].classifier == MEASURED
+        alike = protocol == ANY_PROTOCOL or results.params.protocols[protocol].classifier == measured
         timed = {key[1:]: verdict for key, verdict in cells.items() if key[0] == ANY_PROTOCOL and alike}
         for baseline in opponents(results.params):
             judged = {v.representation for v in mine if (v.protocol, v.baseline) == (protocol, baseline)}
