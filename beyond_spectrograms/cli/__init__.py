@@ -6,6 +6,7 @@ import sys
 
 from beyond_spectrograms.cli import classify, export, search, segment, serve, train
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.text import printable
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
         status: int = chosen.run(chosen)
         sys.stdout.flush()
     except ProjectError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error), kept="\n"), file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        print(f"out of memory: {error}. Give it fewer or shorter sounds, or a smaller model.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -32,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # a place that cannot be written, a full disk
-        print(f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+        print(
+            f"{printable(str(error.filename or 'output'))}: {(error.strerror or str(error)).lower()}", file=sys.stderr
+        )
         return 1
     return status

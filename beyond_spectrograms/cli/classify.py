@@ -1,10 +1,10 @@
 """`classify FILE...`: what is in each file."""
 
 import argparse
-import json
 import sys
 
 from beyond_spectrograms.cli.common import add_model_options, count, load, told_name
+from beyond_spectrograms.util.text import printable, printable_json
 
 HELP = "what is in each file"
 DESCRIPTION = """
@@ -43,9 +43,9 @@ def run(options: argparse.Namespace) -> int:
             rows = formats.classify_rows(named, top)
             print(formats.csv_text(formats.CLASSIFY_COLUMNS, rows, header=False), end="", flush=True)
         elif form == "jsonl":
-            print(json.dumps(formats.describe(named, top), allow_nan=False, ensure_ascii=False), flush=True)
+            print(printable_json(formats.describe(named, top)), flush=True)
         if named.reason:
-            print(f"{told_name(named.path)}: {named.reason}", file=sys.stderr)
+            print(f"{told_name(named.path)}: {printable(named.reason)}", file=sys.stderr)
     if form == "table":
         print(formats.classify_table(results, top), end="")
     elif form == "json":

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
     from beyond_spectrograms.inference import Model
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add --model, --weights and --device."""
+    """Add --model, --weights, --device and --allow-module."""
     parser.add_argument(
         "--model", type=Path, required=True, metavar="FOLDER", help="a model, as `train` and `export` write it"
     )
@@ -27,12 +28,17 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, metavar="FOLDER", help=of_weights)
     of_device = "where the classifier computes (default: auto, CUDA for what NumPy does not compute)"
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help=of_device)
+    add_module_option(parser)
+
+
+def add_module_option(parser: argparse.ArgumentParser) -> None:
+    """Add --allow-module."""
+    of_module = "a module with the HEAR API whose code the model may run; may be given several times"
+    parser.add_argument("--allow-module", action="append", default=[], metavar="NAME", help=of_module)
 
 
 def told_name(path: Path) -> str:
     """Name a sound in a message."""
-    from beyond_spectrograms.inference.formats import printable
-
     return "standard input" if str(path) == "-" else printable(path)
 
 
@@ -80,7 +86,9 @@ def load(options: argparse.Namespace) -> Model:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        model = load_model(options.model, device=options.device, weights=options.weights)
+        model = load_model(
+            options.model, device=options.device, weights=options.weights, allowed_modules=options.allow_module
+        )
     if model.card.warning:
         print(f"{options.model}: {model.card.warning}", file=sys.stderr)
     return model

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import check_known, count, load, told_name
+from beyond_spectrograms.cli.common import add_module_option, check_known, count, load, told_name
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
     from beyond_spectrograms.inference.search import Match, Summarizer
@@ -33,6 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     by.add_argument("--model", type=Path, metavar="FOLDER", help="or a model, of which that is taken")
     of_weights = "where the model's encoder's weights are, if not in the model"
     parser.add_argument("--weights", type=Path, metavar="FOLDER", help=of_weights)
+    add_module_option(parser)
     parser.add_argument("--hop", type=float, metavar="SECONDS", help="from window to window (default: half a window)")
     parser.add_argument("--count", type=count, default=10, metavar="K", help="windows to list (default: 10)")
     parser.add_argument("--format", choices=["text", "csv", "json"], default="text")
@@ -60,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             recordings.append(by.read_or_compute(path))
         except BadAudioError as error:
-            print(f"{told_name(path)}: {error}", file=sys.stderr)
+            print(f"{told_name(path)}: {printable(str(error))}", file=sys.stderr)
     if not recordings:
         raise ProjectError(f"{', '.join(options.folders)}: no sound to search in")
     windows, new = (sum(getattr(each, key) for each in recordings) for key in ("windows", "computed"))
@@ -107,7 +109,7 @@ def _summarizer(options: argparse.Namespace) -> Summarizer:
 
 
 def _tell(matches: list[Match], form: str) -> str:
-    from beyond_spectrograms.inference.formats import clock, csv_text, file_name, json_text, printable
+    from beyond_spectrograms.inference.formats import clock, csv_text, file_name, json_text
 
     rows = [
         dict(zip(COLUMNS, (file_name(match.path), round(match.start_s, 6), round(match.similarity, 6)), strict=True))

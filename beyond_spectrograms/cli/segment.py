@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from beyond_spectrograms.cli.common import add_model_options, check_writable, load, told_name
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
     from beyond_spectrograms.inference import Model
@@ -79,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         found = _find(model, file, hop_s, options.smoothing, picture)
     except BadAudioError as error:
-        print(f"{told_name(file)}: {error}", file=sys.stderr)
+        print(f"{told_name(file)}: {printable(str(error))}", file=sys.stderr)
         return 1
     text = SEGMENT_FORMATS[options.format or "table"](found, file)
     if options.out:
@@ -122,10 +123,10 @@ def _export(model: Model, options: argparse.Namespace, hop_s: float) -> int:
                 rows += cut_clips.write_segments(path, name, _find(model, path, hop_s, options.smoothing), folder)
             except BadAudioError as error:
                 bad += 1
-                print(f"{told_name(path)}: {error}", file=sys.stderr)
+                print(f"{told_name(path)}: {printable(str(error))}", file=sys.stderr)
         if not rows:
             raise ProjectError(f"{', '.join(options.files)}: no segment but silence in {len(paths) - bad} files")
-        write_text(folder / cut_clips.TABLE, csv_text(cut_clips.EXPORT_COLUMNS, rows, header=True))
+        write_text(folder / cut_clips.TABLE, csv_text(cut_clips.EXPORT_COLUMNS, rows, header=True, exact=True))
     print(f"{options.export}: {len(rows)} clips of {len(paths) - bad} files, and {cut_clips.TABLE}, which names them")
     return int(bad > 0)
 

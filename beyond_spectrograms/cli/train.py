@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.cli.common import check_known
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
     from beyond_spectrograms.inference.own_sounds import OwnSounds
@@ -132,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
         )
         train_model = multi_label.train_model if several else own_model.train_model
         scores = train_model(params, asked, sounds=sounds, work=work, out=options.out, report=report)
-    print(_tell(scores, options.out, report, grouped=grouped))
+    print(printable(_tell(scores, options.out, report, grouped=grouped), kept="\n"))
     if graph:
         onnx.export_onnx(load_model(options.out, device="cpu"), graph)
         print(f"{graph}: the model as ONNX")
@@ -193,15 +194,18 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
 def _tell_sounds(sounds: OwnSounds, minimum: int, *, reject: bool) -> None:
     """Tell what was found, and warn of what is unusual."""
     from beyond_spectrograms.inference import own_sounds
-    from beyond_spectrograms.inference.formats import printable
 
     if sounds.left_out:
-        print("left out:", ", ".join(f"{count} {kind}" for kind, count in sounds.left_out.items()), file=sys.stderr)
-    set_aside = (f"set aside {printable(clip)}: {reason}" for clip, reason in sounds.set_aside.items())
+        print(
+            "left out:",
+            ", ".join(f"{count} {printable(kind)}" for kind, count in sounds.left_out.items()),
+            file=sys.stderr,
+        )
+    set_aside = (f"set aside {clip}: {reason}" for clip, reason in sounds.set_aside.items())
     few = own_sounds.warnings_of_few(sounds, minimum)
     unused = own_sounds.warnings_of_background(sounds, reject=reject)
     for warning in (*set_aside, *own_sounds.warnings_of_doubles(sounds), *few, *unused):
-        print(warning, file=sys.stderr)
+        print(printable(warning), file=sys.stderr)
     if sounds.multi_label:
         counts = sounds.labelled.groupby("clip").size()
         told = f"{len(counts)} recordings with {counts.mean():.2f} labels on average, {counts.max()} at most"

@@ -13,10 +13,14 @@ from beyond_spectrograms.inference.results import BACKGROUND, NONE, Probabilitie
 from beyond_spectrograms.params import Protocol, Representation, Windows
 from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed, is_unset
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.text import shorten_value
 
 FORMAT = "beyond-spectrograms model"
 VERSION = 1  # raised whenever an older program would misread a newer folder
 CARD_FILE = "card.json"
+CARD_BYTES = 4_000_000
+MOST_VALUES = 100_000_000  # of a window, and of what the classifier is given of one
+WRONG = 20  # keys that a message lists
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -158,6 +162,9 @@ class Card(Section):
             raise ValueError("classes name one twice")
         if "" in self.classes:
             raise ValueError("a class has no name")
+        encoder, samples = self.representation, self.windows.length_s * self.representation.sample_rate
+        if max(encoder.bands * encoder.frames, encoder.channels * samples) > MOST_VALUES:
+            raise ValueError(f"a window has more than {MOST_VALUES} values")
         if self.multi_label is not None:
             if set(self.multi_label.thresholds) != set(self.classes):
                 raise ValueError("multi_label.thresholds are of other classes")
@@ -200,10 +207,13 @@ def read_card(path: Path) -> Card:
     Raises:
         ModelError: it is no card, of a version this program does not read, or has missing, unknown or wrong keys.
     """
+    size = path.stat().st_size
+    if size > CARD_BYTES:
+        raise ModelError(f"{path}: {size} bytes; a card has at most {CARD_BYTES}. Copy or export the model again.")
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or a number of thousands of digits
         raise ModelError(f"{path}: not JSON: {error}. Copy or export the model again.") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelError(f"{path}: not the card of a model: its format is not {FORMAT!r}. Export the model again.")
@@ -216,11 +226,12 @@ def read_card(path: Path) -> Card:
     try:
         return Card.model_validate_json(text)
     except ValidationError as error:
-        lines = [f"{path}: {_explain(problem)}" for problem in error.errors()]
+        lines = [f"{path}: {_explain(problem)}" for problem in error.errors()[:WRONG]]
+        lines += [f"and {error.error_count() - WRONG} more"] * (error.error_count() > WRONG)
         raise ModelError("\n".join([*lines, "Copy the model again, or export it again with this program."])) from None
 
 
 def _explain(problem: Any) -> str:
-    place = ".".join(map(str, problem["loc"]))
-    value = "" if problem["type"] in ("missing", "value_error") else f", not {problem['input']!r}"
+    place = shorten_value(".".join(map(str, problem["loc"])))
+    value = "" if problem["type"] in ("missing", "value_error") else f", not {shorten_value(repr(problem['input']))}"
     return f"{place + ': ' if place else ''}{problem['msg'].removeprefix('Value error, ')}{value}."

@@ -22,7 +22,7 @@ from beyond_spectrograms.data.label_sets import FEWEST_FOLDS
 from beyond_spectrograms.inference import own_model, own_sounds
 from beyond_spectrograms.inference.batch import classify_files
 from beyond_spectrograms.inference.folder import load_model
-from beyond_spectrograms.params import load_all_params
+from beyond_spectrograms.params import Hear, load_all_params
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import partial_beside, replace_folder
 from beyond_spectrograms.util.progress import quiet
@@ -107,6 +107,8 @@ class SoundClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         with tempfile.TemporaryDirectory() as place, redirect_stdout(io.StringIO()), quiet():
             sounds, work, out, report = (Path(place, name) for name in ("sounds", "work", "model", "report"))
             links = _link(sounds, files, [names[number] for number in numbers], groups)
+            record = params.representations[self.representation]
+            self._modules = (record.module,) if isinstance(record, Hear) else ()
             prepared = own_sounds.prepare_sounds(
                 sounds, work, params, grouping, self.folds, shortest_s=self.min_seconds
             )
@@ -148,7 +150,7 @@ class SoundClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         if self._model is None:
             with tempfile.TemporaryDirectory() as place:
                 self._write(Path(place))
-                self._model = load_model(place)
+                self._model = load_model(place, allowed_modules=self._modules)
         return self._model
 
     def save(self, folder: str | Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from beyond_spectrograms.inference.card import CARD_FILE, Card, EncoderFile, ModelError, StoredFile, read_card
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.inference.networks import read_network
-from beyond_spectrograms.params import is_project, weights_folder
+from beyond_spectrograms.inference.tensor_file import OF_ENCODERS, check_head
+from beyond_spectrograms.params import Hear, is_project, weights_folder
 from beyond_spectrograms.params.study import WEIGHTS
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import Representation
@@ -49,17 +50,24 @@ def save_model(folder: Path, card: Card, classifier: Path, encoder_files: Iterab
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path | None = None) -> Model:
-    """Load a model folder. No code is run from it; a model of kind hear imports the installed module its card names.
+def load_model(
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    weights: str | Path | None = None,
+    allowed_modules: Collection[str] = (),
+) -> Model:
+    """Load a model folder. No code is run from it, nor any that its card names but of `allowed_modules`.
 
     Args:
         folder: as `beyond-spectrograms export` writes it.
         device: auto, cpu or cuda: where the classifier computes; auto takes CUDA for what is not computed by NumPy.
         weights: a folder with the encoder's weights, where their licence kept them out of the model's folder; by
             default where `train` keeps them (`data_folder`).
+        allowed_modules: modules with the HEAR API that a model of kind hear may import: their code runs.
 
     Raises:
-        ModelError: the folder is not whole, or not of a version this program reads.
+        ModelError: the folder is not whole, not of a version this program reads, or names another module.
 
     >>> from beyond_spectrograms import load_model
     >>> model = load_model(example_model)
@@ -72,6 +80,11 @@ def load_model(folder: str | Path, *, device: str = "auto", weights: str | Path 
     folder = Path(folder)
     card = _read_folder(folder)
     encoder = card.representation
+    if isinstance(encoder.record, Hear) and encoder.record.module not in allowed_modules:
+        raise ModelError(
+            f"{folder}: runs the code of the module {encoder.record.module}. If you trust it, allow it with "
+            f"--allow-module {encoder.record.module} (in Python: load_model(..., allowed_modules=[...]))."
+        )
     kept = weights_folder(encoder.name, encoder.record)
     paths = [_find_encoder_file(folder, kept, file, weights) for file in card.encoder_files]
     representation = create_representation(encoder.name, encoder.record, paths)
@@ -128,6 +141,11 @@ def _check_file(path: Path, wanted: StoredFile, remedy: str) -> None:
 
 def _find_encoder_file(folder: Path, name: str, file: EncoderFile, weights: str | Path | None) -> Path:
     if file.included:
+        if file.file.endswith(".safetensors"):
+            try:
+                check_head(folder / file.file, OF_ENCODERS)
+            except ValueError as error:
+                raise ModelError(f"{folder / file.file}: {error}. {COPY_AGAIN}") from None
         return folder / file.file
     path = (Path(weights) if weights is not None else data_folder() / "weights" / name) / file.file
     remedy = (

@@ -2,13 +2,13 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.inference.batch import Named
 from beyond_spectrograms.inference.results import NONE, Classification, Segment, Segmentation
+from beyond_spectrograms.util.text import as_cell, printable, printable_json
 
 CLASSIFY_COLUMNS = ("file", "rank", "label", "probability", "seconds", "windows", "remarks", "error")
 SEGMENT_COLUMNS = ("start_s", "end_s", "label", "probability")
@@ -18,12 +18,6 @@ SILENCE = "(silence)"
 def file_name(path: Path) -> str:
     """Give a path as text; bytes that are no UTF-8 as escapes."""
     return str(path).encode("utf-8", "backslashreplace").decode()
-
-
-def printable(text: str | Path) -> str:
-    """Give a path or a label for a terminal: what would break a line or steer the terminal as escapes."""
-    plain = text if isinstance(text, str) else file_name(text)
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in plain)
 
 
 def describe(named: Named, top: int) -> dict[str, Any]:
@@ -64,13 +58,15 @@ def classify_rows(named: Named, top: int) -> list[dict[str, Any]]:
     return [{**told, "remarks": remarks, "rank": rank, **label} for rank, label in enumerate(labels, start=1)]
 
 
-def csv_text(columns: Sequence[str], rows: Sequence[dict[str, Any]], *, header: bool) -> str:
-    """Write rows as CSV."""
+def csv_text(columns: Sequence[str], rows: Sequence[dict[str, Any]], *, header: bool, exact: bool = False) -> str:
+    """Write rows as CSV for a spreadsheet (see as_cell) and, unless `exact`, for a terminal too."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     if header:
         writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        shown = row if exact else {key: printable(cell) if isinstance(cell, str) else cell for key, cell in row.items()}
+        writer.writerow({key: as_cell(cell) for key, cell in shown.items()})
     return text.getvalue()
 
 
@@ -80,8 +76,11 @@ def classify_table(results: Sequence[Named], top: int) -> str:
     for named in results:
         found = named.found
         labels = [] if found is None else _answers(found, top)
-        told = "  ".join(f"{_percent(p)} {printable(label)}" for label, p in labels) or f"error: {named.reason}"
-        rows.append((printable(named.path), told + "".join(f"  ({r})" for r in (found.remarks if found else ()))))
+        told = (
+            "  ".join(f"{_percent(p)} {printable(label)}" for label, p in labels) or f"error: {printable(named.reason)}"
+        )
+        remarks = map(printable, found.remarks if found else ())
+        rows.append((printable(named.path), told + "".join(f"  ({remark})" for remark in remarks)))
     width = max((len(name) for name, _ in rows), default=0)
     return "".join(f"{name:<{width}}  {told}\n" for name, told in rows)
 
@@ -91,8 +90,8 @@ def _percent(probability: float | None) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Write JSON as files.write_json does."""
-    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    """Write JSON as files.write_json does, but for signs that steer a terminal."""
+    return f"{printable_json(value, indent=2)}\n"
 
 
 def segment_rows(found: Segmentation) -> list[dict[str, Any]]:
@@ -108,7 +107,7 @@ def segment_table(found: Segmentation) -> str:
         probability = "" if part.probability is None else f"{part.probability:.1%}"
         label = printable(part.label or SILENCE)
         lines.append(f"{clock(part.start_s):>12}  {clock(part.end_s):>12}  {probability:>6}  {label}")
-    return "".join(f"{line}\n" for line in [*lines, *(f"({remark})" for remark in found.remarks)])
+    return "".join(f"{line}\n" for line in [*lines, *(f"({printable(remark)})" for remark in found.remarks)])
 
 
 def clock(seconds: float) -> str:
@@ -195,4 +194,4 @@ def _number(seconds: float) -> str:
 
 
 def _one_line(label: str) -> str:
-    return " ".join(label.split())
+    return printable(" ".join(label.split()))

@@ -23,6 +23,7 @@ from beyond_spectrograms.inference.cut_clips import EXPORT_COLUMNS, write_part
 from beyond_spectrograms.inference.formats import SILENCE
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.progress import track
+from beyond_spectrograms.util.text import from_cell
 
 COLUMNS = ("file", "label", "group", "start", "end")
 RAVEN = ("Begin Time (s)", "End Time (s)", "Annotation")
@@ -92,7 +93,7 @@ def read_table(path: Path, *columns: str) -> pd.DataFrame:
         raise DatasetError(f"{path}: no column {missing[0]!r}. Its columns are {', '.join(names)}.")
     if uneven := [line for line, row in rows.items() if None in row or None in row.values()]:
         raise DatasetError(f"{path}: line {uneven[0]} has not {len(names)} cells, as the first line has")
-    return pd.DataFrame.from_dict(rows, orient="index", columns=names, dtype=str)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=names, dtype=str).map(from_cell)
 
 
 def read_labels(table: Path, sounds: Path, *, multi_label: bool = False) -> LabelledSounds:

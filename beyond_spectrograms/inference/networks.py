@@ -17,8 +17,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from threadpoolctl import ThreadpoolController
 
 from beyond_spectrograms.inference.card import Card, ModelError
+from beyond_spectrograms.inference.tensor_file import OF_CLASSIFIERS, check_head
 from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.util.machine import DeviceError, choose_device, one_thread
+from beyond_spectrograms.util.text import some_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -122,8 +124,11 @@ def _read_tensors(path: Path, load_file: Callable[[Path], dict[str, Any]]) -> di
     from safetensors import SafetensorError
 
     try:
+        check_head(path, OF_CLASSIFIERS)
         return {key: tensor for key, tensor in load_file(path).items() if not key.startswith(LAST)}
-    except (SafetensorError, TypeError) as error:  # TypeError: numbers of a kind that NumPy does not know
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}. {EXPORT}") from None
+    except SafetensorError as error:
         raise ModelError(f"{path}: not a safetensors file: {error}. {EXPORT}") from None
 
 
@@ -138,7 +143,7 @@ def _check_tensors(
 def _compare(wanted: Mapping[str, Shape], found: Mapping[str, Any], of_training: Sequence[str]) -> Iterable[str]:
     for some, others, what in ((wanted, found, "missing"), (found, wanted, "unknown")):
         if lacking := sorted(some.keys() - others.keys()):
-            yield f"tensors {', '.join(lacking)} are {what}"
+            yield f"tensors {some_of(lacking)} are {what}"
     for key in sorted(wanted.keys() & found.keys()):
         shape, first = tuple(found[key].shape), int(key.rpartition(".")[2] in of_training)
         if wanted[key][first:] != shape[first:]:

@@ -35,6 +35,7 @@ from beyond_spectrograms.representations.feature_cache import describe_features,
 from beyond_spectrograms.training.loop import runs_of_protocol, targets_of
 from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.util.files import replace_folder, write_json
+from beyond_spectrograms.util.text import as_cell
 
 ON_ALL = 0  # the fold of a model that no part was kept from
 PLAIN = "probe_mean_deviation"  # the protocol of the plain ways
@@ -286,7 +287,7 @@ def write_report(report: Path, scores: dict[str, Any], **tables: pd.DataFrame) -
     beside.mkdir(parents=True)
     write_json(beside / "scores.json", scores)
     for name, table in tables.items():
-        table.to_csv(beside / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
+        table.map(as_cell).to_csv(beside / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
     if "confusion" in scores and find_spec("matplotlib"):
         import matplotlib as mpl
 

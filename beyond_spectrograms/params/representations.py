@@ -31,7 +31,7 @@ class Mel(Record):
     kind: Literal["mel"]
     weights: None
     sample_rate: Literal[16000, 22050, 24000]
-    n_fft: Positive
+    n_fft: Annotated[int, Field(gt=0, le=1 << 20)]
     hop_length: Positive
     n_mels: Positive
     window: Literal["hamming", "hann"]

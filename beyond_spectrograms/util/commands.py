@@ -10,6 +10,7 @@ from pathlib import Path
 
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_json
+from beyond_spectrograms.util.text import printable
 
 DURATIONS = Path("data/durations")  # of this machine alone: neither in git nor in DVC, whose outputs must not differ
 
@@ -19,7 +20,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except ProjectError as error:
-        sys.exit(str(error))
+        sys.exit(printable(str(error), kept="\n"))
 
 
 def run_stage(main: Callable[[], None]) -> None:

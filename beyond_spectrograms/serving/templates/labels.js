@@ -45,11 +45,13 @@ function drawCorrections(entry) {
 
 // RFC 4180, as `train --labels` reads it; a segment without a label is left out.
 function csvOf(entries) {
+  // A spreadsheet computes a cell that begins so; an apostrophe before it is taken off by `train --labels`.
+  const plain = (text) => (/^'*[=+\-@\t\r＝＋－＠]./s.test(text) ? `'${text}` : text);
   const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const rows = entries.flatMap(({ name, found, labels }) =>
     found.segments.map((part, number) => [name, labels[number], String(part.start_s), String(part.end_s)]),
   );
-  return [["file", "label", "start", "end"], ...rows.filter((row) => row[1])].map((row) => `${row.map(quoted).join(",")}\n`).join("");
+  return [["file", "label", "start", "end"], ...rows.filter((row) => row[1])].map((row) => `${row.map(plain).map(quoted).join(",")}\n`).join("");
 }
 
 find("download").addEventListener("click", () => {
