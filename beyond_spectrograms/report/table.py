@@ -11,6 +11,7 @@ from pathlib import Path
 from beyond_spectrograms.evaluation.records import Interval, format_interval
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_text
+from beyond_spectrograms.util.text import as_cell
 
 Value = str | int | float | None
 Row = dict[str, Value]
@@ -43,7 +44,7 @@ def to_csv(rows: list[Row], keys: list[str]) -> str:
     writer = csv.DictWriter(output, keys, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({key: _nine_digits(value) for key, value in row.items()})
+        writer.writerow({key: as_cell(_nine_digits(value)) for key, value in row.items()})
     return output.getvalue()
 
 

@@ -128,19 +128,19 @@ def test_labels_of_several_sounds_are_corrected_and_downloaded(opened: Page, par
     fields = opened.locator("#table input")
     assert [field.input_value() for field in fields.all()] == ["low", "high", ""]
     fields.nth(0).fill("")
-    fields.nth(2).fill("rain")
+    fields.nth(2).fill("=rain")
     opened.locator("#sounds button").nth(1).click()
     assert opened.locator("#name").inner_text() == odd.name
     opened.locator("#sounds button").nth(0).click()
     opened.locator("#theme").click()  # draws all anew
-    assert [field.input_value() for field in fields.all()] == ["", "high", "rain"]
+    assert [field.input_value() for field in fields.all()] == ["", "high", "=rain"]
     with opened.expect_download() as download:
         opened.locator("#download").click()
     assert download.value.suggested_filename == "labels.csv"
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
     assert rows == [
         {"file": "three parts.wav", "label": "high", "start": "4.25", "end": "8"},
-        {"file": "three parts.wav", "label": "rain", "start": "8", "end": "10"},
+        {"file": "three parts.wav", "label": "'=rain", "start": "8", "end": "10"},
         {"file": odd.name, "label": "high", "start": "0", "end": "2"},
     ]
 
