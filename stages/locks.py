@@ -9,6 +9,7 @@ import yaml
 
 from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.files import write_text
+from beyond_spectrograms.util.yaml_files import parse_yaml
 
 TEMPORARY = Path(".dvc/tmp")
 
@@ -45,7 +46,7 @@ def keep_or_restore(path: Path, copy: Path) -> None:
 
 def reads(text: bytes) -> bool:
     try:
-        lock = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  both are safe
+        lock = parse_yaml(text.decode())
         stages = lock["stages"] if lock["schema"] == "2.0" and text.endswith(b"\n") else {}
         return bool(stages) and all(stage["cmd"] for stage in stages.values())
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import IO, Generic, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pooch
@@ -32,6 +32,7 @@ HUB_VARIABLE = "HF_ENDPOINT"  # huggingface_hub's own setting of where the hub i
 ATTEMPTS = 3
 PAUSE_S = 2.0
 TIMEOUT_S = 30  # without a byte; pooch's own default
+MOST_BYTES = 20 * 2**30  # of a file whose size is not known
 
 
 class DownloadError(ProjectError):
@@ -134,7 +135,7 @@ def _transferred(record: R, place: Path) -> Found[R]:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with written_beside(place) as beside:
-                _transfer(record.url, beside)
+                _transfer(record, beside)
                 return replace(_verified(beside, record), path=place)
         except _FaultError as fault:
             if not fault.transient:
@@ -146,8 +147,26 @@ def _transferred(record: R, place: Path) -> Found[R]:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _transfer(url: str, place: Path) -> None:
-    _refuse_insecure(url)
+class _Bounded:
+    """A file being written, which takes no byte more than it should have."""
+
+    def __init__(self, file: IO[bytes], record: File) -> None:
+        self._file, self._record, self._left = file, record, record.bytes or MOST_BYTES
+
+    def write(self, chunk: bytes) -> None:
+        self._left -= len(chunk)
+        if self._left < 0 and self._record.bytes is not None:
+            raise _FaultError(f"goes on behind byte {self._record.bytes}, where it should end")
+        if self._left < 0:
+            raise _FaultError(f"is larger than {MOST_BYTES} bytes; to have it, its record needs its size as `bytes`")
+        self._file.write(chunk)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _transfer(record: File, place: Path) -> None:
+    _refuse_insecure(record.url)
     download = pooch.HTTPDownloader(
         progressbar=sys.stderr.isatty(),
         chunk_size=2**20,
@@ -156,7 +175,8 @@ def _transfer(url: str, place: Path) -> None:
         hooks={"response": _check_response},
     )
     try:
-        download(url, place, None)
+        with place.open("wb") as file:
+            download(record.url, _Bounded(file, record), None)
     except requests.HTTPError as error:
         response = error.response
         assert response is not None  # raise_for_status hands itself over

@@ -1,5 +1,6 @@
 """What every section of params.yaml is made of: strict, typed mappings and checked numbers and names."""
 
+import math
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -26,7 +27,12 @@ def _tuple(value: Any) -> Any:
 
 def _number(value: Any) -> Any:
     """`5` is as good as `5.0` where a real number is meant (but true is not)."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except OverflowError:  # over 308 digits
+        return math.inf
 
 
 Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]

@@ -14,8 +14,8 @@ SAMPLE_RATES = (16_000, 22_050, 24_000, 48_000)  # Hz, of the formats in which c
 class Windows(Section):
     """How clips are cut. Lengths in seconds."""
 
-    length_s: Annotated[Real, Field(gt=0)]
-    hop_s: Annotated[Real, Field(gt=0)]
+    length_s: Annotated[Real, Field(gt=0, le=1_000_000)]
+    hop_s: Annotated[Real, Field(ge=0.001)]
     tail: Literal["drop", "reflect"]
 
     @model_validator(mode="after")

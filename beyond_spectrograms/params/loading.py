@@ -6,7 +6,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from beyond_spectrograms.params.base import ParamsError, Section
@@ -14,6 +13,8 @@ from beyond_spectrograms.params.disturbances import DISTURBANCES
 from beyond_spectrograms.params.experiment import Params
 from beyond_spectrograms.params.representations import KINDS
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE, load_versions
+from beyond_spectrograms.util.text import quoted
+from beyond_spectrograms.util.yaml_files import YamlError, read_yaml
 
 PARAMS_FILE = Path("params.yaml")
 DATASETS, STUDIES = Path("datasets"), Path("studies")  # folders beside it
@@ -69,15 +70,14 @@ def load_params(study: Path = Path(), root: Path = Path(), *, pinned: bool = Tru
 
 
 def _read(path: Path) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506  both are safe loaders
+        values = read_yaml(path)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file. Run stages from the folder that holds it.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path}: not YAML: {error}") from None
+    except YamlError as error:
+        raise ParamsError(str(error)) from None
     if not isinstance(values, dict):
-        raise ParamsError(f"{path}: a mapping of sections is expected, not {values!r}.")
+        raise ParamsError(f"{path}: a mapping of sections is expected, not {quoted(values)}.")
     return values
 
 
@@ -138,9 +138,9 @@ def _explain(problem: Any, file_of: Callable[[Sequence[str]], Path]) -> str:
         return f"{path}: {'.'.join(where[:-1])}: a name has letters, digits and _ only"
     place = f"{'.'.join(where)}: " if where else ""
     if kind.startswith("union_tag"):
-        what = "no kind" if kind == "union_tag_not_found" else f"unknown kind {given['kind']!r}"
+        what = "no kind" if kind == "union_tag_not_found" else f"unknown kind {quoted(given['kind'])}"
         return f"{path}: {place}{what}. Choose from {', '.join(sorted(union))}."
-    value = "" if kind in ("missing", "value_error") else f", not {given!r}"
+    value = "" if kind in ("missing", "value_error") else f", not {quoted(given)}"
     if isinstance(given, str) and re.fullmatch(r"[\d.]+[eE][-+]?\d+", given):
         value += " (YAML reads that as text: write 0.001 or 1.0e-3)"
     return f"{path}: {place}{message}{value}"

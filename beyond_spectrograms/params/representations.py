@@ -32,8 +32,8 @@ class Mel(Record):
     weights: None
     sample_rate: Literal[16000, 22050, 24000]
     n_fft: Annotated[int, Field(gt=0, le=1 << 20)]
-    hop_length: Positive
-    n_mels: Positive
+    hop_length: Annotated[int, Field(gt=0, le=1 << 20)]
+    n_mels: Annotated[int, Field(gt=0, le=1 << 12)]
     window: Literal["hamming", "hann"]
     scale: Literal["power", "db", "pcen"]
     pooled_frame_rate: Positive | None = None

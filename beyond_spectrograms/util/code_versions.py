@@ -8,11 +8,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.text import quoted
+from beyond_spectrograms.util.yaml_files import YamlError, read_yaml
 
 VERSIONS_FILE = Path("versions.yaml")
 SHARED = "shared"  # what all nouns use: without a number of its own
@@ -46,27 +45,29 @@ def load_versions(path: Path = VERSIONS_FILE) -> Versions:
         VersionsError: it is not there, not YAML, or a key or value is not what it should be.
     """
     try:
-        found: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = read_yaml(path)
     except FileNotFoundError:
         raise VersionsError(f"{path}: no such file. It stands beside params.yaml.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise VersionsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except YamlError as error:
+        raise VersionsError(str(error)) from None
     if not isinstance(found, dict):
-        raise VersionsError(f"{path}: a number for each noun is expected, not {found!r}")
+        raise VersionsError(f"{path}: a number for each noun is expected, not {quoted(found)}")
     code = found.pop("code", None)
     for name in NUMBERED:
         if type(number := found.get(name)) is not int or number < 1:
-            raise VersionsError(f"{path}: {name}: a whole number from 1 on is expected, not {number!r}")
+            raise VersionsError(f"{path}: {name}: a whole number from 1 on is expected, not {quoted(number)}")
     packages = {name: value for name, value in found.items() if name not in NUMBERED}
     for name, value in packages.items():
         if isinstance(value, int):
-            raise VersionsError(f"{path}: unknown noun {name!r}. Choose from {', '.join(NUMBERED)}.")
+            raise VersionsError(f"{path}: unknown noun {quoted(name)}. Choose from {', '.join(NUMBERED)}.")
         if not isinstance(value, str):
-            raise VersionsError(f"{path}: {name}: the version of a package is expected, in quotes, not {value!r}")
+            raise VersionsError(f"{path}: {name}: the version of a package is expected, in quotes, not {quoted(value)}")
     for noun in NOUNS:
         record = code.get(noun) if isinstance(code, dict) else None
         texts = [record.get(key) for key in ("digest", "verified_at")] if isinstance(record, dict) else [None]
         if not all(isinstance(text, str) and re.fullmatch("[0-9a-f]{7,40}", text) for text in texts):
-            raise VersionsError(f"{path}: code.{noun}: digest and verified_at are expected, in quotes, not {record!r}")
+            raise VersionsError(
+                f"{path}: code.{noun}: digest and verified_at are expected, in quotes, not {quoted(record)}"
+            )
     recorded = {noun: (code[noun]["digest"], code[noun]["verified_at"]) for noun in NOUNS}
     return Versions({noun: found[noun] for noun in NUMBERED}, packages, recorded)

@@ -31,6 +31,11 @@ def shorten_value(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text)} signs)"
 
 
+def quoted(value: object) -> str:
+    """Write a value for a message as Python does, not longer than `shorten_value` has it."""
+    return shorten_value(repr(value))
+
+
 def some_of(names: list[str], most: int = 5) -> str:
     """List names, or the first of very many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

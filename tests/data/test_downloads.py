@@ -124,7 +124,7 @@ def test_a_file_of_unfixed_bytes_has_to_be_an_archive_and_is_kept_by_its_url(ser
          f"has sha256 {SHA256}, expected sha256 beginning 0123abcd"),
         ({"md5": "0" * 32}, f"10240 bytes, sha256 {SHA256}",
          f"has md5 {hashlib.md5(CONTENT).hexdigest()}, expected md5 {'0' * 32}"),
-        ({"bytes": 10239}, f"10239 bytes, sha256 {SHA256}", "has 10240 bytes, expected 10239"),
+        ({"bytes": 10239}, f"10239 bytes, sha256 {SHA256}", "goes on behind byte 10239, where it should end"),
         (UNFIXED, "size not fixed, sha256 not fixed", "is not a zip or tar archive"),
     ],
 )  # fmt: skip
@@ -161,6 +161,24 @@ def test_all_urls_failing_names_each_with_its_reason_and_one_that_serves_is_enou
     assert list(keep.iterdir()) == []
     found = fetch("sounds", [*records, record(server.serves("/b.bin", Answer(CONTENT)))], keep)
     assert (found.record.url, found.path.read_bytes()) == (f"{server.root}/b.bin", CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"bytes": 10240}, "goes on behind byte 10240, where it should end"),
+        (UNFIXED, "is larger than 20480 bytes; to have it, its record needs its size as `bytes`"),
+    ],
+)
+def test_a_server_that_never_ends_is_not_listened_to(
+    server: Server, keep: Path, monkeypatch: Patch, changes: dict[str, Any], reason: str
+) -> None:
+    monkeypatch.setattr(downloads, "MOST_BYTES", 20480)
+    sent = 2**28  # more than fits into buffers on the way
+    url = server.serves("/a.bin", Answer(bytes(2**20), repeated=sent // 2**20, name_length=False))
+    assert f"    failed: {reason}\n" in failure([record(url, **changes)], keep)
+    assert list(keep.iterdir()) == []
+    assert server.sent["/a.bin"] < sent
 
 
 @pytest.mark.parametrize(

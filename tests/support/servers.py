@@ -5,14 +5,16 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server says to one request: `body` cut after `sent` bytes where that is given."""
+    """What the server says to one request: `body` cut after `sent` bytes where that is given, or `repeated`."""
 
     body: bytes
+    repeated: int = 1
     sent: int | None = None
     status: int = 200
     name_length: bool = True
@@ -25,6 +27,7 @@ class Server:
     def __init__(self) -> None:
         self.answers: dict[str, list[Answer]] = {}
         self.requests: dict[str, int] = defaultdict(int)
+        self.sent: dict[str, int] = defaultdict(int)  # bytes, of bodies
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -38,7 +41,10 @@ class Server:
                 if answer.name_length:
                     self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
-                self.wfile.write(answer.body[: answer.sent])
+                with suppress(ConnectionError):  # whoever asked has enough
+                    for _ in range(answer.repeated):
+                        self.wfile.write(answer.body[: answer.sent])
+                        server.sent[self.path] += len(answer.body[: answer.sent])
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import yaml
-
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.util.commands import DURATIONS, ask_git
 from beyond_spectrograms.util.machine import processor_name
+from beyond_spectrograms.util.yaml_files import read_yaml
 
 UNKNOWN = "not known"
 NO_RESULTS = [f":(exclude,glob)**/{name}" for name in ("metrics/**", "plots/**", "dvc.lock")]  # gitglossary, pathspec
@@ -75,8 +74,7 @@ def lock_digests(lock: Path) -> dict[str, str]:
     """Read what dvc.lock says of every output: `md5 <digest>, <bytes> bytes in <files> files`. No lock: empty."""
     if not lock.exists():
         return {}
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
-    stages = yaml.load(lock.read_text(encoding="utf-8"), loader)["stages"]  # noqa: S506  both are safe loaders
+    stages = read_yaml(lock)["stages"]
     return {
         out["path"]: f"md5 {out['md5']}, {out['size']:,} bytes"
         + (f" in {out['nfiles']} files" if "nfiles" in out else "")
