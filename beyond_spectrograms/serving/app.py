@@ -104,6 +104,8 @@ def create_app(model: Model, html: str, host: str, limits: Limits) -> FastAPI:
     async def analysis(request: Request) -> JSONResponse:
         address, content = address_of(request.client.host if request.client else ""), bytearray()
         try:
+            if not sounds.has(address, 1):  # told before it is sent in vain
+                raise HTTPException(503, BUSY, RETRY)
             await _read(request, content, partial(memory.take, address), limits.body_s)
             with sounds.hold(address) as taken:
                 if not taken:

@@ -62,10 +62,14 @@ class Shares:
 
     def take(self, address: str, amount: int) -> bool:
         """Take so much for an address; False where that is more than there is."""
-        if self._held[address] + amount > self._of_address or self._held.total() + amount > self._total:
+        if not self.has(address, amount):
             return False
         self._held[address] += amount
         return True
+
+    def has(self, address: str, amount: int) -> bool:
+        """Say whether an address may take so much."""
+        return self._held[address] + amount <= self._of_address and self._held.total() + amount <= self._total
 
     def give_back(self, address: str, amount: int) -> None:
         """Give back what was taken."""

@@ -183,12 +183,15 @@ def test_two_hundred_at_once_are_answered_or_told_to_come_again(held: int, model
 
 
 @pytest.mark.long
-def test_who_ends_the_server_does_not_wait_for_sounds_that_are_analysed(model_folder: Path) -> None:
-    sound = flac(600)
-    with ThreadPoolExecutor(3) as many, serving(model_folder) as address:
-        port = int(address.rsplit(":", 1)[1])
-        asked = [many.submit(post, port, sound) for _ in range(3)]
-        [refused], analysed = wait(asked, return_when=FIRST_COMPLETED)  # one is analysed, one waits for it
-    stopped = (503, '{"error":"The server was stopped."}', None)
-    assert refused.result() == BUSY
-    assert [each.result() for each in analysed] == [stopped, stopped]
+def test_who_ends_the_server_does_not_wait_for_sounds_that_are_analysed(
+    model_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sound, limits = flac(600), Limits(sounds=10, sounds_of_address=10)
+    with ThreadPoolExecutor(10) as many, serving_here(model_folder, limits) as served:
+        asked = [many.submit(post, served.port, sound) for _ in range(10)]
+        wait(asked, return_when=FIRST_COMPLETED)
+    counts = Counter(each.result() for each in asked)
+    stopped = counts.pop((503, '{"error":"The server was stopped."}', None))
+    assert stopped > 1
+    assert [told[0] for told in counts] == [200]
+    assert capfd.readouterr().err == f"ERROR:    Cancel {stopped} running task(s), timeout graceful shutdown exceeded\n"
