@@ -14,7 +14,7 @@ define repro
 @dvc repro $(1); status=$$?; python -m stages.locks; exit $$status
 endef
 
-.PHONY: audit bench bench-scale bump demo estimate lint lock repro repro-all stale tables test test-long test-lowest test-newest \
+.PHONY: audit bench bench-scale bump demo estimate licences lint lock repro repro-all sbom stale tables test test-long test-lowest test-newest \
 	test-numeric verify
 
 demo: .venv/installed
@@ -95,17 +95,37 @@ lint: .venv/installed
 	@mypy
 
 # The exact versions of all packages, and the hashes of their files, for every Python that pyproject.toml admits. Keeps what
-# the lock has where pyproject.toml still allows it; `make lock UPGRADE="--upgrade-package pandas"` takes a newer one.
+# the locks have where pyproject.toml still allows it; `make lock UPGRADE="--upgrade-package pandas"` takes a newer one.
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
+	--custom-compile-command "make lock"
 lock: .venv/installed
-	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-annotate $(UPGRADE) \
-		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	@$(COMPILE) --extra dev --output-file requirements.lock pyproject.toml
+	@$(COMPILE) --group tools --output-file tools.lock
+
+# The licence of every installed package.
+licences: build/tools/installed
+	@build/tools/bin/pip-licenses --python .venv/bin/python --order license
+
+# A bill of materials of what is installed, as CycloneDX has it: build/sbom.json.
+sbom: build/tools/installed
+	@build/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json \
+		.venv/bin/python
+	@echo "build/sbom.json"
+
+build/tools/installed: tools.lock .venv/installed
+	@$(PYTHON) -m venv --clear build/tools
+	@build/tools/bin/$(INSTALL) --require-hashes --no-deps --only-binary :all: --requirement tools.lock
+	@touch $@
 
 # Entries of the lock, a package and its hashes each, by the beginning of their names.
 entries = awk '/^[a-z]/ {found = /^($(1))/} /^ *\#/ {next} $(2)found' requirements.lock
 TORCH := torch|triton|nvidia-|cuda-
 INSTALL := pip install --quiet --disable-pip-version-check
+# All others come as wheels, which run no code of theirs while they are installed. These two are published as source alone:
+# encodec by the authors of EnCodec, antlr4 in the one version that omegaconf, which DVC needs, takes.
+SOURCES := --only-binary :all: --no-binary encodec,antlr4-python3-runtime
 
-# setuptools first: encodec and antlr4 have no wheels, and are built by the one of the lock.
+# setuptools first: what comes as source is built by the one of the lock.
 .venv/installed: pyproject.toml requirements.lock
 	@$(PYTHON) -m venv .venv
 	@echo "Installing the $$(grep -c '^[a-z].*==' requirements.lock) packages of requirements.lock into .venv: \
@@ -113,10 +133,10 @@ INSTALL := pip install --quiet --disable-pip-version-check
 	@$(call entries,setuptools==) > .venv/first.txt
 	@$(call entries,$(TORCH),!) > .venv/most.txt
 	@$(call entries,$(TORCH)) > .venv/torch.txt
-	@$(INSTALL) --require-hashes --no-deps --requirement .venv/first.txt
-	@$(INSTALL) --require-hashes --no-deps --no-build-isolation --requirement .venv/most.txt
+	@$(INSTALL) --require-hashes --no-deps --only-binary :all: --requirement .venv/first.txt
+	@$(INSTALL) --require-hashes --no-deps --no-build-isolation $(SOURCES) --requirement .venv/most.txt
 ifeq ($(TORCH_INDEX),)
-	@$(INSTALL) --require-hashes --no-deps --requirement .venv/torch.txt
+	@$(INSTALL) --require-hashes --no-deps --only-binary :all: --requirement .venv/torch.txt
 else
 	@$(INSTALL) --index-url $(TORCH_INDEX) $$(grep -oE '^torch(audio)?==[0-9.]+' .venv/torch.txt)
 endif
