@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pooch
@@ -31,6 +31,7 @@ MIRROR_VARIABLE = "BEYOND_SPECTROGRAMS_MIRROR"
 HUB_VARIABLE = "HF_ENDPOINT"  # huggingface_hub's own setting of where the hub is
 ATTEMPTS = 3
 PAUSE_S = 2.0
+UNVERIFIED = "unverified: from a mirror"  # what record.json says of a revision that nothing proves
 TIMEOUT_S = 30  # without a byte; pooch's own default
 MOST_BYTES = 20 * 2**30  # of a file whose size is not known
 
@@ -52,12 +53,16 @@ R = TypeVar("R", bound=File)
 
 @dataclass(frozen=True)
 class Found(Generic[R]):
-    """A file that passed the checks of `record`, with its size and whole digest as found."""
+    """A file that passed the checks of `record`, with its size and whole digest as found.
+
+    `mirrored`: it was found in the mirror folder, by its name alone.
+    """
 
     record: R
     path: Path
     bytes: int
     sha256: str
+    mirrored: bool = False
 
 
 def fetch(what: str, records: Sequence[R], keep: Path) -> Found[R]:
@@ -79,7 +84,7 @@ def fetch(what: str, records: Sequence[R], keep: Path) -> Found[R]:
             )
         found = _look_in(Path(mirror).expanduser(), what, records, _mirrored_name)
         if isinstance(found, Found):
-            return found
+            return replace(found, mirrored=True)
         if found:
             faults = "".join(f"\n  {fault}" for fault in found)
             raise DownloadError(f"{what}: {MIRROR_VARIABLE} holds a wrong file.{faults}\nReplace it or take it away.")
@@ -268,8 +273,12 @@ def fetch_weights(
     `place` gets them under the names they are published under, and record.json. Fetched files are kept in `downloads`.
     `what` names them where one cannot be had; `work` is a folder to work in.
 
+    What proves that a file is of the commit its record names is its digest, or the hub's URL of that commit. A mirror
+    has files by their names alone: of one without a digest, record.json says that its revision is not verified.
+    Digests that record.json has are those of the model from then on: a file fetched again must have them.
+
     Raises:
-        DownloadError: a file cannot be had.
+        DownloadError: a file cannot be had, or is another than the one fetched before.
     """
     paths = [place / file_name(record.url) for record in records]
     if _is_whole(place, records):
@@ -279,30 +288,69 @@ def fetch_weights(
             return paths
         shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
         work.mkdir(parents=True)
-        files = []
+        files, earlier = [], _read_record(place)
         for record in records:
-            found, name = fetch(f"weights of {what}", [record], downloads), file_name(record.url)
+            name = file_name(record.url)
+            before = earlier.get(name, {}) if _same_place(record, earlier.get(name, {})) else {}
+            found = _fetch_again(f"weights of {what}", record, before, place, downloads)
             shutil.copyfile(found.path, work / name)
             described = {"file": name, "url": record.url, "bytes": found.bytes, "sha256": found.sha256}
             files.append({**described, "licence": record.licence})
+            if isinstance(record, HubFile):
+                proven = record.sha256 is not None or not found.mirrored or before.get("revision") == record.revision
+                files[-1]["revision"] = record.revision if proven else UNVERIFIED
+                if not proven:
+                    print(f"weights of {what}: {name}: its record has no digest: that it is of its commit is not known")
         write_json(work / "record.json", {"files": files})
         replace_folder(work, place)
     return paths
 
 
-def _is_whole(place: Path, records: Sequence[WeightsRecord | HubFile]) -> bool:
-    """Say whether `place` holds those files and no others, each with its size and digest.
-
-    Where a record has no digest, it is the one that the file had when it was fetched, from the same path.
-    """
+def _read_record(place: Path) -> dict[str, dict[str, Any]]:
+    """Read what record.json says of each file; nothing where it is missing or damaged."""
     try:
         files = json.loads((place / "record.json").read_text(encoding="utf-8"))["files"]
-        paths = [place / file_name(record.url) for record in records]
-        return [file["file"] for file in files] == [path.name for path in paths] and all(
-            path.stat().st_size == (record.bytes or file["bytes"])
-            and digest_file(path).startswith(record.sha256 or file["sha256"])
-            and (record.sha256 is not None or urlsplit(file["url"]).path == urlsplit(record.url).path)
-            for path, record, file in zip(paths, records, files, strict=True)
-        )
+        return {file["file"]: file for file in files}
     except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _same_place(record: File, before: dict[str, Any]) -> bool:
+    """Say whether a file was asked for at the same path, which has the commit in it, of whatever server."""
+    return urlsplit(str(before.get("url"))).path == urlsplit(record.url).path
+
+
+def _fetch_again(what: str, record: R, before: dict[str, Any], place: Path, downloads: Path) -> Found[R]:
+    """Fetch a file, which must have the digest that record.json says it had `before`, where its record has none."""
+    digest = before.get("sha256")
+    if record.sha256 is not None or not isinstance(digest, str):
+        return fetch(what, [record], downloads)
+    try:
+        return fetch(what, [record.model_copy(update={"sha256": digest})], downloads)
+    except DownloadError as error:
+        raise DownloadError(
+            f"{error}\n{place / 'record.json'} has the digest of what was fetched at first. If another file is meant, "
+            f"delete the folder {place}."
+        ) from None
+
+
+def _is_whole(place: Path, records: Sequence[WeightsRecord | HubFile]) -> bool:
+    """Say whether `place` holds record.json, the files of `records` and no others, each with its size and digest.
+
+    Others are none of ours, and a package that is given the folder may read them. Where a record has no digest, it is
+    the one that the file had when it was fetched, from the same path.
+    """
+    files, paths = _read_record(place), [place / file_name(record.url) for record in records]
+    try:
+        return (
+            list(files) == [path.name for path in paths]
+            and {path.name for path in place.iterdir()} == {*files, "record.json"}
+            and all(
+                path.stat().st_size == (record.bytes or file["bytes"])
+                and digest_file(path).startswith(record.sha256 or file["sha256"])
+                and (record.sha256 is not None or _same_place(record, file))
+                for path, record, file in zip(paths, records, files.values(), strict=True)
+            )
+        )
+    except (OSError, KeyError, TypeError):
         return False

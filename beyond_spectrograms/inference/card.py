@@ -45,11 +45,15 @@ class StoredFile(Section):
 
 
 class EncoderFile(StoredFile):
-    """Weights of the representation. `included`: copied into the folder, which their licence allows."""
+    """Weights of the representation. `included`: copied into the folder, which their licence allows.
+
+    `revision` is the commit of a model of the hub, or says that nothing proves it.
+    """
 
     url: str
     licence: str
     included: bool
+    revision: str | None = Field(default=None, exclude_if=is_unset)
 
 
 class Encoder(Section):

@@ -33,10 +33,11 @@ class WeightsRecord(Trained, Archive):
 
 
 class HubFile(File):
-    """A file of a model on the hub. A mirror has it in a folder a model: `place` is <owner>/<model>/<file>."""
+    """A file of a model on the hub at a commit. A mirror has it in a folder a model: `place`, <owner>/<model>/<file>."""
 
     licence: str
     place: str
+    revision: str
 
 
 class HubEntry(Section):
@@ -64,6 +65,7 @@ class HubRecord(Trained):
                 sha256=entry.sha256,
                 licence=self.licence,
                 place=f"{self.hub}/{entry.name}",
+                revision=self.revision,
             )
             for entry in self.files
         ]

@@ -56,6 +56,63 @@ def test_models_of_the_hub_come_from_the_mirrors_folder_of_theirs_once_for_all_t
     assert {path.name: path.read_bytes() for path in paths} == MODEL
 
 
+def revisions() -> dict[str, str]:
+    """Read of each file which commit record.json says it is of."""
+    told = json.loads((PLACE / "record.json").read_text(encoding="utf-8"))["files"]
+    return {file["file"]: file["revision"] for file in told}
+
+
+def test_a_mirrors_file_without_a_digest_is_of_no_commit_that_we_know(
+    mirror: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (mirror / "someone/some-model").mkdir(parents=True)
+    for name, content in MODEL.items():
+        (mirror / "someone/some-model" / name).write_bytes(content)
+    for revision in ("0" * 40, "1" * 40):  # the same files for both, which they cannot both be
+        fetch_encoder(write_hub_params(revision), "first")
+        assert revisions() == {"config.json": "unverified: from a mirror", "model.safetensors": revision}
+        told = "weights of some_model: config.json: its record has no digest: that it is of its commit is not known"
+        assert capsys.readouterr().out.splitlines().count(told) == 1
+
+
+def test_what_was_fetched_first_is_asked_of_every_mirror_afterwards(
+    mirror: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HUB_VARIABLE, server.root)
+    for name, content in MODEL.items():
+        server.serves(f"/someone/some-model/resolve/{'0' * 40}/{name}", Answer(content))
+    params = write_hub_params()
+    fetch_encoder(params, "first")
+    assert revisions() == dict.fromkeys(MODEL, "0" * 40)
+    (PLACE / "config.json").unlink()
+    (mirror / "someone/some-model").mkdir(parents=True)
+    there = mirror / "someone/some-model/config.json"
+    there.write_bytes(b"[]")
+    url = f"{server.root}/someone/some-model/resolve/{'0' * 40}/config.json"
+    digests = [hashlib.sha256(content).hexdigest() for content in (b"[]", b"{}")]
+    assert refusal(DownloadError, fetch_encoder, params, "first") == (
+        f"weights of some_model: {MIRROR_VARIABLE} holds a wrong file.\n"
+        f"  {there} is not {url}: has sha256 {digests[0]}, expected sha256 {digests[1]}\n"
+        "Replace it or take it away.\n"
+        f"{PLACE / 'record.json'} has the digest of what was fetched at first. If another file is meant, delete the "
+        f"folder {PLACE}."
+    )
+    there.write_bytes(b"{}")
+    fetch_encoder(params, "first")
+    assert revisions() == dict.fromkeys(MODEL, "0" * 40)  # the hub's own digest proves the mirror's file
+
+
+def test_a_file_that_is_none_of_the_models_does_not_stay_in_its_folder(mirror: Path) -> None:
+    (mirror / "someone/some-model").mkdir(parents=True)
+    for name, content in MODEL.items():
+        (mirror / "someone/some-model" / name).write_bytes(content)
+    params = write_hub_params()
+    fetch_encoder(params, "first")
+    (PLACE / "adapter_config.json").write_bytes(b"{}")  # transformers would read it
+    fetch_encoder(params, "first")
+    assert {path.name for path in PLACE.iterdir()} == {*MODEL, "record.json"}
+
+
 def test_models_of_the_hub_are_downloaded_at_their_revision(
     mirror: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
