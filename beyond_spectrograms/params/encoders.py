@@ -1,6 +1,8 @@
 """Records of encoders that come as a file in an open format, or as weights of a network that is built here."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from beyond_spectrograms.params.base import Positive, Record
 
@@ -49,12 +51,19 @@ class Onnx(ModelFile):
 class EfficientAT(Encoder):
     """One of EfficientAT's MobileNets (mn01 to mn40), its width read from the weights.
 
-    `layer` is what is taken: the last feature map, or its scores of AudioSet's 527 classes.
+    `layer` is what is taken: the last feature map, or its scores of AudioSet's 527 classes, of all that it hears at
+    once: a clip's cannot be cut into windows.
     """
 
     kind: Literal["efficientat"]
     weights: str
     layer: Literal["features", "scores"] = "features"
+
+    @model_validator(mode="after")
+    def _scores_are_of_windows(self) -> Self:
+        if self.layer == "scores" and self.hears_clips:
+            raise ValueError("layer: scores gives one vector for all it hears. Choose context: window")
+        return self
 
 
 class Snac(Encoder):

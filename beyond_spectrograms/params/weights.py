@@ -33,7 +33,7 @@ class WeightsRecord(Trained, Archive):
 
 
 class HubFile(File):
-    """A file of a model on the hub at a commit. A mirror has it in a folder a model: `place`, <owner>/<model>/<file>."""
+    """A file of a model on the hub at a commit. A mirror has it at `place`, <owner>/<model>/<file>."""
 
     licence: str
     place: str

@@ -18,6 +18,11 @@ from beyond_spectrograms.util.errors import ProjectError
 Features = npt.NDArray[np.float32]
 
 
+# Frames that a clip may lack for its last window: convolutions have none for their last samples. Of more it would be
+# made up of repetitions, and all frames be at other times than they are taken for.
+ENDING = 2
+
+
 class RepresentationError(ProjectError):
     """A representation was given, or returned, what its contract does not allow."""
 
@@ -99,7 +104,13 @@ class Representation(ABC):
         length = round(length_s * rate)
         whole = reflect_to(round(max(starts) * rate) + length, clip)
         frames = self.encode(whole[None], rate)[0]
-        places = np.add.outer(np.rint(np.asarray(starts) * self.frame_rate), np.arange(self.frames(length)))
+        count = self._count_frames(length)
+        places = np.add.outer(np.rint(np.asarray(starts) * self.frame_rate), np.arange(count))
+        if (missing := int(places.max()) + 1 - frames.shape[1]) > ENDING:
+            raise RepresentationError(
+                f"{self.name}: gave {frames.shape[1]} frames for a clip of {whole.shape[1] / rate:g} s, {missing} "
+                f"fewer than its windows need at {self.frame_rate:g} a second. Choose context: window."
+            )
         cut = frames[:, np.minimum(places, frames.shape[1] - 1).astype(np.int64)]  # [bands, windows, frames]
         return np.ascontiguousarray(cut.transpose(1, 0, 2))
 
@@ -178,6 +189,16 @@ class Representation(ABC):
             )
         if sample_rate != self.form.sample_rate:
             raise RepresentationError(f"{self.name}: takes {self.form.sample_rate} Hz, got {sample_rate} Hz")
+        self._count_frames(windows.shape[2])
+
+    def _count_frames(self, samples: int) -> int:
+        """Count frames, of which there must be one."""
+        if (count := self.frames(samples)) < 1:
+            raise RepresentationError(
+                f"{self.name}: a window of {samples / self.form.sample_rate:g} s has no frame, which stands for "
+                f"{1 / self.frame_rate:g} s. Choose longer windows."
+            )
+        return count
 
 
 class EngineError(ProjectError):

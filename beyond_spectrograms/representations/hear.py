@@ -62,7 +62,7 @@ class HearEmbeddings(Representation):
         """Load the model as the validator does, and check its attributes."""
         import torch
 
-        model = self._module.load_model(path) if path else self._module.load_model()
+        model = self._call("load_model", *([path] if path else []))
         if not isinstance(model, torch.nn.Module):
             raise self._error(f"load_model gave a {type(model).__name__}; it must be a torch.nn.Module")
         for attribute in ("sample_rate", "scene_embedding_size", "timestamp_embedding_size"):
@@ -102,7 +102,7 @@ class HearEmbeddings(Representation):
 
         mono = mono_at(self._rate, windows, self.form)
         with one_thread(), torch.no_grad():
-            given = self._module.get_timestamp_embeddings(torch.from_numpy(mono), self._model)
+            given = self._call("get_timestamp_embeddings", torch.from_numpy(mono), self._model)
         if not (isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, torch.Tensor) for part in given)):
             raise self._error(f"get_timestamp_embeddings gave a {type(given).__name__}; it must be a pair of tensors")
         embeddings, times = given
@@ -114,6 +114,12 @@ class HearEmbeddings(Representation):
             )
         return embeddings.detach().numpy(), times.detach().numpy()
 
+    def _call(self, function: str, *given: Any) -> Any:
+        try:
+            return getattr(self._module, function)(*given)
+        except Exception as error:  # a stranger's code: it may raise anything
+            raise self._error(f"{function} failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
+
     def _error(self, reason: str) -> RepresentationError:
         return RepresentationError(f"{self.name}: module {self._record.module}: {reason}")
 
@@ -124,6 +130,11 @@ def _import(name: str, module: str) -> ModuleType:
     except ImportError as error:
         raise RepresentationError(
             f"{name}: module {module} cannot be imported: {error}. Install it, or put it in the folder you run in."
+        ) from error
+    except Exception as error:  # a stranger's code: it may raise anything
+        raise RepresentationError(
+            f"{name}: module {module} failed when it was imported: {type(error).__name__}: "
+            f"{' '.join(str(error).split())}"
         ) from error
     if missing := [function for function in FUNCTIONS if not callable(getattr(imported, function, None))]:
         raise RepresentationError(f"{name}: module {module} has no {', '.join(missing)}, which the HEAR API needs")

@@ -3,6 +3,7 @@
 YAMNet is one (TFLite); AudioDec's, NeMo's or a colleague's encoder comes in as an ONNX export.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from beyond_spectrograms.util.errors import require
 
 Run = Callable[[Waveform], npt.NDArray[Any]]  # one call: mono sound [samples] -> what the model gives
 PROBE_S = 1.0
+# A TensorProto's external_data (field 13) with its first key, as onnx.proto has it.
+ELSEWHERE = re.compile(rb"\x6a.{1,2}\n\x08location\x12", re.DOTALL)
+RATE_KEYS = ("sample_rate", "sampling_rate")  # of an ONNX file's metadata, as some exporters write them
 
 
 class ModelFileEncoder(Representation):
@@ -25,7 +29,7 @@ class ModelFileEncoder(Representation):
 
     How many bands and frames there are is found by running it on white noise. A model with `samples` gives a frame a
     call; where a window is shorter than a call, zeros follow it, and what is left behind the last whole call is not
-    heard. One without gives all its frames in one call.
+    heard. One without gives all its frames in one call, and must give one more for each further hop_length.
     """
 
     def __init__(self, name: str, record: ModelFile, weights: Sequence[Path]) -> None:
@@ -41,8 +45,13 @@ class ModelFileEncoder(Representation):
         self._run = load(self._file.read_bytes(), record, self._error)
         self.hop_length = round(record.hop_length * self.form.sample_rate / record.sample_rate)
         self._frames: dict[int, int] = {}
-        noise = np.random.default_rng(0).uniform(-0.5, 0.5, round(PROBE_S * record.sample_rate)).astype(np.float32)
-        self.bands = len(self._frames_of(noise))
+        length = round(PROBE_S * record.sample_rate)
+        noise = np.random.default_rng(0).uniform(-0.5, 0.5, 2 * length).astype(np.float32)
+        heard = self._frames_of(noise[:length])
+        self.bands = len(heard)
+        self._one_vector = record.samples is None and self._check_hop(
+            heard.shape[1], self._frames_of(noise).shape[1], length
+        )
 
     @property
     def frame_rate(self) -> float:
@@ -53,6 +62,11 @@ class ModelFileEncoder(Representation):
         """Count the frames of a window of `samples` samples of `form`, as the model makes them."""
         if samples not in self._frames:
             own = mono_at(self._record.sample_rate, np.zeros((1, 1, samples), np.float32), self.form)[0]
+            if self._one_vector and len(own) != self._record.hop_length:
+                raise self._error(
+                    f"gives one vector for all it hears: for a window of {len(own)} samples hop_length is {len(own)}, "
+                    f"not {self._record.hop_length}"
+                )
             self._frames[samples] = self._frames_of(own).shape[1]
         return self._frames[samples]
 
@@ -74,6 +88,24 @@ class ModelFileEncoder(Representation):
                 "Leave samples out if it takes sound of any length"
             )
         return np.stack([call.ravel() for call in calls], axis=1).astype(np.float32, copy=False)
+
+    def _check_hop(self, short: int, long: int, samples: int) -> bool:
+        """Refuse a hop_length that is not the model's, which gave so many frames for `samples` and twice as many.
+
+        Returns:
+            whether it gives one vector for all it hears.
+        """
+        hop, given = self._record.hop_length, f"gives {short} frames for {samples} samples and {long} for {2 * samples}"
+        if long == short == 1:
+            if self.hears_clips:
+                raise self._error(
+                    "gives one vector for all it hears, which cannot be cut into windows. Choose context: window"
+                )
+            return True
+        if abs(long - short - samples / hop) >= 1:  # below: a hop that is no divisor
+            every = f", one every {samples / (long - short):g}" if long > short else ""
+            raise self._error(f"{given}{every}; hop_length says one every {hop}")
+        return False
 
     def _oriented(self, given: npt.NDArray[Any]) -> Features:
         """Bring [1, frames, bands], or [1, bands, frames] by the record's layout, to [bands, frames]."""
@@ -98,6 +130,8 @@ def load_tflite(model: bytes, record: ModelFile, error: Callable[[str], Checkpoi
         raise error(f"not a TFLite model with an input: {reason}") from None
     if others or source["dtype"] != np.float32:
         raise error(f"takes {1 + len(others)} inputs, the first {source['dtype'].__name__}; one of float32 is expected")
+    if (told := _rate_in_tflite(model)) not in (None, record.sample_rate):
+        raise error(f"its metadata says {told} Hz, and sample_rate {record.sample_rate}")
     outputs = interpreter.get_output_details()
     choices = outputs if record.output is None else interpreter.get_tensor_details()
     wanted = outputs[0]["name"] if record.output is None else record.output
@@ -126,6 +160,36 @@ def load_tflite(model: bytes, record: ModelFile, error: Callable[[str], Checkpoi
     return run
 
 
+def _rate_in_tflite(model: bytes) -> int | None:
+    """Read the sample rate in Hz that a TFLite file's metadata has for its first input; None where there is none.
+
+    Source: metadata_schema.fbs of tensorflow/tflite-support; numbers below are its fields' places in their tables.
+    """
+    from ai_edge_litert.schema_py_generated import Model
+    from flatbuffers import encode, number_types, table
+
+    def follow(parent: Any, field: int, *, first: bool = False) -> Any:
+        """Give the table of a field, or the first of its list of tables; None where it is not set."""
+        if parent is None or not (at := parent.Offset(4 + 2 * field)):
+            return None
+        if not first:
+            return table.Table(parent.Bytes, parent.Indirect(parent.Pos + at))
+        return table.Table(parent.Bytes, parent.Indirect(parent.Vector(at))) if parent.VectorLen(at) else None
+
+    found: Any = Model.GetRootAs(model)
+    for place in range(found.MetadataLength()):
+        if found.Metadata(place).Name() == b"TFLITE_METADATA":
+            content = found.Buffers(found.Metadata(place).Buffer()).DataAsNumpy().tobytes()
+            root = table.Table(content, encode.Get(number_types.UOffsetTFlags.packer_type, content, 0))
+            of_input = follow(follow(follow(root, 3, first=True), 2, first=True), 3)  # subgraph, input, content
+            kind = of_input.Offset(4) if of_input is not None else 0
+            if kind and of_input.Get(number_types.Uint8Flags, of_input.Pos + kind) == 4:  # AudioProperties
+                audio = follow(of_input, 1)
+                at = audio.Offset(4)
+                return int(audio.Get(number_types.Uint32Flags, audio.Pos + at)) if at else None
+    return None
+
+
 def load_onnx(model: bytes, record: ModelFile, error: Callable[[str], CheckpointError]) -> Run:
     """Make what calls an ONNX model on one thread of the processor."""
     require("onnxruntime")
@@ -134,14 +198,23 @@ def load_onnx(model: bytes, record: ModelFile, error: Callable[[str], Checkpoint
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # the last bits of a sum depend on how many
     options.log_severity_level = 4  # errors are raised as well
+    if ELSEWHERE.search(model):  # onnxruntime would look for it in the folder one runs in
+        raise error(
+            "its weights stand in a file beside it, and a record has one file. Export it as one: "
+            "torch.onnx.export(..., external_data=False), or onnx.save(onnx.load(path), path)"
+        )
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as reason:  # onnxruntime's errors share no class of their own
         raise error(f"not an ONNX model: {' '.join(str(reason).split())}") from None
+    told = session.get_modelmeta().custom_metadata_map
+    for rate in (told[key] for key in RATE_KEYS if key in told):
+        if rate != str(record.sample_rate):
+            raise error(f"its metadata says {rate} Hz, and sample_rate {record.sample_rate}")
     inputs, names = session.get_inputs(), [output.name for output in session.get_outputs()]
     if len(inputs) != 1 or inputs[0].type != "tensor(float)":
-        told = ", ".join(f"{one.name} {one.type}" for one in inputs)
-        raise error(f"takes {told}; one input tensor(float) is expected")
+        taken = ", ".join(f"{one.name} {one.type}" for one in inputs)
+        raise error(f"takes {taken}; one input tensor(float) is expected")
     if record.output is not None and record.output not in names:
         raise error(f"has no output {record.output!r}. Choose from {', '.join(names)}")
     output, rank, last = record.output or names[0], len(inputs[0].shape), inputs[0].shape[-1]

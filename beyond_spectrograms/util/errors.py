@@ -22,6 +22,12 @@ class ProjectError(Exception):
     """Data, params, weights or results are not what they should be; the message says what to do."""
 
 
+def one_line(error: BaseException) -> str:
+    """Say in one line what an error of other people's code is, by its class where its text says little."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if isinstance(error, LookupError) or not text else text
+
+
 class MissingPackageError(ProjectError):
     """A package is not installed; the message names it and the extra that installs it."""
 

@@ -125,6 +125,29 @@ def test_a_module_that_breaks_the_rules_is_refused(reason: str, write_module: An
     assert refusal(RepresentationError, make, module) == f"levels: module {module}{middle}{reason}"
 
 
+FAILING = {
+    "failed when it was imported: FileNotFoundError: [Errno 2] No such file or directory: 'labels.csv'": {
+        "import torch\n": "import torch\nopen('labels.csv')\n"
+    },
+    "load_model failed: RuntimeError: Error(s) in loading state_dict: Missing key(s)": {
+        "    return Levels(": "    raise RuntimeError('Error(s) in loading state_dict:\\n\\tMissing key(s)')\n    ("
+    },
+    "get_timestamp_embeddings failed: ValueError: audio is too short": {
+        "    hop = ": "    raise ValueError('audio is too short')\n    hop = "
+    },
+}
+
+
+@pytest.mark.parametrize("reason", FAILING)
+def test_a_module_that_fails_is_told_of_in_one_line(
+    reason: str, write_module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = write_module(**FAILING[reason])
+    middle = " " if reason.startswith("failed") else ": "
+    assert refusal(RepresentationError, make, module) == f"levels: module {module}{middle}{reason}"
+
+
 def test_frames_far_apart_are_warned_of(write_module: Any) -> None:
     module = write_module(**{"// 50": "// 10", "10 + 20.0": "50 + 100.0"})
     with pytest.warns(UserWarning, match="^levels: frames are 100 ms apart; the API suggests 50 or less$"):

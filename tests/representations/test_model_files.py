@@ -25,19 +25,35 @@ KERNEL = np.random.default_rng(0).normal(0, 0.1, (6, 1, 400)).astype(np.float32)
 SETTINGS: dict[str, Any] = {"weights": "w", "sample_rate": 16_000, "samples": None, "hop_length": 320}
 
 
-def write_encoder(path: Path, *, swapped: bool = False, length: int | str = "samples", more: bool = False) -> Path:
-    """Write a convolution as ONNX: sound [1, 1, samples] -> latents [1, 6, frames] or, swapped, [1, frames, 6]."""
+def write_encoder(
+    path: Path,
+    *,
+    swapped: bool = False,
+    length: int | str = "samples",
+    more: bool = False,
+    pooled: bool = False,
+    metadata: dict[str, str] | None = None,
+    external: bool = False,
+) -> Path:
+    """Write a convolution as ONNX: sound [1, 1, samples] -> latents [1, 6, frames] or, swapped, [1, frames, 6].
+
+    `pooled`: the mean over frames. `external`: its kernel in a file beside it, as torch's exporter writes it.
+    """
     nodes = [helper.make_node("Conv", ["sound", "kernel"], ["latents"], strides=[320])]
     if swapped:
         nodes = [
             helper.make_node("Conv", ["sound", "kernel"], ["bands"], strides=[320]),
             helper.make_node("Transpose", ["bands"], ["latents"], perm=[0, 2, 1]),
         ]
+    if pooled:
+        nodes = [nodes[0], helper.make_node("ReduceMean", ["latents"], ["mean"], axes=[2], keepdims=1)]
     inputs = [helper.make_tensor_value_info("sound", TensorProto.FLOAT, [1, 1, length])]
     inputs += [helper.make_tensor_value_info("state", TensorProto.FLOAT, [1])] * more
-    outputs = [helper.make_tensor_value_info("latents", TensorProto.FLOAT, [1, None, None])]
+    outputs = [helper.make_tensor_value_info("mean" if pooled else "latents", TensorProto.FLOAT, [1, None, None])]
     graph = helper.make_graph(nodes, "encoder", inputs, outputs, [numpy_helper.from_array(KERNEL, "kernel")])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, metadata or {})
+    onnx.save(model, path, save_as_external_data=external, location=f"{path.name}.data", size_threshold=0)
     return path
 
 
@@ -105,6 +121,68 @@ def test_an_onnx_file_that_does_not_fit_its_record_is_refused(
     assert refusal(CheckpointError, make, path, **settings) == f"mine: encoder.onnx: {told}"
 
 
+# What the convolution of hop 320 is told to be, and what it is.
+@pytest.mark.parametrize("context", ["window", "clip"])
+@pytest.mark.parametrize("hop", [160, 300, 640, 48_000])
+def test_a_hop_length_that_is_not_the_models_is_refused(tmp_path: Path, hop: int, context: str) -> None:
+    path = write_encoder(tmp_path / "encoder.onnx")
+    assert refusal(CheckpointError, make, path, layout="bands_frames", hop_length=hop, context=context) == (
+        "mine: encoder.onnx: gives 49 frames for 16000 samples and 99 for 32000, one every 320; "
+        f"hop_length says one every {hop}"
+    )
+
+
+def test_a_hop_length_that_is_off_by_little_is_refused_where_a_clips_frames_run_out(tmp_path: Path) -> None:
+    made = make(write_encoder(tmp_path / "encoder.onnx"), layout="bands_frames", hop_length=319, context="clip")
+    clip = noise(30, 16_000)[None].astype(np.float32)
+    assert made.encode_clip(clip[:, :80_000], [0.0, 4.0], 1.0).shape == (2, 6, 49)
+    assert refusal(RepresentationError, made.encode_clip, clip, [0.0, 29.0], 1.0) == (
+        "mine: gave 1499 frames for a clip of 30 s, 5 fewer than its windows need at 50.1567 a second. "
+        "Choose context: window."
+    )
+
+
+def test_one_vector_for_all_it_hears_is_a_windows_and_its_hop_length_the_windows(tmp_path: Path) -> None:
+    path = write_encoder(tmp_path / "encoder.onnx", pooled=True)
+    assert refusal(CheckpointError, make, path, layout="bands_frames", context="clip") == (
+        "mine: encoder.onnx: gives one vector for all it hears, which cannot be cut into windows. "
+        "Choose context: window"
+    )
+    made = make(path, layout="bands_frames")
+    assert refusal(CheckpointError, made.encode, stack(1, made.form), 16_000) == (
+        "mine: encoder.onnx: gives one vector for all it hears: for a window of 16000 samples hop_length is 16000, "
+        "not 320"
+    )
+    whole = make(path, layout="bands_frames", hop_length=16_000)
+    windows = stack(2, whole.form)
+    assert whole.frame_rate == 1
+    np.testing.assert_allclose(whole.encode(windows, 16_000), latents(windows[:, 0]).mean(2, keepdims=True), atol=1e-5)
+
+
+def test_weights_in_a_file_beside_an_onnx_file_are_refused_wherever_one_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_encoder(tmp_path / "encoder.onnx", external=True)
+    assert (tmp_path / "encoder.onnx.data").stat().st_size == KERNEL.nbytes
+    told = (
+        "mine: encoder.onnx: its weights stand in a file beside it, and a record has one file. Export it as one: "
+        "torch.onnx.export(..., external_data=False), or onnx.save(onnx.load(path), path)"
+    )
+    assert refusal(CheckpointError, make, path) == told
+    monkeypatch.chdir(tmp_path)  # where onnxruntime would find it, and no digest would be asked
+    assert refusal(CheckpointError, make, path) == told
+    onnx.save(onnx.load(path), path)  # as the message says
+    assert make(path, layout="bands_frames").bands == 6
+
+
+@pytest.mark.parametrize("key", ["sample_rate", "sampling_rate"])
+def test_a_rate_in_an_onnx_files_metadata_is_that_of_the_record(tmp_path: Path, key: str) -> None:
+    path = write_encoder(tmp_path / "encoder.onnx", metadata={key: "24000", "author": "someone"})
+    told = "mine: encoder.onnx: its metadata says 24000 Hz, and sample_rate 16000"
+    assert refusal(CheckpointError, make, path, layout="bands_frames") == told
+    assert make(path, layout="bands_frames", sample_rate=24_000).frame_rate == 75
+
+
 def test_files_of_another_kind_and_rates_too_fast_are_refused(tmp_path: Path) -> None:
     (path := tmp_path / "encoder.onnx").write_bytes(b"no model")
     assert refusal(CheckpointError, make, path).startswith("mine: encoder.onnx: not an ONNX model: ")
@@ -151,4 +229,5 @@ def test_a_tflite_file_that_does_not_fit_its_record_is_refused(mirror: Path) -> 
 
     told = f"yamnet: {YAMNET}: has no tensor 'embedding'. Its outputs are tower0/network/layer32/final_output; "
     assert refused(output="embedding") == told + "an inner one may be named, too"
+    assert refused(sample_rate=8000) == f"yamnet: {YAMNET}: its metadata says 16000 Hz, and sample_rate 8000"
     assert refused(samples=16_000) == f"yamnet: {YAMNET}: takes [15600], and samples says 16000"

@@ -6,16 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
 
 from beyond_spectrograms.params import Transformers
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, RepresentationError
 from beyond_spectrograms.util.errors import MissingPackageError
-from support.common import refusal
-from support.tiny_models import edit_json, files_of, write_tiny
+from support.common import refusal, stack
+from support.tiny_models import MAKERS, edit_json, files_of, write_tiny
+
+APART = (
+    "Both must be of one commit of one model: see where they come from, delete the folder, and run the featurize "
+    "stage, which fetches them again."
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +71,77 @@ def test_tensors_that_config_does_not_describe_are_named_and_nothing_is_drawn_at
         f"{folder}: its tensors are not those that config.json describes: it lacks {start}.2.attention.k_proj.bias, "
         f"{start}.2.attention.k_proj.weight, {start}.2.attention.out_proj.bias and 13 more; it has in other shapes "
         f"{start}.0.feed_forward.intermediate_dense.bias, {start}.0.feed_forward.intermediate_dense.weight, "
-        f"{start}.0.feed_forward.output_dense.weight and 3 more. Delete the folder, and run the featurize stage, which "
-        "fetches it again."
+        f"{start}.0.feed_forward.output_dense.weight and 3 more. {APART}"
     )
     edit_json(folder / "config.json", num_hidden_layers=1, intermediate_size=32)
     assert wrong(folder) == (
         f"{folder}: its tensors are not those that config.json describes: it has besides "
         f"{start}.1.attention.k_proj.bias, {start}.1.attention.k_proj.weight, {start}.1.attention.out_proj.bias and 13 "
-        "more. Delete the folder, and run the featurize stage, which fetches it again."
+        f"more. {APART}"
     )
+
+
+# By architecture, a tensor that config.json does not describe: of a part that is heard, under a name of its own.
+STRANGERS = {
+    "audio-spectrogram-transformer": "audio_spectrogram_transformer.stranger",
+    "clap": "audio_model.audio_encoder.stranger",
+    "dac": "encoder.stranger",
+    "data2vec-audio": "data2vec_audio.encoder.stranger",
+    "encodec": "encoder.stranger",
+    "encodec_48khz": "encoder.stranger",
+    "hubert": "encoder.stranger",
+    "mimi": "encoder.stranger",
+    "wav2vec2": "wav2vec2.encoder.stranger",
+    "wavlm": "encoder.stranger",
+    "whisper": "model.encoder.stranger",
+    "xcodec": "acoustic_encoder.stranger",
+}
+
+
+def edit_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_a_tensor_that_config_does_not_describe_is_named_of_every_architecture(kind: str, tmp_path: Path) -> None:
+    write_tiny(tmp_path, kind)
+    make(files_of(tmp_path))
+    edit_tensors(tmp_path, lambda tensors: tensors.update({STRANGERS[kind]: torch.zeros(1)}))
+    assert wrong(tmp_path) == (
+        f"{tmp_path}: its tensors are not those that config.json describes: it has besides {STRANGERS[kind]}. {APART}"
+    )
+
+
+def test_strangers_are_tried_of_every_architecture() -> None:
+    assert set(STRANGERS) == set(MAKERS)
+
+
+def test_layers_of_a_codec_that_config_does_not_describe_are_named(tmp_path: Path) -> None:
+    write_tiny(tmp_path, "mimi")
+    edit_json(tmp_path / "config.json", num_hidden_layers=1)
+    assert "it has besides decoder.decoder_transformer.layers.1." in wrong(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "wavlm", "data2vec-audio"])
+def test_what_masks_sound_in_training_alone_may_be_missing_or_superfluous(kind: str, tmp_path: Path) -> None:
+    write_tiny(tmp_path, kind)
+    before: Any = make(files_of(tmp_path))
+    windows = stack(1, before.form)
+    expected = before.encode(windows, 16_000)
+    if kind == "hubert":  # whose config has no use for it, and whose file has it
+        edit_json(tmp_path / "config.json", mask_time_prob=0.0, mask_feature_prob=0.0)
+    else:  # as facebook/wav2vec2-base-960h, whose file lacks it
+
+        def drop(tensors: dict[str, torch.Tensor]) -> None:
+            for key in [key for key in tensors if key.endswith("masked_spec_embed")]:
+                del tensors[key]
+
+        edit_tensors(tmp_path, drop)
+    found: Any = make(files_of(tmp_path))
+    np.testing.assert_array_equal(found.encode(windows, 16_000), expected)
 
 
 def test_pickles_are_not_read(copied: Any) -> None:
@@ -120,17 +189,27 @@ def test_a_model_that_is_not_known_or_not_the_one_named_is_refused(copied: Any) 
     assert wrong(broken) == f"{broken}: EncodecModel cannot be loaded from it: The codebook_size must be a power of 2."
 
 
-def test_rates_and_lengths_that_do_not_fit_are_refused(copied: Any) -> None:
+def test_rates_and_lengths_that_do_not_fit_are_refused(copied: Any, tmp_path: Path) -> None:
     codec = copied("encodec")
     edit_json(codec / "preprocessor_config.json", sampling_rate=32_000)
     assert wrong(codec) == f"{codec}: config.json says 24000 Hz, preprocessor_config.json 32000 Hz"
-    encoder = copied("wav2vec2")
-    edit_json(encoder / "preprocessor_config.json", sampling_rate=96_000)
-    assert wrong(encoder) == "tiny: its model takes 96000 Hz; clips are stored at 48000 Hz at most"
-    edit_json(encoder / "preprocessor_config.json", sampling_rate=16_000)
-    edit_json(encoder / "config.json", sampling_rate=8000)
-    assert wrong(encoder) == f"{encoder}: config.json says 8000 Hz, preprocessor_config.json 16000 Hz"
+    write_tiny(fast := tmp_path / "fast", "dac")
+    for file in ("preprocessor_config.json", "config.json"):
+        edit_json(fast / file, sampling_rate=96_000)
+    assert wrong(fast) == "tiny: its model takes 96000 Hz; clips are stored at 48000 Hz at most"
+    for kind, rate in (("wav2vec2", 16_000), ("clap", 48_000), ("audio-spectrogram-transformer", 16_000)):
+        encoder = copied(kind)
+        for file in ("preprocessor_config.json", "config.json"):
+            edit_json(encoder / file, sampling_rate=44_100)
+            assert wrong(encoder) == f"{encoder / file}: says 44100 Hz, and {kind} hears {rate} Hz"
+            edit_json(encoder / file, sampling_rate=rate)
+        shutil.rmtree(encoder)
     whisper = copied("whisper")
+    edit_json(whisper / "preprocessor_config.json", sampling_rate=22_050)
+    assert wrong(whisper, layer="inputs") == (
+        f"{whisper / 'preprocessor_config.json'}: says 22050 Hz, and whisper hears 16000 Hz"
+    )
+    edit_json(whisper / "preprocessor_config.json", sampling_rate=16_000)
     edit_json(whisper / "preprocessor_config.json", chunk_length=30, n_samples=480_000, nb_max_frames=3000)
     assert wrong(whisper) == ("tiny, of architecture whisper: its extractor gives 3000 frames, the model takes 400")
     ast = copied("audio-spectrogram-transformer")
@@ -138,6 +217,43 @@ def test_rates_and_lengths_that_do_not_fit_are_refused(copied: Any) -> None:
     assert wrong(ast) == (
         "tiny, of architecture audio-spectrogram-transformer: its extractor gives 512 frames, the model takes 1024"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "taken"),
+    [
+        ("audio-spectrogram-transformer", "num_mel_bins", 128),
+        ("whisper", "feature_size", 80),
+        ("clap", "feature_size", 16),
+    ],
+)
+def test_mel_bands_that_the_model_does_not_take_are_refused(kind: str, key: str, taken: int, copied: Any) -> None:
+    folder = copied(kind)
+    edit_json(folder / "preprocessor_config.json", **{key: 40})
+    assert wrong(folder) == f"tiny, of architecture {kind}: its extractor gives 40 mel bands, the model takes {taken}"
+
+
+def test_a_window_that_is_too_short_for_a_frame_is_refused(saved: Path) -> None:
+    for kind, seconds, told in (
+        ("clap", 0.05, "a window of 0.05 s has no frame, which stands for 0.125 s"),
+        ("wav2vec2", 0.01, "a window of 0.01 s has no frame, which stands for 0.02 s"),
+    ):
+        made: Any = make(files_of(saved / kind))
+        windows = stack(1, made.form, seconds=seconds)
+        expected = f"tiny: {told}. Choose longer windows."
+        assert refusal(RepresentationError, made.encode, windows, made.form.sample_rate) == expected
+        of_clip: Any = make(files_of(saved / kind), context="clip")
+        clip = stack(1, made.form, seconds=2.0)[0]
+        assert refusal(RepresentationError, of_clip.encode_clip, clip, [0.0], seconds) == expected
+
+
+def test_a_config_that_needs_another_package_is_told_of_in_one_line(copied: Any) -> None:
+    folder = copied("wav2vec2")
+    edit_json(folder / "config.json", quantization_config={"quant_method": "bitsandbytes", "load_in_8bit": True})
+    told = wrong(folder)
+    assert told.startswith(f"{folder}: Wav2Vec2ForPreTraining cannot be loaded from it: ")
+    assert "bitsandbytes" in told
+    assert "\n" not in told
 
 
 @pytest.mark.parametrize(
@@ -178,6 +294,21 @@ def test_texts_need_a_text_tower_and_a_tokenizer(copied: Any) -> None:
     assert refusal(CheckpointError, made.embed_text, ["a dog"]) == (
         "tiny: its record under hub lists no tokenizer.json, which prompts need. It lists config.json, "
         "model.safetensors, preprocessor_config.json."
+    )
+
+
+def test_a_prompt_longer_than_the_text_tower_and_a_broken_tokenizer_are_told_of(copied: Any) -> None:
+    folder = copied("clap")
+    made: Any = make(files_of(folder), layer="projected")
+    longest, beyond = " ".join(["dog"] * 36), " ".join(["dog"] * 37)  # beside them stand two marks
+    assert made.embed_text([longest])[0].shape == (1, 12)
+    assert refusal(RepresentationError, made.embed_text, ["rain", beyond]) == (
+        f"tiny: prompt {beyond!r} has 39 tokens, and its text tower takes 38. Shorten it."
+    )
+    (folder / "tokenizer.json").write_text("{}")
+    broken: Any = make(files_of(folder), layer="projected")
+    assert refusal(CheckpointError, broken.embed_text, ["rain"]) == (
+        f"{folder}: AutoTokenizer cannot be loaded from it: KeyError: 'added_tokens'"
     )
 
 

@@ -174,6 +174,33 @@ def test_claps_frames_and_embedding_are_transformers_own(folders: Any) -> None:
     assert np.abs(cut[2] - cut[1]).max() > 1e-3
 
 
+def test_a_clap_with_fusion_hears_a_sound_that_is_not_longer_than_it_takes_as_such(tmp_path: Path) -> None:
+    from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
+
+    write_tiny(tmp_path, "clap")
+    config = ClapConfig.from_pretrained(tmp_path)
+    config.audio_config.enable_fusion = True
+    torch.manual_seed(0)
+    ClapModel(config).save_pretrained(tmp_path)
+    plainly = ClapFeatureExtractor.from_pretrained(tmp_path, truncation="fusion")
+    plainly.save_pretrained(tmp_path)
+    model = ClapModel.from_pretrained(tmp_path).eval()
+    made = make(tmp_path, layer="projected")
+    window = stack(1, made.form)
+    inputs = plainly(window[0, 0], sampling_rate=48_000, return_tensors="pt")
+    assert inputs["is_longer"].item()  # what the extractor says of a second
+    with torch.no_grad():
+        longer, whole = (
+            model.get_audio_features(inputs["input_features"], is_longer=torch.tensor([[told]]))
+            .pooler_output[0]
+            .numpy()
+            for told in (True, False)
+        )
+    found = encode(made, window)[0, :, 0]
+    np.testing.assert_allclose(found, whole, atol=1e-6)
+    assert np.abs(found - longer).max() > 1e-2
+
+
 def plain_codec(kind: str, model: Any, sound: Any, codebooks: int) -> tuple[Any, Any]:
     """Give dequantised latents and codes of a sound [1, channels, samples] by the model's public calls."""
     with torch.no_grad():

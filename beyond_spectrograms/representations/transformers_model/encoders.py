@@ -28,14 +28,17 @@ class Encoder(Hearing):
 
     extractor_class: ClassVar[str]
     model_class: ClassVar[str]  # where config.json names none
+    sampling_rate: ClassVar[int] = 16_000  # that all models of the architecture hear
     layers_key: ClassVar[str] = "num_hidden_layers"  # of config.json
+    bands_key: ClassVar[str] = "feature_size"  # of preprocessor_config.json, where the extractor gives mel bands
 
     def __init__(self, record: Transformers, folder: HubFolder | None, config: dict[str, Any]) -> None:
         import transformers
 
         settings = getattr(transformers, self.extractor_class)
         self.extractor = settings() if folder is None else folder.extractor(self.extractor_class)
-        self.rate = self.extractor.sampling_rate
+        self.rate = self.sampling_rate
+        self._check_rate(folder, config)
         self._wanted: int | str | list[int] | None = record.layers or record.layer
         self._join = record.join
         if record.codebooks is not None:
@@ -47,12 +50,21 @@ class Encoder(Hearing):
             return
         assert folder is not None  # params.Transformers sees to it
         self.model = folder.model(config, self.model_class)
-        told = config.get("sampling_rate", self.rate)
-        if told != self.rate:
-            raise CheckpointError(f"{folder.path}: {CONFIG} says {told} Hz, {EXTRACTOR} {self.rate} Hz")
         self._check_layers()
         size, self.hop = self._size()
         self.bands = size * (len(record.layers) if record.layers and record.join == "stack" else 1)
+
+    def _check_rate(self, folder: HubFolder | None, config: dict[str, Any]) -> None:
+        """Refuse files that tell another rate than the architecture's, which neither weights nor sizes would show."""
+        for file, told in ((EXTRACTOR, self.extractor.sampling_rate), (CONFIG, config.get("sampling_rate", self.rate))):
+            if told != self.rate and folder is not None:
+                model_type = config["model_type"]
+                raise CheckpointError(f"{folder.path / file}: says {told} Hz, and {model_type} hears {self.rate} Hz")
+
+    def _check_bands(self, taken: int) -> None:
+        given = getattr(self.extractor, self.bands_key)
+        if given != taken:
+            raise HearingError(f"its extractor gives {given} mel bands, the model takes {taken}")
 
     def _check_layers(self) -> None:
         last = getattr(self.model.config, self.layers_key)
@@ -110,7 +122,7 @@ class Ast(Encoder):
     their ends, too, are where patches begin.
     """
 
-    extractor_class, model_class = "ASTFeatureExtractor", "ASTModel"
+    extractor_class, model_class, bands_key = "ASTFeatureExtractor", "ASTModel", "num_mel_bins"
     requires = ("torchaudio",)  # without it the extractor computes its log-mel another way
 
     def _input_size(self) -> tuple[int, int]:
@@ -125,6 +137,7 @@ class Ast(Encoder):
             raise HearingError(
                 f"its extractor gives {self.extractor.max_length} frames, the model takes {config.max_length}"
             )
+        self._check_bands(config.num_mel_bins)
         return config.hidden_size, hop
 
     def _input_frames(self, inputs: Any) -> Tensor:
@@ -199,6 +212,7 @@ class Whisper(Encoder):
         given, taken = self.extractor.nb_max_frames, 2 * config.max_source_positions  # the second convolution halves
         if given != taken:
             raise HearingError(f"its extractor gives {given} frames, the model takes {taken}")
+        self._check_bands(config.num_mel_bins)
         return config.d_model, 2 * self.extractor.hop_length
 
     def _run(self, inputs: Any, *, hidden: bool) -> Any:
@@ -216,7 +230,7 @@ class Clap(Encoder):
     for each piece of 10 s, of length 1, which all its frames repeat.
     """
 
-    extractor_class, model_class = "ClapFeatureExtractor", "ClapModel"
+    extractor_class, model_class, sampling_rate = "ClapFeatureExtractor", "ClapModel", 48_000
 
     def __init__(self, record: Transformers, folder: HubFolder | None, config: dict[str, Any]) -> None:
         self._folder = folder
@@ -239,6 +253,7 @@ class Clap(Encoder):
         halvings = len(audio.depths) - 1
         times = audio.spec_size // audio.patch_stride[1] // 2**halvings * (audio.spec_size // audio.num_mel_bins)
         self.piece = self.extractor.nb_max_samples
+        self._check_bands(audio.num_mel_bins)
         size = self.model.config.projection_dim if self._wanted == "projected" else audio.hidden_size
         return size, self.piece // times
 
@@ -250,8 +265,13 @@ class Clap(Encoder):
         """Give [bands, frames] of mono sound [1, samples]."""
         if self._wanted == "inputs":
             return super().hear(sound)
+        import torch
+
         inputs = self.extractor(sound[0], sampling_rate=self.rate, return_tensors="pt")
-        given = {"input_features": inputs["input_features"], "is_longer": inputs["is_longer"]}
+        # No sound is longer than a piece. A model with fusion would be told otherwise by its extractor, which calls one
+        # of a batch longer, be it as it may; LAION's own code does not.
+        whole = torch.zeros_like(inputs["is_longer"])
+        given = {"input_features": inputs["input_features"], "is_longer": whole}
         if self._wanted is None:
             state: Tensor = self.model.audio_model(**given).last_hidden_state  # [1, bands, frequencies, frames]
             return state[0].mean(1)
@@ -266,7 +286,12 @@ class Clap(Encoder):
         if self._tokenizer is None:
             assert self._folder is not None
             self._tokenizer = self._folder.tokenizer()
-        embedding: Tensor = self.model.get_text_features(**self._tokenizer([text], return_tensors="pt")).pooler_output
+        tokens = self._tokenizer([text], return_tensors="pt")
+        tower = self.model.config.text_config
+        count, most = tokens["input_ids"].shape[1], tower.max_position_embeddings - tower.pad_token_id - 1
+        if count > most:
+            raise HearingError(f"prompt {text!r} has {count} tokens, and its text tower takes {most}. Shorten it.")
+        embedding: Tensor = self.model.get_text_features(**tokens).pooler_output
         return embedding[0]
 
     @property

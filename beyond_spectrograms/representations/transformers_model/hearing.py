@@ -34,7 +34,11 @@ class Hearing(ABC):
         """Give [bands, frames] or more: those of padding come last."""
 
     def embed_text(self, text: str) -> Tensor | None:
-        """Give the embedding [bands] of a text, of length 1; None without a text tower."""
+        """Give the embedding [bands] of a text, of length 1; None without a text tower.
+
+        Raises:
+            HearingError: it is longer than that takes.
+        """
         del text
         return None
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.representations.base import CheckpointError
-from beyond_spectrograms.util.errors import require
+from beyond_spectrograms.util.errors import one_line, require
 
 CONFIG, EXTRACTOR, TOKENIZER = "config.json", "preprocessor_config.json", "tokenizer.json"
 NAMED = 3  # tensors that an error names
+# What masks the sound in training and is never used after it: many checkpoints have it needlessly, others lack it.
+TRAINED_WITH = "masked_spec_embed"
 
 
 class HubFolder:
@@ -91,7 +93,7 @@ class HubFolder:
                 )
             assert known is not None
             settings = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
-            model, found = self._load(known, **settings)
+            model, found = self._load(_ignoring_nothing(known), **settings)
         self._check_tensors(found)
         return model.base_model.float().eval()
 
@@ -123,28 +125,38 @@ class HubFolder:
             return self._load(AutoTokenizer)
 
     def _load(self, kind: Any, **settings: Any) -> Any:
-        from huggingface_hub.errors import StrictDataclassError
-
-        wrong = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, StrictDataclassError)
         try:
             return kind.from_pretrained(self.path, local_files_only=True, trust_remote_code=False, **settings)
-        except wrong as error:
-            reason = " ".join(str(error).split())
-            raise CheckpointError(f"{self.path}: {kind.__name__} cannot be loaded from it: {reason}") from error
+        except Exception as error:  # of transformers and all that it calls, by what files may hold
+            raise CheckpointError(
+                f"{self.path}: {kind.__name__} cannot be loaded from it: {one_line(error)}"
+            ) from error
 
     def _check_tensors(self, found: dict[str, Any]) -> None:
         """Refuse what transformers would initialise at random, or leave out, with no more than a warning."""
         faults = {
-            "lacks": sorted(found["missing_keys"]),
-            "has besides": sorted(found["unexpected_keys"]),
+            "lacks": sorted(key for key in found["missing_keys"] if not key.endswith(TRAINED_WITH)),
+            "has besides": sorted(key for key in found["unexpected_keys"] if not key.endswith(TRAINED_WITH)),
             "has in other shapes": sorted(key for key, *_ in found["mismatched_keys"]),
         }
         told = [f"{what} {_name(keys)}" for what, keys in faults.items() if keys]
         if told:
             raise CheckpointError(
                 f"{self.path}: its tensors are not those that {CONFIG} describes: it {'; it '.join(told)}. "
-                "Delete the folder, and run the featurize stage, which fetches it again."
+                "Both must be of one commit of one model: see where they come from, delete the folder, and run the "
+                "featurize stage, which fetches them again."
             )
+
+
+def _ignoring_nothing(model: type[Any]) -> type[Any]:
+    """Make the same class tell of every tensor that it has no place for.
+
+    Some classes have a list of those that are not worth a word, to which a model adds its parts': with Mimi's, all of
+    its encoder and decoder. Assigned to or not, here it is empty.
+    """
+    empty = property(lambda model: set(), lambda model, patterns: None)  # noqa: ARG005
+    names = {"_keys_to_ignore_on_load_unexpected": empty, "__module__": model.__module__}
+    return type(model.__name__, (model,), names)
 
 
 def _name(keys: list[str]) -> str:

@@ -105,8 +105,11 @@ class TransformersModel(Representation):
         """Embed texts as [texts, bands], each by itself, and give the model's logit scale."""
         import torch
 
-        with torch.inference_mode():
-            vectors = [vector for text in texts if (vector := self._hearing.embed_text(text)) is not None]
+        try:
+            with torch.inference_mode():
+                vectors = [vector for text in texts if (vector := self._hearing.embed_text(text)) is not None]
+        except HearingError as error:
+            raise RepresentationError(f"{self.name}: {error}") from None
         if not vectors:
             return super().embed_text(texts)
         return np.stack([vector.float().numpy() for vector in vectors]), self._hearing.logit_scale
