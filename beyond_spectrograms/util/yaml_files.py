@@ -25,7 +25,8 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        YamlError: it is not YAML or of no such values, too large or too deep, or stands for too many values.
+        YamlError: it is not YAML or of no such values, has a key twice, is too large or too deep, or stands for too
+            many values.
     """
     try:
         with path.open("rb") as file:
@@ -49,8 +50,11 @@ def parse_yaml(text: str) -> Any:
         ValueError, yaml.YAMLError: as read_yaml's YamlError; the message is the reason.
     """
     _check_size(text)
+    loader = LOADER(text)  # as yaml.load, but that keys are looked at in between
+    node = loader.get_single_node()
+    _check_keys(node, set())
     try:
-        values = yaml.load(text, LOADER)  # noqa: S506  both are safe loaders
+        values = None if node is None else loader.construct_document(node)
     except yaml.YAMLError:
         raise
     except Exception as error:  # the constructors raise whatever Python does with the text of a value
@@ -85,6 +89,29 @@ def _check_size(text: str) -> None:
             raise ValueError(f"{_place(event)}: over {DEEPEST} mappings and lists within one another")
         if total > MOST_VALUES:
             raise ValueError(f"{_place(event)}: stands for over {MOST_VALUES} values")
+
+
+def _check_keys(node: Any, seen: set[int]) -> None:
+    """Refuse a key that stands twice in a mapping: PyYAML would keep the last of the two, and say nothing.
+
+    What an anchor merges in is not there yet: a mapping may have one of its keys anew.
+    """
+    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _check_keys(value, seen)
+        return
+    first: dict[tuple[str, str], str] = {}
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if before := first.get((key.tag, key.value)):
+                raise ValueError(
+                    f"{_place(key)}: {quoted(key.value)} stands in {before} of this mapping too. Make them one."
+                )
+            first[key.tag, key.value] = _place(key)
+        _check_keys(value, seen)
 
 
 def _place(event: Any) -> str:

@@ -227,3 +227,18 @@ def test_a_set_whose_archive_has_no_stable_bytes_is_known_by_its_files_and_not_p
     assert record.source.manifest_sha256 is not None
     licences = {archive.licence for archive in record.source.archives or []}
     assert licences == {"none known" if dataset == "gtzan_music_speech" else "CC BY-NC 3.0"}
+
+
+def test_a_section_that_is_appended_to_a_study_which_has_it_is_refused(tmp_path: Path) -> None:
+    for file in ("params.yaml", "versions.yaml", "datasets", "studies/zoo/params.yaml"):
+        source, target = REPOSITORY / file, tmp_path / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    file = tmp_path / "studies/zoo/params.yaml"
+    there = file.read_text(encoding="utf-8").splitlines()
+    with file.open("a", encoding="utf-8") as params:
+        params.write("\nrepresentations:\n  mine: {kind: transformers, weights: whisper_tiny}\n")
+    assert common.refusal(ParamsError, load_params, Path("studies/zoo"), tmp_path, pinned=False) == (
+        f"{file}: not YAML: line {len(there) + 2}: 'representations' stands in line "
+        f"{there.index('representations:') + 1} of this mapping too. Make them one."
+    )

@@ -28,6 +28,8 @@ def test_plain_values_and_anchors_are_read(tmp_path: Path) -> None:
     path.write_text("a: &a {x: 1, y: [0.5, true, null]}\nb: {<<: *a, x: text}\n")
     both = {"x": 1, "y": [0.5, True, None]}
     assert read_yaml(path) == {"a": both, "b": both | {"x": "text"}}
+    path.write_text("")
+    assert read_yaml(path) is None
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,9 @@ def test_plain_values_and_anchors_are_read(tmp_path: Path) -> None:
         ("x: 2020-13-41", "a value is none: month must be in 1..12"),
         ("x: 0x" + "f" * 5000, "a whole number takes 20000 bits; at most 64 are read"),
         ("x: 1" + ":59" * 5000, "a whole number takes 29536 bits; at most 64 are read"),
+        ("hub:\n  a: 1\ngrid: 2\nhub:\n  b: 1", "line 4: 'hub' stands in line 1 of this mapping too. Make them one."),
+        ("a: [{x: {y: 1, 'y': 1}}]", "line 1: 'y' stands in line 1 of this mapping too. Make them one."),
+        ("a: &a {x: 1}\nb: {<<: *a, x: 1}\nb: 1", "line 3: 'b' stands in line 2 of this mapping too. Make them one."),
         ("x: !!int ''", "a value is none: string index out of range"),
         ("x: !!bool maybe", "a value is none: 'maybe'"),
         ("x: !!set {a}", "{'a'} is no mapping, list, text, number, true, false or null"),
