@@ -25,10 +25,11 @@ from beyond_spectrograms.params.datasets import Archive, File
 from beyond_spectrograms.params.study import WEIGHTS
 from beyond_spectrograms.params.weights import HUB
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import digest_file, locked, replace_folder, write_json, written_beside
+from beyond_spectrograms.util.files import digest_file, locked, replace_folder, write_json, write_text, written_beside
 
 MIRROR_VARIABLE = "BEYOND_SPECTROGRAMS_MIRROR"
 HUB_VARIABLE = "HF_ENDPOINT"  # huggingface_hub's own setting of where the hub is
+WHOLE = 64  # digits of a sha256
 ATTEMPTS = 3
 PAUSE_S = 2.0
 UNVERIFIED = "unverified: from a mirror"  # what record.json says of a revision that nothing proves
@@ -73,6 +74,9 @@ def fetch(what: str, records: Sequence[R], keep: Path) -> Found[R]:
     URL. All pass the same checks. A transfer that breaks off is started again; what was transferred stays in `keep`.
     `records` are the mirrors, best first; they may differ in their bytes. `what` says in messages what the file is.
 
+    Where a record fixes no whole sha256, the one found first is trusted: it is shown, and noted beside the file in
+    `keep` as <name>.sha256; other bytes are refused from then on.
+
     Raises:
         DownloadError: the mirror folder does not exist or holds a wrong file, or no URL delivered.
     """
@@ -88,7 +92,7 @@ def fetch(what: str, records: Sequence[R], keep: Path) -> Found[R]:
         if found:
             faults = "".join(f"\n  {fault}" for fault in found)
             raise DownloadError(f"{what}: {MIRROR_VARIABLE} holds a wrong file.{faults}\nReplace it or take it away.")
-    kept = _look_in(keep, what, records, lambda record: _kept_name(record.url))
+    kept = _look_in(keep, what, records, lambda record: _kept_name(record.url), check=_check_noted)
     if isinstance(kept, Found):
         return kept
     for fault in kept:
@@ -112,7 +116,13 @@ def _mirrored_name(record: File) -> str:
     return record.place if isinstance(record, HubFile) else file_name(record.url)
 
 
-def _look_in(folder: Path, what: str, records: Sequence[R], name: Callable[[R], str]) -> Found[R] | list[str]:
+def _look_in(
+    folder: Path,
+    what: str,
+    records: Sequence[R],
+    name: Callable[[R], str],
+    check: Callable[[Found[R]], None] = lambda _: None,
+) -> Found[R] | list[str]:
     """Find the first whole file in a folder or one below it, where each stands under its `name`; or say what is wrong.
 
     Files of one name are told apart by their size and digest.
@@ -122,7 +132,7 @@ def _look_in(folder: Path, what: str, records: Sequence[R], name: Callable[[R], 
         for path in (folder / name(record), *sorted(folder.glob(f"*/{glob.escape(name(record))}"))):
             if path.is_file():
                 try:
-                    found = _verified(path, record)
+                    check(found := _verified(path, record))
                 except _FaultError as fault:
                     faults.append(f"{path} is not {record.url}: {fault}")
                 else:
@@ -141,7 +151,9 @@ def _transferred(record: R, place: Path) -> Found[R]:
         try:
             with written_beside(place) as beside:
                 _transfer(record, beside)
-                return replace(_verified(beside, record), path=place)
+                found = replace(_verified(beside, record), path=place)
+                _check_noted(found)
+                return found
         except _FaultError as fault:
             if not fault.transient:
                 raise
@@ -231,6 +243,20 @@ def _verified(path: Path, record: R) -> Found[R]:
     return Found(record, path, size, sha256)
 
 
+def _check_noted(found: Found[R]) -> None:
+    """Compare a file whose record fixes no whole sha256 with what was found when it was first fetched, or note it."""
+    if len(found.record.sha256 or "") == WHOLE:
+        return
+    note = found.path.with_name(f"{found.path.name}.sha256")
+    known = note.read_text(encoding="utf-8").split(" ")[0] if note.exists() else None
+    if known is None:
+        write_text(note, f"{found.sha256}  {found.path.name}\n")  # as `sha256sum --check` reads it
+        print(f"{found.record.url}: its record fixes no sha256. Found {found.sha256}, noted in {note}")
+    elif known != found.sha256:
+        reason = f"has sha256 {found.sha256}, and had {known} when it was first fetched"
+        raise _FaultError(f"{reason}. If its publisher changed it, remove {note}")
+
+
 def _explain(what: str, records: Sequence[R], reasons: list[str]) -> str:
     lines = [f"{what}: no URL delivered the file."]
     for record, reason in zip(records, reasons, strict=True):
@@ -249,7 +275,7 @@ def _size(record: File) -> str:
 def _digest(record: File) -> str:
     if record.sha256 is None:
         return "sha256 not fixed" if record.md5 is None else f"md5 {record.md5}"
-    return f"sha256 {record.sha256}" if len(record.sha256) == 64 else f"sha256 beginning {record.sha256}"
+    return f"sha256 {record.sha256}" if len(record.sha256) == WHOLE else f"sha256 beginning {record.sha256}"
 
 
 def fetch_encoder(params: Params, name: str, data: Path = WEIGHTS.parent) -> list[Path]:

@@ -117,6 +117,27 @@ def test_a_file_of_unfixed_bytes_has_to_be_an_archive_and_is_kept_by_its_url(ser
     assert path.read_bytes() == packed()
 
 
+def test_a_file_of_unfixed_bytes_is_noted_and_other_bytes_are_refused(
+    server: Server, keep: Path, capsys: Capture
+) -> None:
+    wanted = record(server.serves("/main.zip", Answer(packed()), Answer(packed("b/2.wav"))), **UNFIXED)
+    path = fetch("sounds", [wanted], keep).path
+    note = path.with_name(f"{path.name}.sha256")
+    first, other = (hashlib.sha256(packed(name)).hexdigest() for name in ("a/1.wav", "b/2.wav"))
+    assert note.read_text() == f"{first}  {path.name}\n"
+    noted = f"{wanted.url}: its record fixes no sha256. Found {first}, noted in {note}\n"
+    assert noted in capsys.readouterr().out
+    path.write_bytes(packed("b/2.wav"))
+    reason = (
+        f"has sha256 {other}, and had {first} when it was first fetched. If its publisher changed it, remove {note}"
+    )
+    assert f"    failed: {reason}\n" in refusal(DownloadError, fetch, "sounds", [wanted], keep)
+    assert capsys.readouterr().out.startswith(f"sounds: {path} is not {wanted.url}: {reason}\n")
+    note.unlink()
+    assert fetch("sounds", [wanted], keep).sha256 == other
+    assert note.read_text() == f"{other}  {path.name}\n"
+
+
 @pytest.mark.parametrize(
     ("changes", "expected", "reason"),
     [
