@@ -123,7 +123,7 @@ def test_a_file_of_unfixed_bytes_is_noted_and_other_bytes_are_refused(
     wanted = record(server.serves("/main.zip", Answer(packed()), Answer(packed("b/2.wav"))), **UNFIXED)
     path = fetch("sounds", [wanted], keep).path
     note = path.with_name(f"{path.name}.sha256")
-    first, other = (hashlib.sha256(packed(name)).hexdigest() for name in ("a/1.wav", "b/2.wav"))
+    first, other = (hashlib.sha256(content).hexdigest() for content in (packed(), packed("b/2.wav")))
     assert note.read_text() == f"{first}  {path.name}\n"
     noted = f"{wanted.url}: its record fixes no sha256. Found {first}, noted in {note}\n"
     assert noted in capsys.readouterr().out
