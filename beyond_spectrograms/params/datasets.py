@@ -290,8 +290,8 @@ class Dataset(Section):
 
     Without a `notice` no excerpt of it is put into pages. `known_pairs` are pairs of clips, <label>/<file name>, that
     stand in different parts where published folds or lists put them there; the audit reports them, but does not fail.
-    `drawn_from` names the corpora that its sounds were taken from, and those that took sounds from it: weights trained
-    on one of these may know what tests (`trained_on` of records of weights).
+    `drawn_from` names its corpus, which other records may be editions of, and the corpora that its sounds were taken
+    from: weights trained on one of these may know what tests (`trained_on` of records of weights).
     `trials` belong to data sets whose classes are speakers.
     """
 

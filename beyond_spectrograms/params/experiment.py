@@ -10,7 +10,7 @@ from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed
 from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, Windows
 from beyond_spectrograms.params.disturbances import Disturbance
 from beyond_spectrograms.params.protocols import OF_SAMPLES, RECONSTRUCTING, SUMMARISING, ZERO_SHOT, Protocol
-from beyond_spectrograms.params.representations import ON_HUB, Mel, RawWaveform, Representation, weights_of
+from beyond_spectrograms.params.representations import ON_HUB, Hear, Mel, RawWaveform, Representation, weights_of
 from beyond_spectrograms.params.transformers import Transformers
 from beyond_spectrograms.params.verification import Verification
 from beyond_spectrograms.params.weights import HubRecord, WeightsRecord
@@ -139,8 +139,10 @@ class Params(Section):
 
     def trained_on(self, representation: str) -> list[str]:
         """List the corpora that a representation's weights were trained on, as far as their records say."""
-        weights = self.weights_records(representation).values()
-        return list(dict.fromkeys(corpus for known in weights for corpus in known.trained_on or []))
+        known = [each.trained_on for each in self.weights_records(representation).values()]
+        if isinstance(record := self.representations[representation], Hear):
+            known.append(record.trained_on)
+        return list(dict.fromkeys(corpus for corpora in known for corpus in corpora or []))
 
     def shared_corpora(self, dataset: str, representation: str) -> list[str]:
         """List the corpora from which a data set was drawn and on which a representation's weights were trained.

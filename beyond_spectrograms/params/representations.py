@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Positive, Real, Record, Seed, is_unset
+from beyond_spectrograms.params.base import Name, Positive, Real, Record, Seed, is_unset
 from beyond_spectrograms.params.encoders import AnyEncoder, Snac
 from beyond_spectrograms.params.transformers import Transformers
 
@@ -163,10 +163,12 @@ class SoundStream(Codec):
 class Hear(Record):
     """Frames of a module with the HEAR API. Its load_model is given the file of `weights`, or else `model`, as it is.
 
-    `module` is imported: its code runs.
+    `module` is imported: its code runs. `trained_on` names corpora for what a module fetches by itself; what `weights`
+    were trained on stands in their record.
     """
 
     kind: Literal["hear"]
+    trained_on: Annotated[list[Name] | None, Field(exclude=True)] = None  # decides no feature
     module: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
     weights: str | None
     model: str = ""
@@ -175,6 +177,8 @@ class Hear(Record):
     def _one_model(self) -> Self:
         if self.weights is not None and self.model:
             raise ValueError("model is what load_model is given where weights are null: leave one of them out")
+        if self.weights is not None and self.trained_on is not None:
+            raise ValueError("trained_on stands in the record of the weights: leave it out here")
         return self
 
 

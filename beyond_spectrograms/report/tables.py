@@ -171,11 +171,12 @@ def _row_2(results: Results, protocol: str, name: str, scores: Scores | None) ->
 
 
 def summary(results: Results, pairs: Sequence[Pair]) -> Table:
-    """Tabulate one line a representation: window accuracy under each protocol."""
+    """Tabulate one line a representation, also of those that run under few protocols: window accuracy by protocol."""
     rows: list[Row] = []
-    for name in results.rows:
+    under = list(dict.fromkeys([*results.protocols, *results.ablation_protocols]))
+    for name in dict.fromkeys([*results.rows, *results.ablations]):
         row: Row = {"representation": name}
-        cells = {protocol: results.cell(name, protocol) for protocol in results.protocols}
+        cells = {protocol: results.cell(name, protocol) for protocol in under}
         for protocol, cell in cells.items():
             row |= interval_row(protocol, cell.window_interval)
             row[f"{protocol}_mark"] = mark(results, pairs, name, protocol)
@@ -187,11 +188,11 @@ def summary(results: Results, pairs: Sequence[Pair]) -> Table:
         run = any(cell.scores for cell in cells.values())
         row["note"] = joined(note_of(results, name, run), *failed)
         rows.append(row)
-    shown = {f"{protocol} %": show_interval(protocol) for protocol in results.protocols}
+    shown = {f"{protocol} %": show_interval(protocol) for protocol in under}
     columns = texts("representation") | shown | texts("note")
     protocols = results.params.protocols
-    notes = [f"{name}: {protocols[name].classifier}, {_describe(results, name)}." for name in results.protocols]
-    tested = set(results.params.contrasts.under) & set(results.protocols)
+    notes = [f"{name}: {protocols[name].classifier}, {_describe(results, name)}." for name in under]
+    tested = set(results.params.contrasts.under) & set(under)
     notes += [explain_intervals(results), *[explain_marks(results)] * bool(tested)]
     return Table(f"{results.dataset}: window accuracy on the test part", rows, columns, notes)
 

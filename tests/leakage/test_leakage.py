@@ -16,8 +16,10 @@ from beyond_spectrograms.leakage.cues import CUES, measure_cues, measure_sound, 
 from beyond_spectrograms.leakage.fingerprints import Match
 from beyond_spectrograms.leakage.tables import print_audit
 from beyond_spectrograms.params import load_params
+from beyond_spectrograms.params.representations import Hear
 from support.cells import edit_params
 from support.common import noise, refusal, tone
+from support.models import PARAMS
 from support.scenes import RATE, scene, write_clips
 
 HALF = Match(0, 1, similarity=0.5, strength=0.5, offset_s=0.0, overlap_s=1.0)
@@ -225,6 +227,26 @@ def test_nonsense_in_the_test_part_changes_no_score() -> None:
     cues.loc[[part == "test" for part in DEALT]] = np.nan
     nonsense = ["nonsense" if part == "test" else label for label, part in zip(LABELS, DEALT, strict=True)]
     assert scored(cues, nonsense) == before
+
+
+@pytest.mark.parametrize(
+    ("corpus", "editions"),
+    [
+        ("esc50", ["esc10", "esc10_mixtures", "esc50", "esc50_ogg", "esc50_ogg_mixtures"]),
+        (
+            "freesound",
+            ["esc10", "esc10_mixtures", "esc50", "esc50_ogg", "esc50_ogg_mixtures", "fsd50k", "urbansound8k"],
+        ),
+        ("fsdd", ["fsdd_digits", "fsdd_speakers"]),
+        ("gtzan", ["gtzan_genres", "gtzan_music_speech"]),
+        ("librivox", ["librispeech_chapters", "librispeech_speakers"]),
+    ],
+)
+def test_weights_trained_on_a_corpus_are_flagged_on_every_edition_of_it(corpus: str, editions: list[str]) -> None:
+    module = Hear(kind="hear", module="a_module", weights=None, trained_on=[corpus])
+    params = PARAMS.model_copy(update={"representations": {"a_model": module}})
+    assert [name for name in sorted(params.datasets) if params.shared_corpora(name, "a_model")] == editions
+    assert "trained_on" not in module.model_dump()  # which decides no feature
 
 
 def test_weights_trained_on_what_a_data_set_was_drawn_from_are_flagged(project: Path) -> None:
