@@ -32,7 +32,7 @@ _SOUNDS = (
         "windows",
     ),
 )
-_SCORES = ("calibration", "label_scores", "metrics", "predict", "records", "result_files")
+_SCORES = ("calibration", "metrics", "predict", "records", "result_files")
 _EVIDENCE = (
     *("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "pareto", "results", "robustness"),
     *("label_contrasts", "uncertainty"),
@@ -56,6 +56,7 @@ CODE: dict[str, tuple[str, ...]] = {
         *(f"beyond_spectrograms/evaluation/{name}.py" for name in _COSTS),
         "stages/measure.py",
     ),
+    "label_scores": ("beyond_spectrograms/evaluation/label_scores.py",),
     "trials": (
         "beyond_spectrograms/data/trials.py",
         *(f"beyond_spectrograms/evaluation/{name}.py" for name in ("embeddings", "verification")),

@@ -308,6 +308,50 @@ def leakage(params: Params, folder: Path) -> Made:
     yield "report", tables.print_audit(report)
 
 
+def label_scores(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
+    """Score made answers of several labels, of three folds with two seeds and of one fold, and find thresholds."""
+    from beyond_spectrograms.evaluation.label_scores import (
+        MEASURES,
+        Judged,
+        find_thresholds,
+        measure,
+        score,
+        score_cell,
+    )
+
+    table, rng = made_table(), np.random.default_rng(0)
+    clips = table.drop_duplicates("clip", ignore_index=True)
+    others = clips["label"].iloc[::-1].to_numpy()
+    labels = ["|".join(sorted({one, other})) for one, other in zip(clips["label"], others, strict=True)]
+    classes = sorted(clips["label"].unique())
+    numbers = np.arange(len(clips))
+    runs = []
+    for seed in (0, 1):
+        rows = clips.assign(label=labels, fold=1 + numbers % 3, seed=seed, group=clips["clip"])
+        for place, label in enumerate(classes):
+            given = rows["label"].str.contains(label) * 0.3 + rng.random(len(rows))
+            rows = rows.assign(**{f"p_{place}": given, f"p_{label}": given})
+        runs.append(rows)
+    answers, statistics = (
+        pd.concat(runs, ignore_index=True),
+        params.statistics.model_copy(update={"minimum_sources": 5}),
+    )
+    yield "folds", score_cell(answers, answers, classes, statistics)
+    alone = answers.assign(fold=1)
+    yield "drawn", score_cell(alone, alone, classes, statistics)
+    judged = [
+        Judged(tuple(classes), rows.assign(part=part), rows[[f"p_{label}" for label in classes]].to_numpy())
+        for rows, part in zip(runs, ("validation", "test"), strict=True)
+    ]
+    thresholds = find_thresholds(judged[0])
+    yield "thresholds", {str(fold): values for fold, values in thresholds.items()}
+    yield "scored", score(judged[1], judged[1].passing(thresholds))
+    one, other = (measure(each.by_fold(), statistics) for each in judged)
+    for name in MEASURES:
+        found = one.difference(other, name, statistics)
+        yield f"difference/{name}", [found.difference.value, found.difference.low, found.difference.high, found.p]
+
+
 def trials(params: Params, folder: Path) -> Made:
     """Draw and read trials of made speakers, and judge the cosines of every kind of embedding of made features."""
     from beyond_spectrograms.data.trials import list_recordings, make_trials, read_trials, speakers_aside

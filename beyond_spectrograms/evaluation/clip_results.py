@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from beyond_spectrograms.evaluation.label_scores import SeedAnswers, by_seed
+from beyond_spectrograms.evaluation.label_scores import RunAnswers, by_run
 from beyond_spectrograms.evaluation.records import COLUMNS, ERROR, ResultError, numbers_of, read_cells
 
 OF_THE_CLIP = ("group", "label")  # the same in every run
@@ -72,8 +72,8 @@ def read_recordings(path: Path) -> dict[str, Recordings]:
     return {cell: recordings_of(cell, rows, path) for cell, rows in read_cells(path, COLUMNS).items()}
 
 
-def answers_of(rows: pd.DataFrame, classes: Sequence[str], path: Path) -> tuple[SeedAnswers, ...]:
-    """Read the probabilities of several labels in the rows of one cell, text as in the file at `path`, a seed each.
+def answers_of(rows: pd.DataFrame, classes: Sequence[str], path: Path) -> tuple[RunAnswers, ...]:
+    """Read the probabilities of several labels in the rows of one cell, text as in the file at `path`, a run each.
 
     Raises:
         ResultError: there are none of a class, or one is no number.
@@ -82,7 +82,8 @@ def answers_of(rows: pd.DataFrame, classes: Sequence[str], path: Path) -> tuple[
     if missing := [column for column in columns if column not in rows]:
         raise ResultError(f"{path}: no column {missing[0]}. Run its evaluate stage again.")
     numbers = {column: numbers_of(path, rows, column, float) for column in columns}
-    return tuple(by_seed(rows.sort_values(["seed", "clip"]).assign(**numbers), classes, columns))
+    runs = {name: numbers_of(path, rows, name, int) for name in ("fold", "seed")}
+    return tuple(by_run(rows.assign(**numbers, **runs).sort_values("clip"), classes, columns))
 
 
 def recordings_of(cell: str, rows: pd.DataFrame, path: Path) -> Recordings:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from beyond_spectrograms.evaluation.label_scores import MEASURES, draw
+from beyond_spectrograms.evaluation.label_scores import MEASURES, measure
 from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.evaluation.uncertainty import holm
+from beyond_spectrograms.evaluation.uncertainty import Comparison, holm
 
 COMPARED = MEASURES[0]
 
@@ -25,32 +25,32 @@ class LabelPair:
 
 
 def compare_labels(results: Results) -> list[LabelPair]:
-    """Compare what params name, on the same recordings, by draws of their origins and of seeds.
+    """Compare what params name, on the same recordings and runs.
 
-    The verdict is better or worse where the corrected p is small enough, same where the whole interval is within the
+    The verdict is better or worse where the corrected p is small enough, same where they surely differ by less than the
     margin, else undecided.
     """
     contrasts, statistics = results.params.contrasts, results.params.statistics
     under = [protocol for protocol in contrasts.under if protocol in results.protocols]
     named = [(first, second, protocol) for protocol in under for first, second in contrasts.pairs]
-    found = [_difference(results, *names) for names in named]
+    found = [_compare(results, *names) for names in named]
+    corrected = holm([pair.p if pair else None for pair in found])
     pairs = []
-    for names, (difference, _), p in zip(named, found, holm([p for _, p in found]), strict=True):
-        verdict = "-" if difference is None else "undecided"
-        if difference is not None and difference.low is not None and difference.high is not None:
-            if p is not None and p <= 1 - statistics.confidence:
-                verdict = "better" if difference.value > 0 else "worse"
-            elif max(-difference.low, difference.high) < statistics.margin:
-                verdict = "same"
-        pairs.append(LabelPair(*names, difference, p, verdict))
+    for names, pair, p in zip(named, found, corrected, strict=True):
+        verdict = "-" if pair is None else "undecided"
+        if pair is not None and p is not None and p <= 1 - statistics.confidence:
+            verdict = "better" if pair.difference.value > 0 else "worse"
+        elif pair is not None and pair.same:
+            verdict = "same"
+        pairs.append(LabelPair(*names, pair.difference if pair else None, p, verdict))
     return pairs
 
 
-def _difference(results: Results, first: str, second: str, protocol: str) -> tuple[Interval | None, float | None]:
+def _compare(results: Results, first: str, second: str, protocol: str) -> Comparison | None:
     ours, theirs = (results.cell(name, protocol) for name in (first, second))
     if ours.recordings is None or theirs.recordings is None or ours.recordings.runs != theirs.recordings.runs:
-        return None, None
+        return None
     if ours.recordings.clips != theirs.recordings.clips:
-        return None, None
+        return None
     statistics = results.params.statistics
-    return draw(ours.answers, statistics).difference(draw(theirs.answers, statistics), COMPARED, statistics)
+    return measure(ours.answers, statistics).difference(measure(theirs.answers, statistics), COMPARED, statistics)

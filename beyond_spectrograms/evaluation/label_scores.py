@@ -1,19 +1,21 @@
 """How good answers of several labels a sound are, and from which probability on each label counts.
 
-A recording's probability of a class is the mean over its windows. Recordings are tested once each, by the classifier of
-the fold that had none of their origin, and scored together; where there are runs of several seeds, each seed's are, and
-the scores averaged.
+A recording's probability of a class is the mean over its windows. Each run, a fold and seed, is measured alone, on what
+it tests: probabilities of two classifiers are not on one scale, and sorting those of several folds together would mix
+them. A measure is the mean over a fold's seeds, and then over folds.
 
 - **average precision** of a class: the area under precision over recall as the recordings are sorted by its
-  probability; the mean over classes is mAP. AUROC likewise under the ROC curve.
+  probability; the mean over classes is mAP. AUROC likewise under the ROC curve. A class that no recording of a run has
+  is left out of that run.
 - **lwlrap**: label-weighted label-ranking average precision. Classes of a recording are sorted by probability; each of
   its labels gets the precision down to its rank; the mean is over all labels of all recordings (DCASE 2019, task 2:
   Fonseca et al., "Audio tagging with noisy labels and minimal supervision", section 4).
 - **F1** of a class, at the threshold that is best on the validation part of the recording's fold.
-- Intervals are the bootstrap's: origins are drawn with replacement, as many as there are, with their recordings'
-  answers as they are. Recordings drawn twice lift mAP, so that percentiles are corrected for bias (Efron,
-  "Nonparametric standard errors and confidence intervals", Can. J. Statistics 9, 1981). Seeds are drawn likewise;
-  where there is one, chance in training is no part.
+- Intervals are Student's over folds: what varies with the recordings tested and with training is in what differs from
+  fold to fold. Of fewer than three folds they are the bootstrap's: origins are drawn with replacement, as many as there
+  are, with their recordings' answers as they are. Recordings drawn twice lift mAP, so that percentiles are corrected
+  for bias (Efron, "Nonparametric standard errors and confidence intervals", Can. J. Statistics 9, 1981). Seeds are
+  drawn likewise; where there is one, chance in training is no part.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from beyond_spectrograms.evaluation.records import Interval
+from beyond_spectrograms.evaluation.uncertainty import MINIMUM_FOLDS, Comparison, compare_folds
 from beyond_spectrograms.params import Statistics
 from beyond_spectrograms.params.protocols import SEVERAL
 
-MEASURES = ("mean_average_precision", "auroc", "lwlrap")
+MEAN_AP = "mean_average_precision"
+MEASURES = (MEAN_AP, "auroc", "lwlrap")
 SEED = 0
 DRAWS = 1000  # of the bootstrap
 BLOCKS = 20  # in which they are made, so that those of many recordings fit in memory
@@ -72,6 +76,17 @@ class Judged:
         """Keep the rows of a part."""
         return self.where(self.rows["part"] == part)
 
+    def by_fold(self, origins: Mapping[str, str] | None = None) -> list[RunAnswers]:
+        """Part the rows by fold; a clip is its own origin where `origins` does not say otherwise."""
+        folds = self.rows["fold"].to_numpy()
+        clips = self.rows["clip"]
+        of = (clips.map(origins) if origins is not None else clips).to_numpy(str)
+        return [
+            RunAnswers(int(fold), 0, self.truth[mine], self.probabilities[mine], of[mine])
+            for fold in np.unique(folds)
+            if (mine := folds == fold).any()
+        ]
+
     def passing(self, thresholds: Mapping[int, Floats]) -> Bools:
         """Say which probabilities reach the thresholds [classes] of their fold [rows, classes]."""
         return np.asarray(self.probabilities >= np.stack([thresholds[fold] for fold in self.rows["fold"]]))
@@ -100,21 +115,6 @@ def find_thresholds(validated: Judged) -> dict[int, Floats]:
         columns = zip(mine.truth.T, mine.probabilities.T, strict=True)
         found[int(fold)] = np.array([best_threshold(*column) for column in columns])
     return found
-
-
-def average_precisions(truth: Bools, probabilities: Floats) -> Floats:
-    """Give the average precision of each class [classes]."""
-    from sklearn.metrics import average_precision_score
-
-    return np.atleast_1d(average_precision_score(truth, probabilities, average=None))
-
-
-def mean_average_precisions(truth: Bools, probabilities: Floats, weights: npt.NDArray[np.int64]) -> Floats:
-    """Give the mAP [draws] as it is when each draw holds recordings so many times: `weights` [draws, recordings].
-
-    A class that no recording of a draw has is left out of it.
-    """
-    return np.asarray(np.nanmean(draw_curves(truth, probabilities, weights)[0], axis=0))
 
 
 def draw_curves(truth: Bools, probabilities: Floats, weights: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -150,21 +150,15 @@ def draw_lwlraps(truth: Bools, probabilities: Floats, weights: npt.NDArray[np.in
     return np.asarray((weights @ precision) / (weights @ truth.sum(axis=1)))
 
 
-def lwlrap(truth: Bools, probabilities: Floats) -> float:
-    """Give the label-weighted label-ranking average precision of recordings that have one label or more."""
-    from sklearn.metrics import label_ranking_average_precision_score
-
-    return float(label_ranking_average_precision_score(truth, probabilities, sample_weight=truth.sum(axis=1)))
-
-
 def score(tested: Judged, passing: Bools) -> dict[str, Any]:
     """Score tested recordings, of which `passing` [recordings, classes] reach their thresholds."""
-    from sklearn.metrics import f1_score, roc_auc_score
+    from sklearn.metrics import f1_score
 
-    truth = tested.truth
+    runs, truth = tested.by_fold(), tested.truth
+    precisions, areas = class_means(runs)
     of_class = {
-        "average_precision": average_precisions(truth, tested.probabilities),
-        "auroc": np.atleast_1d(roc_auc_score(truth, tested.probabilities, average=None)),
+        "average_precision": precisions,
+        "auroc": areas,
         "f1": f1_score(truth, passing, average=None, zero_division=0),
     }
     by_class = {
@@ -172,121 +166,137 @@ def score(tested: Judged, passing: Bools) -> dict[str, Any]:
         for index, label in enumerate(tested.classes)
     }
     return {
-        "mean_average_precision": float(of_class["average_precision"].mean()),
-        "lwlrap": lwlrap(truth, tested.probabilities),
-        **{key: float(of_class[key].mean()) for key in ("auroc", "f1")},
+        **measure_runs(runs),
+        "f1": float(of_class["f1"].mean()),
         "recording_accuracy": float((passing == truth).all(axis=1).mean()),
         "class_accuracy": float((passing == truth).mean()),
         "by_class": by_class,
     }
 
 
-def bootstrap(
-    truth: Bools, ways: Sequence[Floats], origins: Sequence[str], statistics: Statistics
-) -> tuple[Interval, list[Interval]]:
-    """Give the interval of the first way's mAP, and of the difference of each other's from it.
-
-    Every draw takes as many origins as there are, with replacement; a class that none of them has is left out of it.
-    """
-    first_map, *others = (float(average_precisions(truth, way).mean()) for way in ways)
-    names, origin_of = np.unique(list(origins), return_inverse=True)
-    values = [first_map, *[other - first_map for other in others]]
-    if len(names) < statistics.minimum_sources:
-        reason = f"{len(names)} origins, fewer than {statistics.minimum_sources}."
-        interval, *differences = (Interval(value, reason=reason) for value in values)
-        return interval, differences
-    counts = np.random.default_rng(SEED).multinomial(len(names), np.full(len(names), 1 / len(names)), size=DRAWS)
-    drawn = np.concatenate(
-        [
-            np.stack([mean_average_precisions(truth, way, block[:, origin_of]) for way in ways], axis=1)
-            for block in np.array_split(counts, BLOCKS)
-        ]
-    )
-    drawn[:, 1:] -= drawn[:, :1]
-    interval, *differences = (
-        _limit(value, column, statistics.confidence) for value, column in zip(values, drawn.T, strict=True)
-    )
-    return interval, differences
-
-
 @dataclass(frozen=True)
-class SeedAnswers:
-    """What one seed's classifiers answer to what they test: recordings or windows."""
+class RunAnswers:
+    """What the classifier of one run answers to what it tests: recordings or windows."""
 
+    fold: int
+    seed: int
     truth: Bools  # [rows, classes]
     probabilities: Floats  # [rows, classes]
     origins: npt.NDArray[np.str_]  # [rows]
 
+    def curves(self, weights: npt.NDArray[np.int64] | None = None) -> tuple[Floats, Floats]:
+        """Give average precisions and AUROCs [classes, draws], as draw_curves does; each row once without `weights`."""
+        return draw_curves(self.truth, self.probabilities, self._once if weights is None else weights)
+
+    def measure(self, weights: npt.NDArray[np.int64] | None = None) -> dict[str, Floats]:
+        """Give each of MEASURES [draws]."""
+        precisions, areas = (np.nanmean(curve, axis=0) for curve in self.curves(weights))
+        ranked = draw_lwlraps(self.truth, self.probabilities, self._once if weights is None else weights)
+        return dict(zip(MEASURES, (precisions, areas, ranked), strict=True))
+
+    @property
+    def _once(self) -> npt.NDArray[np.int64]:
+        return np.ones((1, len(self.truth)), np.int64)
+
+
+def class_means(runs: Sequence[RunAnswers]) -> tuple[Floats, Floats]:
+    """Give average precisions and AUROCs [classes], the mean over a fold's seeds and then over folds.
+
+    nan of a class that no run could measure.
+    """
+    folds = _by_fold(runs, [np.stack(run.curves())[:, :, 0] for run in runs])  # [folds, 2, classes]
+    known = ~np.isnan(folds)
+    precisions, areas = np.where(known, folds, 0).sum(0) / np.where(known.any(0), known.sum(0), np.nan)
+    return precisions, areas
+
+
+def measure_runs(runs: Sequence[RunAnswers]) -> dict[str, float]:
+    """Give each of MEASURES, the mean over a fold's seeds and then over folds."""
+    folds = _by_fold(runs, [np.concatenate([*run.measure().values()]) for run in runs])  # [folds, measures]
+    return dict(zip(MEASURES, folds.mean(axis=0).tolist(), strict=True))
+
+
+def _by_fold(runs: Sequence[RunAnswers], found: Sequence[Floats]) -> Floats:
+    """Average what was `found` of each run over the seeds of its fold: [folds, ...]."""
+    of = np.array([run.fold for run in runs])
+    return np.stack([np.mean(np.stack(found)[of == fold], axis=0) for fold in np.unique(of)])
+
 
 @dataclass(frozen=True)
-class Draws:
-    """Each of MEASURES as it is, and as it is in draws of the bootstrap; none of too few origins."""
+class Measured:
+    """Each of MEASURES of every run, and as their mean is in draws of the bootstrap, where folds are few."""
 
-    values: dict[str, float]
-    drawn: dict[str, Floats]  # [draws]
+    by_run: dict[str, dict[tuple[int, int], float]]  # measure -> fold, seed -> value
+    drawn: dict[str, Floats]  # measure -> [draws]
     origins: int
 
     def interval(self, name: str, statistics: Statistics) -> Interval:
-        """Give a measure with its limits."""
-        return self._limited(self.values[name], self.drawn.get(name), statistics)
+        """Give a measure with its limits, which are none below 0 or above 1."""
+        found = self._judge(self.by_run[name], self.drawn.get(name), statistics).difference
+        if found.low is None or found.high is None:
+            return found
+        return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
-    def difference(self, other: Draws, name: str, statistics: Statistics) -> tuple[Interval, float | None]:
-        """Give this measure minus another cell's of the same draws, and the two-sided p of its being 0.
+    def difference(self, other: Measured, name: str, statistics: Statistics) -> Comparison:
+        """Judge this measure minus another cell's of the same runs and draws."""
+        apart = {run: value - other.by_run[name][run] for run, value in self.by_run[name].items()}
+        return self._judge(apart, self.drawn[name] - other.drawn[name] if self.drawn else None, statistics)
 
-        p is twice the smaller share of draws on either side of 0 (Efron and Tibshirani 1993, An Introduction to the
-        Bootstrap, ch. 15), none less than two in all draws and one.
+    def _judge(
+        self, values: Mapping[tuple[int, int], float], drawn: Floats | None, statistics: Statistics
+    ) -> Comparison:
+        """Judge a mean over runs against 0: by folds, or where these are few by its `drawn` values.
+
+        Then p is twice the smaller share of draws on either side of 0 (Efron and Tibshirani 1993, An Introduction to
+        the Bootstrap, ch. 15), none less than two in all draws and one; same is a whole interval within the margin.
         """
-        value = self.values[name] - other.values[name]
-        if not self.drawn:
-            return self._limited(value, None, statistics), None
-        apart = self.drawn[name] - other.drawn[name]
-        fewer = min(int((apart <= 0).sum()), int((apart >= 0).sum()))
-        return self._limited(value, apart, statistics), min(1.0, 2 * (fewer + 1) / (DRAWS + 1))
-
-    def _limited(self, value: float, drawn: Floats | None, statistics: Statistics) -> Interval:
+        by_folds = compare_folds(values, statistics, statistics.margin)
+        value = by_folds.difference.value
+        if self.origins < statistics.minimum_sources:
+            return Comparison(
+                Interval(value, reason=f"{self.origins} origins, fewer than {statistics.minimum_sources}.")
+            )
         if drawn is None:
-            return Interval(value, reason=f"{self.origins} origins, fewer than {statistics.minimum_sources}.")
-        return _limit(value, drawn, statistics.confidence)
+            return by_folds
+        interval = _limit(value, drawn, statistics.confidence)
+        if interval.low is None or interval.high is None:
+            return Comparison(interval)
+        fewer = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+        p, same = min(1.0, 2 * (fewer + 1) / (DRAWS + 1)), max(-interval.low, interval.high) < statistics.margin
+        return Comparison(interval, same=same, p=p)
 
 
-def draw(seeds: Sequence[SeedAnswers], statistics: Statistics) -> Draws:
-    """Measure the answers of all seeds, as they are and in draws of origins and seeds.
-
-    Cells whose origins and seeds are the same get the same draws.
-    """
-    names = np.unique(np.concatenate([seed.origins for seed in seeds]))
-    ones = np.ones((1, len(names)), np.int64)
-    values = {name: float(found.mean()) for name, found in _measure(seeds, names, ones).items()}
-    if len(names) < statistics.minimum_sources:
-        return Draws(values, {}, len(names))
-    random = np.random.default_rng(SEED)
+def measure(runs: Sequence[RunAnswers], statistics: Statistics) -> Measured:
+    """Measure the answers of all runs of a cell; cells of the same runs and origins get the same draws."""
+    measured = {(run.fold, run.seed): run.measure() for run in runs}
+    by_run = {name: {run: float(found[name][0]) for run, found in measured.items()} for name in MEASURES}
+    names = np.unique(np.concatenate([run.origins for run in runs]))
+    if len({run.fold for run in runs}) >= MINIMUM_FOLDS or len(names) < statistics.minimum_sources:
+        return Measured(by_run, {}, len(names))
+    random, seeds = np.random.default_rng(SEED), sorted({run.seed for run in runs})
     counts = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=DRAWS)
     shares = random.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=DRAWS) / len(seeds)
-    blocks = [_measure(seeds, names, block) for block in np.array_split(counts, BLOCKS)]
-    of_seeds = {name: np.concatenate([block[name] for block in blocks]) for name in MEASURES}
-    return Draws(values, {name: (found * shares).sum(axis=1) for name, found in of_seeds.items()}, len(names))
+    drawn = dict.fromkeys(MEASURES, np.zeros(DRAWS))
+    for run in runs:
+        places, share = np.searchsorted(names, run.origins), shares[:, seeds.index(run.seed)]
+        blocks = [run.measure(block[:, places]) for block in np.array_split(counts, BLOCKS)]
+        for name in MEASURES:
+            drawn[name] = drawn[name] + share * np.concatenate([block[name] for block in blocks])
+    folds = len({run.fold for run in runs})
+    return Measured(by_run, {name: found / folds for name, found in drawn.items()}, len(names))
 
 
-def _measure(
-    seeds: Sequence[SeedAnswers], names: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]
-) -> dict[str, Floats]:
-    """Give each measure [draws, seeds] of draws that hold the origins `names` so often: `counts` [draws, origins]."""
-    measured = []
-    for seed in seeds:
-        weights = counts[:, np.searchsorted(names, seed.origins)]
-        precisions, areas = draw_curves(seed.truth, seed.probabilities, weights)
-        lwlraps = draw_lwlraps(seed.truth, seed.probabilities, weights)
-        measured.append((np.nanmean(precisions, axis=0), np.nanmean(areas, axis=0), lwlraps))
-    return dict(zip(MEASURES, np.stack(measured, axis=2), strict=True))
-
-
-def by_seed(rows: pd.DataFrame, classes: Sequence[str], columns: Sequence[str]) -> list[SeedAnswers]:
-    """Part rows (seed, label, group, and each class's probability in `columns`) by seed."""
+def by_run(rows: pd.DataFrame, classes: Sequence[str], columns: Sequence[str]) -> list[RunAnswers]:
+    """Part rows (fold, seed, label, group, and each class's probability in `columns`) by run."""
     return [
-        SeedAnswers(
-            truth_of(mine["label"], classes), mine[list(columns)].to_numpy(np.float64), mine["group"].to_numpy(str)
+        RunAnswers(
+            int(fold),
+            int(seed),
+            truth_of(mine["label"], classes),
+            mine[list(columns)].to_numpy(np.float64),
+            mine["group"].to_numpy(str),
         )
-        for _, mine in rows.groupby("seed", sort=True)
+        for (fold, seed), mine in rows.groupby(["fold", "seed"], sort=True)
     ]
 
 
@@ -294,14 +304,13 @@ def score_cell(
     windows: pd.DataFrame, recordings: pd.DataFrame, classes: Sequence[str], statistics: Statistics
 ) -> dict[str, Any]:
     """Score a cell (records.LabelScores): `windows` with p_<class number>, `recordings` with p_<class>, of all runs."""
-    of_windows = by_seed(windows, classes, [f"p_{index}" for index in range(len(classes))])
-    of_recordings = by_seed(recordings, classes, [f"p_{label}" for label in classes])
+    of_windows = by_run(windows, classes, [f"p_{index}" for index in range(len(classes))])
+    of_recordings = by_run(recordings, classes, [f"p_{label}" for label in classes])
     measured = {}
-    for name, seeds in (("windows", of_windows), ("recordings", of_recordings)):
-        draws = draw(seeds, statistics)
-        measured[name] = {measure: asdict(draws.interval(measure, statistics)) for measure in MEASURES}
-    curves = [draw_curves(s.truth, s.probabilities, np.ones((1, len(s.truth)), np.int64)) for s in of_recordings]
-    precisions, areas = (np.mean([each[kind][:, 0] for each in curves], axis=0) for kind in (0, 1))
+    for name, runs in (("windows", of_windows), ("recordings", of_recordings)):
+        found = measure(runs, statistics)
+        measured[name] = {each: asdict(found.interval(each, statistics)) for each in MEASURES}
+    precisions, areas = class_means(of_recordings)
     by_class = {
         label: {
             "recordings": int(recordings["clip"][truth_of(recordings["label"], classes)[:, place]].nunique()),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from beyond_spectrograms.evaluation.clip_results import Recordings, answers_of, recordings_of
 from beyond_spectrograms.evaluation.convergence import Curve, read_curves
-from beyond_spectrograms.evaluation.label_scores import SeedAnswers
+from beyond_spectrograms.evaluation.label_scores import RunAnswers
 from beyond_spectrograms.evaluation.records import (
     COLUMNS,
     CURVES_FILE,
@@ -41,7 +41,7 @@ class Cell:
     recordings: Recordings | None = None
     window_interval: Interval | None = None  # share of tested windows that are right, 0 to 1
     recording_interval: Interval | None = None  # share of tested recordings that are right, 0 to 1
-    answers: tuple[SeedAnswers, ...] = field(default=(), kw_only=True)  # to recordings of several labels, a seed each
+    answers: tuple[RunAnswers, ...] = field(default=(), kw_only=True)  # to recordings of several labels, a run each
 
     @property
     def diverged(self) -> set[tuple[int, int]]:
@@ -203,7 +203,7 @@ def _cells_of(
                 f"{place / PREDICTIONS_FILE}: nothing of {name}, whose scores are there. Run evaluate again."
             )
         intervals = [make(recordings[name], statistics) for make in (window_interval, recording_interval)]
-        answers: tuple[SeedAnswers, ...] = ()
+        answers: tuple[RunAnswers, ...] = ()
         if scores.cells[name].labels is not None:
             answers = answers_of(rows[name], scores.cells[name].confusion.classes, place / PREDICTIONS_FILE)
         found[cell] = Cell(scores.cells[name], curves.get(name, ()), recordings[name], *intervals, answers=answers)

@@ -13,12 +13,12 @@ import pandas as pd
 
 from beyond_spectrograms.data.windows import columns_of
 from beyond_spectrograms.evaluation.label_scores import (
+    MEAN_AP,
     Floats,
     Judged,
-    average_precisions,
-    bootstrap,
     find_thresholds,
-    lwlrap,
+    measure,
+    measure_runs,
     score,
 )
 from beyond_spectrograms.evaluation.records import Interval
@@ -131,14 +131,13 @@ def score_plain_ways(
             judged.append(judge(runs, sounds).recordings().part("test"))
             way = f"logistic regression on mean and deviation of {name}"
             told.append({"way": way, "representation": name, "protocol": PLAIN})
-    ways = [each.probabilities for each in (ours, *judged)]
-    origins = ours.rows["clip"].map(sounds.clips.set_index("clip")["group"])
-    interval, differences = bootstrap(ours.truth, ways, origins.tolist(), params.statistics)
-    for row, theirs, difference in zip(told, ways[1:], differences, strict=True):
-        row["mean_average_precision"] = float(average_precisions(ours.truth, theirs).mean())
-        row["lwlrap"] = lwlrap(ours.truth, theirs)
+    statistics, origins = params.statistics, sounds.clips.set_index("clip")["group"].to_dict()
+    mine, *others = (measure(each.by_fold(origins), statistics) for each in (ours, *judged))
+    for row, theirs, answers in zip(told, others, judged, strict=True):
+        row |= {name: measure_runs(answers.by_fold())[name] for name in (MEAN_AP, "lwlrap")}
+        difference = theirs.difference(mine, MEAN_AP, statistics).difference
         row |= {"difference": asdict(difference), SURE: difference.low is not None and difference.low > 0}
-    return interval, told
+    return mine.interval(MEAN_AP, statistics), told
 
 
 def _shares(tested: Judged, sounds: OwnSounds) -> Floats:

@@ -27,6 +27,7 @@ FEATURES_BY = (
 WEIGHTS_BY = ("classifiers", "training", "numpy", "scikit-learn", "torch")
 DISTURBED_BY = ("disturbances", "soxr")
 SCORES_BY = ("evaluation", "soxr")
+LABELS_BY = ("label_scores",)  # beside these, of sounds that may have several
 COSTS_BY = ("costs", "soxr")
 TRIALS_BY = ("trials", "soxr")
 
@@ -127,7 +128,8 @@ class Study:
     ) -> dict[str, Any]:
         """Name what decides a cell's scores: what its answers hang on, where the data is from, and how it is scored."""
         known = self.provenance(dataset, representation, protocol, disturbance)
-        more = {noun: self.params.versions[noun] for noun in SCORES_BY}
+        several = self.params.protocols[protocol].loss is not None
+        more = {noun: self.params.versions[noun] for noun in (*SCORES_BY, *LABELS_BY * several)}
         return known | {"versions": known["versions"] | more, "data": self._data(dataset)}
 
     def is_featurized(self, dataset: str, representation: str) -> bool:

@@ -1,6 +1,9 @@
-"""Scores of several labels a sound are scikit-learn's, thresholds come of validation alone, intervals of draws."""
+"""Scores of several labels a sound are scikit-learn's, run by run; thresholds come of validation alone."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from statistics import mean
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,19 +16,20 @@ from sklearn.metrics import (
 )
 
 from beyond_spectrograms.evaluation.label_scores import (
+    MEAN_AP,
     MEASURES,
     Judged,
-    SeedAnswers,
+    RunAnswers,
     best_threshold,
-    bootstrap,
-    draw,
+    class_means,
     draw_curves,
     draw_lwlraps,
     find_thresholds,
-    lwlrap,
-    mean_average_precisions,
+    measure,
     score,
 )
+from beyond_spectrograms.evaluation.records import Interval
+from beyond_spectrograms.evaluation.uncertainty import compare_folds, mean_interval
 from support.models import PARAMS
 
 
@@ -44,30 +48,46 @@ def judged(seed: int = 0, folds: int = 3, count: int = 30) -> Judged:
     return Judged(("a", "b", "c"), pd.DataFrame(rows), np.array(probabilities))
 
 
-def test_scores_are_those_of_scikit_learn() -> None:
+def test_scores_are_the_mean_over_folds_of_those_of_scikit_learn() -> None:
     tested = judged().part("test")
     truth, given = tested.truth, tested.probabilities
     passing = given > 0.5
     found = score(tested, passing)
+    folds = [tested.where(tested.rows["fold"] == fold) for fold in (1, 2, 3)]
+
+    def over_folds(metric: Callable[..., float], **settings: Any) -> float:
+        return mean(metric(fold.truth, fold.probabilities, **settings) for fold in folds)
+
     for index, label in enumerate(tested.classes):
+        of_fold = [(fold.truth[:, index], fold.probabilities[:, index]) for fold in folds]
         assert found["by_class"][label] == {
-            "average_precision": pytest.approx(average_precision_score(truth[:, index], given[:, index])),
-            "auroc": pytest.approx(roc_auc_score(truth[:, index], given[:, index])),
+            "average_precision": pytest.approx(mean(average_precision_score(*each) for each in of_fold)),
+            "auroc": pytest.approx(mean(roc_auc_score(*each) for each in of_fold)),
             "f1": pytest.approx(f1_score(truth[:, index], passing[:, index])),
         }
-    assert found["mean_average_precision"] == pytest.approx(average_precision_score(truth, given, average="macro"))
+    assert found["mean_average_precision"] == pytest.approx(over_folds(average_precision_score, average="macro"))
+    assert found["auroc"] == pytest.approx(over_folds(roc_auc_score, average="macro"))
     assert found["f1"] == pytest.approx(f1_score(truth, passing, average="macro"))
     assert found["recording_accuracy"] == np.mean([np.array_equal(*pair) for pair in zip(truth, passing, strict=True)])
 
 
-def test_lwlrap_is_the_mean_precision_at_every_label_as_its_definition_says() -> None:
+def test_folds_on_other_scales_are_scored_alike() -> None:
+    """Sorted together, the answers of a fold that are all low would come last."""
     tested = judged().part("test")
+    low = np.where(tested.rows["fold"] == 2, 0.1, 1.0)[:, None] * tested.probabilities
+    passing = tested.probabilities > 0.5
+    before, after = score(tested, passing), score(replace(tested, probabilities=low), passing)
+    assert after == before
+
+
+def test_lwlrap_is_the_mean_precision_at_every_label_as_its_definition_says() -> None:
+    tested = judged(folds=1).part("test")
     precisions = []
     for has, given in zip(tested.truth, tested.probabilities, strict=True):
         for index in np.flatnonzero(has):
             at_least = given >= given[index]
             precisions.append(has[at_least].sum() / at_least.sum())
-    assert lwlrap(tested.truth, tested.probabilities) == pytest.approx(np.mean(precisions))
+    assert score(tested, tested.truth)["lwlrap"] == pytest.approx(np.mean(precisions))
 
 
 def test_a_threshold_is_that_of_the_highest_f1_and_lies_between_two_probabilities() -> None:
@@ -90,35 +110,15 @@ def test_test_labels_have_no_say_in_thresholds() -> None:
     assert not np.array_equal(find_thresholds(replace(answers, rows=other).part("validation"))[1], before[1])
 
 
-def test_weighted_average_precisions_are_those_of_scikit_learn_one_draw_after_the_other() -> None:
-    tested = judged().part("test")
-    given, weights = tested.probabilities.round(1), np.random.default_rng(2).integers(0, 3, (5, len(tested.rows)))
-    expected = [average_precision_score(tested.truth, given, sample_weight=each) for each in weights]
-    np.testing.assert_allclose(mean_average_precisions(tested.truth, given, weights), expected)
-    weights[0, tested.truth[:, 1]] = 0  # no recording of b is drawn
-    without = average_precision_score(tested.truth[:, ::2], given[:, ::2], sample_weight=weights[0])
-    assert mean_average_precisions(tested.truth, given, weights)[0] == pytest.approx(without)
-
-
-def test_the_interval_draws_origins_and_is_not_given_for_few() -> None:
-    tested = judged(count=20).part("test")
-    chance = np.random.default_rng(1).random(tested.probabilities.shape)
-    ways, clips = [tested.probabilities, chance], tested.rows["clip"].tolist()
-    interval, (difference,) = bootstrap(tested.truth, ways, clips, PARAMS.statistics)
-    again, _ = bootstrap(tested.truth, ways, clips, PARAMS.statistics)
-    assert interval == again
-    assert (interval.low or 1) < interval.value < (interval.high or 0)
-    assert (difference.high or 0) < 0
-    by_tens = [clip[:-1] for clip in clips]
-    few, _ = bootstrap(tested.truth, ways, by_tens, PARAMS.statistics)
-    assert (few.value, few.low, few.reason) == (interval.value, None, f"{len(set(by_tens))} origins, fewer than 30.")
-
-
 @pytest.mark.numeric
-def test_weighted_aurocs_and_lwlraps_are_those_of_scikit_learn_one_draw_after_the_other() -> None:
+def test_weighted_measures_are_those_of_scikit_learn_one_draw_after_the_other() -> None:
     tested = judged().part("test")
     given, weights = tested.probabilities.round(1), np.random.default_rng(2).integers(0, 3, (5, len(tested.rows)))
-    _, areas = draw_curves(tested.truth, given, weights)
+    precisions, areas = draw_curves(tested.truth, given, weights)
+    for index, of_class in enumerate(precisions):
+        has = tested.truth[:, index]
+        expected = [average_precision_score(has, given[:, index], sample_weight=each) for each in weights]
+        np.testing.assert_allclose(of_class, expected)
     for index, of_class in enumerate(areas):
         expected = [roc_auc_score(tested.truth[:, index], given[:, index], sample_weight=each) for each in weights]
         np.testing.assert_allclose(of_class, expected)
@@ -131,57 +131,101 @@ def test_weighted_aurocs_and_lwlraps_are_those_of_scikit_learn_one_draw_after_th
     assert not np.isnan(areas[1, 1:]).any()
 
 
-def of_seeds(*closeness: float) -> list[SeedAnswers]:
-    """Answers of as many seeds to the same 90 recordings of 45 origins, more or less close to the truth."""
-    truth = judged().part("test").truth
-    origins = np.array([f"{row // 2:02d}" for row in range(len(truth))])
-    chance = [judged(1 + seed).part("test").probabilities for seed in range(len(closeness))]
-    return [SeedAnswers(truth, near * truth + given, origins) for near, given in zip(closeness, chance, strict=True)]
+def of_runs(*closeness: float, folds: int = 5) -> list[RunAnswers]:
+    """Answers to 60 recordings of 30 origins in each fold, a seed as close to the truth as each of `closeness` says."""
+    tested = [judged(seed, folds, 60).part("test") for seed in range(len(closeness))]
+    runs = []
+    for seed, (near, chance) in enumerate(zip(closeness, tested, strict=True)):
+        rows = tested[0].rows.assign(origin=[f"{clip}"[:-1] for clip in tested[0].rows["clip"]])
+        answers = near * tested[0].truth + np.random.default_rng([seed]).random(chance.probabilities.shape)
+        for fold in range(1, folds + 1):
+            mine = (rows["fold"] == fold).to_numpy()
+            origins = rows["clip"][mine].to_numpy(str)
+            runs.append(RunAnswers(fold, seed, tested[0].truth[mine], answers[mine], origins))
+    return runs
+
+
+def macro(metric: Callable[..., float], run: RunAnswers) -> float:
+    return float(metric(run.truth, run.probabilities, average="macro"))
 
 
 @pytest.mark.numeric
-def test_measures_are_means_over_seeds() -> None:
-    seeds = of_seeds(0.1, 0.2, 0.3)
-    found = draw(seeds, PARAMS.statistics).values
-    by_seed = {
-        "mean_average_precision": [average_precision_score(s.truth, s.probabilities, average="macro") for s in seeds],
-        "auroc": [roc_auc_score(s.truth, s.probabilities, average="macro") for s in seeds],
-        "lwlrap": [lwlrap(s.truth, s.probabilities) for s in seeds],
-    }
-    assert list(found) == list(MEASURES)
-    assert found == {name: pytest.approx(np.mean(values)) for name, values in by_seed.items()}
+def test_a_measure_and_its_interval_are_of_the_means_of_folds() -> None:
+    runs, statistics = of_runs(0.1, 0.2, 0.3), PARAMS.statistics
+    found = measure(runs, statistics)
+    assert list(found.by_run) == list(MEASURES)
+    for name, metric in ((MEAN_AP, average_precision_score), ("auroc", roc_auc_score)):
+        by_fold = [mean(macro(metric, run) for run in runs if run.fold == fold) for fold in range(1, 6)]
+        expected = mean_interval(by_fold, statistics)
+        interval = found.interval(name, statistics)
+        assert (interval.value, interval.low, interval.high) == (
+            pytest.approx(expected.value), pytest.approx(expected.low), pytest.approx(expected.high)
+        )  # fmt: skip
 
 
-def width(seeds: list[SeedAnswers]) -> float:
-    interval = draw(seeds, PARAMS.statistics).interval("mean_average_precision", PARAMS.statistics)
-    assert interval.low is not None
-    assert interval.high is not None
-    assert interval.low < interval.value < interval.high
-    return interval.high - interval.low
+def test_what_training_varies_from_fold_to_fold_widens_the_interval() -> None:
+    even, statistics = of_runs(0.3), PARAMS.statistics
+    uneven = [replace(run, probabilities=run.probabilities + (run.fold % 2) * run.truth) for run in even]
+
+    def width(runs: list[RunAnswers]) -> float:
+        interval = measure(runs, statistics).interval(MEAN_AP, statistics)
+        assert interval.low is not None
+        assert interval.high is not None
+        return interval.high - interval.low
+
+    assert width(uneven) > 3 * width(even)
 
 
-def test_an_interval_covers_the_spread_of_seeds() -> None:
-    one = of_seeds(0.2)
-    assert width(one * 2) == pytest.approx(width(one))
-    assert width(of_seeds(0.0, 0.4)) > 2 * width(one)
-
-
-def test_a_difference_is_paired() -> None:
+def test_a_difference_is_paired_by_run() -> None:
     statistics = PARAMS.statistics
-    better, small = draw(of_seeds(0.4), statistics), draw(of_seeds(0.0), statistics)
-    none, p = better.difference(better, "lwlrap", statistics)
-    assert (none.value, none.low, p) == (0, None, 1.0)
-    assert none.reason == "All draws give the same: there is no spread to judge by."
-    up, p = better.difference(small, "mean_average_precision", statistics)
-    down, same_p = small.difference(better, "mean_average_precision", statistics)
-    assert 0 < (up.low or 0) < up.value < (up.high or 0)
-    assert down.value == -up.value
-    assert p == same_p == pytest.approx(2 / 1001)
+    better, small = of_runs(0.4, 0.5), of_runs(0.0, 0.1)
+    up = measure(better, statistics).difference(measure(small, statistics), MEAN_AP, statistics)
+    apart = {
+        (one.fold, one.seed): macro(average_precision_score, one) - macro(average_precision_score, other)
+        for one, other in zip(better, small, strict=True)
+    }
+    expected = compare_folds(apart, statistics, statistics.margin)
+    assert up.decision == expected.decision == "more"
+    assert up.difference.low == pytest.approx(expected.difference.low)
+    assert up.p == pytest.approx(expected.p)
+    none = measure(better, statistics).difference(measure(better, statistics), "lwlrap", statistics)
+    assert (none.difference.value, none.difference.low, none.p) == (0, None, None)
+    assert none.difference.reason == "All folds are alike: there is no spread to judge by."
+
+
+def test_of_one_fold_origins_and_seeds_are_drawn() -> None:
+    statistics = PARAMS.statistics
+
+    def interval(*closeness: float) -> Interval:
+        return measure(of_runs(*closeness, folds=1), statistics).interval(MEAN_AP, statistics)
+
+    one, apart = interval(0.2), interval(0.0, 0.6)
+    assert (one.low or 1) < one.value < (one.high or 0)
+    assert (apart.high or 0) - (apart.low or 1) > (one.high or 0) - (one.low or 1)
+    better, small = (measure(of_runs(near, folds=1), statistics) for near in (0.6, 0.0))
+    up, down = better.difference(small, MEAN_AP, statistics), small.difference(better, MEAN_AP, statistics)
+    assert 0 < (up.difference.low or 0) < up.difference.value < (up.difference.high or 0)
+    assert down.difference.value == -up.difference.value
+    assert up.p == down.p == pytest.approx(2 / 1001)
+    assert not up.same
+    assert better.difference(better, MEAN_AP, statistics).difference.reason == (
+        "All draws give the same: there is no spread to judge by."
+    )
 
 
 def test_few_origins_get_values_without_limits() -> None:
-    few = [replace(seed, origins=np.array([origin[0] for origin in seed.origins])) for seed in of_seeds(0.1, 0.2)]
-    draws = draw(few, PARAMS.statistics)
-    interval = draws.interval("auroc", PARAMS.statistics)
-    assert (interval.low, interval.reason) == (None, "5 origins, fewer than 30.")
-    assert draws.difference(draws, "auroc", PARAMS.statistics)[1] is None
+    few = [replace(run, origins=np.array([origin[0] for origin in run.origins])) for run in of_runs(0.1)]
+    found = measure(few, PARAMS.statistics)
+    interval = found.interval("auroc", PARAMS.statistics)
+    assert (interval.low, interval.reason) == (None, "1 origins, fewer than 30.")
+    assert found.difference(found, "auroc", PARAMS.statistics).p is None
+
+
+def test_a_class_that_a_fold_lacks_is_left_out_of_that_fold() -> None:
+    runs = of_runs(0.5)
+    none = np.zeros(len(runs[0].truth), bool)
+    lacking = [replace(runs[0], truth=np.column_stack([runs[0].truth[:, :2], none])), *runs[1:]]
+    precisions, areas = class_means(lacking)
+    assert precisions[2] == pytest.approx(class_means(runs[1:])[0][2])
+    assert areas[2] == pytest.approx(class_means(runs[1:])[1][2])
+    assert np.isnan(class_means(lacking[:1])[0][2])

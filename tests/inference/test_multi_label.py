@@ -69,7 +69,7 @@ def test_training_tells_scores_of_the_folds_and_their_median_thresholds(
     ends = "100.0% (high) to 100.0% (high)"  # the first of equals
     assert f"mean average precision 100.0% over classes, {ends}" in trained[1]
     interval = {"value": 1.0, "low": None, "high": None, "remark": None}
-    reason = "All draws give the same: there is no spread to judge by."
+    reason = "All folds are alike: there is no spread to judge by."
     assert scores["intervals"]["mean_average_precision"] == interval | {"reason": reason}
     assert (scores["mean_average_precision"], scores["f1"] > 0.9) == (1, True)
     (prevalence,) = scores["plain_ways"]  # the other way is the one that was asked for

@@ -13,6 +13,7 @@ from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.params.study import (
     DISTURBED_BY,
     FEATURES_BY,
+    LABELS_BY,
     PAPER,
     TRIALS_BY,
     WEIGHTS_BY,
@@ -140,6 +141,8 @@ def test_a_stage_keeps_to_its_study_and_tracks_what_its_results_hang_on(
     if set(FEATURES_BY) <= wanted:  # and packages of the study's kinds of representation alone
         params = load_study_of(study)
         wanted = wanted.union(*(params.representations[each].packages for each in params.grid.representations))
+        if name == "evaluate" and any(params.protocols[each].loss for _, each in params.grid.cells()):
+            wanted |= {*LABELS_BY}
     assert wanted <= set(tracked) <= versions.nouns.keys() | versions.packages.keys()
 
     kept = ("metrics/", "plots/", "run/") if study == PAPER else (f"studies/{study}/",)

@@ -48,7 +48,7 @@ def data(params, folder):
     yield "nothing", []
 
 
-classifiers = disturbances = evaluation = costs = trials = report = sonification = data
+classifiers = disturbances = evaluation = costs = label_scores = trials = report = sonification = data
 """
 LEVEL = "\n\nLEVEL = 12.0\n\n\ndef scaled(by: float = 0.5) -> float:\n    return LEVEL * by\n"
 
@@ -278,7 +278,17 @@ def test_the_real_witnesses_of_a_rename_are_equal(real: Path, tmp_path: Path, mo
         text = re.sub(r"\brun_epoch\b", "go_through_a_part", path.read_text())
         path.write_text(re.sub(r"\bname_clusters\b", "named_by_majority", text))
     status, told, errors = verify(tree)
-    nouns = ("classifiers", "training", "disturbances", "evaluation", "costs", "trials", "report", "sonification")
+    nouns = (
+        "classifiers",
+        "training",
+        "disturbances",
+        "evaluation",
+        "costs",
+        "label_scores",
+        "trials",
+        "report",
+        "sonification",
+    )
     equal = [f"{noun}: equal" for noun in nouns]
     equal.insert(-1, "sonification: played/soundstream was not witnessed: its weights are not here")
     assert [line.split(" (")[0] for line in told.splitlines()] == equal
