@@ -11,6 +11,7 @@ import tarfile
 import tomllib
 import venv
 import zipfile
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 import nbformat
@@ -61,10 +62,45 @@ def test_every_requirement_is_locked_within_its_range() -> None:
     assert outside == {}, "run `make lock`"
 
 
-def test_every_locked_package_has_hashes() -> None:
-    entries = re.split(r"^(?=[\w.-]+==)", LOCK, flags=re.MULTILINE)[1:]
-    assert len(entries) == len(LOCKED) > 100
+@pytest.mark.parametrize(("lock", "least"), [("requirements.lock", 100), ("tools.lock", 20)])
+def test_every_locked_package_has_hashes(lock: str, least: int) -> None:
+    text = (REPOSITORY / lock).read_text(encoding="utf-8")
+    entries = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
+    assert len(entries) == len(re.findall("^[a-z].*==", text, re.MULTILINE)) > least
     assert [entry.split("==")[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_what_is_installed_is_hashed_and_all_but_two_packages_are_wheels() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    installs = re.findall(r"^\t@.*\$\(INSTALL\) (.*)", makefile, re.MULTILINE)
+    # The project itself, and torch from an index that its user names: the lock has no hashes of that one's files.
+    others = ["--index-url $(TORCH_INDEX)", "--no-deps --no-build-isolation --editable ."]
+    locked = [line for line in installs if not line.startswith(tuple(others))]
+    assert len(installs) == len(locked) + len(others)
+    assert len(locked) == 4
+    assert [line for line in locked if "--require-hashes --no-deps" not in line] == []
+    assert [
+        line for line in locked if "--only-binary :all:" not in line.replace("$(SOURCES)", "--only-binary :all:")
+    ] == []
+    assert re.findall("--no-binary (.*)", makefile) == ["encodec,antlr4-python3-runtime"]
+    assert "pip " not in (REPOSITORY / ".ci/run").read_text(encoding="utf-8")
+
+
+def test_packages_under_the_gpl_are_named() -> None:
+    told = {}
+    for name in LOCKED:
+        try:
+            found = metadata(name)
+        except PackageNotFoundError:  # of another Python or system
+            continue
+        classifiers = [each for each in found.get_all("Classifier", []) if each.startswith("License ::")]
+        whole = (found.get("License") or "").partition("\n")[0]  # some give all the text, which names others' too
+        told[name] = found.get("License-Expression") or " ".join([whole, *classifiers])
+    assert len(told) > 100
+    gpl = {name for name, licences in told.items() if re.search("GPL|General Public", licences)}
+    assert gpl == {"asyncssh", "dulwich", "grandalf", "pygit2", "soxr"}
+    notice = (REPOSITORY / "NOTICE").read_text(encoding="utf-8")
+    assert [name for name in gpl if name not in notice] == []
 
 
 def test_a_package_of_an_extra_is_named_with_it(monkeypatch: Patch) -> None:
