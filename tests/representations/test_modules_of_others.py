@@ -1,6 +1,7 @@
 """The modules of docs/modules.md, with tiny stand-ins in place of the packages they need: nobody's trained weights."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,12 +14,13 @@ import torch
 from beyond_spectrograms.data.audio import Format
 from beyond_spectrograms.params import Hear
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.representations.base import Representation
-from support.common import stack
+from beyond_spectrograms.representations.base import Representation, RepresentationError
+from support.common import refusal, stack
 from support.repository import REPOSITORY
 
 PAGE = (REPOSITORY / "docs/modules.md").read_text(encoding="utf-8")
 MODULES = dict(re.findall(r"^```python (\w+)\.py\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+[HOME_FOLDER] = re.findall(r"^```bash\n(mkdir .*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 RECORDS = dict(re.findall(r"^(\w+): \{kind: hear, module: ([\w.]+),", PAGE, re.MULTILINE))
 
 
@@ -46,8 +48,28 @@ class Cnn14(torch.nn.Module):
         return {"clipwise_output": self.fc_audioset(embedding).sigmoid(), "embedding": embedding}
 
 
+# What panns_inference does when it is imported, where there is no wget.
+PANNS_PACKAGE = """
+import csv
+from pathlib import Path
+
+with open(f"{Path.home()}/panns_data/class_labels_indices.csv", "r") as f:
+    lines = list(csv.reader(f))
+labels = [line[2] for line in lines[1:]]
+"""
+
+
 class BEATsConfig(SimpleNamespace):
     pass
+
+
+class Filterbank(torch.nn.Module):
+    """Tensors that are computed, and kept as the weights are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(400))
+        self.register_buffer("mel_fb", torch.ones(257, 128))
 
 
 class BEATs(torch.nn.Module):
@@ -56,6 +78,7 @@ class BEATs(torch.nn.Module):
     def __init__(self, cfg: BEATsConfig) -> None:
         super().__init__()
         self.cfg = cfg
+        self.fbank = Filterbank()
         self.layer = torch.nn.Linear(320, cfg.encoder_embed_dim)
 
     def forward(self, source: torch.Tensor) -> tuple[torch.Tensor, None]:
@@ -78,7 +101,7 @@ def embed_passt(audio: torch.Tensor, model: Passt) -> tuple[torch.Tensor, torch.
 def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the stand-ins where the packages would be, and the page's modules into a folder to run in."""
     packages: dict[str, dict[str, Any]] = {
-        "panns_inference": {}, "panns_inference.models": {"Cnn14": Cnn14},
+        "stand_in_for_panns": {"Cnn14": Cnn14},
         "avex": {}, "avex.models": {}, "avex.models.beats": {"BEATs": BEATs, "BEATsConfig": BEATsConfig},
         "hear21passt": {}, "hear21passt.base": {
             "load_model": lambda model_path="", mode="all": Passt(),  # noqa: ARG005  as there
@@ -90,6 +113,12 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         module = ModuleType(name)
         module.__dict__.update(content, __file__=__file__, __package__="")
         monkeypatch.setitem(sys.modules, name, module)
+    (tmp_path / "panns_inference").mkdir()
+    (tmp_path / "panns_inference/__init__.py").write_text(PANNS_PACKAGE)
+    (tmp_path / "panns_inference/models.py").write_text("from stand_in_for_panns import Cnn14\n")
+    for name in ("panns_inference", "panns_inference.models"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
     for name, text in MODULES.items():
         (tmp_path / f"{name}.py").write_text(text)
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -114,10 +143,25 @@ def test_passt_is_a_module_as_it_is() -> None:
     assert made.encode(stack(2, made.form), 48_000).shape == (2, 1295, 21)
 
 
-def test_panns_gives_one_embedding_a_window(stand_ins: Path) -> None:
+def write_panns(path: Path) -> None:
+    """Save a checkpoint as that of 2020: in torch's first format, with arrays under numpy's names of then."""
     sizes = {"window_size": 1024, "hop_size": 320, "mel_bins": 64, "fmin": 50, "fmax": 14_000}
     network = Cnn14(32_000, classes_num=527, **sizes)
-    torch.save({"model": network.state_dict(), "iteration": 1}, stand_ins / "cnn14.pth")
+    sampler = {"indexes_per_class": [np.arange(3), np.arange(2)], "queue": [np.int64(1), 0], "weights": np.ones(2)}
+    content = {"iteration": 1, "model": network.state_dict(), "sampler": sampler}
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    written = path.read_bytes()
+    assert written.count(b"numpy._core.multiarray") == 2
+    path.write_bytes(written.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+
+
+def test_panns_gives_one_embedding_a_window(stand_ins: Path) -> None:
+    write_panns(stand_ins / "cnn14.pth")
+    assert refusal(RepresentationError, make, "panns_cnn14", stand_ins / "cnn14.pth") == (
+        "panns_cnn14: module panns_cnn14 failed when it was imported: FileNotFoundError: [Errno 2] No such file or "
+        f"directory: '{stand_ins}/panns_data/class_labels_indices.csv'"
+    )
+    subprocess.run(["bash", "-euc", HOME_FOLDER], check=True)  # as the page says
     made = make("panns_cnn14", stand_ins / "cnn14.pth")
     given = made.encode(stack(2, made.form), 48_000)
     assert given.shape == (2, 2048, 1)
@@ -127,7 +171,8 @@ def test_panns_gives_one_embedding_a_window(stand_ins: Path) -> None:
 def test_beats_gives_a_frame_for_160_ms(stand_ins: Path) -> None:
     config = {"encoder_embed_dim": 12, "predictor_class": 527}
     network = BEATs(BEATsConfig(**config))
-    torch.save({"cfg": config, "model": network.state_dict()}, stand_ins / "beats.pt")
+    weights = {key: value for key, value in network.state_dict().items() if not key.startswith("fbank.")}
+    torch.save({"cfg": config, "model": weights}, stand_ins / "beats.pt")
     windows = stack(2, Format(16_000, 1))
     with torch.inference_mode():
         patches, _ = network(torch.from_numpy(windows[:, 0]))
@@ -137,3 +182,9 @@ def test_beats_gives_a_frame_for_160_ms(stand_ins: Path) -> None:
     given = made.encode(windows, 16_000)
     np.testing.assert_allclose(given, expected, atol=1e-6)
     assert made.bands == 12
+    weights["layer.scale"] = weights.pop("layer.bias")
+    torch.save({"cfg": config, "model": weights}, stand_ins / "beats.pt")
+    assert refusal(RepresentationError, make, "beats", stand_ins / "beats.pt") == (
+        "beats: module beats_module: load_model failed: ValueError: not the network's weights: they lack "
+        "['layer.bias'] and have ['layer.scale'] besides"
+    )
