@@ -69,7 +69,11 @@ def take_trials(study: Study, dataset: str) -> tuple[pd.DataFrame, pd.DataFrame]
     listed = fetch(f"{dataset}, trials", [trials.published], DOWNLOADS)
     if trials.published.sha256 is None and trials.published.md5 is None:
         print(f"{dataset}, trials: its record fixes no digest; found sha256 {listed.sha256}")
-    return table, read_trials(listed.path, recordings)
+    found = read_trials(listed.path, recordings)
+    pairs = {frozenset(pair) for pair in found[["first", "second"]].itertuples(index=False)}
+    if more := len(found) - len(pairs):
+        print(f"{dataset}, trials: {more} of {len(found)} lines have a pair of another line, and count as well")
+    return table, found
 
 
 def score(

@@ -31,16 +31,15 @@ def list_recordings(table: pd.DataFrame) -> pd.DataFrame:
 def read_trials(path: Path, recordings: pd.DataFrame) -> pd.DataFrame:
     """Read a published list, whose lines are `1 <speaker>/<...>/<file> <speaker>/<...>/<file>`; 0 for two speakers.
 
-    All trials are of fold 1.
+    All trials are of fold 1. A pair that stands in a list twice, or in both orders, counts twice, as it does where others
+    report on that list.
 
     Raises:
         TrialsError: with every wrong line (the first SHOWN): not of that form, a file that the data set has not, a
-            recording with itself, a label that the speakers contradict, a pair that was there before; or one of the
-            two kinds is missing.
+            recording with itself, a label that the speakers contradict; or one of the two kinds is missing.
     """
     speakers = dict(zip(recordings["clip"], recordings["label"], strict=True))
     rows, faults = [], []
-    known: dict[frozenset[str], int] = {}  # a pair's first line
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
             continue
@@ -49,19 +48,16 @@ def read_trials(path: Path, recordings: pd.DataFrame) -> pd.DataFrame:
             faults.append(f"line {number}: {line!r} is not 0 or 1 and two files")
             continue
         names = [_clip_of(name) for name in fields[1:]]
-        target, pair = fields[0] == "1", frozenset(names)
+        target = fields[0] == "1"
         absent = [field for field, name in zip(fields[1:], names, strict=True) if name not in speakers]
         if absent:
             faults.append(f"line {number}: {' and '.join(dict.fromkeys(absent))} not in the data set")
-        elif len(pair) == 1:
+        elif names[0] == names[1]:
             faults.append(f"line {number}: {fields[1]} with itself")
         elif target != (speakers[names[0]] == speakers[names[1]]):
             faults.append(f"line {number}: labelled {fields[0]}, but of {' and '.join(speakers[n] for n in names)}")
-        elif pair in known:
-            faults.append(f"line {number}: the pair of line {known[pair]} again")
         else:
             rows.append((1, target, *names))
-        known.setdefault(pair, number)
     if faults:
         more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         told = "".join(f"\n  {fault}" for fault in faults[:SHOWN])

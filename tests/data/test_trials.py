@@ -36,7 +36,6 @@ BAD = {
     "1 id10270/5r0dWxy17C0/00001.wav id10270/5r0dWxy17C0/00001.wav": "id10270/5r0dWxy17C0/00001.wav with itself",
     "1 id10270/5r0dWxy17C0/00001.wav id10272/x6uYqmx31k2/00002.wav": "labelled 1, but of id10270 and id10272",
     "0 id10270/5r0dWxy17C0/00001.wav id10270/5r0dWxy17C0/00002.wav": "labelled 0, but of id10270 and id10270",
-    "1 id10270/x6uYqmx31k0/00002.wav id10270/5r0dWxy17C0/00001.wav": "the pair of line 1 again",
 }
 
 
@@ -56,11 +55,19 @@ def test_a_published_list_names_the_copies_of_its_files(tmp_path: Path) -> None:
     }
 
 
+def test_a_pair_that_stands_in_both_orders_counts_twice(tmp_path: Path) -> None:
+    turned = "1 id10270/x6uYqmx31k0/00002.wav id10270/5r0dWxy17C0/00001.wav"
+    found = trials.read_trials(written(tmp_path, [*GOOD, turned, GOOD[0]]), RECORDINGS)
+    assert found["target"].tolist() == [True, False, False, True, True]
+    assert set(found.loc[3, ["first", "second"]]) == set(found.loc[0, ["first", "second"]])
+    assert found.loc[4].equals(found.loc[0])
+
+
 def test_each_wrong_line_of_a_list_is_told_at_once(tmp_path: Path) -> None:
     path = written(tmp_path, [*GOOD, *BAD])
     told = "".join(f"\n  line {number}: {why}" for number, why in enumerate(BAD.values(), start=5))
     assert refusal(trials.TrialsError, trials.read_trials, path, RECORDINGS) == (
-        f"{path}: 8 lines are no trials of this data set{told}"
+        f"{path}: 7 lines are no trials of this data set{told}"
     )
     many = written(tmp_path, [f"1 a/{number}.wav b/{number}.wav" for number in range(22)])
     told = refusal(trials.TrialsError, trials.read_trials, many, RECORDINGS)
