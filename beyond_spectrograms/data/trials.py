@@ -31,8 +31,8 @@ def list_recordings(table: pd.DataFrame) -> pd.DataFrame:
 def read_trials(path: Path, recordings: pd.DataFrame) -> pd.DataFrame:
     """Read a published list, whose lines are `1 <speaker>/<...>/<file> <speaker>/<...>/<file>`; 0 for two speakers.
 
-    All trials are of fold 1. A pair that stands in a list twice, or in both orders, counts twice, as it does where others
-    report on that list.
+    All trials are of fold 1. A pair that stands in a list twice, or in both orders, counts twice, as it does where
+    others report on that list.
 
     Raises:
         TrialsError: with every wrong line (the first SHOWN): not of that form, a file that the data set has not, a
