@@ -104,6 +104,8 @@ def ask_at_once(port: int, sound: bytes, requests: int) -> tuple[list[Asked], li
 def tell(name: str, asked: list[Asked]) -> str:
     """Say how long they waited: the median, and the longest."""
     seconds = [each.seconds for each in asked]
+    if not seconds:
+        return f"{name}: none"
     return f"{name}: {len(asked)}, {1000 * median(seconds):.0f} ms, at most {1000 * max(seconds):.0f}"
 
 
@@ -118,18 +120,23 @@ def main() -> None:
     sound = noise(options.seconds)
     with serving(options.model) as port:
         ask(port, "POST", "/analyse", sound)  # loads what is loaded late
+        all_longer = []
         for number in range(1, options.rounds + 1):
             alone = [ask(port, "POST", "/analyse", sound) for _ in range(ALONE)]
             answers, pages = ask_at_once(port, sound, options.requests)
             told = [each for each in answers if each.status == 200]
             others = Counter(each.status for each in answers if each.status != 200)
-            longer = max(each.seconds for each in told) / median(each.seconds for each in alone)
+            longer = max((each.seconds for each in told), default=0.0) / median(each.seconds for each in alone)
+            all_longer.append(longer)
             print(f"round {number}")
             print("  " + tell("alone", alone))
             print("  " + tell("answered", told) + f", {longer:.1f} times as long as alone")
             for status in others:
                 print("  " + tell(f"status {status}", [each for each in answers if each.status == status]))
             print("  " + tell("pages meanwhile", pages))
+        print(
+            f"the slowest answer of a round took {median(all_longer):.1f} times as long as alone (median of the rounds)"
+        )
 
 
 if __name__ == "__main__":
