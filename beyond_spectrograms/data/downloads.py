@@ -263,6 +263,8 @@ def _explain(what: str, records: Sequence[R], reasons: list[str]) -> str:
         lines.append(f"  {record.url}")
         lines.append(f"    file: {file_name(record.url)}, {_size(record)}, {_digest(record)}")
         lines.append(f"    failed: {reason}")
+        if isinstance(record, HubFile) and reason.startswith("HTTP 404") and record.url.endswith(".safetensors"):
+            lines.append("    The model may have a pickle alone: docs/adding-a-model.md says how it is converted.")
     lines.append("If you have the file, put it under that name into a folder of your own, set the environment variable")
     lines.append(f"{MIRROR_VARIABLE} to that folder, and run again.")
     return "\n".join(lines)

@@ -102,6 +102,23 @@ def test_what_was_fetched_first_is_asked_of_every_mirror_afterwards(
     assert revisions() == dict.fromkeys(MODEL, "0" * 40)  # the hub's own digest proves the mirror's file
 
 
+def test_a_model_without_safetensors_is_told_how_it_is_converted(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HUB_VARIABLE, server.root)
+    url = f"{server.root}/someone/some-model/resolve/{'0' * 40}/"
+    server.serves(f"/someone/some-model/resolve/{'0' * 40}/config.json", Answer(b"{}"))
+    assert refusal(DownloadError, fetch_encoder, write_hub_params(), "first") == (
+        "weights of some_model: no URL delivered the file.\n"
+        f"  {url}model.safetensors\n"
+        f"    file: model.safetensors, 7 bytes, sha256 {DIGEST}\n"
+        "    failed: HTTP 404 Not Found\n"
+        "    The model may have a pickle alone: docs/adding-a-model.md says how it is converted.\n"
+        "If you have the file, put it under that name into a folder of your own, set the environment variable\n"
+        f"{MIRROR_VARIABLE} to that folder, and run again."
+    )
+
+
 def test_a_file_that_is_none_of_the_models_does_not_stay_in_its_folder(mirror: Path) -> None:
     (mirror / "someone/some-model").mkdir(parents=True)
     for name, content in MODEL.items():

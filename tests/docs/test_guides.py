@@ -104,18 +104,19 @@ def test_a_kind_of_representation_is_a_file_a_record_and_a_line_of_a_registry(pr
 
 
 def test_a_model_of_the_hub_is_one_record_and_one_line(project: Path, tmp_path: Path, monkeypatch: Patch) -> None:
-    write_tiny(tmp_path / "mirror/facebook/hubert-base-ls960", "hubert")  # random weights stand in for the real ones
+    write_tiny(tmp_path / "mirror/openai/whisper-tiny", "whisper")  # random weights stand in for the real ones
     monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path / "mirror"))
     before = cells(project)
     said = follow("adding-a-model.md", project)
-    assert cells(project).keys() - before.keys() == {"my_hubert-fair", "my_hubert-mean_linear"}
-    features = scores(project)["features"]["my_hubert"]
-    assert (features["bands"], features["frames"]) == (16, 49)
-    assert "\n| my_hubert " in said
-    record = json.loads((project / "data/weights/hubert_base_ls960/record.json").read_text(encoding="utf-8"))
+    assert cells(project).keys() - before.keys() == {"my_whisper-fair", "my_whisper-mean_linear"}
+    features = scores(project)["features"]["my_whisper"]
+    assert (features["bands"], features["frames"]) == (16, 50)
+    assert "\n| my_whisper " in said
+    record = json.loads((project / "data/weights/whisper_smallest/record.json").read_text(encoding="utf-8"))
     assert [file["file"] for file in record["files"]] == [
         "config.json", "model.safetensors", "preprocessor_config.json"
     ]  # fmt: skip
+    assert {file["revision"] for file in record["files"]} == {"unverified: from a mirror"}
 
 
 def test_a_classifier_is_a_file_a_line_of_the_registry_and_its_name(project: Path) -> None:

@@ -1,5 +1,9 @@
 """Models of transformers as representations: what tiny ones give is what transformers' own, called plainly, gives."""
 
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,12 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from beyond_spectrograms.data.audio import Format
 from beyond_spectrograms.params import Transformers
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import Features, Representation
 from support.common import stack
-from support.tiny_models import MAKERS, files_of, write_tiny
+from support.repository import REPOSITORY
+from support.tiny_models import MAKERS, edit_json, files_of, write_tiny
 
 pytestmark = pytest.mark.usefixtures("offline")
 CODECS = ("dac", "encodec", "encodec_48khz", "mimi", "xcodec")
@@ -94,6 +101,36 @@ def test_an_encoders_layers_are_transformers_own(kind: str, folders: Any) -> Non
         for key, value in wanted.items():
             np.testing.assert_allclose(made[key][place], value, atol=1e-5, err_msg=f"{key}")
     assert np.abs(made["last"]).max() > 0.1
+
+
+@pytest.mark.parametrize("kind", TOKENS)
+@pytest.mark.parametrize("stable", [False, True])
+def test_the_last_layer_is_the_last_output_where_the_guide_says_so(kind: str, stable: bool, tmp_path: Path) -> None:
+    write_tiny(tmp_path, kind)
+    edit_json(tmp_path / "config.json", do_stable_layer_norm=stable)  # data2vec, AST and Whisper know nothing of it
+    last, numbered = make(tmp_path), make(tmp_path, layer=12 if kind == "wavlm" else 2)
+    window = stack(1, last.form)
+    same = kind in ("data2vec-audio", "whisper") or (kind != "audio-spectrogram-transformer" and not stable)
+    assert np.array_equal(encode(last, window), encode(numbered, window)) is same
+
+
+def test_a_model_without_safetensors_is_converted_as_the_guide_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (REPOSITORY / "docs/adding-a-model.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"^```python\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    [model] = re.findall(r'model, commit = "(.*?)"', command)
+    write_tiny(tmp_path / "safe", "hubert")
+    tensors = load_file(tmp_path / "safe/model.safetensors")
+    (tmp_path / model).mkdir(parents=True)  # a folder of that name is taken for the hub's
+    torch.save(tensors, tmp_path / model / "pytorch_model.bin")
+    for name in ("config.json", "preprocessor_config.json"):
+        shutil.copy(tmp_path / "safe" / name, tmp_path / model)
+    monkeypatch.chdir(tmp_path)
+    subprocess.run([sys.executable, "-c", command], check=True)
+    window = stack(1, Format(16_000, 1))
+    converted, safe = make(tmp_path / "mirror" / model), make(tmp_path / "safe")
+    np.testing.assert_array_equal(encode(converted, window), encode(safe, window))
 
 
 @pytest.mark.parametrize("kind", ["wav2vec2", "whisper", "audio-spectrogram-transformer"])
