@@ -4,6 +4,7 @@ YAMNet is one (TFLite); AudioDec's, NeMo's or a colleague's encoder comes in as 
 """
 
 import re
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,7 @@ def load_tflite(model: bytes, record: ModelFile, error: Callable[[str], Checkpoi
 
 
 def _rate_in_tflite(model: bytes) -> int | None:
-    """Read the sample rate in Hz that a TFLite file's metadata has for its first input; None where there is none.
+    """Read the sample rate in Hz that a TFLite file's metadata has for its first input; None where they tell none.
 
     Source: metadata_schema.fbs of tensorflow/tflite-support; numbers below are its fields' places in their tables.
     """
@@ -177,16 +178,20 @@ def _rate_in_tflite(model: bytes) -> int | None:
         return table.Table(parent.Bytes, parent.Indirect(parent.Vector(at))) if parent.VectorLen(at) else None
 
     found: Any = Model.GetRootAs(model)
-    for place in range(found.MetadataLength()):
-        if found.Metadata(place).Name() == b"TFLITE_METADATA":
-            content = found.Buffers(found.Metadata(place).Buffer()).DataAsNumpy().tobytes()
+    for entry in map(found.Metadata, range(found.MetadataLength())):
+        if entry.Name() != b"TFLITE_METADATA":
+            continue
+        try:
+            content = bytes(found.Buffers(entry.Buffer()).DataAsNumpy())
             root = table.Table(content, encode.Get(number_types.UOffsetTFlags.packer_type, content, 0))
-            of_input = follow(follow(follow(root, 3, first=True), 2, first=True), 3)  # subgraph, input, content
-            kind = of_input.Offset(4) if of_input is not None else 0
-            if kind and of_input.Get(number_types.Uint8Flags, of_input.Pos + kind) == 4:  # AudioProperties
-                audio = follow(of_input, 1)
+            heard = follow(follow(follow(root, 3, first=True), 2, first=True), 3)  # of the first graph's first input
+            kind = heard.Offset(4) if heard else 0
+            if kind and heard.Get(number_types.Uint8Flags, heard.Pos + kind) == 4:  # AudioProperties
+                audio = follow(heard, 1)
                 at = audio.Offset(4)
                 return int(audio.Get(number_types.Uint32Flags, audio.Pos + at)) if at else None
+        except (struct.error, ValueError, TypeError, IndexError):  # damaged; the model itself was read
+            return None
     return None
 
 

@@ -108,6 +108,7 @@ def test_a_model_without_safetensors_is_told_how_it_is_converted(
     monkeypatch.setenv(HUB_VARIABLE, server.root)
     url = f"{server.root}/someone/some-model/resolve/{'0' * 40}/"
     server.serves(f"/someone/some-model/resolve/{'0' * 40}/config.json", Answer(b"{}"))
+    server.serves(f"/someone/some-model/resolve/{'0' * 40}/model.safetensors", Answer(b"", status=404))
     assert refusal(DownloadError, fetch_encoder, write_hub_params(), "first") == (
         "weights of some_model: no URL delivered the file.\n"
         f"  {url}model.safetensors\n"

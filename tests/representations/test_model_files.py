@@ -222,7 +222,7 @@ def test_yamnet_gives_what_its_runtime_gives(mirror: Path, name: str) -> None:
     assert np.array_equal(features.transpose(0, 2, 1).reshape(4, -1), np.array(expected))
 
 
-def test_a_tflite_file_that_does_not_fit_its_record_is_refused(mirror: Path) -> None:
+def test_a_tflite_file_that_does_not_fit_its_record_is_refused(mirror: Path, tmp_path: Path) -> None:
     def refused(**changed: Any) -> str:
         record = RECORDS["yamnet"].model_copy(update=changed)
         return refusal(CheckpointError, create_representation, "yamnet", record, [mirror / YAMNET])
@@ -230,4 +230,9 @@ def test_a_tflite_file_that_does_not_fit_its_record_is_refused(mirror: Path) -> 
     told = f"yamnet: {YAMNET}: has no tensor 'embedding'. Its outputs are tower0/network/layer32/final_output; "
     assert refused(output="embedding") == told + "an inner one may be named, too"
     assert refused(sample_rate=8000) == f"yamnet: {YAMNET}: its metadata says 16000 Hz, and sample_rate 8000"
+    content = (mirror / YAMNET).read_bytes()
+    start = content.index(b"M001")  # of the metadata, behind the place of their first table
+    (broken := tmp_path / YAMNET).write_bytes(content[: start - 4] + b"\xff\xff\xff\x7f" + content[start:])
+    unknown = create_representation("yamnet", RECORDS["yamnet"].model_copy(update={"sample_rate": 8000}), [broken])
+    assert unknown.frame_rate == 8000 / 7680  # damaged metadata say nothing
     assert refused(samples=16_000) == f"yamnet: {YAMNET}: takes [15600], and samples says 16000"
