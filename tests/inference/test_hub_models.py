@@ -1,5 +1,6 @@
 """A model of one's own sounds may stand on a model of the hub: `train`, then `classify` by its folder."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,4 +40,6 @@ def test_a_model_on_the_hubs_files_is_trained_and_read_back(
     model = load_model("model")
     assert model.classes == ("noise", "tone")
     assert sorted(path.name for path in Path("data/weights/tiny_hubert").iterdir()) == sorted([*FILES, "record.json"])
+    card = json.loads(Path("model/card.json").read_text(encoding="utf-8"))
+    assert {file["revision"] for file in card["encoder_files"]} == {"unverified: from a mirror"}
     assert main(["classify", "--model", "model", str(tmp_path / "sounds/tone/0.wav")]) == 0
