@@ -71,8 +71,10 @@ def checked_out(commits: Sequence[str]) -> Iterator[dict[str, Path]]:
         git("worktree", "prune")
 
 
-def witnesses(noun: str, trees: Sequence[Path]) -> list[Arrays]:
+def witnesses(noun: str, trees: Sequence[Path], environments: Sequence[Mapping[str, str]] = ()) -> list[Arrays]:
     """Run a noun's witness with the code of each tree side by side, each in a process of its own on one thread.
+
+    `environments` are further environment variables, for each tree.
 
     Raises:
         ProjectError: one fails, with the last line of what it says.
@@ -84,10 +86,10 @@ def witnesses(noun: str, trees: Sequence[Path]) -> list[Arrays]:
     with tempfile.TemporaryDirectory(prefix="witness-") as folder:
         made = [Path(folder, f"{number}.npz") for number in range(len(trees))]
         try:
-            for tree, place in zip(trees, made, strict=True):
+            for tree, place, more in zip(trees, made, environments or [{}] * len(trees), strict=True):
                 command = [sys.executable, "-m", "verification.verify", "--witness", noun, str(place)]
                 with place.with_suffix(".txt").open("wb") as said:
-                    env = {**settings, "PYTHONPATH": str(tree), "TMPDIR": folder}
+                    env = {**settings, **more, "PYTHONPATH": str(tree), "TMPDIR": folder}
                     running.append(subprocess.Popen(command, cwd=tree, env=env, stdout=said, stderr=said))  # noqa: S603
             for process, tree, place in zip(running, trees, made, strict=True):
                 if process.wait():

@@ -80,10 +80,15 @@ class Trial(Record):
 
 
 class Training(Record):
-    """How a cell was trained; seconds each run took, by its name `fold_<fold>-seed_<seed>`."""
+    """How a cell was trained; seconds each run took, by its name `fold_<fold>-seed_<seed>`.
+
+    `processors` and `kernels` (util/machine.py) are those of its runs; none in scores made before they were noted.
+    """
 
     device: str
     precision: str
+    processors: list[str] = []
+    kernels: list[str] = []
     seconds_by_run: dict[str, float]
 
 

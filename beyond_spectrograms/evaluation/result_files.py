@@ -117,7 +117,9 @@ def evaluate_cell(
         scores["labels"] = score_cell(answers, recordings, classes, params.statistics)
     elif has_probabilities(params.protocols[protocol]):
         scores["calibration"] = calibrate(answers)
-    training = {"device": first["device"], "precision": first["precision"]}
+    training: dict[str, Any] = {"device": first["device"], "precision": first["precision"]}
+    for name, key in (("processors", "processor"), ("kernels", "kernels")):
+        training[name] = sorted({record[key] for record in records.values()})
     training["seconds_by_run"] = {run: record["seconds"] for run, record in records.items()}
     scores |= {"training": training, "provenance": provenance}
     return Evaluation(

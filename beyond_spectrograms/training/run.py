@@ -30,9 +30,21 @@ from beyond_spectrograms.util.files import (
     write_sealed,
     written_beside,
 )
+from beyond_spectrograms.util.machine import kernels, processor_name
 
 RECORD = {
-    *("mark", "device", "precision", "seconds", "diverged_at_epoch", "columns", "history", "weights_sha256"),
+    *(
+        "mark",
+        "device",
+        "precision",
+        "processor",
+        "kernels",
+        "seconds",
+        "diverged_at_epoch",
+        "columns",
+        "history",
+        "weights_sha256",
+    ),
 }  # keys of a finished run's record, `mark` its fingerprint; a record of earlier code has less, and its run starts anew
 CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
 Targets = npt.NDArray[np.int64] | npt.NDArray[np.float32]
@@ -233,6 +245,8 @@ def write_result(
         "mark": fingerprint,
         "device": config.device,
         "precision": config.precision,
+        "processor": processor_name(),
+        "kernels": kernels(),
         "seconds": state.seconds,
         "diverged_at_epoch": diverged,
         "columns": [*HISTORY_COLUMNS, *columns],

@@ -4,13 +4,14 @@ Memory is measured on Linux with the GNU C library alone.
 """
 
 import ctypes
+import os
 import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from beyond_spectrograms.util.errors import ProjectError
 
@@ -40,6 +41,24 @@ def processor_name() -> str:
     lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def kernels() -> str:
+    """Name the kernels that torch and the BLAS libraries loaded by now compute with; bits of results depend on them.
+
+    As `torch AVX512, oneDNN up to AVX2, openblas SkylakeX`: what oneDNN takes is told where a variable holds it back.
+    """
+    import torch
+
+    told = [f"torch {torch.backends.cpu.get_cpu_capability()}"]
+    if held := os.environ.get("ONEDNN_MAX_CPU_ISA"):
+        told.append(f"oneDNN up to {held}")
+    blas = {
+        f"{each['internal_api']} {each.get('architecture', '')}".strip()
+        for each in threadpool_info()
+        if each["user_api"] == "blas"
+    }
+    return ", ".join([*told, *sorted(blas)])
 
 
 @contextmanager
