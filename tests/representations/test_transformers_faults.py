@@ -16,6 +16,7 @@ from beyond_spectrograms.params import Transformers
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError, RepresentationError
 from beyond_spectrograms.util.errors import MissingPackageError
+from beyond_spectrograms.util.text import quoted
 from support.common import refusal, stack
 from support.tiny_models import MAKERS, edit_json, files_of, write_tiny
 
@@ -303,7 +304,7 @@ def test_a_prompt_longer_than_the_text_tower_and_a_broken_tokenizer_are_told_of(
     longest, beyond = " ".join(["dog"] * 36), " ".join(["dog"] * 37)  # beside them stand two marks
     assert made.embed_text([longest])[0].shape == (1, 12)
     assert refusal(RepresentationError, made.embed_text, ["rain", beyond]) == (
-        f"tiny: prompt {beyond!r} has 39 tokens, and its text tower takes 38. Shorten it."
+        f"tiny: prompt {quoted(beyond)} has 39 tokens; the text tower takes 38. Shorten it."
     )
     (folder / "tokenizer.json").write_text("{}")
     broken: Any = make(files_of(folder), layer="projected")

@@ -13,6 +13,7 @@ from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.representations.base import CheckpointError
 from beyond_spectrograms.representations.transformers_model.hearing import Hearing, HearingError, conv_length
 from beyond_spectrograms.representations.transformers_model.loading import CONFIG, EXTRACTOR, HubFolder
+from beyond_spectrograms.util.text import quoted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -290,7 +291,7 @@ class Clap(Encoder):
         tower = self.model.config.text_config
         count, most = tokens["input_ids"].shape[1], tower.max_position_embeddings - tower.pad_token_id - 1
         if count > most:
-            raise HearingError(f"prompt {text!r} has {count} tokens, and its text tower takes {most}. Shorten it.")
+            raise HearingError(f"prompt {quoted(text)} has {count} tokens; the text tower takes {most}. Shorten it.")
         embedding: Tensor = self.model.get_text_features(**tokens).pooler_output
         return embedding[0]
 
