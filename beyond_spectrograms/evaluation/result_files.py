@@ -118,8 +118,8 @@ def evaluate_cell(
     elif has_probabilities(params.protocols[protocol]):
         scores["calibration"] = calibrate(answers)
     training: dict[str, Any] = {"device": first["device"], "precision": first["precision"]}
-    for name, key in (("processors", "processor"), ("kernels", "kernels")):
-        training[name] = sorted({record[key] for record in records.values()})
+    training["processors"] = sorted({record["processor"] for record in records.values()})
+    training["kernels"] = sorted({record["kernels"] for record in records.values()})
     training["seconds_by_run"] = {run: record["seconds"] for run, record in records.items()}
     scores |= {"training": training, "provenance": provenance}
     return Evaluation(
