@@ -14,7 +14,7 @@ define repro
 @dvc repro $(1); status=$$?; python -m stages.locks; exit $$status
 endef
 
-.PHONY: audit bench bench-scale bump demo estimate licences lint lock repro repro-all sbom stale tables test test-long test-lowest test-newest \
+.PHONY: audit bench bench-scale bump demo estimate fuzz licences lint lock repro repro-all sbom stale tables test test-long test-lowest test-newest \
 	test-numeric verify
 
 demo: .venv/installed
@@ -88,6 +88,12 @@ test-lowest test-newest: .venv/installed
 		--output-file build/$@/requirements.lock pyproject.toml
 	@cd build/$@ && sed -nE 's/^([a-z0-9-]+)==([^ ]+).*/s|^\1: [0-9.]+|\1: "\2"|/p' requirements.lock | sed -E -i -f - versions.yaml
 	@$(MAKE) -C build/$@ test
+
+# Mutants of every kind of file that is read, FUZZ of each from number FUZZ_FROM on; `make test-long` tries the first few.
+FUZZ := 5000
+FUZZ_FROM := 0
+fuzz: .venv/installed
+	@PYTHONPATH=tests python -m support.fuzzing all $(FUZZ) $(FUZZ_FROM)
 
 lint: .venv/installed
 	@ruff check .

@@ -32,7 +32,7 @@ _SOUNDS = (
         "windows",
     ),
 )
-_SCORES = ("calibration", "metrics", "predict", "records", "result_files")
+_SCORES = ("agreement", "calibration", "metrics", "predict", "records", "result_files")
 _EVIDENCE = (
     *("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "pareto", "results", "robustness"),
     *("label_contrasts", "uncertainty"),

@@ -72,7 +72,10 @@ def check_whole(file: IO[bytes]) -> None:
 def _samples(file: IO[bytes], chunks: Chunks, size: int) -> tuple[int, int]:
     """Give the bytes of samples that are promised and present; 0 of each where no chunk holds any."""
     place, long = chunks.first, None
-    while file.seek(place) < size and (header := _unpack(file, chunks.header)):
+    while place < size:  # a size may lead to where no file is
+        file.seek(place)
+        if (header := _unpack(file, chunks.header)) is None:
+            break
         name, length = header
         behind = place + struct.calcsize(chunks.header)
         if name == b"ds64":

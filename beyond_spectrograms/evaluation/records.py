@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import written_beside
+from beyond_spectrograms.util.text import some_of
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 SCORES_FILE, PREDICTIONS_FILE, CURVES_FILE = "scores.json", "predictions.csv.gz", "curves.csv.gz"
@@ -27,6 +28,7 @@ MEASURES = ("training_accuracy", "training_loss", "validation_accuracy", "valida
 OF_A_RUN = ("representation", "protocol", "fold", "seed")
 COLUMNS = (*OF_A_RUN, "clip", "group", "label", "windows", "windows_right", "predicted", "predicted_by_seeds")
 CURVE_COLUMNS = (*OF_A_RUN, "epoch", *MEASURES)
+LONGEST_VALUE = 1000  # signs
 ERROR = "reconstruction_error"  # a column of predictions.csv.gz, filled where a classifier reconstructs
 
 
@@ -271,8 +273,10 @@ def read_cells(path: Path, columns: Iterable[str]) -> dict[str, pd.DataFrame]:
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise ResultError(f"{path}: not a gzip file of CSV: {error}. Run its evaluate stage again.") from None
     if missing := [name for name in columns if name not in header]:
-        raise ResultError(f"{path}: no column {', '.join(missing)}. It has {', '.join(header) or 'none'}.")
+        raise ResultError(f"{path}: no column {', '.join(missing)}. It has {some_of(header, 30) or 'none'}.")
     for line, row in enumerate(rows, start=2):
+        if len(max(row, key=len, default="")) > LONGEST_VALUE:
+            raise ResultError(f"{path}, line {line}: a value has over {LONGEST_VALUE} signs.")
         if len(row) != len(header):
             raise ResultError(f"{path}, line {line}: the row does not have the header's {len(header)} values.")
     cells = pd.DataFrame(rows, columns=header, dtype=str).groupby(["representation", "protocol"], sort=False)

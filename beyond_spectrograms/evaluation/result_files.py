@@ -14,6 +14,7 @@ import pandas as pd
 
 from beyond_spectrograms.data.label_sets import one_row_a_label
 from beyond_spectrograms.data.windows import columns_of, deal_labels
+from beyond_spectrograms.evaluation.agreement import check_agrees
 from beyond_spectrograms.evaluation.calibration import calibrate, has_probabilities
 from beyond_spectrograms.evaluation.label_scores import score_cell
 from beyond_spectrograms.evaluation.metrics import accuracies, score, tabulate_predictions, tabulate_recordings
@@ -161,8 +162,7 @@ def read_evaluation(folder: Path, dataset: str) -> Evaluation:
     known = read_scores(folder, dataset)
     stored = json.loads(path.read_text(encoding="utf-8"))
     predictions = read_cells(folder / PREDICTIONS_FILE, COLUMNS)
-    if absent := [name for name in known.cells if name not in predictions]:
-        raise ResultError(f"{folder / PREDICTIONS_FILE}: nothing of {absent[0]}, whose scores are there. Restore it.")
+    check_agrees(folder / PREDICTIONS_FILE, predictions, known.cells)
     curves = read_cells(folder / CURVES_FILE, CURVE_COLUMNS)
     return Evaluation(stored["cells"], stored["features"], predictions, curves)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from beyond_spectrograms.evaluation.agreement import check_agrees
 from beyond_spectrograms.evaluation.clip_results import Recordings, answers_of, recordings_of
 from beyond_spectrograms.evaluation.convergence import Curve, read_curves
 from beyond_spectrograms.evaluation.label_scores import RunAnswers
@@ -15,7 +16,6 @@ from beyond_spectrograms.evaluation.records import (
     PREDICTIONS_FILE,
     Features,
     Interval,
-    ResultError,
     Scores,
     ScoresFile,
     Splits,
@@ -194,14 +194,11 @@ def _cells_of(
     """
     rows, curves = read_cells(place / PREDICTIONS_FILE, COLUMNS), read_curves(place / CURVES_FILE)
     recordings = {name: recordings_of(name, mine, place / PREDICTIONS_FILE) for name, mine in rows.items()}
+    check_agrees(place / PREDICTIONS_FILE, rows, scores.cells)
     found = {}
     for cell in asked:
         if (name := cell_name(*cell)) not in scores.cells:
             continue
-        if name not in recordings:
-            raise ResultError(
-                f"{place / PREDICTIONS_FILE}: nothing of {name}, whose scores are there. Run evaluate again."
-            )
         intervals = [make(recordings[name], statistics) for make in (window_interval, recording_interval)]
         answers: tuple[RunAnswers, ...] = ()
         if scores.cells[name].labels is not None:

@@ -129,12 +129,12 @@ def _check_encoder(folder: Path, card: Card, made: Representation) -> None:
 
 def _check_file(path: Path, wanted: StoredFile, remedy: str) -> None:
     try:
-        found = describe_file(path)
+        size, sha256 = path.stat().st_size, digest_file(path)
     except OSError as error:
         raise ModelError(f"{path}: {(error.strerror or str(error)).lower()}. {remedy}") from None
-    if (found.bytes, found.sha256) != (wanted.bytes, wanted.sha256):
+    if (size, sha256) != (wanted.bytes, wanted.sha256):
         raise ModelError(
-            f"{path}: {found.bytes} bytes, sha256 {found.sha256}; the model's card says {wanted.bytes} bytes, sha256 "
+            f"{path}: {size} bytes, sha256 {sha256}; the model's card says {wanted.bytes} bytes, sha256 "
             f"{wanted.sha256}. {remedy}"
         )
 

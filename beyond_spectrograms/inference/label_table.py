@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
 
@@ -23,11 +24,12 @@ from beyond_spectrograms.inference.cut_clips import EXPORT_COLUMNS, write_part
 from beyond_spectrograms.inference.formats import SILENCE
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.progress import track
-from beyond_spectrograms.util.text import from_cell
+from beyond_spectrograms.util.text import from_cell, quoted, some_of
 
 COLUMNS = ("file", "label", "group", "start", "end")
 RAVEN = ("Begin Time (s)", "End Time (s)", "Annotation")
 TOLD = 20  # wrong rows that a message lists
+LONGEST_CELL = 1000  # signs
 ROUNDED_S = 1e-3  # by which an end may lie behind the recording's: programs round
 ABSOLUTE = "is an absolute path. Give paths below the folder of sounds."
 
@@ -87,13 +89,21 @@ def read_table(path: Path, *columns: str) -> pd.DataFrame:
         raise DatasetError(f"{path}: no such file") from None
     except (ValueError, csv.Error) as error:  # ValueError: of another encoding
         raise DatasetError(f"{path}: not a CSV table: {error}") from None
+    if long := [line for line, row in rows.items() if max(map(len, _texts(row)), default=0) > LONGEST_CELL]:
+        raise DatasetError(f"{path}: line {long[0]} has a cell of over {LONGEST_CELL} signs")
     if len(names) == 1 and ";" in names[0]:
         raise DatasetError(f"{path}: its columns are parted by semicolons. Save it with commas.")
     if missing := [name for name in columns if name not in names]:
-        raise DatasetError(f"{path}: no column {missing[0]!r}. Its columns are {', '.join(names)}.")
+        raise DatasetError(f"{path}: no column {missing[0]!r}. Its columns are {some_of(names, 30)}.")
     if uneven := [line for line, row in rows.items() if None in row or None in row.values()]:
         raise DatasetError(f"{path}: line {uneven[0]} has not {len(names)} cells, as the first line has")
     return pd.DataFrame.from_dict(rows, orient="index", columns=names, dtype=str).map(from_cell)
+
+
+def _texts(row: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield the cells of a row, those too that it has beyond its columns."""
+    for value in row.values():
+        yield from (value if isinstance(value, list) else [value or ""])
 
 
 def read_labels(table: Path, sounds: Path, *, multi_label: bool = False) -> LabelledSounds:
@@ -140,7 +150,7 @@ def _read_csv(path: Path) -> Iterator[Cells]:
     # Columns of segments.csv, whose files are cut already, tell nothing of files that are to be cut.
     known = (*COLUMNS, *EXPORT_COLUMNS) if "source" in table.columns else COLUMNS
     if unknown := [name for name in table.columns if name not in known]:
-        raise DatasetError(f"{path}: unknown column {unknown[0]!r}. There may be {', '.join(COLUMNS)}.")
+        raise DatasetError(f"{path}: unknown column {quoted(unknown[0])}. There may be {', '.join(COLUMNS)}.")
     for line, cells in zip(table.index, table.to_dict("records"), strict=True):
         yield f"line {line}", path.parent, {str(name): text.strip() for name, text in cells.items()}
 
@@ -211,7 +221,7 @@ def _check_rows(cells: Iterable[Cells], sounds: Path, wrong: list[tuple[str, str
     lengths: dict[Path, float] = {}
     for where, beside, row in cells:
         file, labels = row["file"].removeprefix("./"), [label.strip() for label in row["label"].split(SEVERAL)]
-        found = [path for path in (sounds / file, beside / file) if file and path.is_file()]
+        found = [path for path in (sounds / file, beside / file) if file and _is_file(path)]
         start, end = row.get("start", ""), row.get("end", "")
         try:
             start_s, end_s = (float(start or "0"), float(end or "inf")) if start or end else (0.0, math.inf)
@@ -234,6 +244,13 @@ def _check_rows(cells: Iterable[Cells], sounds: Path, wrong: list[tuple[str, str
         else:
             group = row.get("group") or row.get("source") or found[0].resolve().as_posix()
             yield Labelled(where, file, found[0], join(labels), group, start_s, end_s)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is longer than any file's
+        return False
 
 
 def _problem_of_label(label: str) -> str:

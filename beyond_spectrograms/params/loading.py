@@ -13,7 +13,7 @@ from beyond_spectrograms.params.disturbances import DISTURBANCES
 from beyond_spectrograms.params.experiment import Params
 from beyond_spectrograms.params.representations import KINDS
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE, load_versions
-from beyond_spectrograms.util.text import quoted
+from beyond_spectrograms.util.text import quoted, shorten_value
 from beyond_spectrograms.util.yaml_files import YamlError, read_yaml
 
 PARAMS_FILE = Path("params.yaml")
@@ -127,7 +127,7 @@ def _explain(problem: Any, file_of: Callable[[Sequence[str]], Path]) -> str:
     if location[2:3] and location[2] in union:
         location = (*location[:2], *location[3:])  # pydantic inserts the kind after the name
     message = problem["msg"].removeprefix("Value error, ")
-    where = [str(part) for part in location]
+    where = [shorten_value(str(part)) for part in location]
     path = file_of(where or message.partition(":")[0].split("."))
     if where[:1] == ["datasets"]:
         where = where[2:]

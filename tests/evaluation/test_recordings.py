@@ -1,16 +1,19 @@
 """SeedAnswers recordings are read by seed and name, and files that contradict themselves are refused."""
 
 import gzip
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from beyond_spectrograms.evaluation.agreement import RESTORE, check_agrees
 from beyond_spectrograms.evaluation.clip_results import read_recordings
-from beyond_spectrograms.evaluation.records import ResultError
+from beyond_spectrograms.evaluation.records import COLUMNS, ResultError, Scores, read_cells
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
-from support.cells import write_gzip, write_gzip_rows
+from support.cells import make_scores, write_gzip, write_gzip_rows
+from support.common import refusal
 from support.hands import SETTINGS
 
 
@@ -110,6 +113,53 @@ def test_errors_of_reconstruction_are_read_where_every_row_of_a_cell_has_one(
     write_gzip_rows(path, [row | {"reconstruction_error": error} for row, error in zip(rows_of(), errors, strict=True)])
     found = read_recordings(path)["mel-fair"].errors
     assert (None if found is None else found.tolist()) == read
+
+
+COUNTS = {"classes": ["bird", "rain"], "counts": [[3, 1], [4, 4]]}
+RUNS = "[(1, 0), (1, 1), (2, 0), (2, 1)]"
+
+
+def of_both(change: Callable[[list[dict[str, Any]]], object], folder: Path) -> str:
+    """Write two cells, their rows changed, beside scores of what they were; give what reading them says."""
+    made, rows, path = {}, [], folder / "predictions.csv.gz"
+    for protocol in ("fair", "paper"):
+        rows += [row | {"protocol": protocol} for row in rows_of()]
+        scores = make_scores(7 / 12, {1: 5, 2: 5})
+        scores |= {"windows": 12, "recordings": 2, "confusion": COUNTS}
+        runs = [run | {"seed": seed} for run in scores["by_fold"] for seed in range(2)]
+        made[f"mel-{protocol}"] = Scores.model_validate(scores | {"provenance": {}, "by_fold": runs})
+    write_gzip_rows(path, rows)
+    check_agrees(path, read_cells(path, COLUMNS), made)
+    change(rows)
+    write_gzip_rows(path, rows)
+    return refusal(ResultError, check_agrees, path, read_cells(path, COLUMNS), made).removeprefix(str(path))
+
+
+def edit(place: int, **changes: Any) -> Callable[[list[dict[str, Any]]], None]:
+    return lambda rows: rows[place].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.pop(), f": mel-paper: runs are [(1, 0), (1, 1), (2, 0)], by scores.json {RUNS}."),
+        (edit(0, seed=2), f": mel-fair: runs are [(1, 1), (1, 2), (2, 0), (2, 1)], by scores.json {RUNS}."),
+        (edit(0, clip="3.wav"), ": mel-fair: recordings are 3, by scores.json 2."),
+        (edit(0, windows=3), ": mel-fair: windows are 13, by scores.json 12."),
+        (edit(0, windows_right=1), ": mel-fair: windows right are 6, by scores.json 7."),
+        (edit(0, label="rain"), ": mel-fair: windows of bird are 2, by scores.json 4."),
+        (edit(0, label="dog"), ": mel-fair: label is 'dog', no class of scores.json."),
+        (edit(0, predicted="=1+1"), ": mel-fair: predicted is '=1+1', no class of scores.json."),
+        (edit(0, predicted_by_seeds=""), ": mel-fair: predicted_by_seeds is '', no class of scores.json."),
+        (edit(5, clip=""), ", line 7: no clip."),
+        (lambda rows: rows.__delitem__(slice(4, 8)), ": mel-paper is in scores.json and not in predictions.csv.gz."),
+        (edit(0, protocol="raw"), ": mel-raw is in predictions.csv.gz and not in scores.json."),
+    ],
+)  # fmt: skip
+def test_rows_that_are_not_those_of_the_scores_are_refused(
+    tmp_path: Path, change: Callable[[list[dict[str, Any]]], object], message: str
+) -> None:
+    assert of_both(change, tmp_path) == f"{message} {RESTORE}"
 
 
 HEADER = "representation,protocol,fold,seed,clip,group,label,windows,windows_right,predicted,predicted_by_seeds"

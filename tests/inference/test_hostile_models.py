@@ -1,5 +1,6 @@
 """A model folder made to harm: no code of it runs, it is refused at once and in words that steer no terminal."""
 
+import hashlib
 import json
 import struct
 from functools import partial
@@ -133,6 +134,16 @@ def test_the_head_of_an_encoder_is_bounded_too(tmp_path: Path) -> None:
     assert refusal(folder) == (
         f"{folder / path.name}: its head has {HEAD_BYTES + 2} bytes; at most {HEAD_BYTES} are read. Copy the whole "
         "folder, or export the model again."
+    )
+
+
+def test_a_file_that_was_emptied_is_refused(folder: Path) -> None:
+    path = folder / "classifier.safetensors"
+    wanted = models.describe_file(path)
+    path.write_bytes(b"")
+    assert refusal(folder) == (
+        f"{path}: 0 bytes, sha256 {hashlib.sha256().hexdigest()}; the model's card says {wanted.bytes} bytes, sha256 "
+        f"{wanted.sha256}. Copy the whole folder, or export the model again."
     )
 
 

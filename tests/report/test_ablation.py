@@ -100,6 +100,7 @@ def test_pairs_that_differ_in_one_thing_are_found_in_the_shipped_params() -> Non
     ]
 
 
+CLASSES = ["ann", "bob", "nobody"]
 RECORDINGS = [(f"{label}/{word}.wav", label, word, word % 3 + 1) for label in ("ann", "bob") for word in range(6)]
 
 
@@ -115,7 +116,12 @@ def make(
         row |= {"windows_right": int(number >= wrong), "predicted": predicted, "predicted_by_seeds": predicted}
         rows.append(row | ({} if error is None else {"reconstruction_error": error * (1 + word % 3)}))
     scores = found.scores[cell_name(name, protocol)]
-    runs = [scores["by_fold"][0] | {"class_accuracy": 0.5 + fold / 10} for fold in range(3 if folds else 1)]
+    run = scores["by_fold"][0]
+    runs = [run | {"fold": 1 + fold, "class_accuracy": 0.5 + fold / 10} for fold in range(3 if folds else 1)]
+    answers = [(row["label"], row["predicted"]) for row in rows]
+    counts = [[answers.count((label, predicted)) for predicted in CLASSES] for label in CLASSES]
+    scores |= {"windows": len(rows), "recordings": len(rows), "window_accuracy": 1 - wrong / len(rows)}
+    scores |= {"confusion": {"classes": CLASSES, "counts": counts}}
     made = gather((name, protocol), scores | {"by_fold": runs}, rows, HISTORY)
     made.features[name] |= {"variance": {"window": 100.0, "source": 100.0}}
     return made

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from beyond_spectrograms.evaluation.agreement import RESTORE
 from beyond_spectrograms.evaluation.convergence import mean_curve, read_curves
 from beyond_spectrograms.evaluation.records import ResultError, read_scores
 from beyond_spectrograms.evaluation.results import Cell, Results
@@ -297,7 +298,7 @@ def test_a_cell_without_its_recordings_is_refused(tmp_path: Path) -> None:
         kept = [line for line in file if not line.startswith("mel,fair,")]
     write_gzip(path, "".join(kept))
     assert refusal(ResultError, read_back, tmp_path, "esc10") == (
-        "metrics/esc10/predictions.csv.gz: nothing of mel-fair, whose scores are there. Run evaluate again."
+        f"metrics/esc10/predictions.csv.gz: mel-fair is in scores.json and not in predictions.csv.gz. {RESTORE}"
     )
 
 

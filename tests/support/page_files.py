@@ -107,6 +107,7 @@ def complete(study: Study, dataset: str, name: str, protocol: str, diverged: Col
         told: dict[str, Any] = {"fold": fold, "seed": 0, "clip": clip}
         told |= {"group": clip, "label": label, "windows": 3, "windows_right": 2 if label == "bird" else 3}
         recordings.append(told | {"predicted": label, "predicted_by_seeds": label})
+    scores["window_accuracy"] = sum(each["windows_right"] for each in recordings) / cells.WINDOWS
     history = found.curves[cell].drop(columns=["representation", "protocol"]).to_dict("records")
     return cells.gather((name, protocol), scores, recordings, history)
 

@@ -1,0 +1,60 @@
+"""Whether rows of predictions.csv.gz are those that the scores beside them were made of."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from beyond_spectrograms.evaluation.records import SCORES_FILE, ResultError, Scores, numbers_of
+from beyond_spectrograms.params.protocols import SEVERAL
+from beyond_spectrograms.util.text import quoted
+
+COUNTED = ("windows", "windows_right")
+RESTORE = "One of the two was edited or damaged: restore them from git, or remove both and run evaluate again."
+
+
+def check_agrees(path: Path, rows: Mapping[str, pd.DataFrame], cells: Mapping[str, Scores]) -> None:
+    """See that the rows of all cells, as in the file at `path`, are those that their scores were made of.
+
+    As far as scores tell: cells, runs, classes, recordings, windows of each class, and how many of these are right.
+
+    Raises:
+        ResultError: some are others; the message names the first.
+    """
+    if absent := sorted(rows.keys() ^ cells.keys()):
+        where, other = (path.name, SCORES_FILE) if absent[0] in rows else (SCORES_FILE, path.name)
+        raise ResultError(f"{path}: {absent[0]} is in {where} and not in {other}. {RESTORE}")
+    for cell, mine in rows.items():
+        _check_cell(path, cell, mine, cells[cell])
+
+
+def _check_cell(path: Path, cell: str, rows: pd.DataFrame, scores: Scores) -> None:
+    several, classes = scores.labels is not None, scores.confusion.classes
+    if (unnamed := rows["clip"] == "").any():
+        raise ResultError(f"{path}, line {unnamed.idxmax() + 2}: no clip. {RESTORE}")
+    known = {*classes, *[""] * several}  # of several labels none may be told
+    for column in ("label", "predicted", "predicted_by_seeds"):
+        for text in rows[column].unique():
+            if unknown := sorted({*(text.split(SEVERAL) if several else [text])} - known):
+                raise ResultError(
+                    f"{path}: {cell}: {column} is {quoted(unknown[0])}, no class of {SCORES_FILE}. {RESTORE}"
+                )
+    numbers = pd.DataFrame({name: numbers_of(path, rows, name, int) for name in ("fold", "seed", *COUNTED)}, rows.index)
+    windows, right = (int(numbers[name].sum()) for name in COUNTED)
+    pairs: list[tuple[str, Any, Any]] = [
+        (
+            "runs",
+            sorted({*zip(numbers["fold"], numbers["seed"], strict=True)}),
+            sorted((run.fold, run.seed) for run in scores.by_fold),
+        ),
+        ("recordings", rows["clip"].nunique(), scores.recordings),
+        ("windows", windows, scores.windows),
+        ("windows right", right, None if scores.window_accuracy is None else round(scores.window_accuracy * windows)),
+    ]
+    of_class = numbers["windows"].groupby(rows["label"]).sum()
+    for label, counted in zip(classes, scores.confusion.counts, strict=not several):
+        pairs.append((f"windows of {label}", int(of_class.get(label, 0)), sum(counted)))
+    for what, found, told in pairs:
+        if found != told:
+            raise ResultError(f"{path}: {cell}: {what} are {quoted(found)}, by {SCORES_FILE} {quoted(told)}. {RESTORE}")
