@@ -29,6 +29,7 @@ PARTIAL = re.compile(r".*\.(\d{1,9})-[0-9a-f]{8}\.partial")  # the name, the pro
 NAME_BYTES = 200  # of a name that are kept in its partial name; file systems allow 255 in all
 IDLE_S = 3600.0  # age from which a partial file counts as left over: a process in a container cannot be seen
 DIGITS = 64  # of a SHA-256
+NUMBERS = re.compile(r"\[\n([-+.\deE,\s]+)\]")  # a list of numbers as json indents it; no string holds a line's end
 MANY = 100  # files from which one sync of everything is quicker than flushing each (5 ms)
 
 
@@ -65,8 +66,9 @@ def write_text(path: Path, text: str, *, flushed: bool = True) -> None:
 
 
 def write_json(path: Path, value: Any, *, flushed: bool = True) -> None:
-    """Write JSON, indented and in the order given. NaN is refused: it is not JSON."""
+    """Write JSON, indented and in the order given, a list of numbers on one line. NaN is refused: it is not JSON."""
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    text = NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
     write_text(path, text, flushed=flushed)
 
 
