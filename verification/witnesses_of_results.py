@@ -344,7 +344,7 @@ def label_scores(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
         for rows, part in zip(runs, ("validation", "test"), strict=True)
     ]
     thresholds = find_thresholds(judged[0])
-    yield "thresholds", {str(fold): values for fold, values in thresholds.items()}
+    yield "thresholds", {str(fold): values.tolist() for fold, values in thresholds.items()}
     yield "scored", score(judged[1], judged[1].passing(thresholds))
     one, other = (measure(each.by_fold(), statistics) for each in judged)
     for name in MEASURES:
