@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, NoReturn
 
 from beyond_spectrograms.data.folders import RawDataError, walk
+from beyond_spectrograms.util.text import shorten_value
 
 # Bounds what an archive made to fill the disk can do. Sounds shrink to a half or so, digital silence to a thousandth.
 LARGEST_RATIO = 100
@@ -108,7 +109,7 @@ def _readable(archive: Path) -> Iterator[None]:
     except (*DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None:  # the archive itself cannot be opened
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = shorten_value(" ".join(str(error).split()) or type(error).__name__)
         raise RawDataError(f"{archive} does not unpack: {reason}. Delete it and run again to download it.") from error
 
 

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -46,7 +47,16 @@ PIPED_FORMATS = (b"RIFF", b".snd")  # WAV and AU can be read from a pipe; others
 ID3 = b"ID3"  # an MP3 may begin with pictures of any size
 UNKNOWN_FRAMES = 1 << 62  # what libsndfile says of a FLAC stream whose header leaves the length open
 KNOWN_BY = 1 << 20  # bytes of a stream by which its format shows: an endless one of no format must not fill the disk
+FRAMES_A_BYTE = 64  # that WAV or AU can hold, MP3 of 8 kbps inside included
 WIDTHS = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}  # bytes of a sample
+
+
+@dataclass
+class _Fed:
+    """How many bytes a pipe was given so far, and whether these are all."""
+
+    bytes: int
+    ended: bool = False
 
 
 class OpenSound:
@@ -56,8 +66,9 @@ class OpenSound:
     are stored, in libsndfile's words; `of_8_bit`: how coarse.
     """
 
-    def __init__(self, file: soundfile.SoundFile, regular: IO[bytes] | None) -> None:
-        self._file, self._regular = file, regular
+    def __init__(self, file: soundfile.SoundFile, source: IO[bytes] | _Fed) -> None:
+        regular = None if isinstance(source, _Fed) else source
+        self._file, self._regular, self._fed = file, regular, source if isinstance(source, _Fed) else None
         self._checked, self._place = regular is None, 0  # the sample that is read next
         self.sample_rate: int = file.samplerate
         self.channels: int = file.channels
@@ -93,6 +104,10 @@ class OpenSound:
             if not len(block):
                 break
             self._place += len(block)
+            if self._fed is not None and self._fed.ended and self._place > FRAMES_A_BYTE * self._fed.bytes:
+                # Where a header leaves the length open, libsndfile repeats the last block of some codecs for ever.
+                told = f"{self._fed.bytes} bytes of {self.subtype} decode to no end of samples"
+                raise BadAudioError(f"damaged: {told}. Write the stream to a file first")
             yield block
         promised = self.promised if end is None or self.promised is None else min(end, self.promised)
         if promised is not None and self._place < promised and self._file.format != "OGG":  # which may trim its end
@@ -167,7 +182,8 @@ def open_sound(path: Path) -> Iterator[OpenSound]:
         if not start:
             raise BadAudioError("empty stream (0 bytes)")
         if start in PIPED_FORMATS:
-            yield OpenSound(stack.enter_context(_decode(stack.enter_context(_piped(start, raw)))), None)
+            reading, fed = stack.enter_context(_piped(start, raw))
+            yield OpenSound(stack.enter_context(_decode(reading)), fed)
             return
         spooled = stack.enter_context(tempfile.TemporaryFile())
         spooled.write(start)
@@ -236,19 +252,23 @@ def _reason(error: soundfile.LibsndfileError) -> str:
 
 
 @contextmanager
-def _piped(start: bytes, rest: IO[bytes]) -> Iterator[int]:
+def _piped(start: bytes, rest: IO[bytes]) -> Iterator[tuple[int, _Fed]]:
     """Put the bytes that were read to know the format before the rest of the stream again; give what to read from."""
     reading, writing = os.pipe()
+    fed = _Fed(len(start))
     # The thread may still wait for the writer when the caller is done and closes its own: it has one of its own.
     source = os.fdopen(os.dup(rest.fileno()), "rb", buffering=0)
 
     def pump() -> None:
         with suppress(BrokenPipeError), source, os.fdopen(writing, "wb") as sink:  # broken: nobody wants the rest
             sink.write(start)
-            shutil.copyfileobj(source, sink)
+            while chunk := source.read(FRAMES):
+                fed.bytes += len(chunk)
+                sink.write(chunk)
+            fed.ended = True
 
     threading.Thread(target=pump, daemon=True).start()
     try:
-        yield reading
+        yield reading, fed
     finally:
         os.close(reading)

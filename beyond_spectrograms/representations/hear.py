@@ -80,6 +80,8 @@ class HearEmbeddings(Representation):
         embeddings, times_ms = self._embed(noise)
         if times_ms.shape != embeddings.shape[:2]:
             raise self._error(f"timestamps are {list(times_ms.shape)}, of embeddings {list(embeddings.shape)}")
+        if times_ms.dtype.kind not in "fiu" or not np.isfinite(times_ms).all():
+            raise self._error(f"timestamps are {times_ms.dtype} and not finite numbers, all of them")
         self._frames[samples] = embeddings.shape[1]
         steps = np.diff(times_ms.astype(np.float64), axis=1)
         if not steps.size:

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.data.audio import BadAudioError
-from beyond_spectrograms.data.containers import check_whole
+from beyond_spectrograms.data.containers import CONTAINERS, check_whole
 from beyond_spectrograms.data.folders import shorten
 from beyond_spectrograms.data.sound_files import open_sound, read_recording
 from beyond_spectrograms.inference.own_sounds import Grouping, prepare_sounds
@@ -34,6 +35,15 @@ def test_an_odd_file_is_read_whole_or_refused(name: str, tmp_path: Path) -> None
         return
     recording = read_recording(tmp_path / name, (0.1, 10))
     assert len(recording.samples) == (samples or pytest.approx(SAMPLES, rel=0.05))
+
+
+@pytest.mark.parametrize("kind", ["W64", "CAF"])
+@pytest.mark.parametrize("size", [2**63 - 1, 2**62])
+def test_a_chunk_that_leads_behind_any_file_is_no_traceback(kind: str, size: int) -> None:
+    content, chunks = bytearray(encode(kind, "PCM_16")), CONTAINERS[{"W64": b"riff", "CAF": b"caff"}[kind]]
+    place = chunks.first + struct.calcsize(chunks.header) - 8
+    content[place : place + 8] = size.to_bytes(8, "little" if kind == "W64" else "big")
+    check_whole(io.BytesIO(content))  # whether there is sound in it is for libsndfile to say
 
 
 def test_a_damaged_file_is_refused_by_pipeline_train_and_classify_alike(

@@ -27,6 +27,7 @@ UNUSED = "Nothing of this archive is used."
 AGAIN = "Delete it and run again to download it."
 MEOW = member(b"meow")
 LONG = "a" * 201
+CUT = f"cat/{'a' * 3000}.wav"
 BELOW_ZERO = b"\xff" * 11
 
 
@@ -126,6 +127,13 @@ def test_a_zips_list_of_members_is_measured_before_it_is_read(tmp_path: Path, zi
         content[place:place] = more
     told = f": its list of members has {size} bytes; at most {2**28} are read. {UNUSED}"
     assert refused(tmp_path / "x", bytes(content)) == told
+
+
+def test_what_zipfile_says_of_a_long_name_is_cut(tmp_path: Path) -> None:
+    content = bytearray(zipped(tmp_path / "x", {f"cat/{'a' * 3000}.wav": b"meow"}))
+    content[content.index(b"cat/")] ^= 1
+    told = refused(tmp_path / "x", bytes(content), r"(?P<label>cat)/(?P<file>a)a*\.wav")
+    assert told == f" does not unpack: {f'File name in directory {CUT!r}'[:200]}... (6064 signs). {AGAIN}"
 
 
 def test_one_class_under_two_spellings_is_refused(tmp_path: Path) -> None:

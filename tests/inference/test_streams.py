@@ -16,6 +16,7 @@ from beyond_spectrograms.data.audio import BadAudioError, Format, Waveform
 from beyond_spectrograms.data.sound_files import open_sound, read_recording
 from beyond_spectrograms.inference.stream_windows import BATCH, Batch, CutSound
 from support.common import noise, refusal
+from support.odd_sounds import encode
 
 MONO = Format(16_000, 1)
 
@@ -132,6 +133,18 @@ def test_a_pipe_gives_what_the_file_gives(form: str, tmp_path: Path) -> None:
     from_file = read(tmp_path / "file")
     assert np.array_equal(read(pipe(tmp_path / "pipe", content)), from_file)
     assert len(from_file) >= 48_000
+
+
+def test_a_pipe_whose_header_leaves_open_where_it_ends_ends_with_its_bytes(tmp_path: Path) -> None:
+    content = bytearray(encode("WAV", "MS_ADPCM"))
+    for name in (b"fact", b"data"):
+        place = content.index(name) + (8 if name == b"fact" else 4)
+        content[place : place + 4] = b"\xff" * 4
+    with open_sound(pipe(tmp_path / "pipe", bytes(content))) as sound, pytest.raises(BadAudioError) as caught:
+        for _ in sound.blocks():
+            pass
+    told = f"damaged: {len(content)} bytes of MS_ADPCM decode to no end of samples. Write the stream to a file first"
+    assert str(caught.value) == told
 
 
 def test_a_pipe_may_go_on_after_its_reader_has_left(tmp_path: Path) -> None:

@@ -114,6 +114,9 @@ BROKEN = {
         "beddings, t": "beddings.double(), t"
     },
     "timestamps are not regular: their steps are 20 to 1940 ms": {".arange(frames.shape[1])": ".arange(50) ** 2"},
+    "timestamps are float32 and not finite numbers, all of them": {
+        "torch.arange(frames.shape[1])": "torch.arange(50) / 0"
+    },
     "timestamps are [2, 49], of embeddings [2, 50, 4]": {"torch.arange(frames.shape[1])": "torch.arange(49)"},
 }
 
