@@ -8,7 +8,7 @@ from support.fuzz_targets import TARGETS
 from support.fuzzing import Target, broken, fuzz
 from support.mutation import mutant
 
-MUTANTS = 150  # of each target
+MUTANTS = 100  # of each target
 
 
 @pytest.mark.long
