@@ -295,7 +295,7 @@ def numbers_of(path: Path, rows: pd.DataFrame, column: str, kind: type[int] | ty
             value = kind(text)
         except ValueError:
             value = math.nan
-        if not math.isfinite(value):
+        if not abs(value) < (2**63 if kind is int else math.inf):
             wanted = "a whole number" if kind is int else "a finite number"
             raise ResultError(f"{path}, line {index + 2}: {column} is {text!r}, not {wanted}.")
         values.append(value)

@@ -65,6 +65,8 @@ def test_under_splits_by_seed_a_recording_may_be_tested_by_any_of_the_runs(tmp_p
         (0, {"windows_right": 3}, ", line 2: 3 of 2 windows right is impossible."),
         (0, {"windows": 0, "windows_right": 0}, ", line 2: 0 of 0 windows right is impossible."),
         (1, {"windows": "x"}, ", line 3: windows is 'x', not a whole number."),
+        (1, {"windows": str(2**63)}, f", line 3: windows is '{2**63}', not a whole number."),
+        (1, {"seed": "-" + "9" * 400}, f", line 3: seed is '-{'9' * 400}', not a whole number."),
         (2, {"seed": 0}, ", line 4: 1.wav a second time under seed 0."),
         (
             0,
