@@ -31,9 +31,10 @@ def evaluate(study: Study, dataset: str, disturbance: str | None) -> None:
     """Write the scores of every cell on sounds as they are, or with a disturbance."""
     place = study.metrics(dataset, disturbance)
     called, whose = (dataset, "weights") if disturbance is None else (f"{dataset}, {disturbance}", "answers")
-    earlier, found, kept = read_evaluation(place, dataset), Evaluation(), []
-    cells = study.params.grid.cells()
+    found, kept, cells = Evaluation(), [], study.params.grid.cells()
     trained = [cell for cell in cells if all(study.is_trained(dataset, *cell, which) for which in {None, disturbance})]
+    # Not read where nothing is kept of it: it may be damaged.
+    earlier = Evaluation() if len(trained) == len(cells) else read_evaluation(place, dataset)
     split = read_split(study, dataset) if trained else None
     for cell in cells:
         name, wanted = cell_name(*cell), study.score_provenance(dataset, *cell, disturbance)

@@ -25,7 +25,15 @@ from beyond_spectrograms.params.datasets import Archive, File
 from beyond_spectrograms.params.study import WEIGHTS
 from beyond_spectrograms.params.weights import HUB
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import digest_file, locked, replace_folder, write_json, write_text, written_beside
+from beyond_spectrograms.util.files import (
+    digest_file,
+    locked,
+    read_sealed,
+    replace_folder,
+    write_sealed,
+    write_text,
+    written_beside,
+)
 
 MIRROR_VARIABLE = "BEYOND_SPECTROGRAMS_MIRROR"
 HUB_VARIABLE = "HF_ENDPOINT"  # huggingface_hub's own setting of where the hub is
@@ -257,6 +265,33 @@ def _check_noted(found: Found[R]) -> None:
         raise _FaultError(f"{reason}. If its publisher changed it, remove {note}")
 
 
+def find_damage(keep: Path, records: Sequence[File]) -> dict[Path, str]:
+    """Say what is wrong with each file of `records` that is kept in `keep`; nothing of those that are whole."""
+    wrong = {}
+    for record in records:
+        if (path := keep / _kept_name(record.url)).is_file():
+            try:
+                _check_noted(_verified(path, record))
+            except _FaultError as fault:
+                wrong[path] = str(fault)
+    return wrong
+
+
+def find_damaged_weights(place: Path) -> dict[Path, str]:
+    """Say what is wrong with the files of a folder that `fetch_weights` filled; nothing of those that are whole."""
+    files = _read_record(place)
+    if files is None:
+        return {place / "record.json": "damaged"}
+    wrong = {}
+    for name, told in files.items():
+        path = place / name
+        if not path.is_file():
+            wrong[path] = "missing"
+        elif (found := digest_file(path)) != told["sha256"]:
+            wrong[path] = f"has sha256 {found}, and had {told['sha256']} when it was fetched"
+    return wrong
+
+
 def _explain(what: str, records: Sequence[R], reasons: list[str]) -> str:
     lines = [f"{what}: no URL delivered the file."]
     for record, reason in zip(records, reasons, strict=True):
@@ -316,7 +351,7 @@ def fetch_weights(
             return paths
         shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
         work.mkdir(parents=True)
-        files, earlier = [], _read_record(place)
+        files, earlier = [], _read_record(place) or {}
         for record in records:
             name = file_name(record.url)
             before = earlier.get(name, {}) if _same_place(record, earlier.get(name, {})) else {}
@@ -329,18 +364,21 @@ def fetch_weights(
                 files[-1]["revision"] = record.revision if proven else UNVERIFIED
                 if not proven:
                     print(f"weights of {what}: {name}: its record has no digest: that it is of its commit is not known")
-        write_json(work / "record.json", {"files": files})
+        write_sealed(work / "record.json", {"files": files})
         replace_folder(work, place)
     return paths
 
 
-def _read_record(place: Path) -> dict[str, dict[str, Any]]:
-    """Read what record.json says of each file; nothing where it is missing or damaged."""
+def _read_record(place: Path) -> dict[str, dict[str, Any]] | None:
+    """Read what record.json says of each file; None where it is missing or damaged."""
+    path = place / "record.json"
     try:
-        files = json.loads((place / "record.json").read_text(encoding="utf-8"))["files"]
-        return {file["file"]: file for file in files}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        told = json.loads(path.read_text(encoding="utf-8"))
+        if told.keys() != {"files"}:  # as earlier code wrote it, which did not seal it
+            told = read_sealed(path) or {}
+        return {file["file"]: file for file in told["files"]}
+    except (AttributeError, OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _same_place(record: File, before: dict[str, Any]) -> bool:
@@ -371,7 +409,8 @@ def _is_whole(place: Path, records: Sequence[WeightsRecord | HubFile]) -> bool:
     files, paths = _read_record(place), [place / file_name(record.url) for record in records]
     try:
         return (
-            list(files) == [path.name for path in paths]
+            files is not None
+            and list(files) == [path.name for path in paths]
             and {path.name for path in place.iterdir()} == {*files, "record.json"}
             and all(
                 path.stat().st_size == (record.bytes or file["bytes"])

@@ -4,6 +4,7 @@ import hashlib
 import json
 import mmap
 import re
+import tokenize
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import read_sealed
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol
 
 PARTS = ("train", "validation", "test")
+BROKEN = (ValueError, EOFError, SyntaxError, tokenize.TokenError)  # what numpy raises of a damaged .npy
 
 
 class ExamplesError(ProjectError):
@@ -136,13 +139,23 @@ def open_features(folder: Path, windows: int) -> npt.NDArray[np.float32]:
     """Map <folder>/features.npy, [windows, bands, frames], read-only.
 
     Raises:
-        FeaturesError: it has not one row for each of `windows` windows.
+        FeaturesError: it is damaged, or has not one row for each of `windows` windows.
     """
-    features: npt.NDArray[np.float32] = np.load(folder / "features.npy", mmap_mode="r")
+    features = _map_features(folder)
     if len(features) != windows:
         raise FeaturesError(
             f"{folder}: {len(features)} rows for {windows} windows. Run its featurize stage again (dvc repro -f)."
         )
+    return features
+
+
+def _map_features(folder: Path) -> npt.NDArray[np.float32]:
+    try:
+        features: npt.NDArray[np.float32] = np.load(folder / "features.npy", mmap_mode="r")
+    except BROKEN:
+        raise FeaturesError(
+            f"{folder}: features.npy is cut short or damaged. Run its featurize stage again (dvc repro -f)."
+        ) from None
     return features
 
 
@@ -151,12 +164,34 @@ def content_of(folder: Path) -> bytes:
 
     Keys of rows are left out: features that came out the same under another version train the same.
     """
-    told = (folder / "index.json").read_bytes()
-    index = json.loads(told)
-    if "clips" not in index:  # an array that was made, not extracted
-        return told
-    rows = [[first, count, index["sha256"][key]] for _, first, count, key, *_ in index["clips"]]
+    index = read_index(folder)
+    if not index["clips"]:
+        return (folder / "index.json").read_bytes()
+    rows = [[first, count, index["rows"][key]] for _, first, count, key, *_ in index["clips"]]
     return json.dumps(rows).encode()
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """Read <folder>/index.json: `shape` of the array, `clips` with their rows, and the digests of these `rows` by key.
+
+    No clips where the array was made, not extracted.
+
+    Raises:
+        FeaturesError: it is not as it was written.
+        FileNotFoundError: it is not there.
+    """
+    path = folder / "index.json"
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        told = None
+    if isinstance(told, dict) and told.keys() <= {"sha256"}:
+        return {"clips": []}
+    if isinstance(told, dict) and told.keys() == {"shape", "clips", "sha256"}:  # of earlier code, which did not seal it
+        return {"shape": told["shape"], "clips": told["clips"], "rows": told["sha256"]}
+    if (index := read_sealed(path)) is None:
+        raise FeaturesError(f"{path}: damaged. Run its featurize stage again (dvc repro -f).")
+    return index
 
 
 def check_content(folder: Path, called: str) -> None:
@@ -165,12 +200,12 @@ def check_content(folder: Path, called: str) -> None:
     Raises:
         FeaturesError: some are not; they are computed again by the stage that made them.
     """
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    array = np.load(folder / "features.npy", mmap_mode="r")
+    index = read_index(folder)
+    array = _map_features(folder)
     damaged = [
         clip
-        for clip, first, count, key, *_ in index.get("clips", [])
-        if digest_rows(array, slice(first, first + count)) != index["sha256"][key]
+        for clip, first, count, key, *_ in index["clips"]
+        if digest_rows(array, slice(first, first + count)) != index["rows"][key]
     ]
     if damaged:
         raise FeaturesError(

@@ -117,9 +117,13 @@ def answer_test_part(configs: Sequence[RunConfig], features: Features) -> None:
                 f"{path.parent}: no window is in the test part of fold {config.fold}. Deal the split anew."
             )
         if path.exists():
-            known = read_predictions(path, len(features))
-            if known.weights_sha256 == config.weights_sha256() and np.array_equal(known.rows, rows):
-                continue
+            try:
+                known = read_predictions(path, len(features))
+            except ModelError:
+                print(f"{path}: damaged. The classifier is asked again.", flush=True)
+            else:
+                if known.weights_sha256 == config.weights_sha256() and np.array_equal(known.rows, rows):
+                    continue
         found = predict(
             config.work / f"{config.name}.safetensors", config.protocol, features,
             rows=rows, classes=list(config.classes), codebook_size=config.codebook_size,
@@ -137,7 +141,14 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     arrays |= {name: found for name in ANSWERS if (found := getattr(predictions, name)) is not None}
     arrays |= {f"measure.{name}": np.ascontiguousarray(values) for name, values in predictions.measures.items()}
     with written_beside(path) as beside:
-        save_file(arrays, beside, metadata={"notes": json.dumps(notes)})
+        save_file(arrays, beside, metadata={"notes": json.dumps(notes | {"sha256": _digest(notes, arrays)})})
+
+
+def _digest(notes: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> str:
+    digest = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
+    for name, values in sorted(arrays.items()):
+        digest.update(f"{name} {values.dtype} {values.shape}".encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
 
 
 def read_predictions(path: Path, windows: int, stage: str = "train") -> Predictions:
@@ -152,6 +163,9 @@ def read_predictions(path: Path, windows: int, stage: str = "train") -> Predicti
         with safe_open(path, framework="np") as stored:
             notes = json.loads(stored.metadata()["notes"])
             arrays = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  not a mapping
+        sha256 = notes.pop("sha256", None)
+        if sha256 is not None and sha256 != _digest(notes, arrays):  # None: of earlier code
+            raise ValueError("not as they were written")
         measures = {key.removeprefix("measure."): value for key, value in arrays.items() if key.startswith("measure.")}
         answers = {"probabilities": arrays["probabilities"], "last": arrays.get("last")}
         found = Predictions(**notes, rows=arrays["rows"], **answers, measures=measures)

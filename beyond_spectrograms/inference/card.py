@@ -13,6 +13,7 @@ from beyond_spectrograms.inference.results import BACKGROUND, NONE, Probabilitie
 from beyond_spectrograms.params import Protocol, Representation, Windows
 from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed, is_unset
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import read_sealed
 from beyond_spectrograms.util.text import shorten_value
 
 FORMAT = "beyond-spectrograms model"
@@ -209,7 +210,8 @@ def read_card(path: Path) -> Card:
     """Read and check card.json.
 
     Raises:
-        ModelError: it is no card, of a version this program does not read, or has missing, unknown or wrong keys.
+        ModelError: it is no card, of a version this program does not read, has missing, unknown or wrong keys, or is
+            not as it was written: its `sha256` is of all other keys. A card of earlier programs has none.
     """
     size = path.stat().st_size
     if size > CARD_BYTES:
@@ -227,12 +229,19 @@ def read_card(path: Path) -> Card:
             f"{path}: version {found!r} of the format; this program reads {VERSION}. Use the "
             "beyond-spectrograms that exported the model, or export it again with this one."
         )
+    sealed = content.pop("sha256", None) is not None
     try:
-        return Card.model_validate_json(text)
+        card = Card.model_validate_json(json.dumps(content) if sealed else text)
     except ValidationError as error:
         lines = [f"{path}: {_explain(problem)}" for problem in error.errors()[:WRONG]]
         lines += [f"and {error.error_count() - WRONG} more"] * (error.error_count() > WRONG)
         raise ModelError("\n".join([*lines, "Copy the model again, or export it again with this program."])) from None
+    if sealed and read_sealed(path) is None:
+        raise ModelError(
+            f"{path}: not as it was written: damaged, or edited. Copy the model again; to use an edited card, take its "
+            "sha256 out."
+        )
+    return card
 
 
 def _explain(problem: Any) -> str:

@@ -16,7 +16,7 @@ from beyond_spectrograms.params import Hear, is_project, weights_folder
 from beyond_spectrograms.params.study import WEIGHTS
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import Representation
-from beyond_spectrograms.util.files import digest_file, partial_beside, replace_folder, write_json
+from beyond_spectrograms.util.files import digest_file, partial_beside, read_sealed, replace_folder, write_sealed
 
 CLASSIFIER_FILE = "classifier.safetensors"
 COPY_AGAIN = "Copy the whole folder, or export the model again."
@@ -44,7 +44,7 @@ def save_model(folder: Path, card: Card, classifier: Path, encoder_files: Iterab
         for path in encoder_files:
             if path.name in included:
                 shutil.copyfile(path, beside / path.name)
-        write_json(beside / CARD_FILE, card.model_dump(mode="json"))
+        write_sealed(beside / CARD_FILE, card.model_dump(mode="json"))
         replace_folder(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -171,10 +171,14 @@ def read_weights_record(folder: Path) -> list[EncoderFile]:
     """Read which files the pipeline's data/weights/<representation> holds, and decide which a model may include.
 
     Raises:
-        ModelError: there is no such record.
+        ModelError: there is no such record, or it is damaged.
     """
     path = folder / "record.json"
     if not path.is_file():
         raise ModelError(f"{path}: no such file. Run a featurize stage of {folder.name}.")
-    files = json.loads(path.read_text(encoding="utf-8"))["files"]
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        files = (told if told.keys() == {"files"} else read_sealed(path) or {})["files"]  # earlier code did not seal it
+    except (ValueError, LookupError, AttributeError):
+        raise ModelError(f"{path}: damaged. Run a featurize stage of {folder.name} again.") from None
     return [EncoderFile(**file, included=file["licence"] in COPIED_LICENCES) for file in files]

@@ -23,7 +23,7 @@ from beyond_spectrograms.representations import create_representation, stored_ro
 from beyond_spectrograms.representations.base import Representation
 from beyond_spectrograms.representations.stored_rows import DType, Record, Rounding, Rows, store
 from beyond_spectrograms.representations.window_encoder import ClipWindows, WindowEncoder
-from beyond_spectrograms.util.files import locked, put_back, replace_folder, write_json
+from beyond_spectrograms.util.files import locked, put_back, replace_folder, write_sealed
 from beyond_spectrograms.util.progress import track
 
 FEATURE_VERSIONS = ("data", "representations")  # of versions.yaml: what rows hang on, beside packages
@@ -106,8 +106,8 @@ def extract(
 
     In memory are the clip whose windows are encoded, the next two that are decoded, and, where clips are short, as many
     as keep all cores busy. The array grows in `work`, which is renamed to `place` at the end. place/index.json holds
-    the key of every clip's rows, what storing them lost, and the digest of the rows of every key. Messages call all
-    this `called`, or else `place`. `announce` is told how many windows will be computed before any is.
+    the key of every clip's rows, what storing them lost, the digest of the rows of every key, and one of itself.
+    Messages call all this `called`, or else `place`. `announce` is told beforehand how many windows will be computed.
 
     Raises:
         ProjectError: another run works in `work`.
@@ -153,7 +153,7 @@ def extract(
         del array, stored
         clips = [[part.clip, part.first, part.count, part.key, *astuple(records[part.key].rounding)] for part in rows]
         digests = {part.key: records[part.key].sha256 for part in rows}
-        write_json(work / "index.json", {"shape": request.shape, "clips": clips, "sha256": digests})
+        write_sealed(work / "index.json", {"shape": request.shape, "clips": clips, "rows": digests})
         replace_folder(work, place, required=("features.npy", "index.json"))
         (place / journal.name).unlink()  # not before: a run killed while renaming needs it to go on
         rounding = sum((records[part.key].rounding for part in rows), Rounding())

@@ -4,7 +4,6 @@ float16 is half the disk: refused where a value does not fit, and what is lost i
 """
 
 import json
-import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,11 +11,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.data.windows import digest_rows
+from beyond_spectrograms.data.windows import BROKEN, FeaturesError, digest_rows, read_index
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_text
 
-BROKEN = (ValueError, EOFError, SyntaxError, tokenize.TokenError)  # what numpy raises of a damaged .npy
 NAMED = 3  # damaged clips that a message names
 DType = Literal["float32", "float16"]
 Stored = npt.NDArray[Any]
@@ -119,12 +117,12 @@ def _open_stored(place: Path) -> StoredRows | str:
     """Open an extraction's array and index; or say why nothing can be kept of them."""
     rows, records = {}, {}
     try:
-        index = json.loads((place / "index.json").read_text(encoding="utf-8"))
+        index = read_index(place)
         shape = tuple(index["shape"])
         for clip, first, count, key, *lost in index["clips"]:
             rows[key] = Rows(clip, first, count, key).slice
-            records[key] = Record(index["sha256"][key], Rounding(*lost))
-    except (ValueError, TypeError, LookupError):
+            records[key] = Record(index["rows"][key], Rounding(*lost))
+    except (FeaturesError, ValueError, TypeError, LookupError):
         return f"{place / 'index.json'} is damaged, or of an earlier version"
     path = place / "features.npy"
     try:

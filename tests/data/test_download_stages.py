@@ -14,6 +14,7 @@ from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, fetch_encoder, f
 from beyond_spectrograms.data.folders import READ, RawDataError
 from beyond_spectrograms.params import WeightsRecord, load_params
 from beyond_spectrograms.params.study import load_study
+from beyond_spectrograms.util.files import read_sealed
 from stages.tables import changed_folders
 from support import cells
 from support.common import contents, refusal
@@ -259,7 +260,7 @@ def test_a_representation_gets_the_files_its_record_names_in_their_order() -> No
     params = load_params()
     assert fetch_encoder(params, "q") == [Path("data/weights/q", name) for name in ("quantizer.bin", "encoder.bin")]
     assert fetch_encoder(params, "mel") == []
-    assert json.loads(Path("data/weights/mel/record.json").read_text(encoding="utf-8")) == {"files": []}
+    assert read_sealed(Path("data/weights/mel/record.json")) == {"files": []}
 
 
 def test_files_of_one_name_are_told_apart_in_folders_of_a_mirror(mirror: Path) -> None:

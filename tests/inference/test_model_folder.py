@@ -32,8 +32,9 @@ refusal = partial(common.refusal, ModelError, load_model)
 
 
 def edit(folder: Path, **changes: Any) -> None:
-    """Change entries of the card, or of a section of it."""
+    """Change entries of the card, or of a section of it, and take its digest out."""
     card = json.loads((folder / "card.json").read_text())
+    card.pop("sha256", None)
     for key, value in changes.items():
         card[key] = card[key] | value if isinstance(value, dict) else value
     (folder / "card.json").write_text(json.dumps(card))

@@ -24,6 +24,7 @@ from beyond_spectrograms.representations.mel import MelSpectrogram
 from beyond_spectrograms.sonification.listening import fetch_decoder
 from beyond_spectrograms.sonification.play import difference_db
 from beyond_spectrograms.sonification.players import LOUDNESS, PrototypesError, create_player, match_level
+from beyond_spectrograms.util.files import read_sealed
 from support import heard
 from support.cells import edit_params, write_split_record
 from support.clones import stage
@@ -119,7 +120,7 @@ def test_the_decoder_is_fetched_and_recorded(mirror: Path, tmp_path: Path, monke
     assert sorted(path.name for path in place.iterdir()) == ["lyragan.tflite", "record.json"]
     assert (place / "lyragan.tflite").read_bytes() == (mirror / "lyragan.tflite").read_bytes()
     record = PARAMS.weights["soundstream_decoder"].model_dump(exclude={"md5", "trained_on"})
-    assert json.loads((place / "record.json").read_text()) == {"files": [{"file": "lyragan.tflite"} | record]}
+    assert read_sealed(place / "record.json") == {"files": [{"file": "lyragan.tflite"} | record]}
     assert fetch_decoder(study, "log_mel_16khz") is None
 
 
