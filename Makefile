@@ -14,7 +14,7 @@ define repro
 @dvc repro $(1); status=$$?; python -m stages.locks; exit $$status
 endef
 
-.PHONY: audit bench bench-scale bump demo estimate fuzz licences lint lock repro repro-all sbom stale tables test test-long test-lowest test-newest \
+.PHONY: audit bench bench-scale bump check demo estimate fuzz licences lint lock repro repro-all sbom stale tables test test-long test-lowest test-newest \
 	test-numeric verify
 
 demo: .venv/installed
@@ -36,6 +36,10 @@ tables: .venv/installed
 # Committed results that the present params or versions would compute anew.
 stale: .venv/installed
 	@python -m stages.tables --stale
+
+# Holds all that is stored against its digests: what is damaged, and which stage makes it anew.
+check: .venv/installed
+	@python -m stages.check
 
 # Proves that code which changed gives the results it gave, NOUN=training of one noun; versions.yaml says what of.
 verify: .venv/installed

@@ -39,7 +39,8 @@ def main() -> None:
         damaged += found
     damaged += [each for study in studies for each in check_by_hand(study, vouched)]
     results = [path.parent for study in studies for path in (study.folder / "metrics").glob(f"**/{SCORES_FILE}")]
-    damaged += [each for folder in results for each in contents.check_results(folder)]
+    for folder in results:
+        damaged += contents.check_results(folder, dataset=folder.parts[folder.parts.index("metrics") + 1])
     below = {name for name in tracked if any(name.startswith(f"{folder.as_posix()}/") for folder in results)}
     known = {file for output in outputs for file in (output.path, *output.path.rglob("*"))}
     for name in sorted(below - {path.as_posix() for path in known}):

@@ -1,11 +1,9 @@
 """data/raw/<dataset> -> data/clips/<dataset>, and what was found in metrics/<dataset>/clips.json."""
 
-import json
-
 from beyond_spectrograms.data.clips import CLIP_VERSIONS, check_clips, describe_clips, publish_clips
 from beyond_spectrograms.data.labels import read_labels
 from beyond_spectrograms.estimates.preparation import timed_resampling
-from beyond_spectrograms.params.study import CLIPS, PARTIAL, RAW
+from beyond_spectrograms.params.study import CLIPS, PARTIAL, RAW, read_told
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, write_json
 from stages.arguments import parse
@@ -23,7 +21,7 @@ def main() -> None:
         told = read_labels(raw)
         check_clips(dataset, outcomes, source, told)
         publish_clips(outcomes, work, CLIPS / dataset, told)
-    origin = json.loads((raw / "source.json").read_text(encoding="utf-8"))
+    origin = read_told(raw / "source.json")
     write_json(study.metrics(dataset) / "clips.json", {**describe_clips(dataset, outcomes, told), "source": origin})
 
 

@@ -4,7 +4,6 @@ A run is a fold and seed of a protocol. Runs that an earlier training finished a
 the same: an edited protocol trains its own alone. Labels of the test part are not read.
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from beyond_spectrograms.estimates.training import timed_protocols
 from beyond_spectrograms.evaluation.metrics import variance_of
 from beyond_spectrograms.evaluation.predict import answer_test_part
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
-from beyond_spectrograms.params.study import SPLITS, Study
+from beyond_spectrograms.params.study import SPLITS, Study, read_told
 from beyond_spectrograms.training.loop import runs_of_protocol
 from beyond_spectrograms.training.run import RunConfig, TrainingError
 from beyond_spectrograms.training.tuning import TRIALS_FILE
@@ -42,8 +41,8 @@ def plan(study: Study, dataset: str, name: str, protocols: Sequence[str], work: 
     table, parts = read_windows(splits), read_parts(splits)
     open_features(features, len(table))  # checks that rows are windows
     check_content(features, f"{dataset} as {name}")
-    described = json.loads((features / "features.json").read_text(encoding="utf-8"))
-    if described["provenance"] != study.feature_provenance(name):
+    described = read_told(features / "features.json")
+    if described.get("provenance") != study.feature_provenance(name):
         raise TrainingError(
             f"{features}: made under other params or versions than those that stand now. Run its featurize stage again."
         )
@@ -76,7 +75,7 @@ def publish(study: Study, dataset: str, name: str, configs: dict[str, list[RunCo
         if recipe.classifier in RECONSTRUCTING and recipe.split not in variance:
             tested = (parts[columns_of(recipe.split, parts)] == "test").any(axis=1)
             variance[recipe.split] = variance_of(features, np.flatnonzero(tested))
-    described = json.loads((folder / "features.json").read_text(encoding="utf-8"))
+    described = read_told(folder / "features.json")
     del described["provenance"]  # part of that of the weights
     write_json(finished / "features.json", {**described, "variance": variance})
 

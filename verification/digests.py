@@ -81,8 +81,8 @@ UNTRACKED = (
     "beyond_spectrograms/__main__.py",
     "beyond_spectrograms/hear.py",
     "beyond_spectrograms/util/code_versions.py",
-    *(f"beyond_spectrograms/{name}/*.py" for name in ("cli", "estimates", "inference", "serving")),
-    *(f"stages/{name}.py" for name in ("docs", "locks", "show")),
+    *(f"beyond_spectrograms/{name}/*.py" for name in ("cli", "estimates", "inference", "integrity", "serving")),
+    *(f"stages/{name}.py" for name in ("check", "docs", "locks", "show")),
 )
 
 

@@ -5,7 +5,7 @@ For what DVC does not know: weights of others, downloads, checkpoints, and outpu
 
 import hashlib
 import json
-import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,18 +15,8 @@ from beyond_spectrograms.data.archives import manifest_digest
 from beyond_spectrograms.data.downloads import find_damage, find_damaged_weights
 from beyond_spectrograms.data.windows import FeaturesError, check_content, read_parts, read_windows, split_digests
 from beyond_spectrograms.evaluation.predict import ModelError, read_predictions
-from beyond_spectrograms.evaluation.records import (
-    COLUMNS,
-    CURVE_COLUMNS,
-    CURVES_FILE,
-    PREDICTIONS_FILE,
-    SCORES_FILE,
-    ResultError,
-    ScoresFile,
-    numbers_of,
-    read_cells,
-    read_record,
-)
+from beyond_spectrograms.evaluation.records import CURVES_FILE, PREDICTIONS_FILE, SCORES_FILE, ResultError
+from beyond_spectrograms.evaluation.result_files import read_evaluation
 from beyond_spectrograms.integrity.outputs import Damage, run_again
 from beyond_spectrograms.params import HubRecord
 from beyond_spectrograms.params.datasets import File
@@ -135,29 +125,17 @@ def _check_answers(path: Path, again: str) -> Iterator[Damage]:
 
 def _reason(error: Exception, path: Path) -> str:
     """Take a message's reason: without the path before it and the advice behind it."""
-    return str(error).removeprefix(f"{path}: ").split(". Run its")[0]
+    return re.split(r"\. (?:Run |One of the two)", str(error).removeprefix(f"{path}: "), maxsplit=1)[0].rstrip(".")
 
 
-def check_results(folder: Path) -> Iterator[Damage]:
-    """Hold predictions.csv.gz and curves.csv.gz against scores.json, in the folder of a data set's results."""
-    again = "Restore it from git, or remove it and run its evaluate stage again"
+def check_results(folder: Path, dataset: str) -> Iterator[Damage]:
+    """Read a data set's results, and hold the rows of predictions.csv.gz against scores.json."""
+    tables = [folder / name for name in (PREDICTIONS_FILE, CURVES_FILE)]
     try:
-        scores = read_record(folder / SCORES_FILE, ScoresFile)
-    except ResultError as error:
-        yield Damage(folder / SCORES_FILE, _reason(error, folder / SCORES_FILE), again)
-        return
-    for file, columns in ((PREDICTIONS_FILE, COLUMNS), (CURVES_FILE, CURVE_COLUMNS)):
-        path = folder / file
-        try:
-            cells = read_cells(path, columns)
+        read_evaluation(folder, dataset)
+        for path in tables:
             if path.read_bytes()[: len(HEAD_OF_GZIP)] != HEAD_OF_GZIP:
                 raise ResultError(f"{path}: its head is not the one that was written")
-            for name, scored in scores.cells.items() if file == PREDICTIONS_FILE else ():
-                if (rows := cells.get(name)) is None:
-                    raise ResultError(f"{path}: nothing of {name}, whose scores are there")
-                windows, right = (numbers_of(path, rows, column, int).sum() for column in ("windows", "windows_right"))
-                if windows != scored.windows or not math.isclose(right / windows, scored.window_accuracy or 0.0):
-                    told = f"{scored.window_accuracy} of {scored.windows}"
-                    raise ResultError(f"{path}: {name}: {right} of {windows} windows right; {SCORES_FILE} says {told}")
-        except ResultError as error:
-            yield Damage(path, _reason(error, path), again)
+    except ResultError as error:
+        path = next((path for path in tables if str(error).startswith(str(path))), folder / SCORES_FILE)
+        yield Damage(path, _reason(error, path), "Restore it from git, or remove it and run its evaluate stage again")

@@ -81,7 +81,7 @@ class Study:
         path = self.answers(dataset, representation, protocol, disturbance) / "provenance.json"
         if not path.exists():
             return False
-        decided = json.loads(path.read_text(encoding="utf-8"))
+        decided = read_told(path)
         return bool(decided == self.provenance(dataset, representation, protocol, disturbance))
 
     def stage(self, verb: str, *names: str) -> str:
@@ -137,8 +137,8 @@ class Study:
         path = self.features(dataset, representation) / "features.json"
         if not path.exists():
             return False
-        described = json.loads(path.read_text(encoding="utf-8"))
-        return bool(described["provenance"] == self.feature_provenance(representation))
+        described = read_told(path)
+        return bool(described.get("provenance") == self.feature_provenance(representation))
 
     def trial_provenance(self, dataset: str, representation: str, embedding: str) -> dict[str, Any]:
         """Name what decides the scores of trials: features, embedding, which trials, and how they are judged."""
@@ -186,13 +186,12 @@ class Study:
         """Read what `split` wrote of a data set.
 
         Raises:
-            ParamsError: there is none.
+            ParamsError: there is none, or it is damaged.
         """
         path = self.split_file(dataset)
         if not path.exists():
             raise ParamsError(f"{path}: missing. Run the split stage of {dataset}.")
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return record
+        return read_told(path)
 
     def _data(self, dataset: str) -> str:
         """Digest where a data set is from, and its clips."""
@@ -218,6 +217,21 @@ class Study:
 
 def _digest(decides: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def read_told(path: Path) -> dict[str, Any]:
+    """Read what a stage told of its output, as JSON.
+
+    Raises:
+        ParamsError: it is damaged.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise ParamsError(f"{path}: damaged. `make check` says which stage makes it anew.")
+    return told
 
 
 def disturbed_in(metrics: Path, disturbance: str | None) -> Path:
