@@ -11,7 +11,6 @@ from pathlib import Path
 from beyond_spectrograms.evaluation.records import SCORES_FILE
 from beyond_spectrograms.integrity import contents
 from beyond_spectrograms.integrity.outputs import (
-    STORED,
     Damage,
     Output,
     check_output,
@@ -19,7 +18,7 @@ from beyond_spectrograms.integrity.outputs import (
     read_outputs,
     tracked_by_git,
 )
-from beyond_spectrograms.params.study import Study, list_studies, load_study
+from beyond_spectrograms.params.study import RAW, SPLITS, Study, list_studies, load_study
 from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.progress import track
@@ -37,21 +36,28 @@ def main() -> None:
     for count, found in (contents.check_weights(studies), contents.check_checkpoints()):
         files += count
         damaged += found
-    damaged += [each for study in studies for each in check_by_hand(study, vouched)]
+    known = {file for output in outputs for file in (output.path, *output.path.rglob("*"))}
+    for study in studies:
+        count, found = check_by_hand(study, vouched, known)
+        files += count
+        damaged += found
     results = [path.parent for study in studies for path in (study.folder / "metrics").glob(f"**/{SCORES_FILE}")]
     for folder in results:
         damaged += contents.check_results(folder, dataset=folder.parts[folder.parts.index("metrics") + 1])
     below = {name for name in tracked if any(name.startswith(f"{folder.as_posix()}/") for folder in results)}
-    known = {file for output in outputs for file in (output.path, *output.path.rglob("*"))}
     for name in sorted(below - {path.as_posix() for path in known}):
         files += 1
         if not Path(name).exists() or not is_as_in_git(Path(name), tracked):
             damaged.append(Damage(Path(name), "not what git has", f"Restore it: git checkout -- {name}"))
-    lines = {each.path: str(each) for each in reversed(damaged)}  # the first of each
+    inner = {folder for each in damaged for folder in each.path.parents}  # of these folders files are named
+    lines: dict[Path, str] = {}
+    for each in damaged:
+        if each.path not in inner:
+            lines.setdefault(each.path, str(each))
     if lines:
-        told = "\n".join(reversed(lines.values()))
+        told = "\n".join(lines.values())
         raise DamageError(f"{told}\n{len(lines)} of {files} files are damaged. Run the stages above, then dvc repro.")
-    print(f"{files} files in {len(outputs)} outputs of stages, in weights and in results: all as they were written")
+    print(f"{files} files are as they were written; dvc.lock has {len(outputs)} outputs of stages that are here")
 
 
 def check_outputs(outputs: list[Output], tracked: dict[str, str]) -> tuple[int, list[Damage], set[Path]]:
@@ -66,18 +72,27 @@ def check_outputs(outputs: list[Output], tracked: dict[str, str]) -> tuple[int, 
     return files, damaged, vouched
 
 
-def check_by_hand(study: Study, vouched: set[Path]) -> list[Damage]:
-    """Check by this project's own digests what DVC does not vouch for, in the data sets of a study."""
-    found: list[Damage] = []
+def check_by_hand(study: Study, vouched: set[Path], known: set[Path]) -> tuple[int, list[Damage]]:
+    """Check by this project's own digests what DVC does not vouch for, in the data sets of a study.
+
+    Give how many files there are that are not `known` to DVC, and what is damaged.
+    """
+    found, folders = list[Damage](), list[Path]()
     for dataset in study.params.grid.datasets:
-        if not {Path(STORED, kind, dataset) for kind in ("raw", "splits")} <= vouched:
+        sounds = [RAW / dataset, SPLITS / dataset]
+        if not set(sounds) <= vouched:
+            folders += sounds
             found += contents.check_sounds(study, dataset)
         for name in study.params.grid.representations:
-            if study.features(dataset, name) not in vouched:
+            if (features := study.features(dataset, name)) not in vouched:
+                folders.append(features)
                 found += contents.check_features(study, dataset, name)
-            if not {study.models(dataset, name), study.disturbed(dataset, name)} <= vouched:
+            answers = [study.models(dataset, name), study.disturbed(dataset, name)]
+            if not set(answers) <= vouched:
+                folders += answers
                 found += contents.check_models(study, dataset, name)
-    return found
+    files = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
+    return len(files - known), found
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from beyond_spectrograms.evaluation.predict import ModelError, read_predictions
 from beyond_spectrograms.evaluation.records import CURVES_FILE, PREDICTIONS_FILE, SCORES_FILE, ResultError
 from beyond_spectrograms.evaluation.result_files import read_evaluation
 from beyond_spectrograms.integrity.outputs import Damage, run_again
-from beyond_spectrograms.params import HubRecord
+from beyond_spectrograms.params import HubRecord, ParamsError
 from beyond_spectrograms.params.datasets import File
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, RAW, SPLITS, WEIGHTS, Study
 from beyond_spectrograms.util.files import DIGITS, digest_file, read_sealed
@@ -76,9 +76,10 @@ def check_sounds(study: Study, dataset: str) -> Iterator[Damage]:
     if (splits / "windows.csv").exists() and study.split_file(dataset).exists():
         try:
             digests = split_digests(read_windows(splits), read_parts(splits), study.params.splits)
-        except (FeaturesError, ValueError, LookupError):
-            digests = {}
-        if digests != study.split_record(dataset)["sha256"]:
+            same = digests == study.split_record(dataset)["sha256"]
+        except (FeaturesError, ParamsError, ValueError, LookupError):
+            same = False
+        if not same:
             what = f"not the windows and parts that {study.split_file(dataset)} describes"
             yield Damage(splits, what, run_again(study.stage("split", dataset)))
 
@@ -125,7 +126,8 @@ def _check_answers(path: Path, again: str) -> Iterator[Damage]:
 
 def _reason(error: Exception, path: Path) -> str:
     """Take a message's reason: without the path before it and the advice behind it."""
-    return re.split(r"\. (?:Run |One of the two)", str(error).removeprefix(f"{path}: "), maxsplit=1)[0].rstrip(".")
+    told = str(error).removeprefix(f"{path}: ").removeprefix(f"{path}/")
+    return re.split(r"\. (?:Run |One of the two)", told, maxsplit=1)[0].rstrip(".")
 
 
 def check_results(folder: Path, dataset: str) -> Iterator[Damage]:

@@ -20,9 +20,10 @@ from beyond_spectrograms.params import ParamsError
 from beyond_spectrograms.params.study import PARTIAL, read_told
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_checkpoint, write_sealed
-from support import models
-from support.clones import dvc, run
-from support.common import refusal
+from support import models, separable
+from support.clones import DEMO, dvc, run
+from support.common import flip, refusal
+from support.repository import run_here
 from support.rot import rot
 
 METRICS = "studies/demo/metrics/demo"
@@ -59,9 +60,9 @@ def check(folder: Path, expect: int = 0) -> str:
 
 @pytest.mark.long
 def test_a_flipped_bit_in_each_kind_of_file_is_named_and_mended_by_the_stages_that_are_named(finished: Path) -> None:
-    dvc(finished, "checkout", "--relink", "-q")  # DVC's copies are the very files, as `dvc repro` leaves them
+    dvc(finished, "checkout", "--relink", "-q", DEMO)  # DVC's copies are the very files, as `dvc repro` leaves them
     count = re.fullmatch(
-        r"(\d+) files in (\d+) outputs of stages, in weights and in results: all as they were written\n",
+        r"(\d+) files are as they were written; dvc\.lock has \d+ outputs of stages that are here\n",
         check(finished),
     )
     assert count
@@ -85,8 +86,8 @@ def test_a_flipped_bit_in_each_kind_of_file_is_named_and_mended_by_the_stages_th
 
 @pytest.mark.long
 def test_a_rotten_copy_of_dvcs_is_removed_before_it_is_put_back(finished: Path) -> None:
-    sound = finished / "data/raw/demo/audio/bird/bird_1.wav"
-    dvc(finished, "checkout", "--relink", "-q")
+    sound = finished / "data/raw/demo/audio/bird/bird_01.wav"
+    dvc(finished, "checkout", "--relink", "-q", DEMO)
     [copy] = [path for path in (finished / ".dvc/cache/files/md5").glob("*/*") if path.samefile(sound)]
     linked = sound.read_bytes()
     sound.unlink()
@@ -99,7 +100,7 @@ def test_a_rotten_copy_of_dvcs_is_removed_before_it_is_put_back(finished: Path) 
     assert not copy.exists()
     dvc(finished, "commit", "-q", "-f", "studies/demo/dvc.yaml:download@demo")
     assert copy.read_bytes() == linked
-    assert "all as they were written" in check(finished)
+    assert "files are as they were written; " in check(finished)
 
 
 def answers(folder: Path) -> Path:
@@ -138,6 +139,39 @@ def test_no_flipped_bit_is_read_over(
         rot(path, seed)
         assert str(path.parent) in refusal(kind, read, path)
         path.write_bytes(whole)
+
+
+def test_what_was_trained_without_dvc_is_checked_and_mended_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    separable.write(tmp_path, epochs=1)
+    monkeypatch.chdir(tmp_path)
+    separable.run_stages("mean_linear", "train", "evaluate")
+    capsys.readouterr()
+    run_here("check")
+    whole = "10 files are as they were written; dvc.lock has 0 outputs of stages that are here\n"
+    assert capsys.readouterr().out == whole
+    folder = Path("data/models/paper/demo/mel/mean_linear")
+    run_name = "fold_1-seed_0"
+    answered, weights, record = (
+        folder / f"{run_name}{end}" for end in (".predictions.safetensors", ".safetensors", ".json")
+    )
+    again = (
+        "Run again: dvc repro -f -s train@demo-mel\n1 of 10 files are damaged. Run the stages above, then dvc repro."
+    )
+    for path, what in (
+        (record, "missing or damaged"),
+        (weights, f"not the weights that {record.name} is of"),
+        (answered, "not the answers of a classifier: not as they were written"),
+    ):
+        before = weights.read_bytes(), answered.read_bytes()
+        flip(path, path.stat().st_size - 8)
+        assert refusal(ProjectError, run_here, "check") == f"{path}: {what}. {again}"
+        separable.run_stages("mean_linear", "train")
+        assert (weights.read_bytes(), answered.read_bytes()) == before
+        capsys.readouterr()
+        run_here("check")
+        assert capsys.readouterr().out == whole
 
 
 def test_a_checkpoint_with_a_flipped_bit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
