@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from beyond_spectrograms.evaluation.label_contrasts import compare_labels
 from beyond_spectrograms.evaluation.results import Results
+from beyond_spectrograms.evaluation.uncertainty import MINIMUM_FOLDS
 from beyond_spectrograms.report.evidence_figures import draw_beside
 from beyond_spectrograms.report.figures import drawing, styles
 from beyond_spectrograms.report.notes import NOT_RUN, note_of
@@ -61,10 +62,10 @@ def scores_table(results: Results) -> Table:
     statistics = results.params.statistics
     notes = [
         "mAP: mean average precision over labels; AUROC likewise; lwlrap: label-weighted label-ranking average "
-        "precision (beyond_spectrograms/evaluation/label_scores.py); mean over seeds. recordings: by the mean of the "
-        "probabilities of a recording's windows.",
-        f"In brackets: {statistics.confidence:.0%} interval, by drawing origins anew, and seeds where there are "
-        f"several; none with fewer than {statistics.minimum_sources} origins.",
+        "precision (beyond_spectrograms/evaluation/label_scores.py); each run alone, the mean over a fold's "
+        "seeds and then over folds. recordings: by the mean of the probabilities of a recording's windows.",
+        f"In brackets: {statistics.confidence:.0%} interval over folds; of fewer than {MINIMUM_FOLDS} folds by drawing "
+        f"origins anew, and seeds where there are several; none with fewer than {statistics.minimum_sources} origins.",
     ]
     return Table(f"{results.dataset}: several labels a sound, test part", rows, columns, notes)
 
@@ -83,11 +84,11 @@ def contrasts_table(results: Results) -> Table:
     }
     statistics = results.params.statistics
     notes = [
-        "First minus second in mAP by recording, on the same recordings and draws.",
-        "p: two-sided, by the share of draws on either side of 0, corrected by Holm for the contrasts here, run or "
-        "not.",
-        f"Verdict: better or worse where that p is at most {1 - statistics.confidence:.2g}; same where the whole "
-        f"interval is within {100 * statistics.margin:g} points of 0; else undecided.",
+        "First minus second in mAP by recording, run by run.",
+        f"p: two-sided, Student's over folds; of fewer than {MINIMUM_FOLDS} folds by the share of draws on either side "
+        "of 0. Corrected by Holm for the contrasts here, run or not.",
+        f"Verdict: better or worse where that p is at most {1 - statistics.confidence:.2g}; same where the "
+        f"difference surely is within {100 * statistics.margin:g} points of 0; else undecided.",
     ]
     return Table(f"Contrasts: {results.dataset}, several labels a sound", rows, columns, notes)
 
@@ -109,7 +110,8 @@ def classes_table(results: Results) -> Table:
         rows.append(row)
     columns = texts("label", "recordings") | {head: number(head, 1) for head in known}
     notes = [
-        "Average precision of each label by recording (%), mean over seeds. recordings: those tested that have it."
+        "Average precision of each label by recording (%), mean over a fold's seeds and then over folds. recordings: "
+        "those tested that have it."
     ]
     return Table(f"Labels: {results.dataset}", rows, columns, notes)
 
@@ -133,6 +135,6 @@ def figure_labels(results: Results) -> Figure | None:
         axes.set_ylabel("mean average precision by recording (%)")
         axes.grid(axis="y", alpha=0.3)
         figure.legend(loc="outside lower center", ncols=3, handlelength=3.5)
-        bars = f"{results.params.statistics.confidence:.0%} interval over origins and seeds"
+        bars = f"{results.params.statistics.confidence:.0%} interval over folds"
         figure.suptitle(f"{results.dataset}: several labels a sound\nbars: {bars}", fontsize=11)
     return figure
