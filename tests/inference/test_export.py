@@ -43,7 +43,7 @@ def cell(project: Path) -> Path:
     write(project / "data/splits/demo/parts.csv", "window\ntrain\ntest\ntrain\nvalidation\n")
     clips = pd.DataFrame({"clip": CLIPS, "sha256": ["a", "b", "c", "d"]})
     write(project / "data/clips/demo/clips.csv", clips.to_csv())
-    write(project / "data/weights/mel/record.json", '{"weights": null, "files": []}')
+    write(project / "data/weights/mel/record.json", '{"files": []}')
     network = build_network(models.PARAMS.protocols["paper"], 128, 173, 2, None)
     notes = {"epoch": 3, "diverged_at_epoch": 4, "classes": ["bird", "rain"]}
     stored = project / TRAINED
