@@ -284,7 +284,6 @@ def test_the_real_witnesses_of_a_rename_are_equal(real: Path, tmp_path: Path, mo
         "disturbances",
         "evaluation",
         "costs",
-        "label_scores",
         "trials",
         "report",
         "sonification",
