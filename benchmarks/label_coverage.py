@@ -5,22 +5,19 @@ where a class is, plus an effect of the group and noise, both normal; skills var
 The truth is the mean over many such experiments.
 """
 
-import argparse
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.simulation import simulate_cases
 from beyond_spectrograms.evaluation.label_scores import MEAN_AP, RunAnswers, measure, measure_runs
-from beyond_spectrograms.params import Params, load_params
-from beyond_spectrograms.params.loading import STUDIES
-from beyond_spectrograms.report.table import Row, Table, scaled, texts, to_markdown
+from beyond_spectrograms.params import Params
+from beyond_spectrograms.report.table import Row, Table, scaled, texts
 from beyond_spectrograms.util.commands import run
-from beyond_spectrograms.util.files import write_json, write_text
-from beyond_spectrograms.util.progress import counting
 
-RESULTS, TABLE = Path("metrics/label_coverage.json"), Path("metrics/label_coverage.md")
+RESULTS = Path("metrics/label_coverage.json")
 GROUPS, FOLDS, SPREADS = (75, 150), (3, 5, 10), (0.0, 0.3)
 TAKES = 3  # recordings of a group
 CLASSES = 10
@@ -49,17 +46,8 @@ class Case:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=500, help="simulated experiments a case")
-    draws, cells = parser.parse_args().draws, list(product(GROUPS, FOLDS, SPREADS))
-    params = load_params(STUDIES / "multi_label")
-    made: list[Case] = []
-    with counting("cases", len(cells), lambda: len(made)):
-        for cell in cells:
-            made.append(simulate(params, *cell, draws))
-    write_json(RESULTS, {"draws": draws, "cases": [asdict(case) for case in made]})
-    write_text(TABLE, to_markdown(coverage_table(made, draws)))
-    print(TABLE.read_text(encoding="utf-8"))
+    designs = list(product(GROUPS, FOLDS, SPREADS))
+    simulate_cases(__doc__, "multi_label", designs, simulate=simulate, tabulate=coverage_table, results=RESULTS)
 
 
 def simulate(params: Params, groups: int, folds: int, spread: float, draws: int) -> Case:

@@ -6,7 +6,6 @@ same is that at minus the mean over the sum of both kinds' deviations. A speaker
 mistake: their two effects are correlated.
 """
 
-import argparse
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -15,15 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from benchmarks.simulation import simulate_cases
 from beyond_spectrograms.evaluation.verification import eer_interval
-from beyond_spectrograms.params import Params, load_params
-from beyond_spectrograms.params.loading import STUDIES
-from beyond_spectrograms.report.table import Row, Table, scaled, text, to_markdown
+from beyond_spectrograms.params import Params
+from beyond_spectrograms.report.table import Row, Table, scaled, text
 from beyond_spectrograms.util.commands import run
-from beyond_spectrograms.util.files import write_json, write_text
-from beyond_spectrograms.util.progress import counting
 
-RESULTS, TABLE = Path("metrics/trial_coverage.json"), Path("metrics/trial_coverage.md")
+RESULTS = Path("metrics/trial_coverage.json")
 SPEAKERS, RATES, SPREADS = (30, 40, 100), (0.02, 0.1, 0.3), (0.1, 0.5)
 PAIRS = 30  # of each kind for each speaker
 RESAMPLES = 200  # in place of params': enough for a deviation
@@ -49,17 +46,8 @@ class Case:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=500, help="simulated experiments a case")
-    draws, cells = parser.parse_args().draws, list(product(SPEAKERS, RATES, SPREADS))
-    params = load_params(STUDIES / "speakers")
-    made: list[Case] = []
-    with counting("cases", len(cells), lambda: len(made)):
-        for cell in cells:
-            made.append(simulate(params, *cell, draws))
-    write_json(RESULTS, {"draws": draws, "cases": [asdict(case) for case in made]})
-    write_text(TABLE, to_markdown(coverage_table(made, draws)))
-    print(TABLE.read_text(encoding="utf-8"))
+    designs = list(product(SPEAKERS, RATES, SPREADS))
+    simulate_cases(__doc__, "speakers", designs, simulate=simulate, tabulate=coverage_table, results=RESULTS)
 
 
 def simulate(params: Params, speakers: int, rate: float, spread: float, draws: int) -> Case:
