@@ -76,12 +76,16 @@ CODE: dict[str, tuple[str, ...]] = {
         *(f"stages/{name}.py" for name in ("arguments", "resolve")),
     ),
 }
-# What decides no published result: programs for users, measurements of our own speed, estimates, and the proof itself.
+# What decides no published result: programs for users, the codec (being built), measurements of our own speed,
+# estimates, and the proof itself.
 UNTRACKED = (
     "beyond_spectrograms/__main__.py",
     "beyond_spectrograms/hear.py",
     "beyond_spectrograms/util/code_versions.py",
-    *(f"beyond_spectrograms/{name}/*.py" for name in ("cli", "estimates", "inference", "integrity", "serving")),
+    *(
+        f"beyond_spectrograms/{name}/*.py"
+        for name in ("cli", "codec", "estimates", "inference", "integrity", "serving")
+    ),
     *(f"stages/{name}.py" for name in ("check", "docs", "locks", "show")),
 )
 
