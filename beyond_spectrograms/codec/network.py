@@ -1,0 +1,177 @@
+"""The codec's network: the encodec package's encoder and decoder, and our quantiser between them."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+
+from beyond_spectrograms.codec.quantizer import Quantized, ResidualQuantizer
+from beyond_spectrograms.params.codecs import CodecNetwork
+from beyond_spectrograms.util.errors import ProjectError, one_line, require
+from beyond_spectrograms.util.files import written_beside
+
+if TYPE_CHECKING:
+    from encodec.model import EncodecModel
+
+SILENT = 1e-8  # added to levels that sounds are divided by
+SEGMENT_S = 1.0  # in which long sounds are coded where they are divided by their level; they overlap by 1 %
+CODEBOOKS = "quantizer.codebooks"
+NOTES = "codec"  # the key of a file's metadata
+
+
+class CodecFileError(ProjectError):
+    """A file is no codec of ours; the message names it and what is wrong."""
+
+
+class Coded(NamedTuple):
+    """What a training step sees: the decoded sound [batch, channels, samples] and what the quantiser made of it."""
+
+    sound: torch.Tensor
+    quantized: Quantized
+
+
+class Codec(nn.Module):
+    """Encoder, quantiser and decoder of a `network`, weights drawn by torch's generator.
+
+    With the weights of the package's 24 kHz or 48 kHz model (`state_of_package`) it gives that model's values.
+    """
+
+    def __init__(
+        self, network: CodecNetwork, *, decay: float = 0.99, dead_below: float = 2.0, start_iterations: int = 50
+    ) -> None:
+        require("encodec")
+        from encodec.modules.seanet import SEANetDecoder, SEANetEncoder
+
+        super().__init__()
+        self.network = network
+        settings: dict[str, Any] = {
+            "channels": network.channels,
+            "dimension": network.dimension,
+            "n_filters": network.filters,
+            "ratios": network.strides,
+            "norm": network.norm,
+            "causal": network.causal,
+            "lstm": network.lstm,
+        }
+        with warnings.catch_warnings():
+            # encodec 0.1.1 uses the older of torch's two weight_norm functions.
+            warnings.filterwarnings("ignore", message=".*weight_norm.* is deprecated", category=FutureWarning)
+            self.encoder, self.decoder = SEANetEncoder(**settings), SEANetDecoder(**settings)
+        self.quantizer = ResidualQuantizer(
+            network.codebooks,
+            network.entries,
+            network.dimension,
+            decay=decay,
+            dead_below=dead_below,
+            start_iterations=start_iterations,
+        )
+
+    def level_of(self, sound: torch.Tensor) -> torch.Tensor | None:
+        """Measure the level [batch, 1, 1] by which sounds [batch, channels, samples] are divided; None: by none."""
+        if not self.network.by_level:
+            return None
+        return sound.mean(dim=1, keepdim=True).square().mean(dim=2, keepdim=True).sqrt() + SILENT
+
+    def latents(self, sound: torch.Tensor) -> torch.Tensor:
+        """Encode sounds [batch, channels, samples] as [batch, dimension, frames], the last frame partial."""
+        level = self.level_of(sound)
+        return self.encoder(sound if level is None else sound / level)  # type: ignore[no-any-return]
+
+    def forward(
+        self, sound: torch.Tensor, stages: int | None = None, generator: torch.Generator | None = None
+    ) -> Coded:
+        """Encode and decode sounds [batch, channels, samples] by the first `stages` of the quantiser."""
+        level = self.level_of(sound)
+        quantized = self.quantizer(self.latents(sound).float(), stages, generator)
+        decoded = self.decoder(quantized.latents)[..., : sound.shape[2]]
+        return Coded(decoded if level is None else decoded * level, quantized)
+
+    def as_package(self) -> EncodecModel:
+        """Build the encodec package's model with these weights; it codes sounds of any length, and its files.
+
+        The copy shares encoder and decoder; its codebooks are those of now.
+        """
+        from encodec.model import EncodecModel
+        from encodec.quantization.vq import ResidualVectorQuantizer
+
+        network = self.network
+        quantizer = ResidualVectorQuantizer(network.dimension, network.codebooks, network.entries)
+        for layer, entries in zip(quantizer.vq.layers, self.quantizer.codebooks, strict=True):
+            book: Any = layer._codebook
+            book.embed.copy_(entries)
+            book.inited.fill_(True)
+        model = EncodecModel(
+            self.encoder,
+            self.decoder,
+            quantizer,
+            [bitrate / 1000 for bitrate in network.bitrates],
+            network.sample_rate,
+            network.channels,
+            normalize=network.by_level,
+            segment=SEGMENT_S if network.by_level else None,
+            name="unset",
+        )
+        return model.to(self.quantizer.codebooks.device).eval()
+
+
+def state_of_package(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Give the state of the package's model as that of a Codec of its size."""
+    ours = {key: value for key, value in state.items() if not key.startswith("quantizer.")}
+    kinds = {"codebooks": "embed", "sums": "embed_avg", "counts": "cluster_size"}
+    for name, theirs in kinds.items():
+        layers = [value for key, value in state.items() if key.endswith(f"._codebook.{theirs}")]
+        ours[f"quantizer.{name}"] = torch.stack(layers)
+    ours["quantizer.started"] = torch.tensor(True)
+    return ours
+
+
+def save_codec(path: Path, codec: Codec, state: Mapping[str, torch.Tensor], told: Mapping[str, Any]) -> None:
+    """Write what decoding needs of a codec's `state`, and its network beside what is `told` of it, as safetensors.
+
+    The same state gives the same bytes.
+    """
+    from safetensors.torch import save_file
+
+    kept = {key: value.detach().cpu().contiguous() for key, value in state.items() if _is_kept(key)}
+    notes = {"network": codec.network.model_dump(), **told}
+    with written_beside(path) as beside:
+        save_file(kept, beside, metadata={NOTES: json.dumps(notes)})  # several keys would come in any order
+
+
+def load_codec(path: Path) -> tuple[Codec, dict[str, Any]]:
+    """Read a codec that `save_codec` wrote, and what was told of it, its network among that.
+
+    Raises:
+        CodecFileError: the file is none.
+    """
+    from pydantic import ValidationError
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as stored:
+            notes = json.loads((stored.metadata() or {})[NOTES])
+            state = {key: stored.get_tensor(key).float() for key in stored.keys()}  # noqa: SIM118
+        network = CodecNetwork.model_validate(notes["network"])
+    except (SafetensorError, LookupError, TypeError, ValueError, ValidationError) as error:
+        raise CodecFileError(f"{path}: no codec of ours. {one_line(error)}") from None
+    with torch.random.fork_rng(devices=[]):
+        codec = Codec(network)
+    try:
+        missing = codec.load_state_dict(state, strict=False).missing_keys
+    except RuntimeError as error:
+        raise CodecFileError(f"{path}: not the weights of its network. {one_line(error)}") from None
+    if missing := [key for key in missing if _is_kept(key)]:
+        raise CodecFileError(f"{path}: lacks {missing[0]}. Train it again.")
+    codec.quantizer.started.fill_(True)
+    return codec.eval(), notes
+
+
+def _is_kept(key: str) -> bool:
+    """Say whether a tensor is needed to code sound: what codebooks are averaged from is not."""
+    return key == CODEBOOKS or not key.startswith("quantizer.")

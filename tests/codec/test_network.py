@@ -1,0 +1,81 @@
+"""With the encodec package's weights our codec is its model, at both sizes; a codec's file says what it is."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from beyond_spectrograms.codec.network import Codec, CodecFileError, load_codec, save_codec, state_of_package
+from beyond_spectrograms.params.codecs import CodecNetwork
+from beyond_spectrograms.representations.encodec import untrained_model
+from support.codecs import ENCODEC_24, ENCODEC_48, SMALL
+from support.common import refusal
+
+
+def both(model: str, network: CodecNetwork):  # type: ignore[no-untyped-def]
+    """Make the package's model with weights and codebooks drawn by seed, and ours with the same."""
+    theirs = untrained_model(model, 0)
+    generator = torch.Generator().manual_seed(0)
+    for layer in theirs.quantizer.vq.layers:
+        layer._codebook.embed.copy_(torch.randn(layer._codebook.embed.shape, generator=generator) / 10)
+        layer._codebook.inited.fill_(True)
+    ours = Codec(network)
+    ours.load_state_dict(state_of_package(theirs.state_dict()))
+    return ours.eval(), theirs.eval()
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("model", "network"), [("24khz", ENCODEC_24), ("48khz", ENCODEC_48)])
+def test_with_the_package_s_weights_it_gives_the_package_s_sound(model: str, network: CodecNetwork) -> None:
+    ours, theirs = both(model, network)
+    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+    sound = torch.randn(1, network.channels, network.sample_rate // 4, generator=torch.Generator().manual_seed(1)) / 10
+    for bitrate in network.bitrates[:2]:
+        theirs.set_target_bandwidth(bitrate / 1000)
+        with torch.inference_mode():
+            frames = theirs.encode(sound)
+            made = ours(sound, network.stages_at(bitrate))
+            assert torch.equal(made.quantized.codes.transpose(0, 1), frames[0][0])
+            torch.testing.assert_close(made.sound, theirs.decode(frames)[..., : sound.shape[2]], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_as_the_package_s_model_it_codes_the_same() -> None:
+    ours, theirs = both("24khz", ENCODEC_24)
+    sound = torch.randn(1, 1, 5000, generator=torch.Generator().manual_seed(1)) / 10
+    model = ours.as_package()
+    for each in (model, theirs):
+        each.set_target_bandwidth(3.0)
+    with torch.inference_mode():
+        assert torch.equal(model.encode(sound)[0][0], theirs.encode(sound)[0][0])
+        assert torch.equal(model(sound), theirs(sound))
+
+
+def test_a_codec_comes_back_from_its_file_and_the_same_state_has_the_same_bytes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    codec = Codec(SMALL).eval()
+    codec.quantizer.codebooks.normal_()
+    for name in ("one", "two"):
+        save_codec(tmp_path / name, codec, codec.state_dict(), {"step": 7})
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    again, notes = load_codec(tmp_path / "one")
+    assert notes["step"] == 7
+    sound = torch.randn(1, 1, 1600)
+    with torch.inference_mode():
+        assert torch.equal(again(sound).sound, codec(sound).sound)
+
+
+def test_a_file_that_is_no_codec_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "codec.safetensors"
+    path.write_bytes(b"nothing")
+    assert refusal(CodecFileError, load_codec, path).startswith(f"{path}: no codec of ours. ")
+    save_file({"one": torch.zeros(1)}, path)
+    assert refusal(CodecFileError, load_codec, path) == f"{path}: no codec of ours. KeyError: 'codec'"
+    notes = {"codec": json.dumps({"network": SMALL.model_dump()})}
+    save_file({"encoder.model.0.conv.conv.bias": torch.zeros(4)}, path, notes)
+    assert refusal(CodecFileError, load_codec, path).startswith(f"{path}: not the weights of its network. ")
+    save_file({"quantizer.codebooks": torch.zeros(3, 16, 8)}, path, notes)
+    lacks = f"{path}: lacks encoder.model.0.conv.conv.bias. Train it again."
+    assert refusal(CodecFileError, load_codec, path) == lacks

@@ -1,0 +1,172 @@
+"""A training gives the same bytes for the same seed, however often it was killed, and learns."""
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from beyond_spectrograms.codec import training
+from beyond_spectrograms.codec.network import load_codec
+from beyond_spectrograms.codec.sounds import Corpus
+from beyond_spectrograms.codec.training import CodecRun, CodecTrainingError, train_codec
+from beyond_spectrograms.data.audio import Format
+from support.codecs import ENCODEC_24, ENCODEC_48, recipe
+from support.common import contents, noise, refusal, tone
+from support.stopping import kill_in
+
+HEARD = pd.DataFrame({"dataset": ["demo"], "clip": ["a"], "label": ["a"], "group": ["1"], "sha256": ["0"]})
+MONO = Format(16_000, 1)
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_torch() -> Iterator[None]:
+    """Leave torch as it was: trainings hold it to one thread and to what is deterministic."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+def corpus(form: Format = MONO) -> Corpus:
+    sounds = [noise(1, form.sample_rate), tone(1, 440, form.sample_rate, 0.1), tone(0.1, 2000, form.sample_rate, 0.1)]
+    stacked = [np.repeat(sound[None], form.channels, axis=0) for sound in sounds]
+    return Corpus(stacked, np.ones(3), np.array([False, True, False]), form)
+
+
+def run_in(folder: Path, **changed: Any) -> CodecRun:
+    return CodecRun(recipe(**changed), changed.get("seeds", [0])[0], HEARD, "cpu", {"codec": 1}, folder)
+
+
+def trained(folder: Path, **changed: Any) -> dict[str, bytes]:
+    """Train in a folder, and read what was written but for the record, which has the seconds it took."""
+    run = run_in(folder, **changed)
+    train_codec(run, corpus())
+    assert run.is_finished()
+    return {name: content for name, content in contents(folder).items() if name != "run.json"}
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
+    one, two = trained(tmp_path / "one"), trained(tmp_path / "two")
+    assert sorted(one) == ["curve.csv", "heard.csv", "step_0.safetensors", "step_4.safetensors"]
+    assert one == two
+    assert trained(tmp_path / "other", seeds=[1])["step_0.safetensors"] != one["step_0.safetensors"]
+
+
+def test_a_training_that_is_stopped_after_every_step_ends_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = trained(tmp_path / "whole", steps=[0, 2, 6])
+    write = training.write_checkpoint
+
+    def stop(path: Path, values: Any) -> None:
+        write(path, values)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1)
+    monkeypatch.setattr(training, "write_checkpoint", stop)
+    run = run_in(tmp_path / "stopped", steps=[0, 2, 6])
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            train_codec(run, corpus())
+    assert trained(tmp_path / "stopped", steps=[0, 2, 6]) == expected
+
+
+@pytest.mark.long
+def test_a_training_that_is_killed_ten_times_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """SIGKILL in turn right after a checkpoint, right after a step and right after the codec was written."""
+    steps = [0, 5, 30]
+    expected = trained(tmp_path / "whole", steps=steps)
+    (tmp_path / "work.pickle").write_bytes(pickle.dumps((run_in(tmp_path / "killed", steps=steps), corpus())))
+    program = (
+        "import pickle, sys\n"
+        "from beyond_spectrograms.codec import training\n"
+        "training.CHECKPOINT_SECONDS = -1\n"
+        "training.train_codec(*pickle.load(open(sys.argv[1], 'rb')))\n"
+    )
+    module = "beyond_spectrograms.codec.training:"
+    for kill in range(10):
+        function, calls = (("write_checkpoint", 3), ("_take_step", 4), ("save_codec", 1))[kill % 3]
+        if function == "save_codec" and kill > 2:
+            function, calls = "write_checkpoint", 1
+        kill_in(module + function, f"calls == {calls}", program, str(tmp_path / "work.pickle"))
+    assert trained(tmp_path / "killed", steps=steps) == expected
+
+
+def test_a_checkpoint_of_another_recipe_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = trained(tmp_path / "whole", losses="released")
+    run, write = run_in(tmp_path / "other"), training.write_checkpoint
+
+    def stop(path: Path, values: Any) -> None:
+        write(path, values)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "CHECKPOINT_SECONDS", -1)
+        patch.setattr(training, "write_checkpoint", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_codec(run, corpus())
+    assert trained(tmp_path / "other", losses="released") == expected
+
+
+def test_what_was_kept_and_then_damaged_is_not_finished(tmp_path: Path) -> None:
+    trained(tmp_path)
+    run = run_in(tmp_path)
+    assert not replace(run, seed=1).is_finished()
+    kept = run.kept(4)
+    kept.write_bytes(kept.read_bytes() + b"!")
+    assert not run.is_finished()
+
+
+@pytest.mark.parametrize("name", ["card", "card_48khz", "released"])
+def test_every_setting_of_losses_trains_with_a_discriminator_and_without(tmp_path: Path, name: str) -> None:
+    trained(tmp_path / "with", losses=name)
+    trained(tmp_path / "without", losses=name, discriminator=None)
+    columns = [(tmp_path / each / "curve.csv").read_text().splitlines()[0] for each in ("with", "without")]
+    assert columns == [
+        "step,time,spectral,adversarial,features,commitment,discriminator", "step,time,spectral,commitment"
+    ]  # fmt: skip
+
+
+def test_training_brings_spectra_nearer(tmp_path: Path) -> None:
+    """One tone, without a discriminator."""
+    alone = {"discriminator": None, "mixing": False, "reverberation": 0.0, "batch_size": 2}
+    run = run_in(tmp_path, **alone, steps=[0, 100], learning_rate=0.003)
+    train_codec(run, Corpus([tone(1, 440, 16_000, 0.1)[None]], np.ones(1), np.array([False]), MONO))
+    curve = pd.read_csv(tmp_path / "curve.csv")
+    assert list(curve["step"]) == [50, 100]
+    assert curve["spectral"][1] < 0.7 * curve["spectral"][0], curve
+
+
+def test_bf16_on_a_cpu_is_refused(tmp_path: Path) -> None:
+    told = refusal(CodecTrainingError, train_codec, run_in(tmp_path, precision="bf16"), corpus())
+    assert told == "precision: bf16 is for a GPU: choose fp32, or device: cuda"
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(tmp_path: Path) -> None:
+    sounds = corpus()
+    broken = replace(sounds, waveforms=[np.full_like(each, np.nan) for each in sounds.waveforms])
+    told = refusal(Exception, train_codec, run_in(tmp_path, reverberation=0.0), broken)
+    assert told.startswith("level_db -24: 1000 windows")  # no comparison with nan holds: it is taken for clipping
+    fast = run_in(tmp_path, learning_rate=1e30, steps=[0, 8])
+    assert "is nan at step" in (told := refusal(CodecTrainingError, train_codec, fast, corpus())) or "inf" in told
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("network", "setting"), [(ENCODEC_24, "card"), (ENCODEC_48, "card_48khz")])
+def test_encodec_at_full_size_trains_for_two_steps(tmp_path: Path, network: Any, setting: str) -> None:
+    size = {"filters": 32, "n_ffts": [2048, 1024, 512, 256, 128], "share": 1.0}
+    form = Format(network.sample_rate, network.channels)
+    run = run_in(
+        tmp_path, network=network, losses=setting, discriminator=size, window_s=1.0, batch_size=1, dead_below=0.0,
+        steps=[0, 2], start_iterations=2,
+    )  # fmt: skip
+    train_codec(run, corpus(form))
+    assert run.is_finished()
+    weights = [load_codec(run.kept(step))[0].encoder.state_dict() for step in (0, 2)]
+    assert any(not torch.equal(value, weights[1][key]) for key, value in weights[0].items())

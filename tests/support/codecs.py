@@ -1,0 +1,35 @@
+"""Codecs of every size that tests make, and how the smallest is trained."""
+
+from typing import Any
+
+from beyond_spectrograms.params.codecs import CodecNetwork, CodecRecipe
+
+_ENCODEC: dict[str, Any] = {"filters": 32, "strides": [8, 5, 4, 2], "dimension": 128, "lstm": 2, "entries": 1024}
+ENCODEC_24 = CodecNetwork(
+    sample_rate=24_000, channels=1, causal=True, norm="weight_norm", by_level=False, codebooks=32,
+    bitrates=[1_500, 3_000, 6_000, 12_000, 24_000], **_ENCODEC,
+)  # fmt: skip
+ENCODEC_48 = CodecNetwork(
+    sample_rate=48_000, channels=2, causal=False, norm="time_group_norm", by_level=True, codebooks=16,
+    bitrates=[3_000, 6_000, 12_000, 24_000], **_ENCODEC,
+)  # fmt: skip
+SMALL = CodecNetwork(
+    sample_rate=16_000, channels=1, filters=2, strides=[8, 5, 4, 2], dimension=8, lstm=0, causal=True,
+    norm="weight_norm", by_level=False, codebooks=3, entries=16, bitrates=[200, 600],
+)  # fmt: skip
+
+
+def recipe(**changed: Any) -> CodecRecipe:
+    """Give a recipe that trains the smallest codec in no time, on the demo's sounds."""
+    values = {
+        "network": SMALL,
+        "sounds": [{"dataset": "demo", "fold": 1, "apart_from": [], "music": []}],
+        "judged": [{"dataset": "demo", "fold": 1, "clips": 2, "seconds": 1.0}],
+        "losses": "card",
+        "discriminator": {"filters": 2, "n_ffts": [256, 128], "share": 0.5},
+        "level_db": -24.0, "gain_db": [-10.0, 6.0], "mixing": True, "reverberation": 0.2, "rt60_s": [0.3, 1.3],
+        "window_s": 0.2, "batch_size": 4, "learning_rate": 0.0003, "betas": [0.5, 0.9], "average_decay": 0.99,
+        "codebook_decay": 0.99, "dead_below": 0.5, "start_iterations": 5, "balancer_decay": 0.999, "precision": "fp32",
+        "steps": [0, 4], "seeds": [0],
+    }  # fmt: skip
+    return CodecRecipe.model_validate(values | changed)
