@@ -72,6 +72,9 @@ class ProbeTrainer(SummaryTrainer):
         from threadpoolctl import threadpool_limits
 
         weights = None if self.config.protocol.class_weights == "none" else self.config.protocol.class_weights
+        varying = (points != points[:1]).any(0)  # of YAMNet's values two thirds are constant, and only cost time
+        if not varying.any():
+            varying[:] = True
         # One thread, since the last bits of a sum depend on how many share it.
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The number of unique classes")  # few windows of many, as in a pilot
@@ -81,7 +84,9 @@ class ProbeTrainer(SummaryTrainer):
                     C=inverse_penalty, solver="lbfgs", max_iter=MOST_STEPS, tol=GRADIENT, class_weight=weights
                 )
                 several = targets.dim() == 2  # then a probe for each label
-                found = (OneVsRestClassifier(probe) if several else probe).fit(points.double().numpy(), targets.numpy())
+                found = (OneVsRestClassifier(probe) if several else probe).fit(
+                    points[:, varying].double().numpy(), targets.numpy()
+                )
             except ConvergenceWarning as error:
                 name = f"{self.config.protocol.classifier}, {self.config.name}"
                 raise ClassifierError(
@@ -93,7 +98,8 @@ class ProbeTrainer(SummaryTrainer):
             coefficients, intercepts = map(np.concatenate, zip(*fitted, strict=True))
         else:
             coefficients, intercepts = found.coef_, found.intercept_
-        weight, bias = torch.from_numpy(coefficients).float(), torch.from_numpy(intercepts).float()
+        weight, bias = torch.zeros(len(coefficients), len(varying)), torch.from_numpy(intercepts).float()
+        weight[:, varying] = torch.from_numpy(coefficients).float()
         if len(weight) == 1:  # of two classes scikit-learn gives the second one's logit alone
             weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
         with torch.no_grad():
