@@ -86,7 +86,7 @@ UNTRACKED = (
         f"beyond_spectrograms/{name}/*.py"
         for name in ("cli", "codec", "estimates", "inference", "integrity", "serving")
     ),
-    *(f"stages/{name}.py" for name in ("check", "docs", "locks", "show")),
+    *(f"stages/{name}.py" for name in ("__init__", "check", "docs", "locks", "show")),
 )
 
 

@@ -1,12 +1,9 @@
 """The commands of `beyond-spectrograms`: each module adds its options and runs it."""
 
 import argparse
-import os
-import sys
 
 from beyond_spectrograms.cli import classify, export, search, segment, serve, train
-from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.text import printable
+from beyond_spectrograms.util.commands import status_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,23 +18,4 @@ def main(arguments: list[str] | None = None) -> int:
     chosen, unknown = parser.parse_known_args(arguments)
     if unknown:  # told with the command's own usage
         chosen.usage_error(f"unrecognized arguments: {' '.join(unknown)}")
-    try:
-        status: int = chosen.run(chosen)
-        sys.stdout.flush()
-    except ProjectError as error:
-        print(printable(str(error), kept="\n"), file=sys.stderr)
-        return 1
-    except MemoryError as error:
-        print(f"out of memory: {error}. Give it fewer or shorter sounds, or a smaller model.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # whoever read the output has enough of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:  # a place that cannot be written, a full disk
-        print(
-            f"{printable(str(error.filename or 'output'))}: {(error.strerror or str(error)).lower()}", file=sys.stderr
-        )
-        return 1
-    return status
+    return status_of(lambda: chosen.run(chosen))

@@ -145,8 +145,8 @@ def going_on(work: Path) -> Iterator[None]:
     """Say how to go on when the user stops what was begun in the folder `work`."""
     try:
         yield
-    except KeyboardInterrupt:
-        print(f"stopped; the same command goes on where it was, by what is in {work}", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"the same command goes on where it was, by what is in {work}")
         raise
 
 

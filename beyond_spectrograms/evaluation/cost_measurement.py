@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,6 +37,7 @@ from beyond_spectrograms.training.epoch import Network, Subset, run_epoch
 from beyond_spectrograms.util import machine
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.machine import one_thread
+from beyond_spectrograms.util.processes import map_in_processes
 from beyond_spectrograms.util.progress import track
 
 if TYPE_CHECKING:
@@ -257,11 +256,11 @@ def peak_memory(way: Way, subject: Subject, sounds: Sounds) -> tuple[int, int]:
 
     From a file a clip's windows are encoded at once, in EnCodec's case several side by side.
     """
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(_measure_peak, way, subject, sounds).result()
+    return map_in_processes(_measure_peak, [(way, subject, sounds)], 1)[0]
 
 
-def _measure_peak(way: Way, subject: Subject, sounds: Sounds) -> tuple[int, int]:
+def _measure_peak(measured: tuple[Way, Subject, Sounds]) -> tuple[int, int]:
+    way, subject, sounds = measured
     ready = FromCache(subject, sounds) if way == "cached" else FromFile(subject, sounds)
     with one_thread(everywhere=True):
         held = machine.forget_peak()

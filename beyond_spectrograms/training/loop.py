@@ -5,12 +5,9 @@ many runs side by side as there are cores. On a GPU runs of a protocol are train
 classifier has a trainer of its own: then one after another.
 """
 
-import os
-import threading
 import time
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from itertools import groupby
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
@@ -35,6 +32,7 @@ from beyond_spectrograms.training.run import RunConfig, TrainingError, TrainingS
 from beyond_spectrograms.training.trainers import TRAINERS
 from beyond_spectrograms.training.trainers.base import Trainer
 from beyond_spectrograms.util.machine import choose_device
+from beyond_spectrograms.util.processes import map_in_processes
 from beyond_spectrograms.util.progress import counting
 
 WORTH_A_POOL = 4000  # windows over all epochs: a pool of processes takes about as long to start
@@ -131,9 +129,9 @@ def train_all(configs: list[RunConfig]) -> None:
     todo = [config for config in configs if not run.is_finished(config, report_damage=True)]
     total = sum(config.epochs for config in configs)
     finished = total - sum(config.epochs for config in todo)
-    context = get_context("spawn")
-    epochs_done: Synchronized[int] = context.Value("i", finished)
-    with counting("train, epochs", total, lambda: epochs_done.value):
+    epochs_done: Synchronized[int] = get_context("spawn").Value("i", finished)
+    # Read without its lock, which a process that is ended may hold.
+    with counting("train, epochs", total, lambda: int(epochs_done.get_obj().value)):
         if configs[0].device == "cuda":
             for protocol, of_protocol in groupby(todo, lambda config: config.protocol):
                 one_label = protocol.augment is None and protocol.loss is None
@@ -146,14 +144,7 @@ def train_all(configs: list[RunConfig]) -> None:
             for config in todo:
                 train(config, epochs_done)
         else:
-            workers = min(len(todo), joblib.cpu_count())
-            with ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(epochs_done,)) as pool:
-                futures = [pool.submit(train, config) for config in todo]
-                done, pending = wait(futures, return_when=FIRST_EXCEPTION)
-                for future in pending:
-                    future.cancel()
-                for future in done:
-                    future.result()
+            map_in_processes(train, todo, min(len(todo), joblib.cpu_count()), _take_counter, epochs_done)
     if strange := [config.name for config in configs if not run.is_finished(config)]:
         raise TrainingError(
             f"{configs[0].work}: {', '.join(strange)} belongs to other params or versions than this run's: another "
@@ -164,18 +155,9 @@ def train_all(configs: list[RunConfig]) -> None:
 _counter: "Synchronized[int] | None" = None
 
 
-def _begin_worker(counter: "Synchronized[int]") -> None:
+def _take_counter(counter: "Synchronized[int]") -> None:
     global _counter  # noqa: PLW0603  how multiprocessing hands shared memory to its workers
     _counter = counter
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it was killed: nobody would take its results."""
-    parent = parent_process()
-    assert parent is not None  # only workers come here
-    connection.wait([parent.sentinel])
-    os._exit(1)
 
 
 def train(config: RunConfig, epochs_done: "Synchronized[int] | None" = None) -> None:

@@ -1,6 +1,10 @@
 """Errors that end a program with a line that says what to do, and no traceback."""
 
+import errno
 from importlib.util import find_spec
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a full quota, a file longer than is allowed
+OF_WRITES = (*NO_ROOM, errno.EIO)  # Python's error of a write names no file
 
 # Module -> (its package, the extra of pyproject.toml).
 PACKAGES = {
@@ -26,6 +30,16 @@ def one_line(error: BaseException) -> str:
     """Say in one line what an error of other people's code is, by its class where its text says little."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if isinstance(error, LookupError) or not text else text
+
+
+def explain_refusal(error: OSError) -> str:
+    """Say in one line what the system refused, and where; of a disk that is full also what to do."""
+    # Where a file is copied or renamed, the second name is the one that is written to.
+    place = error.filename2 or error.filename or ("output" if error.errno in OF_WRITES else None)
+    reason = error.strerror or str(error)
+    reason = reason[:1].lower() + reason[1:]
+    told = reason if place is None else f"{place}: {reason}"
+    return f"{told}. Make room there, and run the same command again." if error.errno in NO_ROOM else told
 
 
 class MissingPackageError(ProjectError):

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.errors import OF_WRITES, ProjectError
 
 if sys.platform != "win32":
     import fcntl
@@ -30,6 +30,7 @@ NAME_BYTES = 200  # of a name that are kept in its partial name; file systems al
 IDLE_S = 3600.0  # age from which a partial file counts as left over: a process in a container cannot be seen
 DIGITS = 64  # of a SHA-256
 NUMBERS = re.compile(r"\[\n([-+.\deE,\s]+)\]")  # a list of numbers as json indents it; no string holds a line's end
+ASKED = 2**20  # bytes: more than is left where a library could not write its own
 MANY = 100  # files from which one sync of everything is quicker than flushing each (5 ms)
 
 
@@ -44,19 +45,48 @@ def written_beside(path: Path, *, flushed: bool = True) -> Iterator[Path]:
     """Yield a path beside `path` to write to; rename it into place when the block ends without an error.
 
     `flushed=False` is for many small files that are checked by a digest before they are relied on.
+
+    Raises:
+        OSError: the file system takes no more, whatever a library in the block said of that; the error names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path.parent.absolute())
     beside = partial_beside(path)
     try:
-        yield beside
-        if flushed:
-            _flush(beside)
-        beside.replace(path)
-        if flushed:
-            _flush(path.parent)
+        with _naming(path, beside):
+            yield beside
+            if flushed:
+                _flush(beside)
+            beside.replace(path)
+            if flushed:
+                _flush(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path, asked: Path) -> Iterator[None]:
+    """Raise as an OSError that names `path` what is raised in the block because the file system takes no more.
+
+    Python's own error of a write names no file. A library in C says "System error" or less: then the file system is
+    asked, by bytes more at the end of `asked`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename == str(asked) or (error.filename is None and error.errno in OF_WRITES):
+            error.filename = str(path)
+        raise
+    except ProjectError:
+        raise
+    except Exception as error:
+        try:
+            with asked.open("ab") as file:
+                file.write(bytes(ASKED))
+        except OSError as refusal:
+            refusal.filename = str(path)
+            raise refusal from error
+        raise
 
 
 def write_text(path: Path, text: str, *, flushed: bool = True) -> None:
@@ -214,7 +244,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Keep other runs out of a work folder, by a lock that ends with this process, however it ends.
 
     The lock is on <folder>.lock, beside it: the folder itself may be renamed. What killed runs left half-written inside
-    is removed.
+    is removed; so is what this one leaves where it fails.
 
     Raises:
         ProjectError: another run works there.
@@ -224,14 +254,24 @@ def locked(folder: Path) -> Iterator[None]:
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(f"{folder.name}.lock")
+    asked = partial_beside(folder)
     with _take(path, folder):
         try:
-            for left in folder.rglob("*.partial"):
-                if PARTIAL.fullmatch(left.name):
-                    _remove(left)
-            yield
+            _remove_partial(folder)
+            with _naming(folder, asked):
+                yield
+        except BaseException:
+            asked.unlink(missing_ok=True)
+            _remove_partial(folder)  # of processes that were to help, and were stopped
+            raise
         finally:
             path.unlink(missing_ok=True)
+
+
+def _remove_partial(folder: Path) -> None:
+    for left in folder.rglob("*.partial"):
+        if PARTIAL.fullmatch(left.name):
+            _remove(left)
 
 
 @contextmanager
@@ -250,9 +290,9 @@ def _take(path: Path, folder: Path) -> Iterator[None]:
             except FileNotFoundError:
                 mine = False
             if mine:  # else its last holder has removed this file since it was opened
-                file.truncate(0)
-                file.write(str(os.getpid()))
-                file.flush()
+                with suppress(OSError):  # on a full disk: who holds it is then not told
+                    os.ftruncate(file.fileno(), 0)
+                    os.write(file.fileno(), str(os.getpid()).encode())
                 yield
                 return
 

@@ -5,6 +5,7 @@ import pytest
 
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.cli.train import going_on, tell_plain_way
+from beyond_spectrograms.util.commands import status_of
 from support.repository import Capture
 
 
@@ -26,9 +27,12 @@ def test_a_plain_way_is_better_only_where_the_interval_says_so(difference: Any, 
 
 
 def test_who_stops_a_training_is_told_how_it_goes_on(capsys: Capture) -> None:
-    with pytest.raises(KeyboardInterrupt), going_on(Path("mine.partial-training")):
-        raise KeyboardInterrupt
-    told = "stopped; the same command goes on where it was, by what is in mine.partial-training\n"
+    def stop() -> None:
+        with going_on(Path("mine.partial-training")):
+            raise KeyboardInterrupt
+
+    assert status_of(stop) == 130
+    told = "stopped by SIGINT; the same command goes on where it was, by what is in mine.partial-training\n"
     assert capsys.readouterr().err == told
 
 

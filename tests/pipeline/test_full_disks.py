@@ -1,0 +1,48 @@
+"""Disks that fill while a stage or command writes: a line that says where, nothing half-written, and then all of it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from support.staged import STEPS, Staged, decided, left_over
+from support.warmed import Ended, Fault
+
+pytestmark = pytest.mark.long
+WARNINGS = ("no --group option: ", "class 'high': ", "class 'low': ")
+REASONS = {"full": "file too large", "refused": "no space left on device"}
+
+
+@pytest.mark.parametrize("kind", list(REASONS))
+@pytest.mark.parametrize("step", list(STEPS))
+def test_a_disk_that_fills_at_any_point_is_told_in_a_line_and_the_next_run_gives_the_same(
+    project_by_stages: Staged, tmp_path: Path, step: str, kind: str
+) -> None:
+    staged, place = project_by_stages, tmp_path / "project"
+    before, after = decided(staged.before(step)), staged.after[step]
+    for point in staged.points(step, kind):
+        folder = staged.copy(step, place)
+        ended = staged.process.run(folder, *STEPS[step], fault=Fault(kind, point))
+        if ended.status == 0:  # what was written later lay in memory
+            assert decided(folder) == after, point
+            continue
+        assert_told(ended, REASONS[kind])
+        assert (left_over(folder), ended.left) == ([], 0), point
+        half = {name for name, content in decided(folder).items() if content not in (before.get(name), after.get(name))}
+        assert half == set(), point
+        again = staged.process.run(folder, *STEPS[step])
+        assert (again.status, "Traceback" in again.errors) == (0, False), (point, again.errors)
+        assert decided(folder) == after, point
+
+
+def assert_told(ended: Ended, reason: str) -> None:
+    """Check that the last line a process told says which place of its folder took no more.
+
+    What `train` warns of before, of few sounds, is not of the disk. Where no file may grow, /tmp takes none either,
+    which those that time small work first use.
+    """
+    *warned, line = ended.errors.splitlines()
+    told = re.fullmatch(rf"(?P<place>.+): {reason}\. Make room there, and run the same command again\.", line)
+    temporary = re.fullmatch(r"no usable temporary directory found in \[.+\]", line)
+    assert temporary or (told and (ended.folder / told["place"]).is_relative_to(ended.folder)), ended.errors
+    assert (ended.status, [each for each in warned if not each.startswith(WARNINGS)]) == (1, [])
