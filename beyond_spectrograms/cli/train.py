@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.cli.common import check_known
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import locked, partial_beside
 from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
@@ -85,7 +87,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
     from beyond_spectrograms.params import load_all_params
-    from beyond_spectrograms.util.files import locked
 
     params = load_all_params()
     check_known("representation", options.representation, params.representations)
@@ -133,10 +134,13 @@ def run(options: argparse.Namespace) -> int:
         )
         train_model = multi_label.train_model if several else own_model.train_model
         scores = train_model(params, asked, sounds=sounds, work=work, out=options.out, report=report)
-    print(printable(_tell(scores, options.out, report, grouped=grouped), kept="\n"))
-    if graph:
-        onnx.export_onnx(load_model(options.out, device="cpu"), graph)
-        print(f"{graph}: the model as ONNX")
+        print(printable(_tell(scores, options.out, report, grouped=grouped), kept="\n"))
+        if graph:
+            onnx.export_onnx(load_model(options.out, device="cpu"), graph)
+            print(f"{graph}: the model as ONNX")
+        # At last, and not half: a run that is killed before goes on by it, one that is killed after it has ended.
+        work.replace(removed := partial_beside(work))
+        shutil.rmtree(removed)
     return 0
 
 
@@ -177,18 +181,28 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
         ProjectError: a place of these is taken, or the model lies among the sounds.
     """
     taken = "{}: exists already. Choose another name, or remove it."
-    if options.out.exists():
+    ends = (".partial-training", "-report", ".onnx")
+    work, report, graph = (options.out.with_name(options.out.name + end) for end in ends)
+    if options.out.exists() and not _is_of(work, options.out):
         raise ProjectError(taken.format(options.out))
     if options.out.resolve().is_relative_to(options.folder.resolve()):
         where = f"{options.out}: lies in the folder of sounds, {options.folder}"
         raise ProjectError(f"{where}. Choose a place outside of it.")
-    ends = (".partial-training", "-report", ".onnx")
-    work, report, graph = (options.out.with_name(options.out.name + end) for end in ends)
     if report.exists() and not work.exists():  # a run that was stopped may have left both
         raise ProjectError(taken.format(report))
-    if options.onnx and graph.exists():
+    if options.onnx and graph.exists() and not work.exists():
         raise ProjectError(taken.format(graph))
     return work, report, graph if options.onnx else None
+
+
+def _is_of(work: Path, model: Path) -> bool:
+    """Say whether a run that was stopped had written the model, and had more to do; `work` is where it worked."""
+    if not work.exists():
+        with locked(work):  # which takes away what a run that was killed at its very end has left of its lock
+            return False
+    from beyond_spectrograms.inference.folder import holds
+
+    return any(holds(model, trained) for trained in work.glob("models/*/*/all/*.safetensors"))
 
 
 def _tell_sounds(sounds: OwnSounds, minimum: int, *, reject: bool) -> None:

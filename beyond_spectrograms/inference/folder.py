@@ -28,6 +28,19 @@ def describe_file(path: Path) -> StoredFile:
     return StoredFile(file=path.name, bytes=path.stat().st_size, sha256=digest_file(path))
 
 
+def holds(folder: Path, classifier: Path) -> bool:
+    """Say whether a folder is a model of this classifier: a safetensors file."""
+    stored = folder / CLASSIFIER_FILE
+    return stored.is_file() and digest_file(stored) == digest_file(classifier)
+
+
+def make_way(folder: Path, classifier: Path) -> None:
+    """Remove a model of this classifier, which a run that was stopped has left, for it to be written again."""
+    if holds(folder, classifier):
+        folder.replace(removed := partial_beside(folder))
+        shutil.rmtree(removed)
+
+
 def save_model(folder: Path, card: Card, classifier: Path, encoder_files: Iterable[Path]) -> None:
     """Write a model: its card, its classifier (a safetensors file) and those encoder files the card includes.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.result_files import ACCURACIES
 from beyond_spectrograms.inference.card import MultiLabel, Scores
 from beyond_spectrograms.inference.export import write_model
-from beyond_spectrograms.inference.folder import data_folder
+from beyond_spectrograms.inference.folder import data_folder, make_way
 from beyond_spectrograms.inference.own_model import (
     MFCC,
     ON_ALL,
@@ -89,6 +88,7 @@ def train_model(
     scores = {"dataset": dataset, "representation": name, "protocol": settings, **scores, "model": model}
     history = pd.DataFrame([row for run in runs for row in read_history(run)])
     write_report(report, scores, recordings=recordings, history=history)
+    make_way(out, final.result_files[0])
     write_model(
         out,
         final.result_files[0],
@@ -107,7 +107,6 @@ def train_model(
             **{key: scores[key] for key in ("mean_average_precision", "lwlrap", "f1")},
         ),
     )
-    shutil.rmtree(work)
     return scores
 
 

@@ -25,7 +25,7 @@ from beyond_spectrograms.evaluation.result_files import ACCURACIES, Evaluation, 
 from beyond_spectrograms.evaluation.uncertainty import compare, recording_interval, window_interval
 from beyond_spectrograms.inference.card import Scores
 from beyond_spectrograms.inference.export import write_model
-from beyond_spectrograms.inference.folder import data_folder
+from beyond_spectrograms.inference.folder import data_folder, make_way
 from beyond_spectrograms.inference.own_sounds import SEED, SPLIT, OwnSounds
 from beyond_spectrograms.inference.rejection import find_and_measure
 from beyond_spectrograms.params import Params, misfit, weights_folder
@@ -65,13 +65,13 @@ def train_model(
 
     The params are those that own_sounds.adapt_params has adapted. `report` gets scores.json, recordings.csv (a row a
     tested recording), history.csv and, where matplotlib is installed, confusion.png and .svg. A run that is killed
-    goes on from what it left in `work`.
+    goes on from what it left in `work`, which is the caller's to remove.
 
     Returns:
         what is in scores.json: the scores of the folds (`class_accuracy` is the balanced accuracy), and of what.
 
     Raises:
-        ModelError: `out` is taken.
+        ModelError: `out` is taken, by another model than this.
         DownloadError: the encoder's weights cannot be had.
     """
     cell = (sounds.dataset, asked.representation, asked.protocol)
@@ -97,6 +97,7 @@ def train_model(
     told = {key: scores[key] for key in ACCURACIES}
     low, high = intervals["recordings"].low, intervals["recordings"].high
     record = params.representations[asked.representation]
+    make_way(out, final.result_files[0])
     write_model(
         out,
         final.result_files[0],
@@ -113,7 +114,6 @@ def train_model(
             recording_accuracy_low=low, recording_accuracy_high=high,
         ),
     )  # fmt: skip
-    shutil.rmtree(work)
     return scores
 
 

@@ -31,6 +31,7 @@ from support import common
 from support.common import tone
 from support.models import PARAMS
 from support.repository import REPOSITORY, Capture, Patch
+from support.stopping import kill_in
 
 REFLECTED = PARAMS.model_copy(update={"windows": PARAMS.windows.model_copy(update={"tail": "reflect"})})
 TRAIN = ["--representation", "log_mel_2048_50hz", "--epochs", "8"]
@@ -349,6 +350,54 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(sounds: Path, project
     assert main(command) == 0
     assert Path("killed/classifier.safetensors").read_bytes() == Path("undisturbed/classifier.safetensors").read_bytes()
     assert Path("killed-report/recordings.csv").read_bytes() == Path("undisturbed-report/recordings.csv").read_bytes()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("function", "when", "more"),
+    [
+        ("beyond_spectrograms.inference.folder:save_model", "calls == 1", ["--onnx"]),
+        ("beyond_spectrograms.util.files:partial_beside", "arguments[0].name.endswith('training')", []),
+    ],
+    ids=["before the graph", "at the end"],
+)
+def test_a_run_that_was_killed_behind_its_model_goes_on(
+    sounds: Path, project: Path, function: str, when: str, more: list[str]
+) -> None:
+    options = ["--representation", "mfcc", "--classifier", "probe_mean_deviation", *more]
+    commands = {name: ["train", str(sounds), *options, "--out", name] for name in ("undisturbed/mine", "killed/mine")}
+    assert main(commands["undisturbed/mine"]) == 0
+    program = "import sys\nfrom beyond_spectrograms.cli import main\nsys.exit(main(sys.argv[1:]))\n"
+    kill_in(function, when, program, *commands["killed/mine"], folder=project)
+    assert Path("killed/mine/card.json").exists()
+    assert main(commands["killed/mine"]) == 0
+    left, whole = (common.contents(project / name) for name in ("killed", "undisturbed"))
+    assert sorted(left) == sorted(whole)
+    assert [name for name in left if left[name] != whole[name]] == ["mine-report/scores.json"]  # it has seconds
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("project")
+def test_a_model_of_other_sounds_is_not_taken_for_that_of_a_killed_run(sounds: Path, capsys: Capture) -> None:
+    options = ["--representation", "mfcc", "--classifier", "probe_mean_deviation", "--out", "mine"]
+    assert main(["train", str(sounds), *options]) == 0
+    work = Path("mine.partial-training/models/mfcc/probe_mean_deviation/all")
+    work.mkdir(parents=True)
+    (work / "fold_0-seed_0.safetensors").write_bytes(b"others")
+    told = "mine: exists already. Choose another name, or remove it.\n"
+    before = common.contents(Path("mine"))
+    assert main(["train", str(sounds), *options]) == 1
+    assert capsys.readouterr().err.endswith(told)
+    assert common.contents(Path("mine")) == before
+
+
+@pytest.mark.usefixtures("project")
+def test_the_lock_of_a_run_that_was_killed_in_the_end_is_taken_away(sounds: Path, capsys: Capture) -> None:
+    Path("mine").mkdir()
+    Path("mine.partial-training.lock").write_text("1")
+    assert main(["train", str(sounds), *TRAIN, "--out", "mine"]) == 1
+    assert capsys.readouterr().err == "mine: exists already. Choose another name, or remove it.\n"
+    assert sorted(path.name for path in Path().glob("mine*")) == ["mine"]
 
 
 @pytest.mark.long

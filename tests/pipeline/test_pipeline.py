@@ -20,6 +20,7 @@ from beyond_spectrograms.params.study import PAPER
 from support import clones
 from support.cells import study_in
 from support.clones import DEMO, PROTOCOLS, REPRESENTATIONS, STUDIES, clone, contents, dvc, edit, ran, run, stage
+from support.kills import left_in
 from support.repository import REPOSITORY
 
 pytestmark = pytest.mark.long  # the demo is run once for this module
@@ -146,7 +147,7 @@ def test_a_demo_that_was_killed_three_times_ends_with_the_same_bytes(finished: P
     clones.commit(folder, "results")
     changed = [run(each, "git", "diff", "--name-only", "HEAD~1", "--", ":!*plots/*") for each in (folder, finished)]
     assert changed[0] == changed[1]
-    ended, undisturbed = (decided(each) for each in (folder, finished))
+    ended, undisturbed = (left_in(each, clones.decides) for each in (folder, finished))
     assert sorted(ended) == sorted(undisturbed)
     assert [name for name in ended if ended[name] != undisturbed[name]] == []
     assert ran(dvc(folder, "repro", DEMO)) == []
@@ -166,17 +167,6 @@ def kill_midway(folder: Path, stages_begun: int, seconds: float) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(seconds)
         os.killpg(process.pid, signal.SIGKILL)
-
-
-TIMED = ("costs.json", "scores.json", "claims.json", "dvc.lock")  # hold seconds, or digests of what does
-
-
-def decided(folder: Path) -> dict[str, bytes]:
-    """Read what a finished demo left that holds no times: sounds, features, weights, answers, results."""
-    places = ["data/raw", "data/clips", "data/splits", "data/params", "data/features", "data/models"]
-    found = contents(folder, [*places, "studies/demo/metrics"])
-    timed = re.compile(rf"({'|'.join(TIMED)})$|/models/.*seed_\d+\.json$|/tables/")
-    return {name: content for name, content in found.items() if not timed.search(name)}
 
 
 def test_demo_finds_its_committed_scores_again(tmp_path: Path) -> None:

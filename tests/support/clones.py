@@ -19,6 +19,8 @@ STUDIES = [PAPER, *sorted(path.parent.name for path in REPOSITORY.glob("studies/
 RESULTS = ("metrics/", "plots/")  # of the root and, below studies/<name>/, of a study
 DEMO = "studies/demo/dvc.yaml"
 TINY = {"clips_per_class": 4, "seconds": 2.5, "seed": 0}  # of six classes: 24 clips of two windows
+DECIDED = re.compile(r"data/(raw|clips|splits|params|features|models)/|studies/demo/metrics/")
+TIMED = re.compile(r"(costs\.json|claims\.json)$|/tables/")  # hold seconds
 REPRESENTATIONS, PROTOCOLS = ("mel", "log_mel_2048"), ("fair", "mean_linear")
 
 
@@ -127,6 +129,11 @@ def make_up(folder: Path, *studies: str) -> int:
         stage(folder, "resolve", f"--study={study}")  # what stages depend on below data/params has to be there
     dvc(folder, "commit", "--force", "--quiet", *sorted(files))
     return len(stages)
+
+
+def decides(name: str) -> bool:
+    """Say of a file whether a finished demo decides it, not time: sounds, features, weights, answers, results."""
+    return bool(DECIDED.match(name)) and not TIMED.search(name)
 
 
 def contents(folder: Path, within: Collection[str]) -> dict[str, bytes]:
