@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from beyond_spectrograms.params import TrainedCodec
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import replace_folder, write_json
@@ -22,7 +23,9 @@ def main() -> None:
     for name in study.params.grid.representations:
         for kind, decides in (("features", features(study, name)), ("training", training(study, name))):
             write_json(work / kind / f"{name}.json", decides, flushed=False)
-    grid = study.params.grid.model_dump(exclude={"datasets", "seeds"}) | {"order": list(study.params.representations)}
+    grid = study.params.grid.model_dump(exclude={"datasets", "seeds", "codecs"}) | {
+        "order": list(study.params.representations)
+    }
     write_json(work / "grid.json", grid, flushed=False)
     trained_on = {name: of for name in study.params.representations if (of := study.params.trained_on(name))}
     write_json(work / "trained_on.json", trained_on, flushed=False)
@@ -31,8 +34,9 @@ def main() -> None:
 
 def features(study: Study, name: str) -> dict[str, Any]:
     """List what decides a representation's features beside sounds and versions."""
-    params = study.params
-    return {
+    params, record = study.params, study.params.representations[name]
+    codec = {"codec": study.codec_params(record.codec)} if isinstance(record, TrainedCodec) else {}
+    return codec | {
         "representation": params.representations[name].model_dump(),
         "weights": {
             weights: known.model_dump(exclude={"trained_on"}) for weights, known in params.weights_records(name).items()

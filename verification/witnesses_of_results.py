@@ -384,6 +384,33 @@ def trials(params: Params, folder: Path) -> Made:
             yield f"judged/{summary}/{scaled}", evaluate_trials(drawn, cosines, recordings, settings, statistics)
 
 
+def codec(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
+    """Train small codecs of the study on made sounds for some steps, and judge what they make of one."""
+    from beyond_spectrograms.codec.measures import judge_codec
+    from beyond_spectrograms.codec.network import load_codec
+    from beyond_spectrograms.codec.sounds import Corpus
+    from beyond_spectrograms.codec.training import CodecRun, train_codec
+    from beyond_spectrograms.data.audio import Format
+
+    rng, form = np.random.default_rng(0), Format(16_000, 1)
+    sounds = [rng.normal(0, 0.05, (1, 16_000)).astype(np.float32) for _ in range(3)]
+    corpus = Corpus(sounds, np.ones(3), np.array([False, True, False]), form)
+    recipe = load_params(Path("studies/codec")).codecs["pilot"]
+    network = recipe.network.model_copy(update={"filters": 2, "entries": 16, "bitrates": [600]})
+    against = {"filters": 2, "n_ffts": [256], "share": 0.5}
+    for name, changes in {"plain": {}, "adversarial": {"losses": "released", "discriminator": against}}.items():
+        small = {"network": network.model_dump(), "window_s": 0.2, "batch_size": 4, "steps": [0, 3], "seeds": [0]}
+        mine = type(recipe).model_validate(recipe.model_dump() | small | changes)
+        run = CodecRun(mine, 0, pd.DataFrame({"clip": ["made"]}), "cpu", {}, folder / name)
+        train_codec(run, corpus)
+        for step in mine.steps:
+            trained, _ = load_codec(run.kept(step))
+            for key, value in trained.state_dict().items():
+                yield f"{name}/{step}/{key}", value.numpy()
+            qualities, used = judge_codec(trained, sounds[:1], 600)
+            yield f"{name}/{step}/judged", [list(qualities[0]), [list(each) for each in used]]
+
+
 def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
     """Print the tables of made results as Markdown, and what figures and page are drawn from."""
     from beyond_spectrograms.evaluation.claims import CLAIMS, judge, rules

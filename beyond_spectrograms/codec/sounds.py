@@ -52,11 +52,14 @@ def choose_clips(
     if unknown := [label for label in sounds.music if label not in known]:
         raise CodecSoundsError(f"{sounds.dataset}: music {unknown[0]!r} is no label. Choose from {', '.join(known)}.")
     heard = np.ones(len(table), dtype=bool)
+    if unknown := sorted(set(sounds.without) - set(table["clip"])):
+        raise CodecSoundsError(f"{sounds.dataset}: without names {unknown[0]!r}, which is no clip of it")
     if sounds.fold is not None:
         columns = columns_of(SPLIT, parts)
         if sounds.fold > len(columns):
             raise CodecSoundsError(f"{sounds.dataset}: fold {sounds.fold} of {len(columns)} of the split {SPLIT}")
         heard &= (parts[columns[sounds.fold - 1]] == "train").to_numpy()
+    heard &= ~table["clip"].isin(sounds.without).to_numpy()
     for groups in apart.values():
         heard &= ~table["group"].isin(groups).to_numpy()
     whole = pd.Series(heard).groupby(table["clip"]).all()

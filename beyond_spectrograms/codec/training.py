@@ -25,6 +25,7 @@ from beyond_spectrograms.codec.discriminator import Discriminator
 from beyond_spectrograms.codec.network import Codec, save_codec
 from beyond_spectrograms.codec.sounds import Corpus, Windows
 from beyond_spectrograms.params.codecs import CodecRecipe
+from beyond_spectrograms.params.encoders import kept_codec
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import (
     digest_file,
@@ -58,7 +59,7 @@ class CodecRun:
     heard: pd.DataFrame
     device: str
     versions: Mapping[str, int | str]
-    work: Path  # folder for its checkpoint and what it keeps
+    work: Path  # folder in which that of its checkpoint and of what it keeps is
 
     def fingerprint(self) -> str:
         """Digest all that decides the result; a checkpoint is only used under the same."""
@@ -66,30 +67,30 @@ class CodecRun:
         decides = [recipe, self.seed, self.device, sorted(self.versions.items())]
         return hashlib.sha256((repr(decides) + self.heard.to_csv(index=False)).encode()).hexdigest()
 
+    @property
+    def place(self) -> Path:
+        """The folder of its files."""
+        return self.work / f"seed_{self.seed}"
+
     def kept(self, step: int) -> Path:
         """Where the codec after so many steps is kept."""
-        return self.work / kept_name(step)
+        return self.work / kept_codec(self.seed, step)
 
     def is_finished(self) -> bool:
         """Say whether the training is done, and what it kept is as it was written."""
-        record = read_sealed(self.work / RECORD)
+        record = read_sealed(self.place / RECORD)
         return (
             record is not None
             and record["mark"] == self.fingerprint()
             and all(
-                (self.work / name).is_file() and digest_file(self.work / name) == digest
+                (self.place / name).is_file() and digest_file(self.place / name) == digest
                 for name, digest in record["files"].items()
             )
         )
 
 
-def kept_name(step: int) -> str:
-    """Name the file of the codec after so many steps."""
-    return f"step_{step}.safetensors"
-
-
 def train_codec(run: CodecRun, corpus: Corpus) -> None:
-    """Train a codec, and write to run.work the codec after each of the recipe's steps, its curve and its record.
+    """Train a codec, and write to run.place the codec after each of the recipe's steps, its curve and its record.
 
     Raises:
         CodecTrainingError: bf16 on a CPU, or a loss that is not finite.
@@ -98,7 +99,7 @@ def train_codec(run: CodecRun, corpus: Corpus) -> None:
         raise CodecTrainingError("precision: bf16 is for a GPU: choose fp32, or device: cuda")
     torch.use_deterministic_algorithms(run.device == "cpu")
     torch.set_num_threads(1)
-    began, mark, path = time.perf_counter(), run.fingerprint(), run.work / CHECKPOINT
+    began, mark, path = time.perf_counter(), run.fingerprint(), run.place / CHECKPOINT
     trainer = CodecTrainer(run.recipe, run.seed, Windows(corpus, run.recipe, run.seed), run.device)
     saved = take_up(path)
     if saved is not None and saved["mark"] == mark:
@@ -119,9 +120,9 @@ def train_codec(run: CodecRun, corpus: Corpus) -> None:
                 state = {"mark": mark, "trainer": trainer.state(), "seconds": seconds + now - began}
                 write_checkpoint(path, state)
                 last_saved = time.perf_counter()
-    _write_table(run.work / CURVE, pd.DataFrame(trainer.curve, columns=trainer.columns))
-    _write_table(run.work / HEARD, run.heard)
-    files = [*(kept_name(step) for step in run.recipe.steps), CURVE, HEARD]
+    _write_table(run.place / CURVE, pd.DataFrame(trainer.curve, columns=trainer.columns))
+    _write_table(run.place / HEARD, run.heard)
+    files = [*(run.kept(step).name for step in run.recipe.steps), CURVE, HEARD]
     record = {
         "mark": mark,
         "device": run.device,
@@ -129,9 +130,9 @@ def train_codec(run: CodecRun, corpus: Corpus) -> None:
         "processor": processor_name(),
         "kernels": kernels(),
         "seconds": seconds + time.perf_counter() - began,
-        "files": {name: digest_file(run.work / name) for name in files},
+        "files": {name: digest_file(run.place / name) for name in files},
     }
-    write_sealed(run.work / RECORD, record)
+    write_sealed(run.place / RECORD, record)
     path.unlink(missing_ok=True)
 
 
@@ -171,7 +172,8 @@ class CodecTrainer:
         self._spectral = losses.SpectralLoss(network.sample_rate, settings).to(device)
         adversarial = (losses.ADVERSARIAL, losses.FEATURES)
         names = [name for name in settings.weights if self._discriminator or name not in adversarial]
-        self._balancer = Balancer({name: settings.weights[name] for name in names}, recipe.balancer_decay)
+        weights = settings.weights | dict(recipe.weights)
+        self._balancer = Balancer({name: weights[name] for name in names}, recipe.balancer_decay)
         self.columns = ["step", *names, COMMITMENT, *([DISCRIMINATOR] if self._discriminator else [])]
         self._optimizers = [self._optimizer(each) for each in (self.codec, self._discriminator) if each is not None]
         self.average = {key: value.clone() for key, value in self._averaged()}
@@ -180,9 +182,12 @@ class CodecTrainer:
         self._sums: dict[str, list[float]] = {}
 
     def start(self) -> None:
-        """Make the codebooks from the latents of the first step's windows."""
+        """Make the codebooks from the latents of the first step's windows, after the layers were scaled by them."""
+        sound = self._sounds(1)
+        if self._recipe.start == "scaled":
+            self.codec.scale_layers(sound)
         with torch.no_grad(), self._autocast():
-            latents = self.codec.latents(self._sounds(1))
+            latents = self.codec.latents(sound)
         self.codec.quantizer.start(latents.float(), self._generator(_START, 0))
         self.average = {key: value.clone() for key, value in self._averaged()}
 

@@ -20,7 +20,7 @@ import pooch
 import requests
 
 from beyond_spectrograms.data.members import is_archive
-from beyond_spectrograms.params import HubFile, HubRecord, Params, WeightsRecord, weights_folder
+from beyond_spectrograms.params import HubFile, HubRecord, Params, TrainedCodec, WeightsRecord, weights_folder
 from beyond_spectrograms.params.datasets import Archive, File
 from beyond_spectrograms.params.study import WEIGHTS
 from beyond_spectrograms.params.weights import HUB
@@ -319,7 +319,10 @@ def fetch_encoder(params: Params, name: str, data: Path = WEIGHTS.parent) -> lis
     """Give the weights files of the representation `name`, in <data>/weights, as `fetch_weights` does.
 
     Their folder has the representation's name, or that of a model of the hub, which several representations share.
+    Those of a codec that is trained here are in <data>/codecs.
     """
+    if isinstance(mine := params.representations[name], TrainedCodec):
+        return [data / "codecs" / mine.file]
     hub, wanted = os.environ.get(HUB_VARIABLE, HUB).rstrip("/"), list[WeightsRecord | HubFile]()
     for record in params.weights_records(name).values():
         wanted += record.downloads(hub) if isinstance(record, HubRecord) else [record]

@@ -1,12 +1,14 @@
 """Section of a study's params.yaml about codecs that are trained here: their network, their sounds and their recipe."""
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.base import Name, Pair, Positive, Real, Section, Seed
 
+AboveZero = Annotated[Real, Field(gt=0)]
 Share = Annotated[Real, Field(ge=0, le=1)]
 
 
@@ -87,12 +89,13 @@ class CodecSounds(Section):
     """Clips that a codec is trained on: of the training part of a `fold` of the split `source`; null: all clips.
 
     `apart_from` names data sets of the same groups (recordings of Freesound by their number): clips of a group that
-    stands there are left out. `music` names labels whose clips are music.
+    stands there are left out, as are those `without` names. `music` names labels whose clips are music.
     """
 
     dataset: Name
     fold: Positive | None
     apart_from: list[Name]
+    without: list[str]
     music: list[str]
 
 
@@ -105,7 +108,7 @@ class CodecJudged(Section):
     dataset: Name
     fold: Positive
     clips: Positive
-    seconds: Annotated[Real, Field(gt=0)]
+    seconds: AboveZero
 
 
 class CodecRecipe(Section):
@@ -113,6 +116,7 @@ class CodecRecipe(Section):
 
     Attributes:
         losses: the weights and forms of the model card, or of the code that EnCodec's authors released.
+        weights: of losses, in place of those of the setting; none where it is empty.
         discriminator: none: samples and spectra alone are compared.
         level_db: every clip's level in dB below full scale (root of its mean square) before the gain.
         gain_db: drawn between these for every sound of a window. Windows that clip then are drawn anew.
@@ -124,6 +128,7 @@ class CodecRecipe(Section):
         average_decay: of the average of weights over steps, which is what is kept.
         codebook_decay, dead_below, start_iterations: as ResidualQuantizer has them.
         balancer_decay: of the average of the gradients' norms.
+        start: weights as the package draws them, or each layer then scaled so that what it gives is of variance 1.
         precision: bf16 is for a GPU alone.
     """
 
@@ -131,40 +136,52 @@ class CodecRecipe(Section):
     sounds: Annotated[list[CodecSounds], Field(min_length=1)]
     judged: Annotated[list[CodecJudged], Field(min_length=1)]
     losses: Literal["card", "card_48khz", "released"]
+    weights: dict[Literal["time", "spectral", "adversarial", "features"], AboveZero]
     discriminator: CodecDiscriminator | None
     level_db: Real
     gain_db: Pair
     mixing: bool
     reverberation: Share
     rt60_s: Pair
-    window_s: Annotated[Real, Field(gt=0)]
+    window_s: AboveZero
     batch_size: Positive
-    learning_rate: Annotated[Real, Field(gt=0)]
+    learning_rate: AboveZero
     betas: Pair
     average_decay: Share
     codebook_decay: Share
     dead_below: Annotated[Real, Field(ge=0)]
     start_iterations: Positive
     balancer_decay: Share
+    start: Literal["drawn", "scaled"]
     precision: Literal["fp32", "bf16"]
     steps: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     seeds: Annotated[list[Seed], Field(min_length=1)]
+
+    def named_datasets(self) -> Iterator[tuple[str, list[str]]]:
+        """Give the data sets that it names, by place."""
+        for number, sounds in enumerate(self.sounds):
+            yield f"sounds.{number}.dataset", [sounds.dataset]
+            yield f"sounds.{number}.apart_from", sounds.apart_from
+        for number, judged in enumerate(self.judged):
+            yield f"judged.{number}.dataset", [judged.dataset]
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
         if self.steps != sorted(set(self.steps)):
             raise ValueError(f"steps {self.steps} do not rise")
+        if self.start == "scaled" and self.network.norm != "weight_norm":
+            raise ValueError(f"start: scaled is for norm: weight_norm; {self.network.norm} scales by itself")
         for name in ("gain_db", "rt60_s"):
             lowest, highest = getattr(self, name)
             if lowest > highest:
                 raise ValueError(f"{name}: {lowest:g} is more than {highest:g}")
+        window = self.window_s * self.network.sample_rate
+        if abs(window - round(window)) > 1e-6:
+            raise ValueError(f"window_s {self.window_s:g} is not a whole number of samples")
         vectors = self.batch_size * math.ceil(self.window_s * self.network.sample_rate / self.network.hop_length)
         if self.dead_below * self.network.entries > vectors:
             raise ValueError(
                 f"dead_below {self.dead_below:g}: a batch has {vectors} latents for {self.network.entries} entries, so "
                 "that most would be dead in every step"
             )
-        window = self.window_s * self.network.sample_rate
-        if abs(window - round(window)) > 1e-6:
-            raise ValueError(f"window_s {self.window_s:g} is not a whole number of samples")
         return self

@@ -1,10 +1,11 @@
 """Records of encoders that come as a file in an open format, or as weights of a network that is built here."""
 
-from typing import ClassVar, Literal, Self
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Positive, Record
+from beyond_spectrograms.params.base import Name, Positive, Record, Seed
 
 
 class Encoder(Record):
@@ -75,4 +76,25 @@ class Snac(Encoder):
     quantized: bool = False
 
 
-AnyEncoder = TFLite | Onnx | EfficientAT | Snac
+class TrainedCodec(Record):
+    """The encoder of a codec of the study's own, before its quantiser, after so many steps of one of its trainings."""
+
+    packages: ClassVar[tuple[str, ...]] = ("codec",)  # the noun whose code trains it
+    kind: Literal["codec"]
+    weights: None
+    codec: Name
+    seed: Seed
+    step: Annotated[int, Field(ge=0)]
+
+    @property
+    def file(self) -> Path:
+        """Where data/codecs has its weights."""
+        return Path(self.codec) / kept_codec(self.seed, self.step)
+
+
+def kept_codec(seed: int, step: int) -> Path:
+    """Where the folder of a codec has it after so many steps of a training."""
+    return Path(f"seed_{seed}", f"step_{step}.safetensors")
+
+
+AnyEncoder = TFLite | Onnx | EfficientAT | Snac | TrainedCodec

@@ -7,8 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.base import Name, Positive, Real, Section, Seed
+from beyond_spectrograms.params.codecs import CodecRecipe
 from beyond_spectrograms.params.datasets import Dataset, FeatureSettings, Split, Windows
 from beyond_spectrograms.params.disturbances import Disturbance
+from beyond_spectrograms.params.encoders import TrainedCodec
 from beyond_spectrograms.params.protocols import OF_SAMPLES, RECONSTRUCTING, SUMMARISING, ZERO_SHOT, Protocol
 from beyond_spectrograms.params.representations import ON_HUB, Hear, Mel, RawWaveform, Representation, weights_of
 from beyond_spectrograms.params.transformers import Transformers
@@ -74,7 +76,8 @@ class Grid(Section):
 
     `only` names for some of the representations the protocols they run under, in place of `protocols`. `beside` are
     representations of the root's experiment whose cells stand in the study's tables too; `heard` are protocols whose
-    prototypes are played. `seeds` names for some data sets and representations which of the protocols' seeds run.
+    prototypes are played. `codecs` are trained here. `seeds` names for some data sets and representations which of the
+    protocols' seeds run.
     """
 
     datasets: list[Name]
@@ -83,6 +86,7 @@ class Grid(Section):
     only: dict[Name, list[Name]] = Field(default_factory=dict)
     beside: list[Name] = Field(default_factory=list)
     heard: list[Name] = Field(default_factory=list)
+    codecs: list[Name] = Field(default_factory=list)
     seeds: dict[Name, Annotated[list[Seed], Field(min_length=1)]] = Field(default_factory=dict)
 
     def protocols_of(self, representation: str) -> list[str]:
@@ -121,6 +125,7 @@ class Params(Section):
     hub: dict[Name, HubRecord] = Field(default_factory=dict)
     protocols: dict[Name, Protocol]
     disturbances: dict[Name, Disturbance] = Field(default_factory=dict)  # of test sounds, in studies that have any
+    codecs: dict[Name, CodecRecipe] = Field(default_factory=dict)  # that are trained here, in studies that do that
     verification: Verification | None = None  # of speakers, in studies that do that in place of classifying
     device: Literal["auto", "cpu", "cuda"]
     training_precision: Literal["auto", "bf16", "fp32"]
@@ -170,6 +175,13 @@ class Params(Section):
         split = self.splits[self.protocols[protocol].split]
         return split.runs(folds, self.seeds_of(dataset, representation, protocol))
 
+    def tests_of_codec(self, codec: str) -> list[tuple[str, int | None]]:
+        """List (data set, fold; None: every fold) what tests a codec, and its latents where the grid has any."""
+        records = [self.representations[name] for name in self.grid.representations]
+        is_probed = any(isinstance(record, TrainedCodec) and record.codec == codec for record in records)
+        judged: list[tuple[str, int | None]] = [(each.dataset, each.fold) for each in self.codecs[codec].judged]
+        return judged + [(dataset, None) for dataset in self.grid.datasets] * is_probed
+
     @property
     def mixtures(self) -> dict[str, str]:
         """Look up the data sets whose sounds are mixed: mixtures -> of."""
@@ -190,6 +202,7 @@ class Params(Section):
             *((f"grid.only.{name}", under, self.protocols) for name, under in grid.only.items()),
             ("grid.beside", grid.beside, self.representations),
             ("grid.heard", grid.heard, [name for name in self.protocols if name in used]),
+            ("grid.codecs", grid.codecs, self.codecs),
             ("grid.seeds", grid.seeds, [*self.datasets, *self.representations]),
             ("claims.baselines", claims.baselines, self.representations),
             ("claims.ladder", claims.ladder, self.protocols),
@@ -197,6 +210,11 @@ class Params(Section):
             *(("contrasts.pairs", pair, comparable) for pair in self.contrasts.pairs),
             *((f"datasets.{key}.source.mixtures.of", [of], self.datasets) for key, of in self.mixtures.items()),
             *((f"run.{key}", [name], getattr(self, f"{key}s")) for key, name in run),
+            *(
+                (f"codecs.{key}.{place}", names, self.datasets)
+                for key, recipe in self.codecs.items()
+                for place, names in recipe.named_datasets()
+            ),
             *((f"protocols.{key}.split", [protocol.split], self.splits) for key, protocol in self.protocols.items()),
             *(
                 (f"representations.{key}.weights", weights_of(record), self._weights_for(record))
@@ -220,6 +238,20 @@ class Params(Section):
             raise ValueError(f"grid.datasets: verification takes trials, and {without[0]!r} has none in its record")
         if self.verification and self.grid.protocols:
             raise ValueError(f"grid.protocols: {self.grid.protocols[0]!r} trains, which verification does not")
+        return self
+
+    @model_validator(mode="after")
+    def _codecs_exist(self) -> Self:
+        for name, record in self.representations.items():
+            if not isinstance(record, TrainedCodec):
+                continue
+            where = f"representations.{name}"
+            if record.codec not in self.codecs:
+                raise ValueError(f"{where}.codec: {record.codec!r} is none of codecs: {', '.join(self.codecs)}")
+            recipe = self.codecs[record.codec]
+            for key, value, known in (("seed", record.seed, recipe.seeds), ("step", record.step, recipe.steps)):
+                if value not in known:
+                    raise ValueError(f"{where}.{key}: {value} is none of codecs.{record.codec}.{key}s, {known}")
         return self
 
     @model_validator(mode="after")

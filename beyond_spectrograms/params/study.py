@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Params, ParamsError, load_params
+from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Params, ParamsError, TrainedCodec, load_params
 
 PAPER = "paper"  # the name of the root's own
 RAW, CLIPS, SPLITS = Path("data/raw"), Path("data/clips"), Path("data/splits")
+CODEC_SOUNDS, CODECS = Path("data/codec_sounds"), Path("data/codecs")  # of codecs that are trained here
+CODECS_EXPORTED = Path("data/exported_codecs")
 DOWNLOADS, PARTIAL, WEIGHTS = Path("data/downloads"), Path("data/partial"), Path("data/weights")
 # Versions that features hang on (beside packages of one kind of representation alone, Record.packages), weights beside
 # them, and answers to disturbed sounds, scores or costs beside these; scores of trials hang on features alone. Nouns of
@@ -30,6 +32,7 @@ SCORES_BY = ("evaluation", "soxr")
 LABELS_BY = ("label_scores",)  # beside these, of sounds that may have several
 COSTS_BY = ("costs", "soxr")
 TRIALS_BY = ("trials", "soxr")
+CODECS_BY = ("data", "codec", "encodec", "numpy", "scipy", "soundfile", "torch")  # codecs that are trained here
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ class Study:
         Those of answers to sounds with a disturbance are in a folder of their own.
         """
         return disturbed_in(self.folder / "metrics" / dataset, disturbance)
+
+    def codec_metrics(self, codec: str) -> Path:
+        """Figures of a codec that is trained here, in git."""
+        return self.folder / "metrics" / "codecs" / codec
 
     def plots(self, dataset: str) -> Path:
         """Pictures of a data set."""
@@ -202,9 +209,18 @@ class Study:
         """List the versions that its features hang on; packages of its kind alone are no part of the others'."""
         return (*FEATURES_BY, *self.params.representations[representation].packages)
 
-    def _feature_params(self, representation: str) -> dict[str, Any]:
-        params = self.params
+    def codec_params(self, name: str) -> dict[str, Any]:
+        """Name what decides a codec that is trained here, beside its seed and the versions: its recipe and clips."""
+        recipe = self.params.codecs[name]
+        sets = [sounds.dataset for sounds in recipe.sounds]
         return {
+            "recipe": recipe.model_dump(exclude={"seeds", "steps", "judged"}),
+            "clips": {dataset: self.split_record(dataset)["clips_sha256"] for dataset in sets},
+        }
+
+    def _feature_params(self, representation: str) -> dict[str, Any]:
+        params, record = self.params, self.params.representations[representation]
+        return ({"codec": self.codec_params(record.codec)} if isinstance(record, TrainedCodec) else {}) | {
             "windows": params.windows.model_dump(),
             "features": params.features.model_dump(),
             "representation": params.representations[representation].model_dump(),

@@ -13,6 +13,7 @@ from beyond_spectrograms.representations.mel import MelSpectrogram
 from beyond_spectrograms.representations.model_files import ModelFileEncoder
 from beyond_spectrograms.representations.snac import SnacLatents
 from beyond_spectrograms.representations.soundstream import SoundStreamLatents
+from beyond_spectrograms.representations.trained_codec import TrainedCodecLatents
 from beyond_spectrograms.representations.transformers_model.model import TransformersModel
 from beyond_spectrograms.representations.waveform import Samples
 
@@ -27,6 +28,7 @@ KINDS: dict[str, Callable[[str, Any, Sequence[Path]], Representation]] = {
     "onnx": ModelFileEncoder,
     "efficientat": EfficientATEncoder,
     "snac": SnacLatents,
+    "codec": TrainedCodecLatents,
     "transformers": TransformersModel,
 }
 

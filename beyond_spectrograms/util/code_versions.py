@@ -17,7 +17,7 @@ VERSIONS_FILE = Path("versions.yaml")
 SHARED = "shared"  # what all nouns use: without a number of its own
 NUMBERED = (
     *("data", "representations", "classifiers", "training", "disturbances", "evaluation", "leakage", "costs"),
-    *("label_scores", "trials", "report", "sonification"),
+    *("label_scores", "trials", "codec", "report", "sonification"),
 )
 NOUNS = (*NUMBERED, SHARED)
 

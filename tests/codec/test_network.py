@@ -79,3 +79,15 @@ def test_a_file_that_is_no_codec_is_refused(tmp_path: Path) -> None:
     save_file({"quantizer.codebooks": torch.zeros(3, 16, 8)}, path, notes)
     lacks = f"{path}: lacks encoder.model.0.conv.conv.bias. Train it again."
     assert refusal(CodecFileError, load_codec, path) == lacks
+
+
+def test_layers_that_are_scaled_pass_on_what_they_are_given() -> None:
+    torch.manual_seed(0)
+    codec = Codec(SMALL).eval()
+    sound = torch.randn(4, 1, 3200) / 10
+    with torch.inference_mode():
+        assert float(codec.latents(sound).std(dim=2).mean()) < 0.1
+        codec.scale_layers(sound)
+        latents = codec.latents(sound)
+        assert float(latents.std()) == pytest.approx(1, abs=0.2)
+        assert float(codec.decoder(latents).std()) == pytest.approx(float(sound.std()), rel=0.2)

@@ -24,7 +24,7 @@ CLIPS = pd.DataFrame({"clip": list("abcd"), "sha256": list("ABCD")})
 
 
 def chosen(apart: dict[str, set[str]] | None = None, **changed: Any) -> pd.DataFrame:
-    values = {"dataset": "pets", "fold": 1, "apart_from": [], "music": []} | changed
+    values = {"dataset": "pets", "fold": 1, "apart_from": [], "without": [], "music": []} | changed
     return choose_clips(CodecSounds.model_validate(values), CLIPS, TABLE, PARTS, apart or {})
 
 
@@ -39,6 +39,11 @@ def test_clips_of_the_training_part_are_heard_and_no_clip_with_a_window_elsewher
 def test_clips_of_groups_of_another_data_set_are_left_out() -> None:
     assert list(chosen({"esc10": {"1", "3"}})["clip"]) == ["b"]
     assert refusal(CodecSoundsError, chosen, {"esc10": set("1234")}) == "pets: no clip is left to train a codec on"
+
+
+def test_clips_that_are_named_are_left_out() -> None:
+    assert list(chosen(without=["a", "c"])["clip"]) == ["b"]
+    assert refusal(CodecSoundsError, chosen, without=["z"]) == "pets: without names 'z', which is no clip of it"
 
 
 def test_folds_and_labels_that_there_are_not_are_named() -> None:

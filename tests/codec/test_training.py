@@ -48,7 +48,7 @@ def trained(folder: Path, **changed: Any) -> dict[str, bytes]:
     run = run_in(folder, **changed)
     train_codec(run, corpus())
     assert run.is_finished()
-    return {name: content for name, content in contents(folder).items() if name != "run.json"}
+    return {name: content for name, content in contents(run.place).items() if name != "run.json"}
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_what_was_kept_and_then_damaged_is_not_finished(tmp_path: Path) -> None:
 def test_every_setting_of_losses_trains_with_a_discriminator_and_without(tmp_path: Path, name: str) -> None:
     trained(tmp_path / "with", losses=name)
     trained(tmp_path / "without", losses=name, discriminator=None)
-    columns = [(tmp_path / each / "curve.csv").read_text().splitlines()[0] for each in ("with", "without")]
+    columns = [(tmp_path / each / "seed_0/curve.csv").read_text().splitlines()[0] for each in ("with", "without")]
     assert columns == [
         "step,time,spectral,adversarial,features,commitment,discriminator", "step,time,spectral,commitment"
     ]  # fmt: skip
@@ -138,7 +138,7 @@ def test_training_brings_spectra_nearer(tmp_path: Path) -> None:
     alone = {"discriminator": None, "mixing": False, "reverberation": 0.0, "batch_size": 2}
     run = run_in(tmp_path, **alone, steps=[0, 100], learning_rate=0.003)
     train_codec(run, Corpus([tone(1, 440, 16_000, 0.1)[None]], np.ones(1), np.array([False]), MONO))
-    curve = pd.read_csv(tmp_path / "curve.csv")
+    curve = pd.read_csv(run.place / "curve.csv")
     assert list(curve["step"]) == [50, 100]
     assert curve["spectral"][1] < 0.7 * curve["spectral"][0], curve
 

@@ -40,7 +40,9 @@ def test_an_unknown_section_is_named_with_those_the_shipped_file_has() -> None:
     message = refusal({"colour": 1})
     assert message.startswith(start)
     known = message.removeprefix(start).removesuffix(".").split(", ")
-    assert sorted(known) == sorted([*SHIPPED, "disturbances", "hub", "verification"])  # which studies alone have
+    assert sorted(known) == sorted(
+        [*SHIPPED, "codecs", "disturbances", "hub", "verification"]
+    )  # which studies alone have
 
 
 def test_a_study_has_what_is_the_roots_and_what_it_adds() -> None:

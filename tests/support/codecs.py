@@ -23,9 +23,9 @@ def recipe(**changed: Any) -> CodecRecipe:
     """Give a recipe that trains the smallest codec in no time, on the demo's sounds."""
     values = {
         "network": SMALL,
-        "sounds": [{"dataset": "demo", "fold": 1, "apart_from": [], "music": []}],
+        "sounds": [{"dataset": "demo", "fold": 1, "apart_from": [], "without": [], "music": []}],
         "judged": [{"dataset": "demo", "fold": 1, "clips": 2, "seconds": 1.0}],
-        "losses": "card",
+        "losses": "card", "weights": {}, "start": "drawn",
         "discriminator": {"filters": 2, "n_ffts": [256, 128], "share": 0.5},
         "level_db": -24.0, "gain_db": [-10.0, 6.0], "mixing": True, "reverberation": 0.2, "rt60_s": [0.3, 1.3],
         "window_s": 0.2, "batch_size": 4, "learning_rate": 0.0003, "betas": [0.5, 0.9], "average_decay": 0.99,

@@ -29,7 +29,7 @@ def test_every_module_is_of_one_noun_or_decides_no_result() -> None:
 
 
 def test_users_are_those_that_run_the_code() -> None:
-    assert users_of("leakage", REPOSITORY) == ["leakage"]
+    assert users_of("leakage", REPOSITORY) == ["leakage", "codec"]
     assert users_of("training", REPOSITORY)[:3] == ["training", "disturbances", "evaluation"]
     assert "representations" in users_of("data", REPOSITORY)
     assert users_of("shared", REPOSITORY) == list(NUMBERED)
@@ -82,7 +82,7 @@ def test_a_digest_follows_code_but_not_wording_and_layout(tmp_path: Path, old: s
         ("\ndata: 1", "\ndata: true", "data: a whole number from 1 on is expected, not True"),
         ("\ndata: 1", "\n", "data: a whole number from 1 on is expected, not None"),
         ("\ndata: 1", "\ndata: 1\nsounds: 1", "unknown noun 'sounds'. Choose from data, representations, classifiers, "
-         "training, disturbances, evaluation, leakage, costs, label_scores, trials, report, sonification."),
+         "training, disturbances, evaluation, leakage, costs, label_scores, trials, codec, report, sonification."),
         ("\nnumpy: ", "\nnumpy: 2.4  # ", "numpy: the version of a package is expected, in quotes, not 2.4"),
         ("code:", "codes:", "codes: the version of a package is expected, in quotes, not {"),
         ("  data: {digest:", "  data: {digests:", "code.data: digest and verified_at are expected, in quotes, not {"),

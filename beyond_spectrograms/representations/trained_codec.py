@@ -1,0 +1,50 @@
+"""Latents of a codec that is trained here, before its quantiser, at any point of its training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from beyond_spectrograms.codec.network import load_codec
+from beyond_spectrograms.data.audio import Format, Waveform
+from beyond_spectrograms.params import TrainedCodec
+from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
+
+
+class TrainedCodecLatents(Representation):
+    """Latents [dimension, frames] of each window by itself; the last frame may be partial."""
+
+    packages = ("encodec", "numpy", "torch")
+    engine = "torch"
+    chunk: ClassVar[int | None] = 8
+
+    def __init__(self, name: str, record: TrainedCodec, weights: Sequence[Path]) -> None:
+        self.name = name
+        if not weights or not weights[0].is_file():
+            raise CheckpointError(
+                f"{name}: {record.codec} of seed {record.seed} after {record.step} steps is not here. Run the stage "
+                f"train_codec@{record.codec}."
+            )
+        self._codec, _ = load_codec(weights[0])
+        network = self._codec.network
+        self.form = Format(network.sample_rate, network.channels)
+        self.bands, self.hop_length = network.dimension, network.hop_length
+
+    def frames(self, samples: int) -> int:
+        """Count frames: the last may be partial."""
+        return -(-samples // self.hop_length)
+
+    @staticmethod
+    def _enter_thread() -> None:
+        import torch
+
+        torch.set_num_threads(1)  # the last bits of a convolution depend on how many threads share it
+
+    def _encode(self, windows: Waveform) -> Features:
+        import torch
+
+        # One by one: in a batch of another size a window may have other last bits.
+        with torch.inference_mode():
+            latents = [self._codec.latents(torch.from_numpy(window[None])) for window in windows]
+            return np.asarray(torch.cat(latents).numpy(), dtype=np.float32)

@@ -1,0 +1,55 @@
+"""A codec after its last step, of its first seed -> data/exported_codecs/<codec>: codec.safetensors and card.json."""
+
+import json
+import shutil
+from typing import Any
+
+from beyond_spectrograms.codec.network import load_codec, save_codec
+from beyond_spectrograms.params import Params
+from beyond_spectrograms.params.encoders import kept_codec
+from beyond_spectrograms.params.study import CODEC_SOUNDS, CODECS, CODECS_EXPORTED
+from beyond_spectrograms.util.commands import run_stage
+from beyond_spectrograms.util.files import digest_file, replace_folder, write_json
+from stages.arguments import parse
+
+
+def main() -> None:
+    study, (name,) = parse(__doc__, "codec")
+    recipe = study.params.codecs[name]
+    seed, step = recipe.seeds[0], recipe.steps[-1]
+    codec, notes = load_codec(CODECS / name / kept_codec(seed, step))
+    work = study.work("exported_codecs", name)
+    shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+    work.mkdir(parents=True)
+    notes.pop("network")
+    save_codec(work / "codec.safetensors", codec, codec.state_dict(), {**notes, "name": name}, half=True)
+    quality = json.loads((study.codec_metrics(name) / "quality.json").read_text(encoding="utf-8"))
+    mine = [each for each in quality["results"] if (each["seed"], each["step"]) == (seed, step)]
+    card = {
+        "name": name,
+        "sha256": digest_file(work / "codec.safetensors"),
+        "bytes": (work / "codec.safetensors").stat().st_size,
+        "parameters": quality["parameters"],
+        "recipe": recipe.model_dump(exclude={"seeds", "steps", "judged"}),
+        "seed": seed,
+        "steps": step,
+        "heard_sha256": digest_file(CODEC_SOUNDS / name / "heard.csv"),
+        "sounds": [describe_sounds(study.params, sounds.dataset) for sounds in recipe.sounds],
+        "quality": [{key: value for key, value in each.items() if key != "clips"} for each in mine],
+        "versions": {noun: study.params.versions[noun] for noun in ("codec", "encodec", "torch")},
+    }
+    write_json(work / "card.json", card)
+    replace_folder(work, CODECS_EXPORTED / name, required=("codec.safetensors", "card.json"))
+    print(f"{CODECS_EXPORTED / name}: {card['bytes']} bytes after {step} steps")
+
+
+def describe_sounds(params: Params, dataset: str) -> dict[str, Any]:
+    """Say where sounds are from, and under which licence; None where nobody grants one to pass excerpts on."""
+    record = params.datasets[dataset]
+    archives = [archive.licence for archive in record.source.archives or []]
+    notice = None if record.notice is None else record.notice.model_dump()
+    return {"dataset": dataset, "licences": archives, "notice": notice}
+
+
+if __name__ == "__main__":
+    run_stage(main)

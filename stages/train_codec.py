@@ -1,0 +1,63 @@
+"""Clips that a codec hears -> data/codecs/<codec>/seed_<seed>: the codec after each of the recipe's steps, its curve.
+
+All seeds, side by side on the cores there are. Trainings that are done and hang on the same recipe, clips and versions
+are kept; one that was killed goes on from its checkpoint.
+"""
+
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+
+import joblib
+import pandas as pd
+
+from beyond_spectrograms.codec.sounds import read_corpus
+from beyond_spectrograms.codec.training import CodecRun, train_codec
+from beyond_spectrograms.data.audio import Format
+from beyond_spectrograms.params.study import CLIPS, CODEC_SOUNDS, CODECS, CODECS_BY, Study
+from beyond_spectrograms.util.commands import run_stage
+from beyond_spectrograms.util.files import locked, replace_folder
+from beyond_spectrograms.util.machine import choose_device
+from stages.arguments import parse
+
+
+def main() -> None:
+    study, (name,) = parse(__doc__, "codec")
+    work = study.work("codecs", name)
+    with locked(work):
+        runs = plan(study, name)
+        for run in runs:
+            earlier = replace(run, work=CODECS / name)
+            if not run.is_finished() and earlier.is_finished():
+                shutil.copytree(earlier.place, run.place, dirs_exist_ok=True)
+        todo = [run for run in runs if not run.is_finished()]
+        if len(todo) > 1 and todo[0].device == "cpu":
+            workers = min(len(todo), joblib.cpu_count())
+            with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+                list(pool.map(train, todo))
+        else:
+            for run in todo:
+                train(run)
+        replace_folder(work / "finished", CODECS / name)
+        shutil.rmtree(work)
+
+
+def plan(study: Study, name: str) -> list[CodecRun]:
+    """List the trainings of a codec, one a seed."""
+    recipe, heard = study.params.codecs[name], pd.read_csv(CODEC_SOUNDS / name / "heard.csv", dtype=str)
+    heard["music"] = heard["music"] == "True"
+    versions = {noun: study.params.versions[noun] for noun in CODECS_BY}
+    device, work = choose_device(study.params.device), study.work("codecs", name) / "finished"
+    return [CodecRun(recipe, seed, heard, device, versions, work) for seed in recipe.seeds]
+
+
+def train(run: CodecRun) -> None:
+    """Read what is heard, and train."""
+    network = run.recipe.network
+    form = Format(network.sample_rate, network.channels)
+    train_codec(run, read_corpus(run.heard, CLIPS, form, run.recipe.level_db))
+
+
+if __name__ == "__main__":
+    run_stage(main)
