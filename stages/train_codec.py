@@ -5,9 +5,7 @@ are kept; one that was killed goes on from its checkpoint.
 """
 
 import shutil
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 
 import joblib
 import pandas as pd
@@ -19,6 +17,7 @@ from beyond_spectrograms.params.study import CLIPS, CODEC_SOUNDS, CODECS, CODECS
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder
 from beyond_spectrograms.util.machine import choose_device
+from beyond_spectrograms.util.processes import map_in_processes
 from stages.arguments import parse
 
 
@@ -33,9 +32,7 @@ def main() -> None:
                 shutil.copytree(earlier.place, run.place, dirs_exist_ok=True)
         todo = [run for run in runs if not run.is_finished()]
         if len(todo) > 1 and todo[0].device == "cpu":
-            workers = min(len(todo), joblib.cpu_count())
-            with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-                list(pool.map(train, todo))
+            map_in_processes(train, todo, min(len(todo), joblib.cpu_count()))
         else:
             for run in todo:
                 train(run)
