@@ -10,6 +10,7 @@ import fcntl
 import gc
 import importlib
 import json
+import multiprocessing
 import os
 import resource
 import runpy
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ GRACE_S = 20.0  # that whatever a process started may outlive it
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens from the point `at` on (0: the first), or `after` so many seconds.
+    """What happens from the point `at` on (0: the first), or when a module is imported, or others work for it.
 
     full: the kernel lets no file grow (RLIMIT_FSIZE), which libraries in C meet too. refused: nothing new is opened for
     writing, made or renamed: no space left. SIGINT: comes to the process and all it started, as from a terminal.
@@ -42,18 +43,24 @@ class Fault:
 
     what: Literal["full", "refused", "SIGINT", "SIGTERM"]
     at: int | None = None
-    after: float | None = None
+    importing: str | None = None
+    after: float | None = None  # seconds from when the first of its processes was started
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process that ran in `folder` ended: `left` counts processes it left behind, it came by `points`."""
+    """How a process that ran in `folder` ended: `left` counts processes it left behind, it came by `points`.
+
+    `order` tells of its renames and flushes: "rename <place>", "rename <place> unflushed" where what is renamed was not
+    on disk by then, "flush <file or folder>", and "flush" of everything.
+    """
 
     folder: Path
     status: int
     output: str
     errors: str
     points: list[str] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
     left: int = 0
 
 
@@ -132,16 +139,22 @@ def _become(folder: str, command: Sequence[str], fault: dict[str, Any] | None) -
     sys.argv = ["-m", *arguments]
     with os.fdopen(os.dup(3), "w") as told:
         points = _Points(folder, Fault(**fault) if fault else None, told.fileno())
+        os.fsync, os.sync = points.note_fsync(os.fsync), points.note_sync(os.sync)
         sys.addaudithook(points)
         if fault and fault["after"] is not None:
-            timer = threading.Timer(fault["after"], _stop, (fault["what"],))
-            timer.daemon = True
-            timer.start()
+            threading.Thread(target=_stop_later, args=(fault["what"], fault["after"]), daemon=True).start()
         runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def _stop(name: str) -> None:
     (os.killpg if name == "SIGINT" else os.kill)(os.getpid(), signal.Signals[name])
+
+
+def _stop_later(name: str, seconds: float) -> None:
+    while not multiprocessing.active_children():
+        time.sleep(0.01)
+    time.sleep(seconds)
+    _stop(name)
 
 
 class _Points:
@@ -150,6 +163,8 @@ class _Points:
     def __init__(self, folder: str, fault: Fault | None, told: int) -> None:
         self._folder, self._fault, self._told = folder + os.sep, fault, told
         self._count, self._lock = 0, threading.Lock()
+        self._flushed: dict[int, tuple[int, int]] = {}  # by inode, size and time of the last write
+        self._synced = 0  # when everything was flushed
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Look at an event that Python announces."""
@@ -157,6 +172,9 @@ class _Points:
             path, _, flags = arguments
             if not flags & WRITES:
                 return
+        elif event == "import" and self._fault is not None and arguments[0] == self._fault.importing:
+            _stop(self._fault.what)
+            return
         elif event in ("os.mkdir", "os.rename", "os.link", "os.symlink"):
             path = arguments[event != "os.mkdir"]
         else:
@@ -164,6 +182,40 @@ class _Points:
         path = os.fsdecode(path) if isinstance(path, str | bytes) else ""
         if path and os.path.abspath(path).startswith(self._folder):  # noqa: PTH100  pathlib would be an event too
             self._come_by(event, path)
+            if event == "os.rename":
+                self._tell_order(f"rename {path}{'' if self._is_flushed(os.fsdecode(arguments[0])) else ' unflushed'}")
+
+    def note_fsync(self, fsync: Callable[[int], None]) -> Callable[[int], None]:
+        """Wrap os.fsync."""
+
+        def noted(opened: int) -> None:
+            fsync(opened)
+            found = os.fstat(opened)
+            self._flushed[found.st_ino] = found.st_size, found.st_mtime_ns
+            path = os.readlink(f"/proc/self/fd/{opened}")
+            self._tell_order(f"flush {os.path.relpath(path, self._folder)}")
+
+        return noted
+
+    def note_sync(self, sync: Callable[[], None]) -> Callable[[], None]:
+        """Wrap os.sync."""
+
+        def noted() -> None:
+            sync()
+            self._synced = time.time_ns()
+            self._tell_order("flush")
+
+        return noted
+
+    def _tell_order(self, line: str) -> None:
+        os.write(self._told, f"- {line}\n".encode())
+
+    def _is_flushed(self, path: str) -> bool:
+        """Say whether a file, or all files of a folder, were flushed after they were last written to."""
+        inside = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+        states = [os.stat(each) for each in (inside if os.path.isdir(path) else [path])]
+        flushed = (self._flushed.get(each.st_ino) == (each.st_size, each.st_mtime_ns) for each in states)
+        return all(known or each.st_mtime_ns < self._synced for known, each in zip(flushed, states, strict=True))
 
     def _come_by(self, event: str, path: str) -> None:
         with self._lock:
@@ -192,9 +244,12 @@ def _wait(child: int, reading: Sequence[int]) -> dict[str, Any]:
     for reader in readers:
         reader.join()
     _, status = os.waitpid(child, 0)
-    output, errors, points = texts
+    output, errors, told = texts
+    lines = told.splitlines()
+    points, order = ([line for line in lines if line.startswith("- ") is of_order] for of_order in (False, True))
     return {
-        "status": os.waitstatus_to_exitcode(status), "output": output, "errors": errors, "points": points.splitlines()
+        "status": os.waitstatus_to_exitcode(status), "output": output, "errors": errors, "points": points,
+        "order": [line.removeprefix("- ") for line in order],
     }  # fmt: skip
 
 
