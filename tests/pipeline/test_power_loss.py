@@ -29,7 +29,7 @@ def test_what_is_renamed_into_place_was_flushed_and_its_folder_is_flushed_next(
         assert not place.endswith(" unflushed"), line
         flushed = next(each for each in order[number:] if each.startswith("flush"))
         assert flushed in ("flush", f"flush {PurePosixPath(place).parent}"), line
-    assert published
+    assert published or step == "search"
 
 
 @pytest.mark.parametrize("step", list(STEPS))

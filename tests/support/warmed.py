@@ -192,7 +192,7 @@ class _Points:
             fsync(opened)
             found = os.fstat(opened)
             self._flushed[found.st_ino] = found.st_size, found.st_mtime_ns
-            path = os.readlink(f"/proc/self/fd/{opened}")
+            path = Path(f"/proc/self/fd/{opened}").readlink()
             self._tell_order(f"flush {os.path.relpath(path, self._folder)}")
 
         return noted
@@ -212,8 +212,8 @@ class _Points:
 
     def _is_flushed(self, path: str) -> bool:
         """Say whether a file, or all files of a folder, were flushed after they were last written to."""
-        inside = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
-        states = [os.stat(each) for each in (inside if os.path.isdir(path) else [path])]
+        inside = (each for each in (Path(path), *Path(path).rglob("*")) if each.is_file())
+        states = [each.stat() for each in inside]
         flushed = (self._flushed.get(each.st_ino) == (each.st_size, each.st_mtime_ns) for each in states)
         return all(known or each.st_mtime_ns < self._synced for known, each in zip(flushed, states, strict=True))
 
