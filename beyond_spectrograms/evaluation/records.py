@@ -20,13 +20,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import written_beside
-from beyond_spectrograms.util.text import some_of
+from beyond_spectrograms.util.text import as_cell, from_cell, some_of
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 SCORES_FILE, PREDICTIONS_FILE, CURVES_FILE = "scores.json", "predictions.csv.gz", "curves.csv.gz"
 MEASURES = ("training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
 OF_A_RUN = ("representation", "protocol", "fold", "seed")
 COLUMNS = (*OF_A_RUN, "clip", "group", "label", "windows", "windows_right", "predicted", "predicted_by_seeds")
+NAMES = ("clip", "group", "label", "predicted", "predicted_by_seeds")  # columns whose text a user chose
 CURVE_COLUMNS = (*OF_A_RUN, "epoch", *MEASURES)
 LONGEST_VALUE = 1000  # signs
 ERROR = "reconstruction_error"  # a column of predictions.csv.gz, filled where a classifier reconstructs
@@ -250,7 +251,11 @@ def read_scores(folder: Path, dataset: str) -> ScoresFile:
 
 
 def write_gzip_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as compressed CSV, the same rows always as the same bytes. Numbers have nine figures."""
+    """Write a table as compressed CSV, the same rows always as the same bytes. Numbers have nine figures.
+
+    No name is computed by a spreadsheet (see as_cell).
+    """
+    table = table.assign(**{name: table[name].map(as_cell) for name in NAMES if name in table})
     with (
         written_beside(path) as beside,
         beside.open("wb") as raw,
@@ -279,7 +284,9 @@ def read_cells(path: Path, columns: Iterable[str]) -> dict[str, pd.DataFrame]:
             raise ResultError(f"{path}, line {line}: a value has over {LONGEST_VALUE} signs.")
         if len(row) != len(header):
             raise ResultError(f"{path}, line {line}: the row does not have the header's {len(header)} values.")
-    cells = pd.DataFrame(rows, columns=header, dtype=str).groupby(["representation", "protocol"], sort=False)
+    table = pd.DataFrame(rows, columns=header, dtype=str)
+    table = table.assign(**{name: table[name].map(from_cell) for name in NAMES if name in table})
+    cells = table.groupby(["representation", "protocol"], sort=False)
     return {cell_name(*map(str, names)): mine for names, mine in cells}
 
 

@@ -34,6 +34,7 @@ from beyond_spectrograms.evaluation.records import (
 )
 from beyond_spectrograms.training.tuning import TRIALS_FILE
 from beyond_spectrograms.util.files import read_sealed, write_json, written_beside
+from beyond_spectrograms.util.text import as_cell
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params
@@ -192,6 +193,7 @@ def write_variant(folder: Path, variant: dict[str, Any], found: Evaluation) -> N
     write_json(folder / "metrics.json", variant | {key: scores[key] for key in (*ACCURACIES, "diverged_runs")})
     classes, counts = scores["confusion"]["classes"], np.ravel(scores["confusion"]["counts"])
     pairs = pd.MultiIndex.from_product([classes, classes], names=["label", "predicted"])
-    for file, rows in (("history", found.curves[name]), ("predictions", pairs.repeat(counts).to_frame(index=False))):
+    answers = pairs.repeat(counts).to_frame(index=False).map(as_cell)
+    for file, rows in (("history", found.curves[name]), ("predictions", answers)):
         with written_beside(folder / f"{file}.csv") as beside:
             rows.to_csv(beside, index=False, lineterminator="\n")

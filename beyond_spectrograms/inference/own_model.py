@@ -289,12 +289,9 @@ def write_report(report: Path, scores: dict[str, Any], **tables: pd.DataFrame) -
     for name, table in tables.items():
         table.map(as_cell).to_csv(beside / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
     if "confusion" in scores and find_spec("matplotlib"):
-        import matplotlib as mpl
-
         from beyond_spectrograms.report import figures
 
         title = f"{scores['dataset']}, {scores['representation']}: windows of recordings not trained on"
         counts = np.array(scores["confusion"]["counts"], dtype=np.int64)
-        with mpl.rc_context({"text.parse_math": False}):  # a class may have $ in its name
-            figures.save(figures.confusion(scores["confusion"]["classes"], counts, title), beside, "confusion")
+        figures.save(figures.confusion(scores["confusion"]["classes"], counts, title), beside, "confusion")
     replace_folder(beside, report)

@@ -86,13 +86,11 @@ def draw_timeline(found: Segmentation, spectrogram: Spectrogram | None, path: Pa
 
     There is no spectrogram of a sound that was not decoded.
     """
-    import matplotlib as mpl
-
     held = list(dict.fromkeys(part.label for part in found.segments if part.label is not None))
     colours = dict(zip(held, _colours(len(held)), strict=True))
     known = [label for label in held if label in found.classes]  # NONE has no line
     heights = [5, 1, 4] if spectrogram else [1, 4]
-    with mpl.rc_context({"text.parse_math": False}), drawing(11, 6 if spectrogram else 3.3) as figure:
+    with drawing(11, 6 if spectrogram else 3.3) as figure:
         *above, bar, below = figure.subplots(len(heights), sharex=True, height_ratios=heights)
         if spectrogram:
             _draw_spectrogram(above[0], spectrogram, found.seconds)

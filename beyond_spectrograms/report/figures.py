@@ -83,7 +83,8 @@ def _style(**more: Any) -> Iterator[None]:
     import matplotlib as mpl
 
     frames = {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
-    settings: Any = {"font.size": 11, "axes.titlesize": 12, **frames, **more}
+    plain = {"text.parse_math": False}  # a class or a file may have $ in its name
+    settings: Any = {"font.size": 11, "axes.titlesize": 12, **frames, **plain, **more}
     with mpl.rc_context(settings):
         yield
 

@@ -156,6 +156,7 @@ def test_what_is_fitted_at_once_has_no_time_of_a_training_step(subject: Subject,
     assert row["cached_s_per_s"] is not None
 
 
+@pytest.mark.long
 def test_every_round_times_each_representation_once(tmp_path: Path, subject: Subject, sounds: Sounds) -> None:
     subjects = {"large": store(tmp_path, LARGE_MEL, sounds), "small": subject}
     benches = {name: Bench(one, sounds) for name, one in subjects.items()}

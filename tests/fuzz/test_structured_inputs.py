@@ -57,6 +57,7 @@ ATTRIBUTES = (
 )
 
 
+@pytest.mark.long
 @BOUNDED
 @given(attributes=ATTRIBUTES, answer=ANSWERS, model=some.sampled_from(["module", "module", "no module"]))
 def test_any_answer_of_a_hear_module_is_taken_or_refused_in_one_line(

@@ -92,6 +92,7 @@ def test_report_writes_every_table_and_figure(
     assert fair.groupby("representation")["epoch"].max().tolist() == [18, 18]
 
 
+@pytest.mark.long
 def test_every_table_verdict_and_figure_is_made_again_from_results_alone(reported: Path, copied: Path) -> None:
     shutil.rmtree(copied / "data")
     for study in (Path(), Path("studies/bitrates")):

@@ -31,6 +31,7 @@ ENGINES = ["openvino", "torch"]
 # 2 x 1024 of the LSTM in each of 150 frames.
 TERMS = 13_000 + 2 * 1024 * 150
 FORMATS = {"24khz": Format(24_000, 1), "48khz": Format(48_000, 2)}
+ONE_LONG = ["24khz", pytest.param("48khz", marks=pytest.mark.long)]  # the same code at twice the rate and channels
 
 
 def encodec(model: str, engine: str = "auto", **options: Any) -> EncodecLatents:
@@ -109,6 +110,7 @@ for engine in ("openvino", "torch"):
 """
 
 
+@pytest.mark.long
 def test_bits_do_not_depend_on_how_many_cores_there_are() -> None:
     one, two = (run(REPOSITORY, sys.executable, "-c", DIGEST, cores, errors=False) for cores in ("1", "2"))
     assert len(set(one.split())) == 2  # one digest an engine
@@ -116,7 +118,7 @@ def test_bits_do_not_depend_on_how_many_cores_there_are() -> None:
 
 
 @pytest.mark.numeric
-@pytest.mark.parametrize("model", FORMATS)
+@pytest.mark.parametrize("model", ONE_LONG)
 def test_bf16_is_near_and_not_equal(model: str) -> None:
     from openvino import Core
 
@@ -246,7 +248,7 @@ def test_lyras_files_in_the_wrong_place_are_refused(mirror: Path, files: tuple[s
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.numeric
-@pytest.mark.parametrize("model", FORMATS)
+@pytest.mark.parametrize("model", ONE_LONG)
 def test_quantised_encodec_is_the_packages_own_at_every_bitrate(tmp_path: Path, model: str) -> None:
     from encodec.model import EncodecModel
 

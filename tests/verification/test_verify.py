@@ -137,6 +137,7 @@ def test_where_nothing_changed_nothing_is_run(tree: Path) -> None:
     assert verify(tree) == (0, "the code of every noun is the recorded one; --all verifies it all the same\n", "")
 
 
+@pytest.mark.long
 def test_new_names_in_a_moved_module_are_equal(tree: Path) -> None:
     before = recorded(tree)
     text = re.sub(r"\bsamples\b", "sound", (tree / FINGERPRINTS).read_text())
@@ -162,6 +163,7 @@ def test_a_changed_constant_is_told_by_how_much(tree: Path) -> None:
     assert (tree / "versions.yaml").read_text() == before
 
 
+@pytest.mark.long
 def test_code_that_others_run_and_defaults_that_they_read_are_compared_for_each(tree: Path) -> None:
     edit(tree, RECORDS, '"torch"] = "auto"', '"torch"] = "torch"')
     edit(tree, "beyond_spectrograms/data/audio.py", "+ 1e-9) + 1 if", "+ 1e-9) + 2 if")
@@ -189,6 +191,7 @@ def test_a_package_that_the_old_code_did_not_know_changes_nothing(tree: Path) ->
     assert verify(tree, "leakage")[:2] == EQUAL[:2]
 
 
+@pytest.mark.long
 def test_what_is_new_is_listed_and_what_is_gone_is_unequal(tree: Path) -> None:
     edit(tree, "verification/witnesses.py", '"evidence"', '"weight"')
     told = (
@@ -230,6 +233,7 @@ def test_a_number_is_raised_for_code_that_is_committed(tree: Path) -> None:
     assert verify(tree, "leakage")[:2] == (0, f"leakage: equal (3 witnesses), version stays {NUMBER + 1}\n")
 
 
+@pytest.mark.long
 def test_code_that_fails_or_is_no_python_and_an_unknown_noun_are_told_in_a_line(tree: Path) -> None:
     status, _, errors = verify(tree, "trainings")
     assert status == 2
