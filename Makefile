@@ -14,7 +14,7 @@ define repro
 @dvc repro $(1); status=$$?; python -m stages.locks; exit $$status
 endef
 
-.PHONY: audit bench bench-scale bump check demo estimate fuzz licences lint lock repro repro-all sbom stale tables test test-long test-lowest test-newest \
+.PHONY: audit bench bench-scale bump check demo estimate fuzz fuzz-guided licences lint lock repro repro-all sbom stale tables test test-long test-lowest test-newest \
 	test-numeric verify
 
 demo: .venv/installed
@@ -99,6 +99,16 @@ FUZZ_FROM := 0
 fuzz: .venv/installed
 	@PYTHONPATH=tests python -m support.fuzzing all $(FUZZ) $(FUZZ_FROM)
 
+# The same readers, with mutants that atheris guides to branches not reached before, for so many seconds each.
+SECONDS_EACH := 60
+fuzz-guided: build/fuzz/installed
+	@PYTHONPATH=tests:build/fuzz python -m support.guided all $(SECONDS_EACH)
+
+build/fuzz/installed: tools.lock .venv/installed
+	@mkdir -p build/fuzz && $(call entries,atheris==,,tools.lock) > build/fuzz/atheris.txt
+	@$(INSTALL) --require-hashes --no-deps --only-binary :all: --upgrade --target build/fuzz --requirement build/fuzz/atheris.txt
+	@touch $@
+
 lint: .venv/installed
 	@ruff check .
 	@ruff format --check .
@@ -127,8 +137,8 @@ build/tools/installed: tools.lock .venv/installed
 	@build/tools/bin/$(INSTALL) --require-hashes --no-deps --only-binary :all: --requirement tools.lock
 	@touch $@
 
-# Entries of the lock, a package and its hashes each, by the beginning of their names.
-entries = awk '/^[a-z]/ {found = /^($(1))/} /^ *\#/ {next} $(2)found' requirements.lock
+# Entries of a lock, a package and its hashes each, by the beginning of their names.
+entries = awk '/^[a-z]/ {found = /^($(1))/} /^ *\#/ {next} $(2)found' $(or $(3),requirements.lock)
 TORCH := torch|triton|nvidia-|cuda-
 INSTALL := pip install --quiet --disable-pip-version-check
 # All others come as wheels, which run no code of theirs while they are installed. These two are published as source alone:
