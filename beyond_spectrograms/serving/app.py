@@ -35,6 +35,7 @@ from beyond_spectrograms.serving.analysis import MAX_SECONDS, analyse
 from beyond_spectrograms.serving.answers import SOUND, Analysis, refusals
 from beyond_spectrograms.serving.connections import Connection, Crowd, Limits, Shares, address_of
 
+ANALYSE = "/analyse"
 MAX_BYTES = 100_000_000
 TOO_LARGE = (
     f"larger than {MAX_BYTES // 1_000_000} MB, the most this page takes. Use `beyond-spectrograms segment`, which "
@@ -49,19 +50,33 @@ REPORT_STYLE = Path(__file__).parents[1] / "report/page/templates/report.css"  #
 HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?")
 
 
-class Guard:
-    """Refuses requests that other sites may have caused; see the module. `host`: as of create_app."""
+def asker(scope: Scope) -> str:
+    """Give what counts as the address that asks."""
+    return address_of(scope["client"][0] if scope["client"] else "")
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        self._app, self._host = app, host
+
+class Guard:
+    """Refuses requests that other sites may have caused (see the module), and sounds before they are sent in vain.
+
+    `host`: as of create_app; `sounds`: those that may be analysed. Of many at once most are refused here: whoever is
+    answered waits for that.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, sounds: Shares) -> None:
+        self._app, self._host, self._sounds = app, host, sounds
         self._names = {"localhost", host.lower(), socket.gethostname().lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse the request, or pass it on."""
-        reason = self._refuse(scope["method"], Headers(scope=scope)) if scope["type"] == "http" else None
-        await (JSONResponse({"error": reason}, 403) if reason else self._app)(scope, receive, send)
+        answer = self._app
+        if scope["type"] == "http":
+            if reason := self._suspect(scope["method"], Headers(scope=scope)):
+                answer = JSONResponse({"error": reason}, 403)
+            elif scope["path"] == ANALYSE and scope["method"] == "POST" and not self._sounds.has(asker(scope), 1):
+                answer = JSONResponse({"error": BUSY}, 503, RETRY)
+        await answer(scope, receive, send)
 
-    def _refuse(self, method: str, headers: Headers) -> str | None:
+    def _suspect(self, method: str, headers: Headers) -> str | None:
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         asked = ", ".join(hosts)
         if not self._is_own(asked):
@@ -85,9 +100,9 @@ class Guard:
 def create_app(model: Model, html: str, host: str, limits: Limits) -> FastAPI:
     """Make the application; `host` is the name it is reached by, besides addresses and localhost."""
     app = FastAPI(title="beyond-spectrograms serve", version=str(model.card.version), docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, host=host)
     memory = Shares(limits.bytes_held, limits.bytes_held // 2)
     sounds = Shares(limits.sounds, limits.sounds_of_address)
+    app.add_middleware(Guard, host=host, sounds=sounds)
     stop = threading.Event()
     one_at_a_time = asyncio.Lock()  # one sound takes all cores
 
@@ -96,16 +111,14 @@ def create_app(model: Model, html: str, host: str, limits: Limits) -> FastAPI:
         return HTMLResponse(html)
 
     @app.post(
-        "/analyse",
+        ANALYSE,
         response_model=Analysis,
         responses=refusals(403, 408, 413, 422, 503),
         openapi_extra={"requestBody": SOUND},
     )
     async def analysis(request: Request) -> JSONResponse:
-        address, content = address_of(request.client.host if request.client else ""), bytearray()
+        address, content = asker(request.scope), bytearray()
         try:
-            if not sounds.has(address, 1):  # told before it is sent in vain
-                raise HTTPException(503, BUSY, RETRY)
             await _read(request, content, partial(memory.take, address), limits.body_s)
             with sounds.hold(address) as taken:
                 if not taken:
