@@ -1,7 +1,5 @@
 """data/clips and data/splits -> metrics/<dataset>/audit.json, .md: what leaks between parts; fails where none may."""
 
-import json
-
 import pandas as pd
 
 from beyond_spectrograms.data.clips import read_clips
@@ -12,7 +10,7 @@ from beyond_spectrograms.leakage.fingerprints import evidence
 from beyond_spectrograms.leakage.tables import print_audit
 from beyond_spectrograms.params.study import CLIPS, SPLITS
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import write_json, write_text
+from beyond_spectrograms.util.files import read_told, write_json, write_text
 from stages.arguments import parse
 
 
@@ -43,7 +41,7 @@ def main() -> None:
     }
 
     heard_before = {name: of for name in params.representations if (of := params.shared_corpora(dataset, name))}
-    moved = json.loads((metrics / "splits.json").read_text(encoding="utf-8"))
+    moved = read_told(metrics / "splits.json")
     found = {
         "dataset": dataset,
         "clips": len(clips),

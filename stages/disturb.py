@@ -131,7 +131,7 @@ def are_whole(folder: Path, runs: Sequence[TestedRun], wanted: Mapping[str, Any]
             for protocol in wanted
         }
         known = [read_predictions(folder / run.answers, int(run.rows.max()) + 1) for run in runs]
-    except (FileNotFoundError, ModelError):
+    except (FileNotFoundError, ValueError, ModelError):  # a record that is damaged is no JSON
         return False
     same = (
         np.array_equal(found.rows, run.rows) and found.weights_sha256 == digest_file(run.weights)

@@ -1,6 +1,5 @@
 """A codec after its last step, of its first seed -> data/exported_codecs/<codec>: codec.safetensors and card.json."""
 
-import json
 import shutil
 from typing import Any
 
@@ -9,7 +8,7 @@ from beyond_spectrograms.params import Params
 from beyond_spectrograms.params.encoders import kept_codec
 from beyond_spectrograms.params.study import CODEC_SOUNDS, CODECS, CODECS_EXPORTED
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import digest_file, replace_folder, write_json
+from beyond_spectrograms.util.files import digest_file, read_told, replace_folder, write_json
 from stages.arguments import parse
 
 
@@ -23,7 +22,7 @@ def main() -> None:
     work.mkdir(parents=True)
     notes.pop("network")
     save_codec(work / "codec.safetensors", codec, codec.state_dict(), {**notes, "name": name}, half=True)
-    quality = json.loads((study.codec_metrics(name) / "quality.json").read_text(encoding="utf-8"))
+    quality = read_told(study.codec_metrics(name) / "quality.json")
     mine = [each for each in quality["results"] if (each["seed"], each["step"]) == (seed, step)]
     card = {
         "name": name,

@@ -1,6 +1,5 @@
 """Everything the other stages wrote -> one HTML file to read, hear and pass on: <study>/plots/report/index.html."""
 
-import json
 from base64 import b64encode
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from beyond_spectrograms.report.page.verdicts import read_verdicts
 from beyond_spectrograms.report.table import ShownTable, read_tables
 from beyond_spectrograms.report.training_share import curves_of
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import write_text
+from beyond_spectrograms.util.files import read_told, write_text
 from stages.arguments import parse
 from stages.report import results_of
 
@@ -55,7 +54,7 @@ def show(study: Study, results: Results, digests: dict[str, str], absent: list[s
     excerpts = Path("data/excerpts", study.name, dataset, "excerpts.json")
     counts = metrics / "clips.json"
     absent += [str(path) for path in (excerpts, counts, metrics / "claims.json") if not path.exists()]
-    told = json.loads(excerpts.read_text(encoding="utf-8")) if excerpts.exists() else {"best": None, "excerpts": []}
+    told = read_told(excerpts) if excerpts.exists() else {"best": None, "excerpts": []}
     return DatasetPart(
         results=results,
         tables=read_all_tables(results, metrics, absent),

@@ -3,9 +3,9 @@
 from beyond_spectrograms.data.clips import CLIP_VERSIONS, check_clips, describe_clips, publish_clips
 from beyond_spectrograms.data.labels import read_labels
 from beyond_spectrograms.estimates.preparation import timed_resampling
-from beyond_spectrograms.params.study import CLIPS, PARTIAL, RAW, read_told
+from beyond_spectrograms.params.study import CLIPS, PARTIAL, RAW
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import locked, write_json
+from beyond_spectrograms.util.files import locked, read_told, write_json
 from stages.arguments import parse
 
 

@@ -15,12 +15,12 @@ from beyond_spectrograms.estimates.training import timed_protocols
 from beyond_spectrograms.evaluation.metrics import variance_of
 from beyond_spectrograms.evaluation.predict import answer_test_part
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
-from beyond_spectrograms.params.study import SPLITS, Study, read_told
+from beyond_spectrograms.params.study import SPLITS, Study
 from beyond_spectrograms.training.loop import runs_of_protocol
 from beyond_spectrograms.training.run import RunConfig, TrainingError
 from beyond_spectrograms.training.tuning import TRIALS_FILE
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import locked, replace_folder, write_json
+from beyond_spectrograms.util.files import locked, read_told, replace_folder, write_json
 from stages.arguments import parse
 
 

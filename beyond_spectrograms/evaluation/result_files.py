@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +32,7 @@ from beyond_spectrograms.evaluation.records import (
     write_gzip_csv,
 )
 from beyond_spectrograms.training.tuning import TRIALS_FILE
-from beyond_spectrograms.util.files import read_sealed, write_json, written_beside
+from beyond_spectrograms.util.files import read_sealed, read_told, write_json, written_beside
 from beyond_spectrograms.util.text import as_cell
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def evaluate_cell(
     at_the_end = tabulate_predictions(ended, table, classes, several=several) if ended else None
     scores["last_epoch"] = None if at_the_end is None else accuracies(at_the_end, classes, several=several)
     if params.protocols[protocol].trials:
-        scores["trials"] = json.loads((folder / TRIALS_FILE).read_text(encoding="utf-8"))
+        scores["trials"] = read_told(folder / TRIALS_FILE, list)
     if several:
         scores["labels"] = score_cell(answers, recordings, classes, params.statistics)
     elif has_probabilities(params.protocols[protocol]):
@@ -126,7 +125,7 @@ def evaluate_cell(
     scores |= {"training": training, "provenance": provenance}
     return Evaluation(
         scores={name: scores},
-        features={representation: json.loads((models / "features.json").read_text(encoding="utf-8"))},
+        features={representation: read_told(models / "features.json")},
         predictions={name: rows},
         curves={name: as_text(history, representation, protocol, CURVE_COLUMNS)},
     )
@@ -161,7 +160,7 @@ def read_evaluation(folder: Path, dataset: str) -> Evaluation:
     if not path.exists():
         return Evaluation()
     known = read_scores(folder, dataset)
-    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored = read_told(path)
     predictions = read_cells(folder / PREDICTIONS_FILE, COLUMNS)
     check_agrees(folder / PREDICTIONS_FILE, predictions, known.cells)
     curves = read_cells(folder / CURVES_FILE, CURVE_COLUMNS)

@@ -31,6 +31,7 @@ from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import check_hears_windows
 from beyond_spectrograms.training.tuning import recipe_of
 from beyond_spectrograms.util.commands import ask_git
+from beyond_spectrograms.util.files import read_told
 
 REMARKS = {
     "dropout_at_evaluation": "the scores were measured with dropout active, as the paper's code does; in use it is not",
@@ -162,7 +163,7 @@ def _read_scores(path: Path, cell: str, again: str, trained: Path, run: tuple[in
     """Read the scores of one run (fold, seed), which must be those of the file of weights `trained`."""
     if not path.is_file():
         raise ModelError(f"{path}: no such file. {again}")
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    cells = read_told(path).get("cells", {})
     runs = {(found["fold"], found["seed"]): found for found in cells.get(cell, {}).get("by_fold", [])}
     if run not in runs:
         raise ModelError(f"{path}: no scores of {cell}, fold {run[0]}, seed {run[1]}. {again}")

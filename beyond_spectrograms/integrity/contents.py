@@ -18,9 +18,10 @@ from beyond_spectrograms.evaluation.predict import ModelError, read_predictions
 from beyond_spectrograms.evaluation.records import CURVES_FILE, PREDICTIONS_FILE, SCORES_FILE, ResultError
 from beyond_spectrograms.evaluation.result_files import read_evaluation
 from beyond_spectrograms.integrity.outputs import Damage, run_again
-from beyond_spectrograms.params import HubRecord, ParamsError
+from beyond_spectrograms.params import HubRecord
 from beyond_spectrograms.params.datasets import File
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, RAW, SPLITS, WEIGHTS, Study
+from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import DIGITS, digest_file, read_sealed
 
 HEAD_OF_GZIP = bytes.fromhex("1f8b08000000000002ff")  # as records.write_gzip_csv writes it
@@ -77,7 +78,7 @@ def check_sounds(study: Study, dataset: str) -> Iterator[Damage]:
         try:
             digests = split_digests(read_windows(splits), read_parts(splits), study.params.splits)
             same = digests == study.split_record(dataset)["sha256"]
-        except (FeaturesError, ParamsError, ValueError, LookupError):
+        except (ProjectError, ValueError, LookupError):
             same = False
         if not same:
             what = f"not the windows and parts that {study.split_file(dataset)} describes"

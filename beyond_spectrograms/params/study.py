@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Params, ParamsError, TrainedCodec, load_params
+from beyond_spectrograms.util.files import read_told
 
 PAPER = "paper"  # the name of the root's own
 RAW, CLIPS, SPLITS = Path("data/raw"), Path("data/clips"), Path("data/splits")
@@ -198,7 +199,8 @@ class Study:
         path = self.split_file(dataset)
         if not path.exists():
             raise ParamsError(f"{path}: missing. Run the split stage of {dataset}.")
-        return read_told(path)
+        told: dict[str, Any] = read_told(path)
+        return told
 
     def _data(self, dataset: str) -> str:
         """Digest where a data set is from, and its clips."""
@@ -233,21 +235,6 @@ class Study:
 
 def _digest(decides: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-
-
-def read_told(path: Path) -> dict[str, Any]:
-    """Read what a stage told of its output, as JSON.
-
-    Raises:
-        ParamsError: it is damaged.
-    """
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        raise ParamsError(f"{path}: damaged. `make check` says which stage makes it anew.")
-    return told
 
 
 def disturbed_in(metrics: Path, disturbance: str | None) -> Path:

@@ -6,7 +6,6 @@ part. The test part has no say; every representation has the same trials.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beyond_spectrograms.util.files import write_json
+from beyond_spectrograms.util.files import read_told, write_json
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol
@@ -86,6 +85,6 @@ def recipe_of(protocol: Protocol, folder: Path, fold: int) -> Protocol:
     """Look up the recipe that a fold's runs were trained under, whose results are in `folder`."""
     if protocol.trials is None:
         return protocol
-    rows = json.loads((folder / TRIALS_FILE).read_text(encoding="utf-8"))
+    rows = read_told(folder / TRIALS_FILE, list)
     chosen = next(row["trial"] for row in rows if row["fold"] == fold and row["chosen"])
     return protocol.recipes()[int(chosen.removeprefix("trial_")) - 1]

@@ -121,6 +121,21 @@ def _digest(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
+def read_told(path: Path, form: type = dict) -> Any:
+    """Read what a stage told of its output, as JSON: a `form`.
+
+    Raises:
+        ProjectError: it is damaged.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        told = None
+    if not isinstance(told, form):
+        raise ProjectError(f"{path}: damaged. `make check` says which stage makes it anew.")
+    return told
+
+
 class UnreadableError(ValueError):
     """A file is no checkpoint, or holds more than tensors and plain values."""
 

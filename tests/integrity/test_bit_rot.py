@@ -16,10 +16,9 @@ from beyond_spectrograms.inference import load_model
 from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE
 from beyond_spectrograms.integrity import contents
-from beyond_spectrograms.params import ParamsError
-from beyond_spectrograms.params.study import PARTIAL, read_told
+from beyond_spectrograms.params.study import PARTIAL
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import write_checkpoint, write_sealed
+from beyond_spectrograms.util.files import read_told, write_checkpoint, write_sealed
 from support import models, separable
 from support.clones import DEMO, dvc, run
 from support.common import flip, refusal
@@ -185,9 +184,9 @@ def test_a_checkpoint_with_a_flipped_bit_is_named(tmp_path: Path, monkeypatch: p
     ]
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
-def test_a_stage_says_in_a_line_that_what_it_is_told_is_damaged(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(("content", "form"), [(b"{", dict), (b"[]", dict), (b"{}", list), (b"\xff", dict)])
+def test_a_stage_says_in_a_line_that_what_it_is_told_is_damaged(tmp_path: Path, content: bytes, form: type) -> None:
     path = tmp_path / "features.json"
     path.write_bytes(content)
     told = f"{path}: damaged. `make check` says which stage makes it anew."
-    assert refusal(ParamsError, read_told, path) == told
+    assert refusal(ProjectError, read_told, path, form) == told

@@ -1,4 +1,4 @@
-"""Fuzzing that follows the readers' branches: `make fuzz-guided` lets atheris (libFuzzer) mutate what support.fuzzing does.
+"""Fuzzing that follows the readers' branches: `make fuzz-guided` lets atheris, which is libFuzzer, make the mutants.
 
 A mutant that reaches code no other reached is kept and mutated further, for so many seconds a target. What counts as
 survived is the same.

@@ -1,6 +1,5 @@
 """Where results come from: commit, machine, versions, digests of the data, and how long each stage took."""
 
-import json
 import os
 import platform
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.util.commands import DURATIONS, ask_git
+from beyond_spectrograms.util.files import read_told
 from beyond_spectrograms.util.machine import processor_name
 from beyond_spectrograms.util.yaml_files import read_yaml
 
@@ -88,7 +88,7 @@ def origin(dataset: str, counts: Path, digests: dict[str, str]) -> list[tuple[st
 
     Nothing is known where clips.json is not there: the page names it as absent.
     """
-    counted = json.loads(counts.read_text(encoding="utf-8")) if counts.exists() else {}
+    counted = read_told(counts) if counts.exists() else {}
     told = counted.get("source", {})
     facts = [(name, str(told[key])) for key, name in SOURCE_FACTS.items() if told.get(key) is not None]
     facts += [(name, f"{counted[key]:,}") for key, name in COUNT_FACTS.items() if counted.get(key) is not None]
@@ -106,7 +106,7 @@ def durations(results: Results, study: str) -> list[Duration]:
     found = []
     for stage, names in runs.items():
         kept = [path for name in names if (path := DURATIONS / study / f"{stage}-{name}.json").exists()]
-        seconds = sum(json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in kept)
+        seconds = sum(read_told(path)["seconds"] for path in kept)
         what = f"{len(kept)} of {len(names)} runs; the others were not run here" if kept else "not run here"
         found.append(Duration(stage, seconds if kept else None, what))
     training = list(training_seconds(results).values())
