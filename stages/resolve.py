@@ -12,24 +12,25 @@ from typing import Any
 from beyond_spectrograms.params import TrainedCodec
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import replace_folder, write_json
+from beyond_spectrograms.util.files import locked, replace_folder, write_json
 from stages.arguments import parse
 
 
 def main() -> None:
     study, _ = parse(__doc__)
     work = study.work("params")
-    shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-    for name in study.params.grid.representations:
-        for kind, decides in (("features", features(study, name)), ("training", training(study, name))):
-            write_json(work / kind / f"{name}.json", decides, flushed=False)
-    grid = study.params.grid.model_dump(exclude={"datasets", "seeds", "codecs"}) | {
-        "order": list(study.params.representations)
-    }
-    write_json(work / "grid.json", grid, flushed=False)
-    trained_on = {name: of for name in study.params.representations if (of := study.params.trained_on(name))}
-    write_json(work / "trained_on.json", trained_on, flushed=False)
-    replace_folder(work, Path("data/params", study.name))
+    with locked(work):
+        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+        for name in study.params.grid.representations:
+            for kind, decides in (("features", features(study, name)), ("training", training(study, name))):
+                write_json(work / kind / f"{name}.json", decides, flushed=False)
+        grid = study.params.grid.model_dump(exclude={"datasets", "seeds", "codecs"}) | {
+            "order": list(study.params.representations)
+        }
+        write_json(work / "grid.json", grid, flushed=False)
+        trained_on = {name: of for name in study.params.representations if (of := study.params.trained_on(name))}
+        write_json(work / "trained_on.json", trained_on, flushed=False)
+        replace_folder(work, Path("data/params", study.name))
 
 
 def features(study: Study, name: str) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def staged(folder: Path, server: Server) -> Iterator[Staged]:
 
 
 def write_project(folder: Path, server: Server) -> None:
-    """Write params of a data set `packed`, an archive that the server has."""
+    """Write params of a data set `packed`, an archive that the server has, and of `again`, the same archive."""
     cells.write_params(folder, device="cpu", grid=cells.grid("packed", ["mel", ENCODER], PROTOCOLS))
     few = {f"protocols.{name}.{key}": value for name in PROTOCOLS for key, value in FEW.items()}
     edit(folder, "params.yaml", few)
@@ -108,7 +108,8 @@ def write_project(folder: Path, server: Server) -> None:
     packed = {"archives": [archive], "members": r"(?P<label>[^/]+)/(?P<file>[^/]+\.wav)", "clips": 8, "classes": 2}
     packed |= {"seconds": [0.5, 600], "folds": 3, "fold_seed": 0}
     record = {"source": packed, "max_epochs": 2, "notice": None, "drawn_from": [], "known_pairs": []}
-    cells.write(folder / "datasets/packed.yaml", yaml.safe_dump(record))
+    for name in ("packed", "again"):
+        cells.write(folder / f"datasets/{name}.yaml", yaml.safe_dump(record))
 
 
 def pack(place: Path) -> bytes:
