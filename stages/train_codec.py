@@ -1,7 +1,7 @@
 """Clips that a codec hears -> data/codecs/<codec>/seed_<seed>: the codec after each of the recipe's steps, its curve.
 
 All seeds, side by side on the cores there are. Trainings that are done and hang on the same recipe, clips and versions
-are kept; one that was killed goes on from its checkpoint.
+are kept, and go on where they were shorter; one that was killed goes on from its checkpoint.
 """
 
 import shutil
@@ -28,8 +28,8 @@ def main() -> None:
         runs = plan(study, name)
         for run in runs:
             earlier = replace(run, work=CODECS / name)
-            if not run.is_finished() and earlier.is_finished():
-                shutil.copytree(earlier.place, run.place, dirs_exist_ok=True)
+            if not run.place.exists() and earlier.is_of_same():
+                shutil.copytree(earlier.place, run.place)
         todo = [run for run in runs if not run.is_finished()]
         if len(todo) > 1 and todo[0].device == "cpu":
             map_in_processes(train, todo, min(len(todo), joblib.cpu_count()))

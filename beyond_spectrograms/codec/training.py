@@ -62,8 +62,11 @@ class CodecRun:
     work: Path  # folder in which that of its checkpoint and of what it keeps is
 
     def fingerprint(self) -> str:
-        """Digest all that decides the result; a checkpoint is only used under the same."""
-        recipe = self.recipe.model_dump(exclude={"seeds", "judged"})
+        """Digest all that decides the result; a checkpoint is only used under the same.
+
+        How many steps are taken is no part of it: a training goes on from the last of a shorter one.
+        """
+        recipe = self.recipe.model_dump(exclude={"seeds", "judged", "steps"})
         decides = [recipe, self.seed, self.device, sorted(self.versions.items())]
         return hashlib.sha256((repr(decides) + self.heard.to_csv(index=False)).encode()).hexdigest()
 
@@ -76,12 +79,18 @@ class CodecRun:
         """Where the codec after so many steps is kept."""
         return self.work / kept_codec(self.seed, step)
 
+    def is_of_same(self) -> bool:
+        """Say whether what is kept here is of the same recipe, clips and versions, if maybe of fewer steps."""
+        record = read_sealed(self.place / RECORD)
+        return record is not None and bool(record["mark"] == self.fingerprint())
+
     def is_finished(self) -> bool:
         """Say whether the training is done, and what it kept is as it was written."""
         record = read_sealed(self.place / RECORD)
         return (
             record is not None
             and record["mark"] == self.fingerprint()
+            and {self.kept(step).name for step in self.recipe.steps} <= record["files"].keys()
             and all(
                 (self.place / name).is_file() and digest_file(self.place / name) == digest
                 for name, digest in record["files"].items()
@@ -101,13 +110,17 @@ def train_codec(run: CodecRun, corpus: Corpus) -> None:
     torch.set_num_threads(1)
     began, mark, path = time.perf_counter(), run.fingerprint(), run.place / CHECKPOINT
     trainer = CodecTrainer(run.recipe, run.seed, Windows(corpus, run.recipe, run.seed), run.device)
-    saved = take_up(path)
-    if saved is not None and saved["mark"] == mark:
+    saved, seconds = take_up(path), 0.0
+    if saved is not None and saved["mark"] == mark and _can_go_on(run, saved["trainer"]["step"]):
         trainer.load(saved["trainer"])
-    else:
-        saved = None
-    seconds = 0.0 if saved is None else saved["seconds"]
+        seconds = saved["seconds"]
     total, last_saved = run.recipe.steps[-1], began
+
+    def save() -> float:
+        spent = seconds + time.perf_counter() - began
+        write_checkpoint(path, {"mark": mark, "trainer": trainer.state(), "seconds": spent})
+        return spent
+
     with counting("train a codec, steps", total, lambda: trainer.step):
         if trainer.step == 0:
             trainer.start()
@@ -115,11 +128,10 @@ def train_codec(run: CodecRun, corpus: Corpus) -> None:
         while trainer.step < total:
             trainer.train_step()
             _keep(run, trainer)
-            now = time.perf_counter()
-            if now - last_saved > CHECKPOINT_SECONDS and trainer.step < total:
-                state = {"mark": mark, "trainer": trainer.state(), "seconds": seconds + now - began}
-                write_checkpoint(path, state)
+            if time.perf_counter() - last_saved > CHECKPOINT_SECONDS and trainer.step < total:
+                save()
                 last_saved = time.perf_counter()
+    spent = save()  # whence more steps may go on
     _write_table(run.place / CURVE, pd.DataFrame(trainer.curve, columns=trainer.columns))
     _write_table(run.place / HEARD, run.heard)
     files = [*(run.kept(step).name for step in run.recipe.steps), CURVE, HEARD]
@@ -129,11 +141,15 @@ def train_codec(run: CodecRun, corpus: Corpus) -> None:
         "precision": run.recipe.precision,
         "processor": processor_name(),
         "kernels": kernels(),
-        "seconds": seconds + time.perf_counter() - began,
+        "seconds": spent,
         "files": {name: digest_file(run.place / name) for name in files},
     }
     write_sealed(run.place / RECORD, record)
-    path.unlink(missing_ok=True)
+
+
+def _can_go_on(run: CodecRun, step: int) -> bool:
+    """Say whether a checkpoint after so many steps is of use: none of what is to be kept before it is missing."""
+    return step <= run.recipe.steps[-1] and all(run.kept(each).exists() for each in run.recipe.steps if each <= step)
 
 
 def _keep(run: CodecRun, trainer: CodecTrainer) -> None:
@@ -261,7 +277,7 @@ class CodecTrainer:
     def _note(self, noted: Mapping[str, float]) -> None:
         for name, value in noted.items():
             self._sums.setdefault(name, []).append(value)
-        if self.step % LOGGED == 0 or self.step == self._recipe.steps[-1]:
+        if self.step % LOGGED == 0:
             means = [float(np.mean(self._sums[name])) if name in self._sums else np.nan for name in self.columns[1:]]
             self.curve.append([self.step, *means])
             self._sums = {}

@@ -22,6 +22,7 @@ from support.stopping import kill_in
 
 HEARD = pd.DataFrame({"dataset": ["demo"], "clip": ["a"], "label": ["a"], "group": ["1"], "sha256": ["0"]})
 MONO = Format(16_000, 1)
+TIMED = ("checkpoint.pt", "run.json")  # have the seconds that a training took
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +45,11 @@ def run_in(folder: Path, **changed: Any) -> CodecRun:
 
 
 def trained(folder: Path, **changed: Any) -> dict[str, bytes]:
-    """Train in a folder, and read what was written but for the record, which has the seconds it took."""
+    """Train in a folder, and read what was written but for what is TIMED."""
     run = run_in(folder, **changed)
     train_codec(run, corpus())
     assert run.is_finished()
-    return {name: content for name, content in contents(run.place).items() if name != "run.json"}
+    return {name: content for name, content in contents(run.place).items() if name not in TIMED}
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
@@ -68,12 +69,13 @@ def test_a_training_that_is_stopped_after_every_step_ends_with_the_same_bytes(
         write(path, values)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1)
-    monkeypatch.setattr(training, "write_checkpoint", stop)
     run = run_in(tmp_path / "stopped", steps=[0, 2, 6])
-    for _ in range(5):
-        with pytest.raises(KeyboardInterrupt):
-            train_codec(run, corpus())
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "CHECKPOINT_SECONDS", -1)
+        patch.setattr(training, "write_checkpoint", stop)
+        for _ in range(6):
+            with pytest.raises(KeyboardInterrupt):
+                train_codec(run, corpus())
     assert trained(tmp_path / "stopped", steps=[0, 2, 6]) == expected
 
 
@@ -112,6 +114,20 @@ def test_a_checkpoint_of_another_recipe_is_not_taken_up(tmp_path: Path, monkeypa
         with pytest.raises(KeyboardInterrupt):
             train_codec(run, corpus())
     assert trained(tmp_path / "other", losses="released") == expected
+
+
+def test_a_training_goes_on_from_a_shorter_one_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, taken = trained(tmp_path / "whole", steps=[0, 2, 6]), list[int]()
+    trained(tmp_path / "longer", steps=[0, 2])
+    step = training.CodecTrainer.train_step
+    monkeypatch.setattr(training.CodecTrainer, "train_step", lambda self: (taken.append(self.step), step(self)))
+    assert trained(tmp_path / "longer", steps=[0, 2, 6]) == expected
+    assert taken == [2, 3, 4, 5]
+    taken.clear()
+    assert trained(tmp_path / "longer", steps=[0, 3, 6]).keys() > {"step_3.safetensors"}
+    assert taken == list(range(6))  # what is kept after 3 steps was not there: from the beginning
 
 
 def test_what_was_kept_and_then_damaged_is_not_finished(tmp_path: Path) -> None:
