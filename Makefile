@@ -14,8 +14,8 @@ define repro
 @dvc repro $(1); status=$$?; python -m stages.locks; exit $$status
 endef
 
-.PHONY: audit bench bench-scale bump check demo estimate fuzz fuzz-guided licences lint lock repro repro-all sbom stale tables test test-long test-lowest test-newest \
-	test-numeric verify
+.PHONY: audit bench bench-scale bump check demo estimate fuzz fuzz-guided kills licences lint lock repro repro-all sbom stale tables test test-long \
+	test-lowest test-newest test-numeric verify
 
 demo: .venv/installed
 	$(call repro,studies/demo/dvc.yaml)
@@ -108,6 +108,13 @@ build/fuzz/installed: tools.lock .venv/installed
 	@mkdir -p build/fuzz && $(call entries,atheris==,,tools.lock) > build/fuzz/atheris.txt
 	@$(INSTALL) --require-hashes --no-deps --only-binary :all: --upgrade --target build/fuzz --requirement build/fuzz/atheris.txt
 	@touch $@
+
+# Every stage, the commands that write, serve and `dvc repro`, killed KILLS times in all at points drawn by SEED, and then
+# done whole: the same bytes; `make test-long` tries a few of each.
+KILLS := 300
+SEED := 0
+kills: .venv/installed
+	@PYTHONPATH=tests python -m support.killed_works all $(KILLS) $(SEED)
 
 lint: .venv/installed
 	@ruff check .

@@ -222,6 +222,15 @@ def test_nothing_is_run_again_in_finished_pipelines(grid: tuple[Path, int]) -> N
     assert ran(said) == []
 
 
+def test_what_a_killed_run_left_half_written_changes_nothing_for_dvc_and_git(grid: tuple[Path, int]) -> None:
+    folder, _ = grid
+    before = run(folder, "git", "status", "--porcelain")
+    for name in (METRICS, "data/splits/demo"):  # `page` depends on all of the first
+        (folder / name / "scores.json.4194304-0123abcd.partial").write_text("{")
+    assert "are up to date" in dvc(folder, "status", DEMO)
+    assert run(folder, "git", "status", "--porcelain") == before
+
+
 def test_the_root_runs_no_study_and_all_pipelines_run_each(grid: tuple[Path, int]) -> None:
     folder, _ = grid
     known = (folder / "versions.yaml").read_text(encoding="utf-8")

@@ -35,8 +35,8 @@ CHANGES = {
     *("subprocess.Popen", "socket.__new__", "socket.bind"),
 }
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-# What a killed run may leave until the next one: its work, locks, and partial files.
-UNFINISHED = re.compile(r"(^|/)data/partial/|\.partial(-training)?(/|$)|\.lock$|\.replaced(/|$)")
+# What a killed run may leave until the next one: its work, the journal of what it has done, locks, and partial files.
+UNFINISHED = re.compile(r"(^|/)data/partial/|\.partial(-training)?(/|$)|\.lock$|\.replaced(/|$)|/journal\.jsonl$")
 TIMES = re.compile(r"^data/(durations/|rates\.json$)")  # of this machine alone
 
 
