@@ -84,17 +84,20 @@ def parts_of_clips(table: pd.DataFrame, parts: pd.DataFrame, clips: Sequence[str
 
 
 def find_pairs(
-    clips: pd.DataFrame, sounds: Sequence[Sound], parts: Places, strength: float, known_pairs: Groups
+    clips: pd.DataFrame, sounds: Sequence[Sound], parts: Places, strength: float, known_pairs: Groups, *, apart: int = 0
 ) -> list[Pair]:
     """Find all pairs of clips (clip, label, group, sha256) that are the same sound, the surest first.
 
     Rows of `sounds` (fingerprint_clips) and `parts` (parts_of_clips) are those of `clips`. Two fingerprints that agree
-    with at least `strength` are near. `known_pairs` names clips that are acknowledged to be near.
+    with at least `strength` are near. `known_pairs` names clips that are acknowledged to be near. `apart` is that of
+    find_matches.
     """
     kinds = dict.fromkeys(_pairs_of_equals([sound.digest for sound in sounds]), "same samples")
     kinds |= dict.fromkeys(_pairs_of_equals(list(clips["sha256"])), "same bytes")
     matches: dict[tuple[int, int], Match | None] = dict.fromkeys(kinds)
-    matches |= {(match.first, match.second): match for match in find_matches([s.cells for s in sounds], strength)}
+    matches |= {
+        (match.first, match.second): match for match in find_matches([s.cells for s in sounds], strength, apart)
+    }
     known = {frozenset(map(stem, pair)) for pair in known_pairs}
     names, labels, groups = (list(clips[column]) for column in ("clip", "label", "group"))
     return [

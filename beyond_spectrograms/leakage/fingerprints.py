@@ -81,8 +81,10 @@ def evidence(cells: Cells) -> float:
     return float(min(1.0, (np.count_nonzero(cells) / FULL_EVIDENCE) ** 0.5))
 
 
-def find_matches(cells: Sequence[Cells], strength: float) -> list[Match]:
+def find_matches(cells: Sequence[Cells], strength: float, apart: int = 0) -> list[Match]:
     """Compare every pair of clips ([frames, bands] each) at every shift; keep those of at least `strength`.
+
+    With `apart` only clips before that row with clips from it on, but for some pairs that a block has anyway.
 
     Memory does not grow with the number of pairs: blocks of clips are correlated by Fourier transform, the signs for
     the agreement and their absolute values for the number of cells that both can tell.
@@ -95,14 +97,15 @@ def find_matches(cells: Sequence[Cells], strength: float) -> list[Match]:
     matches: list[Match] = []
     # One thread a block: BLAS's own threads wait for each other at every one of the small products.
     with threadpool_limits(1), ThreadPoolExecutor(cpu_count()) as pool:
-        for start in track(starts, "compare clips", len(starts)):
+        rows_of = starts[: -(-apart // block)] if apart else starts
+        for start in track(rows_of, "compare clips", len(rows_of)):
             rows = _spectra(cells[start : start + block], size)
 
             def match(other: int, start: int = start, rows: Spectra = rows) -> list[Match]:
                 columns = rows if other == start else _spectra(cells[other : other + block], size)
                 return _match_block(rows, columns, size, strength, (start, other))
 
-            for found in pool.map(match, starts[start // block :]):
+            for found in pool.map(match, starts[max(start, apart) // block :]):
                 matches += found
     return sorted(matches, key=lambda match: (-match.strength, match.first, match.second))
 

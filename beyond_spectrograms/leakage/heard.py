@@ -38,14 +38,17 @@ def find_heard(
         for kind, table in ((HEARD, heard), (TESTED, tested))
     ]
     both = pd.concat(named, ignore_index=True)
-    sounds = [
-        sound
+    known = {
+        (dataset, clip): sound
         for table in (heard, tested)
-        for dataset, of_dataset in table.groupby("dataset", sort=False)
-        for sound in fingerprint_clips(clips / str(dataset), list(of_dataset["clip"]))
-    ]
+        for dataset, of_dataset in table.groupby("dataset")
+        for clip, sound in zip(
+            of_dataset["clip"], fingerprint_clips(clips / str(dataset), list(of_dataset["clip"])), strict=True
+        )
+    }
+    sounds = [known[row.dataset, row.clip] for table in (heard, tested) for row in table.itertuples()]
     places = {"": [{name.split()[0]} for name in both["clip"]]}
-    pairs = [pair for pair in find_pairs(both, sounds, places, strength, []) if pair.across]
+    pairs = [pair for pair in find_pairs(both, sounds, places, strength, [], apart=len(heard)) if pair.across]
     return lines, pairs, sum(evidence(sound.cells) < strength for sound in sounds)
 
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.leakage import fingerprints
 from beyond_spectrograms.leakage.audit import LeakageError
-from beyond_spectrograms.leakage.fingerprints import FORMAT
+from beyond_spectrograms.leakage.fingerprints import FORMAT, find_matches, fingerprint
 from beyond_spectrograms.leakage.heard import check_unheard, find_heard
 from support.common import noise, refusal, store_clip
 
@@ -37,6 +38,15 @@ def tables(tmp_path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     for seed, row in enumerate([*heard, *tested]):
         store_clip(tmp_path / row["dataset"], FORMAT, row["clip"], steps(seed))
     return pd.DataFrame(heard), pd.DataFrame(tested)
+
+
+def test_clips_on_two_sides_are_compared_without_the_pairs_of_a_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [fingerprint(steps(seed)) for seed in (0, 1, 0, 2, 1, 0)]
+    pairs = {(match.first, match.second) for match in find_matches(cells, 0.9)}
+    assert pairs == {(0, 2), (0, 5), (2, 5), (1, 4)}
+    monkeypatch.setattr(fingerprints, "BLOCK_BYTES", 0)  # a clip a block
+    for apart, across in ((1, {(0, 2), (0, 5)}), (3, {(0, 5), (2, 5), (1, 4)}), (5, {(0, 5), (2, 5)})):
+        assert {(match.first, match.second) for match in find_matches(cells, 0.9, apart)} == across
 
 
 Tables = tuple[pd.DataFrame, pd.DataFrame]
@@ -84,7 +94,8 @@ def test_a_planted_test_recording_is_heard_under_another_name(
     tables: Tables, tmp_path: Path, change: object, kind: str
 ) -> None:
     store_clip(tmp_path / "big", FORMAT, "a/two.wav", change(steps(4)))  # type: ignore[operator]
-    lines = told(tables, tmp_path).splitlines()
+    heard, tested = tables
+    lines = told((heard.iloc[[1, 2, 0]], tested), tmp_path).splitlines()  # data sets in any order
     assert lines[0] == "mine: would hear what is tested"
     assert lines[1].startswith(f"  heard big/a/two.wav and tested small/a/five.wav, {kind}")
     assert len(lines) == 2
