@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.params import TrainedCodec
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
@@ -35,9 +34,8 @@ def main() -> None:
 
 def features(study: Study, name: str) -> dict[str, Any]:
     """List what decides a representation's features beside sounds and versions."""
-    params, record = study.params, study.params.representations[name]
-    codec = {"codec": study.codec_params(record.codec)} if isinstance(record, TrainedCodec) else {}
-    return codec | {
+    params = study.params
+    return {
         "representation": params.representations[name].model_dump(),
         "weights": {
             weights: known.model_dump(exclude={"trained_on"}) for weights, known in params.weights_records(name).items()

@@ -49,7 +49,7 @@ def help_of(command: str) -> str:
 
 
 def is_stage(target: str, datasets: set[str]) -> bool:
-    """Say whether a target of DVC is there: a pipeline's file or, of a stage's @, the data set."""
+    """Say whether a target of DVC is there: a pipeline's file or, of a stage's @, the data set or the codec."""
     pipeline, _, stage = target.rpartition(":")
     name, _, of = stage.partition("@")
     if target.endswith("dvc.yaml"):
@@ -81,7 +81,7 @@ def test_what_a_page_names_is_there(page: str, monkeypatch: pytest.MonkeyPatch) 
         name for name, at in places.items() if not (Path(f"{at}.py").exists() or Path(at, "__main__.py").exists())
     ]
 
-    datasets = {*load_study().params.datasets, "my_sounds"}
+    datasets = {*load_study().params.datasets, *load_study("codec").params.codecs, "my_sounds"}
     run = words(r"dvc (?:repro|exp run) ([^;&|]+)", told)
     absent += [word for word in run if re.match(r"[a-z]", word) and "=" not in word and not is_stage(word, datasets)]
 
