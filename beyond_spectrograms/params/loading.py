@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from beyond_spectrograms.params.base import ParamsError, Section
 from beyond_spectrograms.params.disturbances import DISTURBANCES
+from beyond_spectrograms.params.encoders import TrainedCodec
 from beyond_spectrograms.params.experiment import Params
 from beyond_spectrograms.params.representations import KINDS
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE, load_versions
@@ -174,9 +175,10 @@ def is_project(folder: Path = Path()) -> bool:
 def load_all_params(root: Path | None = None) -> Params:
     """Read the root's params with the representations and protocols of every study beside its own.
 
-    For what belongs to no study: models of one's own sounds, and the HEAR API. Packages may have any version:
-    `versions` holds those installed ("none" for one that is not). `root` is the folder that holds params.yaml; by
-    default the current one if it is a checkout, else the settings that the installed package carries.
+    For what belongs to no study: models of one's own sounds, and the HEAR API. Latents of a study's own codecs are left
+    out: these are where the study was run. Packages may have any version: `versions` holds those installed ("none" for
+    one that is not). `root` is the folder that holds params.yaml; by default the current one if it is a checkout, else
+    the settings that the installed package carries.
 
     Raises:
         ParamsError: as load_params.
@@ -188,4 +190,5 @@ def load_all_params(root: Path | None = None) -> Params:
         own = load_params(path.parent.relative_to(root), root, pinned=False)
         united = {key: getattr(params, key) | getattr(own, key) for key in UNITED}
         params = params.model_copy(update=united)
-    return params
+    outside = {name: each for name, each in params.representations.items() if not isinstance(each, TrainedCodec)}
+    return params.model_copy(update={"representations": outside})

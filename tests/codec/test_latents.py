@@ -9,7 +9,7 @@ import torch
 
 from beyond_spectrograms.codec.network import Codec, save_codec
 from beyond_spectrograms.data.downloads import fetch_encoder
-from beyond_spectrograms.params import Params, ParamsError, TrainedCodec
+from beyond_spectrograms.params import Params, ParamsError, TrainedCodec, load_all_params
 from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import CheckpointError
@@ -120,6 +120,12 @@ def test_a_recipe_that_cannot_be_is_refused_in_a_line(change: dict[str, object],
     where = "codecs.speech.network" if told.startswith("network: ") else "codecs.speech"
     expected = f"studies/codec/params.yaml: {where}: {told.removeprefix('network: ')}"
     assert refusal(ParamsError, load_study, "codec") == expected
+
+
+@pytest.mark.usefixtures("in_an_empty_folder")
+def test_models_of_one_s_own_sounds_are_offered_no_latents_that_only_the_study_has() -> None:
+    assert any(record.kind == "codec" for record in study().representations.values())
+    assert not any(record.kind == "codec" for record in load_all_params().representations.values())
 
 
 @pytest.mark.usefixtures("in_an_empty_folder")
