@@ -1,6 +1,11 @@
 """Disks that fill while a stage or command writes: a line that says where, nothing half-written, and then all of it."""
 
+import os
 import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +15,8 @@ from support.warmed import Ended, Fault
 
 pytestmark = pytest.mark.long
 WARNINGS = ("no --group option: ", "class 'high': ", "class 'low': ")
+LARGE = 2**30  # bytes of a disk with room for all
+SHARES = (0, 0.3, 0.8)  # of what a step leaves, for which there is room
 REASONS = {"full": "file too large", "refused": "no space left on device"}
 
 
@@ -33,6 +40,68 @@ def test_a_disk_that_fills_at_any_point_is_told_in_a_line_and_the_next_run_gives
         again = staged.process.run(folder, *STEPS[step])
         assert (again.status, "Traceback" in again.errors) == (0, False), (point, again.errors)
         assert decided(folder) == after, point
+
+
+def mount(place: Path, size: int, *options: str) -> int:
+    """Mount a file system in memory of so many bytes, or with `remount` as first option give it another size."""
+    how = ",".join([*options, f"size={size}"])
+    return subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", how, "small", place], check=False, capture_output=True
+    ).returncode
+
+
+@contextmanager
+def small_disk(place: Path) -> Iterator[Path]:
+    """Mount one that is large at first. Its files end with it."""
+    place.mkdir()
+    assert mount(place, LARGE) == 0
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def used(place: Path) -> int:
+    """Count the bytes that a file system holds."""
+    told = os.statvfs(place)
+    return (told.f_blocks - told.f_bfree) * told.f_frsize
+
+
+def may_mount(place: Path) -> bool:
+    place.mkdir()
+    if mounted := mount(place, LARGE) == 0:
+        subprocess.run(["umount", place], check=True)
+    return mounted
+
+
+@pytest.mark.parametrize("step", list(STEPS))
+def test_a_disk_that_has_room_for_a_part_is_told_in_a_line_and_one_with_room_holds_the_same(
+    project_by_stages: Staged, tmp_path: Path, step: str
+) -> None:
+    if not may_mount(tmp_path / "tried"):
+        pytest.skip("only root may mount a file system")
+    staged, before, after = project_by_stages, decided(project_by_stages.before(step)), project_by_stages.after[step]
+    with small_disk(tmp_path / "disk") as disk:
+        folder = Path(shutil.copytree(staged.before(step), disk / "project"))
+        held = used(disk)
+        assert staged.process.run(folder, *STEPS[step]).status == 0
+        written = used(disk) - held
+        for share in SHARES:
+            shutil.rmtree(folder)
+            shutil.copytree(staged.before(step), folder)
+            assert mount(disk, used(disk) + int(share * written), "remount") == 0
+            ended = staged.process.run(folder, *STEPS[step])
+            if ended.status == 0:
+                assert decided(folder) == after, share
+            else:
+                assert_told(ended, REASONS["refused"])
+                assert (left_over(folder), ended.left) == ([], 0), share
+                found = decided(folder).items()
+                half = {name for name, content in found if content not in (before.get(name), after.get(name))}
+                assert half == set(), share
+            assert mount(disk, LARGE, "remount") == 0
+            again = staged.process.run(folder, *STEPS[step])
+            assert (again.status, decided(folder) == after) == (0, True), (share, again.errors)
 
 
 def assert_told(ended: Ended, reason: str) -> None:
