@@ -30,6 +30,7 @@ NAME_BYTES = 200  # of a name that are kept in its partial name; file systems al
 IDLE_S = 3600.0  # age from which a partial file counts as left over: a process in a container cannot be seen
 DIGITS = 64  # of a SHA-256
 NUMBERS = re.compile(r"\[\n([-+.\deE,\s]+)\]")  # a list of numbers as json indents it; no string holds a line's end
+OS_ERROR = re.compile(r"\(os error (\d{1,4})\)")  # as Rust writes it
 ASKED = 2**20  # bytes: more than is left where a library could not write its own
 MANY = 100  # files from which one sync of everything is quicker than flushing each (5 ms)
 
@@ -68,8 +69,8 @@ def written_beside(path: Path, *, flushed: bool = True) -> Iterator[Path]:
 def _naming(path: Path, asked: Path) -> Iterator[None]:
     """Raise as an OSError that names `path` what is raised in the block because the file system takes no more.
 
-    Python's own error of a write names no file. A library in C says "System error" or less: then the file system is
-    asked, by bytes more at the end of `asked`.
+    Python's own error of a write names no file. A library in Rust has the error's number in its text, one in C says
+    "System error" or less: then the file system is asked, by bytes more at the end of `asked`.
     """
     try:
         yield
@@ -80,6 +81,9 @@ def _naming(path: Path, asked: Path) -> Iterator[None]:
     except ProjectError:
         raise
     except Exception as error:
+        if numbered := OS_ERROR.search(str(error)):
+            number = int(numbered[1])
+            raise OSError(number, os.strerror(number), str(path)) from error
         try:
             with asked.open("ab") as file:
                 file.write(bytes(ASKED))
