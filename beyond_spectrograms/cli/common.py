@@ -42,11 +42,16 @@ def told_name(path: Path) -> str:
     return "standard input" if str(path) == "-" else printable(path)
 
 
+def real(path: Path) -> Path:
+    """Follow links, as Path.resolve; of one that leads to itself, which that refuses, the link."""
+    return Path(os.path.realpath(path))
+
+
 def check_writable(path: Path) -> None:
     """Check before the work that its result can be written.
 
     Raises:
-        ProjectError: it is a folder, or its folder cannot be made or written to.
+        ProjectError: it is a folder, a pipe or a device, or its folder cannot be made or written to.
     """
     from beyond_spectrograms.util.files import partial_beside
 
@@ -54,6 +59,8 @@ def check_writable(path: Path) -> None:
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if path.exists() and not path.is_file():  # a file renamed to its place would replace it
+            raise ProjectError(f"{path}: cannot be written: is no plain file")
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.touch()
         beside.unlink()

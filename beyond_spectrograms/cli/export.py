@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from beyond_spectrograms.cli.common import check_known, check_writable
+from beyond_spectrograms.cli.common import check_known, check_writable, real
 from beyond_spectrograms.util.errors import ProjectError
 
 HELP = "a trained cell as a model folder"
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         from beyond_spectrograms.inference.onnx import check_exportable
 
         check_exportable(study.params.representations[options.representation])
-        if options.onnx.resolve().is_relative_to(options.out.resolve()):
+        if real(options.onnx).is_relative_to(real(options.out)):
             raise ProjectError(
                 f"{options.onnx}: lies in the model's folder, which holds nothing else. Choose a place beside it."
             )

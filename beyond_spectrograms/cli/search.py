@@ -98,7 +98,7 @@ def _summarizer(options: argparse.Namespace) -> Summarizer:
     if record.codebook_size is not None:
         raise ProjectError(f"{name}: gives the numbers of codes, whose mean says nothing. Choose its latents instead.")
     check_hears_windows(name, record)
-    hop_s = options.hop or length_s / 2
+    hop_s = length_s / 2 if options.hop is None else options.hop
     if not 0.01 * length_s <= hop_s <= length_s:
         raise ProjectError(f"--hop is {hop_s:g} s; it must be {0.01 * length_s:g} to {length_s:g} s, a window's length")
     weights = model.encoder_files if options.model else fetch_encoder(params, name, data_folder())

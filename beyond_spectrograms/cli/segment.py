@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import add_model_options, check_writable, load, told_name
+from beyond_spectrograms.cli.common import add_model_options, check_writable, load, real, told_name
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import printable
 
@@ -140,7 +140,7 @@ def _check_places(file: Path, out: Path | None, plot: Path | None) -> None:
     if plot and plot.suffix.lower() != ".png":
         raise ProjectError(f"--plot is {plot}; a timeline is a PNG. Choose a name that ends in .png.")
     places = [place for place in (out, plot) if place]
-    if len({place.resolve() for place in (file, *places)}) <= len(places):
+    if len({real(place) for place in (file, *places)}) <= len(places):
         named = ", ".join(map(str, (file, *places)))
         raise ProjectError(f"{named}: two of these are the same file. Choose another name.")
     for place in places:

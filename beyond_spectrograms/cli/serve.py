@@ -59,6 +59,8 @@ def listen(host: str, number: int) -> socket.socket:
     try:
         family, *_, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(place[:2], family=family)
+    except UnicodeError:  # Python's of a label that is empty or too long
+        raise ProjectError(f"{host}, port {number}: not a name of a host. Choose another --host or --port.") from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower().partition(" (")[0]
         raise ProjectError(f"{host}, port {number}: {reason}. Choose another --host or --port.") from None

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beyond_spectrograms.cli.common import check_known
+from beyond_spectrograms.cli.common import check_known, real
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import locked, partial_beside
 from beyond_spectrograms.util.text import printable
@@ -181,11 +181,13 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
         ProjectError: a place of these is taken, or the model lies among the sounds.
     """
     taken = "{}: exists already. Choose another name, or remove it."
+    if not options.out.name:  # . and /
+        raise ProjectError(taken.format(options.out))
     ends = (".partial-training", "-report", ".onnx")
     work, report, graph = (options.out.with_name(options.out.name + end) for end in ends)
-    if options.out.exists() and not _is_of(work, options.out):
+    if options.out.is_symlink() or (options.out.exists() and not _is_of(work, options.out)):
         raise ProjectError(taken.format(options.out))
-    if options.out.resolve().is_relative_to(options.folder.resolve()):
+    if real(options.out).is_relative_to(real(options.folder)):
         where = f"{options.out}: lies in the folder of sounds, {options.folder}"
         raise ProjectError(f"{where}. Choose a place outside of it.")
     if report.exists() and not work.exists():  # a run that was stopped may have left both

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 import warnings
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -47,7 +48,7 @@ def save_model(folder: Path, card: Card, classifier: Path, encoder_files: Iterab
     Raises:
         ModelError: the place is taken.
     """
-    if folder.exists():
+    if folder.exists() or folder.is_symlink():
         raise ModelError(f"{folder}: exists already. Choose another name, or remove it.")
     beside = partial_beside(folder)
     beside.mkdir(parents=True)
@@ -142,6 +143,9 @@ def _check_encoder(folder: Path, card: Card, made: Representation) -> None:
 
 def _check_file(path: Path, wanted: StoredFile, remedy: str) -> None:
     try:
+        kind = path.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a pipe would be waited for, a device has no end
+            raise ModelError(f"{path}: is no plain file. {remedy}")
         size, sha256 = path.stat().st_size, digest_file(path)
     except OSError as error:
         raise ModelError(f"{path}: {(error.strerror or str(error)).lower()}. {remedy}") from None

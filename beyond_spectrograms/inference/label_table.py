@@ -94,7 +94,10 @@ def read_table(path: Path, *columns: str) -> pd.DataFrame:
     if len(names) == 1 and ";" in names[0]:
         raise DatasetError(f"{path}: its columns are parted by semicolons. Save it with commas.")
     if missing := [name for name in columns if name not in names]:
-        raise DatasetError(f"{path}: no column {missing[0]!r}. Its columns are {some_of(names, 30)}.")
+        told = some_of(names, 30) or "none"
+        raise DatasetError(f"{path}: no column {missing[0]!r}. Its columns are {told}.")
+    if double := [name for name in columns if names.count(name) > 1]:
+        raise DatasetError(f"{path}: has two columns {double[0]!r}. Remove or rename one.")
     if uneven := [line for line, row in rows.items() if None in row or None in row.values()]:
         raise DatasetError(f"{path}: line {uneven[0]} has not {len(names)} cells, as the first line has")
     return pd.DataFrame.from_dict(rows, orient="index", columns=names, dtype=str).map(from_cell)
@@ -201,7 +204,14 @@ def _read_selections(lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str]
     """
     seen: set[str | None] = set()
     reader = csv.DictReader(lines, delimiter="\t")
-    for row in reader:
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:  # a cell of over 131,072 signs
+            yield reader.line_num + 1, f"not a selection table: {error}"
+            return
         if absent := [name for name in RAVEN if row.get(name) is None]:
             yield reader.line_num, f"no {absent[0]!r}; a selection has {', '.join(RAVEN)}"
         elif (selection := row.get("Selection")) is None or selection not in seen:  # else of another view

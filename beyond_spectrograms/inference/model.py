@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
-from beyond_spectrograms.inference.card import Card
+from beyond_spectrograms.inference.card import Card, ModelError
 from beyond_spectrograms.inference.ecdc import CutCodes, EcdcReader
 from beyond_spectrograms.inference.networks import NumpyNetwork, TorchNetwork
 from beyond_spectrograms.inference.results import (
@@ -25,6 +25,11 @@ from beyond_spectrograms.inference.results import (
 )
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
 from beyond_spectrograms.representations.base import Features, Representation
+
+NO_NUMBERS = (
+    "the classifier's answers are not finite numbers: its weights or its temperature are too large or too small. Train "
+    "or export the model again."
+)
 
 
 @dataclass
@@ -89,8 +94,15 @@ class Model:
         return features, self.judge_features(features)
 
     def judge_features(self, features: Features) -> Probabilities:
-        """Give the probabilities [windows, classes] of windows that the representation has encoded."""
-        logits = self.network.logits(features) / self.card.temperature
+        """Give the probabilities [windows, classes] of windows that the representation has encoded.
+
+        Raises:
+            ModelError: what the classifier gives of them is not finite.
+        """
+        with np.errstate(all="ignore"):  # what comes of it is looked at
+            logits = self.network.logits(features) / self.card.temperature
+        if not np.isfinite(logits).all():
+            raise ModelError(NO_NUMBERS)
         if (
             self.card.protocol.record.loss is not None
         ):  # each class by itself; exp of what is never above 0 does not overflow

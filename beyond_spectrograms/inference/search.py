@@ -75,6 +75,8 @@ class Summarizer:
             BadAudioError: it is no sound that `segment` takes.
         """
         try:
+            if path.exists() and not path.is_file():
+                raise BadAudioError("is no plain file, and search reads a sound twice")
             content = [self.fingerprint, digest_file(path), self.length_s, self.hop_s]
         except OSError as error:
             raise BadAudioError((error.strerror or str(error)).lower()) from None

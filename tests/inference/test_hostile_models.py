@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import os
 import struct
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
+from safetensors.numpy import load_file, save
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
@@ -20,6 +23,10 @@ from support.common import tone
 from support.repository import Capture, Patch
 
 refusal = partial(common.refusal, ModelError, load_model)
+NO_NUMBERS = (
+    "the classifier's answers are not finite numbers: its weights or its temperature are too large or too small. Train "
+    "or export the model again."
+)
 MODULE = """
 import torch
 print("code of a module ran")
@@ -189,3 +196,32 @@ def test_what_a_card_says_steers_no_terminal(folder: Path, capsys: Capture) -> N
     assert capsys.readouterr().err.splitlines()[0] == (
         f"{folder}/card.json: scores.\\x1b]0;title\\x07: Extra inputs are not permitted, not 1."
     )
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+def test_what_is_no_plain_file_is_not_waited_for(kind: str, folder: Path) -> None:
+    path = folder / "classifier.safetensors"
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    assert refusal(folder) == f"{path}: is no plain file. Copy the whole folder, or export the model again."
+
+
+@pytest.mark.parametrize("command", ["classify", "segment"])
+@pytest.mark.parametrize("harm", ["weights", "temperature"])
+def test_answers_that_are_no_numbers_are_told_and_not_shown(
+    harm: str, command: str, folder: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    soundfile.write(tmp_path / "sound.wav", tone(2, 400), 44_100)
+    if harm == "weights":
+        tensors = load_file(folder / "classifier.safetensors")
+        store(folder, save({name: tensor * np.float32(3e38) for name, tensor in tensors.items()}))
+    else:
+        card = json.loads((folder / "card.json").read_text())
+        del card["sha256"]
+        (folder / "card.json").write_text(json.dumps(card | {"confidence": {"temperature": 1e-320}}))
+    for form in ("table", "json"):
+        assert main([command, "--model", str(folder), str(tmp_path / "sound.wav"), "--format", form]) == 1
+        assert capsys.readouterr() == ("", f"{NO_NUMBERS}\n")

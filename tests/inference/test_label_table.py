@@ -131,6 +131,15 @@ def test_selection_tables_of_raven_are_read(days: Path, tmp_path: Path) -> None:
     told = "no 'Annotation'; a selection has Begin Time (s), End Time (s), Annotation"
     wrong = f"{tables}: 1 of its rows are wrong:\n  {table.name}, line 2: {told}"
     assert refusal(read_labels, tables, days) == wrong
+    table.write_text("\n".join([names, rows[2], rows[2].replace("high", "x" * 200_000)]))
+    told = "not a selection table: field larger than field limit (131072)"
+    assert refusal(read_labels, tables, days) == f"{tables}: 1 of its rows are wrong:\n  {table.name}, line 3: {told}"
+
+
+def test_a_table_with_two_columns_of_one_name_is_refused(days: Path, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label,file\na.wav,low,b.wav\n")
+    assert refusal(read_labels, table, days) == f"{table}: has two columns 'file'. Remove or rename one."
 
 
 def test_all_that_is_wrong_is_told_at_once_with_its_lines(days: Path, tmp_path: Path) -> None:
@@ -165,7 +174,7 @@ def test_all_that_is_wrong_is_told_at_once_with_its_lines(days: Path, tmp_path: 
 def test_a_table_that_is_none_or_has_too_little_is_refused(days: Path, tmp_path: Path) -> None:
     table, work = tmp_path / "labels.csv", tmp_path / "work"
     for content, told in {
-        "": f"{table}: no column 'file'. Its columns are .",
+        "": f"{table}: no column 'file'. Its columns are none.",
         "file;label\na.wav;low\n": f"{table}: its columns are parted by semicolons. Save it with commas.",
         "file,name\na.wav,low\n": f"{table}: no column 'label'. Its columns are file, name.",
         "file,label,from\na.wav,low,1\n": (

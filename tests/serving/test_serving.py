@@ -13,10 +13,13 @@ import requests
 import soundfile
 
 from beyond_spectrograms.cli import main
+from beyond_spectrograms.inference.model import NO_NUMBERS
 from beyond_spectrograms.serving.app import MAX_BYTES
+from beyond_spectrograms.serving.connections import Limits
 from support.common import tone
+from support.models import write_model
 from support.repository import Capture, Patch
-from support.serving import serving
+from support.serving import serving, serving_here
 
 TOO_LONG = (
     "longer than 10 minutes, the longest this page takes. Use `beyond-spectrograms segment`, which takes any length."
@@ -159,3 +162,15 @@ def test_a_missing_extra_is_told(model_folder: Path, capsys: Capture, monkeypatc
         "uvicorn is not installed. Install this project with its extra 'serve' (pip install -e '.[serve]' in its "
         "folder), or run pip install uvicorn.\n"
     )
+
+
+def test_the_page_tells_of_answers_that_are_no_numbers(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model")
+    card = json.loads((folder / "card.json").read_text())
+    del card["sha256"]
+    (folder / "card.json").write_text(json.dumps(card | {"confidence": {"temperature": 1e-320}}))
+    sound = io.BytesIO()
+    soundfile.write(sound, tone(2, 400), 44_100, format="WAV")
+    with serving_here(folder, Limits()) as served:
+        answer = requests.post(f"{served.address}/analyse", data=sound.getvalue(), timeout=60)
+    assert (answer.status_code, answer.json()) == (422, {"error": NO_NUMBERS})

@@ -1,0 +1,77 @@
+"""Places and files of a kind that a command does not expect: told in a line, nothing waits, nothing is replaced."""
+
+import os
+from pathlib import Path
+
+import pytest
+from cli.conftest import Run, Write
+
+from beyond_spectrograms.cli import main
+from support.common import tone
+from support.repository import Capture
+
+ON_MEL = ("--representation", "log_mel_2048_50hz")
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Path:
+    """Make a link that leads to itself."""
+    path = tmp_path / "loop.wav"
+    path.symlink_to(path)
+    return path
+
+
+def told(capsys: Capture, *arguments: object) -> tuple[int, str]:
+    """Run a command; give its exit status and what it says on stderr."""
+    status = main([str(argument) for argument in arguments])
+    return status, capsys.readouterr().err
+
+
+def test_a_link_that_leads_to_itself_is_no_sound(run: Run, loop: Path) -> None:
+    status, _, error = run("segment", loop)
+    assert (status, error) == (1, f"{loop}: too many levels of symbolic links\n")
+
+
+def test_a_link_that_leads_to_itself_is_no_folder_of_sounds(capsys: Capture, loop: Path, tmp_path: Path) -> None:
+    status, error = told(capsys, "train", loop, *ON_MEL, "--out", tmp_path / "model")
+    assert status == 1
+    assert error == f"{loop}: no such folder. A data set's path has one sub-folder a class.\n"
+
+
+@pytest.mark.parametrize("out", [".", "/", "dangling"])
+def test_a_model_takes_no_place_that_is_taken_or_has_no_name(
+    out: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dangling").symlink_to("nowhere")
+    Path("sounds").mkdir()
+    status, error = told(capsys, "train", "sounds", *ON_MEL, "--out", out)
+    assert (status, error) == (1, f"{out}: exists already. Choose another name, or remove it.\n")
+
+
+def test_a_result_replaces_no_device_and_no_pipe(run: Run, write: Write, tmp_path: Path) -> None:
+    sound, pipe = write("sound.wav", tone(1, 300)), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    status, _, error = run("segment", sound, "--out", pipe)
+    assert (status, error) == (1, f"{pipe}: cannot be written: is no plain file\n")
+    assert pipe.is_fifo()
+
+
+def test_search_reads_files_twice_and_waits_for_no_pipe(capsys: Capture, write: Write, tmp_path: Path) -> None:
+    query, pipe = write("query.wav", tone(1, 300)), tmp_path / "pipe.wav"
+    os.mkfifo(pipe)
+    status, error = told(capsys, "search", query, pipe, *ON_MEL)
+    assert status == 1
+    assert error == f"{pipe}: is no plain file, and search reads a sound twice\n{pipe}: no sound to search in\n"
+
+
+def test_a_hop_of_zero_is_not_taken_for_none(capsys: Capture, write: Write) -> None:
+    query = write("query.wav", tone(1, 300))
+    status, error = told(capsys, "search", query, query.parent, *ON_MEL, "--hop", 0)
+    assert (status, error) == (1, "--hop is 0 s; it must be 0.01 to 1 s, a window's length\n")
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
+def test_what_cannot_be_a_host_is_told(host: str, capsys: Capture, model_folder: Path) -> None:
+    status, error = told(capsys, "serve", "--model", model_folder, "--host", host)
+    assert (status, error) == (1, f"{host}, port 8000: not a name of a host. Choose another --host or --port.\n")
