@@ -20,7 +20,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 TOP = "|".join(path.name for path in REPOSITORY.iterdir() if path.is_dir() and path.name not in ("data", "plots"))
 FILE = re.compile(rf"(?<![\w/<~.])(?:{TOP})/[\w./-]+\.(?:py|yaml|yml|md|json|csv|gz|ipynb|png)\b")
 # Of what is said to appear, or is another's, and is not in git.
-MADE = re.compile(r"my_sounds|mfcc|mlp|class_figures|metrics/demo/|heard/")
+MADE = re.compile(r"^build/|my_sounds|mfcc|mlp|class_figures|metrics/demo/|heard/")
 
 
 def code(page: str) -> list[str]:
