@@ -66,7 +66,7 @@ def checked_out(commits: Sequence[str]) -> Iterator[dict[str, Path]]:
             trees = {commit: Path(folder, commit) for commit in commits}
             for commit, tree in trees.items():
                 git("worktree", "add", "--quiet", "--detach", str(tree), commit)
-                if (tree / "stages").is_dir():  # earlier code has no such file, and Python would take the stages of here
+                if (tree / "stages").is_dir():  # no package in earlier code: Python would take the one of here
                     (tree / "stages/__init__.py").touch()
             yield trees
     finally:
