@@ -37,6 +37,12 @@ def assert_stopped(ended: Ended, name: str) -> None:
     assert (ended.status, ended.left, left_over(ended.folder)) == (128 + signal.Signals[name], 0, [])
 
 
+def is_made(folder: Path, step: str) -> bool:
+    """Say whether a step has written its model, which is not made again, and has nothing more to do."""
+    model = folder / STEPS[step][-1]
+    return model.is_dir() and not model.with_name(f"{model.name}.partial-training").exists()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("step", list(STEPS))
 def test_who_is_stopped_at_any_points_says_so_in_a_line_and_ends_with_the_same_at_last(
@@ -46,13 +52,15 @@ def test_who_is_stopped_at_any_points_says_so_in_a_line_and_ends_with_the_same_a
     folder, before, after = staged.copy(step, tmp_path / "project"), decided(staged.before(step)), staged.after[step]
     for name in SIGNALS:
         for point in staged.points(step, name):
+            if is_made(folder, step):
+                break
             ended = staged.process.run(folder, *STEPS[step], fault=Fault(name, point))
             if ended.status == 0:  # it had less to do than the first time
                 break
             assert_stopped(ended, name)
             found = decided(folder)
             assert {each for each in found if found[each] not in (before.get(each), after.get(each))} == set(), point
-    if not (folder / STEPS[step][-1]).is_dir():  # a model that is there is not made again
+    if not is_made(folder, step):
         last = staged.process.run(folder, *STEPS[step])
         assert (last.status, "Traceback" in last.errors) == (0, False), last.errors
     assert decided(folder) == after
