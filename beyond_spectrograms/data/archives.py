@@ -213,7 +213,7 @@ def _read_labels(archive: Path, table: LabelTable) -> dict[str, dict[str, str]]:
         if table.md5 is None:
             print(f"{archive}: label table {name} is not fixed: {len(content)} bytes, md5 {md5}")
         try:
-            told |= read_table(content.decode("utf-8"), table, told)
+            told |= read_table(content.decode("utf-8-sig"), table, told)
         except (LabelTableError, UnicodeDecodeError, csv.Error) as error:
             refuse(archive, name, str(error))
     if table.part is not None and {row["part"] for row in told.values()} == {"test"}:

@@ -29,7 +29,8 @@ def read_table(text: str, table: LabelTable, known: Container[str] = ()) -> dict
         known: files that another table of the data set lists.
 
     Raises:
-        LabelTableError: a column is missing, a part is none we know, or parts are published and a file stands twice.
+        LabelTableError: a column is missing or there twice, a part is none we know, a file stands twice where parts are
+            published, or two rows tell two things of it.
     """
     lines = io.StringIO(text, newline="")
     if table.header is None:
@@ -41,6 +42,8 @@ def read_table(text: str, table: LabelTable, known: Container[str] = ()) -> dict
     for column in (table.file, *asked.values()):
         if column not in columns:
             raise LabelTableError(f"has no column {column!r}, only {', '.join(columns)}")
+        if list(columns).count(column) > 1:
+            raise LabelTableError(f"has two columns named {column!r}")
     told: dict[str, Told] = {}
     for row in rows:
         file = row[table.file]
@@ -53,7 +56,8 @@ def read_table(text: str, table: LabelTable, known: Container[str] = ()) -> dict
                 choices = ", ".join(PARTS_IN_TABLES)
                 raise LabelTableError(f"has {table.part} {published!r} of {file}, none of {choices}")
             mine["part"] = PARTS_IN_TABLES[published]
-        told[file] = mine
+        if told.setdefault(file, mine) != mine:
+            raise LabelTableError(f"tells two things of {file}: {told[file]['label']!r} and {mine['label']!r}")
     return told
 
 

@@ -176,6 +176,28 @@ def test_another_label_table_stops_it(labelled: Path, members: str, table: Label
     assert refused(labelled, members, table) == f"{labelled}: member 'top/meta/x.csv' {reason}. {NOTHING_USED}"
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (TABLE + b"a.wav,cat\n", "tells two things of a.wav: 'dog' and 'cat'"),
+        (TABLE.replace(b"category", b"category,filename"), "has two columns named 'filename'"),
+    ],
+)
+def test_a_label_table_that_contradicts_itself_is_refused(
+    pack: Pack, tmp_path: Path, content: bytes, reason: str
+) -> None:
+    archive = pack(tmp_path / "x", {"top/a.wav": b"woof", "top/b.wav": b"meow", "top/meta/x.csv": content})
+    told = f"{archive}: member 'top/meta/x.csv' {reason}. {NOTHING_USED}"
+    assert refused(archive, LABELLED, label_table(content)) == told
+
+
+def test_a_label_table_may_tell_a_thing_twice_and_begin_with_a_byte_order_mark(pack: Pack, tmp_path: Path) -> None:
+    content = b"\xef\xbb\xbf" + TABLE + b"a.wav,dog\n"
+    archive = pack(tmp_path / "x", {"top/a.wav": b"woof", "top/b.wav": b"meow", "top/meta/x.csv": content})
+    unpack(archive, LABELLED, label_table(content), tmp_path / "audio")
+    assert contents(tmp_path / "audio") == {"dog/a.wav": b"woof", "cat/b.wav": b"meow"}
+
+
 @pytest.mark.parametrize("names", ["none", "top/meta/x.csv, top/meta/y.csv"])
 def test_no_or_two_label_tables_stop_it(pack: Pack, tmp_path: Path, names: str) -> None:
     tables = {} if names == "none" else dict.fromkeys(names.split(", "), TABLE)
