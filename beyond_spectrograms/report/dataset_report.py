@@ -103,6 +103,7 @@ def figure_reliability(results: Results, protocol: str) -> Figure | None:
     known = {name: scores.calibration for name, scores in cells.items() if scores.calibration}
     chosen = figures.styles([*results.params.representations])
     title = f"{results.dataset}, protocol {protocol}: how often windows are right that are answered with a probability"
+    title = fill(title, 100)  # signs of a line
     return evidence_figures.figure_reliability(results, known, chosen, title) if known else None
 
 
