@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from beyond_spectrograms.codec.network import load_codec
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import TrainedCodec
 from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
@@ -26,6 +25,8 @@ class TrainedCodecLatents(Representation):
                 f"{name}: {record.codec} of seed {record.seed} after {record.step} steps is not here. Run the stage "
                 f"train_codec@{record.codec}."
             )
+        from beyond_spectrograms.codec.network import load_codec  # imports torch, which other kinds do without
+
         self._codec, _ = load_codec(weights[0])
         network = self._codec.network
         self.form = Format(network.sample_rate, network.channels)

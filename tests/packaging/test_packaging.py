@@ -77,7 +77,7 @@ def test_what_is_installed_is_hashed_and_all_but_two_packages_are_wheels() -> No
     others = ["--index-url $(TORCH_INDEX)", "--no-deps --no-build-isolation --editable ."]
     locked = [line for line in installs if not line.startswith(tuple(others))]
     assert len(installs) == len(locked) + len(others)
-    assert len(locked) == 4
+    assert len(locked) == 5
     assert [line for line in locked if "--require-hashes --no-deps" not in line] == []
     assert [
         line for line in locked if "--only-binary :all:" not in line.replace("$(SOURCES)", "--only-binary :all:")

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from beyond_spectrograms.codec.network import Codec, save_codec
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, fetch_encoder
 from beyond_spectrograms.evaluation.predict import predict
-from beyond_spectrograms.params import Transformers, load_params, misfit
+from beyond_spectrograms.params import TrainedCodec, Transformers, load_params, misfit
 from beyond_spectrograms.params.protocols import OF_SAMPLES
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
@@ -35,6 +36,8 @@ def trained_under(name: str) -> list[str]:
     if REPRESENTATIONS[name].kind == "transformers":
         params = next(each for each in STUDIES_HERE if name in each.grid.representations)
         return params.grid.only.get(name, ["fair"])
+    if isinstance(record := REPRESENTATIONS[name], TrainedCodec) and (record.seed, record.step) != (0, 0):
+        return []  # other weights of the same network
     return ["mean_linear" if REPRESENTATIONS[name].kind in FEW_FRAMES else "fair"]
 
 
@@ -80,6 +83,11 @@ def features(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     elif record.kind == "encodec" and record.weights != "untrained":
         weights = [folder / f"{name}.th"]
         torch.save(random_state(record.model), weights[0])
+    elif isinstance(record, TrainedCodec):
+        recipe = next(each.codecs[record.codec] for each in STUDIES_HERE if record.codec in each.codecs)
+        untrained = Codec(recipe.network)
+        weights = [folder / "codec.safetensors"]
+        save_codec(weights[0], untrained, untrained.state_dict(), {})
     representation = create_representation(name, record, weights)
     form = representation.form
     noise = np.random.default_rng(0).normal(0, 0.1, (12, 1, form.sample_rate)).astype(np.float32)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.util.code_versions import NOUNS, NUMBERED, VERSIONS_FILE, load_versions
 from support.repository import REPOSITORY, Patch, git
 from verification.digests import digest_of
@@ -48,7 +49,7 @@ def data(params, folder):
     yield "nothing", []
 
 
-classifiers = disturbances = evaluation = costs = label_scores = trials = report = sonification = data
+classifiers = disturbances = evaluation = costs = label_scores = trials = codec = report = sonification = data
 """
 LEVEL = "\n\nLEVEL = 12.0\n\n\ndef scaled(by: float = 0.5) -> float:\n    return LEVEL * by\n"
 
@@ -68,6 +69,7 @@ def lay_out(folder: Path, small: bool) -> Path:
     if small:
         (folder / "verification/witnesses.py").write_text(SMALL)
         (folder / "verification/witnesses_of_results.py").write_text("")
+        (folder / "stages/audit_codec.py").write_text("")  # so that the code of leakage is run by no other noun
         with (folder / FINGERPRINTS).open("a") as file:
             file.write(LEVEL)
     git(folder, "init", "--quiet")
@@ -222,7 +224,8 @@ def test_a_number_is_raised_for_code_that_is_committed(tree: Path) -> None:
     tracks = "stages: {audit: {cmd: a, params: [{versions.yaml: [leakage, numpy]}]}, b: {cmd: b}}"
     (tree / "dvc.yaml").write_text(tracks)
     head = commit(tree)
-    stages = "audit, studies/demo:audit, studies/multi_label:audit, studies/prototypes:audit"
+    codecs = ", ".join(f"studies/codec:audit_codec_{name}" for name in load_study("codec").params.grid.codecs)
+    stages = f"audit, {codecs}, studies/demo:audit, studies/multi_label:audit, studies/prototypes:audit"
     told = f"leakage: version {NUMBER + 1}; commit versions.yaml. `dvc repro` runs again: {stages}\n"
     assert verify(tree, "--bump", "leakage")[1] == told
     assert load_versions(tree / "versions.yaml").nouns["leakage"] == NUMBER + 1
