@@ -24,7 +24,7 @@ from support.servers import Answer, Server
 from support.warmed import Ended, Warmed, warmed
 
 # How many points of each stage and command have a fault of a kind, beside the first; FAULT_POINTS tries more.
-POINTS = int(os.environ.get("FAULT_POINTS", "2"))
+POINTS = int(os.environ.get("FAULT_POINTS", "1"))
 ENCODER = "encodec_24khz_untrained"
 PROTOCOLS, FEW = ("fair", "mean_linear"), {"seeds": [0], "batch_size": 16}
 SOUNDS = "data/raw/packed/audio"
