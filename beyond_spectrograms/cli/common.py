@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import partial_beside
 from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
@@ -42,19 +43,12 @@ def told_name(path: Path) -> str:
     return "standard input" if str(path) == "-" else printable(path)
 
 
-def real(path: Path) -> Path:
-    """Follow links, as Path.resolve; of one that leads to itself, which that refuses, the link."""
-    return Path(os.path.realpath(path))
-
-
 def check_writable(path: Path) -> None:
     """Check before the work that its result can be written.
 
     Raises:
         ProjectError: it is a folder, a pipe or a device, or its folder cannot be made or written to.
     """
-    from beyond_spectrograms.util.files import partial_beside
-
     beside = partial_beside(path)
     try:
         if path.is_dir():

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from beyond_spectrograms.cli.common import check_known, check_writable, real
+from beyond_spectrograms.cli.common import check_known, check_writable
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import real
 
 HELP = "a trained cell as a model folder"
 DESCRIPTION = """

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import add_model_options, check_writable, load, real, told_name
+from beyond_spectrograms.cli.common import add_model_options, check_writable, load, told_name
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import real, write_text
 from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ def run(options: argparse.Namespace) -> int:
     from beyond_spectrograms.inference.formats import SEGMENT_FORMATS
     from beyond_spectrograms.inference.timeline import Spectrogram, draw_timeline
     from beyond_spectrograms.util.errors import require
-    from beyond_spectrograms.util.files import write_text
 
     file = Path(options.files[0])
     if options.export:
@@ -111,7 +111,6 @@ def _export(model: Model, options: argparse.Namespace, hop_s: float) -> int:
     from beyond_spectrograms.inference.batch import find_files
     from beyond_spectrograms.inference.ecdc import SUFFIX as ECDC
     from beyond_spectrograms.inference.formats import csv_text
-    from beyond_spectrograms.util.files import write_text
 
     paths = list(dict.fromkeys(find_files(options.files)))
     rows, bad = [], 0

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beyond_spectrograms.cli.common import check_known, real
+from beyond_spectrograms.cli.common import check_known
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import locked, partial_beside
+from beyond_spectrograms.util.files import locked, partial_beside, real
 from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -33,6 +32,7 @@ from beyond_spectrograms.inference.stream_windows import SHORTEST
 from beyond_spectrograms.params import Params, Protocol, Source, Split, Windows, misfit
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import real
 
 SEED = 0
 Cell = tuple[str, str, str]  # data set, representation, protocol
@@ -84,7 +84,7 @@ def prepare_sounds(
         DatasetError: fewer than two classes, a class without a usable sound or with fewer than three groups, a name or
             table that does not say the group of every clip, a name that is not UTF-8, a table of labels with an error.
     """
-    dataset = re.sub(r"[^A-Za-z0-9]+", "_", Path(os.path.realpath(sounds)).name).strip("_") or "sounds"
+    dataset = re.sub(r"[^A-Za-z0-9]+", "_", real(sounds).name).strip("_") or "sounds"
     raw, folder, windows = work / "raw", work / "clips", params.windows
     shutil.rmtree(raw, ignore_errors=True)  # left by a run that was stopped
     labelled = grouping.labels.clips if grouping.labels else {}

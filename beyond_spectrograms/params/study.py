@@ -225,7 +225,7 @@ class Study:
         return ({"codec": self.codec_params(record.codec)} if isinstance(record, TrainedCodec) else {}) | {
             "windows": params.windows.model_dump(),
             "features": params.features.model_dump(),
-            "representation": params.representations[representation].model_dump(),
+            "representation": record.model_dump(),
             "weights": [known.identity for known in params.weights_records(representation).values()],
         }
 

@@ -31,6 +31,13 @@ class CheckpointError(ProjectError):
     """Weights are missing, or are not what their record says; the message names the file and what to do."""
 
 
+def enter_torch_thread() -> None:
+    """Let torch use one core in this thread: the last bits of a sum depend on how many share it."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def check_hears_windows(name: str, record: Record) -> None:
     """Refuse a representation that hears whole clips, where windows are all there is.
 

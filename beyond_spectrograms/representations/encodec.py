@@ -12,7 +12,14 @@ import numpy as np
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import Encodec
-from beyond_spectrograms.representations.base import CheckpointError, Engine, EngineError, Features, Representation
+from beyond_spectrograms.representations.base import (
+    CheckpointError,
+    Engine,
+    EngineError,
+    Features,
+    Representation,
+    enter_torch_thread,
+)
 from beyond_spectrograms.util.errors import require
 from beyond_spectrograms.util.files import UnreadableError, read_checkpoint
 
@@ -59,11 +66,7 @@ class EncodecLatents(Representation):
         """Count frames: the strides 2, 4, 5, 8 multiply to a hop of 320 samples; the last frame may be partial."""
         return -(-samples // self.hop_length)
 
-    @staticmethod
-    def _enter_thread() -> None:
-        import torch
-
-        torch.set_num_threads(1)  # the last bits of a convolution depend on how many threads share it
+    _enter_thread = staticmethod(enter_torch_thread)
 
     def _encode(self, windows: Waveform) -> Features:
         latents = self._engine.encode(windows)

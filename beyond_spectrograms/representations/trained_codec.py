@@ -8,7 +8,7 @@ import numpy as np
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import TrainedCodec
-from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
+from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, enter_torch_thread
 
 
 class TrainedCodecLatents(Representation):
@@ -36,11 +36,7 @@ class TrainedCodecLatents(Representation):
         """Count frames: the last may be partial."""
         return -(-samples // self.hop_length)
 
-    @staticmethod
-    def _enter_thread() -> None:
-        import torch
-
-        torch.set_num_threads(1)  # the last bits of a convolution depend on how many threads share it
+    _enter_thread = staticmethod(enter_torch_thread)
 
     def _encode(self, windows: Waveform) -> Features:
         import torch

@@ -189,6 +189,11 @@ def take_up(path: Path) -> Any | None:
     return None
 
 
+def real(path: Path) -> Path:
+    """Follow links, as Path.resolve; of one that leads to itself, which that refuses, give the link."""
+    return Path(os.path.realpath(path))
+
+
 def digest_file(path: Path, algorithm: str = "sha256") -> str:
     """Digest a file, which may be larger than memory, as hexadecimal digits."""
     with path.open("rb") as file:

@@ -2,9 +2,7 @@
 
 import hashlib
 import io
-import json
 import os
-import re
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from beyond_spectrograms.util.files import PARTIAL
 from support import cells
 from support.clones import edit
 from support.common import noise, tone
+from support.kills import left_in
 from support.servers import Answer, Server
 from support.warmed import Ended, Warmed, warmed
 
@@ -125,21 +124,7 @@ def pack(place: Path) -> bytes:
 
 def decided(folder: Path) -> dict[str, bytes]:
     """Read what a step left, but what belongs to one run alone: how long it took, and work that is to be gone on."""
-    found = {}
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and not name.startswith(OF_THIS_RUN):
-            found[name] = path.read_bytes() if path.suffix != ".json" else _timeless(path.read_bytes())
-    return found
-
-
-def _timeless(content: bytes) -> bytes:
-    """Take the seconds of runs out of a record of results, and the digest, where it is of them too."""
-    told = json.loads(content)
-    if isinstance(told, dict) and "seconds" in told and "history" in told:
-        told = {key: value for key, value in told.items() if key not in ("seconds", "sha256")}
-        return json.dumps(told).encode()
-    return re.sub(rb'"seconds_by_run": \{[^}]*\}', b"", content)
+    return left_in(folder, lambda name: not name.startswith(OF_THIS_RUN))
 
 
 def left_over(folder: Path) -> list[str]:

@@ -8,7 +8,13 @@ import numpy as np
 
 from beyond_spectrograms.data.audio import Waveform, mono_at, stored_format
 from beyond_spectrograms.params import Transformers
-from beyond_spectrograms.representations.base import CheckpointError, Features, Representation, RepresentationError
+from beyond_spectrograms.representations.base import (
+    CheckpointError,
+    Features,
+    Representation,
+    RepresentationError,
+    enter_torch_thread,
+)
 from beyond_spectrograms.representations.transformers_model.codecs import CODECS
 from beyond_spectrograms.representations.transformers_model.encoders import ENCODERS
 from beyond_spectrograms.representations.transformers_model.hearing import Hearing, HearingError
@@ -75,11 +81,7 @@ class TransformersModel(Representation):
         """Count the frames of a window of `samples` samples of the stored format."""
         return self._hearing.frames(round(samples * self._hearing.rate / self.form.sample_rate))
 
-    @staticmethod
-    def _enter_thread() -> None:
-        import torch
-
-        torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
+    _enter_thread = staticmethod(enter_torch_thread)
 
     def _encode(self, windows: Waveform) -> Features:
         import torch
