@@ -1,5 +1,6 @@
 """Whether rows of predictions.csv.gz are those that the scores beside them were made of."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from beyond_spectrograms.evaluation.records import SCORES_FILE, ResultError, Sco
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.text import quoted
 
+ROUNDED = 1e-9  # what the order of a sum may change
 COUNTED = ("windows", "windows_right")
 RESTORE = "One of the two was edited or damaged: restore them from git, or remove both and run evaluate again."
 
@@ -17,7 +19,8 @@ RESTORE = "One of the two was edited or damaged: restore them from git, or remov
 def check_agrees(path: Path, rows: Mapping[str, pd.DataFrame], cells: Mapping[str, Scores]) -> None:
     """See that the rows of all cells, as in the file at `path`, are those that their scores were made of.
 
-    As far as scores tell: cells, runs, classes, recordings, windows of each class, and how many of these are right.
+    As far as scores tell: cells, runs, classes, recordings, windows of each class, how many of these are right, and the
+    accuracies by recording and by class.
 
     Raises:
         ResultError: some are others; the message names the first.
@@ -55,6 +58,14 @@ def _check_cell(path: Path, cell: str, rows: pd.DataFrame, scores: Scores) -> No
     of_class = numbers["windows"].groupby(rows["label"]).sum()
     for label, counted in zip(classes, scores.confusion.counts, strict=not several):
         pairs.append((f"windows of {label}", int(of_class.get(label, 0)), sum(counted)))
+    by_label = numbers.groupby(rows["label"])[list(COUNTED)].sum()
+    pairs += [
+        (name, found, found if told is None or math.isclose(found, told, abs_tol=ROUNDED) else told)
+        for name, found, told in (
+            ("recordings right", float((rows["predicted"] == rows["label"]).mean()), scores.recording_accuracy),
+            ("mean of classes", float((by_label["windows_right"] / by_label["windows"]).mean()), scores.class_accuracy),
+        )
+    ]
     for what, found, told in pairs:
         if found != told:
             raise ResultError(f"{path}: {cell}: {what} are {quoted(found)}, by {SCORES_FILE} {quoted(told)}. {RESTORE}")

@@ -128,6 +128,7 @@ def of_both(change: Callable[[list[dict[str, Any]]], object], folder: Path) -> s
         rows += [row | {"protocol": protocol} for row in rows_of()]
         scores = make_scores(7 / 12, {1: 5, 2: 5})
         scores |= {"windows": 12, "recordings": 2, "confusion": COUNTS}
+        scores |= {"recording_accuracy": 3 / 4, "class_accuracy": (3 / 4 + 4 / 8) / 2}
         runs = [run | {"seed": seed} for run in scores["by_fold"] for seed in range(2)]
         made[f"mel-{protocol}"] = Scores.model_validate(scores | {"provenance": {}, "by_fold": runs})
     write_gzip_rows(path, rows)
@@ -141,6 +142,12 @@ def edit(place: int, **changes: Any) -> Callable[[list[dict[str, Any]]], None]:
     return lambda rows: rows[place].update(changes)
 
 
+def right_elsewhere(rows: list[dict[str, Any]]) -> None:
+    """One window of a bird that was right is wrong, one of rain that was wrong is right."""
+    rows[0]["windows_right"] -= 1
+    rows[1]["windows_right"] += 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -149,6 +156,8 @@ def edit(place: int, **changes: Any) -> Callable[[list[dict[str, Any]]], None]:
         (edit(0, clip="3.wav"), ": mel-fair: recordings are 3, by scores.json 2."),
         (edit(0, windows=3), ": mel-fair: windows are 13, by scores.json 12."),
         (edit(0, windows_right=1), ": mel-fair: windows right are 6, by scores.json 7."),
+        (edit(2, predicted="bird"), ": mel-fair: recordings right are 1.0, by scores.json 0.75."),
+        (right_elsewhere, ": mel-fair: mean of classes are 0.5625, by scores.json 0.625."),
         (edit(0, label="rain"), ": mel-fair: windows of bird are 2, by scores.json 4."),
         (edit(0, label="dog"), ": mel-fair: label is 'dog', no class of scores.json."),
         (edit(0, predicted="=1+1"), ": mel-fair: predicted is '=1+1', no class of scores.json."),

@@ -226,8 +226,14 @@ def gather(
     recordings: Sequence[Mapping[str, Any]],
     history: Sequence[Mapping[str, Any]],
 ) -> result_files.Evaluation:
-    """Bring a cell into the form of result files."""
+    """Bring a cell into the form of result files; accuracies by recording and by class are those of its rows."""
     name, (bands, frames) = cell_name(*cell), shape_of(cell[0])
+    table = pd.DataFrame(recordings)
+    counted = table.groupby("label")[["windows", "windows_right"]].sum()
+    scores |= {
+        "recording_accuracy": float((table["predicted"] == table["label"]).mean()),
+        "class_accuracy": float((counted["windows_right"] / counted["windows"]).mean()),
+    }
     rows = result_files.as_text(pd.DataFrame(recordings), *cell, result_files.PREDICTION_COLUMNS)
     return result_files.Evaluation(
         scores={name: scores},
