@@ -18,7 +18,7 @@ from beyond_spectrograms.cli.common import add_model_options, count, load
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.inference import Model, load_model
 from beyond_spectrograms.inference.card import ModelError
-from beyond_spectrograms.inference.ecdc import SAMPLE_RATE, read_ecdc, read_header
+from beyond_spectrograms.inference.ecdc import LAYOUT, bitrate_of, read_ecdc, read_header_of_24khz
 from beyond_spectrograms.representations.encodec import fold_weight_norm, load_checkpoint, untrained_model
 from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.errors import ProjectError
@@ -70,17 +70,17 @@ class BothWays:
     def _from_sound(self, path: Path) -> None:
         import torch
 
-        bitrate, mel = read_header(path.read_bytes()).bitrate, self.mel
+        bitrate, mel = bitrate_of(read_header_of_24khz(path.read_bytes())), self.mel
         codes, seconds = self._clock("plain", "read", lambda: read_ecdc(path, bitrate, lambda: self.model.ecdc.lm))
 
         def decode() -> Any:
             with torch.inference_mode():
                 latents = self._codec.quantizer.decode(torch.from_numpy(codes.astype(np.int64))[:, None])
-                return self._decoder(latents)[0, 0, : round(seconds * SAMPLE_RATE)].numpy()
+                return self._decoder(latents)[0, 0, : round(seconds * LAYOUT.sample_rate)].numpy()
 
         def encode() -> list[Any]:
             rate = mel.representation.form.sample_rate
-            return [mel.representation.encode(batch.windows, rate) for batch in mel.cut([waveform], SAMPLE_RATE)]
+            return [mel.representation.encode(batch.windows, rate) for batch in mel.cut([waveform], LAYOUT.sample_rate)]
 
         waveform = self._clock("plain", "decode", decode)
         features = self._clock("plain", "mel", encode)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from beyond_spectrograms.cli import classify, export, search, segment, serve, train
+from beyond_spectrograms.cli import classify, codec, export, search, segment, serve, train
 from beyond_spectrograms.util.commands import status_of
 
 
@@ -10,7 +10,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; give its exit status: 0, 1 where something failed, 2 where it was called wrongly."""
     parser = argparse.ArgumentParser(prog="beyond-spectrograms", description="Classify your own sounds.")
     commands = parser.add_subparsers(title="commands", required=True)
-    for command in (classify, segment, search, serve, train, export):
+    for command in (classify, segment, search, serve, train, export, codec):
         name = command.__name__.rpartition(".")[2]
         described = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
         command.add_options(described)

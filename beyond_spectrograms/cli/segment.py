@@ -45,9 +45,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Segment; give the exit status."""
+    from beyond_spectrograms.codec.ecdc import SUFFIX as ECDC
     from beyond_spectrograms.data.audio import BadAudioError
     from beyond_spectrograms.inference.cut_clips import check_free
-    from beyond_spectrograms.inference.ecdc import SUFFIX as ECDC
     from beyond_spectrograms.inference.formats import SEGMENT_FORMATS
     from beyond_spectrograms.inference.timeline import Spectrogram, draw_timeline
     from beyond_spectrograms.util.errors import require
@@ -105,11 +105,11 @@ def _find(model: Model, file: Path, hop_s: float, smoothing: str, picture: Spect
 
 
 def _export(model: Model, options: argparse.Namespace, hop_s: float) -> int:
+    from beyond_spectrograms.codec.ecdc import SUFFIX as ECDC
     from beyond_spectrograms.data.audio import BadAudioError
     from beyond_spectrograms.data.sound_files import STDIN
     from beyond_spectrograms.inference import cut_clips
     from beyond_spectrograms.inference.batch import find_files
-    from beyond_spectrograms.inference.ecdc import SUFFIX as ECDC
     from beyond_spectrograms.inference.formats import csv_text
 
     paths = list(dict.fromkeys(find_files(options.files)))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from beyond_spectrograms.codec.ecdc import SUFFIX as ECDC
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.data.sound_files import FFMPEG_SUFFIXES, STDIN, SUFFIXES, open_sound
 from beyond_spectrograms.inference.card import ModelError
-from beyond_spectrograms.inference.ecdc import SUFFIX as ECDC
 from beyond_spectrograms.inference.ecdc import CutCodes
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.inference.results import Classification, Probabilities

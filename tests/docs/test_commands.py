@@ -85,7 +85,9 @@ def test_what_a_page_names_is_there(page: str, monkeypatch: pytest.MonkeyPatch) 
     run = words(r"dvc (?:repro|exp run) ([^;&|]+)", told)
     absent += [word for word in run if re.match(r"[a-z]", word) and "=" not in word and not is_stage(word, datasets)]
 
-    commands = [found for line in told for found in re.findall(r"beyond-spectrograms ([a-z-]+)([^|;]*)", line)]
+    commands = [
+        found for line in told for found in re.findall(r"beyond-spectrograms ((?:codec )?[a-z-]+)([^|;]*)", line)
+    ]
     asked = [(command, option) for command, rest in commands for option in re.findall(r"(?<!\S)--[a-z-]+", rest)]
     absent += [f"{command} {option}" for command, option in asked if not re.search(rf"{option}\b", help_of(command))]
     assert absent == []

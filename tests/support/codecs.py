@@ -1,18 +1,15 @@
 """Codecs of every size that tests make, and how the smallest is trained."""
 
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from beyond_spectrograms.codec.files import ENCODEC
+from beyond_spectrograms.codec.network import Codec, save_codec
 from beyond_spectrograms.params.codecs import CodecNetwork, CodecRecipe
 
-_ENCODEC: dict[str, Any] = {"filters": 32, "strides": [8, 5, 4, 2], "dimension": 128, "lstm": 2, "entries": 1024}
-ENCODEC_24 = CodecNetwork(
-    sample_rate=24_000, channels=1, causal=True, norm="weight_norm", by_level=False, codebooks=32,
-    bitrates=[1_500, 3_000, 6_000, 12_000, 24_000], **_ENCODEC,
-)  # fmt: skip
-ENCODEC_48 = CodecNetwork(
-    sample_rate=48_000, channels=2, causal=False, norm="time_group_norm", by_level=True, codebooks=16,
-    bitrates=[3_000, 6_000, 12_000, 24_000], **_ENCODEC,
-)  # fmt: skip
+ENCODEC_24, ENCODEC_48 = ENCODEC["encodec_24khz"], ENCODEC["encodec_48khz"]
 SMALL = CodecNetwork(
     sample_rate=16_000, channels=1, filters=2, strides=[8, 5, 4, 2], dimension=8, lstm=0, causal=True,
     norm="weight_norm", by_level=False, codebooks=3, entries=16, bitrates=[200, 600],
@@ -33,3 +30,17 @@ def recipe(**changed: Any) -> CodecRecipe:
         "steps": [0, 4], "seeds": [0],
     }  # fmt: skip
     return CodecRecipe.model_validate(values | changed)
+
+
+def write_codec(path: Path, network: CodecNetwork = SMALL, seed: int = 0, name: str = "seeded") -> Path:
+    """Write a codec that was never trained: weights drawn by a seed, codebooks made from what it hears in a noise."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        codec = Codec(network).eval()
+        sound = torch.randn(1, network.channels, network.sample_rate) / 10
+        with torch.no_grad():
+            if network.norm == "weight_norm":
+                codec.scale_layers(sound)
+            codec.quantizer.start(codec.latents(sound), torch.Generator().manual_seed(seed))
+    save_codec(path, codec, codec.state_dict(), {"name": name})
+    return path

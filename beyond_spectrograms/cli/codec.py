@@ -1,0 +1,162 @@
+"""`codec encode` and `codec decode`: sounds in few bits, by a codec of ours or EnCodec's."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from beyond_spectrograms.cli.common import check_writable, count, told_name
+from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.text import printable
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.codec.files import OpenCodec
+    from beyond_spectrograms.codec.streaming import Streamer
+
+HELP = "sounds in few bits, by a neural codec"
+DESCRIPTION = (
+    "Code sounds in few bits by a neural codec, and decode them: a codec trained by this project, or EnCodec's."
+)
+ENCODE = """
+Code a sound as .ecdc. Any format that can be read, of any rate: it is resampled to the codec's, and mixed to mono where
+the codec is mono. Files of EnCodec's codecs are those of the encodec program, which can decode them. Memory is bounded,
+however long the sound is.
+"""
+DECODE = """
+Decode a .ecdc file to WAV of 16 bits, at the codec's rate: as many samples as were coded. A file that EnCodec's codecs
+have coded is decoded by these, one of ours by the codec that has coded it and no other.
+"""
+NAMES = ("encodec_24khz", "encodec_48khz")  # the keys of codec.files.ENCODEC, behind whose import torch is
+LONG_S = 60  # of shorter sounds nothing is foretold
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the commands of the command."""
+    commands = parser.add_subparsers(title="commands", required=True)
+
+    def add(name: str, text: str, action: Callable[[argparse.Namespace], int], told: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=told, description=text)
+        added.set_defaults(action=action, usage_error=added.error)
+        return added
+
+    encode = add("encode", ENCODE, _encode, "a sound as .ecdc")
+    encode.add_argument("sound", type=Path, metavar="SOUND", help="a sound file, or - for standard input")
+    of_bitrate = "one of the codec's (default: 6000, or its highest where it has no 6000)"
+    encode.add_argument("--bitrate", type=count, metavar="BITS_PER_S", help=of_bitrate)
+    decode = add("decode", DECODE, _decode, "a .ecdc file as WAV")
+    decode.add_argument("file", type=Path, metavar="FILE", help="a .ecdc file")
+    for described, suffix in ((encode, "ecdc"), (decode, "wav")):
+        which = "that of this package" if described is encode else "by what the file says"
+        of_codec = f"a codec's file, as codec.safetensors, or {' or '.join(NAMES)} (default: {which})"
+        described.add_argument("--codec", metavar="CODEC", help=of_codec)
+        of_out = f"must not exist (default: beside the file given, with the suffix .{suffix})"
+        described.add_argument("--out", type=Path, metavar="FILE", help=of_out)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what was chosen; give the exit status."""
+    action: Callable[[argparse.Namespace], int] = options.action
+    return action(options)
+
+
+def _encode(options: argparse.Namespace) -> int:
+    from beyond_spectrograms.data.audio import BadAudioError
+    from beyond_spectrograms.data.sound_files import STDIN, open_sound
+    from beyond_spectrograms.util.progress import counting
+
+    sound: Path = options.sound
+    if sound == STDIN and options.out is None:
+        raise ProjectError("standard input has no name for the file to have. Give one by --out.")
+    place = _place(options.out or sound.with_suffix(".ecdc"), ".ecdc")
+    try:
+        with open_sound(sound) as opened:
+            by = _open(options.codec)
+            from beyond_spectrograms.codec.ecdc import write_ecdc
+            from beyond_spectrograms.codec.files import SoundBlocks, choose_bitrate
+            from beyond_spectrograms.codec.streaming import Streamer
+
+            network = by.codec.network
+            bitrate = options.bitrate or choose_bitrate(network)
+            if bitrate not in network.bitrates:
+                known = ", ".join(map(str, network.bitrates))
+                raise ProjectError(f"--bitrate is {bitrate}; {by.layout.name} has {known}")
+            blocks, streamer = SoundBlocks(opened, network), Streamer(*by)
+            promised = None if opened.promised is None else round(opened.promised / opened.sample_rate)
+            if promised is not None and promised >= LONG_S:
+                _foretell(streamer, bitrate, promised)
+            with counting("encode (seconds)", promised, lambda: int(blocks.seconds), least=LONG_S):
+                coded = streamer.encode(blocks, bitrate)
+            size = write_ecdc(place, coded, by.layout)
+    except BadAudioError as error:
+        print(f"{told_name(sound)}: {printable(str(error))}", file=sys.stderr)
+        return 1
+    seconds = coded.samples / network.sample_rate
+    told = f"{seconds:.3f} s at {bitrate} bits per second, {size} bytes"
+    print(f"{printable(place)}: {told} ({coded.samples} samples of {network.sample_rate} Hz, by {by.layout.name})")
+    return 0
+
+
+def _decode(options: argparse.Namespace) -> int:
+    from beyond_spectrograms.data.audio import BadAudioError
+
+    file: Path = options.file
+    place = _place(options.out or file.with_suffix(".wav"), ".wav")
+    from beyond_spectrograms.codec.files import decode_file, read_ecdc
+
+    try:
+        content, header = read_ecdc(file)
+        by = _open(options.codec or (header.model if header.model in NAMES else None))
+        limited = decode_file(content, header, by, place)
+    except BadAudioError as error:
+        print(f"{told_name(file)}: {printable(str(error))}", file=sys.stderr)
+        return 1
+    network = by.codec.network
+    told = f"{header.samples / network.sample_rate:.3f} s, {header.samples} samples of {network.sample_rate} Hz"
+    loud = f"; {limited} above full scale were limited to it" if limited else ""
+    print(f"{printable(place)}: {told}, {network.channels} channel{'s' * (network.channels > 1)}{loud}")
+    return 0
+
+
+def _place(place: Path, suffix: str) -> Path:
+    """Check that a result can be written.
+
+    Raises:
+        ProjectError: something stands there, its name ends otherwise, or the place cannot be written to.
+    """
+    if place.suffix.lower() != suffix:
+        raise ProjectError(f"--out is {place}; its name must end in {suffix}")
+    if place.exists() or place.is_symlink():
+        raise ProjectError(f"{place}: exists already. Choose another name, or remove it.")
+    check_writable(place)
+    return place
+
+
+def _open(named: str | None) -> OpenCodec:
+    """Open the codec of a name, at a place, or that of this package."""
+    from beyond_spectrograms.codec.files import SHIPPED, open_codec, open_encodec
+
+    if named not in NAMES:
+        return open_codec(SHIPPED if named is None else Path(named))
+    from beyond_spectrograms.data.downloads import fetch_encoder
+    from beyond_spectrograms.inference.folder import data_folder
+    from beyond_spectrograms.params import load_all_params
+
+    [weights] = fetch_encoder(load_all_params(), named, data_folder())
+    return open_encodec(named, weights)
+
+
+def _foretell(streamer: Streamer, bitrate: int, seconds: int) -> None:
+    """Say beforehand what coding so many seconds will take, by a second of silence coded twice."""
+    import numpy as np
+
+    network = streamer.network
+    for _ in range(2):  # the first call prepares much
+        began = time.perf_counter()
+        streamer.encode([np.zeros((network.channels, network.sample_rate), np.float32)], bitrate)
+        took = time.perf_counter() - began
+    told = f"about {max(1, round(took * seconds))} s of one core, and {bitrate * seconds // 8} bytes"
+    print(f"{seconds} s of sound will take {told}", file=sys.stderr)
