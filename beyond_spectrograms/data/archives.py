@@ -17,6 +17,7 @@ from beyond_spectrograms.data.members import LARGEST_RATIO, Member, members_of, 
 from beyond_spectrograms.params.datasets import LabelTable, ListsInside, Source
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.files import digest_file
+from beyond_spectrograms.util.patterns import match_whole
 
 MOST_TABLE_BYTES = 2**26  # of a table or list inside
 
@@ -73,7 +74,7 @@ def _wanted(place: Path, members: str, table: LabelTable | None, left_out: Count
     rows = _read_labels(place, table) if table else None
     labels_of: dict[str, str] = {}
     for member in members_of(place):
-        match = re.fullmatch(members, member.name)
+        match = match_whole("members", members, member.name)
         if match is None or is_hidden(member.name):
             left_out[kind_of(member.name)] += 1
             continue
@@ -176,7 +177,7 @@ def unpack_lists(what: str, archive: Path, lists: ListsInside, audio: Path, fold
     found: dict[str, list[str]] = {}
     for member in members_of(archive):
         for part, record in lists:
-            if re.fullmatch(record.member, member.name):
+            if match_whole(f"lists_inside.{part}", record.member, member.name):
                 if part in found:
                     refuse(archive, member.name, f"is a second list {part}")
                 found[part] = _read_table(archive, member).decode("utf-8", "replace").split()
@@ -198,7 +199,7 @@ def _read_labels(archive: Path, table: LabelTable) -> dict[str, dict[str, str]]:
     """Read what the table in the archive tells of each file, once its bytes are known to be the right ones."""
     found: dict[str, bytes] = {}
     for member in members_of(archive):
-        if re.fullmatch(table.member, member.name):
+        if match_whole("label_table.member", table.member, member.name):
             if table.bytes not in (None, member.size):
                 refuse(archive, member.name, f"has {member.size} bytes, expected {table.bytes}")
             found[member.name] = _read_table(archive, member)

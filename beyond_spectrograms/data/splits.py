@@ -6,7 +6,6 @@ Two kinds of split. `window` is the paper's: windows are shuffled, so windows of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from beyond_spectrograms.data.clips import DatasetError, TooFewGroupsError, clip
 from beyond_spectrograms.data.label_sets import deal_folds, one_row_a_label
 from beyond_spectrograms.data.windows import PARTS, columns_of
 from beyond_spectrograms.params import Source, Split, Windows
+from beyond_spectrograms.util.patterns import match_whole
 from beyond_spectrograms.util.progress import track
 
 Splits = Mapping[str, Split]
@@ -90,7 +90,7 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
     """
     clips = clips.copy()
     if source.name is not None:
-        matches = [re.fullmatch(source.name, Path(clip).stem) for clip in clips["clip"]]
+        matches = [match_whole("source.name", source.name, Path(clip).stem) for clip in clips["clip"]]
         for clip, match in zip(clips["clip"], matches, strict=True):
             if match is None:
                 raise DatasetError(f"{dataset}: the name of {clip} does not match source.name, {source.name!r}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import stat
 import warnings
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -17,7 +16,14 @@ from beyond_spectrograms.params import Hear, is_project, weights_folder
 from beyond_spectrograms.params.study import WEIGHTS
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import Representation
-from beyond_spectrograms.util.files import digest_file, partial_beside, read_sealed, replace_folder, write_sealed
+from beyond_spectrograms.util.files import (
+    check_plain,
+    digest_file,
+    partial_beside,
+    read_sealed,
+    replace_folder,
+    write_sealed,
+)
 
 CLASSIFIER_FILE = "classifier.safetensors"
 COPY_AGAIN = "Copy the whole folder, or export the model again."
@@ -143,9 +149,7 @@ def _check_encoder(folder: Path, card: Card, made: Representation) -> None:
 
 def _check_file(path: Path, wanted: StoredFile, remedy: str) -> None:
     try:
-        kind = path.stat().st_mode
-        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a pipe would be waited for, a device has no end
-            raise ModelError(f"{path}: is no plain file. {remedy}")
+        check_plain(path)
         size, sha256 = path.stat().st_size, digest_file(path)
     except OSError as error:
         raise ModelError(f"{path}: {(error.strerror or str(error)).lower()}. {remedy}") from None

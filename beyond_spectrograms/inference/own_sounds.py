@@ -33,6 +33,7 @@ from beyond_spectrograms.params import Params, Protocol, Source, Split, Windows,
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import real
+from beyond_spectrograms.util.patterns import match_whole
 
 SEED = 0
 Cell = tuple[str, str, str]  # data set, representation, protocol
@@ -139,7 +140,7 @@ def _group(
         raise DatasetError(f"{where}: {told}." if labelled else f"{where}: {told}, a sub-folder each.")
     group_of = {clip: clip for clip in clips}
     if pattern := grouping.pattern:
-        found = {clip: re.fullmatch(pattern, Path(clip).stem) for clip in clips}
+        found = {clip: match_whole("--group-pattern", pattern, Path(clip).stem) for clip in clips}
         if strange := [clip for clip, match in found.items() if match is None]:
             raise DatasetError(f"{sounds}: --group-pattern {pattern!r} does not match {_few(strange)}")
         group_of = {clip: match["group"] for clip, match in found.items() if match}

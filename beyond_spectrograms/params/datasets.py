@@ -1,12 +1,12 @@
 """Sections of params.yaml about sound: data sets and where they come from, windows, splits."""
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.base import Name, Pair, Positive, Real, Section, Seed, Triple, is_unset
+from beyond_spectrograms.util.patterns import groups_of
 
 SAMPLE_RATES = (16_000, 22_050, 24_000, 48_000)  # Hz, of the formats in which clips are stored
 
@@ -224,7 +224,7 @@ class Source(Section):
     def has_folds(self) -> bool:
         """Whether folds, or the parts themselves, are published."""
         in_table = self.label_table is not None and self.label_table.fold is not None
-        in_name = "fold" in re.compile(self.name or "").groupindex
+        in_name = "fold" in groups_of(self.name or "")
         return self.has_lists or self.mixtures is not None or in_table or in_name
 
     @model_validator(mode="after")
@@ -245,9 +245,9 @@ class Source(Section):
             raise ValueError(f"needs exactly one of {', '.join(origins)}; has {', '.join(given) or 'none'}")
         for key, pattern in (("members", self.members), ("name", self.name)):
             try:
-                groups = re.compile(pattern or "").groupindex
-            except re.error as error:
-                raise ValueError(f"{key} is not a regular expression: {error}") from error
+                groups = groups_of(pattern or "")
+            except ValueError as error:
+                raise ValueError(f"{key} {error}") from None
             if pattern and key == "name" and "group" not in groups:
                 raise ValueError("name has no (?P<group>...)")
             if pattern and key == "members" and "file" not in groups:

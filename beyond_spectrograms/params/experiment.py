@@ -16,6 +16,7 @@ from beyond_spectrograms.params.representations import ON_HUB, Hear, Mel, RawWav
 from beyond_spectrograms.params.transformers import Transformers
 from beyond_spectrograms.params.verification import Verification
 from beyond_spectrograms.params.weights import HubRecord, WeightsRecord
+from beyond_spectrograms.util.patterns import groups_of
 
 BEST_SPECTROGRAM = "best_spectrogram"  # in a contrast: the grid's best by validation accuracy, chosen in every fold
 
@@ -281,7 +282,7 @@ class Params(Section):
     def _labels_suit_protocols(self) -> Self:
         for key, of in self.mixtures.items():
             other = self.datasets[of].source
-            if "fold" not in re.compile(other.name or "").groupindex or other.has_several:
+            if "fold" not in groups_of(other.name or "") or other.has_several:
                 raise ValueError(
                     f"datasets.{key}.source.mixtures.of: {of!r} has several labels a sound, or no published folds in "
                     "its source.name"

@@ -43,6 +43,7 @@ TOO_LARGE = (
 )
 BUSY = "The server has too much to do. Try again in a moment."
 RETRY = {"Retry-After": "1"}
+REFUSED_S = 1.0  # for which a refusal gives way to sounds that are analysed, at most
 SHUTDOWN_S = 3  # that sounds still have, after Ctrl+C
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("timeline.js", "recorder.js", "labels.js", "page.js")
@@ -58,8 +59,8 @@ def asker(scope: Scope) -> str:
 class Guard:
     """Refuses requests that other sites may have caused (see the module), and sounds before they are sent in vain.
 
-    `host`: as of create_app; `sounds`: those that may be analysed. Of many at once most are refused here: whoever is
-    answered waits for that.
+    `host`: as of create_app; `sounds`: those that may be analysed. Of many at once most are refused here, after those
+    that are analysed: to tell so many takes longer than a short sound.
     """
 
     def __init__(self, app: ASGIApp, host: str, sounds: Shares) -> None:
@@ -73,6 +74,7 @@ class Guard:
             if reason := self._suspect(scope["method"], Headers(scope=scope)):
                 answer = JSONResponse({"error": reason}, 403)
             elif scope["path"] == ANALYSE and scope["method"] == "POST" and not self._sounds.has(asker(scope), 1):
+                await self._sounds.wait(REFUSED_S)
                 answer = JSONResponse({"error": BUSY}, 503, RETRY)
         await answer(scope, receive, send)
 
@@ -122,6 +124,7 @@ def create_app(model: Model, html: str, host: str, limits: Limits) -> FastAPI:
             await _read(request, content, partial(memory.take, address), limits.body_s)
             with sounds.hold(address) as taken:
                 if not taken:
+                    await sounds.wait(REFUSED_S)
                     raise HTTPException(503, BUSY, RETRY)
                 async with one_at_a_time:
                     work = partial(analyse, model, bytes(content), stop)

@@ -9,7 +9,7 @@ import ipaddress
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +59,15 @@ class Shares:
     def __init__(self, total: int, of_address: int) -> None:
         self._total, self._of_address = total, of_address
         self._held: Counter[str] = Counter()
+        self._none_held = asyncio.Event()
+        self._none_held.set()
 
     def take(self, address: str, amount: int) -> bool:
         """Take so much for an address; False where that is more than there is."""
         if not self.has(address, amount):
             return False
         self._held[address] += amount
+        self._none_held.clear()
         return True
 
     def has(self, address: str, amount: int) -> bool:
@@ -76,6 +79,14 @@ class Shares:
         self._held[address] -= amount
         if not self._held[address]:
             del self._held[address]
+        if not self._held:
+            self._none_held.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until none is held, but no longer than so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._none_held.wait()
 
     @contextmanager
     def hold(self, address: str) -> Iterator[bool]:

@@ -4,6 +4,7 @@ Everything is written under a temporary name, flushed to disk and renamed: even 
 all of its old content or all of the new. On Windows nothing is flushed, and two runs are not kept apart.
 """
 
+import errno
 import functools
 import hashlib
 import json
@@ -12,6 +13,7 @@ import pickle
 import re
 import secrets
 import shutil
+import stat
 import struct
 import sys
 import time
@@ -192,6 +194,17 @@ def take_up(path: Path) -> Any | None:
 def real(path: Path) -> Path:
     """Follow links, as Path.resolve; of one that leads to itself, which that refuses, give the link."""
     return Path(os.path.realpath(path))
+
+
+def check_plain(path: Path) -> None:
+    """See that a path is a file or folder.
+
+    Raises:
+        OSError: there is nothing; or a pipe, which would be waited for, or a device, which may have no end.
+    """
+    kind = path.stat().st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise OSError(errno.EINVAL, "is no plain file")
 
 
 def digest_file(path: Path, algorithm: str = "sha256") -> str:

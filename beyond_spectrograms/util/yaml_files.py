@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import check_plain
 from beyond_spectrograms.util.text import quoted
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
@@ -29,6 +30,7 @@ def read_yaml(path: Path) -> Any:
             many values.
     """
     try:
+        check_plain(path)
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:

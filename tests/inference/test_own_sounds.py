@@ -207,7 +207,7 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
         f"{tmp_path}/none: no such folder. A data set's path has one sub-folder a class."
     )
     assert refusal(sounds, work, pattern="(") == (
-        "--group-pattern '(': is not a regular expression: missing ), unterminated subpattern at position 0"
+        "--group-pattern '(': is not a regular expression: missing ) at position 1"
     )
     assert refusal(sounds, work, pattern="take") == "--group-pattern 'take': has no (?P<group>...)"
     told = "(?P<fold>...) is for data sets of the pipeline; `train` deals folds itself. Leave it out."

@@ -1,5 +1,6 @@
 """Clients that are slow, many or hostile: they are closed, refused in plain words, and keep nobody else out."""
 
+import asyncio
 import io
 import json
 import socket
@@ -135,6 +136,27 @@ def test_an_address_holds_a_part_of_what_there_is() -> None:
     assert [shares.take(name, 1) for name in "ac"] == [True, False]
     with Shares(1, 1).hold("a") as held:
         assert held
+
+
+def test_who_waits_for_what_others_hold_goes_on_when_all_is_given_back() -> None:
+    async def wait() -> list[str]:
+        shares, seen = Shares(2, 1), list[str]()
+
+        async def refuse() -> None:
+            await shares.wait(60)
+            seen.append("refused")
+
+        async with asyncio.TaskGroup() as tasks:
+            with shares.hold("a"):
+                with shares.hold("b"):
+                    tasks.create_task(refuse())
+                    await asyncio.sleep(0)
+                await shares.wait(0.01)  # and no longer, though one is held
+                seen.append("one held")
+        await shares.wait(0)
+        return seen
+
+    assert asyncio.run(wait()) == ["one held", "refused"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """YAML that is small on disk and endless in memory, or holds what no params have, is refused in one line."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,11 @@ def test_digits_that_python_does_not_turn_into_a_number_are_refused(tmp_path: Pa
 def test_a_file_of_any_size_is_not_read(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(yaml_files, "MOST_BYTES", 7)
     assert refused(tmp_path, "x: 12345") == "larger than 7 bytes"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "params.yaml")
+    assert refusal(YamlError, read_yaml, tmp_path / "params.yaml") == f"{tmp_path}/params.yaml: is no plain file"
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
