@@ -64,8 +64,9 @@ estimate: .venv/installed
 audit: .venv/installed
 	$(call repro,--keep-going audit)
 
-# A process a core with a thread each; one that has no tests left takes over some of the other's.
-PYTEST := OMP_NUM_THREADS=1 pytest --numprocesses=auto --dist=worksteal
+# A process a core with a thread each; one that has no tests left takes over some of the other's. Bytecode is kept:
+# without it each process that a test starts would compile all modules anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 pytest --numprocesses=auto --dist=worksteal
 
 test: .venv/installed
 	@$(PYTEST) -m "not long"

@@ -14,7 +14,7 @@ from beyond_spectrograms.data.clips import DatasetError, Outcome, clip_path
 from beyond_spectrograms.params import Source
 from support import cells
 from support.common import contents, noise, refusal
-from support.repository import Start
+from support.repository import Start, stage_here
 from support.stopping import kill_stage_in
 
 PLAUSIBLE = (1.0, 600.0)
@@ -174,9 +174,7 @@ def test_other_versions_or_limits_of_length_prepare_every_clip_again(tmp_path: P
     assert [outcome.clip for outcome in outcomes if outcome.reason] == ["cat/0.wav", "cat/1.wav"]
 
 
-def test_a_killed_resample_goes_on_and_ends_with_the_same_bytes(
-    project: Path, start_stage: Start, tmp_path: Path
-) -> None:
+def test_a_killed_resample_goes_on_and_ends_with_the_same_bytes(project: Path, tmp_path: Path) -> None:
     raw, work, place = (project / "data" / part for part in ("raw/pets/audio", "partial/clips/pets", "clips/pets"))
     for number in range(20):
         write(raw / ("cat" if number % 2 else "dog") / f"{number}.wav", noise(6, seed=number))
@@ -189,8 +187,7 @@ def test_a_killed_resample_goes_on_and_ends_with_the_same_bytes(
     (raw / removed).unlink()
     finished = {(form, clip): clip_path(work / "finished", form, clip) for form in FORMATS for clip in kept}
     times = {key: path.stat().st_mtime_ns for key, path in finished.items()}
-    restarted = start_stage("resample", "pets")
-    assert (restarted.communicate()[1], restarted.returncode) == ("", 0)
+    stage_here(project, "resample", "pets")
     assert {key: clip_path(place, *key).stat().st_mtime_ns for key in times} == times, "a clip was written again"
     store(raw, tmp_path / "work", tmp_path / "undisturbed")
     assert contents(place) == contents(tmp_path / "undisturbed")

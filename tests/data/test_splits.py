@@ -14,7 +14,7 @@ from beyond_spectrograms.data.windows import columns_of, read_parts, read_window
 from beyond_spectrograms.params import Source, Split, Windows
 from support.common import noise, refusal, store_clip
 from support.models import PARAMS
-from support.repository import Start
+from support.repository import stage_here
 
 SPLITS = {"window": Split(kind="window", fractions=(0.6, 0.2, 0.2), seed=0), "source": Split(kind="source")}
 STRADDLING = ["131943", "134049", "209698", "234879"]  # the four sources of ESC-50 that stand in two folds
@@ -293,12 +293,11 @@ def test_windows_longer_than_every_clip_stop(pets: Path) -> None:
     )
 
 
-def test_the_stage_writes_tables_that_agree_row_by_row(pets: Path, start_stage: Start) -> None:
-    output, error = start_stage("split", "pets").communicate()
+def test_the_stage_writes_tables_that_agree_row_by_row(pets: Path) -> None:
+    project = pets.parents[2]
     by_seed = ", ".join(f"window_by_seed_{number}" for number in range(1, 6))
     names = f"window, {by_seed}, source_1, source_2, source_3"
-    assert (output, error) == (f"pets: 12 windows, 1 silent; splits {names}\n", "")
-    project = pets.parents[2]
+    assert stage_here(project, "split", "pets") == f"pets: 12 windows, 1 silent; splits {names}\n"
     table, parts = (read(project / "data/splits/pets") for read in (read_windows, read_parts))
     assert len(table) == len(parts) == 12
     assert (parts.filter(like="source") == "test").sum(axis=1).tolist() == [1] * 12
@@ -308,8 +307,8 @@ def test_the_stage_writes_tables_that_agree_row_by_row(pets: Path, start_stage: 
     assert [metrics["splits"]["source"][f"source_{fold}"]["groups_in_two_parts"] for fold in (1, 2, 3)] == [0, 0, 0]
 
 
-def test_a_class_may_be_called_what_pandas_takes_for_missing(pets: Path, start_stage: Start) -> None:
+def test_a_class_may_be_called_what_pandas_takes_for_missing(pets: Path) -> None:
     (pets / FORMATS[0].name / "cat").rename(pets / FORMATS[0].name / "NA")
     table = pets / "clips.csv"
     table.write_text(table.read_text().replace("cat", "NA"))
-    assert start_stage("split", "pets").communicate()[1] == ""
+    stage_here(pets.parents[2], "split", "pets")

@@ -268,6 +268,7 @@ def test_mixtures_are_the_same_again_and_others_with_another_seed(home: Path) ->
 def test_the_audit_sees_every_source_apart(home: Path) -> None:
     make_mixtures(home)
     prepare("esc10_mixtures")
+    cells.edit_params(Path(), lambda params: params["audit"].update(trees=10))
     run_here("audit", "esc10_mixtures")
     audit = json.loads(Path("metrics/esc10_mixtures/audit.json").read_text())
     assert audit["splits"]["source"]["columns"]["source_1"]["leaks"] == 0

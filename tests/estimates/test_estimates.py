@@ -19,7 +19,7 @@ from beyond_spectrograms.params import STUDIES, Protocol, load_params
 from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
 from support.cells import grid, write_params
-from support.repository import REPOSITORY, Capture, Patch, Start
+from support.repository import REPOSITORY, Capture, Patch, stage_here
 
 PARAMS = load_params(STUDIES / "prototypes", REPOSITORY)
 
@@ -171,8 +171,8 @@ def test_resampling_is_estimated_by_a_few_files_and_its_rate_is_of_all_it_did(tm
 
 @pytest.mark.long
 def test_the_stages_do_what_was_counted_and_the_next_estimate_knows_their_rates(
-    start_stage: Start, capsys: pytest.CaptureFixture[str]
-) -> None:  # in `project`
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = {"synthetic": {"seed": 0, "clips_per_class": 3, "seconds": 2.5}, "clips": 18, "classes": 6}
     source = made | {"seconds": [1, 600], "folds": 3, "fold_seed": 0}
     record = {"source": source, "max_epochs": 1, "notice": None, "drawn_from": [], "known_pairs": []}
@@ -184,10 +184,7 @@ def test_the_stages_do_what_was_counted_and_the_next_estimate_knows_their_rates(
 
     said = ""
     for stage in ("download demo", "resample demo", "split demo", "featurize demo log_mel", "train demo log_mel"):
-        process = start_stage(*stage.split())
-        out, error = process.communicate()
-        assert process.returncode == 0, error
-        said += out
+        said += stage_here(project, *stage.split())
     after = estimate.count_dataset(params, "demo")
     assert (after.windows, after.audio_s, after.splits["window"]) == (36, 45, before.splits["window"])
     features, size = Path("data/features/paper/demo/log_mel"), 36 * 128 * 173 * 4

@@ -4,15 +4,14 @@ import gzip
 from pathlib import Path
 
 from support.cells import write_gzip
-from support.clones import stage
-from support.repository import REPOSITORY
+from support.repository import stage_here
 
 FILE = "metrics/esc10/predictions.csv.gz"
 CELL = f"{FILE}:soundstream-fair"
 
 
 def compare(folder: Path, other: str, expect: int = 0) -> str:
-    return stage(folder, "compare", CELL, other, expect=expect, code=REPOSITORY)
+    return stage_here(folder, "compare", CELL, other, expect=expect)
 
 
 def predictions(folder: Path) -> str:

@@ -39,11 +39,10 @@ from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.util.machine import memory_can_be_measured, one_thread
 from support.cells import edit_params, grid, study_in, write
-from support.clones import stage
 from support.common import noise
 from support.hands import PARAMS, measured, results
 from support.numeric import assert_rounded
-from support.repository import REPOSITORY
+from support.repository import stage_here
 
 RAW_RATE = 44_100
 CLIPS = {"cat/0.wav": 3.0, "cat/1.wav": 2.5, "dog/0.wav": 3.0}  # seconds
@@ -287,7 +286,7 @@ def pets(project: Path, table: pd.DataFrame, raw: Path, sounds: Sounds) -> Path:
 
 
 def run_measure(folder: Path) -> str:
-    return stage(folder, "measure", "pets", code=REPOSITORY)
+    return stage_here(folder, "measure", "pets")
 
 
 def test_measure_writes_the_whole_record(pets: Path) -> None:

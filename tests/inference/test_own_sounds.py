@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,10 +51,10 @@ def write(path: Path, seconds: float = 1.0, sample_rate: int = 22_050, channels:
     soundfile.write(path, np.stack([sound] * channels, axis=1), sample_rate)
 
 
-@pytest.fixture
-def sounds(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write nine low sounds and three high ones; of these one is short, one of six channels at 96 kHz."""
-    folder = tmp_path / "my sounds"
+    folder = tmp_path_factory.mktemp("written") / "sounds"
     for number in range(9):
         write(folder / f"low/{number}.wav", 2.0, seed=number)
     write(folder / "high/short.wav", 0.4, seed=10)
@@ -62,6 +63,12 @@ def sounds(tmp_path: Path) -> Path:
     (folder / "low/broken.wav").write_text("no sound")
     (folder / "notes.txt").write_text("left alone")
     return folder
+
+
+@pytest.fixture
+def sounds(written: Path, tmp_path: Path) -> Path:
+    """A copy of them, to change."""
+    return Path(shutil.copytree(written, tmp_path / "my sounds"))
 
 
 def prepare(sounds: Path, work: Path, folds: int = 5, **grouping: object) -> OwnSounds:

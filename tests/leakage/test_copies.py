@@ -16,8 +16,7 @@ from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.leakage.audit import digest_samples
 from beyond_spectrograms.leakage.fingerprints import BANDS, Cells, evidence, find_matches, fingerprint
 from support.cells import edit_params
-from support.clones import stage
-from support.repository import REPOSITORY, run_here
+from support.repository import run_here, stage_here
 from support.scenes import RATE, scene
 
 NEAR = 0.3  # audit.near_strength
@@ -152,7 +151,7 @@ def test_planted_copies_in_two_parts_fail_until_acknowledged(project: Path, caps
     planted = {f"dog/{take}.wav": LATER_AND_SOFTER for take in (4, 5, 6)} | {"rain/6.wav": BY_ANOTHER_RATE}
     write_pets(project, planted, {})
     run("resample", "split")
-    told = stage(project, "audit", "pets", expect=1, code=REPOSITORY)
+    told = stage_here(project, "audit", "pets", expect=1)
     audit, page = read_audit(project)
     pairs = {(pair["first"], pair["second"]): pair for pair in audit["pairs"]}
     same = [("dog/4.wav", "dog/5.wav"), ("dog/4.wav", "dog/6.wav"), ("dog/5.wav", "dog/6.wav")]

@@ -21,8 +21,8 @@ from beyond_spectrograms.params.study import (
     load_study,
 )
 from beyond_spectrograms.util.code_versions import load_versions
-from support.clones import DEMO, STUDIES, commit, edit, make_up, run, stage, tiny
-from support.repository import REPOSITORY
+from support.clones import DEMO, STUDIES, commit, edit, make_up, run, tiny
+from support.repository import REPOSITORY, stage_here
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's, of pygtrie
 
@@ -46,7 +46,7 @@ def demo(made_up: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def would_run(folder: Path) -> set[str]:
     """Resolve params, and ask DVC what it would run."""
-    stage(folder, "resolve", "--study=demo")
+    stage_here(folder, "resolve", "--study=demo")
     with Repo(str(folder)) as repo:
         return {each.name for each in repo.reproduce(DEMO, dry=True)} - {"resolve"}
 
@@ -83,7 +83,7 @@ def test_what_is_noted_of_code_runs_nothing(demo: Path) -> None:
 def test_a_further_data_set_runs_nothing_of_the_others(demo: Path) -> None:
     shutil.copy(demo / "datasets/demo.yaml", demo / "datasets/more.yaml")
     edit(demo, "studies/demo/params.yaml", {"grid.datasets": ["demo", "more"]})
-    stage(demo, "resolve", "--study=demo")
+    stage_here(demo, "resolve", "--study=demo")
     with Repo(str(demo)) as repo:
         names = {name.rpartition(":")[2] for name in repo.status(DEMO)}
     of_more = {name for name in names if "more" in name}

@@ -21,7 +21,7 @@ from support import clones
 from support.cells import change_scores, write, write_params
 from support.common import refusal
 from support.page_files import write_project
-from support.repository import REPOSITORY
+from support.repository import REPOSITORY, stage_here
 
 MACHINE = {"processor": "a processor", "cores": "2", "memory": "4 GiB", "system": "a system", "python": "3.11"}
 MADE = Made("c0ffee", MACHINE, {"numpy": "2"}, "grid: {}", ["metrics/x.md"])
@@ -32,14 +32,11 @@ def part(results: Results, **changes: Any) -> DatasetPart:
     return DatasetPart(results, **{**given, **changes})
 
 
-stage = partial(clones.stage, code=REPOSITORY)
-
-
 @pytest.fixture(scope="module")
 def page(page_project: Path) -> str:
     folder = page_project.parent / "written"
     shutil.copytree(page_project, folder)
-    printed = stage(folder, "page")
+    printed = stage_here(folder, "page")
     html = (folder / "plots/report/index.html").read_text(encoding="utf-8")
     assert printed == f"plots/report/index.html: {len(html.encode()) / 1e6:.1f} MB, esc10, demo\n"
     return html
@@ -110,7 +107,7 @@ def test_tables_of_costs_and_calibration_are_drawn_below_themselves(page_project
     by_run = [{"fold": 1, "seed": 0, "ece": 0.2, "overconfidence": 0.2}]
     known = {"ece": 0.2, "overconfidence": 0.2, "by_run": by_run, "bins": bins}
     change_scores(folder, "esc10", "mel-fair", calibration=known)
-    stage(folder, "page")
+    stage_here(folder, "page")
     html = (folder / "plots/report/index.html").read_text(encoding="utf-8")
     drawn = re.findall(r'<img class="picture" src="data:image/png;base64,([^"]+)" alt="([^"]+)">\s*<ul', html)
     assert [alt for _, alt in drawn] == [f"{name}, drawn from the table above" for name in ("calibration", "pareto")]
@@ -128,8 +125,9 @@ def test_a_study_s_page_holds_that_study_alone_and_is_the_same_each_time(page_pr
     shutil.copytree(page_project, folder)
     write_project(folder, "demo", study="demo")
     pages = []
-    for _ in range(2):  # processes of their own: the order of sets differs from one to the next
-        assert re.fullmatch(rf"{file}: [\d.]+ MB, demo\n", stage(folder, "page", "--study=demo"))
+    # Also in a process of its own: the order of sets differs from one to the next.
+    for make in (stage_here, partial(clones.stage, code=REPOSITORY)):
+        assert re.fullmatch(rf"{file}: [\d.]+ MB, demo\n", make(folder, "page", "--study=demo"))
         pages.append((folder / file).read_text(encoding="utf-8"))
         shutil.rmtree(folder / "data/durations")
     assert pages[0] == pages[1]
@@ -139,7 +137,7 @@ def test_a_study_s_page_holds_that_study_alone_and_is_the_same_each_time(page_pr
 
 def test_without_any_result_there_is_no_page(tmp_path: Path) -> None:
     write_params(tmp_path)
-    assert stage(tmp_path, "page", expect=1) == (
+    assert stage_here(tmp_path, "page", expect=1) == (
         "page: no data set of the grid has results. Run its report stage first: dvc repro report@<data set>.\n"
     )
     assert not (tmp_path / "plots").exists()

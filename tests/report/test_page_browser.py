@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
-from support.clones import stage
 from support.looks import PHONE, assert_text_stands_out, brightness, opened_offline
 from support.page_files import complete_cell, write_project
-from support.repository import REPOSITORY
+from support.repository import stage_here
 
 pytestmark = pytest.mark.long
 
@@ -22,7 +21,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("browser")
     write_project(folder, "demo", "esc10")
     complete_cell(folder, "esc10", "mel", "fair", diverged=[2])
-    stage(folder, "page", code=REPOSITORY)
+    stage_here(folder, "page")
     return (folder / "plots/report/index.html").as_uri()
 
 

@@ -15,7 +15,7 @@ from beyond_spectrograms.report.dvc_plots_page import page
 from support import clones, common
 from support.cells import CLASSES, change_scores, grid, write, write_dataset, write_params, write_rows
 from support.looks import watch
-from support.repository import REPOSITORY, Start
+from support.repository import REPOSITORY, stage_here
 from support.serving import until
 
 
@@ -41,7 +41,7 @@ CALIBRATION = {
 BITRATES = ["soundstream_3200bps", "encodec_24khz_3000bps"]
 
 
-run, stage = (partial(each, code=REPOSITORY) for each in (clones.run, clones.stage))
+run = partial(clones.run, code=REPOSITORY)
 
 
 def names(folder: Path) -> list[str]:
@@ -65,7 +65,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_dataset(folder, "esc10", ["soundstream_3200bps"], ["fair"], study="bitrates")
     (folder / "studies/bitrates/metrics/esc10/splits.json").unlink()  # the sounds are the root's
     for study in ("paper", "bitrates"):
-        stage(folder, "report", f"--study={study}", "esc10")
+        stage_here(folder, "report", f"--study={study}", "esc10")
     return folder
 
 
@@ -101,7 +101,7 @@ def test_every_table_verdict_and_figure_is_made_again_from_results_alone(reporte
         write(copied / study / "plots/esc10/figures/figure_4-retired.png", "of a protocol that is no longer run")
         write(copied / study / "metrics/esc10/tables/retired.csv", "of a protocol that is no longer run")
         (copied / study / "metrics/esc10/claims.json").unlink()
-    assert stage(copied, "tables") == (
+    assert stage_here(copied, "tables") == (
         "metrics/esc10/tables: 29 files\nstudies/bitrates/metrics/esc10/tables: 29 files\n"
     )
     before = contents(reported)
@@ -112,9 +112,9 @@ def test_show_prints_the_demo_s_table_and_where_the_pictures_are(tmp_path: Path)
     demo, chosen = tmp_path, ["mel", "encodec_24khz_untrained"]
     write_params(demo, "demo", grid=grid("demo", chosen, ["fair"]))
     write_dataset(demo, "demo", chosen, ["fair"], study="demo")
-    stage(demo, "report", "--study=demo", "demo")
+    stage_here(demo, "report", "--study=demo", "demo")
     before = contents(demo)
-    printed = stage(demo, "show", "--study=demo")
+    printed = stage_here(demo, "show", "--study=demo")
     assert re.search(r"\| mel +\| 50.0 +\|", printed)
     assert re.search(r"\| encodec_24khz +\| - +\| not run +\|", printed)
     assert re.search(r"encodec_24khz_untrained \| 41.7 +\| control: untrained encoder, not EnCodec's result", printed)
@@ -204,13 +204,9 @@ def test_a_bare_clone_makes_the_same_tables_and_verdicts_again(tmp_path: Path) -
     assert [path for path in changed if path.endswith((".md", ".csv", ".json"))] == []
 
 
-def test_a_stage_that_ends_well_leaves_its_duration_and_one_that_fails_does_not(
-    project: Path, start_stage: Start
-) -> None:
-    failed = start_stage("resample", "pets")
-    failed.communicate()
-    assert failed.returncode == 1
+def test_a_stage_that_ends_well_leaves_its_duration_and_one_that_fails_does_not(project: Path) -> None:
+    stage_here(project, "resample", "pets", expect=1)
     assert not (project / "data/durations").exists()
-    assert start_stage("resolve").wait() == 0
+    stage_here(project, "resolve")
     kept = json.loads((project / "data/durations/paper/resolve.json").read_text(encoding="utf-8"))
     assert kept["seconds"] > 0

@@ -20,11 +20,11 @@ from beyond_spectrograms.report.dataset_report import figure_4
 from beyond_spectrograms.report.reproduction import RULE, Measure, published_table
 from beyond_spectrograms.report.table import Row, Table
 from stages.report import results_of
-from support import clones, hands
+from support import hands
 from support.cells import read, write_params
 from support.hands import SETTINGS
 from support.looks import assert_nothing_overlaps_or_is_clipped
-from support.repository import REPOSITORY
+from support.repository import REPOSITORY, stage_here
 
 MUSIC_SPEECH = Path("studies/published/metrics/gtzan_music_speech")
 FIVE = [[0.3, 0.5, 0.4]] * 5
@@ -183,7 +183,7 @@ def test_a_study_without_costs_ladder_and_fair_is_reported_from_its_files(tmp_pa
     for folder in (MUSIC_SPEECH, Path("metrics/gtzan_music_speech")):
         shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("tables", "claims.json"))
     for command in (["report", "--study=published", "gtzan_music_speech"], ["draw", "--study=published"]):
-        clones.stage(tmp_path, *command, code=REPOSITORY)
+        stage_here(tmp_path, *command)
     written = sorted(path.stem for path in (tmp_path / MUSIC_SPEECH / "tables").glob("*.md"))
     assert {"published", "results", "convergence", "table_1", "table_2"} <= set(written)
     assert not {"ladder", "advantage", "leakage_gap", "costs"} & set(written)

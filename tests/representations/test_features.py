@@ -23,10 +23,9 @@ from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.representations.feature_cache import Extraction, fingerprint
 from beyond_spectrograms.representations.stored_rows import Rounding
 from beyond_spectrograms.util import files
-from support.clones import stage
 from support.common import contents, noise, refusal, store_clip
 from support.envelope import FORM, Envelope, run, status_of_child, windows_of
-from support.repository import REPOSITORY
+from support.repository import stage_here
 from support.stopping import kill_stage_in
 
 RATE = FORM.sample_rate
@@ -272,11 +271,11 @@ def test_a_killed_featurize_goes_on_and_ends_with_the_same_bytes(project: Path, 
     place = "beyond_spectrograms.representations.feature_cache:astuple"
     kill_stage_in(place, written, "featurize", "pets", "mel", folder=project)
     assert journal.read_text().count("\n") == 7
-    output = stage(project, "featurize", "pets", "mel", code=REPOSITORY)
+    output = stage_here(project, "featurize", "pets", "mel")
     assert "pets as mel: 330 windows, 330 s of sound; will take about " in output
     assert "computed 330 of 400 windows by " in output
     resumed = contents(pets)
     assert sorted(resumed) == ["features.json", "features.npy", "index.json"]
     shutil.rmtree(pets)
-    stage(project, "featurize", "pets", "mel", code=REPOSITORY)  # undisturbed
+    stage_here(project, "featurize", "pets", "mel")  # undisturbed
     assert contents(pets) == resumed

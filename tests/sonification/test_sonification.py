@@ -28,7 +28,7 @@ from support import heard
 from support.clones import stage
 from support.common import noise, refusal
 from support.heard import RATE, TONES, tone
-from support.repository import REPOSITORY
+from support.repository import REPOSITORY, stage_here
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 Project = tuple[Path, Params]
@@ -194,8 +194,8 @@ def test_curves_are_in_semitones_and_decibels(layer: PrototypeLayer, project: Pr
     np.testing.assert_allclose(made.curves["lowest band (dB)"], 0, atol=0.01)
 
 
-def listen(folder: Path, dataset: str = "esc10") -> str:
-    return stage(folder, "listen", "--study=prototypes", dataset, "log_mel_16khz", code=REPOSITORY)
+def listen(folder: Path) -> str:
+    return stage(folder, "listen", "--study=prototypes", "esc10", "log_mel_16khz", code=REPOSITORY)
 
 
 def written_in(folder: Path) -> dict[str, bytes]:
@@ -238,7 +238,8 @@ def test_the_stage_writes_the_same_each_time(project: Project, monkeypatch: pyte
 
 def test_no_excerpt_is_passed_on_that_its_licence_does_not_let_be(tmp_path: Path) -> None:
     heard.write(tmp_path, "gtzan_genres")
-    assert "3 prototypes, 0 clips" in listen(tmp_path, "gtzan_genres")
+    printed = stage_here(tmp_path, "listen", "--study=prototypes", "gtzan_genres", "log_mel_16khz")
+    assert "3 prototypes, 0 clips" in printed
     page = (tmp_path / "data/heard/prototypes/gtzan_genres/log_mel_16khz/prototypes/page/index.html").read_text()
     assert "none of those whose licence is known to let excerpts be passed on" in page
     assert ".wav" not in page

@@ -27,10 +27,9 @@ from beyond_spectrograms.sonification.players import LOUDNESS, PrototypesError, 
 from beyond_spectrograms.util.files import read_sealed
 from support import heard
 from support.cells import edit_params, write_split_record
-from support.clones import stage
 from support.common import refusal, stack
 from support.heard import RATE, TONES
-from support.repository import REPOSITORY
+from support.repository import REPOSITORY, stage_here
 
 PARAMS = load_params(Path("studies/prototypes"), REPOSITORY)
 ESC10 = "553c8f1743b9dba6b282e1323c3ca8fa76923448"
@@ -142,7 +141,7 @@ def train_and_listen(folder: Path, name: str, protocol: str) -> tuple[str, Any, 
 
     edit_params(folder, few, "studies/prototypes/params.yaml")
     for verb in ("train", "listen"):
-        stage(folder, verb, "--study=prototypes", "esc10", name, code=REPOSITORY)
+        stage_here(folder, verb, "--study=prototypes", "esc10", name)
     page = (folder / f"data/heard/prototypes/esc10/{name}/{protocol}/page/index.html").read_text(encoding="utf-8")
     [data] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     near = json.loads((folder / f"studies/prototypes/metrics/esc10/heard/{name}.json").read_text(encoding="utf-8"))

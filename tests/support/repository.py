@@ -1,6 +1,9 @@
 """Where the project lies, how its stages are started, and what git says."""
 
+import contextlib
 import importlib
+import io
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,3 +37,17 @@ def run_here(stage: str, *arguments: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [f"{stage}.py", *arguments])
         importlib.import_module(f"stages.{stage}").main()
+
+
+def stage_here(folder: Path, stage: str, *arguments: str, expect: int = 0) -> str:
+    """Run `python -m stages.<stage>` in this process, in a folder; give what it printed and said."""
+    said, status = io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        patch.setattr(sys, "argv", [f"{stage}.py", *arguments])
+        patch.chdir(folder)
+        try:
+            runpy.run_path(str(REPOSITORY / f"stages/{stage}.py"), run_name="__main__")
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+    assert status == expect, said.getvalue()
+    return said.getvalue()
