@@ -3,12 +3,13 @@
 import shutil
 from typing import Any
 
-from beyond_spectrograms.codec.network import load_codec, save_codec
+from beyond_spectrograms.codec.card import CARD, CODEC, write_card, write_codec
+from beyond_spectrograms.codec.network import load_codec
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.params.encoders import kept_codec
 from beyond_spectrograms.params.study import CODEC_SOUNDS, CODECS, CODECS_EXPORTED
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import digest_file, read_told, replace_folder, write_json
+from beyond_spectrograms.util.files import digest_file, read_told, replace_folder
 from stages.arguments import parse
 
 
@@ -20,15 +21,10 @@ def main() -> None:
     work = study.work("exported_codecs", name)
     shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
     work.mkdir(parents=True)
-    notes.pop("network")
-    save_codec(work / "codec.safetensors", codec, codec.state_dict(), {**notes, "name": name}, half=True)
+    write_codec(work, name, codec, notes)
     quality = read_told(study.codec_metrics(name) / "quality.json")
     mine = [each for each in quality["results"] if (each["seed"], each["step"]) == (seed, step)]
-    card = {
-        "name": name,
-        "sha256": digest_file(work / "codec.safetensors"),
-        "bytes": (work / "codec.safetensors").stat().st_size,
-        "parameters": quality["parameters"],
+    told = {
         "recipe": recipe.model_dump(exclude={"seeds", "steps", "judged"}),
         "seed": seed,
         "steps": step,
@@ -37,8 +33,8 @@ def main() -> None:
         "quality": [{key: value for key, value in each.items() if key != "clips"} for each in mine],
         "versions": {noun: study.params.versions[noun] for noun in ("codec", "encodec", "torch")},
     }
-    write_json(work / "card.json", card)
-    replace_folder(work, CODECS_EXPORTED / name, required=("codec.safetensors", "card.json"))
+    card = write_card(work, name, quality["parameters"], told)
+    replace_folder(work, CODECS_EXPORTED / name, required=(CODEC, CARD))
     print(f"{CODECS_EXPORTED / name}: {card['bytes']} bytes after {step} steps")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from beyond_spectrograms.codec.card import count_parameters
 from beyond_spectrograms.codec.measures import judge_codec, real_time_factors
 from beyond_spectrograms.codec.network import load_codec
 from beyond_spectrograms.codec.sounds import SPLIT
@@ -57,9 +58,8 @@ def main() -> None:
                 )
     last, _ = load_codec(CODECS / name / kept_codec(recipe.seeds[0], recipe.steps[-1]))
     factors = real_time_factors(last, list(sounds.values())[:4], network.bitrates[-1])
-    parameters = sum(parameter.numel() for parameter in last.parameters()) + last.quantizer.codebooks.numel()
     place = study.codec_metrics(name)
-    write_json(place / "quality.json", {"codec": name, "parameters": parameters, "results": results})
+    write_json(place / "quality.json", {"codec": name, "parameters": count_parameters(last), "results": results})
     timed = {"processor": processor_name(), **{key: round(value, 1) for key, value in factors.items()}}
     write_json(place / "real_time.json", timed)
     for result in results:

@@ -1,4 +1,4 @@
-"""`codec encode` and `codec decode`: sounds in few bits, by a codec of ours or EnCodec's."""
+"""`codec encode`, `codec decode` and `codec train`: sounds in few bits, by a codec of ours or EnCodec's."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import check_writable, count, told_name
+from beyond_spectrograms.cli import codec_training
+from beyond_spectrograms.cli.common import CODECS, check_writable, count, open_codec, told_name
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
-    from beyond_spectrograms.codec.files import OpenCodec
     from beyond_spectrograms.codec.streaming import Streamer
 
 HELP = "sounds in few bits, by a neural codec"
-DESCRIPTION = (
-    "Code sounds in few bits by a neural codec, and decode them: a codec trained by this project, or EnCodec's."
-)
+DESCRIPTION = """
+Code sounds in few bits by a neural codec, one of this project or EnCodec's; decode them; train such a codec.
+"""
 ENCODE = """
 Code a sound as .ecdc. Any format that can be read, of any rate: it is resampled to the codec's, and mixed to mono where
 the codec is mono. Files of EnCodec's codecs are those of the encodec program, which can decode them. Memory is bounded,
@@ -30,7 +30,6 @@ DECODE = """
 Decode a .ecdc file to WAV of 16 bits, at the codec's rate: as many samples as were coded. A file that EnCodec's codecs
 have coded is decoded by these, one of ours by the codec that has coded it and no other.
 """
-NAMES = ("encodec_24khz", "encodec_48khz")  # the keys of codec.files.ENCODEC, behind whose import torch is
 LONG_S = 60  # of shorter sounds nothing is foretold
 
 
@@ -49,9 +48,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     encode.add_argument("--bitrate", type=count, metavar="BITS_PER_S", help=of_bitrate)
     decode = add("decode", DECODE, _decode, "a .ecdc file as WAV")
     decode.add_argument("file", type=Path, metavar="FILE", help="a .ecdc file")
+    codec_training.add_options(add("train", codec_training.DESCRIPTION, codec_training.run, codec_training.HELP))
     for described, suffix in ((encode, "ecdc"), (decode, "wav")):
         which = "that of this package" if described is encode else "by what the file says"
-        of_codec = f"a codec's file, as codec.safetensors, or {' or '.join(NAMES)} (default: {which})"
+        of_codec = f"a codec's file, as codec.safetensors, or {' or '.join(CODECS)} (default: {which})"
         described.add_argument("--codec", metavar="CODEC", help=of_codec)
         of_out = f"must not exist (default: beside the file given, with the suffix .{suffix})"
         described.add_argument("--out", type=Path, metavar="FILE", help=of_out)
@@ -74,7 +74,7 @@ def _encode(options: argparse.Namespace) -> int:
     place = _place(options.out or sound.with_suffix(".ecdc"), ".ecdc")
     try:
         with open_sound(sound) as opened:
-            by = _open(options.codec)
+            by = open_codec(options.codec)
             from beyond_spectrograms.codec.ecdc import write_ecdc
             from beyond_spectrograms.codec.files import SoundBlocks, choose_bitrate
             from beyond_spectrograms.codec.streaming import Streamer
@@ -109,7 +109,7 @@ def _decode(options: argparse.Namespace) -> int:
 
     try:
         content, header = read_ecdc(file)
-        by = _open(options.codec or (header.model if header.model in NAMES else None))
+        by = open_codec(options.codec or (header.model if header.model in CODECS else None))
         limited = decode_file(content, header, by, place)
     except BadAudioError as error:
         print(f"{told_name(file)}: {printable(str(error))}", file=sys.stderr)
@@ -133,20 +133,6 @@ def _place(place: Path, suffix: str) -> Path:
         raise ProjectError(f"{place}: exists already. Choose another name, or remove it.")
     check_writable(place)
     return place
-
-
-def _open(named: str | None) -> OpenCodec:
-    """Open the codec of a name, at a place, or that of this package."""
-    from beyond_spectrograms.codec.files import SHIPPED, open_codec, open_encodec
-
-    if named not in NAMES:
-        return open_codec(SHIPPED if named is None else Path(named))
-    from beyond_spectrograms.data.downloads import fetch_encoder
-    from beyond_spectrograms.inference.folder import data_folder
-    from beyond_spectrograms.params import load_all_params
-
-    [weights] = fetch_encoder(load_all_params(), named, data_folder())
-    return open_encodec(named, weights)
 
 
 def _foretell(streamer: Streamer, bitrate: int, seconds: int) -> None:

@@ -17,7 +17,10 @@ from beyond_spectrograms.util.files import partial_beside
 from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
+    from beyond_spectrograms.codec.files import OpenCodec
     from beyond_spectrograms.inference import Model
+
+CODECS = ("encodec_24khz", "encodec_48khz")  # EnCodec's: the keys of codec.files.ENCODEC, behind whose import torch is
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -93,3 +96,21 @@ def load(options: argparse.Namespace) -> Model:
     if model.card.warning:
         print(f"{options.model}: {model.card.warning}", file=sys.stderr)
     return model
+
+
+def open_codec(named: str | None) -> OpenCodec:
+    """Open the codec of a name in CODECS or at a place; without a name that of this package.
+
+    Raises:
+        ProjectError: there is none, or its weights cannot be had.
+    """
+    from beyond_spectrograms.codec import files
+
+    if named not in CODECS:
+        return files.open_codec(files.SHIPPED if named is None else Path(named))
+    from beyond_spectrograms.data.downloads import fetch_encoder
+    from beyond_spectrograms.inference.folder import data_folder
+    from beyond_spectrograms.params import load_all_params
+
+    [weights] = fetch_encoder(load_all_params(), named, data_folder())
+    return files.open_encodec(named, weights)

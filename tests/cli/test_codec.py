@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from beyond_spectrograms.cli import main
 from beyond_spectrograms.codec.files import SHIPPED, open_codec
 from beyond_spectrograms.util.files import digest_file
 from support.codecs import SMALL, write_codec
-from support.coded import melody, seeded_encodec
+from support.coded import melody, seeded_encodec, write_project
 from support.repository import REPOSITORY, Capture
 
 Codec = Callable[..., tuple[int, str, str]]
@@ -165,28 +164,13 @@ def test_the_package_s_codec_is_taken_where_none_is_named(tmp_path: Path, write:
 def test_encodec_s_codec_is_had_by_its_record_and_chosen_by_what_a_file_says(
     tmp_path: Path, write: Write, codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project, mirror = tmp_path / "project", tmp_path / "mirror"
-    project.mkdir()
-    mirror.mkdir()
-    theirs, checkpoint = seeded_encodec(), mirror / "encodec_24khz-d7cc33bc.th"
-    torch.save(theirs.state_dict(), checkpoint)
-    for name in ("versions.yaml", "params.yaml"):
-        shutil.copyfile(REPOSITORY / name, project / name)
-    (project / "datasets").symlink_to(REPOSITORY / "datasets")
-    text = (project / "params.yaml").read_text()
-    for was, now in (
-        ("bytes: 93171529", f"bytes: {checkpoint.stat().st_size}"),
-        ("d7cc33bcf1aad7f2dad9836f36431530744abeace3ca033005e3290ed4fa47bf", digest_file(checkpoint)),
-    ):
-        assert was in text
-        text = text.replace(was, now)
-    (project / "params.yaml").write_text(text)
-    monkeypatch.chdir(project)
-    monkeypatch.setenv("BEYOND_SPECTROGRAMS_MIRROR", str(mirror))
+    monkeypatch.chdir(write_project(tmp_path / "project"))
+    monkeypatch.setenv("BEYOND_SPECTROGRAMS_MIRROR", str(tmp_path / "project/mirror"))
     file = write("sound.wav", melody(1.0), 24_000, subtype="FLOAT")
     status, said, _ = codec("encode", file, "--codec", "encodec_24khz")
     told = "1.000 s at 6000 bits per second, 816 bytes (24000 samples of 24000 Hz, by encodec_24khz)"
     assert (status, said.splitlines()[-1]) == (0, f"{file.with_suffix('.ecdc')}: {told}")
+    theirs = seeded_encodec()
     theirs.set_target_bandwidth(6.0)
     content = file.with_suffix(".ecdc").read_bytes()
     assert content == compress(theirs, torch.from_numpy(melody(1.0))[None])

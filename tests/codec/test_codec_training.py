@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from beyond_spectrograms.codec import training
+from beyond_spectrograms.codec import trainer, training
 from beyond_spectrograms.codec.network import load_codec
 from beyond_spectrograms.codec.sounds import Corpus
 from beyond_spectrograms.codec.training import CodecRun, CodecTrainingError, train_codec
@@ -22,6 +22,7 @@ from support.stopping import kill_in
 
 HEARD = pd.DataFrame({"dataset": ["demo"], "clip": ["a"], "label": ["a"], "group": ["1"], "sha256": ["0"]})
 MONO = Format(16_000, 1)
+KILLED = (("training:write_checkpoint", 3), ("trainer:_take_step", 4), ("training:save_codec", 1))
 TIMED = ("checkpoint.pt", "run.json")  # have the seconds that a training took
 
 
@@ -91,11 +92,11 @@ def test_a_training_that_is_killed_ten_times_ends_with_the_same_bytes(tmp_path: 
         "training.CHECKPOINT_SECONDS = -1\n"
         "training.train_codec(*pickle.load(open(sys.argv[1], 'rb')))\n"
     )
-    module = "beyond_spectrograms.codec.training:"
+    module = "beyond_spectrograms.codec."
     for kill in range(10):
-        function, calls = (("write_checkpoint", 3), ("_take_step", 4), ("save_codec", 1))[kill % 3]
-        if function == "save_codec" and kill > 2:
-            function, calls = "write_checkpoint", 1
+        function, calls = KILLED[kill % 3]
+        if function == "training:save_codec" and kill > 2:
+            function, calls = "training:write_checkpoint", 1
         kill_in(module + function, f"calls == {calls}", program, str(tmp_path / "work.pickle"))
     assert trained(tmp_path / "killed", steps=steps) == expected
 
@@ -121,8 +122,8 @@ def test_a_training_goes_on_from_a_shorter_one_to_the_same_bytes(
 ) -> None:
     expected, taken = trained(tmp_path / "whole", steps=[0, 2, 6]), list[int]()
     trained(tmp_path / "longer", steps=[0, 2])
-    step = training.CodecTrainer.train_step
-    monkeypatch.setattr(training.CodecTrainer, "train_step", lambda self: (taken.append(self.step), step(self)))
+    step = trainer.CodecTrainer.train_step
+    monkeypatch.setattr(trainer.CodecTrainer, "train_step", lambda self: (taken.append(self.step), step(self)))
     assert trained(tmp_path / "longer", steps=[0, 2, 6]) == expected
     assert taken == [2, 3, 4, 5]
     taken.clear()

@@ -13,8 +13,10 @@ from encodec.model import EncodecModel, LMModel
 from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.representations.encodec import untrained_model
+from beyond_spectrograms.util.files import digest_file
 from support.common import tone
 from support.models import PARAMS, keep
+from support.repository import REPOSITORY
 
 CHECKPOINT = "encodec_24khz-d7cc33bc.th"
 
@@ -71,6 +73,24 @@ def write_model(folder: Path, weights: Path, bitrate: int, *, codes: bool = Fals
     encoder = {"name": f"encodec_24khz_{bitrate}bps", "record": record, "sample_rate": 24_000, "channels": 1}
     encoder |= {"bands": bands, "frames": 75, "packages": {}}
     return keep(folder, network, recipe, [weights / CHECKPOINT], included=False, representation=encoder)
+
+
+def write_project(folder: Path) -> Path:
+    """Write a checkout's settings whose record of EnCodec's weights is of the seeded ones, which are in mirror/."""
+    checkpoint = folder / "mirror" / CHECKPOINT
+    checkpoint.parent.mkdir(parents=True)
+    torch.save(seeded_encodec().state_dict(), checkpoint)
+    for name in ("datasets", "studies"):
+        (folder / name).symlink_to(REPOSITORY / name)
+    (folder / "versions.yaml").write_bytes((REPOSITORY / "versions.yaml").read_bytes())
+    text, published = (REPOSITORY / "params.yaml").read_text(encoding="utf-8"), PARAMS.weights["encodec_24khz"]
+    for was, now in (
+        (f"bytes: {published.bytes}", f"bytes: {checkpoint.stat().st_size}"),
+        (str(published.sha256), digest_file(checkpoint)),
+    ):
+        text = text.replace(was, now)
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    return folder
 
 
 def melody(seconds: float, seed: int = 0) -> Waveform:
