@@ -108,8 +108,11 @@ def shrink(folder: Path) -> None:
 
 
 def tiny(folder: Path) -> Path:
-    """Clone the project without results, its demo made small."""
+    """Clone the project without results, its demo made small and the one pipeline: DVC reads every stage each time."""
     clone(folder)
+    for path in (folder / "dvc.yaml", *folder.glob("studies/*/dvc.yaml")):
+        if path != folder / DEMO:
+            path.unlink()
     shrink(folder)
     return folder
 
