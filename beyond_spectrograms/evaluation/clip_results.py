@@ -104,10 +104,10 @@ def recordings_of(cell: str, rows: pd.DataFrame, path: Path) -> Recordings:
         raise ResultError(f"{path}, line {line + 2}: {clip} a second time under seed {seed}.")
     by_clip = numbered.groupby("clip", sort=True)
     for column in OF_THE_CLIP:
-        for clip, values in by_clip[column].unique().items():
-            if len(values) > 1:
-                found = " and ".join(sorted(values))
-                raise ResultError(f"{path}: {cell}: {clip} has {column} {found} under different seeds.")
+        counts = by_clip[column].nunique()
+        for clip in counts.index[counts > 1]:
+            found = " and ".join(sorted(numbered.loc[numbered["clip"] == clip, column].unique()))
+            raise ResultError(f"{path}: {cell}: {clip} has {column} {found} under different seeds.")
     reconstructs = ERROR in rows and bool((rows[ERROR] != "").all())
     if reconstructs:
         numbered[ERROR] = numbers_of(path, rows, ERROR, float)

@@ -11,7 +11,7 @@ import torch
 from beyond_spectrograms.codec.network import Codec, save_codec
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, fetch_encoder
 from beyond_spectrograms.evaluation.predict import predict
-from beyond_spectrograms.params import TrainedCodec, Transformers, load_params, misfit
+from beyond_spectrograms.params import Encodec, TrainedCodec, Transformers, load_params, misfit
 from beyond_spectrograms.params.protocols import OF_SAMPLES
 from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.encodec import untrained_model
@@ -38,6 +38,8 @@ def trained_under(name: str) -> list[str]:
         return params.grid.only.get(name, ["fair"])
     if isinstance(record := REPRESENTATIONS[name], TrainedCodec) and (record.seed, record.step) != (0, 0):
         return []  # other weights of the same network
+    if isinstance(record, Encodec) and record.bitrate not in (None, 6000):
+        return []  # more or fewer stages of the same quantiser
     return ["mean_linear" if REPRESENTATIONS[name].kind in FEW_FRAMES else "fair"]
 
 

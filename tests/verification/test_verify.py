@@ -62,8 +62,9 @@ def commit(folder: Path) -> str:
 
 def lay_out(folder: Path, small: bool) -> Path:
     """Make a repository of the present code, whose versions.yaml names its first commit."""
+    left_out = shutil.ignore_patterns("__pycache__", *["metrics", "plots", "dvc.lock"] * small)
     for name in ("beyond_spectrograms", "datasets", "stages", "studies", "verification"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=left_out)
     for name in ("params.yaml", "dvc.yaml", "versions.yaml", ".gitignore"):
         shutil.copy(REPOSITORY / name, folder)
     if small:
