@@ -1,21 +1,17 @@
 """Disks that fill while a stage or command writes: a line that says where, nothing half-written, and then all of it."""
 
-import os
 import re
 import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from support.disks import LARGE, may_mount, mount, small_disk, used
 from support.staged import POINTS, STEPS, Staged, decided, left_over
 from support.warmed import Ended, Fault
 
 pytestmark = pytest.mark.long
 WARNINGS = ("no --group option: ", "class 'high': ", "class 'low': ")
-LARGE = 2**30  # bytes of a disk with room for all
 SHARES = (0.3, 0.8, 0)[:POINTS]  # of what a step leaves, for which there is room
 REASONS = {"full": "file too large", "refused": "no space left on device"}
 
@@ -40,38 +36,6 @@ def test_a_disk_that_fills_at_any_point_is_told_in_a_line_and_the_next_run_gives
         again = staged.process.run(folder, *STEPS[step])
         assert (again.status, "Traceback" in again.errors) == (0, False), (point, again.errors)
         assert decided(folder) == after, point
-
-
-def mount(place: Path, size: int, *options: str) -> int:
-    """Mount a file system in memory of so many bytes, or with `remount` as first option give it another size."""
-    how = ",".join([*options, f"size={size}"])
-    return subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", how, "small", place], check=False, capture_output=True
-    ).returncode
-
-
-@contextmanager
-def small_disk(place: Path) -> Iterator[Path]:
-    """Mount one that is large at first. Its files end with it."""
-    place.mkdir()
-    assert mount(place, LARGE) == 0
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=True)
-
-
-def used(place: Path) -> int:
-    """Count the bytes that a file system holds."""
-    told = os.statvfs(place)
-    return (told.f_blocks - told.f_bfree) * told.f_frsize
-
-
-def may_mount(place: Path) -> bool:
-    place.mkdir()
-    if mounted := mount(place, LARGE) == 0:
-        subprocess.run(["umount", place], check=True)
-    return mounted
 
 
 @pytest.mark.parametrize("step", list(STEPS))
