@@ -51,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     codec_training.add_options(add("train", codec_training.DESCRIPTION, codec_training.run, codec_training.HELP))
     for described, suffix in ((encode, "ecdc"), (decode, "wav")):
         which = "that of this package" if described is encode else "by what the file says"
-        of_codec = f"a codec's file, as codec.safetensors, or {' or '.join(CODECS)} (default: {which})"
+        of_codec = f"a codec's file or folder, or {' or '.join(CODECS)} (default: {which})"
         described.add_argument("--codec", metavar="CODEC", help=of_codec)
         of_out = f"must not exist (default: beside the file given, with the suffix .{suffix})"
         described.add_argument("--out", type=Path, metavar="FILE", help=of_out)

@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="sounds, also in folders below it")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the codec; must not exist")
-    of_begin = f"a codec to begin with: its file, or {' or '.join(CODECS)} (default: weights that are drawn)"
+    of_begin = f"a codec to begin with: its file or folder, or {' or '.join(CODECS)} (default: weights that are drawn)"
     parser.add_argument("--from", dest="begin", metavar="CODEC", help=of_begin)
     of_recipe = "how, and where nothing is begun with, which network (default: shipped)"
     parser.add_argument("--recipe", default="shipped", metavar="NAME", help=of_recipe)
@@ -116,6 +116,7 @@ def _work(options: argparse.Namespace) -> Path:
 
 def _begin(named: str | None) -> Begin | None:
     """Open the codec to begin with, and find its weights' licence."""
+    from beyond_spectrograms.codec.files import codec_file
     from beyond_spectrograms.codec.network import load_codec
     from beyond_spectrograms.codec.own_training import Begin
 
@@ -127,7 +128,7 @@ def _begin(named: str | None) -> Begin | None:
 
         licence: str | None = load_all_params().weights[named].licence
     else:
-        licence = load_codec(Path(named))[1].get("licence")
+        licence = load_codec(codec_file(Path(named)))[1].get("licence")
     return Begin(by.codec, by.layout.name, by.layout.digest, licence)
 
 

@@ -11,6 +11,7 @@ import soundfile
 import soxr
 import torch
 
+from beyond_spectrograms.codec.card import CODEC
 from beyond_spectrograms.codec.ecdc import (
     Header,
     Layout,
@@ -32,7 +33,7 @@ from beyond_spectrograms.util.text import quoted
 if TYPE_CHECKING:
     from encodec.model import LMModel
 
-SHIPPED = Path(__file__).parent / "shipped" / "codec.safetensors"
+SHIPPED = Path(__file__).parent / "shipped" / CODEC
 OURS = "beyond-spectrograms"  # begins the name of a codec of ours in a file
 DIGITS = 16  # of a digest
 LARGEST = 2**32 - 2**16  # bytes that a WAV file can say it has, less its header; of more it is an RF64 file
@@ -62,12 +63,18 @@ class OpenCodec(NamedTuple):
     layout: Layout
 
 
+def codec_file(path: Path) -> Path:
+    """Give the file of a codec: that in a folder, where `path` is one that `codec train` wrote."""
+    return path / CODEC if path.is_dir() else path
+
+
 def open_codec(path: Path) -> OpenCodec:
     """Open a codec of ours.
 
     Raises:
         CodecFileError: there is none at `path`.
     """
+    path = codec_file(path)
     if path == SHIPPED and not path.exists():
         raise CodecFileError(
             f"{path}: no such file; this version comes without a codec of its own. Name one by --codec: a file, or "

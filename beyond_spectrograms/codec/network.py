@@ -186,16 +186,19 @@ def load_codec(path: Path) -> tuple[Codec, dict[str, Any]]:
             notes = json.loads((stored.metadata() or {})[NOTES])
             state = {key: stored.get_tensor(key).float() for key in stored.keys()}  # noqa: SIM118
         network = CodecNetwork.model_validate(notes["network"])
-    except (SafetensorError, LookupError, TypeError, ValueError, ValidationError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError, ValidationError, RecursionError) as error:
         raise CodecFileError(f"{path}: no codec of ours. {one_line(error)}") from None
+    with torch.device("meta"):  # of no memory: a file may tell of a network of any size
+        wanted = {key: value.shape for key, value in Codec(network).state_dict().items() if _is_kept(key)}
+    for key, value in state.items():
+        if key not in wanted or value.shape != wanted[key]:
+            expected = f"expected {tuple(wanted[key])}" if key in wanted else "which it does not have"
+            raise CodecFileError(f"{path}: not the weights of its network: {key} is {tuple(value.shape)}, {expected}")
+    if missing := [key for key in wanted if key not in state]:
+        raise CodecFileError(f"{path}: lacks {missing[0]}. Train it again.")
     with torch.random.fork_rng(devices=[]):
         codec = Codec(network)
-    try:
-        missing = codec.load_state_dict(state, strict=False).missing_keys
-    except RuntimeError as error:
-        raise CodecFileError(f"{path}: not the weights of its network. {one_line(error)}") from None
-    if missing := [key for key in missing if _is_kept(key)]:
-        raise CodecFileError(f"{path}: lacks {missing[0]}. Train it again.")
+    codec.load_state_dict(state, strict=False)
     codec.quantizer.started.fill_(True)
     return codec.eval(), notes
 

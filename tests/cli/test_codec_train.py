@@ -165,7 +165,7 @@ def test_the_licence_of_weights_stays_with_them(tmp_path: Path, sounds: Path, be
     licensed = tmp_path / "licensed.safetensors"
     save_codec(licensed, codec, codec.state_dict(), {"name": "theirs", "licence": "CC BY-NC 4.0"})
     train(sounds, "--out", tmp_path / "one", "--from", licensed, "--steps", 1)
-    train(sounds, "--out", tmp_path / "two", "--from", tmp_path / "one/codec.safetensors", "--steps", 1)
+    train(sounds, "--out", tmp_path / "two", "--from", tmp_path / "one", "--steps", 1)
     card = json.loads((tmp_path / "two/card.json").read_text(encoding="utf-8"))
     assert card["began_with"]["licence"] == "CC BY-NC 4.0"
     assert load_codec(tmp_path / "two/codec.safetensors")[1]["licence"] == "CC BY-NC 4.0"

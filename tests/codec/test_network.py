@@ -75,7 +75,15 @@ def test_a_file_that_is_no_codec_is_refused(tmp_path: Path) -> None:
     assert refusal(CodecFileError, load_codec, path) == f"{path}: no codec of ours. KeyError: 'codec'"
     notes = {"codec": json.dumps({"network": SMALL.model_dump()})}
     save_file({"encoder.model.0.conv.conv.bias": torch.zeros(4)}, path, notes)
-    assert refusal(CodecFileError, load_codec, path).startswith(f"{path}: not the weights of its network. ")
+    told = f"{path}: not the weights of its network: encoder.model.0.conv.conv.bias is (4,), expected (2,)"
+    assert refusal(CodecFileError, load_codec, path) == told
+    save_file({"more": torch.zeros(4)}, path, notes)
+    told = f"{path}: not the weights of its network: more is (4,), which it does not have"
+    assert refusal(CodecFileError, load_codec, path) == told
+    huge = SMALL.model_dump() | {"filters": 256, "strides": [2] * 6, "dimension": 1024, "bitrates": [1000]}
+    save_file({"quantizer.codebooks": torch.zeros(3, 16, 8)}, path, {"codec": json.dumps({"network": huge})})
+    told = f"{path}: not the weights of its network: quantizer.codebooks is (3, 16, 8), expected (3, 16, 1024)"
+    assert refusal(CodecFileError, load_codec, path) == told  # and 17 GB of weights are not made
     save_file({"quantizer.codebooks": torch.zeros(3, 16, 8)}, path, notes)
     lacks = f"{path}: lacks encoder.model.0.conv.conv.bias. Train it again."
     assert refusal(CodecFileError, load_codec, path) == lacks
