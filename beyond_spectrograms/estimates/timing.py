@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, TypeAdapter
 
-from beyond_spectrograms.util.files import write_json
+from beyond_spectrograms.util.files import remove_leftovers, write_json
 
 RATES = Path("data/rates.json")
 MUCH_LESS = 10  # a run of so many times fewer units than the recorded one tells less: its start counts too much
@@ -36,6 +36,8 @@ class Rate(BaseModel):
 
 def read_rates() -> dict[str, Rate]:
     """Read the rates by kind of work; a file that is damaged is ignored, and a line says so."""
+    if RATES.parent.is_dir():
+        remove_leftovers(RATES.parent.absolute())  # a stage that finds all its work done writes no rates
     try:
         return TypeAdapter(dict[str, Rate]).validate_json(RATES.read_bytes())
     except FileNotFoundError:

@@ -53,7 +53,7 @@ def written_beside(path: Path, *, flushed: bool = True) -> Iterator[Path]:
         OSError: the file system takes no more, whatever a library in the block said of that; the error names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path.parent.absolute())
+    remove_leftovers(path.parent.absolute())
     beside = partial_beside(path)
     try:
         with _naming(path, beside):
@@ -227,7 +227,7 @@ def replace_folder(finished: Path, place: Path, required: Sequence[str] = ()) ->
         what = f"lacks {' and '.join(missing)}" if missing else "holds no file"
         raise ProjectError(f"{finished}: {what}, so it is not put in the place of {place}. Run the stage again.")
     place.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(finished.parent.absolute())
+    remove_leftovers(finished.parent.absolute())
     put_back(finished, place)
     written = [*finished.rglob("*"), finished]
     if len(written) > MANY and sys.platform != "win32":
@@ -335,7 +335,7 @@ def _take(path: Path, folder: Path) -> Iterator[None]:
 
 
 @functools.cache
-def _remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove, once a process, what dead runs left half-written in a folder."""
     if sys.platform == "win32":
         return

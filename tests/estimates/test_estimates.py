@@ -1,7 +1,10 @@
 """Estimates: rates of earlier runs, short pilots, what is said before and after the work, and stages that record it."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +81,16 @@ def test_a_damaged_file_of_rates_is_ignored_and_said_and_written_anew(
     assert capsys.readouterr().out == "data/rates.json: damaged and ignored. It is written anew when this ends.\n"
     record_rates({"resample": rate(10, 1)})
     assert read_rates() == {"resample": rate(10, 1)}
+
+
+def test_what_a_killed_stage_left_of_it_is_removed_by_the_next_that_reads_it(rates: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = rates.with_name(f"rates.json.{dead.pid}-0a1b2c3d.partial")
+    left.write_text("{")
+    os.utime(left, (0, 0))
+    assert read_rates() == {}
+    assert not left.exists()
 
 
 @pytest.mark.usefixtures("rates")

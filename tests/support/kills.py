@@ -144,7 +144,7 @@ def _be_child(do: Callable[[], object], folder: Path, kill: Kill | None, counter
         sys.stdout = sys.stderr = os.fdopen(writable, "w", buffering=1)  # pytest may have put others there
         os.chdir(folder)
         os.environ["TMPDIR"], tempfile.tempdir = str(folder.parent), None
-        files._remove_leftovers.cache_clear()
+        files.remove_leftovers.cache_clear()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if kill and kill.kind == "byte":
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # which Python ignores
