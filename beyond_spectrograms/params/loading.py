@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ def _unite(values: dict[str, Any], own: dict[str, Any], path: Path) -> dict[str,
     return values | own | {section: values.get(section, {}) | own.get(section, {}) for section in UNITED}
 
 
+@cache  # asked for at every reading of params, and slow to tell
 def _installed(package: str) -> str | None:
     try:
         return version(package)

@@ -37,12 +37,13 @@ from beyond_spectrograms.params import Mel, SoundStream
 from beyond_spectrograms.report.costs import costs_table
 from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations import create_representation
+from beyond_spectrograms.util import machine
 from beyond_spectrograms.util.machine import memory_can_be_measured, one_thread
 from support.cells import edit_params, grid, study_in, write
 from support.common import noise
 from support.hands import PARAMS, measured, results
 from support.numeric import assert_rounded
-from support.repository import stage_here
+from support.repository import Patch, stage_here
 
 RAW_RATE = 44_100
 CLIPS = {"cat/0.wav": 3.0, "cat/1.wav": 2.5, "dog/0.wav": 3.0}  # seconds
@@ -139,7 +140,10 @@ def test_time_is_counted_by_second_of_sound_and_encoding_is_a_part_of_it(subject
     assert bench.parameters == 32 * 128 * 5 + 128 + 128 * 256 * 5 + 256 + 256 * 2 + 2
 
 
-def test_what_is_fitted_at_once_has_no_time_of_a_training_step(subject: Subject, sounds: Sounds) -> None:
+def test_what_is_fitted_at_once_has_no_time_of_a_training_step_nor_memory_where_none_can_be_measured(
+    subject: Subject, sounds: Sounds, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(machine, "PEAK_RESET", tmp_path / "none")  # as on other systems
     probe = replace(subject, classifier="probe_mean_deviation")
     times = Bench(probe, sounds).time()
     assert tuple(times) == ("cached_s_per_s", "file_s_per_s", "encoding_s_per_s")
@@ -153,6 +157,7 @@ def test_what_is_fitted_at_once_has_no_time_of_a_training_step(subject: Subject,
     assert row["training_s_per_window"] is None
     assert row["training_s_per_window_ratio"] is None
     assert row["cached_s_per_s"] is not None
+    assert costs.representations["small"].cached_peak_bytes is costs.representations["small"].file_peak_bytes is None
 
 
 @pytest.mark.long

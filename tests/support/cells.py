@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from beyond_spectrograms.data.windows import read_parts, read_windows, split_digests
 from beyond_spectrograms.evaluation import result_files
@@ -18,6 +17,7 @@ from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params.study import PAPER, Study, load_study
 from stages.report import results_of
+from support.common import dump_yaml, read_yaml
 from support.hands import measured
 from support.repository import REPOSITORY
 
@@ -58,16 +58,16 @@ def write_params(folder: Path, study: str = PAPER, **changes: Any) -> None:
     for name in dict.fromkeys((PAPER, study)):
         file = Path("params.yaml") if name == PAPER else Path("studies", name, "params.yaml")
         if name == study or not (folder / file).exists():
-            params = yaml.safe_load((REPOSITORY / file).read_text(encoding="utf-8"))
+            params = read_yaml((REPOSITORY / file).read_text(encoding="utf-8"))
             params |= changes if name == study else {}
-            write(folder / file, yaml.safe_dump(params, sort_keys=False))
+            write(folder / file, dump_yaml(params))
 
 
 def edit_params(folder: Path, change: Callable[[dict[str, Any]], Any], file: str = "params.yaml") -> None:
     """Change params.yaml in `folder`, or another YAML file."""
-    params = yaml.safe_load((folder / file).read_text(encoding="utf-8"))
+    params = read_yaml((folder / file).read_text(encoding="utf-8"))
     change(params)
-    write(folder / file, yaml.safe_dump(params, sort_keys=False))
+    write(folder / file, dump_yaml(params))
 
 
 def study_in(folder: Path, name: str = PAPER) -> Study:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from support.cells import edit_params, grid, put_features, study_in, write_params, write_rows, write_split_record
+from support.common import read_yaml
 from support.repository import REPOSITORY, run_here
 
 CLASSES, RECORDINGS, WINDOWS, FRAMES = 20, 8, 3, 49
@@ -18,7 +18,7 @@ PARTS = ["train"] * 5 + ["validation"] * 2 + ["test"]  # of a class's recordings
 def write(folder: Path, epochs: int = 10) -> None:
     """Write the data set `demo` as mel: 20 classes of 8 recordings of 3 windows, a class's own band raised by 4."""
     files = ("params.yaml", "studies/prototypes/params.yaml")
-    paper, further = (yaml.safe_load((REPOSITORY / file).read_text(encoding="utf-8"))["protocols"] for file in files)
+    paper, further = (read_yaml((REPOSITORY / file).read_text(encoding="utf-8"))["protocols"] for file in files)
     protocols = paper | further
     for protocol in protocols.values():
         protocol |= {"batch_size": 16, "epochs": epochs, "seeds": [0]}

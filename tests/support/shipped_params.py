@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from beyond_spectrograms.params import STUDIES, Params, ParamsError, load_params
+from support.common import dump_yaml, read_yaml
 from support.repository import REPOSITORY
 
 DELETED = object()
 
 
 def read(name: str) -> dict[str, Any]:
-    values: dict[str, Any] = yaml.safe_load((REPOSITORY / name).read_text(encoding="utf-8"))
+    values: dict[str, Any] = read_yaml((REPOSITORY / name).read_text(encoding="utf-8"))
     return values
 
 
@@ -68,7 +68,7 @@ def loads(changes: dict[str, Any]) -> Params:
         path = Path(f"{name}.yaml")
         path.parent.mkdir(parents=True, exist_ok=True)
         if name in changed:
-            path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+            path.write_text(dump_yaml(values), encoding="utf-8")
         else:
             shutil.copy(REPOSITORY / path, path)
     return load_params(study)
@@ -86,7 +86,7 @@ def read_refusals(path: Path) -> list[tuple[dict[str, Any], str]]:
     found = []
     for is_message, block in groupby(lines, lambda line: line.startswith(" ")):
         if not is_message:
-            values = yaml.safe_load("\n".join(block))
+            values = read_yaml("\n".join(block))
             changes = {where: DELETED if value == "DELETED" else value for where, value in values.items()}
             continue
         message = " ".join(line.strip() for line in block)

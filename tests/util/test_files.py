@@ -6,18 +6,19 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from beyond_spectrograms.cli import main
 from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.util import files
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import locked, partial_beside, put_back, replace_folder, write_text, written_beside
 from support.cells import write_params
 from support.common import contents, refusal
-from support.repository import Start
+from support.repository import Capture, Start, stage_here
 
 HOLD = """
 import sys
@@ -230,24 +231,22 @@ def test_a_folder_takes_anothers_place_or_the_old_is_put_back(tmp_path: Path, fo
     assert contents(tmp_path) == {"data/place/features.npy": b"new", "data/place/index.json": b"new"}
 
 
-@pytest.mark.usefixtures("project")
-def test_stages_that_keep_work_and_train_are_told_who_works_there(start_python: Start) -> None:
+def test_stages_that_keep_work_and_train_are_told_who_works_there(project: Path, capsys: Capture) -> None:
     write_params(Path(), study="prototypes")
     played = load_study("prototypes").params.grid
     heard = [played.datasets[0], played.representations[0]]
-    commands = {
-        "data/partial/raw/pets": ["stages.download", "pets"],
-        "data/partial/clips/pets": ["stages.resample", "pets"],
-        "data/partial/models/paper-pets-mel": ["stages.train", "pets", "mel"],
-        f"data/partial/listen/prototypes-{'-'.join(heard)}": ["stages.listen", "--study=prototypes", *heard],
-        "data/partial/run/paper-esc10-mel-fair": ["stages.run"],
-        "mine.partial-training": ["beyond_spectrograms", "train", "sounds", "--representation", "mel", "--out", "mine"],
+    stages = {
+        "data/partial/raw/pets": ["download", "pets"],
+        "data/partial/clips/pets": ["resample", "pets"],
+        "data/partial/models/paper-pets-mel": ["train", "pets", "mel"],
+        f"data/partial/listen/prototypes-{'-'.join(heard)}": ["listen", "--study=prototypes", *heard],
+        "data/partial/run/paper-esc10-mel-fair": ["run"],
     }
-    Path("sounds").mkdir()
-    with ExitStack() as held:
-        for folder in commands:
-            held.enter_context(locked(Path(folder)))
-        processes = {folder: start_python("-m", *command) for folder, command in commands.items()}
-        outcomes = {folder: (*process.communicate(), process.returncode) for folder, process in processes.items()}
     who = f"another run (pid {os.getpid()}) works here. Wait for it, or end it.\n"
-    assert outcomes == {folder: ("", f"{folder}: {who}", 1) for folder in outcomes}
+    for folder, command in stages.items():
+        with locked(Path(folder)):
+            assert stage_here(project, *command, expect=1) == f"{folder}: {who}"
+    Path("sounds").mkdir()
+    with locked(Path("mine.partial-training")):
+        assert main(["train", "sounds", "--representation", "mel", "--out", "mine"]) == 1
+    assert capsys.readouterr() == ("", f"mine.partial-training: {who}")
