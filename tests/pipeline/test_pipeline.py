@@ -21,11 +21,10 @@ from support import clones
 from support.cells import study_in
 from support.clones import DEMO, PROTOCOLS, REPRESENTATIONS, STUDIES, clone, contents, dvc, edit, ran, run, stage
 from support.kills import left_in
-from support.repository import REPOSITORY
+from support.repository import REPOSITORY, stage_here
 
 pytestmark = pytest.mark.long  # the demo is run once for this module
 METRICS = "studies/demo/metrics/demo"
-STALE = (sys.executable, "-m", "stages.tables", "--stale")
 
 
 def test_whole_path_from_sound_to_table(finished: Path) -> None:
@@ -81,41 +80,41 @@ def test_stale_results_are_listed_with_what_changed_even_without_data(
         folder = tmp_path / "clone"
         run(tmp_path, "git", "clone", "-q", str(finished), str(folder))
     scores = f"{METRICS}/scores.json"
-    assert run(folder, *STALE) == "all 4 results are fresh\n"
+    assert stage_here(folder, "tables", "--stale") == "all 4 results are fresh\n"
     edit(folder, "params.yaml", {"representations.mel.hop_length": 130, "weights.encodec_48khz.bytes": 1})
-    assert run(folder, *STALE) == (
+    assert stage_here(folder, "tables", "--stale") == (
         f"{scores}: mel-fair: stale, changed: params\n"
         f"{scores}: mel-mean_linear: stale, changed: params\n"
         "2 of 4 results are stale\n"
     )
     run(folder, "git", "checkout", "-q", "params.yaml")
     edit(folder, "params.yaml", {"protocols.fair.epochs": 3})  # of which the data set allows 2 as before
-    assert run(folder, *STALE) == "all 4 results are fresh\n"
+    assert stage_here(folder, "tables", "--stale") == "all 4 results are fresh\n"
     run(folder, "git", "checkout", "-q", "params.yaml")
     edit(folder, "studies/demo/params.yaml", {"grid.representations": ["mel"]})
     absent = "not in the grid of studies/demo/params.yaml"
-    assert run(folder, *STALE) == (
+    assert stage_here(folder, "tables", "--stale") == (
         f"{scores}: log_mel_2048-fair: {absent}\n{scores}: log_mel_2048-mean_linear: {absent}\n"
         "2 of 4 results are stale\n"
     )
     run(folder, "git", "checkout", "-q", "studies/demo/params.yaml")
     edit(folder, "versions.yaml", {"evaluation": 2})
     edit(folder, "datasets/demo.yaml", {"source.fold_seed": 1})
-    assert run(folder, *STALE).count(": stale, changed: evaluation, data\n") == 4
+    assert stage_here(folder, "tables", "--stale").count(": stale, changed: evaluation, data\n") == 4
     edit(folder, "studies/demo/params.yaml", {"grid.representations": ["mell"]})
-    assert run(folder, *STALE, expect=1).startswith(
+    assert stage_here(folder, "tables", "--stale", expect=1).startswith(
         "studies/demo/params.yaml: grid.representations: 'mell' is not defined. "
     )
 
 
 def test_a_stage_that_ran_alone_is_not_taken_for_one_after_those_before_it(finished: Path) -> None:
     edit(finished, "params.yaml", {"protocols.mean_linear.learning_rate": 0.002})
-    assert stage(finished, "evaluate", "--study=demo", "demo").startswith(
+    assert stage_here(finished, "evaluate", "--study=demo", "demo").startswith(
         "demo, mel-mean_linear: its weights are of other params, versions or parts than the present ones\n"
         "demo, mel-mean_linear: left out: its committed scores, too, are of other params or versions\n"
     )
     edit(finished, "params.yaml", {"representations.mel.hop_length": 130})
-    assert stage(finished, "train", "--study=demo", "demo", "mel", expect=1) == (
+    assert stage_here(finished, "train", "--study=demo", "demo", "mel", expect=1) == (
         "data/features/demo/demo/mel: made under other params or versions than those that stand now. "
         "Run its featurize stage again.\n"
     )
@@ -124,12 +123,12 @@ def test_a_stage_that_ran_alone_is_not_taken_for_one_after_those_before_it(finis
 def test_cells_whose_weights_are_not_here_keep_their_scores(finished: Path) -> None:
     before = (finished / METRICS / "scores.json").read_bytes()
     shutil.rmtree(finished / "data/models/demo/demo/log_mel_2048")
-    said = stage(finished, "evaluate", "--study=demo", "demo")
+    said = stage_here(finished, "evaluate", "--study=demo", "demo")
     kept = "committed scores kept of 2 cells whose weights are not here: log_mel_2048-fair, log_mel_2048-mean_linear"
     assert f"demo: {kept}\n" in said
     assert (finished / METRICS / "scores.json").read_bytes() == before
     edit(finished, "params.yaml", {"representations.log_mel_2048.n_fft": 1024})
-    said = stage(finished, "evaluate", "--study=demo", "demo")
+    said = stage_here(finished, "evaluate", "--study=demo", "demo")
     why = "left out: its committed scores, too, are of other params or versions"
     assert f"demo, log_mel_2048-fair: {why}\n" in said
     cells = json.loads((finished / METRICS / "scores.json").read_text())["cells"]
