@@ -6,15 +6,17 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli import codec_training
+from beyond_spectrograms.cli import codec_lm, codec_training
 from beyond_spectrograms.cli.common import CODECS, check_writable, count, open_codec, told_name
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
+    from beyond_spectrograms.codec.entropy import LanguageModel
     from beyond_spectrograms.codec.streaming import Streamer
 
 HELP = "sounds in few bits, by a neural codec"
@@ -48,6 +50,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     encode.add_argument("--bitrate", type=count, metavar="BITS_PER_S", help=of_bitrate)
     decode = add("decode", DECODE, _decode, "a .ecdc file as WAV")
     decode.add_argument("file", type=Path, metavar="FILE", help="a .ecdc file")
+    of_lm = "a language model of the codec's codes, as `codec train-lm` writes it, or EnCodec's: fewer bytes, slower"
+    encode.add_argument("--lm", type=Path, metavar="FILE", help=of_lm)
+    decode.add_argument("--lm", type=Path, metavar="FILE", help="the language model that the file was coded with")
+    told = codec_lm.DESCRIPTION, codec_lm.run, codec_lm.HELP
+    codec_lm.add_options(add("train-lm", *told))
     codec_training.add_options(add("train", codec_training.DESCRIPTION, codec_training.run, codec_training.HELP))
     for described, suffix in ((encode, "ecdc"), (decode, "wav")):
         which = "that of this package" if described is encode else "by what the file says"
@@ -66,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
 def _encode(options: argparse.Namespace) -> int:
     from beyond_spectrograms.data.audio import BadAudioError
     from beyond_spectrograms.data.sound_files import STDIN, open_sound
+    from beyond_spectrograms.util.machine import one_thread
     from beyond_spectrograms.util.progress import counting
 
     sound: Path = options.sound
@@ -77,6 +85,7 @@ def _encode(options: argparse.Namespace) -> int:
             by = open_codec(options.codec)
             from beyond_spectrograms.codec.ecdc import write_ecdc
             from beyond_spectrograms.codec.files import SoundBlocks, choose_bitrate
+            from beyond_spectrograms.codec.language_model import open_lm
             from beyond_spectrograms.codec.streaming import Streamer
 
             network = by.codec.network
@@ -84,13 +93,15 @@ def _encode(options: argparse.Namespace) -> int:
             if bitrate not in network.bitrates:
                 known = ", ".join(map(str, network.bitrates))
                 raise ProjectError(f"--bitrate is {bitrate}; {by.layout.name} has {known}")
+            language = open_lm(options.lm, by.layout) if options.lm else None
             blocks, streamer = SoundBlocks(opened, network), Streamer(*by)
             promised = None if opened.promised is None else round(opened.promised / opened.sample_rate)
             if promised is not None and promised >= LONG_S:
-                _foretell(streamer, bitrate, promised)
+                _foretell(streamer, bitrate, promised, language)
             with counting("encode (seconds)", promised, lambda: int(blocks.seconds), least=LONG_S):
                 coded = streamer.encode(blocks, bitrate)
-            size = write_ecdc(place, coded, by.layout)
+            with one_thread():  # what a language model expects must be the same when it is read
+                size = write_ecdc(place, coded, by.layout, language)
     except BadAudioError as error:
         print(f"{told_name(sound)}: {printable(str(error))}", file=sys.stderr)
         return 1
@@ -106,11 +117,13 @@ def _decode(options: argparse.Namespace) -> int:
     file: Path = options.file
     place = _place(options.out or file.with_suffix(".wav"), ".wav")
     from beyond_spectrograms.codec.files import decode_file, read_ecdc
+    from beyond_spectrograms.codec.language_model import open_lm
 
     try:
         content, header = read_ecdc(file)
         by = open_codec(options.codec or (header.model if header.model in CODECS else None))
-        limited = decode_file(content, header, by, place)
+        language = open_lm(options.lm, by.layout) if options.lm and header.arithmetic else None
+        limited = decode_file(content, header, by, place, language)
     except BadAudioError as error:
         print(f"{told_name(file)}: {printable(str(error))}", file=sys.stderr)
         return 1
@@ -135,14 +148,20 @@ def _place(place: Path, suffix: str) -> Path:
     return place
 
 
-def _foretell(streamer: Streamer, bitrate: int, seconds: int) -> None:
+def _foretell(streamer: Streamer, bitrate: int, seconds: int, language: LanguageModel | None) -> None:
     """Say beforehand what coding so many seconds will take, by a second of silence coded twice."""
     import numpy as np
+
+    from beyond_spectrograms.codec.entropy import encode_arithmetically
+    from beyond_spectrograms.util.machine import one_thread
 
     network = streamer.network
     for _ in range(2):  # the first call prepares much
         began = time.perf_counter()
-        streamer.encode([np.zeros((network.channels, network.sample_rate), np.float32)], bitrate)
+        coded = streamer.encode([np.zeros((network.channels, network.sample_rate), np.float32)], bitrate)
+        if language is not None:
+            with one_thread():
+                encode_arithmetically(coded.codes[0], BytesIO(), language.lm)
         took = time.perf_counter() - began
     told = f"about {max(1, round(took * seconds))} s of one core, and {bitrate * seconds // 8} bytes"
     print(f"{seconds} s of sound will take {told}", file=sys.stderr)

@@ -8,7 +8,7 @@ sound by its level has segments of a second; before the codes of each stands its
 Nothing in it is a checksum: a flipped bit among the codes is another code, and cannot be found.
 
 Files of our codecs have another model's name and `codec`, the first digits of the SHA-256 of the codec's file: codes
-are of use to that codec alone.
+are of use to that codec alone. `coder` are those of its language model's file, where one was used.
 
 As many frames are read as the encoder makes of so many samples. The encodec program computes their number with floats,
 and at lengths such as 6720 samples of 24 kHz asks for one more than its own encoder has written.
@@ -27,7 +27,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.codec.entropy import EndError, UnfitError, decode_arithmetically
+from beyond_spectrograms.codec.entropy import (
+    EndError,
+    LanguageModel,
+    UnfitError,
+    decode_arithmetically,
+    encode_arithmetically,
+)
 from beyond_spectrograms.data.audio import HIGHEST_PEAK, BadAudioError
 from beyond_spectrograms.params.codecs import CodecNetwork
 from beyond_spectrograms.util.files import written_beside
@@ -111,6 +117,7 @@ class Header(NamedTuple):
     codebooks: int
     arithmetic: bool
     end: int
+    coder: str = ""
 
 
 class Coded(NamedTuple):
@@ -159,12 +166,12 @@ def read_header(content: bytes) -> Header:
     if (
         not isinstance(told, dict)
         or {key: type(told.get(key)) for key in kinds} != kinds
-        or not isinstance(told.get("codec", ""), str)
+        or not all(isinstance(told.get(key, ""), str) for key in ("codec", "coder"))
     ):
         raise BadAudioError(
             f"damaged: its header is {quoted(told)}; expected m (text), al, nc (numbers) and lm (true or false)"
         )
-    return Header(told["m"], told.get("codec", ""), told["al"], told["nc"], told["lm"], end)
+    return Header(told["m"], told.get("codec", ""), told["al"], told["nc"], told["lm"], end, told.get("coder", ""))
 
 
 def check_lengths(header: Header, layout: Layout) -> None:
@@ -224,17 +231,22 @@ def read_codes(content: bytes, header: Header, layout: Layout, load_lm: Callable
     return Coded(header.samples, codes, levels)
 
 
-def write_ecdc(path: Path, coded: Coded, layout: Layout) -> int:
-    """Write a file, as encodec.compress does without a language model; give its size in bytes."""
-    told = {"m": layout.name, "al": coded.samples, "nc": len(coded.codes[0]), "lm": False}
+def write_ecdc(path: Path, coded: Coded, layout: Layout, by: LanguageModel | None = None) -> int:
+    """Write a file as encodec.compress does, with a language model if given; give its size in bytes."""
+    told = {"m": layout.name, "al": coded.samples, "nc": len(coded.codes[0]), "lm": by is not None}
     if layout.digest:
         told["codec"] = layout.digest
+    if by is not None and by.digest:
+        told["coder"] = by.digest
     header = json.dumps(told).encode()
     with written_beside(path) as beside, beside.open("wb") as file:
         file.write(b"ECDC\0" + len(header).to_bytes(4) + header)
         for number, codes in enumerate(coded.codes):
             if layout.by_level:
                 file.write(LEVEL.pack(coded.levels[number]))
+            if by is not None:
+                encode_arithmetically(codes, file, by.lm)
+                continue
             values = codes.T.reshape(-1).astype("<u2")
             for first in range(0, len(values), PACKED):
                 pairs = values[first : first + PACKED].view(np.uint8).reshape(-1, 2)

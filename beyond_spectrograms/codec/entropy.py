@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from array import array
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
     from encodec.model import LMModel
+
+
+class LanguageModel(NamedTuple):
+    """What foretells codes, and the first digits of its file's digest; EnCodec's own has none."""
+
+    lm: LMModel
+    digest: str
 
 
 class EndError(Exception):
@@ -26,6 +33,26 @@ class EndError(Exception):
 
 class UnfitError(EndError):
     """What follows so many frames is no code."""
+
+
+def encode_arithmetically(codes: npt.NDArray[np.int16], file: BinaryIO, lm: LMModel) -> None:
+    """Write codes [codebooks, frames] to a file, as encodec.compress.compress_to_file does."""
+    import torch
+    from encodec.quantization.ac import ArithmeticCoder, build_stable_quantized_cdf
+
+    coder: Any = ArithmeticCoder(file)
+    states, offset = None, 0
+    before = torch.zeros(1, len(codes), 1, dtype=torch.long)
+    for frame in codes.T.astype(np.int64):
+        with torch.inference_mode():
+            expected, states, offset = lm(before, states, offset)
+        for codebook, code in enumerate(frame.tolist()):
+            ranges = build_stable_quantized_cdf(expected[0, :, codebook, 0], coder.total_range_bits, check=False)
+            coder.push(code, ranges)
+        coder._dbg.clear()  # which keep every code ever written
+        coder._dbg2.clear()
+        before = 1 + torch.from_numpy(frame).view(1, -1, 1)  # 0 is for no frame
+    coder.flush()
 
 
 def decode_arithmetically(
@@ -59,6 +86,8 @@ def decode_arithmetically(
             if code is None:
                 raise EndError(number)
             frame.append(code)
+        decoder._dbg.clear()  # which keep every code ever read
+        decoder._dbg2.clear()
         codes.extend(frame)
         before = 1 + torch.tensor(frame).view(1, -1, 1)  # 0 is for no frame
     return np.array(codes).reshape(shape[::-1]).T, stream.tell()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -21,6 +21,7 @@ from beyond_spectrograms.codec.ecdc import (
     read_content,
     read_header,
 )
+from beyond_spectrograms.codec.entropy import LanguageModel
 from beyond_spectrograms.codec.network import Codec, CodecFileError, load_codec, state_of_package
 from beyond_spectrograms.codec.streaming import Streamer
 from beyond_spectrograms.data.audio import BadAudioError, Waveform, check_peak, check_rate
@@ -28,10 +29,8 @@ from beyond_spectrograms.data.sound_files import OpenSound
 from beyond_spectrograms.params.codecs import CodecNetwork
 from beyond_spectrograms.util.errors import one_line
 from beyond_spectrograms.util.files import UnreadableError, digest_file, read_checkpoint, written_beside
+from beyond_spectrograms.util.machine import one_thread
 from beyond_spectrograms.util.text import quoted
-
-if TYPE_CHECKING:
-    from encodec.model import LMModel
 
 SHIPPED = Path(__file__).parent / "shipped" / CODEC
 OURS = "beyond-spectrograms"  # begins the name of a codec of ours in a file
@@ -162,7 +161,9 @@ def read_ecdc(path: Path) -> tuple[bytes, Header]:
     return content, read_header(content)
 
 
-def decode_file(content: bytes, header: Header, by: OpenCodec, place: Path) -> int:
+def decode_file(
+    content: bytes, header: Header, by: OpenCodec, place: Path, language: LanguageModel | None = None
+) -> int:
     """Decode a file's content, and write it as WAV of 16 bits to `place`; give how many samples had to be limited.
 
     Raises:
@@ -176,7 +177,13 @@ def decode_file(content: bytes, header: Header, by: OpenCodec, place: Path) -> i
         told = f"coded by another {layout.name}, of weights whose SHA-256 begins with {quoted(header.digest)}"
         raise BadAudioError(f"{told}, not with {layout.digest!r}. Name the codec that coded it by --codec.")
     check_lengths(header, layout)
-    coded = read_codes(content, header, layout, _refuse_arithmetic)
+    if header.arithmetic and language is None:
+        raise BadAudioError("coded by what a language model expects. Name that one by --lm.")
+    if header.arithmetic and language is not None and header.coder != language.digest:
+        told = f"coded by another language model, whose file's SHA-256 begins with {quoted(header.coder)}"
+        raise BadAudioError(f"{told}, not with {language.digest!r}. Name that one by --lm.")
+    with one_thread():  # as it was written
+        coded = read_codes(content, header, layout, lambda: language.lm)  # type: ignore[union-attr]
     channels, limited = by.codec.network.channels, 0
     form = "RF64" if 2 * channels * coded.samples > LARGEST else "WAV"
     with (
@@ -187,10 +194,3 @@ def decode_file(content: bytes, header: Header, by: OpenCodec, place: Path) -> i
             limited += int((np.abs(block) > 1).sum())
             file.write(np.clip(block.T, -1, 1))
     return limited
-
-
-def _refuse_arithmetic() -> LMModel:
-    raise BadAudioError(
-        "coded with --lm, by what a language model expects, which is not here. Decode it with `encodec FILE.ecdc "
-        "FILE.wav`."
-    )

@@ -178,3 +178,45 @@ def test_encodec_s_codec_is_had_by_its_record_and_chosen_by_what_a_file_says(
     out = tmp_path / "out.wav"
     told = f"{out}: 1.000 s, 24000 samples of 24000 Hz, 1 channel\n"
     assert codec("decode", file.with_suffix(".ecdc"), "--out", out) == (0, told, "")
+
+
+def test_a_language_model_of_a_codec_s_codes_is_trained_and_used(
+    tmp_path: Path, write: Write, ours: Path, codec: Codec
+) -> None:
+    for number in range(3):
+        write(f"sounds/{number}.wav", melody(1.0, number), 24_000)
+    lm, digest = tmp_path / "lm.safetensors", open_codec(ours).layout.digest
+    status, said, _ = codec("train-lm", tmp_path / "sounds", "--codec", ours, "--out", lm, "--steps", 2)
+    assert (status, re.sub(r"\d+ are left", "some are left", said)) == (
+        0,
+        "trains on 2 sounds of 2.0 s together\n"
+        "of 200 bits per second some are left, by 1 sounds held out\n"
+        "of 600 bits per second some are left, by 1 sounds held out\n"
+        f"{lm}: {lm.stat().st_size} bytes, for beyond-spectrograms/seeded\n",
+    )
+    file, by = write("sound.wav", melody(0.5), 24_000), ("--codec", ours)
+    assert codec("encode", file, *by, "--lm", lm)[0] == 0
+    assert codec("encode", file, *by, "--out", tmp_path / "plain.ecdc")[0] == 0
+    coded, out = file.with_suffix(".ecdc"), ("--out", tmp_path / "back.wav")
+    assert codec("decode", coded, *by, "--lm", lm, *out)[0] == 0
+    assert codec("decode", tmp_path / "plain.ecdc", *by)[0] == 0
+    assert (tmp_path / "back.wav").read_bytes() == (tmp_path / "plain.wav").read_bytes()
+    other = ("--out", tmp_path / "other.wav")
+    told = f"{coded}: coded by what a language model expects. Name that one by --lm.\n"
+    assert codec("decode", coded, *by, *other) == (1, "", told)
+    codec("train-lm", tmp_path / "sounds", *by, "--out", tmp_path / "lm2", "--steps", 1)
+    digests = [digest_file(each)[:16] for each in (lm, tmp_path / "lm2")]
+    told = (
+        f"{coded}: coded by another language model, whose file's SHA-256 begins with {digests[0]!r}, not with "
+        f"{digests[1]!r}. Name that one by --lm.\n"
+    )
+    assert codec("decode", coded, *by, "--lm", tmp_path / "lm2", *other) == (1, "", told)
+    another = write_codec(tmp_path / "another", seed=1)
+    told = (
+        f"{lm}: the language model of a codec whose file's SHA-256 begins with {digest!r}, not with "
+        f"{digest_file(another)[:16]!r}\n"
+    )
+    assert codec("encode", file, "--codec", another, "--lm", lm, "--out", tmp_path / "n.ecdc") == (1, "", told)
+    assert codec("train-lm", tmp_path / "sounds", *by, "--out", lm) == (
+        1, "", f"{lm}: exists already. Choose another name, or remove it.\n"
+    )  # fmt: skip

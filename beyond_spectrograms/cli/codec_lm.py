@@ -1,0 +1,65 @@
+"""`codec train-lm FOLDER`: a language model of a codec's codes, with which files are smaller."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from beyond_spectrograms.cli.common import check_writable, count, open_codec
+from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import locked
+from beyond_spectrograms.util.text import printable
+
+HELP = "a language model of a codec's codes, for smaller files"
+DESCRIPTION = """
+Train a small language model on the codes that a codec of ours gives for the sounds of a folder, for `encode --lm` and
+`decode --lm`. A tenth of the sounds is held out, and tells how many bits are left. A run that was stopped begins anew.
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="sounds, also in folders below it")
+    parser.add_argument("--codec", metavar="CODEC", help="a codec's file or folder (default: that of this package)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="must not exist")
+    parser.add_argument("--steps", type=count, default=500, metavar="N", help="default: 500")
+    parser.add_argument("--seed", type=count, default=1, help="what is drawn follows from it (default: 1)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train; give the exit status."""
+    out: Path = options.out
+    if out.exists() or out.is_symlink():
+        raise ProjectError(f"{out}: exists already. Choose another name, or remove it.")
+    check_writable(out)
+    from beyond_spectrograms.codec.language_model import save_lm, train_lm
+    from beyond_spectrograms.codec.own_sounds import prepare_sounds
+    from beyond_spectrograms.codec.streaming import Streamer
+    from beyond_spectrograms.util.machine import one_thread
+    from beyond_spectrograms.util.progress import track
+
+    by = open_codec(options.codec)
+    if not by.layout.digest:
+        raise ProjectError(f"--codec is {options.codec}, whose language model its authors have; train one of ours")
+    if by.layout.by_level:
+        raise ProjectError(f"{by.layout.name}: divides by level, in segments of a second: too short to foretell much")
+    network, work = by.codec.network, out.with_name(f"{out.name}.partial-training")
+    with locked(work):
+        sounds = prepare_sounds(options.folder, work, network, 0.0)
+        for name, reason in sounds.set_aside.items():
+            print(printable(f"set aside {name}: {reason}"), file=sys.stderr)
+        streamer, most = Streamer(*by), max(network.bitrates)
+        waveforms = [*sounds.corpus.waveforms, *sounds.judged]
+        codes = [streamer.encode([sound], most).codes[0] for sound in track(waveforms, "encode", len(waveforms))]
+        heard, judged = codes[: len(sounds.corpus.waveforms)], codes[len(sounds.corpus.waveforms) :]
+        print(f"trains on {sounds.sounds} sounds of {sounds.seconds:.1f} s together", flush=True)
+        with one_thread():
+            trained = train_lm(heard, judged, network, codec=by.layout.digest, steps=options.steps, seed=options.seed)
+        save_lm(out, trained)
+        for bitrate, left in trained.left.items():
+            print(f"of {bitrate} bits per second {left:.0f} are left, by {sounds.held_out} sounds held out")
+        print(f"{out}: {out.stat().st_size} bytes, for {by.layout.name}")
+        shutil.rmtree(work)
+    return 0

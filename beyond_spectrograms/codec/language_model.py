@@ -1,0 +1,174 @@
+"""A language model of a codec's codes: what it foretells well takes few bits. The encodec package's network, small.
+
+It is trained on codes of sounds, at a bitrate that is drawn for each step, and is of use to that codec alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field, ValidationError
+from torch.nn import functional
+
+from beyond_spectrograms.codec.ecdc import Codes, Layout
+from beyond_spectrograms.codec.entropy import LanguageModel
+from beyond_spectrograms.params.base import Positive, Section
+from beyond_spectrograms.params.codecs import CodecNetwork
+from beyond_spectrograms.util.errors import ProjectError, one_line
+from beyond_spectrograms.util.files import UnreadableError, digest_file, read_checkpoint, written_beside
+from beyond_spectrograms.util.progress import counting
+
+if TYPE_CHECKING:
+    from encodec.model import LMModel
+
+DIM, LAYERS, CONTEXT_S = 64, 3, 3.5  # the package's are 200 and 5
+SEQUENCE_S, BATCH, LEARNING_RATE = 2.0, 8, 0.002
+DIGITS = 16
+NOTES = "language_model"  # the key of a file's metadata
+THEIRS = {"encodec_24khz": (32, 75), "encodec_48khz": (16, 150)}  # codebooks and frame rates: encodec/model.py
+
+
+class LanguageModelError(ProjectError):
+    """A file is no language model for a codec; the message names it and what is wrong."""
+
+
+class _Size(Section):
+    """What decides the network, and for which codec it is."""
+
+    codec: str
+    codebooks: Positive
+    entries: Positive
+    dim: Annotated[int, Field(ge=8, le=1024, multiple_of=8)]
+    layers: Annotated[int, Field(ge=1, le=32)]
+    context: Annotated[int, Field(ge=1, le=100_000)]
+    steps: int
+    seed: int
+
+
+def _build(codebooks: int, entries: int, dim: int, layers: int, context: int) -> LMModel:
+    from encodec.model import LMModel
+
+    return LMModel(codebooks, entries, dim=dim, num_layers=layers, past_context=context).eval()
+
+
+class Trained(NamedTuple):
+    """A language model, and the bits a second that it leaves of sounds it was not trained on, by bitrate."""
+
+    lm: LMModel
+    size: _Size
+    left: dict[int, float]
+
+
+def train_lm(
+    heard: Sequence[Codes], judged: Sequence[Codes], network: CodecNetwork, *, codec: str, steps: int, seed: int
+) -> Trained:
+    """Train a language model on codes [codebooks, frames] of sounds, and judge it by those of others.
+
+    `codec` is the digest of the codec's file. On one thread: the same seed gives the same weights.
+    """
+    length = round(SEQUENCE_S * network.frame_rate)
+    size = _Size(
+        codec=codec, codebooks=len(heard[0]), entries=network.entries, dim=DIM, layers=LAYERS,
+        context=round(CONTEXT_S * network.frame_rate), steps=steps, seed=seed,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        lm = _build(size.codebooks, size.entries, size.dim, size.layers, size.context).train()
+    optimizer, done = torch.optim.Adam(lm.parameters(), LEARNING_RATE), 0
+    with counting("train a language model, steps", steps, lambda: done):
+        for step in range(steps):
+            random = np.random.default_rng([seed, step])
+            stages = network.stages_at(int(random.choice(network.bitrates)))
+            loss = _bits(lm, _draw(heard, length, random)[:, :stages]).mean()
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            done = step + 1
+    lm.eval()
+    left = {}
+    with torch.inference_mode():
+        for bitrate in network.bitrates:
+            stages = network.stages_at(bitrate)
+            bits = [float(_bits(lm, torch.from_numpy(codes[None, :stages].astype(np.int64))).sum()) for codes in judged]
+            left[bitrate] = sum(bits) / sum(codes.shape[1] for codes in judged) * network.frame_rate
+    return Trained(lm, size, left)
+
+
+def _draw(heard: Sequence[Codes], length: int, random: np.random.Generator) -> torch.Tensor:
+    """Draw as many sequences [batch, codebooks, frames] as a step takes; a shorter sound begins again at its end."""
+    drawn = []
+    for place in random.integers(len(heard), size=BATCH):
+        codes = heard[place]
+        first = int(random.integers(max(1, codes.shape[1] - length + 1)))
+        drawn.append(np.take(codes, np.arange(first, first + length) % codes.shape[1], axis=1))
+    return torch.from_numpy(np.stack(drawn).astype(np.int64))
+
+
+def _bits(lm: LMModel, codes: torch.Tensor) -> torch.Tensor:
+    """Compute how many bits each of the codes [batch, codebooks, frames] takes, given those before it."""
+    before = functional.pad(codes + 1, (1, 0))[:, :, :-1]  # 0 is for no frame
+    expected, _, _ = lm(before)  # [batch, entries, codebooks, frames]
+    bits: torch.Tensor = -expected.clamp(min=1e-9).log2().gather(1, codes[:, None])[:, 0]
+    return bits
+
+
+def save_lm(path: Path, trained: Trained) -> None:
+    """Write a language model as safetensors. The same weights give the same bytes."""
+    from safetensors.torch import save_file
+
+    state = {key: value.detach().contiguous() for key, value in trained.lm.state_dict().items()}
+    with written_beside(path) as beside:
+        save_file(state, beside, metadata={NOTES: json.dumps(trained.size.model_dump())})
+
+
+def open_lm(path: Path, layout: Layout) -> LanguageModel:
+    """Open the language model of a codec whose files have the `layout`: one of ours, or EnCodec's published one.
+
+    Raises:
+        LanguageModelError: there is none, or it is another codec's.
+    """
+    if not path.is_file():
+        raise LanguageModelError(f"{path}: no such file. --lm takes a language model, as `codec train-lm` writes it.")
+    with torch.random.fork_rng(devices=[]):
+        if layout.name in THEIRS:
+            codebooks, frame_rate = THEIRS[layout.name]
+            lm, digest = _build(codebooks, 1024, 200, 5, int(CONTEXT_S * frame_rate)), ""
+            state = _read_theirs(path)
+        else:
+            state, size = _read_ours(path)
+            if size.codec != layout.digest:
+                told = f"of a codec whose file's SHA-256 begins with {size.codec!r}, not with {layout.digest!r}"
+                raise LanguageModelError(f"{path}: the language model {told}")
+            if (size.codebooks, size.entries) != (layout.codebooks, 1 << layout.bits):
+                raise LanguageModelError(f"{path}: damaged: its network is {size.model_dump()}")
+            lm = _build(size.codebooks, size.entries, size.dim, size.layers, size.context)
+            digest = digest_file(path)[:DIGITS]
+    try:
+        lm.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise LanguageModelError(f"{path}: not the language model of {layout.name}. {one_line(error)}") from None
+    return LanguageModel(lm.eval(), digest)
+
+
+def _read_theirs(path: Path) -> Mapping[str, Any]:
+    try:
+        state: Mapping[str, Any] = read_checkpoint(path)
+    except UnreadableError as error:
+        raise LanguageModelError(f"{path}: no checkpoint of EnCodec's language model. {one_line(error)}") from None
+    return state
+
+
+def _read_ours(path: Path) -> tuple[dict[str, torch.Tensor], _Size]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as stored:
+            size = _Size.model_validate(json.loads((stored.metadata() or {})[NOTES]))
+            return {key: stored.get_tensor(key) for key in stored.keys()}, size  # noqa: SIM118
+    except (SafetensorError, LookupError, TypeError, ValueError, ValidationError, RecursionError) as error:
+        raise LanguageModelError(f"{path}: no language model of ours. {one_line(error)}") from None
