@@ -58,8 +58,9 @@ def run(options: argparse.Namespace) -> int:
         with one_thread():
             trained = train_lm(heard, judged, network, codec=by.layout.digest, steps=options.steps, seed=options.seed)
         save_lm(out, trained)
+        held = f"{sounds.held_out} sound{'s' * (sounds.held_out > 1)} held out"
         for bitrate, left in trained.left.items():
-            print(f"of {bitrate} bits per second {left:.0f} are left, by {sounds.held_out} sounds held out")
+            print(f"of {bitrate} bits per second {left:.0f} are left, by {held}")
         print(f"{out}: {out.stat().st_size} bytes, for {by.layout.name}")
         shutil.rmtree(work)
     return 0

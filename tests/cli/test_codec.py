@@ -190,8 +190,8 @@ def test_a_language_model_of_a_codec_s_codes_is_trained_and_used(
     assert (status, re.sub(r"\d+ are left", "some are left", said)) == (
         0,
         "trains on 2 sounds of 2.0 s together\n"
-        "of 200 bits per second some are left, by 1 sounds held out\n"
-        "of 600 bits per second some are left, by 1 sounds held out\n"
+        "of 200 bits per second some are left, by 1 sound held out\n"
+        "of 600 bits per second some are left, by 1 sound held out\n"
         f"{lm}: {lm.stat().st_size} bytes, for beyond-spectrograms/seeded\n",
     )
     file, by = write("sound.wav", melody(0.5), 24_000), ("--codec", ours)

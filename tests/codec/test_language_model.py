@@ -14,6 +14,7 @@ from beyond_spectrograms.codec.entropy import LanguageModel
 from beyond_spectrograms.codec.files import open_encodec
 from beyond_spectrograms.codec.language_model import LanguageModelError, Trained, open_lm, save_lm, train_lm
 from beyond_spectrograms.codec.streaming import Streamer
+from beyond_spectrograms.util.machine import one_thread
 from support.codecs import SMALL
 from support.coded import melody, seeded_encodec
 from support.common import refusal
@@ -63,8 +64,9 @@ def repeated(seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    torch.set_num_threads(1)
-    return train_lm([repeated(seed) for seed in range(5)], [repeated(6)], SMALL, codec=LAYOUT.digest, steps=60, seed=1)
+    heard = [repeated(seed) for seed in range(5)]
+    with one_thread():
+        return train_lm(heard, [repeated(6)], SMALL, codec=LAYOUT.digest, steps=60, seed=1)
 
 
 @pytest.mark.usefixtures("one_thread")
