@@ -89,7 +89,8 @@ def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder, running = shared / "finished_demo", shared / "running_demo"
-    with FileLock(shared / "finished_demo.lock"):
+    with FileLock(shared / "finished_demo.lock"), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOKY_MAX_CPU_COUNT", "1")  # joblib's: further processes take longer to start than to work
         if not folder.exists():
             running.mkdir()
             tiny(running)

@@ -75,6 +75,7 @@ def project(finished: Path, tmp_path: Path, monkeypatch: Patch) -> Path:
     """Give that clone a home of its own beside it."""
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # joblib's: further processes take longer to start than to work
     return finished
 
 
