@@ -161,7 +161,7 @@ class Card(Section):
 
     @model_validator(mode="after")
     def _agrees(self) -> Card:
-        if self.untrained_encoder != (self.representation.record.weights == "untrained"):
+        if self.untrained_encoder != self.representation.record.is_untrained:
             raise ValueError("untrained_encoder and representation.record.weights contradict each other")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("classes name one twice")

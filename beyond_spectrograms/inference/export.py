@@ -143,7 +143,7 @@ def write_model(
         classes=notes["classes"],
         windows=windows,
         representation=Encoder(name=name, record=record, packages=packages, **shape),
-        untrained_encoder=record.weights == "untrained",
+        untrained_encoder=record.is_untrained,
         encoder_files=encoder_files,
         classifier_file=describe_file(trained).model_copy(update={"file": CLASSIFIER_FILE}),
         protocol=Recipe(name=protocol, record=recipe),

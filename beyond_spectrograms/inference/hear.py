@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.data.audio import Waveform
-from beyond_spectrograms.data.downloads import fetch_encoder
+from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.inference import folder
 from beyond_spectrograms.params import load_all_params
 from beyond_spectrograms.representations import create_representation

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
-from beyond_spectrograms.data.downloads import fetch_encoder
+from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.data.windows import columns_of, open_features
 from beyond_spectrograms.estimates.preparation import timed_extraction
 from beyond_spectrograms.estimates.training import timed_protocols, timed_training
@@ -285,13 +285,16 @@ def write_report(report: Path, scores: dict[str, Any], **tables: pd.DataFrame) -
     beside = report.with_name(f"{report.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)  # left by a run that was stopped
     beside.mkdir(parents=True)
-    write_json(beside / "scores.json", scores)
-    for name, table in tables.items():
-        table.map(as_cell).to_csv(beside / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
-    if "confusion" in scores and find_spec("matplotlib"):
-        from beyond_spectrograms.report import figures
+    try:
+        write_json(beside / "scores.json", scores)
+        for name, table in tables.items():
+            table.map(as_cell).to_csv(beside / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
+        if "confusion" in scores and find_spec("matplotlib"):
+            from beyond_spectrograms.report import figures
 
-        title = f"{scores['dataset']}, {scores['representation']}: windows of recordings not trained on"
-        counts = np.array(scores["confusion"]["counts"], dtype=np.int64)
-        figures.save(figures.confusion(scores["confusion"]["classes"], counts, title), beside, "confusion")
-    replace_folder(beside, report)
+            title = f"{scores['dataset']}, {scores['representation']}: windows of recordings not trained on"
+            counts = np.array(scores["confusion"]["counts"], dtype=np.int64)
+            figures.save(figures.confusion(scores["confusion"]["classes"], counts, title), beside, "confusion")
+        replace_folder(beside, report)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -24,6 +24,7 @@ from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.inference import own_sounds
 from beyond_spectrograms.inference.folder import read_weights_record
+from beyond_spectrograms.inference.own_model import write_report
 from beyond_spectrograms.inference.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
 from beyond_spectrograms.training.loop import runs_of_protocol
 from beyond_spectrograms.training.trainers.summaries import INVERSE_PENALTIES
@@ -419,3 +420,12 @@ def test_weights_are_fetched_and_become_part_of_the_model(sounds: Path, mirror: 
     [kept] = read_weights_record(Path("data/weights/soundstream"))  # as the stage featurize leaves them
     assert (kept.file, kept.licence, kept.included) == ("soundstream_encoder.tflite", "Apache-2.0", True)
     assert load_model("mine", device="cpu").classify(tone(1.5, 3000), 44_100).windows == 2
+
+
+def test_of_a_report_that_cannot_be_written_nothing_is_left_and_the_old_one_stays(tmp_path: Path) -> None:
+    report, table = tmp_path / "mine-report", pd.DataFrame({"clip": ["a.wav"]})
+    write_report(report, {"recordings": 1}, recordings=table)
+    with pytest.raises(OSError, match="non-existent directory"):
+        write_report(report, {"recordings": 2}, **{"recordings": table, "no/folder": table})
+    assert [path.name for path in tmp_path.iterdir()] == ["mine-report"]
+    assert json.loads((report / "scores.json").read_text()) == {"recordings": 1}

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from beyond_spectrograms.codec.network import Codec, save_codec
-from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, fetch_encoder
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.evaluation.predict import predict
 from beyond_spectrograms.params import Encodec, TrainedCodec, Transformers, load_params, misfit
 from beyond_spectrograms.params.protocols import OF_SAMPLES
@@ -38,19 +39,23 @@ def trained_under(name: str) -> list[str]:
         return params.grid.only.get(name, ["fair"])
     if isinstance(record := REPRESENTATIONS[name], TrainedCodec) and (record.seed, record.step) != (0, 0):
         return []  # other weights of the same network
-    if isinstance(record, Encodec) and record.bitrate not in (None, 6000):
-        return []  # more or fewer stages of the same quantiser
     return ["mean_linear" if REPRESENTATIONS[name].kind in FEW_FRAMES else "fair"]
+
+
+def is_like_another(name: str) -> bool:
+    """Say whether it has more or fewer stages of the same quantiser than another."""
+    record = REPRESENTATIONS[name]
+    return isinstance(record, Encodec) and record.bitrate not in (None, 6000)
 
 
 # All of them would take minutes: what a protocol changes does not depend on which numbers, or which codes, come in.
 CASES = [
-    (name, protocol)
+    pytest.param(name, protocol, marks=[pytest.mark.long] * is_like_another(name))
     for name in REPRESENTATIONS
     for protocol in PROTOCOLS
     if protocol in trained_under(name) or name == "mel"
     if not misfit(REPRESENTATIONS[name], PROTOCOLS[protocol])
-] + [("waveform", name) for name, protocol in PROTOCOLS.items() if protocol.classifier in OF_SAMPLES]
+] + [pytest.param("waveform", name) for name, protocol in PROTOCOLS.items() if protocol.classifier in OF_SAMPLES]
 
 
 @functools.cache
@@ -75,7 +80,7 @@ def features(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder, name = tmp_path_factory.mktemp("features"), request.param
     record = REPRESENTATIONS[name]
     weights = []
-    if record.kind in ("soundstream", *FEW_FRAMES):
+    if record.kind in ("soundstream", "codec_file", *FEW_FRAMES):
         params = next(each for each in STUDIES_HERE if name in each.representations)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(MIRROR_VARIABLE, str(request.getfixturevalue("mirror")))

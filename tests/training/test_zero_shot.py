@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from beyond_spectrograms.classifiers import zero_shot
-from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, fetch_encoder
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.data.windows import columns_of
 from beyond_spectrograms.evaluation.predict import read_predictions
 from beyond_spectrograms.params import load_params
