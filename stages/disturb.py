@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.data.disturbances import KINDS, write_disturbed
-from beyond_spectrograms.data.downloads import fetch_encoder
+from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.data.windows import columns_of, open_features, read_parts, read_windows
 from beyond_spectrograms.estimates.preparation import timed_disturbances
 from beyond_spectrograms.evaluation.predict import ModelError, predict, read_predictions, write_predictions

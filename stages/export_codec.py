@@ -1,9 +1,12 @@
-"""A codec after its last step, of its first seed -> data/exported_codecs/<codec>: codec.safetensors and card.json."""
+"""A codec after its last step, of its first seed -> data/exported_codecs/<codec>: codec.safetensors and card.json.
+
+Where it was kept before its first step, that is untrained.safetensors: what training gave is seen beside it.
+"""
 
 import shutil
 from typing import Any
 
-from beyond_spectrograms.codec.card import CARD, CODEC, write_card, write_codec
+from beyond_spectrograms.codec.card import CARD, CODEC, UNTRAINED, describe_file, write_card, write_codec
 from beyond_spectrograms.codec.network import load_codec
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.params.encoders import kept_codec
@@ -17,11 +20,13 @@ def main() -> None:
     study, (name,) = parse(__doc__, "codec")
     recipe = study.params.codecs[name]
     seed, step = recipe.seeds[0], recipe.steps[-1]
-    codec, notes = load_codec(CODECS / name / kept_codec(seed, step))
     work = study.work("exported_codecs", name)
     shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
     work.mkdir(parents=True)
-    write_codec(work, name, codec, notes)
+    kept = {CODEC: step} | ({UNTRAINED: 0} if 0 in recipe.steps else {})
+    for file, after in kept.items():
+        codec, notes = load_codec(CODECS / name / kept_codec(seed, after))
+        write_codec(work / file, name if file == CODEC else f"{name}_untrained", codec, notes)
     quality = read_told(study.codec_metrics(name) / "quality.json")
     mine = [each for each in quality["results"] if (each["seed"], each["step"]) == (seed, step)]
     told = {
@@ -30,6 +35,7 @@ def main() -> None:
         "steps": step,
         "heard_sha256": digest_file(CODEC_SOUNDS / name / "heard.csv"),
         "sounds": [describe_sounds(study.params, sounds.dataset) for sounds in recipe.sounds],
+        "untrained": describe_file(work / UNTRAINED) if UNTRAINED in kept else None,
         "quality": [{key: value for key, value in each.items() if key != "clips"} for each in mine],
         "versions": {noun: study.params.versions[noun] for noun in ("codec", "encodec", "torch")},
     }

@@ -1,6 +1,6 @@
 """data/clips -> data/features/<study>/<dataset>/<representation>, rows in the order of the table of windows."""
 
-from beyond_spectrograms.data.downloads import fetch_encoder
+from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.data.windows import read_windows
 from beyond_spectrograms.estimates.preparation import timed_extraction
 from beyond_spectrograms.params.study import CLIPS, SPLITS

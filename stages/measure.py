@@ -6,7 +6,7 @@ On the CPU alone. A representation measured before is kept while all that decide
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.data.downloads import fetch_encoder
+from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.data.windows import read_windows
 from beyond_spectrograms.evaluation.cost_measurement import CostsError, Subject, choose_sounds, measure
 from beyond_spectrograms.evaluation.costs import read_costs

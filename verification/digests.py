@@ -29,6 +29,7 @@ _SOUNDS = (
         "sound_files",
         "splits",
         "synthesis",
+        "weights",
         "windows",
     ),
 )

@@ -27,6 +27,7 @@ from beyond_spectrograms.data import audio
 from beyond_spectrograms.params import (
     PARAMS_FILE,
     STUDIES,
+    CodecFile,
     Encodec,
     Hear,
     Params,
@@ -268,6 +269,7 @@ def _records(params: Params, folder: Path) -> dict[str, tuple[Any, list[Path] | 
             record = Encodec(kind="encodec", weights="made", model=model, bitrate=bitrate, codes=codes)
             if model == "24khz" or key == "6000bps":
                 records[f"encodec_{model}_made_{key}"] = record, made
+    records["codec_file"] = CodecFile(kind="codec_file", weights="made"), [_made_codec(folder)]
     (folder / "witness_hear.py").write_text(HEAR_MODULE, encoding="utf-8")
     sys.path.insert(0, str(folder))
     return records | {"hear": (Hear(kind="hear", module="witness_hear", weights=None), [])}
@@ -292,6 +294,20 @@ def get_timestamp_embeddings(audio, model):
 def get_scene_embeddings(audio, model):
     return get_timestamp_embeddings(audio, model)[0].mean(1)
 """
+
+
+def _made_codec(folder: Path) -> Path:
+    """Write a small codec of ours, of seeded weights."""
+    import torch
+
+    from beyond_spectrograms.codec.network import Codec, save_codec
+
+    path = folder / "codec.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        codec = Codec(load_params(STUDIES / "codec").codecs["pilot"].network)
+    save_codec(path, codec, codec.state_dict(), {})
+    return path
 
 
 def _made_encodec(model: str, folder: Path) -> Path:

@@ -108,7 +108,7 @@ def open_codec(named: str | None) -> OpenCodec:
 
     if named not in CODECS:
         return files.open_codec(files.SHIPPED if named is None else Path(named))
-    from beyond_spectrograms.data.downloads import fetch_encoder
+    from beyond_spectrograms.data.weights import fetch_encoder
     from beyond_spectrograms.inference.folder import data_folder
     from beyond_spectrograms.params import load_all_params
 

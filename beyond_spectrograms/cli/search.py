@@ -78,7 +78,7 @@ def _summarizer(options: argparse.Namespace) -> Summarizer:
     Raises:
         ProjectError: there is none, it gives codes, or the hop is longer than a window.
     """
-    from beyond_spectrograms.data.downloads import fetch_encoder
+    from beyond_spectrograms.data.weights import fetch_encoder
     from beyond_spectrograms.inference.folder import data_folder
     from beyond_spectrograms.inference.search import Summarizer
     from beyond_spectrograms.params import load_all_params

@@ -9,21 +9,25 @@ from typing import Any
 from beyond_spectrograms.codec.network import Codec, save_codec
 from beyond_spectrograms.util.files import digest_file, write_json
 
-CODEC, CARD = "codec.safetensors", "card.json"
+CODEC, UNTRAINED, CARD = "codec.safetensors", "untrained.safetensors", "card.json"
 
 
-def write_codec(folder: Path, name: str, codec: Codec, notes: Mapping[str, Any]) -> None:
+def write_codec(place: Path, name: str, codec: Codec, notes: Mapping[str, Any]) -> None:
     """Write a codec's weights under a `name`, and what is noted of it."""
     told = {key: value for key, value in notes.items() if key != "network"}
-    save_codec(folder / CODEC, codec, codec.state_dict(), {**told, "name": name}, half=True)
+    save_codec(place, codec, codec.state_dict(), {**told, "name": name}, half=True)
 
 
 def write_card(folder: Path, name: str, parameters: int, told: Mapping[str, Any]) -> dict[str, Any]:
     """Write the card of the codec that `write_codec` wrote into a folder, and what else is `told` of it; give it."""
-    path = folder / CODEC
-    card = {"name": name, "sha256": digest_file(path), "bytes": path.stat().st_size, "parameters": parameters, **told}
+    card = {"name": name, **describe_file(folder / CODEC), "parameters": parameters, **told}
     write_json(folder / CARD, card)
     return card
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Say what a file is known by."""
+    return {"sha256": digest_file(path), "bytes": path.stat().st_size}
 
 
 def count_parameters(codec: Codec) -> int:

@@ -74,11 +74,6 @@ def open_codec(path: Path) -> OpenCodec:
         CodecFileError: there is none at `path`.
     """
     path = codec_file(path)
-    if path == SHIPPED and not path.exists():
-        raise CodecFileError(
-            f"{path}: no such file; this version comes without a codec of its own. Name one by --codec: a file, or "
-            f"{' or '.join(ENCODEC)}."
-        )
     if not path.is_file():
         raise CodecFileError(f"{path}: no such file. --codec takes a codec's file, {' or '.join(ENCODEC)}.")
     codec, notes = load_codec(path)

@@ -124,7 +124,7 @@ def train_own(
     shutil.rmtree(finished, ignore_errors=True)  # left by a run that was stopped
     finished.mkdir(parents=True)
     licence = None if begin is None else begin.licence
-    write_codec(finished, name, codec, notes | ({"licence": licence} if licence else {}))
+    write_codec(finished / CODEC, name, codec, notes | ({"licence": licence} if licence else {}))
     quality = [{"steps": step, **judge(path, sounds)} for step, path in ((0, run.kept(0)), (last, finished / CODEC))]
     for each in quality:
         tell(describe(each))

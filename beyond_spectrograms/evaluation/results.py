@@ -25,7 +25,7 @@ from beyond_spectrograms.evaluation.records import (
     read_scores,
 )
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
-from beyond_spectrograms.params import Codec, Mel, Params, Statistics
+from beyond_spectrograms.params import Mel, Params, Statistics
 from beyond_spectrograms.params.study import disturbed_in
 
 MEL = "mel"
@@ -115,7 +115,7 @@ class Results:
     def is_control(self, representation: str) -> bool:
         """Whether the representation is an untrained encoder."""
         known = self.params.representations.get(representation)
-        return known is not None and known.weights == "untrained"
+        return known is not None and known.is_untrained
 
     def names(self) -> list[str]:
         """List the representations of which any cell was run, in the order of params.yaml."""
@@ -128,12 +128,13 @@ class Results:
 
     def is_codec(self, representation: str) -> bool:
         """Whether the representation is made of a codec's latents or codes, trained or not."""
-        return isinstance(self.params.representations.get(representation), Codec)
+        record = self.params.representations.get(representation)
+        return record is not None and record.is_codec
 
     def is_model(self, representation: str) -> bool:
         """Whether the representation is made by a model that others trained, and that is no codec."""
         record = self.params.representations.get(representation)
-        return record is not None and record.weights not in (None, "untrained") and not isinstance(record, Codec)
+        return record is not None and record.weights not in (None, "untrained") and not record.is_codec
 
     def label(self, representation: str) -> str:
         """Name a representation in a picture, where there is no room for a note."""

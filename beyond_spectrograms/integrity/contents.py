@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from beyond_spectrograms.data.archives import manifest_digest
-from beyond_spectrograms.data.downloads import find_damage, find_damaged_weights
+from beyond_spectrograms.data.downloads import find_damage
+from beyond_spectrograms.data.weights import find_damaged_weights
 from beyond_spectrograms.data.windows import FeaturesError, check_content, read_parts, read_windows, split_digests
 from beyond_spectrograms.evaluation.predict import ModelError, read_predictions
 from beyond_spectrograms.evaluation.records import CURVES_FILE, PREDICTIONS_FILE, SCORES_FILE, ResultError

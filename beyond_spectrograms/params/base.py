@@ -55,6 +55,12 @@ class Record(Section):
 
     # Distributions of this kind alone that decide its features, beside study.FEATURES_BY; dvc.yaml has the same.
     packages: ClassVar[tuple[str, ...]] = ()
+    is_codec: ClassVar[bool] = False  # whether it is made of a codec's latents or codes
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether its weights are as they were drawn: a control."""
+        return getattr(self, "weights", None) == "untrained"
 
     @property
     def codebook_size(self) -> int | None:

@@ -80,11 +80,17 @@ class TrainedCodec(Record):
     """The encoder of a codec of the study's own, before its quantiser, after so many steps of one of its trainings."""
 
     packages: ClassVar[tuple[str, ...]] = ("codec",)  # the noun whose code trains it
+    is_codec: ClassVar[bool] = True
     kind: Literal["codec"]
     weights: None
     codec: Name
     seed: Seed
     step: Annotated[int, Field(ge=0)]
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether it is kept from before the first step."""
+        return self.step == 0
 
     @property
     def file(self) -> Path:
@@ -97,4 +103,19 @@ def kept_codec(seed: int, step: int) -> Path:
     return Path(f"seed_{seed}", f"step_{step}.safetensors")
 
 
-AnyEncoder = TFLite | Onnx | EfficientAT | Snac | TrainedCodec
+class CodecFile(Record):
+    """The encoder of a codec of ours in a file, as `export_codec` and `codec train` write it, before its quantiser."""
+
+    packages: ClassVar[tuple[str, ...]] = ("codec",)  # the noun whose code reads it
+    is_codec: ClassVar[bool] = True
+    kind: Literal["codec_file"]
+    weights: str
+    untrained: bool = False  # the file is of before the first step
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the file's weights are as they were drawn."""
+        return self.untrained
+
+
+AnyEncoder = TFLite | Onnx | EfficientAT | Snac | TrainedCodec | CodecFile

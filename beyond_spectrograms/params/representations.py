@@ -89,6 +89,7 @@ class Codec(Record):
     Then the array holds the dequantised latents or, with `codes`, the numbers of the codebooks' entries.
     """
 
+    is_codec: ClassVar[bool] = True
     entries: ClassVar[int]  # of a codebook
     bitrate: Positive | None = None
     codes: bool = False

@@ -8,6 +8,7 @@ from beyond_spectrograms.params.base import Name, Positive, Section
 from beyond_spectrograms.params.datasets import Archive, File
 
 HUB = "https://huggingface.co"
+OF_PACKAGE = "package:"  # begins the URL of a file that the package carries
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -21,8 +22,12 @@ class Trained(Section):
 
 
 class WeightsRecord(Trained, Archive):
-    """One file of pretrained weights: size and checksum are not optional."""
+    """One file of pretrained weights, from the network or (`package:<path>`) from the installed package.
 
+    Size and checksum are not optional.
+    """
+
+    url: Annotated[str, Field(pattern=rf"^https://|^http://127\.0\.0\.1[:/]|^{OF_PACKAGE}[a-z_]+(/[a-z_.]+)+$")]
     bytes: Positive
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
 

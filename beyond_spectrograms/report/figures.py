@@ -37,6 +37,7 @@ DRAWN = (
     *("mfcc_deltas", "pcen", "waveform", "soundstream_lyra_1_2", "yamnet", "efficientat_mn04", "yamnet_scores"),
     *("ast_inputs", "whisper_inputs", "ast", "wav2vec2", "hubert", "wavlm", "wavlm_layers", "data2vec", "whisper"),
     *("clap", "clap_projected", "encodec_hub_24khz", "encodec_hub_48khz", "mimi", "mimi_8_codebooks"),
+    *("codec_16khz", "codec_16khz_untrained"),
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 

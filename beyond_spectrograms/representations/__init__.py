@@ -29,6 +29,7 @@ KINDS: dict[str, Callable[[str, Any, Sequence[Path]], Representation]] = {
     "efficientat": EfficientATEncoder,
     "snac": SnacLatents,
     "codec": TrainedCodecLatents,
+    "codec_file": TrainedCodecLatents,
     "transformers": TransformersModel,
 }
 

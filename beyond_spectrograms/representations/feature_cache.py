@@ -94,7 +94,8 @@ def request_features(
     """
     record, length_s = params.representations[name], params.windows.length_s
     representation = create_representation(name, record, weights)
-    versions = {noun: params.versions[noun] for noun in FEATURE_VERSIONS}
+    nouns = [noun for noun in record.packages if isinstance(params.versions[noun], int)]  # the others are packages
+    versions = {noun: params.versions[noun] for noun in (*FEATURE_VERSIONS, *nouns)}
     decided = fingerprint(representation, record.model_dump(), weights, length_s, versions)
     return FeatureRequest(representation, table, clips, length_s, decided, params.features.dtype)
 

@@ -9,7 +9,7 @@ import torch
 from beyond_spectrograms.classifiers.base import last_layer
 from beyond_spectrograms.classifiers.prototypes.model import PrototypeLayer
 from beyond_spectrograms.classifiers.registry import read_network
-from beyond_spectrograms.data.downloads import fetch_weights
+from beyond_spectrograms.data.weights import fetch_weights
 from beyond_spectrograms.data.windows import columns_of, open_features, read_parts, read_windows
 from beyond_spectrograms.evaluation.records import cell_name
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, SPLITS, Study

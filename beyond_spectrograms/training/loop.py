@@ -79,7 +79,7 @@ def runs_of_protocol(
     _, bands, frames = np.load(features / "features.npy", mmap_mode="r").shape
     vectors = None
     if protocol.prompts is not None:
-        from beyond_spectrograms.data.downloads import fetch_encoder  # requests and pooch: no other protocol needs them
+        from beyond_spectrograms.data.weights import fetch_encoder  # requests and pooch: no other protocol needs them
 
         tower = create_representation(representation, record, fetch_encoder(params, representation, data))
         vectors = class_vectors(tower, classes, protocol.prompts)

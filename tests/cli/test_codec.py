@@ -141,16 +141,6 @@ def test_what_cannot_be_is_told_in_a_line(tmp_path: Path, write: Write, ours: Pa
     assert [path.name for path in sorted(tmp_path.glob("*.ecdc"))] == ["cut.ecdc", "sound.ecdc"]
 
 
-@pytest.mark.skipif(SHIPPED.exists(), reason="the package has a codec")
-def test_without_a_codec_in_the_package_one_must_be_named(write: Write, codec: Codec) -> None:
-    told = (
-        f"{SHIPPED}: no such file; this version comes without a codec of its own. Name one by --codec: a file, or "
-        "encodec_24khz or encodec_48khz.\n"
-    )
-    assert codec("encode", write("a.wav", melody(0.5))) == (1, "", told)
-
-
-@pytest.mark.skipif(not SHIPPED.exists(), reason="the package has no codec")
 def test_the_package_s_codec_is_taken_where_none_is_named(tmp_path: Path, write: Write, codec: Codec) -> None:
     by = open_codec(SHIPPED)
     told = json.loads((SHIPPED.parent / "card.json").read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from beyond_spectrograms.codec.network import Codec, save_codec
-from beyond_spectrograms.data.downloads import fetch_encoder
+from beyond_spectrograms.data.weights import fetch_encoder
 from beyond_spectrograms.params import Params, ParamsError, TrainedCodec, load_all_params
 from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.representations import create_representation

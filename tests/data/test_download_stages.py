@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from beyond_spectrograms.data.clips import DatasetError
-from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, fetch_encoder, fetch_weights
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.data.folders import READ, RawDataError
+from beyond_spectrograms.data.weights import fetch_encoder, fetch_weights
 from beyond_spectrograms.params import WeightsRecord, load_params
 from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.util.files import read_sealed

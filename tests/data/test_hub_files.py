@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from beyond_spectrograms.data.downloads import HUB_VARIABLE, MIRROR_VARIABLE, DownloadError, fetch_encoder
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, DownloadError
+from beyond_spectrograms.data.weights import HUB_VARIABLE, fetch_encoder
 from beyond_spectrograms.params import Params, load_params
 from support import cells
 from support.common import refusal

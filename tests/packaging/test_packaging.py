@@ -139,7 +139,7 @@ def test_the_wheel_holds_the_library_and_nothing_else(built: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     assert tops == {"beyond_spectrograms", f"beyond_spectrograms-{Version(PROJECT['version'])}.dist-info"}
     library = REPOSITORY / "beyond_spectrograms"
-    code = [path for pattern in ("*.py", "templates/*", "py.typed") for path in library.rglob(pattern)]
+    code = [path for pattern in ("*.py", "templates/*", "shipped/*", "py.typed") for path in library.rglob(pattern)]
     wanted = {path.relative_to(REPOSITORY).as_posix() for path in code}
     assert sum("/templates/" in name for name in wanted) > 10
     patterns = ("params.yaml", "versions.yaml", "datasets/*.yaml", "studies/*/params.yaml")
