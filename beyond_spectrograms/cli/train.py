@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.cli.common import check_known
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import locked, partial_beside, real
+from beyond_spectrograms.util.files import claim_work, locked, partial_beside, real
 from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def run(options: argparse.Namespace) -> int:
     grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column, labels)
     grouped = bool(pattern or table or labels)
     with locked(work), going_on(work):
+        claim_work(work)
         sounds = own_sounds.prepare_sounds(
             options.folder, work, params, grouping, options.folds, shortest_s=options.min_seconds
         )
@@ -190,6 +191,9 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
     if real(options.out).is_relative_to(real(options.folder)):
         where = f"{options.out}: lies in the folder of sounds, {options.folder}"
         raise ProjectError(f"{where}. Choose a place outside of it.")
+    if real(options.folder).is_relative_to(real(work)):
+        where = f"{options.folder}: lies in {work}, where {options.out} would be worked on and which is then removed"
+        raise ProjectError(f"{where}. Choose another --out.")
     if report.exists() and not work.exists():  # a run that was stopped may have left both
         raise ProjectError(taken.format(report))
     if options.onnx and graph.exists() and not work.exists():

@@ -235,7 +235,10 @@ def write_result(
     """
     diverged = state.diverged_at_epoch
     notes = {"epoch": state.best_epoch, "diverged_at_epoch": diverged, "classes": config.classes}
-    weights, path, _ = config.result_files
+    weights, path, answers = config.result_files
+    answers.unlink(
+        missing_ok=True
+    )  # of an earlier training: to sounds that may be others, though the weights are equal
     further = (
         {} if last is None or config.protocol.select == "last" else {LAST + key: last[key].clone() for key in last}
     )
@@ -283,8 +286,8 @@ def keep_finished(configs: Sequence[RunConfig], place: Path) -> None:
         if not is_finished(config) and is_finished(earlier):
             config.work.mkdir(parents=True, exist_ok=True)
             for path, mine in zip(earlier.result_files, config.result_files, strict=True):
+                mine.unlink(missing_ok=True)  # DVC's cached files are read-only, and answers may be of other sounds
                 if path.exists():
-                    mine.unlink(missing_ok=True)  # DVC's cached files are read-only
                     shutil.copyfile(path, mine)
 
 

@@ -34,6 +34,7 @@ DIGITS = 64  # of a SHA-256
 NUMBERS = re.compile(r"\[\n([-+.\deE,\s]+)\]")  # a list of numbers as json indents it; no string holds a line's end
 OS_ERROR = re.compile(r"\(os error (\d{1,4})\)")  # as Rust writes it
 ASKED = 2**20  # bytes: more than is left where a library could not write its own
+MARKER = ".beyond-spectrograms"  # says that a folder of work was made by this program
 MANY = 100  # files from which one sync of everything is quicker than flushing each (5 ms)
 
 
@@ -303,6 +304,21 @@ def locked(folder: Path) -> Iterator[None]:
             raise
         finally:
             path.unlink(missing_ok=True)
+
+
+def claim_work(folder: Path) -> None:
+    """Make a folder of work that is removed in the end, or go on in one that was made so; MARKER in it says that.
+
+    Raises:
+        ProjectError: there is something else in its place, which may be anybody's.
+    """
+    made = not folder.is_symlink() and folder.is_dir()
+    if (made and any(folder.iterdir()) and not (folder / MARKER).is_file()) or (not made and os.path.lexists(folder)):
+        raise ProjectError(
+            f"{folder}: exists already, and is no work of this program. Move it away, or choose another --out."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).touch()
 
 
 def _remove_partial(folder: Path) -> None:
