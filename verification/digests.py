@@ -72,7 +72,10 @@ CODE: dict[str, tuple[str, ...]] = {
         "beyond_spectrograms/report/**/*.py",
         *(f"stages/{name}.py" for name in ("ablate", "compare", "draw", "illustrate", "page", "report", "tables")),
     ),
-    "sonification": ("beyond_spectrograms/sonification/*.py", "stages/listen.py"),
+    "sonification": (
+        "beyond_spectrograms/sonification/*.py",
+        *(f"stages/{name}.py" for name in ("listen", "listen_codec")),
+    ),
     SHARED: (
         "beyond_spectrograms/__init__.py",
         "beyond_spectrograms/util/[!c]*.py",
