@@ -236,9 +236,7 @@ def write_result(
     diverged = state.diverged_at_epoch
     notes = {"epoch": state.best_epoch, "diverged_at_epoch": diverged, "classes": config.classes}
     weights, path, answers = config.result_files
-    answers.unlink(
-        missing_ok=True
-    )  # of an earlier training: to sounds that may be others, though the weights are equal
+    answers.unlink(missing_ok=True)  # of an earlier training, maybe to other sounds: its weights may be equal
     further = (
         {} if last is None or config.protocol.select == "last" else {LAST + key: last[key].clone() for key in last}
     )

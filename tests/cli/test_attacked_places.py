@@ -49,6 +49,37 @@ def test_a_model_takes_no_place_that_is_taken_or_has_no_name(
     assert (status, error) == (1, f"{out}: exists already. Choose another name, or remove it.\n")
 
 
+@pytest.mark.parametrize("inside", ["", "/sounds"])
+def test_sounds_are_not_worked_on_and_removed_with_the_work(
+    inside: str, capsys: Capture, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    work = Path("mine.partial-training")
+    sounds = Path(f"{work}{inside}")
+    for label in ("high", "low"):
+        (sounds / label).mkdir(parents=True)
+        write("one.wav", tone(1, 300)).rename(sounds / label / "one.wav")
+    status, error = told(capsys, "train", sounds, *ON_MEL, "--out", "mine")
+    where = f"{sounds}: lies in {work}, where mine would be worked on and which is then removed"
+    assert (status, error) == (1, f"{where}. Choose another --out.\n")
+    assert len(list(sounds.rglob("*.wav"))) == 2
+
+
+def test_a_folder_that_has_the_name_of_the_work_is_left_alone(
+    capsys: Capture, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for label in ("high", "low"):
+        Path("sounds", label).mkdir(parents=True)
+        write("one.wav", tone(1, 300)).rename(Path("sounds", label, "one.wav"))
+    Path("mine.partial-training").mkdir()
+    Path("mine.partial-training/thesis.txt").write_text("years")
+    status, error = told(capsys, "train", "sounds", *ON_MEL, "--out", "mine")
+    where = "mine.partial-training: exists already, and is no work of this program"
+    assert (status, error) == (1, f"{where}. Move it away, or choose another --out.\n")
+    assert Path("mine.partial-training/thesis.txt").read_text() == "years"
+
+
 def test_a_result_replaces_no_device_and_no_pipe(run: Run, write: Write, tmp_path: Path) -> None:
     sound, pipe = write("sound.wav", tone(1, 300)), tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from beyond_spectrograms.evaluation.predict import answer_test_part
 from beyond_spectrograms.training import loop, run
 from beyond_spectrograms.training.loop import train, train_all
 from beyond_spectrograms.training.run import RunConfig, TrainingError, is_finished, read_history
@@ -290,3 +291,29 @@ def test_batches_mix_the_classes_of_a_sorted_table_in_an_order_of_each_seed_and_
         assert np.array_equal(np.sort(order), np.flatnonzero(parts == "train"))
         assert all(set(mixed.targets[batch]) == {0, 1} for batch in np.split(order, 4))
     assert len({order.tobytes() for order in orders}) == 3
+
+
+def test_answers_to_other_sounds_are_not_kept_though_the_weights_trained_anew_are_the_same(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    weights, _, answers = config.result_files
+    train(config)
+    answer_test_part([config], np.load(config.features / "features.npy"))
+    before = weights.read_bytes(), answers.read_bytes()
+    features = np.load(config.features / "features.npy")
+    features[48:] += 3  # of the test part alone
+    changed = write_run(tmp_path / "changed", features, config.targets, config.parts.tolist())
+    (changed.features / "index.json").write_text('{"sha256": "of other rows"}')
+    changed = replace(changed, work=config.work)
+    assert not is_finished(changed)
+    train(changed)
+    answer_test_part([changed], features)
+    assert weights.read_bytes() == before[0]
+    assert answers.read_bytes() != before[1]
+    elsewhere = replace(changed, work=tmp_path / "elsewhere")
+    elsewhere.work.mkdir()
+    elsewhere.result_files[2].write_bytes(before[1])
+    answers.unlink()
+    run.keep_finished([elsewhere], changed.work)  # one that was killed before it answered
+    assert is_finished(elsewhere)
+    assert not elsewhere.result_files[2].exists()

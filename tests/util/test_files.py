@@ -15,7 +15,15 @@ from beyond_spectrograms.cli import main
 from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.util import files
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import locked, partial_beside, put_back, replace_folder, write_text, written_beside
+from beyond_spectrograms.util.files import (
+    claim_work,
+    locked,
+    partial_beside,
+    put_back,
+    replace_folder,
+    write_text,
+    written_beside,
+)
 from support.cells import write_params
 from support.common import contents, refusal
 from support.repository import Capture, Start, stage_here
@@ -250,3 +258,21 @@ def test_stages_that_keep_work_and_train_are_told_who_works_there(project: Path,
     with locked(Path("mine.partial-training")):
         assert main(["train", "sounds", "--representation", "mel", "--out", "mine"]) == 1
     assert capsys.readouterr() == ("", f"mine.partial-training: {who}")
+
+
+def test_a_folder_of_work_is_claimed_where_it_is_new_empty_or_was_claimed_before(tmp_path: Path) -> None:
+    for name in ("new", "empty"):
+        if name == "empty":
+            (tmp_path / name).mkdir()
+        for _ in range(2):
+            claim_work(tmp_path / name)
+            (tmp_path / name / "checkpoint").write_text("mine")
+    theirs, link, file = (tmp_path / name for name in ("theirs", "link", "file"))
+    theirs.mkdir()
+    (theirs / "thesis.txt").write_text("years")
+    link.symlink_to("nowhere")
+    file.write_text("")
+    for place in (theirs, link, file):
+        told = f"{place}: exists already, and is no work of this program. Move it away, or choose another --out."
+        assert refusal(ProjectError, claim_work, place) == told
+    assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
