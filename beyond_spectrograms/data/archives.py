@@ -1,6 +1,7 @@
 """Archives of sounds, or folders laid out like one -> audio/<label>/<file>, and the checks of what came out."""
 
 import csv
+import filecmp
 import hashlib
 import math
 import re
@@ -98,7 +99,9 @@ def _wanted(place: Path, members: str, table: LabelTable | None, left_out: Count
 
 
 def has_changed(source: Source, folder: Path) -> bool:
-    """Say whether a user's folder is no longer what `folder` was copied from, by names, sizes and times alone.
+    """Say whether a user's folder is no longer what `folder` was copied from.
+
+    What is of the same size and was not touched since is taken to be the same; what was touched is read.
 
     Raises:
         RawDataError: as list_sounds, or as unpack.
@@ -112,8 +115,14 @@ def has_changed(source: Source, folder: Path) -> bool:
         paths = {each.clip: each.member.name for each in wanted}
     if set(paths) != {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}:
         return True
-    both = [((root / path).stat(), (folder / copy).stat()) for copy, path in paths.items()]
-    return any(now.st_size != was.st_size or now.st_mtime > was.st_mtime for now, was in both)
+    return any(_differs(root / path, folder / copy) for copy, path in paths.items())
+
+
+def _differs(path: Path, copy: Path) -> bool:
+    now, was = path.stat(), copy.stat()
+    # Nobody can set the time at which a file was put in its place; that of its content may be older than the copy.
+    touched = max(now.st_ctime, now.st_mtime) > was.st_mtime
+    return now.st_size != was.st_size or (touched and not filecmp.cmp(path, copy, shallow=False))
 
 
 def check_sounds(what: str, folder: Path, source: Source) -> dict[str, Any]:

@@ -44,7 +44,8 @@ def status_of(work: Callable[[], int | None]) -> int:
     try:
         with _terminated_cleanly():
             status = work() or 0
-            sys.stdout.flush()
+            if sys.stdout is not None:  # it was closed before we began
+                sys.stdout.flush()
     except ProjectError as error:
         _tell(str(error))
     except MemoryError as error:

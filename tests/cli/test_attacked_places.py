@@ -1,6 +1,8 @@
 """Places and files of a kind that a command does not expect: told in a line, nothing waits, nothing is replaced."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,10 @@ def test_a_hop_of_zero_is_not_taken_for_none(capsys: Capture, write: Write) -> N
 def test_what_cannot_be_a_host_is_told(host: str, capsys: Capture, model_folder: Path) -> None:
     status, error = told(capsys, "serve", "--model", model_folder, "--host", host)
     assert (status, error) == (1, f"{host}, port 8000: not a name of a host. Choose another --host or --port.\n")
+
+
+def test_a_program_whose_output_was_closed_before_it_began_ends_as_it_would(write: Write, tmp_path: Path) -> None:
+    sound, out = write("sound.wav", tone(1, 300)), tmp_path / "again.ecdc"
+    words = [sys.executable, "-m", "beyond_spectrograms", "codec", "encode", str(sound), "--out", str(out)]
+    ended = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *words], stderr=-1, text=True, check=False)
+    assert (ended.returncode, ended.stderr, out.is_file()) == (0, "", True)

@@ -187,7 +187,14 @@ def record_again(home: Path) -> None:
     os.utime(path, ns=(4 * 10**18, 4 * 10**18))  # 2096
 
 
-@pytest.mark.parametrize("change", [add_a_sound, take_a_sound_away, record_again])
+def put_an_old_one_in_its_place(home: Path) -> None:
+    backup = home / "backup.wav"
+    backup.write_text("cat/2.wav")  # as many bytes
+    os.utime(backup, ns=(10**18, 10**18))  # 2001
+    backup.replace(home / "pets/cat/1.wav")
+
+
+@pytest.mark.parametrize("change", [add_a_sound, take_a_sound_away, record_again, put_an_old_one_in_its_place])
 def test_stale_says_what_to_type_when_a_users_folder_has_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Path], None]
 ) -> None:
@@ -196,6 +203,7 @@ def test_stale_says_what_to_type_when_a_users_folder_has_changed(
     cells.edit_params(Path(), lambda params: params["grid"].update(datasets=["pets"]))
     run_here("download", "pets")
     told = "pets: ~/pets has changed since it was copied; say dvc repro -f download@pets"
+    os.utime(tmp_path / "pets/dog/5.wav", ns=(4 * 10**18, 4 * 10**18))  # touched, and the same
     assert changed_folders([load_study()]) == []
     change(tmp_path)
     assert changed_folders([load_study()]) == [told]
