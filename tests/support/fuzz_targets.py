@@ -23,6 +23,9 @@ from typing import Any, NoReturn
 import numpy as np
 import soundfile
 
+from beyond_spectrograms.codec.ecdc import read_header, write_ecdc
+from beyond_spectrograms.codec.files import decode_file, open_codec
+from beyond_spectrograms.codec.streaming import Streamer
 from beyond_spectrograms.data.archives import unpack
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.data.sound_files import decode_sound, open_sound, read_recording
@@ -137,6 +140,36 @@ def read_codes(content: bytes, folder: Path) -> None:
     assert codes.min() >= 0
     assert codes.max() < 1024
     assert seconds > 0
+
+
+@functools.cache
+def _codec() -> tuple[bytes, bytes]:
+    """Make a small codec of ours, and what it codes of a sound."""
+    from support.codecs import write_codec
+
+    with tempfile.TemporaryDirectory() as folder:
+        path, place = write_codec(Path(folder, "codec.safetensors")), Path(folder, "sound.ecdc")
+        by = open_codec(path)
+        write_ecdc(place, Streamer(*by).encode([SOUND[None]], 600), by.layout)
+        return path.read_bytes(), place.read_bytes()
+
+
+def read_codec(content: bytes, folder: Path) -> None:
+    """Open a codec, and code a sound by it if it is one."""
+    path = folder / "codec.safetensors"
+    path.write_bytes(content)
+    by = open_codec(path)
+    network = by.codec.network
+    coded = Streamer(*by).encode([np.repeat(SOUND[None], network.channels, axis=0)], network.bitrates[0])
+    for block in Streamer(*by).decode(coded):
+        assert np.isfinite(block).all()
+
+
+def read_coded(content: bytes, folder: Path) -> None:
+    """Decode what the small codec is said to have coded."""
+    path = folder / "codec.safetensors"
+    path.write_bytes(_codec()[0])
+    decode_file(content, read_header(content), open_codec(path), folder / "sound.wav", None)
 
 
 TABLE = LabelTable(member=r"meta/x\.csv", file="file", label="label")
@@ -281,6 +314,8 @@ def text_of(*names: str) -> list[bytes]:
 TARGETS = {
     **{kind: Target(partial(sounds, kind), partial(read_sound, kind=kind)) for kind in AUDIO},
     "ecdc": Target(lambda: [make_ecdc(), make_ecdc(24_001, 32)], read_codes),
+    "codec": Target(lambda: [_codec()[0]], read_codec),
+    "ecdc of ours": Target(lambda: [_codec()[1]], read_coded),
     "tar": Target(make_tars, read_archive),
     "tar.gz": Target(lambda: list(map(plainly, make_tars())), read_archive),
     "tar in gz": Target(make_tars, partial(read_archive, pack=plainly)),
