@@ -14,7 +14,7 @@ from beyond_spectrograms.evaluation.result_files import read_evaluation
 from beyond_spectrograms.evaluation.verification import TRIALS_FILE, read_trial_scores
 from beyond_spectrograms.params.study import RAW, Study, list_studies, load_study
 from beyond_spectrograms.util.commands import run
-from stages import ablate, draw, report
+from stages import ablate, draw, draw_codec, report
 
 
 def main() -> None:
@@ -41,6 +41,10 @@ def main() -> None:
     for study, dataset in tried:
         report.write_trials(study, dataset)
         print(f"{study.metrics(dataset) / 'tables'}: the table of trials")
+    judged = [(study, name) for study in studies for name in study.params.codecs]
+    for study, name in judged:
+        if (study.codec_metrics(name) / draw_codec.QUALITY).exists():
+            print(draw_codec.write_quality(study, name))
     for study in studies:
         if made := draw.write_figures(study):
             print(f"{study.plots('figure_4')}: {2 * made} files")

@@ -70,7 +70,10 @@ CODE: dict[str, tuple[str, ...]] = {
     "report": (
         *(f"beyond_spectrograms/evaluation/{name}.py" for name in _EVIDENCE),
         "beyond_spectrograms/report/**/*.py",
-        *(f"stages/{name}.py" for name in ("ablate", "compare", "draw", "illustrate", "page", "report", "tables")),
+        *(
+            f"stages/{name}.py"
+            for name in ("ablate", "compare", "draw", "draw_codec", "illustrate", "page", "report", "tables")
+        ),
     ),
     "sonification": (
         "beyond_spectrograms/sonification/*.py",
