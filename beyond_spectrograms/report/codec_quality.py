@@ -221,7 +221,7 @@ def _draw_measure(axes: Axes, quality: Quality, dataset: str, measure: str, chos
 
 def _draw_probes(axes: Axes, probes: Probes, styled: int) -> None:
     """Draw a line a seed, in styles after the first `styled`, and the reference as a level line."""
-    from matplotlib.transforms import offset_copy
+    from matplotlib.transforms import ScaledTranslation
 
     middle = (len(probes.by_seed) - 1) / 2
     if probes.reference is not None:
@@ -241,11 +241,15 @@ def _draw_probes(axes: Axes, probes: Probes, styled: int) -> None:
             marker=style.marker,
             capsize=3,
             # Side by side, so that no interval hides another.
-            transform=offset_copy(axes.transData, axes.figure, BESIDE * (place - middle), units="points"),
+            transform=axes.transData
+            + ScaledTranslation((place - middle) * BESIDE / 72, 0, axes.figure.dpi_scale_trans),
             label=f"latents, seed {seed}",
         )
     axes.set_ylabel("test windows right (%)")
-    axes.set_ylim(0, None)
+    # What is drawn beside its place does not count where matplotlib chooses limits.
+    shown = [each for mine in probes.by_seed.values() for each in mine.values()]
+    shown += [] if probes.reference is None else [probes.reference]
+    axes.set_ylim(0, 105 * max(each.value if each.high is None else each.high for each in shown) + 1)
     axes.grid(alpha=0.3)
 
 
