@@ -119,11 +119,12 @@ def _bits(lm: LMModel, codes: torch.Tensor) -> torch.Tensor:
 
 def save_lm(path: Path, trained: Trained) -> None:
     """Write a language model as safetensors. The same weights give the same bytes."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {key: value.detach().contiguous() for key, value in trained.lm.state_dict().items()}
     with written_beside(path) as beside:
-        save_file(state, beside, metadata={NOTES: json.dumps(trained.size.model_dump())})
+        # Not by save_file, whose files are for their owner alone.
+        beside.write_bytes(save(state, metadata={NOTES: json.dumps(trained.size.model_dump())}))
 
 
 def open_lm(path: Path, layout: Layout) -> LanguageModel:

@@ -6,15 +6,17 @@ import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import torch
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from beyond_spectrograms.codec.quantizer import Quantized, ResidualQuantizer
-from beyond_spectrograms.params.codecs import CodecNetwork
+from beyond_spectrograms.params.codecs import CODEC_NAME, CodecNetwork
 from beyond_spectrograms.util.errors import ProjectError, one_line, require
 from beyond_spectrograms.util.files import written_beside
+from beyond_spectrograms.util.text import printable, shorten_value
 
 if TYPE_CHECKING:
     from encodec.model import EncodecModel
@@ -27,6 +29,22 @@ NOTES = "codec"  # the key of a file's metadata
 
 class CodecFileError(ProjectError):
     """A file is no codec of ours; the message names it and what is wrong."""
+
+
+def _check_plain(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("has signs that cannot be printed")
+    return text
+
+
+class _Notes(BaseModel):
+    """What a codec's file tells, as far as it is relied on: the file may be a stranger's."""
+
+    model_config = ConfigDict(strict=True)
+
+    network: CodecNetwork
+    name: Annotated[str, Field(pattern=CODEC_NAME)] = "codec"
+    licence: Annotated[str, Field(max_length=200), AfterValidator(_check_plain)] | None = None
 
 
 class Coded(NamedTuple):
@@ -162,14 +180,15 @@ def save_codec(
 
     With `half` as float16, which is half as large. The same state gives the same bytes.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     kept = {key: value.detach().cpu().contiguous() for key, value in state.items() if _is_kept(key)}
     if half:
         kept = {key: value.half() for key, value in kept.items()}
     notes = {"network": codec.network.model_dump(), **told}
     with written_beside(path) as beside:
-        save_file(kept, beside, metadata={NOTES: json.dumps(notes)})  # several keys would come in any order
+        # Not by save_file, whose files are for their owner alone. Several keys would come in any order.
+        beside.write_bytes(save(kept, metadata={NOTES: json.dumps(notes)}))
 
 
 def load_codec(path: Path) -> tuple[Codec, dict[str, Any]]:
@@ -178,15 +197,19 @@ def load_codec(path: Path) -> tuple[Codec, dict[str, Any]]:
     Raises:
         CodecFileError: the file is none.
     """
-    from pydantic import ValidationError
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as stored:
             notes = json.loads((stored.metadata() or {})[NOTES])
             state = {key: stored.get_tensor(key).float() for key in stored.keys()}  # noqa: SIM118
-        network = CodecNetwork.model_validate(notes["network"])
-    except (SafetensorError, LookupError, TypeError, ValueError, ValidationError, RecursionError) as error:
+        network = _Notes.model_validate(notes).network
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or NOTES
+        problem = first["msg"].removeprefix("Value error, ")
+        raise CodecFileError(f"{path}: no codec of ours. {printable(shorten_value(place))}: {problem}") from None
+    except (SafetensorError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise CodecFileError(f"{path}: no codec of ours. {one_line(error)}") from None
     with torch.device("meta"):  # of no memory: a file may tell of a network of any size
         wanted = {key: value.shape for key, value in Codec(network).state_dict().items() if _is_kept(key)}
@@ -196,6 +219,9 @@ def load_codec(path: Path) -> tuple[Codec, dict[str, Any]]:
             raise CodecFileError(f"{path}: not the weights of its network: {key} is {tuple(value.shape)}, {expected}")
     if missing := [key for key in wanted if key not in state]:
         raise CodecFileError(f"{path}: lacks {missing[0]}. Train it again.")
+    for key, value in state.items():
+        if not value.isfinite().all():
+            raise CodecFileError(f"{path}: {key} has values that are not finite. Train it again.")
     with torch.random.fork_rng(devices=[]):
         codec = Codec(network)
     codec.load_state_dict(state, strict=False)

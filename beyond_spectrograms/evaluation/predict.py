@@ -134,14 +134,15 @@ def answer_test_part(configs: Sequence[RunConfig], features: Features) -> None:
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Store the answers of one run."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     notes = {key: getattr(predictions, key) for key in NOTES}
     arrays: dict[str, npt.NDArray[Any]] = {"rows": predictions.rows}
     arrays |= {name: found for name in ANSWERS if (found := getattr(predictions, name)) is not None}
     arrays |= {f"measure.{name}": np.ascontiguousarray(values) for name, values in predictions.measures.items()}
     with written_beside(path) as beside:
-        save_file(arrays, beside, metadata={"notes": json.dumps(notes | {"sha256": _digest(notes, arrays)})})
+        # Not by save_file, whose files are for their owner alone.
+        beside.write_bytes(save(arrays, metadata={"notes": json.dumps(notes | {"sha256": _digest(notes, arrays)})}))
 
 
 def _digest(notes: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> str:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.base import Name, Pair, Positive, Real, Section, Seed
 
+CODEC_NAME = r"^[A-Za-z0-9_.-]{1,64}$"  # stands in a codec's file, in those it codes, and in what is printed
 AboveZero = Annotated[Real, Field(gt=0)]
 Share = Annotated[Real, Field(ge=0, le=1)]
 
@@ -17,7 +18,7 @@ class CodecNetwork(Section):
 
     Attributes:
         sample_rate, channels: of the sound, as clips are stored: 16000, 24000 (1 channel) or 48000 (2) Hz.
-        filters: of the first layer; each stride doubles them.
+        filters: of the first layer; each stride doubles them. Blocks between have half of them.
         strides: of the decoder's layers, in order; the encoder has them backwards. Their product is the hop, samples.
         dimension: of a latent.
         lstm: layers of the recurrent network at the end of the encoder and the beginning of the decoder.
@@ -30,7 +31,7 @@ class CodecNetwork(Section):
 
     sample_rate: Literal[16000, 24000, 48000]
     channels: Literal[1, 2]
-    filters: Annotated[int, Field(ge=1, le=256)]
+    filters: Annotated[int, Field(ge=2, le=256)]
     strides: Annotated[list[Annotated[int, Field(ge=2, le=16)]], Field(min_length=1, max_length=6)]
     dimension: Annotated[int, Field(ge=1, le=1024)]
     lstm: Annotated[int, Field(ge=0, le=4)]
@@ -73,6 +74,17 @@ class CodecNetwork(Section):
         if self.channels != (2 if self.sample_rate == 48_000 else 1):
             raise ValueError(
                 f"channels {self.channels}: clips are stored with 2 at 48000 Hz, and with 1 at other rates"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        if self.causal and self.norm == "time_group_norm":
+            raise ValueError("norm: time_group_norm is of all frames, later ones too: it goes with causal: false")
+        if self.hop_length > self.sample_rate:  # a code of a few bits would be decoded as any length of sound
+            raise ValueError(
+                f"strides {self.strides}: a hop of {self.hop_length} samples is longer than a second, "
+                f"{self.sample_rate} samples"
             )
         return self
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from beyond_spectrograms.classifiers.registry import LAST, build_network
 from beyond_spectrograms.data.windows import content_of
@@ -241,7 +241,8 @@ def write_result(
         {} if last is None or config.protocol.select == "last" else {LAST + key: last[key].clone() for key in last}
     )
     with written_beside(weights) as beside:
-        save_file(best | further, beside, metadata={"notes": json.dumps(notes)})  # several keys would come in any order
+        # Not by save_file, whose files are for their owner alone. Several keys would come in any order.
+        beside.write_bytes(save(best | further, metadata={"notes": json.dumps(notes)}))
     record = {
         "mark": fingerprint,
         "device": config.device,

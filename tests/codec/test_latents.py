@@ -98,7 +98,7 @@ def test_latents_of_a_codec_seed_or_step_that_there_is_not_are_refused(change: d
             "dead_below 2: a batch has 400 latents for 256 entries, so that most would be dead in every step",
         ),
         (
-            {"network.norm": "time_group_norm"},
+            {"network.norm": "time_group_norm", "network.causal": False},
             "start: scaled is for norm: weight_norm; time_group_norm scales by itself",
         ),
         ({"steps": [100, 0]}, "steps [100, 0] do not rise"),

@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from beyond_spectrograms.codec.network import Codec, CodecFileError, load_codec, save_codec, state_of_package
-from beyond_spectrograms.params.codecs import CodecNetwork
+from beyond_spectrograms.params.codecs import CODEC_NAME, CodecNetwork
 from beyond_spectrograms.representations.encodec import untrained_model
 from support.codecs import ENCODEC_24, ENCODEC_48, SMALL
 from support.common import refusal
@@ -87,6 +88,68 @@ def test_a_file_that_is_no_codec_is_refused(tmp_path: Path) -> None:
     save_file({"quantizer.codebooks": torch.zeros(3, 16, 8)}, path, notes)
     lacks = f"{path}: lacks encoder.model.0.conv.conv.bias. Train it again."
     assert refusal(CodecFileError, load_codec, path) == lacks
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"filters": 1}, "network.filters: Input should be greater than or equal to 2"),
+        (
+            {"norm": "time_group_norm"},
+            "network: norm: time_group_norm is of all frames, later ones too: it goes with causal: false",
+        ),
+        (
+            {"strides": [16, 16, 16, 4], "bitrates": [4]},
+            "network: strides [16, 16, 16, 4]: a hop of 16384 samples is longer than a second, 16000 samples",
+        ),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_refused(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    path = tmp_path / "codec.safetensors"
+    save_file({"one": torch.zeros(1)}, path, {"codec": json.dumps({"network": SMALL.model_dump() | changed})})
+    assert refusal(CodecFileError, load_codec, path) == f"{path}: no codec of ours. {message}"
+
+
+@pytest.mark.parametrize(
+    ("notes", "message"),
+    [
+        ({"name": "\x1b[31mred"}, f"name: String should match pattern '{CODEC_NAME}'"),
+        ({"name": "n" * 1_000_000}, f"name: String should match pattern '{CODEC_NAME}'"),
+        ({"name": "two\n"}, f"name: String should match pattern '{CODEC_NAME}'"),
+        ({"name": 7}, "name: Input should be a valid string"),
+        ({"licence": float("nan")}, "licence: Input should be a valid string"),
+        (
+            {"licence": "\ud800"},
+            "licence: Input should be a valid string, unable to parse raw data as a unicode string",
+        ),
+        ({"licence": "\x1b[31mred"}, "licence: has signs that cannot be printed"),
+        ({"licence": "n" * 201}, "licence: String should have at most 200 characters"),
+    ],
+)
+def test_a_codec_whose_file_tells_what_no_terminal_should_show_is_refused(
+    tmp_path: Path, notes: dict[str, Any], message: str
+) -> None:
+    codec, path = Codec(SMALL), tmp_path / "codec.safetensors"
+    save_codec(path, codec, codec.state_dict(), notes)
+    assert refusal(CodecFileError, load_codec, path) == f"{path}: no codec of ours. {message}"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("key", ["quantizer.codebooks", "decoder.model.0.conv.conv.bias"])
+def test_a_codec_with_values_that_are_not_finite_is_refused(tmp_path: Path, key: str, value: float) -> None:
+    codec, path = Codec(SMALL), tmp_path / "codec.safetensors"
+    state = codec.state_dict()
+    state[key].view(-1)[-1] = value
+    save_codec(path, codec, state, {})
+    told = f"{path}: {key} has values that are not finite. Train it again."
+    assert refusal(CodecFileError, load_codec, path) == told
+
+
+def test_a_codec_s_file_is_for_whom_the_umask_says(tmp_path: Path) -> None:
+    codec = Codec(SMALL)
+    save_codec(tmp_path / "codec", codec, codec.state_dict(), {})
+    (tmp_path / "other").touch()
+    assert (tmp_path / "codec").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_layers_that_are_scaled_pass_on_what_they_are_given() -> None:

@@ -1,5 +1,6 @@
 """A folder of sounds becomes what a codec hears: checked, of any length, a tenth held out, and stored once."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +95,14 @@ def test_fewer_than_two_sounds_are_refused_and_why_is_told(tmp_path: Path, capsy
         "  set aside silent.wav: silent: its peak is 0, silence is 0.0001 or less"
     )
     assert capsys.readouterr().out == ""
+
+
+def test_a_sound_whose_name_is_not_utf_8_is_set_aside(folder: Path, tmp_path: Path) -> None:
+    (folder / os.fsdecode(b"\xff.wav")).write_bytes((folder / "more/3.wav").read_bytes() + b"more")
+    for _ in range(2):
+        sounds = prepare_sounds(folder, tmp_path / "work", SMALL, -24.0)
+        assert sounds.set_aside == {
+            r"\udcff.wav": "the name is not UTF-8: rename the file or its folder",
+            "same.wav": "has the same bytes as more/3.wav",
+        }
+        assert (sounds.sounds, sounds.held_out) == (9, 2)
