@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beyond_spectrograms.cli import codec_lm, codec_training
-from beyond_spectrograms.cli.common import CODECS, check_writable, count, open_codec, told_name
+from beyond_spectrograms.cli.common import CODECS, check_name, check_writable, count, open_codec, told_name
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import printable
 
@@ -79,6 +79,7 @@ def _encode(options: argparse.Namespace) -> int:
     sound: Path = options.sound
     if sound == STDIN and options.out is None:
         raise ProjectError("standard input has no name for the file to have. Give one by --out.")
+    check_name(sound)
     place = _place(options.out or sound.with_suffix(".ecdc"), ".ecdc")
     try:
         with open_sound(sound) as opened:
@@ -107,7 +108,8 @@ def _encode(options: argparse.Namespace) -> int:
         return 1
     seconds = coded.samples / network.sample_rate
     told = f"{seconds:.3f} s at {bitrate} bits per second, {size} bytes"
-    print(f"{printable(place)}: {told} ({coded.samples} samples of {network.sample_rate} Hz, by {by.layout.name})")
+    of = f"({coded.samples} samples of {network.sample_rate} Hz, by {by.layout.name})"
+    print(printable(f"{place}: {told} {of}"))
     return 0
 
 
@@ -115,6 +117,7 @@ def _decode(options: argparse.Namespace) -> int:
     from beyond_spectrograms.data.audio import BadAudioError
 
     file: Path = options.file
+    check_name(file)
     place = _place(options.out or file.with_suffix(".wav"), ".wav")
     from beyond_spectrograms.codec.files import decode_file, read_ecdc
     from beyond_spectrograms.codec.language_model import open_lm
@@ -140,6 +143,7 @@ def _place(place: Path, suffix: str) -> Path:
     Raises:
         ProjectError: something stands there, its name ends otherwise, or the place cannot be written to.
     """
+    check_name(place)
     if place.suffix.lower() != suffix:
         raise ProjectError(f"--out is {place}; its name must end in {suffix}")
     if place.exists() or place.is_symlink():

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
-from beyond_spectrograms.cli.common import check_writable, count, open_codec
+from beyond_spectrograms.cli.common import check_apart, check_name, check_writable, count, open_codec, working_in
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import locked
 from beyond_spectrograms.util.text import printable
 
 HELP = "a language model of a codec's codes, for smaller files"
@@ -31,8 +29,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
     out: Path = options.out
+    check_name(out)
     if out.exists() or out.is_symlink():
         raise ProjectError(f"{out}: exists already. Choose another name, or remove it.")
+    work = out.with_name(f"{out.name}.partial-training")
+    check_apart(out, options.folder, work)
     check_writable(out)
     from beyond_spectrograms.codec.language_model import save_lm, train_lm
     from beyond_spectrograms.codec.own_sounds import prepare_sounds
@@ -45,8 +46,8 @@ def run(options: argparse.Namespace) -> int:
         raise ProjectError(f"--codec is {options.codec}, whose language model its authors have; train one of ours")
     if by.layout.by_level:
         raise ProjectError(f"{by.layout.name}: divides by level, in segments of a second: too short to foretell much")
-    network, work = by.codec.network, out.with_name(f"{out.name}.partial-training")
-    with locked(work):
+    network = by.codec.network
+    with working_in(work):
         sounds = prepare_sounds(options.folder, work, network, 0.0)
         for name, reason in sounds.set_aside.items():
             print(printable(f"set aside {name}: {reason}"), file=sys.stderr)
@@ -61,6 +62,5 @@ def run(options: argparse.Namespace) -> int:
         held = f"{sounds.held_out} sound{'s' * (sounds.held_out > 1)} held out"
         for bitrate, left in trained.left.items():
             print(f"of {bitrate} bits per second {left:.0f} are left, by {held}")
-        print(f"{out}: {out.stat().st_size} bytes, for {by.layout.name}")
-        shutil.rmtree(work)
+        print(printable(f"{out}: {out.stat().st_size} bytes, for {by.layout.name}"))
     return 0

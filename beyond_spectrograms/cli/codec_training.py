@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import shutil
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import CODECS, count, open_codec
+from beyond_spectrograms.cli.common import CODECS, check_apart, count, open_codec, working_in
 from beyond_spectrograms.cli.train import going_on
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import locked, partial_beside, real
 from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ to judge the codec by before and after. Writes codec.safetensors and card.json. 
 was when you start it again, and ends with the same bytes. Recipes are those of studies/codec/params.yaml in a checkout,
 elsewhere those the installed package carries.
 """
+TAKEN = "{}: exists already. Choose another name, or remove it."
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -67,15 +67,17 @@ def run(options: argparse.Namespace) -> int:
         options.learning_rate,
         None if begin is None else begin.codec.network,
     )
-    with locked(work), going_on(work):
-        if own_training.is_done(work, options.out):
+    with working_in(work, own_training.TRAINING), going_on(work):
+        sounds = prepare_sounds(options.folder, work, recipe.network, recipe.level_db)
+        run = own_training.plan_run(
+            recipe, sounds, begin, params=params, device=choose_device(options.device), work=work
+        )
+        if options.out.exists():
+            if not own_training.is_done(work, options.out, run):
+                raise ProjectError(TAKEN.format(options.out))
             print(f"{options.out}: was written by the run before")
         else:
-            sounds = prepare_sounds(options.folder, work, recipe.network, recipe.level_db)
             _tell_sounds(sounds)
-            run = own_training.plan_run(
-                recipe, sounds, begin, params=params, device=choose_device(options.device), work=work
-            )
             check_precision(run)
             if own_training.has_begun(run):
                 print(f"{work}: goes on from the checkpoint there, if that is of the same work", flush=True)
@@ -85,9 +87,6 @@ def run(options: argparse.Namespace) -> int:
                 print(told, flush=True)
             card = own_training.train_own(run, sounds, begin, options.out, lambda line: print(line, flush=True))
             print(f"{options.out}: codec.safetensors of {card['bytes']} bytes, and card.json")
-        # At last, and not half: a run that is killed before goes on by it, one that is killed after it has ended.
-        work.replace(removed := partial_beside(work))
-        shutil.rmtree(removed)
     return 0
 
 
@@ -95,12 +94,17 @@ def _work(options: argparse.Namespace) -> Path:
     """Name the folder to work in.
 
     Raises:
-        ProjectError: the codec's place is taken, or lies among the sounds.
+        ProjectError: the codec's place is taken, is no name of a codec, or lies among the sounds, or these in it.
     """
+    from beyond_spectrograms.params.codecs import CODEC_NAME
+
     out: Path = options.out
-    taken = f"{out}: exists already. Choose another name, or remove it."
+    taken = TAKEN.format(out)
     if not out.name:  # . and /
         raise ProjectError(taken)
+    if not re.fullmatch(CODEC_NAME, out.name):
+        named = f"--out is {out}, by whose last part the codec is named"
+        raise ProjectError(f"{named}; a name has 1 to 64 letters of a to z, digits, dots, dashes and underscores")
     work = out.with_name(f"{out.name}.partial-training")
     if out.is_symlink() or (out.exists() and not work.exists()):
         raise ProjectError(taken)
@@ -109,8 +113,7 @@ def _work(options: argparse.Namespace) -> Path:
 
         if not is_done(work, out):
             raise ProjectError(taken)
-    if real(out).is_relative_to(real(options.folder)):
-        raise ProjectError(f"{out}: lies in the folder of sounds, {options.folder}. Choose a place outside of it.")
+    check_apart(out, options.folder, work)
     return work
 
 

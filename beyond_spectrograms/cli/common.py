@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import shutil
 import sys
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import partial_beside
+from beyond_spectrograms.util.files import claim_work, locked, partial_beside, real
 from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
@@ -64,6 +66,63 @@ def check_writable(path: Path) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ProjectError(f"{path}: cannot be written: {reason}: {error.filename}") from None
+
+
+def check_apart(out: Path, folder: Path, work: Path) -> None:
+    """Check that neither the result nor the folder of work lies among the sounds of a folder, nor these in that.
+
+    Raises:
+        ProjectError: one does.
+    """
+    _check_zero(out)
+    _check_zero(folder)
+    if real(out).is_relative_to(real(folder)):
+        raise ProjectError(f"{out}: lies in the folder of sounds, {folder}. Choose a place outside of it.")
+    if real(folder).is_relative_to(real(work)):
+        where = f"{folder}: lies in {work}, where {out} would be worked on and which is then removed"
+        raise ProjectError(f"{where}. Choose another --out.")
+
+
+@contextmanager
+def working_in(work: Path, kept: str | None = None) -> Iterator[None]:
+    """Keep a folder of work for what is done in the block, and remove it in the end.
+
+    Where that is refused it is removed too, unless there is something of the name `kept` in it, to go on from.
+
+    Raises:
+        ProjectError: another run works there, or it is no folder of work.
+    """
+    with locked(work):
+        claim_work(work)
+        try:
+            yield
+        except ProjectError:
+            if kept is None or not (work / kept).exists():
+                _remove_work(work)
+            raise
+        _remove_work(work)
+
+
+def _remove_work(work: Path) -> None:
+    """Remove it, and never half: a run that is killed before goes on by it, one that is killed after it has ended."""
+    work.replace(removed := partial_beside(work))
+    shutil.rmtree(removed)
+
+
+def check_name(path: Path) -> None:
+    """Check that a path has a name that a file can have.
+
+    Raises:
+        ProjectError: it has none, as `.`, or a zero byte in it.
+    """
+    _check_zero(path)
+    if not path.name:
+        raise ProjectError(f"{path}: is no name of a file")
+
+
+def _check_zero(path: Path) -> None:
+    if "\0" in str(path):
+        raise ProjectError(f"{path}: has a zero byte, which no file's name can have")
 
 
 def check_known(what: str, name: str, known: Collection[str]) -> None:

@@ -72,7 +72,9 @@ def prepare_sounds(folder: Path, work: Path, network: CodecNetwork, level_db: fl
         CodecSoundsError: fewer than two sounds can be used.
     """
     root, left_out = find_folder(str(folder)), Counter[str]()
-    names = _list_sounds(root, left_out)
+    told = {name: name.encode("utf-8", "backslashreplace").decode() for name in _list_sounds(root, left_out)}
+    names = [name for name in told if told[name] == name]
+    unnamed = {told[name]: "the name is not UTF-8: rename the file or its folder" for name in told.keys() - {*names}}
     digests = {name: digest_file(root / name) for name in track(names, "read", len(names))}
     decides = {"files": digests, **network.model_dump(include={"sample_rate", "channels"})}
     index = read_sealed(work / INDEX)
@@ -80,9 +82,10 @@ def prepare_sounds(folder: Path, work: Path, network: CodecNetwork, level_db: fl
         index = {"decides": decides, **_store(root, digests, work / SAMPLES, network)}
         write_sealed(work / INDEX, index)
     places: dict[str, list[int]] = index["sounds"]
+    set_aside: dict[str, str] = dict(sorted(unnamed.items())) | index["set_aside"]
     if len(places) < 2:
         lines = [f"{folder}: {len(places)} usable sounds; two are needed, one to train on and one to judge by"]
-        lines += [f"  set aside {printable(name)}: {reason}" for name, reason in index["set_aside"].items()]
+        lines += [f"  set aside {printable(name)}: {reason}" for name, reason in set_aside.items()]
         raise CodecSoundsError("\n".join(lines))
     by_digest = sorted(places, key=lambda name: digests[name])
     held_out = by_digest[: math.ceil(HELD_OUT * len(places))]
@@ -105,7 +108,7 @@ def prepare_sounds(folder: Path, work: Path, network: CodecNetwork, level_db: fl
         sounds=len(places) - len(held_out),
         held_out=len(held_out),
         seconds=sum(part.end - part.first for part in parts) / network.sample_rate,
-        set_aside=index["set_aside"],
+        set_aside=set_aside,
         left_out=dict(sorted(left_out.items())),
     )
 

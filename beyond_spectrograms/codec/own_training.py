@@ -29,7 +29,7 @@ from beyond_spectrograms.util.machine import one_thread
 STUDY = Path("studies/codec")
 DIGITS = 4  # of what is judged: less than one processor differs from the next
 TIMED = 3  # steps, of which the first prepares much
-BEGIN, DONE = "begin.safetensors", "done.json"
+BEGIN, DONE, TRAINING = "begin.safetensors", "done.json", "training"
 
 
 class Begin(NamedTuple):
@@ -80,7 +80,7 @@ def plan_run(
         place = work / BEGIN
         save_codec(place, begin.codec, begin.codec.state_dict(), {})
     versions = {noun: params.versions[noun] for noun in CODECS_BY}
-    return CodecRun(recipe, recipe.seeds[0], sounds.heard, device, versions, work / "training", place)
+    return CodecRun(recipe, recipe.seeds[0], sounds.heard, device, versions, work / TRAINING, place)
 
 
 def has_begun(run: CodecRun) -> bool:
@@ -141,15 +141,17 @@ def train_own(
         "versions": dict(run.versions),
     }
     card = write_card(finished, name, count_parameters(codec), told)
-    write_sealed(run.work.parent / DONE, {"codec": card["sha256"]})
+    write_sealed(run.work.parent / DONE, {"codec": card["sha256"], "mark": run.fingerprint(), "steps": last})
     replace_folder(finished, out, required=(CODEC, CARD))
     return card
 
 
-def is_done(work: Path, out: Path) -> bool:
-    """Say whether a run that worked in `work` has written its codec to `out`, and was stopped behind that."""
+def is_done(work: Path, out: Path, run: CodecRun | None = None) -> bool:
+    """Say whether a run that worked in `work`, this one if given, wrote its codec to `out`, and was stopped then."""
     record = read_sealed(work / DONE)
-    return record is not None and (out / CODEC).is_file() and digest_file(out / CODEC) == record["codec"]
+    if record is None or not (out / CODEC).is_file() or digest_file(out / CODEC) != record["codec"]:
+        return False
+    return run is None or (record.get("mark"), record.get("steps")) == (run.fingerprint(), run.recipe.steps[-1])
 
 
 def judge(path: Path, sounds: OwnCodecSounds) -> dict[str, Any]:

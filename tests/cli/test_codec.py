@@ -210,3 +210,33 @@ def test_a_language_model_of_a_codec_s_codes_is_trained_and_used(
     assert codec("train-lm", tmp_path / "sounds", *by, "--out", lm) == (
         1, "", f"{lm}: exists already. Choose another name, or remove it.\n"
     )  # fmt: skip
+
+
+def test_a_path_that_no_file_can_have_is_told_in_a_line(tmp_path: Path, ours: Path, codec: Codec) -> None:
+    zero = r": has a zero byte, which no file's name can have"
+    for command in ("encode", "decode"):
+        suffix = {"encode": ".ecdc", "decode": ".wav"}[command]
+        for arguments, message in (
+            ((".",), ".: is no name of a file"),
+            (("/",), "/: is no name of a file"),
+            (("",), ".: is no name of a file"),
+            (("a\0.wav",), rf"a\x00.wav{zero}"),
+            (("a.wav", "--out", f"b\0{suffix}"), rf"b\x00{suffix}{zero}"),
+        ):
+            assert codec(command, *arguments, "--codec", ours) == (1, "", f"{message}\n")
+    assert codec("train-lm", tmp_path, "--codec", ours, "--out", "") == (1, "", ".: is no name of a file\n")
+
+
+def test_a_language_model_is_worked_on_in_a_folder_of_its_own(tmp_path: Path, ours: Path, codec: Codec) -> None:
+    theirs, by = tmp_path / "lm.partial-training", ("--codec", ours)
+    theirs.mkdir()
+    soundfile.write(theirs / "bird.wav", melody(1.0), 24_000)
+    told = f"{theirs}: lies in {theirs}, where {tmp_path}/lm would be worked on and which is then removed. Choose "
+    assert codec("train-lm", theirs, *by, "--out", tmp_path / "lm") == (1, "", f"{told}another --out.\n")
+    (tmp_path / "sounds").mkdir()
+    told = f"{theirs}: exists already, and is no work of this program. Move it away, or choose another --out.\n"
+    assert codec("train-lm", tmp_path / "sounds", *by, "--out", tmp_path / "lm") == (1, "", told)
+    assert [path.name for path in theirs.iterdir()] == ["bird.wav"]
+    told = f"{tmp_path}/sounds: 0 usable sounds; two are needed, one to train on and one to judge by\n"
+    assert codec("train-lm", tmp_path / "sounds", *by, "--out", tmp_path / "lm2") == (1, "", told)
+    assert not (tmp_path / "lm2.partial-training").exists()

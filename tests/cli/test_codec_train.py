@@ -210,3 +210,52 @@ def test_what_cannot_be_is_told_in_a_line(tmp_path: Path, sounds: Path, begin: P
         assert (status, errors) == (1, f"{message}\n")
     assert not (tmp_path / "mine").exists()
     assert not np.any([path.name.endswith(".lock") for path in tmp_path.iterdir()])
+    assert not (tmp_path / "mine.partial-training").exists()  # nothing was trained
+
+
+def test_a_folder_that_is_not_its_own_is_neither_used_nor_removed(
+    tmp_path: Path, sounds: Path, begin: Path, train: Train
+) -> None:
+    options = ("--from", begin, "--steps", 1, "--out", tmp_path / "birds")
+    theirs = sounds.rename(tmp_path / "birds.partial-training")
+    before = contents(theirs)
+    for folder in (theirs, theirs / "more"):
+        told = f"{folder}: lies in {theirs}, where {tmp_path}/birds would be worked on and which is then removed"
+        assert train(folder, *options) == (1, "", f"{told}. Choose another --out.\n")
+    told = f"{tmp_path}/birds: lies in the folder of sounds, {tmp_path}. Choose a place outside of it.\n"
+    assert train(tmp_path, *options) == (1, "", told)
+    (tmp_path / "others").mkdir()
+    told = f"{theirs}: exists already, and is no work of this program. Move it away, or choose another --out.\n"
+    assert train(tmp_path / "others", *options) == (1, "", told)
+    assert contents(theirs) == before
+
+
+def test_a_codec_that_another_run_wrote_is_not_taken_for_this_one_s(
+    tmp_path: Path, sounds: Path, begin: Path, train: Train
+) -> None:
+    options = (sounds, "--from", begin, "--out", tmp_path / "mine", "--steps")
+    arguments = json.dumps(["codec", "train", *map(str, (*options, 2))])
+    program = "import json, sys\nfrom beyond_spectrograms.cli import main\nmain(json.loads(sys.argv[1]))\n"
+    kill_in("beyond_spectrograms.codec.own_training:replace_folder", "calls == 1", program, arguments)
+    written = contents(tmp_path / "mine")
+    assert sorted(written) == ["card.json", "codec.safetensors"]
+    others = tmp_path / "others"
+    others.mkdir()
+    for number in range(3):
+        soundfile.write(others / f"{number}.wav", melody(1.5, 7 + number), 24_000)
+    for other in ((*options, 3), (*options, 2, "--seed", 1), (others, *options[1:], 2)):
+        told = f"{tmp_path}/mine: exists already. Choose another name, or remove it.\n"
+        status, _, errors = train(*other)
+        assert (status, errors) == (1, told)
+    assert contents(tmp_path / "mine") == written
+    assert train(*options, 2) == (0, f"{tmp_path}/mine: was written by the run before\n", "")
+    assert not (tmp_path / "mine.partial-training").exists()
+
+
+def test_a_name_that_no_codec_can_have_is_refused_before_the_work(tmp_path: Path, sounds: Path, train: Train) -> None:
+    for name, shown in (("my codec", "my codec"), ("\x1b[31m", r"\x1b[31m"), ("n" * 65, "n" * 65)):
+        told = (
+            f"--out is {tmp_path}/{shown}, by whose last part the codec is named; a name has 1 to 64 letters of a to "
+            "z, digits, dots, dashes and underscores\n"
+        )
+        assert train(sounds, "--out", tmp_path / name) == (1, "", told)
