@@ -50,7 +50,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.long
 def test_the_study_goes_from_sounds_to_codecs_and_to_tables_of_their_latents(small: Path) -> None:
-    told = dvc(small, "repro", f"{STUDY}:export_codec@pilot", f"{STUDY}:report@demo")
+    asked = ("export_codec@pilot", "listen_codec@pilot", "report@demo")
+    told = dvc(small, "repro", *(f"{STUDY}:{name}" for name in asked))
     assert {"audit_codec_pilot", "train_codec@pilot", "judge_codec@pilot", "featurize@demo-late"} <= set(ran(told))
     assert "pilot: hears 24 clips; none of the 24 that test is among them, by name or by sound\n" in told
     heard = pd.read_csv(small / "data/codec_sounds/pilot/heard.csv")
@@ -61,10 +62,14 @@ def test_the_study_goes_from_sounds_to_codecs_and_to_tables_of_their_latents(sma
     assert (card["steps"], card["seed"], card["sounds"][0]["dataset"]) == (3, 0, "synthesised")
     assert card["sounds"][0]["notice"]["licence"] == "none needed"
     assert card["bytes"] == (small / "data/exported_codecs/pilot/codec.safetensors").stat().st_size
+    assert "The codec pilot, to hear" in (small / "data/heard/codec/codecs/pilot/index.html").read_text()
     table = (small / "studies/codec/metrics/demo/tables/results.md").read_text()
     assert "early" in table
     assert "late" in table
-    assert ran(dvc(small, "repro", STUDY + ":report@demo")) == []
+    assert ran(dvc(small, "repro", *(f"{STUDY}:{name}" for name in asked))) == []
+    stage(small, "draw_codec", "--study=codec", "pilot")
+    probes = (small / "studies/codec/metrics/codecs/pilot/tables/probes.md").read_text()
+    assert "| pilot, seed 0 | 3     |" in probes
 
 
 @pytest.mark.long
