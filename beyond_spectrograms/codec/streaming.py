@@ -71,10 +71,13 @@ class Streamer:
         """Decode a sound in blocks [channels, samples], as many samples as were coded.
 
         Raises:
-            BadAudioError: it is longer than a codec takes that hears it at once.
+            BadAudioError: it is longer than a codec takes that hears it at once, or the codec's weights are so large
+                that what it gives is not finite.
         """
         left = coded.samples
         for block in self._decode_segments(coded) if self.layout.by_level else self._decode_pieces(coded):
+            if not np.isfinite(block).all():
+                raise BadAudioError(f"{self.layout.name} gives samples that are not finite. Train it again.")
             if left:
                 yield block[:, :left]
                 left -= min(left, block.shape[1])

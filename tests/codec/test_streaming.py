@@ -76,3 +76,11 @@ def test_more_than_a_day_and_nothing_are_refused(tmp_path: Path) -> None:
     assert refusal(BadAudioError, Streamer(*by).encode, [day], 600) == (
         "longer than a day, which is the most that is coded"
     )
+
+
+def test_a_codec_that_gives_what_is_not_finite_is_told(tmp_path: Path) -> None:
+    by = open_codec(write_codec(tmp_path / "codec", SMALL))
+    by.codec.decoder.model[-1].conv.conv.weight_g.data.fill_(3e38)
+    coded = Streamer(*by).encode([np.full((1, 1600), 0.1, np.float32)], 600)
+    told = "beyond-spectrograms/seeded gives samples that are not finite. Train it again."
+    assert refusal(BadAudioError, list, Streamer(*by).decode(coded)) == told
