@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beyond_spectrograms.cli.common import check_known
+from beyond_spectrograms.cli.common import check_apart, check_known, working_in
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import claim_work, locked, partial_beside, real
+from beyond_spectrograms.util.files import MARKER, locked
 from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
@@ -120,8 +119,7 @@ def run(options: argparse.Namespace) -> int:
     table, column = options.group_table or (None, "")
     grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column, labels)
     grouped = bool(pattern or table or labels)
-    with locked(work), going_on(work):
-        claim_work(work)
+    with working_in(work, MARKER), going_on(work):  # what was prepared is kept, whatever is refused after it
         sounds = own_sounds.prepare_sounds(
             options.folder, work, params, grouping, options.folds, shortest_s=options.min_seconds
         )
@@ -139,9 +137,6 @@ def run(options: argparse.Namespace) -> int:
         if graph:
             onnx.export_onnx(load_model(options.out, device="cpu"), graph)
             print(f"{graph}: the model as ONNX")
-        # At last, and not half: a run that is killed before goes on by it, one that is killed after it has ended.
-        work.replace(removed := partial_beside(work))
-        shutil.rmtree(removed)
     return 0
 
 
@@ -188,12 +183,7 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
     work, report, graph = (options.out.with_name(options.out.name + end) for end in ends)
     if options.out.is_symlink() or (options.out.exists() and not _is_of(work, options.out)):
         raise ProjectError(taken.format(options.out))
-    if real(options.out).is_relative_to(real(options.folder)):
-        where = f"{options.out}: lies in the folder of sounds, {options.folder}"
-        raise ProjectError(f"{where}. Choose a place outside of it.")
-    if real(options.folder).is_relative_to(real(work)):
-        where = f"{options.folder}: lies in {work}, where {options.out} would be worked on and which is then removed"
-        raise ProjectError(f"{where}. Choose another --out.")
+    check_apart(options.out, options.folder, work)
     if report.exists() and not work.exists():  # a run that was stopped may have left both
         raise ProjectError(taken.format(report))
     if options.onnx and graph.exists() and not work.exists():
