@@ -17,8 +17,12 @@ from support.staged import POINTS
 
 pytestmark = pytest.mark.long
 EVALUATE = f"{DEMO}:evaluate@demo"
-LOCKED = re.compile(
-    r"ERROR: (Unable to acquire lock\. Most likely another DVC process is running|'.+' is busy, it is being blocked by)"
+BUSY = r"(failed to reproduce '.+': )?'.+' is busy, it is being blocked by"  # what one of both works on
+LOCKED = re.compile(rf"ERROR: (Unable to acquire lock\. Most likely another DVC process is running|{BUSY})")
+FULL = re.compile(  # a stage's line, or DVC's own where it keeps what a stage left
+    r"^\S+: no space left on device\. Make room there, and run the same command again\.$"
+    r"|^ERROR: failed to reproduce '.+': \[Errno 28\] No space left on device",
+    re.MULTILINE,
 )
 SHARES = (0.6, 0.2, 0.9)[:POINTS]  # of what a run writes, for which there is room
 
@@ -82,9 +86,7 @@ def test_a_disk_with_room_for_a_part_is_told_and_one_with_room_for_all_holds_the
                 cwd=folder, env=environment(folder), capture_output=True, text=True, check=False,
             )  # fmt: skip
             told = ended.stdout + ended.stderr
-            assert re.search(
-                r"^\S+: no space left on device\. Make room there, and run the same command again\.$", told, re.M
-            )
+            assert FULL.search(told), told
             assert (ended.returncode, "Traceback" in told) == (255, False), told
             assert mount(disk, LARGE, "remount") == 0
             dvc(folder, "repro", "--quiet", EVALUATE)
