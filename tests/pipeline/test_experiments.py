@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ruamel.yaml import YAML
 
 from beyond_spectrograms.params import load_params
 from support.clones import REPRESENTATIONS, clone, commit, dvc, edit, run
+from support.repository import REPOSITORY
 
 # What is changed in every file that decides an experiment.
 CHANGES = {
@@ -65,6 +67,7 @@ def test_a_number_set_in_any_shipped_file_leaves_all_others_as_they_were(tmp_pat
 @pytest.mark.long
 def test_experiments_stand_side_by_side(finished: Path) -> None:
     # The root's own experiment on sounds of its own: the demo's belong to its study.
+    shutil.copy(REPOSITORY / "dvc.yaml", finished)
     tiny = read(finished, "datasets/demo.yaml")
     (finished / "datasets/tiny.yaml").write_text(yaml.safe_dump(tiny), encoding="utf-8")
     grid = {"datasets": ["tiny"], "representations": list(REPRESENTATIONS), "protocols": ["fair"], "only": {}}
