@@ -118,6 +118,17 @@ def mirror() -> Path:
 
 
 @pytest.fixture
+def torch_as_it_was() -> Iterator[None]:
+    """Leave torch as it was: trainings of codecs hold it to one thread and to what is deterministic."""
+    import torch
+
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """Let torch compute on one thread: the last bits of a convolution depend on how many share it."""
     from beyond_spectrograms.util import machine

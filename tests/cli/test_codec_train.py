@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.codec.files import open_codec
@@ -20,16 +19,9 @@ from support.common import contents
 from support.repository import Capture
 from support.stopping import kill_in
 
+pytestmark = pytest.mark.usefixtures("torch_as_it_was")
+
 Train = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(autouse=True)
-def _settings_of_torch() -> Iterator[None]:
-    """Leave torch as it was: trainings hold it to one thread and to what is deterministic."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic)
 
 
 @pytest.fixture

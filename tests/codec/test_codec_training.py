@@ -1,7 +1,6 @@
 """A training gives the same bytes for the same seed, however often it was killed, and learns."""
 
 import pickle
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,12 @@ from support.codecs import ENCODEC_24, ENCODEC_48, recipe
 from support.common import contents, noise, refusal, tone
 from support.stopping import kill_in
 
+pytestmark = pytest.mark.usefixtures("torch_as_it_was")
+
 HEARD = pd.DataFrame({"dataset": ["demo"], "clip": ["a"], "label": ["a"], "group": ["1"], "sha256": ["0"]})
 MONO = Format(16_000, 1)
 KILLED = (("training:write_checkpoint", 3), ("trainer:_take_step", 4), ("training:save_codec", 1))
 TIMED = ("checkpoint.pt", "run.json")  # have the seconds that a training took
-
-
-@pytest.fixture(autouse=True)
-def _settings_of_torch() -> Iterator[None]:
-    """Leave torch as it was: trainings hold it to one thread and to what is deterministic."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic)
 
 
 def corpus(form: Format = MONO) -> Corpus:
