@@ -18,31 +18,40 @@ from beyond_spectrograms.training.run import Checkpoint, RunConfig
 from support.repository import REPOSITORY
 
 
-def kill_in(function: str, when: str, program: str, *arguments: str, folder: Path | None = None) -> None:
-    """Run a Python program that SIGKILL ends at the end of the first call of module:function after which `when` holds.
+def signalled_in(function: str, when: str, name: str = "SIGKILL") -> str:
+    """Write the head of a Python program that sends itself a signal after a call of module:function.
 
-    That is a Python expression, of `calls`, the number of calls so far, and of files. Other threads are wherever they
-    are.
+    It comes at the end of each call after which `when` holds: a Python expression, of `calls`, the number of calls so
+    far, and of files. Other threads are wherever they are.
     """
-    module, name = function.split(":")
-    prelude = (
+    module, called = function.split(":")
+    return (
         "import importlib, os, signal, threading\n"
         "from pathlib import Path\n"
         f"module = importlib.import_module({module!r})\n"
-        f"original, calls, lock = module.{name}, 0, threading.Lock()\n"
+        f"original, calls, lock = module.{called}, 0, threading.Lock()\n"
         "def counted(*arguments, **options):\n"
         "    global calls\n"
         "    result = original(*arguments, **options)\n"
         "    with lock:\n"
         "        calls += 1\n"
         f"        if {when}:\n"
-        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"            os.kill(os.getpid(), signal.{name})\n"
         "    return result\n"
-        f"module.{name} = counted\n"
+        f"module.{called} = counted\n"
     )
+
+
+def running(stage: str) -> str:
+    """Write the rest of a program that runs a stage."""
+    return f"import runpy\nrunpy.run_module('stages.{stage}', run_name='__main__')\n"
+
+
+def kill_in(function: str, when: str, program: str, *arguments: str, folder: Path | None = None) -> None:
+    """Run a Python program that SIGKILL ends at the first call of the function that `signalled_in` tells of."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     ended = subprocess.run(
-        [sys.executable, "-c", prelude + program, *arguments],
+        [sys.executable, "-c", signalled_in(function, when) + program, *arguments],
         cwd=folder, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == -signal.SIGKILL, ended.stderr
@@ -50,8 +59,7 @@ def kill_in(function: str, when: str, program: str, *arguments: str, folder: Pat
 
 def kill_stage_in(function: str, when: str, stage: str, *arguments: str, folder: Path) -> None:
     """Run a stage in `folder` that SIGKILL ends as `kill_in` says."""
-    program = f"import runpy\nrunpy.run_module('stages.{stage}', run_name='__main__')\n"
-    kill_in(function, when, program, *arguments, folder=folder)
+    kill_in(function, when, running(stage), *arguments, folder=folder)
 
 
 def kill_training_in(function: str, call: int, train: str, work: Any, folder: Path) -> None:
