@@ -1,8 +1,8 @@
 """Running a program or a stage: an error, or a signal that stops it, ends it with one line, and a stage is timed."""
 
 import argparse
-import ctypes
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -20,7 +20,6 @@ from beyond_spectrograms.util.files import write_json
 from beyond_spectrograms.util.text import printable
 
 DURATIONS = Path("data/durations")  # of this machine alone: neither in git nor in DVC, whose outputs must not differ
-PARENT_DIED = 1  # PR_SET_PDEATHSIG of Linux: a signal for us when the process that started us ends
 
 
 class Terminated(KeyboardInterrupt):
@@ -119,7 +118,7 @@ def run_stage(main: Callable[[], None]) -> None:
     runs it, it ends with DVC: a stage that goes on alone would keep the next `dvc repro` out.
     """
     if "DVC_STAGE" in os.environ:
-        _end_with_parent()
+        _end_with_dvc()
 
     def timed() -> None:
         began = time.perf_counter()
@@ -133,9 +132,21 @@ def run_stage(main: Callable[[], None]) -> None:
     run(timed)
 
 
-def _end_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PARENT_DIED, signal.SIGTERM, 0, 0, 0)
+def _end_with_dvc() -> None:
+    """Let SIGTERM come to this process when the DVC that runs it ends."""
+    if sys.platform != "linux":
+        return
+    with suppress(OSError):  # it has ended already, or is another user's: then nobody can tell
+        dvc = os.getppid()
+        # DVC hands commands to a shell. Bash becomes the command, dash stands between and outlives DVC.
+        if Path(f"/proc/{dvc}/exe").samefile(os.environ.get("SHELL") or "/bin/sh"):
+            dvc = int(Path(f"/proc/{dvc}/stat").read_text().rpartition(")")[2].split()[1])
+        threading.Thread(target=_follow, args=(os.pidfd_open(dvc),), daemon=True).start()
+
+
+def _follow(process: int) -> None:
+    select.select([process], [], [])  # readable when it has ended
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def ask_git(*arguments: str) -> str | None:
