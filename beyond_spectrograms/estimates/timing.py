@@ -116,4 +116,4 @@ def amount(size: float) -> str:
     for unit, factor in (("kB", 1e3), ("MB", 1e6)):
         if size < 999.5 * factor:
             return f"{math.ceil(size / factor)} {unit}"
-    return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e9:.1f} GB" if size < 999.5e9 else f"{size / 1e12:.1f} TB"

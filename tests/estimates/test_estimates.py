@@ -38,7 +38,7 @@ def rates(tmp_path: Path, monkeypatch: Patch) -> Path:
 def test_times_and_sizes_are_in_the_unit_a_person_would_choose() -> None:
     times = [roughly(seconds) for seconds in (0.034, 1.24, 99, 120, 7200, 259_200)]
     assert times == ["0.03 s", "1.2 s", "99 s", "2.0 min", "2.0 h", "3.0 days"]
-    assert [amount(size) for size in (1, 28_672_128, 12.8e9)] == ["1 kB", "29 MB", "12.8 GB"]
+    assert [amount(size) for size in (1, 28_672_128, 12.8e9, 3.885e12)] == ["1 kB", "29 MB", "12.8 GB", "3.9 TB"]
 
 
 def test_an_estimate_is_printed_before_the_work_and_what_it_took_after_it(capsys: Capture) -> None:

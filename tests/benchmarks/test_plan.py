@@ -1,0 +1,38 @@
+"""The plan for a large data set: arithmetic on rates that were measured."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import plan
+from beyond_spectrograms.estimates.timing import Rate
+from beyond_spectrograms.util.files import read_told
+from support.repository import REPOSITORY
+
+SOUND_S = 20_843_200
+RESAMPLING = Rate(units=100.0, seconds=0.5, disk_bytes=30_000_000)
+
+
+def test_hours_are_seconds_of_sound_by_the_rates_that_were_measured() -> None:
+    measured = read_told(REPOSITORY / plan.BENCH)["pairings"]["soundstream"]["per_second"]["ours"]
+    told = plan.plan(read_told(REPOSITORY / plan.BENCH), RESAMPLING)
+    assert told["representations"]["soundstream"]["encode_hours"] == pytest.approx(SOUND_S / measured / 3600)
+    assert told["resample_hours"] == pytest.approx(SOUND_S * 0.005 / 3600)
+    assert told["clips_bytes"] == SOUND_S * 300_000
+
+
+def test_latents_of_encodec_are_as_large_as_they_are_known_to_be() -> None:
+    """806 GB are 2.1 million clips; AudioSet's table of segments has 2,084,320."""
+    table = plan.plan_table(plan.plan(read_told(REPOSITORY / plan.BENCH), RESAMPLING))
+    [row] = [row for row in table.rows if row["name"] == "encodec_24khz"]
+    assert (row["fp32"], row["fp16"], row["codes"]) == ("800.4 GB", "400.2 GB", "25.0 GB")
+
+
+def test_a_folder_without_sounds_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from beyond_spectrograms.util.commands import status_of
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["plan", str(tmp_path)])
+        assert status_of(plan.main) == 1
+    told = f"{tmp_path}: no sounds in folders of classes. Give data/raw/<data set>/audio, say.\n"
+    assert capsys.readouterr().err == told
