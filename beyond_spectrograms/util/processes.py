@@ -23,8 +23,11 @@ def map_in_processes(
     count: int,
     begin: Callable[..., None] | None = None,
     *given: object,
+    done: Callable[[], None] = lambda: None,
 ) -> list[Result]:
     """Give what `work` makes of each item, in `count` processes; each first calls `begin` with what is `given`.
+
+    `done` is called here, in any thread, when an item is done.
 
     Where one fails, those under way are waited for, and no further one is begun. Ctrl+C comes to this process alone,
     which then ends the others.
@@ -36,6 +39,8 @@ def map_in_processes(
         try:
             with _unheard():
                 futures = [pool.submit(work, item) for item in items]
+            for future in futures:
+                future.add_done_callback(lambda _: done())
             _, pending = wait(futures, return_when=FIRST_EXCEPTION)
             for future in pending:
                 future.cancel()

@@ -62,3 +62,11 @@ def counting(description: str, total: int | None, done: Callable[[], int], least
             stop.set()
             follower.join()
             progress.update(task, completed=done())
+
+
+@contextmanager
+def advancing(description: str, total: int, *, hidden: bool = False) -> Iterator[Callable[..., None]]:
+    """Show a bar, and give what moves it on by one; a text that it is given is what the bar then says."""
+    with _bar(hidden) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda told=None, by=1: progress.update(task, advance=by, description=told or description)

@@ -1,0 +1,104 @@
+"""Many pieces of a stage's work, on this machine's cores or on a cluster's: the one place that hands them out.
+
+Here they run in processes that end with this one, or in turn in this one. A cluster takes them where `engine.yaml` says
+so (engine.py). Which of the two it is decides no result.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+from joblib import cpu_count
+
+from beyond_spectrograms.util.processes import map_in_processes
+from beyond_spectrograms.util.progress import advancing
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+
+class Cluster(Protocol):
+    """What does pieces on other processes than this one's own, most often on other machines."""
+
+    def run(
+        self,
+        work: Callable[[Any], Any],
+        pieces: Sequence[Any],
+        names: Sequence[str],
+        called: str,
+        set_aside: Callable[[Any, str], Any] | None,
+    ) -> list[Any]:
+        """Do as `run_pieces`."""
+
+    def width(self) -> int:
+        """Say how many pieces it does at once."""
+
+
+_cluster: Cluster | None = None
+
+
+@contextmanager
+def pieces_go_to(cluster: Cluster | None) -> Iterator[None]:
+    """Let a cluster do what `run_pieces` is given in the block; None: this machine does, as for a pilot of a few."""
+    global _cluster  # noqa: PLW0603  pieces are handed out several calls down, where nobody knows of clusters
+    before, _cluster = _cluster, cluster
+    try:
+        yield
+    finally:
+        _cluster = before
+
+
+def on_cluster() -> bool:
+    """Say whether a cluster does the pieces: then several small ones are better made one."""
+    return _cluster is not None
+
+
+def side_by_side() -> int:
+    """Say how many pieces are done at once: as many as there are cores, here or in the cluster."""
+    return cpu_count() if _cluster is None else _cluster.width()
+
+
+def run_pieces(
+    work: Callable[[Piece], Result],
+    pieces: Sequence[Piece],
+    *,
+    called: str,
+    names: Sequence[str] | None = None,
+    here: bool = False,
+    bar: bool = True,
+    begin: Callable[..., None] | None = None,
+    given: Sequence[object] = (),
+    set_aside: Callable[[Piece, str], Result] | None = None,
+) -> list[Result]:
+    """Give what `work` makes of each piece, in the order of `pieces`.
+
+    `work` is a function of a module. It may be called again for a piece whose process was killed: it writes files
+    beside and renames them, and looks first for what it wrote before. Where one fails, those under way are waited for,
+    and no further one is begun.
+
+    `called` is what the progress bar says, `names` what each piece is called where it fails (by default its number).
+    Without a cluster pieces are done in this process where it is told to do them `here`, being too little work for
+    others to be started; else each process first calls `begin` with what is `given`. `bar=False` hides that bar.
+
+    `set_aside` makes a result of a piece that killed every worker it was given to, and of the reason. Without it such
+    a piece is an error, once all others are done.
+
+    Raises:
+        ProjectError: a process was killed here; or, by a cluster, as ClusterError says.
+    """
+    if not pieces:
+        return []
+    if _cluster is not None:
+        names = names or [f"{called}, piece {number}" for number in range(1, len(pieces) + 1)]
+        return _cluster.run(work, pieces, names, called, set_aside)
+    count = min(len(pieces), cpu_count())
+    with advancing(called, len(pieces), hidden=not bar) as advance:
+        if here or count == 1:
+            if begin is not None:
+                begin(*given)
+            results = []
+            for piece in pieces:
+                results.append(work(piece))
+                advance()
+            return results
+        return map_in_processes(work, pieces, count, begin, *given, done=advance)
