@@ -12,6 +12,7 @@ PACKAGES = {
     "ai_edge_litert": ("ai-edge-litert", "soundstream"),
     "encodec": ("encodec", "encodec"),
     "fastapi": ("fastapi", "serve"),
+    "fsspec": ("fsspec", "cluster"),
     "jinja2": ("jinja2", "serve"),
     "matplotlib": ("matplotlib", "plot"),
     "onnx": ("onnx", "onnx"),

@@ -1,0 +1,229 @@
+"""A place that holds files: a folder of this machine, or one in an object store, by its URL.
+
+What is written is there whole or not at all. What is read has the size that the store tells, and the size and digest
+that the caller knows. A call that fails by chance is made again, after growing waits. Credentials and a store's address
+come from where the stores' own programs take them (AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL,
+GOOGLE_APPLICATION_CREDENTIALS), never from params.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from beyond_spectrograms.util.errors import ProjectError, require
+from beyond_spectrograms.util.files import PARTIAL, digest_file, written_beside
+
+HERE = ("", "file", "local")
+# What fsspec reads and we take; the first ones' puts are whole or not at all.
+OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
+PLACES = (*OBJECT_STORES, "ftp", "hdfs", "sftp", "smb", "ssh", "webhdfs")
+
+
+class StorageError(ProjectError):
+    """A place does not give or take a file. The message names it, what was answered and what to do."""
+
+
+class NotThereError(StorageError):
+    """There is no such file."""
+
+
+class ContentError(StorageError):
+    """A file is not what it is known to be: written by half, damaged, or another."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in a place: `size` in bytes; `mark` changes when the file does (an ETag, or when it was written)."""
+
+    name: str
+    size: int
+    mark: str
+
+
+@dataclass(frozen=True)
+class Place(ABC):
+    """A folder, here or elsewhere. Names are relative to it, with `/` between parts. May be pickled."""
+
+    url: str
+
+    @abstractmethod
+    def entries(self, prefix: str = "") -> list[Entry]:
+        """List the files whose names begin with `prefix`, in folders below too, by name; none where there is no folder.
+
+        Raises:
+            StorageError: the place cannot be listed.
+        """
+
+    @abstractmethod
+    def size(self, name: str) -> int:
+        """Ask how many bytes a file has.
+
+        Raises:
+            NotThereError: it is not there.
+            StorageError: the place does not answer.
+        """
+
+    @abstractmethod
+    def read_into(self, name: str, path: Path, *, size: int | None = None, sha256: str | None = None) -> None:
+        """Copy a file to `path` on this machine, whole or not at all.
+
+        `size` (bytes) and `sha256` are what the file is known to be.
+
+        Raises:
+            NotThereError: it is not there.
+            ContentError: it is not of this size or digest.
+            StorageError: the place does not answer.
+        """
+
+    @abstractmethod
+    def write(self, name: str, content: bytes | Path) -> None:
+        """Write a file, from memory or from a file of this machine, whole or not at all; over one of that name.
+
+        Raises:
+            StorageError: the place does not take it.
+        """
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there.
+
+        Raises:
+            StorageError: the place does not answer.
+        """
+
+    @abstractmethod
+    def read(self, name: str, *, size: int | None = None, sha256: str | None = None) -> bytes:
+        """Read a file; as `read_into`."""
+
+    def names(self, prefix: str = "") -> list[str]:
+        """List the names of files, as `entries`."""
+        return [entry.name for entry in self.entries(prefix)]
+
+    def exists(self, name: str) -> bool:
+        """Say whether there is such a file.
+
+        Raises:
+            StorageError: the place does not answer.
+        """
+        try:
+            self.size(name)
+        except NotThereError:
+            return False
+        return True
+
+    def tell(self, name: str = "") -> str:
+        """Write where a file is."""
+        return f"{self.url}/{name}" if name else self.url
+
+
+def place_at(url: str | Path) -> Place:
+    """Give the place at a path of this machine, where ~ is the home folder, or at a URL that fsspec reads.
+
+    Raises:
+        StorageError: the URL is of no place, or has a password in it.
+        MissingPackageError: what reads such URLs is not installed.
+    """
+    if "://" not in str(url):
+        return Folder(str(Path(url).expanduser()))
+    parts = urlsplit(str(url))
+    if parts.scheme in HERE:
+        return Folder(parts.path)
+    if parts.password is not None:
+        told = f"{parts.scheme}://...@{parts.netloc.rpartition('@')[2]}"
+        raise StorageError(f"{told}: a URL may hold no password. Leave it to the environment, or a profile.")
+    if parts.scheme not in PLACES:
+        raise StorageError(
+            f"{url}: {parts.scheme}:// is no place for files. Choose a path, or {'://, '.join(PLACES)}://."
+        )
+    if not parts.netloc:
+        raise StorageError(f"{url}: names no bucket. Write {parts.scheme}://bucket/folder.")
+    require("fsspec")
+    from beyond_spectrograms.util.object_stores import Store  # not before it is needed: it is built on this module
+
+    return Store(str(url).rstrip("/"))
+
+
+def is_elsewhere(url: str | Path) -> bool:
+    """Say whether a path is a URL of another place than this machine."""
+    return "://" in str(url) and urlsplit(str(url)).scheme not in HERE
+
+
+def check_name(place: Place, name: str) -> str:
+    """See that a name leads nowhere else.
+
+    Raises:
+        StorageError: it does.
+    """
+    parts = name.split("/")
+    if name.startswith("/") or "\0" in name or any(part in ("", ".", "..") for part in parts):
+        raise StorageError(f"{place.url}: {name!r} is no name of a file in it.")
+    return name
+
+
+def check_content(
+    what: str, found: int, size: int | None, digest: Callable[[], str] | None = None, sha256: str | None = None
+) -> None:
+    """Compare what came of a file, `found` bytes, with what it is known to be.
+
+    Raises:
+        ContentError: it is another.
+    """
+    if size not in (None, found):
+        raise ContentError(f"{what}: has {found} bytes, expected {size}: written by half, or another file.")
+    if digest is not None and sha256 is not None and (actual := digest()) != sha256:
+        raise ContentError(f"{what}: has sha256 {actual}, expected {sha256}: damaged, or another file.")
+
+
+class Folder(Place):
+    """A folder of this machine. It goes straight to the file system."""
+
+    def _path(self, name: str) -> Path:
+        return Path(self.url, check_name(self, name))
+
+    def entries(self, prefix: str = "") -> list[Entry]:
+        """As Place.entries."""
+        found = []
+        for path in Path(self.url, prefix.rpartition("/")[0]).rglob("*"):
+            name = path.relative_to(self.url).as_posix()
+            if name.startswith(prefix) and path.is_file() and not PARTIAL.fullmatch(path.name):
+                told = path.stat()
+                found.append(Entry(name, told.st_size, str(told.st_mtime_ns)))
+        return sorted(found, key=lambda entry: entry.name)
+
+    def size(self, name: str) -> int:
+        """As Place.size."""
+        if not (path := self._path(name)).is_file():
+            raise NotThereError(f"{path}: no such file. Make it, or correct the path.")
+        return path.stat().st_size
+
+    def read(self, name: str, *, size: int | None = None, sha256: str | None = None) -> bytes:
+        """As Place.read."""
+        self.size(name)
+        content = self._path(name).read_bytes()
+        check_content(self.tell(name), len(content), size, lambda: hashlib.sha256(content).hexdigest(), sha256)
+        return content
+
+    def read_into(self, name: str, path: Path, *, size: int | None = None, sha256: str | None = None) -> None:
+        """As Place.read_into."""
+        self.size(name)
+        with written_beside(path) as beside:
+            shutil.copyfile(self._path(name), beside)
+            check_content(self.tell(name), beside.stat().st_size, size, lambda: digest_file(beside), sha256)
+
+    def write(self, name: str, content: bytes | Path) -> None:
+        """As Place.write."""
+        with written_beside(self._path(name)) as beside:
+            if isinstance(content, bytes):
+                beside.write_bytes(content)
+            else:
+                shutil.copyfile(content, beside)
+
+    def remove(self, name: str) -> None:
+        """As Place.remove."""
+        self._path(name).unlink(missing_ok=True)
