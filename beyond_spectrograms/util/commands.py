@@ -114,20 +114,32 @@ def _end_stopped(kind: type[BaseException], error: BaseException, trace: Traceba
 def run_stage(main: Callable[[], None]) -> None:
     """Run a stage as `run` does.
 
-    How many seconds it took is kept in data/durations/<study>/<stage>-<arguments>.json, for the report page. Where DVC
-    runs it, it ends with DVC: a stage that goes on alone would keep the next `dvc repro` out.
+    Pieces of its work are done where engine.yaml says. How many seconds it took is kept in
+    data/durations/<study>/<stage>-<arguments>.json, for the report page, and what a cluster did for it. Where DVC runs
+    it, it ends with DVC: a stage that goes on alone would keep the next `dvc repro` out.
     """
     if "DVC_STAGE" in os.environ:
         _end_with_dvc()
 
     def timed() -> None:
-        began = time.perf_counter()
-        main()
+        from beyond_spectrograms.util.code_versions import load_versions
+        from beyond_spectrograms.util.engine import load_engine
+
+        began, engine, told = time.perf_counter(), load_engine(), None
+        if engine.engine == "local":
+            main()
+        else:
+            from beyond_spectrograms.util.dask_engine import pieces_done_by
+
+            with pieces_done_by(engine, list(load_versions().packages)) as cluster:
+                main()
+                told = cluster.summary()
         parser = argparse.ArgumentParser(add_help=False)
         parser.add_argument("--study", default="paper")
         given, arguments = parser.parse_known_args()
         study, names = given.study, [Path(main.__code__.co_filename).stem, *arguments]
-        write_json(DURATIONS / study / f"{'-'.join(names)}.json", {"seconds": time.perf_counter() - began})
+        taken = {"seconds": time.perf_counter() - began, **({"engine": told} if told else {})}
+        write_json(DURATIONS / study / f"{'-'.join(names)}.json", taken)
 
     run(timed)
 

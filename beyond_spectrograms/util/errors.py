@@ -10,6 +10,7 @@ OF_WRITES = (*NO_ROOM, errno.EIO)  # Python's error of a write names no file
 PACKAGES = {
     "PIL": ("pillow", "plot"),
     "ai_edge_litert": ("ai-edge-litert", "soundstream"),
+    "distributed": ("distributed", "cluster"),
     "encodec": ("encodec", "encodec"),
     "fastapi": ("fastapi", "serve"),
     "fsspec": ("fsspec", "cluster"),

@@ -4,6 +4,8 @@ Here they run in processes that end with this one, or in turn in this one. A clu
 so (engine.py). Which of the two it is decides no result.
 """
 
+import faulthandler
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -102,3 +104,28 @@ def run_pieces(
                 advance()
             return results
         return map_in_processes(work, pieces, count, begin, *given, done=advance)
+
+
+_patience_s: float | None = None
+
+
+@contextmanager
+def watched(patience_s: float) -> Iterator[None]:
+    """End this process where the block goes on for `patience_s` without `note_progress`, and tell where it stood.
+
+    A thread in C does that, which runs even where a library never gives the interpreter lock back.
+    """
+    global _patience_s  # noqa: PLW0603  it is noted by what the block calls
+    _patience_s = patience_s
+    note_progress()
+    try:
+        yield
+    finally:
+        _patience_s = None
+        faulthandler.cancel_dump_traceback_later()
+
+
+def note_progress() -> None:
+    """Say that a piece of hours is getting on: a worker that says nothing for long is taken to hang."""
+    if _patience_s is not None:
+        faulthandler.dump_traceback_later(_patience_s, exit=True, file=sys.__stderr__ or 2)

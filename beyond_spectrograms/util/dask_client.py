@@ -1,0 +1,97 @@
+"""A client of Dask's scheduler: of one that runs, or of a cluster that is started here and ends with us."""
+
+import logging
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from beyond_spectrograms.util.engine import ENGINE_FILE, Engine
+from beyond_spectrograms.util.errors import ProjectError, one_line, require
+from beyond_spectrograms.util.processes import unheard
+
+DEATHS = 3  # of workers with the same piece, after which it is given to none; of a scheduler that runs it is its own
+ANSWER_S = 30  # in which a scheduler answers
+# What a kind of cluster takes: the module, and its package.
+STARTING = {"slurm": ("dask_jobqueue", "dask-jobqueue"), "kubernetes": ("dask_kubernetes", "dask-kubernetes")}
+
+
+class ClusterError(ProjectError):
+    """No cluster is had, it is lost, or pieces are not done by it; the message says what to do."""
+
+
+def open_client(engine: Engine, source: str = str(ENGINE_FILE)) -> tuple[Any, Callable[[], None]]:
+    """Connect to the scheduler of an engine, which is told by `source`; give the client, and what ends it all.
+
+    Raises:
+        MissingPackageError, ClusterError: packages are missing, there is no such scheduler, or no cluster starts.
+    """
+    require("distributed")
+    import dask
+    from distributed import Client
+
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what there is to tell is told in a line of ours
+    if engine.scheduler is not None:
+        where = _address(engine.scheduler, source)
+        try:
+            client = Client(**where, timeout=ANSWER_S, set_as_default=False)
+        except (OSError, ValueError, ImportError) as error:
+            raise ClusterError(
+                f"{source}: no scheduler answers at {engine.scheduler}: {one_line(error)}. Start one there (dask "
+                "scheduler), or name another."
+            ) from None
+        return client, client.close
+    dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1})
+    cluster = _start(engine, source)
+    client = Client(cluster, set_as_default=False)
+
+    def end() -> None:
+        client.close()
+        cluster.close()
+
+    return client, end
+
+
+def _address(scheduler: str, source: str) -> dict[str, str]:
+    if not scheduler.endswith(".json"):
+        return {"address": scheduler}
+    if not Path(scheduler).is_file():
+        raise ClusterError(
+            f"{source}: {scheduler}: no such file. A scheduler writes it: dask scheduler --scheduler-file {scheduler}."
+        )
+    return {"scheduler_file": scheduler}
+
+
+def _start(engine: Engine, source: str) -> Any:
+    """Start a cluster; those of Slurm and Kubernetes are as Dask's own configuration files say."""
+    from distributed import LocalCluster
+
+    if engine.cluster == "local":
+        limit = "auto" if engine.worker_memory_gb is None else round(engine.worker_memory_gb * 1e9)
+        with unheard():  # Ctrl+C comes to this process, which ends the others
+            return LocalCluster(
+                n_workers=engine.workers,
+                threads_per_worker=1,
+                memory_limit=limit,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                env={"DASK_LOGGING__DISTRIBUTED": "critical"},
+            )
+    assert engine.cluster is not None  # Engine sees to it
+    module, package = STARTING[engine.cluster]
+    if find_spec(module) is None:
+        raise ClusterError(f"{source}: cluster: {engine.cluster} takes {package}. Run pip install {package}.")
+    try:
+        if engine.cluster == "slurm":
+            from dask_jobqueue import SLURMCluster as Cluster
+        else:
+            from dask_kubernetes.operator import KubeCluster as Cluster
+        cluster = Cluster()
+        cluster.scale(engine.workers)
+    except Exception as error:  # whatever these two, Slurm or Kubernetes refuse
+        raise ClusterError(
+            f"{source}: cluster: {engine.cluster} does not start: {one_line(error)}. docs/scale.md shows the file of "
+            "settings that it takes."
+        ) from None
+    return cluster

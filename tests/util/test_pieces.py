@@ -1,0 +1,97 @@
+"""Pieces of work on this machine, and what engine.yaml may say."""
+
+import multiprocessing
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from beyond_spectrograms.util.dask_client import ClusterError, open_client
+from beyond_spectrograms.util.engine import Engine, EngineError, load_engine
+from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.pieces import on_cluster, run_pieces
+from support.pieces import Sum, process_of, refuse_thirteen, times_begun, write_sum, written
+from support.repository import REPOSITORY
+
+
+def test_results_come_in_the_order_of_the_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [Sum(tmp_path, number, 0.05 * (3 - number)) for number in (3, 1, 2)]
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    assert run_pieces(write_sum, pieces, called="sums") == [3, 0, 1]
+    assert written(tmp_path) == {"1.txt": b"0", "2.txt": b"1", "3.txt": b"3"}
+    assert run_pieces(write_sum, pieces, called="sums", here=True) == [3, 0, 1]
+    assert times_begun(tmp_path) == {1: 1, 2: 1, 3: 1}
+
+
+def test_pieces_are_done_in_processes_unless_there_is_too_little_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = multiprocessing.current_process().pid
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    assert own not in run_pieces(process_of, [1, 2], called="asked")
+    assert run_pieces(process_of, [1, 2], called="asked", here=True) == [own, own]
+    assert run_pieces(process_of, [1], called="asked") == [own]
+    assert run_pieces(process_of, [], called="asked") == []
+    assert not on_cluster()
+
+
+def test_where_one_fails_no_further_one_is_begun(tmp_path: Path) -> None:
+    pieces = [Sum(tmp_path, number) for number in (12, 13, 14)]
+    with pytest.raises(ProjectError) as raised:
+        run_pieces(refuse_thirteen, pieces, called="sums", here=True)
+    assert str(raised.value) == "thirteen: is refused"
+    assert times_begun(tmp_path) == {12: 1}
+
+
+def test_the_shipped_engine_and_none_are_this_machine(tmp_path: Path) -> None:
+    assert load_engine(REPOSITORY / "engine.yaml") == load_engine(tmp_path / "engine.yaml") == Engine()
+
+
+CHOICES = "Known keys: engine, scheduler, cluster, workers, worker_memory_gb, patience_s."
+ONE_OF = "engine: dask takes one of scheduler and cluster"
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("engine: spark", "engine: Input should be 'local' or 'dask', not 'spark'"),
+        ("engine: dask", ONE_OF),
+        ("{engine: dask, scheduler: 'tcp://a:1', cluster: local}", ONE_OF),
+        ("{engine: dask, cluster: local}", "cluster: local takes the number of workers"),
+        ("{engine: dask, cluster: local, workers: 0}", "workers: Input should be greater than 0, not 0"),
+        (
+            "{engine: dask, scheduler: 'tcp://a:1', workers: 2}",
+            "workers is for a cluster that is started, and scheduler is one that runs",
+        ),
+        (
+            "{engine: dask, cluster: slurm, workers: 2, worker_memory_gb: 4}",
+            "worker_memory_gb is for cluster: local; for others Dask's own files say it",
+        ),
+        ("workers: 2", "workers is for engine: dask"),
+        ("patience_s: soon", "patience_s: Input should be a valid number, not 'soon'"),
+        ("wrokers: 2", f"unknown key 'wrokers'. {CHOICES}"),
+        ("- dask", "a mapping is expected, not ['dask']."),
+    ],
+)
+def test_a_wrong_engine_is_one_line(text: str, refusal: str, tmp_path: Path) -> None:
+    path = tmp_path / "engine.yaml"
+    path.write_text(text)
+    with pytest.raises(EngineError) as raised:
+        load_engine(path)
+    assert str(raised.value) == f"{path}: {refusal}"
+
+
+def test_a_scheduler_file_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(ClusterError) as raised:
+        open_client(Engine(engine="dask", scheduler="here/scheduler.json"))
+    assert str(raised.value) == (
+        "engine.yaml: here/scheduler.json: no such file. A scheduler writes it: "
+        "dask scheduler --scheduler-file here/scheduler.json."
+    )
+
+
+@pytest.mark.parametrize(("kind", "package"), [("slurm", "dask-jobqueue"), ("kubernetes", "dask-kubernetes")])
+def test_a_package_that_starts_clusters_and_is_missing_is_named(kind: str, package: str) -> None:
+    if find_spec(package.replace("-", "_")):
+        pytest.skip(f"{package} is installed")
+    with pytest.raises(ClusterError) as raised:
+        open_client(Engine.model_validate({"engine": "dask", "cluster": kind, "workers": 2}))
+    assert str(raised.value) == f"engine.yaml: cluster: {kind} takes {package}. Run pip install {package}."
