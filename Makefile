@@ -72,7 +72,7 @@ test: .venv/installed
 	@$(PYTEST) -m "not long"
 
 test-long: .venv/installed
-	@$(PYTEST) -m long
+	@$(PYTEST) -m long --durations=25
 
 # The tests that compare computed numbers, with the kernels of processors without AVX-512 (oneDNN's, torch's own, MKL's
 # and OpenBLAS's) and without AMX; `make test` runs them with those of the processor at hand. Two minutes each.

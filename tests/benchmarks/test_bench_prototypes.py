@@ -77,6 +77,7 @@ def both_ways(
     return found
 
 
+@pytest.mark.long
 def test_ours_train_two_runs_for_an_epoch_in_processes_of_their_own(params: Params, tmp_path: Path) -> None:
     path = make_path("prototypes_6", params, tmp_path, None)
     assert (path.unit, path.units) == ("windows trained on", 512.0)

@@ -90,7 +90,7 @@ def refused() -> None:
         (left_over, ("change",), "left over"),
         (one_by_one, ("change",), "after the kill folder: of two runs was half-written"),
         (believed, ("change",), "place: other bytes"),
-        (refused, ("change",), "begun\n"),
+        pytest.param(refused, ("change",), "begun\n", marks=pytest.mark.long),
     ],
 )
 def test_what_a_kill_may_not_leave_is_told(

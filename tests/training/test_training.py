@@ -153,6 +153,7 @@ def test_killed_run_continues_and_ends_with_the_same_bytes(config: RunConfig, tm
     assert not checkpoint.exists()
 
 
+@pytest.mark.long
 def test_training_ends_with_the_process_that_started_it(config: RunConfig, tmp_path: Path, start_python: Start) -> None:
     endless = [replace(config, epochs=1_000_000, fold=fold) for fold in (1, 2)]
     (tmp_path / "configs.pickle").write_bytes(pickle.dumps(endless))
