@@ -5,6 +5,7 @@ By clips that judge it, and that its training never heard, of data sets whose ex
 
 from pathlib import Path
 
+from beyond_spectrograms.codec.judging import read_judged
 from beyond_spectrograms.codec.network import Codec, load_codec
 from beyond_spectrograms.data.audio import Format
 from beyond_spectrograms.data.windows import read_windows
@@ -16,7 +17,6 @@ from beyond_spectrograms.sonification.usual_codecs import usual_codecs
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import write_text
 from stages.arguments import parse
-from stages.judge_codec import read_judged
 
 
 def main() -> None:

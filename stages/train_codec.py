@@ -7,17 +7,14 @@ are kept, and go on where they were shorter; one that was killed goes on from it
 import shutil
 from dataclasses import replace
 
-import joblib
 import pandas as pd
 
-from beyond_spectrograms.codec.sounds import read_corpus
-from beyond_spectrograms.codec.training import CodecRun, train_codec
-from beyond_spectrograms.data.audio import Format
-from beyond_spectrograms.params.study import CLIPS, CODEC_SOUNDS, CODECS, CODECS_BY, Study
+from beyond_spectrograms.codec.training import CodecRun, train_codec_by_clips
+from beyond_spectrograms.params.study import CODEC_SOUNDS, CODECS, CODECS_BY, Study
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder
 from beyond_spectrograms.util.machine import choose_device
-from beyond_spectrograms.util.processes import map_in_processes
+from beyond_spectrograms.util.pieces import run_pieces
 from stages.arguments import parse
 
 
@@ -31,11 +28,14 @@ def main() -> None:
             if not run.place.exists() and earlier.is_of_same():
                 shutil.copytree(earlier.place, run.place)
         todo = [run for run in runs if not run.is_finished()]
-        if len(todo) > 1 and todo[0].device == "cpu":
-            map_in_processes(train, todo, min(len(todo), joblib.cpu_count()))
-        else:
-            for run in todo:
-                train(run)
+        run_pieces(
+            train_codec_by_clips,
+            todo,
+            called=f"train {name}",
+            names=[f"{name}, seed {run.seed}" for run in todo],
+            here=todo[:1] != [] and todo[0].device != "cpu",
+            bar=False,
+        )
         replace_folder(work / "finished", CODECS / name)
         shutil.rmtree(work)
 
@@ -47,13 +47,6 @@ def plan(study: Study, name: str) -> list[CodecRun]:
     versions = {noun: study.params.versions[noun] for noun in CODECS_BY}
     device, work = choose_device(study.params.device), study.work("codecs", name) / "finished"
     return [CodecRun(recipe, seed, heard, device, versions, work) for seed in recipe.seeds]
-
-
-def train(run: CodecRun) -> None:
-    """Read what is heard, and train."""
-    network = run.recipe.network
-    form = Format(network.sample_rate, network.channels)
-    train_codec(run, read_corpus(run.heard, CLIPS, form, run.recipe.level_db))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,12 @@ import pandas as pd
 import torch
 
 from beyond_spectrograms.codec.network import load_codec, save_codec
-from beyond_spectrograms.codec.sounds import Corpus, Windows
+from beyond_spectrograms.codec.sounds import Corpus, Windows, read_corpus
 from beyond_spectrograms.codec.trainer import CodecTrainer, CodecTrainingError
+from beyond_spectrograms.data.audio import Format
 from beyond_spectrograms.params.codecs import CodecRecipe
 from beyond_spectrograms.params.encoders import kept_codec
+from beyond_spectrograms.params.study import CLIPS
 from beyond_spectrograms.util.files import (
     digest_file,
     read_sealed,
@@ -30,6 +32,7 @@ from beyond_spectrograms.util.files import (
     written_beside,
 )
 from beyond_spectrograms.util.machine import kernels, processor_name
+from beyond_spectrograms.util.pieces import note_progress
 from beyond_spectrograms.util.progress import counting
 
 CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
@@ -119,6 +122,7 @@ def train_codec(run: CodecRun, corpus: Corpus) -> None:
         while trainer.step < total:
             trainer.train_step()
             _keep(run, trainer)
+            note_progress()
             if time.perf_counter() - last_saved > CHECKPOINT_SECONDS and trainer.step < total:
                 save()
                 last_saved = time.perf_counter()
@@ -136,6 +140,17 @@ def train_codec(run: CodecRun, corpus: Corpus) -> None:
         "files": {name: digest_file(run.place / name) for name in files},
     }
     write_sealed(run.place / RECORD, record)
+
+
+def train_codec_by_clips(run: CodecRun) -> None:
+    """Train a codec by what it hears of data/clips.
+
+    Raises:
+        CodecTrainingError: as train_codec.
+    """
+    network = run.recipe.network
+    form = Format(network.sample_rate, network.channels)
+    train_codec(run, read_corpus(run.heard, CLIPS, form, run.recipe.level_db))
 
 
 def check_precision(run: CodecRun) -> None:

@@ -14,6 +14,7 @@ from joblib import cpu_count
 from beyond_spectrograms.data.clips import Outcome, prepare_clips, raw_files
 from beyond_spectrograms.estimates.timing import Estimate, Rate, Taken, amount, read_rates, record_rates, timed
 from beyond_spectrograms.representations.feature_cache import Extraction, FeatureRequest, extract
+from beyond_spectrograms.util.pieces import pieces_go_to
 from beyond_spectrograms.util.progress import quiet
 
 RESAMPLING = "resample"
@@ -43,7 +44,7 @@ def timed_resampling(
 def pilot_resampling(files: list[Path], seconds: tuple[float, float]) -> Rate:
     """Resample a few of the files <folder>/<label>/<name>, spread over all; units are seconds of sound."""
     some = files[:: max(1, len(files) // (FILES_A_CORE * cpu_count()))][: FILES_A_CORE * cpu_count()]
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet(), pieces_go_to(None):
         place = Path(folder)
         for path in some:
             link = place / "raw" / path.parent.name / path.name
@@ -104,7 +105,7 @@ def pilot_extraction(request: FeatureRequest) -> Rate:
     Two windows are encoded before, untimed: they pay for imports, filters and the compiling of networks.
     """
     some = _few_windows(request)
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet(), pieces_go_to(None):
         for number, part in enumerate((some.head(2), some)):
             began = time.perf_counter()
             extract(replace(request, table=part), Path(folder, f"{number}"), Path(folder, f"{number}.work"))

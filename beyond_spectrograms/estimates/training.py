@@ -10,7 +10,6 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from joblib import cpu_count
 
 from beyond_spectrograms.estimates.timing import Estimate, Rate, read_rates, record_rates, timed
 from beyond_spectrograms.params import Protocol, PrototypeSettings
@@ -18,6 +17,7 @@ from beyond_spectrograms.params.protocols import RECONSTRUCTING
 from beyond_spectrograms.training.loop import train_all
 from beyond_spectrograms.training.run import RunConfig, is_finished, keep_finished, read_history, read_outcome
 from beyond_spectrograms.training.tuning import trials_of, tune
+from beyond_spectrograms.util.pieces import pieces_go_to, side_by_side
 from beyond_spectrograms.util.progress import quiet
 
 STEPS = 2  # batches of training in an epoch of a pilot
@@ -75,8 +75,8 @@ def timed_training(called: str, configs: Sequence[RunConfig], of: str = "") -> N
         if key not in rates:
             rates[key] = pilot_training(config)
     units = [_windows(config) * most_epochs(config.protocol, config.epochs, _windows(config)) for config in todo]
-    side_by_side = 1 if todo[0].device == "cuda" else cpu_count()
-    estimate = estimate_runs([(rates[key], of_run) for key, of_run in zip(keys, units, strict=True)], side_by_side)
+    at_once = 1 if todo[0].device == "cuda" else side_by_side()
+    estimate = estimate_runs([(rates[key], of_run) for key, of_run in zip(keys, units, strict=True)], at_once)
     precisions = " and ".join(sorted({config.precision for config in todo}))
     what = f"{len(todo)} to train on {todo[0].device} in {precisions}, {sum(units):,} windows"
     with timed(what, estimate) as taken:
@@ -130,7 +130,7 @@ def pilot_training(config: RunConfig) -> Rate:
         changes["prototypes"] = settings.model_copy(update={"step_epochs": 1, "warm_up": 0})
         epochs = curriculum_steps(settings)
     pilot = replace(config, parts=parts, protocol=config.protocol.model_copy(update=changes), epochs=epochs)
-    with tempfile.TemporaryDirectory() as folder, quiet(), redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder, quiet(), redirect_stdout(io.StringIO()), pieces_go_to(None):
         for number in range(2):
             pilot = replace(pilot, work=Path(folder, str(number)))
             pilot.work.mkdir()

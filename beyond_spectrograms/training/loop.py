@@ -1,17 +1,17 @@
 """The runs of a protocol, and one training loop for all: a protocol is data (params.yaml), never a branch of code.
 
 On the CPU each run is trained on one thread, so that its result does not depend on how many cores there are, and as
-many runs side by side as there are cores. On a GPU runs of a protocol are trained at once (multi_run.py), unless their
-classifier has a trainer of its own: then one after another.
+many runs side by side as there are cores, or workers of a cluster. On a GPU runs of a protocol are trained at once
+(multi_run.py), unless their classifier has a trainer of its own: then one after another.
 """
 
 import time
+from contextlib import nullcontext
 from itertools import groupby
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -32,7 +32,7 @@ from beyond_spectrograms.training.run import RunConfig, TrainingError, TrainingS
 from beyond_spectrograms.training.trainers import TRAINERS
 from beyond_spectrograms.training.trainers.base import Trainer
 from beyond_spectrograms.util.machine import choose_device
-from beyond_spectrograms.util.processes import map_in_processes
+from beyond_spectrograms.util.pieces import note_progress, on_cluster, run_pieces
 from beyond_spectrograms.util.progress import counting
 
 WORTH_A_POOL = 4000  # windows over all epochs: a pool of processes takes about as long to start
@@ -131,7 +131,8 @@ def train_all(configs: list[RunConfig]) -> None:
     finished = total - sum(config.epochs for config in todo)
     epochs_done: Synchronized[int] = get_context("spawn").Value("i", finished)
     # Read without its lock, which a process that is ended may hold.
-    with counting("train, epochs", total, lambda: int(epochs_done.get_obj().value)):
+    following = counting("train, epochs", total, lambda: int(epochs_done.get_obj().value))
+    with nullcontext() if on_cluster() else following:
         if configs[0].device == "cuda":
             for protocol, of_protocol in groupby(todo, lambda config: config.protocol):
                 one_label = protocol.augment is None and protocol.loss is None
@@ -140,11 +141,17 @@ def train_all(configs: list[RunConfig]) -> None:
                 else:
                     for config in of_protocol:
                         train(config, epochs_done)
-        elif len(todo) < 2 or sum(config.epochs * (config.parts == "train").sum() for config in todo) < WORTH_A_POOL:
-            for config in todo:
-                train(config, epochs_done)
         else:
-            map_in_processes(train, todo, min(len(todo), joblib.cpu_count()), _take_counter, epochs_done)
+            run_pieces(
+                train,
+                todo,
+                called="train",
+                names=["/".join([*config.work.parts[-2:], config.name]) for config in todo],
+                here=sum(config.epochs * (config.parts == "train").sum() for config in todo) < WORTH_A_POOL,
+                bar=False,
+                begin=_take_counter,
+                given=(epochs_done,),
+            )
     if strange := [config.name for config in configs if not run.is_finished(config)]:
         raise TrainingError(
             f"{configs[0].work}: {', '.join(strange)} belongs to other params or versions than this run's: another "
@@ -182,6 +189,7 @@ def train(config: RunConfig, epochs_done: "Synchronized[int] | None" = None) -> 
         state.seconds += time.perf_counter() - began
         began = time.perf_counter()
         count(epochs_done or _counter, 1)
+        note_progress()
         if checkpoint.is_due() and state.diverged_at_epoch is None:
             checkpoint.save({"trainer": trainer.state(), "best": best}, [state])
             began = time.perf_counter()

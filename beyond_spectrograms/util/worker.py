@@ -18,6 +18,7 @@ from typing import Any
 
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.pieces import watched
+from beyond_spectrograms.util.progress import quiet
 
 CODE = Path(__file__).parents[1]  # this package
 
@@ -67,7 +68,7 @@ def do_piece(pickled: bytes, place: Place, topic: str, patience_s: float) -> Don
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # by which Dask ends a worker
         number, work, piece = pickle.loads(pickled)  # noqa: S301  from whoever may run any code here
         worker.log_event(topic, {"piece": number, "worker": worker.address})
-        with watched(patience_s), contextlib.redirect_stdout(printed):
+        with watched(patience_s), quiet(), contextlib.redirect_stdout(printed):
             result = work(piece)
         return Done(result, printed=printed.getvalue())
     except Exception as error:  # given back, for Dask would write each into its log

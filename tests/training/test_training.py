@@ -6,7 +6,6 @@ import pickle
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -183,9 +182,9 @@ def test_a_result_of_another_training_is_refused(config: RunConfig, monkeypatch:
     other = replace(config, epochs=2)
     original = loop.train
 
-    def meddle(mine: RunConfig, counter: Any) -> None:
-        original(mine, counter)
-        original(replace(other, work=mine.work), None)
+    def meddle(mine: RunConfig) -> None:
+        original(mine)
+        original(replace(other, work=mine.work))
 
     monkeypatch.setattr(loop, "train", meddle)
     assert refusal(TrainingError, train_all, [config]) == (
