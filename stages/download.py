@@ -9,38 +9,47 @@ from typing import Any
 
 from beyond_spectrograms.data.archives import check_list, check_sounds, unpack, unpack_lists
 from beyond_spectrograms.data.downloads import fetch
+from beyond_spectrograms.data.elsewhere import take_elsewhere
 from beyond_spectrograms.data.folders import copy_sounds, find_folder, list_sounds
 from beyond_spectrograms.params.datasets import SplitLists
 from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, RAW, Study
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
+from beyond_spectrograms.util.storage import is_elsewhere
 from stages.arguments import parse
 
 
 def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
     source, work = study.params.datasets[dataset].source, PARTIAL / "raw" / dataset
+    fetched = PARTIAL / "fetched" / dataset  # what was fetched so far, for a run that is stopped
     with locked(work):
         shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-        record = take_sounds(dataset, study, work / "audio")
+        record = take_sounds(dataset, study, work / "audio", fetched)
         record |= check_sounds(dataset, work / "audio", source)
         if source.lists is not None:
             take_lists(dataset, source.lists, work / "lists")
         write_json(work / "source.json", record)
         replace_folder(work, RAW / dataset)
+        shutil.rmtree(fetched, ignore_errors=True)
     print(f"{dataset}: {record['files']} files in {len(record['classes'])} classes")
     if left_out := record.get("left_out"):
         print("left out:", ", ".join(f"{count} {kind}" for kind, count in left_out.items()))
 
 
-def take_sounds(dataset: str, study: Study, audio: Path) -> dict[str, Any]:
+def take_sounds(dataset: str, study: Study, audio: Path, fetched: Path) -> dict[str, Any]:
     """Fill `audio` from the origin that the data set's source names; return what source.json says of it.
 
-    Lists of parts that the archive itself holds go to `lists` beside it.
+    `fetched` keeps what comes from elsewhere. Lists of parts that the archive itself holds go to `lists` beside it.
     """
     source, stage = study.params.datasets[dataset].source, study.stage("download", dataset)
     if source.path is not None:
         print(f"{dataset}: copying {source.path}. DVC does not watch it: once it changes, say dvc repro -f {stage}")
+    if source.path is not None and (source.layout is not None or is_elsewhere(source.path)):
+        from beyond_spectrograms.data.splits import check_groups
+
+        told = take_elsewhere(source, fetched, audio, lambda names: check_groups(dataset, names, source))
+        return {"kind": "path", "path": source.path, **told}
     if source.path is not None and source.members is not None:
         left_out = unpack(find_folder(source.path), source.members, source.label_table, audio)
         return {"kind": "path", "path": source.path, "left_out": left_out}

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from beyond_spectrograms.data.archives import has_changed
+from beyond_spectrograms.data.elsewhere import listing_changed
 from beyond_spectrograms.evaluation.records import SCORES_FILE, cell_name
 from beyond_spectrograms.evaluation.result_files import read_evaluation
 from beyond_spectrograms.evaluation.verification import TRIALS_FILE, read_trial_scores
 from beyond_spectrograms.params.study import RAW, Study, list_studies, load_study
 from beyond_spectrograms.util.commands import run
+from beyond_spectrograms.util.storage import is_elsewhere
 from stages import ablate, draw, draw_codec, report
 
 
@@ -56,7 +58,9 @@ def changed_folders(studies: Sequence[Study]) -> list[str]:
     for study in studies:
         for dataset in study.params.grid.datasets:
             source, copied = study.params.datasets[dataset].source, RAW / dataset / "audio"
-            if source.path is not None and copied.is_dir() and has_changed(source, copied):
+            if source.path is None or is_elsewhere(source.path) or not copied.is_dir():
+                continue  # nobody asks a store of files whenever somebody asks what is stale
+            if listing_changed(source, RAW / dataset) if source.layout else has_changed(source, copied):
                 stage = study.stage("download", dataset)
                 lines.append(f"{dataset}: {source.path} has changed since it was copied; say dvc repro -f {stage}")
     return lines

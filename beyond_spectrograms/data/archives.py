@@ -7,13 +7,14 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 
 from beyond_spectrograms.data.folders import LONGEST_NAME, RawDataError, find_folder, is_hidden, kind_of, list_sounds
-from beyond_spectrograms.data.labels import SEVERAL_LABELS, LabelTableError, read_labels, read_table, write_labels
+from beyond_spectrograms.data.labels import SEVERAL_LABELS, LabelTableError, Told, read_labels, read_table, write_labels
 from beyond_spectrograms.data.members import LARGEST_RATIO, Member, members_of, refuse
 from beyond_spectrograms.params.datasets import LabelTable, ListsInside, Source
 from beyond_spectrograms.params.protocols import SEVERAL
@@ -67,13 +68,13 @@ class Wanted:
 
     member: Member
     clip: str
-    told: dict[str, str]
+    told: Told
 
 
 def _wanted(place: Path, members: str, table: LabelTable | None, left_out: Counter[str]) -> Iterator[Wanted]:
     """Find the members that match; others are counted in `left_out`."""
     rows = _read_labels(place, table) if table else None
-    labels_of: dict[str, str] = {}
+    placer = Placer(partial(refuse, place), table.separator if table else None)
     for member in members_of(place):
         match = match_whole("members", members, member.name)
         if match is None or is_hidden(member.name):
@@ -83,19 +84,34 @@ def _wanted(place: Path, members: str, table: LabelTable | None, left_out: Count
         told = {"label": match.groupdict().get("label") or ""}
         if rows is not None:
             told = rows.get(file) or rows.get(PurePosixPath(file).stem) or {"label": ""}
-        labels = told["label"].split(table.separator) if table and table.separator else [told["label"]]
+        yield Wanted(member, *placer.put(member.name, file, told))
+
+
+class Placer:
+    """Gives sounds their places <label>/<file>, or SEVERAL_LABELS/<file> where labels are parted by a `separator`.
+
+    `refuse` is called with the name of a sound that cannot have one, and the reason.
+    """
+
+    def __init__(self, refuse: Callable[[str, str], NoReturn], separator: str | None) -> None:
+        self._refuse, self._separator = refuse, separator
+        self._labels: dict[str, str] = {}  # by their slugs
+
+    def put(self, name: str, file: str, told: Told) -> tuple[str, Told]:
+        """Give the place of the sound `name`, whose file is to be named `file`, and what is told of it, as slugs."""
+        labels = told["label"].split(self._separator) if self._separator else [told["label"]]
         slugs = sorted({_slug(label) for label in labels})
         if "" in slugs or file in ("", ".", "..") or "/" in file:
-            refuse(place, member.name, "has no label or no plain file name")
+            self._refuse(name, "has no label or no plain file name")
         if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in file):
-            refuse(place, member.name, "has a file name with control characters, or one that is no UTF-8")
-        if max(len(name.encode()) for name in (*slugs, file)) > LONGEST_NAME:
-            refuse(place, member.name, f"has a label or file name of over {LONGEST_NAME} bytes")
+            self._refuse(name, "has a file name with control characters, or one that is no UTF-8")
+        if max(len(part.encode()) for part in (*slugs, file)) > LONGEST_NAME:
+            self._refuse(name, f"has a label or file name of over {LONGEST_NAME} bytes")
         for label in labels:
-            if (first := labels_of.setdefault(_slug(label), label)) != label:
-                refuse(place, member.name, f"has the label {label!r}, and another {first!r}: both are {_slug(label)}")
-        into = SEVERAL_LABELS if table and table.separator else slugs[0]
-        yield Wanted(member, f"{into}/{file}", told | {"label": SEVERAL.join(slugs)})
+            if (first := self._labels.setdefault(_slug(label), label)) != label:
+                self._refuse(name, f"has the label {label!r}, and another {first!r}: both are {_slug(label)}")
+        into = SEVERAL_LABELS if self._separator else slugs[0]
+        return f"{into}/{file}", told | {"label": SEVERAL.join(slugs)}
 
 
 def has_changed(source: Source, folder: Path) -> bool:

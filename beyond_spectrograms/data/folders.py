@@ -4,12 +4,13 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from beyond_spectrograms.data.sound_files import FFMPEG_SUFFIXES, SUFFIXES
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.text import quoted
 
 LONGEST_NAME = 200  # bytes of a copied sound's name: results add to it, and systems allow 255
 READ = (*SUFFIXES, *FFMPEG_SUFFIXES)
@@ -55,21 +56,66 @@ def list_sounds(source: str) -> Copied:
     if not classes:
         raise RawDataError(f"{source}: no class folder. Put the sounds of each class into a sub-folder of its name.")
     for label in classes:
-        taken: dict[str, str] = {}
-        for path in walk(label, left_out):
-            inside = path.relative_to(label).as_posix()
-            name = name_of_copy(inside)
-            if is_hidden(inside) or path.suffix.lower() not in READ or not path.is_file():
-                left_out[kind_of(inside)] += 1
-                continue
-            if name in taken:
-                raise RawDataError(f"{source}/{label.name}: {taken[name]} and {inside} are both {name}. Rename one.")
-            taken[name] = inside
-            paths[f"{label.name}/{name}"] = f"{label.name}/{inside}"
-        if not taken:
-            suffixes = ", ".join(READ)
-            raise RawDataError(f"{source}/{label.name}: no sound in this class folder. Sounds end in {suffixes}.")
+        found = (path.relative_to(label).as_posix() for path in walk(label, left_out))
+        paths |= _name_copies(source, label.name, found, left_out, label)
     return Copied(dict(sorted(left_out.items())), paths)
+
+
+def sort_out(source: str, names: Iterable[str]) -> Copied:
+    """Find the sounds among the names of files in a folder elsewhere, as list_sounds does in one of this machine.
+
+    Raises:
+        RawDataError: as list_sounds; or a name that no file can have here.
+    """
+    left_out: Counter[str] = Counter()
+    classes: dict[str, list[str]] = {}
+    for name in names:
+        label, slash, inside = name.partition("/")
+        if is_hidden(name) or not slash:
+            left_out[kind_of(name)] += 1
+            continue
+        check_names(source, name)
+        classes.setdefault(label, []).append(inside)
+    if not classes:
+        raise RawDataError(f"{source}: no class folder. Put the sounds of each class into a sub-folder of its name.")
+    paths: dict[str, str] = {}
+    for label, found in sorted(classes.items()):
+        paths |= _name_copies(source, label, found, left_out)
+    return Copied(dict(sorted(left_out.items())), paths)
+
+
+def check_names(source: str, name: str) -> None:
+    """See that the name of a file elsewhere is one that a file can have here.
+
+    Raises:
+        RawDataError: it is not.
+    """
+    parts = name.split("/")
+    if not name.isprintable() or any(
+        part in ("", ".", "..") or len(os.fsencode(part)) > LONGEST_NAME for part in parts
+    ):
+        raise RawDataError(f"{source}: {quoted(name)} is no name that a file can have here.")
+
+
+def _name_copies(
+    source: str, label: str, names: Iterable[str], left_out: Counter[str], here: Path | None = None
+) -> dict[str, str]:
+    """Name the copies of a class's sounds: <label>/<copy> -> <label>/<path inside>; what is no sound is counted.
+
+    `here` is the class's folder, where it is on this machine: what is no plain file there is no sound.
+    """
+    taken: dict[str, str] = {}
+    for inside in names:
+        name, suffix = name_of_copy(inside), PurePosixPath(inside).suffix.lower()
+        if is_hidden(inside) or suffix not in READ or (here is not None and not (here / inside).is_file()):
+            left_out[kind_of(inside)] += 1
+            continue
+        if name in taken:
+            raise RawDataError(f"{source}/{label}: {taken[name]} and {inside} are both {name}. Rename one.")
+        taken[name] = inside
+    if not taken:
+        raise RawDataError(f"{source}/{label}: no sound in this class folder. Sounds end in {', '.join(READ)}.")
+    return {f"{label}/{name}": f"{label}/{inside}" for name, inside in taken.items()}
 
 
 def copy_sounds(source: str, folder: Path) -> Copied:
@@ -125,7 +171,7 @@ def walk(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
 
 def is_hidden(name: str) -> bool:
     """Say whether the system made a file, not a person: .DS_Store, ._sound.wav (AppleDouble), __MACOSX/."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/"))
 
 
 def kind_of(name: str) -> str:

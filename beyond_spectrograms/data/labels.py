@@ -5,10 +5,13 @@ Needed where sounds have several labels, or a table rather than a name says whic
 
 import csv
 import io
+import re
 from collections.abc import Container, Mapping
 from pathlib import Path
 
 from beyond_spectrograms.params.datasets import LabelTable
+from beyond_spectrograms.params.layouts import Layout
+from beyond_spectrograms.util.text import quoted
 
 LABELS_FILE = "labels.csv"
 SEVERAL_LABELS = "sounds"  # the folder of files that may have several labels: none is of one class alone
@@ -59,6 +62,26 @@ def read_table(text: str, table: LabelTable, known: Container[str] = ()) -> dict
         if told.setdefault(file, mine) != mine:
             raise LabelTableError(f"tells two things of {file}: {told[file]['label']!r} and {mine['label']!r}")
     return told
+
+
+def check_value(where: str, value: object, layout: Layout) -> str:
+    """Give a label, group, fold or part, found at `where` as JSON or a table has it, as text, which may be empty.
+
+    Raises:
+        LabelTableError: it is none.
+    """
+    if isinstance(value, list) and layout.separator and all(isinstance(each, str) and each.strip() for each in value):
+        return layout.separator.join(value)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | str)):
+        raise LabelTableError(f"has {where} {quoted(value)}, no text and no whole number")
+    text = "" if value is None else str(value).strip()
+    if layout.separator and where == layout.label:
+        text = layout.separator.join(each.strip() for each in text.split(layout.separator))
+    if text and where == layout.fold and not re.fullmatch(r"[0-9]{1,4}", text):
+        raise LabelTableError(f"has {where} {quoted(text)}, no number of a fold")
+    if text and where == layout.part and text not in PARTS_IN_TABLES:
+        raise LabelTableError(f"has {where} {quoted(text)}, none of {', '.join(PARTS_IN_TABLES)}")
+    return PARTS_IN_TABLES[text] if text and where == layout.part else text
 
 
 def write_labels(audio: Path, told: Mapping[str, Told]) -> None:

@@ -43,6 +43,14 @@ PLAIN, FOLDER, LINKS, SPARSE = b"0\0" + b"7", b"5", b"12", b"S"
 OF_NEXT, OF_ALL, LONG_NAME, LONG_LINK = b"xX", b"g", b"L", b"K"  # headers that say more of a member
 
 
+class DamagedError(RawDataError):
+    """An archive does not read, for this `reason`."""
+
+    def __init__(self, archive: Path, reason: str) -> None:
+        super().__init__(f"{archive} does not unpack: {reason}. Delete it and run again to download it.")
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Member:
     """A plain file inside an archive; `size` in bytes as declared, and `chunks` never gives more.
@@ -110,7 +118,7 @@ def _readable(archive: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.filename is not None:  # the archive itself cannot be opened
             raise
         reason = shorten_value(" ".join(str(error).split()) or type(error).__name__)
-        raise RawDataError(f"{archive} does not unpack: {reason}. Delete it and run again to download it.") from error
+        raise DamagedError(archive, reason) from error
 
 
 def _read_on(archive: Path, open_member: Callable[[], Any]) -> Iterator[bytes]:

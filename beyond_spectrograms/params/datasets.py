@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.base import Name, Pair, Positive, Real, Section, Seed, Triple, is_unset
+from beyond_spectrograms.params.layouts import Layout
 from beyond_spectrograms.util.patterns import groups_of
 
 SAMPLE_RATES = (16_000, 22_050, 24_000, 48_000)  # Hz, of the formats in which clips are stored
@@ -193,12 +194,14 @@ class Source(Section):
     """What a data set is and where it comes from: exactly one of `archives`, `synthetic`, `path`, `mixtures`.
 
     Whatever can change a result has no default here: a record says all that decides it. `tail` is for clips shorter
-    than a window, in place of windows.tail. A `path` with `members` is a folder that holds what an archive would.
+    than a window, in place of windows.tail. A `path` is a folder of this machine, or one at a URL (s3://bucket/folder).
+    One with `members` holds what an archive would; one with a `layout` is a folder or files as that says.
     """
 
     archives: list[Archive] | None = None
     synthetic: Synthetic | None = None
     path: str | None = None
+    layout: Layout | None = Field(default=None, exclude_if=is_unset)
     mixtures: Mixtures | None = Field(default=None, exclude_if=is_unset)
     members: str | None = None
     label_table: LabelTable | None = None
@@ -216,14 +219,18 @@ class Source(Section):
     known_repetitions: dict[Name, list[Annotated[list[str], Field(min_length=2)]]] = Field(default_factory=dict)
 
     @property
+    def _tables(self) -> list[LabelTable | Layout]:
+        return [table for table in (self.label_table, self.layout) if table is not None]
+
+    @property
     def has_several(self) -> bool:
         """Whether a sound may have several labels."""
-        return self.mixtures is not None or (self.label_table is not None and self.label_table.separator is not None)
+        return self.mixtures is not None or any(table.separator is not None for table in self._tables)
 
     @property
     def has_folds(self) -> bool:
         """Whether folds, or the parts themselves, are published."""
-        in_table = self.label_table is not None and self.label_table.fold is not None
+        in_table = any(table.fold is not None for table in self._tables)
         in_name = "fold" in groups_of(self.name or "")
         return self.has_lists or self.mixtures is not None or in_table or in_name
 
@@ -233,6 +240,14 @@ class Source(Section):
             raise ValueError("archives and members go together")
         if self.label_table is not None and self.members is None:
             raise ValueError("label_table needs members, whose labels it names")
+        return self
+
+    @model_validator(mode="after")
+    def _layout_is_of_a_path(self) -> Self:
+        if self.layout is not None and (self.path is None or self.members is not None):
+            raise ValueError("layout says how the files at a path are to be read, and needs no members")
+        if self.layout is not None and self.layout.group is not None and self.name is not None:
+            raise ValueError("name and layout.group both say the group: choose one")
         return self
 
     @model_validator(mode="after")
@@ -274,7 +289,7 @@ class Source(Section):
     @property
     def has_lists(self) -> bool:
         """Say whether the parts are published, as lists of files or in a table of labels."""
-        in_table = self.label_table is not None and self.label_table.part is not None
+        in_table = any(table.part is not None for table in self._tables)
         return self.lists is not None or self.lists_inside is not None or in_table
 
 

@@ -129,14 +129,16 @@ class Store(Place):
         check_content(self.tell(name), len(content), size, lambda: hashlib.sha256(content).hexdigest(), sha256)
         return content
 
-    def read_into(self, name: str, path: Path, *, size: int | None = None, sha256: str | None = None) -> None:
+    def read_into(
+        self, name: str, path: Path, *, size: int | None = None, sha256: str | None = None, flushed: bool = True
+    ) -> None:
         """As Place.read_into."""
 
         def copy(files: Any, where: str) -> None:
             files.get_file(where, str(beside))
             self._compare(name, beside.stat().st_size, size, files, where)
 
-        with written_beside(path) as beside:
+        with written_beside(path, flushed=flushed) as beside:
             self._try(check_name(self, name), copy)
             check_content(self.tell(name), beside.stat().st_size, size, lambda: digest_file(beside), sha256)
 

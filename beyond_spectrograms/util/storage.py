@@ -70,10 +70,12 @@ class Place(ABC):
         """
 
     @abstractmethod
-    def read_into(self, name: str, path: Path, *, size: int | None = None, sha256: str | None = None) -> None:
+    def read_into(
+        self, name: str, path: Path, *, size: int | None = None, sha256: str | None = None, flushed: bool = True
+    ) -> None:
         """Copy a file to `path` on this machine, whole or not at all.
 
-        `size` (bytes) and `sha256` are what the file is known to be.
+        `size` (bytes) and `sha256` are what the file is known to be. `flushed=False` is as in util.files.
 
         Raises:
             NotThereError: it is not there.
@@ -209,10 +211,12 @@ class Folder(Place):
         check_content(self.tell(name), len(content), size, lambda: hashlib.sha256(content).hexdigest(), sha256)
         return content
 
-    def read_into(self, name: str, path: Path, *, size: int | None = None, sha256: str | None = None) -> None:
+    def read_into(
+        self, name: str, path: Path, *, size: int | None = None, sha256: str | None = None, flushed: bool = True
+    ) -> None:
         """As Place.read_into."""
         self.size(name)
-        with written_beside(path) as beside:
+        with written_beside(path, flushed=flushed) as beside:
             shutil.copyfile(self._path(name), beside)
             check_content(self.tell(name), beside.stat().st_size, size, lambda: digest_file(beside), sha256)
 
