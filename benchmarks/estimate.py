@@ -13,7 +13,7 @@ import pandas as pd
 from joblib import cpu_count
 
 from beyond_spectrograms.data.audio import window_starts
-from beyond_spectrograms.data.windows import PARTS, columns_of, read_parts
+from beyond_spectrograms.data.windows import PARTS, columns_of, has_features, read_parts
 from beyond_spectrograms.estimates.preparation import RESAMPLING, disturbance_key, extraction_key
 from beyond_spectrograms.estimates.timing import RATES, Estimate, Rate, amount, read_rates, roughly
 from beyond_spectrograms.estimates.training import estimate_runs, most_epochs, training_key
@@ -70,7 +70,7 @@ def list_cells(study: Study) -> Iterator[Cell]:
     for dataset in grid.datasets:
         yield Cell("resample", (dataset,), (CLIPS / dataset / "clips.csv").exists())
         for name in grid.representations:
-            yield Cell("featurize", (dataset, name), (study.features(dataset, name) / "features.npy").exists())
+            yield Cell("featurize", (dataset, name), has_features(study.features(dataset, name)))
         for name, protocol in grid.cells():
             yield Cell("train", (dataset, name, protocol), study.is_trained(dataset, name, protocol))
         for name in grid.representations if study.params.disturbances else ():

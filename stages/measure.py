@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.data.weights import fetch_encoder
-from beyond_spectrograms.data.windows import read_windows
+from beyond_spectrograms.data.windows import has_features, read_windows
 from beyond_spectrograms.evaluation.cost_measurement import CostsError, Subject, choose_sounds, measure
 from beyond_spectrograms.evaluation.costs import read_costs
 from beyond_spectrograms.params.study import PAPER, RAW, SPLITS, Study
@@ -34,7 +34,7 @@ def main() -> None:
     for name, mark in marks.items():
         if name in kept:
             costs[name] = known[name]
-        elif features_of(study, dataset, name).exists():
+        elif has_features(features_of(study, dataset, name)):
             subjects = find_subjects(study, dataset, name)
             found = measure(dataset, subjects, sounds, rounds=settings.rounds, seed=settings.seed)
             costs[name] = {"mark": mark} | found
@@ -49,7 +49,7 @@ def main() -> None:
 def features_of(study: Study, dataset: str, name: str) -> Path:
     """Find the features of a representation; those that stand beside the study's are of the paper's experiment."""
     folder = Path("data/features", PAPER, dataset, name) if name in study.params.grid.beside else None
-    return (folder or study.features(dataset, name)) / "features.npy"
+    return folder or study.features(dataset, name)
 
 
 def find_subjects(study: Study, dataset: str, name: str) -> list[Subject]:
@@ -63,11 +63,11 @@ def find_subjects(study: Study, dataset: str, name: str) -> list[Subject]:
     params, subjects = study.params, []
     precision = choose_precision(params.training_precision, "cpu")
     for one in dict.fromkeys([name, *params.claims.baselines]):
-        if not (features := features_of(study, dataset, one)).exists():
+        if not has_features(features := features_of(study, dataset, one)):
             raise CostsError(f"{features}: missing. Costs are measured beside {one}'s.")
         weights = tuple(fetch_encoder(params, one))
         record = params.representations[one]
-        subjects.append(Subject(one, record, weights, features.parent, params.costs.classifier, precision))
+        subjects.append(Subject(one, record, weights, features, params.costs.classifier, precision))
     return subjects
 
 

@@ -7,7 +7,7 @@ import re
 import tokenize
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol
 
 PARTS = ("train", "validation", "test")
+ARRAY, SHARDED = "features.npy", "index.parquet"  # one of them is in a folder of features
+AGAIN = "Run its featurize stage again (dvc repro -f)."
 BROKEN = (ValueError, EOFError, SyntaxError, tokenize.TokenError)  # what numpy raises of a damaged .npy
 
 
@@ -135,35 +137,50 @@ def columns_of(split: str, parts: pd.DataFrame) -> list[str]:
     return [column for column in parts.columns if column == split or re.fullmatch(rf"{split}_\d+", column)]
 
 
+def has_features(folder: Path) -> bool:
+    """Say whether features are in a folder, as an array or in shards."""
+    return (folder / ARRAY).exists() or (folder / SHARDED).exists()
+
+
 def open_features(folder: Path, windows: int) -> npt.NDArray[np.float32]:
-    """Map <folder>/features.npy, [windows, bands, frames], read-only.
+    """Map the features in a folder, [windows, bands, frames], read-only, as `map_features` does.
 
     Raises:
-        FeaturesError: it is damaged, or has not one row for each of `windows` windows.
+        FeaturesError: they are damaged, or have not one row for each of `windows` windows.
     """
-    features = _map_features(folder)
+    features = map_features(folder)
     if len(features) != windows:
-        raise FeaturesError(
-            f"{folder}: {len(features)} rows for {windows} windows. Run its featurize stage again (dvc repro -f)."
-        )
+        raise FeaturesError(f"{folder}: {len(features)} rows for {windows} windows. {AGAIN}")
     return features
 
 
-def _map_features(folder: Path) -> npt.NDArray[np.float32]:
+def map_features(folder: Path) -> npt.NDArray[np.float32]:
+    """Map the features in a folder: <folder>/features.npy, or shards, which are read as an array is.
+
+    Raises:
+        FeaturesError: they are damaged.
+        FileNotFoundError: there are none.
+    """
+    if (folder / SHARDED).exists():
+        from beyond_spectrograms.data.feature_shards import Shards
+
+        return cast("npt.NDArray[np.float32]", Shards(folder))  # stands in for one
     try:
-        features: npt.NDArray[np.float32] = np.load(folder / "features.npy", mmap_mode="r")
+        features: npt.NDArray[np.float32] = np.load(folder / ARRAY, mmap_mode="r")
     except BROKEN:
-        raise FeaturesError(
-            f"{folder}: features.npy is cut short or damaged. Run its featurize stage again (dvc repro -f)."
-        ) from None
+        raise FeaturesError(f"{folder}: {ARRAY} is cut short or damaged. {AGAIN}") from None
     return features
 
 
 def content_of(folder: Path) -> bytes:
-    """Return what identifies the array in `folder`: the digests of each clip's rows in <folder>/index.json.
+    """Return what identifies the features in `folder`: the digests of each clip's rows, as their index has them.
 
     Keys of rows are left out: features that came out the same under another version train the same.
     """
+    if (folder / SHARDED).exists():
+        from beyond_spectrograms.data.shard_index import content_of_shards
+
+        return content_of_shards(folder)
     index = read_index(folder)
     if not index["clips"]:
         return (folder / "index.json").read_bytes()
@@ -190,27 +207,35 @@ def read_index(folder: Path) -> dict[str, Any]:
     if isinstance(told, dict) and told.keys() == {"shape", "clips", "sha256"}:  # of earlier code, which did not seal it
         return {"shape": told["shape"], "clips": told["clips"], "rows": told["sha256"]}
     if (index := read_sealed(path)) is None:
-        raise FeaturesError(f"{path}: damaged. Run its featurize stage again (dvc repro -f).")
+        raise FeaturesError(f"{path}: damaged. {AGAIN}")
     return index
 
 
 def check_content(folder: Path, called: str) -> None:
-    """Check that the rows in <folder>/features.npy are those that were written there.
+    """Check that the rows of the features in `folder` are those that were written there.
 
     Raises:
         FeaturesError: some are not; they are computed again by the stage that made them.
     """
+    if (folder / SHARDED).exists():
+        from beyond_spectrograms.data.shard_index import check_shards
+
+        return check_shards(folder, called)
     index = read_index(folder)
-    array = _map_features(folder)
+    array = map_features(folder)
     damaged = [
         clip
         for clip, first, count, key, *_ in index["clips"]
         if digest_rows(array, slice(first, first + count)) != index["rows"][key]
     ]
+    return name_damaged(folder, damaged, called)
+
+
+def name_damaged(folder: Path, damaged: list[str], called: str) -> None:
+    """Raise a FeaturesError that counts these clips of `called` and names the first; nothing where there is none."""
     if damaged:
         raise FeaturesError(
-            f"{folder}: rows of {len(damaged)} clips of {called} are not what was written, {damaged[0]} first. Run its "
-            "featurize stage again (dvc repro -f)."
+            f"{folder}: rows of {len(damaged)} clips of {called} are not what was written, {damaged[0]} first. {AGAIN}"
         )
 
 
@@ -227,5 +252,8 @@ def release(array: npt.NDArray[Any]) -> None:
     They stay in the system's cache, or on their way to disk, but no longer count as this process's: however many
     windows a file holds, those of a batch are all that is held of it.
     """
+    if not isinstance(array, np.ndarray):  # shards
+        array.release()
+        return
     if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         array.base.madvise(mmap.MADV_DONTNEED)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from beyond_spectrograms.data.windows import map_features
 from beyond_spectrograms.estimates.timing import Estimate, Rate, read_rates, record_rates, timed
 from beyond_spectrograms.params import Protocol, PrototypeSettings
 from beyond_spectrograms.params.protocols import RECONSTRUCTING
@@ -139,7 +140,7 @@ def pilot_training(config: RunConfig) -> Rate:
 
 
 def _key(config: RunConfig) -> str:
-    bands, frames = np.load(config.features / "features.npy", mmap_mode="r").shape[1:]
+    bands, frames = map_features(config.features).shape[1:]
     precision = config.precision if config.device == "cpu" else f"{config.precision} {config.device}"
     codes = config.codebook_size is not None
     return training_key(config.protocol, len(config.classes), (bands, frames), precision, codes=codes)

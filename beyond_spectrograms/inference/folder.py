@@ -11,7 +11,6 @@ from pathlib import Path
 from beyond_spectrograms.inference.card import CARD_FILE, Card, EncoderFile, ModelError, StoredFile, read_card
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.inference.networks import read_network
-from beyond_spectrograms.inference.tensor_file import OF_ENCODERS, check_head
 from beyond_spectrograms.params import Hear, is_project, weights_folder
 from beyond_spectrograms.params.study import WEIGHTS
 from beyond_spectrograms.representations import create_representation
@@ -24,6 +23,7 @@ from beyond_spectrograms.util.files import (
     replace_folder,
     write_sealed,
 )
+from beyond_spectrograms.util.tensor_file import OF_ENCODERS, read_head
 
 CLASSIFIER_FILE = "classifier.safetensors"
 COPY_AGAIN = "Copy the whole folder, or export the model again."
@@ -164,7 +164,7 @@ def _find_encoder_file(folder: Path, name: str, file: EncoderFile, weights: str 
     if file.included:
         if file.file.endswith(".safetensors"):
             try:
-                check_head(folder / file.file, OF_ENCODERS)
+                read_head(folder / file.file, OF_ENCODERS)
             except ValueError as error:
                 raise ModelError(f"{folder / file.file}: {error}. {COPY_AGAIN}") from None
         return folder / file.file

@@ -17,9 +17,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from threadpoolctl import ThreadpoolController
 
 from beyond_spectrograms.inference.card import Card, ModelError
-from beyond_spectrograms.inference.tensor_file import OF_CLASSIFIERS, check_head
 from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.util.machine import DeviceError, choose_device, one_thread
+from beyond_spectrograms.util.tensor_file import OF_CLASSIFIERS, read_head
 from beyond_spectrograms.util.text import some_of
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _read_tensors(path: Path, load_file: Callable[[Path], dict[str, Any]]) -> di
     from safetensors import SafetensorError
 
     try:
-        check_head(path, OF_CLASSIFIERS)
+        read_head(path, OF_CLASSIFIERS)
         return {key: tensor for key, tensor in load_file(path).items() if not key.startswith(LAST)}
     except ValueError as error:
         raise ModelError(f"{path}: {error}. {EXPORT}") from None

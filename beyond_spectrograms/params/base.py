@@ -68,6 +68,11 @@ class Record(Section):
         return None
 
     @property
+    def has_codes(self) -> bool:
+        """Whether its features follow from the numbers of a codec's codebook entries, and may be stored as these."""
+        return False
+
+    @property
     def stacked(self) -> int | None:
         """How many layers of a model the bands are of, where a classifier is to weigh these; None elsewhere."""
         return None

@@ -30,9 +30,19 @@ class Windows(Section):
 
 
 class FeatureSettings(Section):
-    """How features are stored."""
+    """How features are stored: as one array or, with `shards_mb`, in files of about so many megabytes.
 
-    dtype: Literal["float32", "float16"]
+    `codes` are the numbers of a codec's codebook entries, from which the features are made when they are read.
+    """
+
+    dtype: Literal["float32", "float16", "codes"]
+    shards_mb: Annotated[Real, Field(gt=0)] | None = Field(default=None, exclude_if=is_unset)
+
+    @model_validator(mode="after")
+    def _codes_in_shards(self) -> Self:
+        if self.dtype == "codes" and self.shards_mb is None:
+            raise ValueError("dtype codes needs shards_mb: one array holds float32 or float16")
+        return self
 
 
 class Split(Section):

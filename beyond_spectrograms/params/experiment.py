@@ -279,6 +279,17 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _features_have_codes(self) -> Self:
+        without = [name for name in self.grid.representations if not self.representations[name].has_codes]
+        if self.features.dtype == "codes" and without:
+            known = [name for name, record in self.representations.items() if record.has_codes]
+            raise ValueError(
+                f"features.dtype: {without[0]!r} of grid.representations is not quantised by a codec, so it has no "
+                f"codes. Choose float32 or float16, or a grid of {', '.join(known) or 'codecs with a bitrate'}."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _labels_suit_protocols(self) -> Self:
         for key, of in self.mixtures.items():
             other = self.datasets[of].source

@@ -27,7 +27,7 @@ PACKAGED = Path(__file__).parents[1] / "defaults"  # where setup.py puts the che
 UNIONS = {"representations": KINDS, "disturbances": DISTURBANCES}  # sections whose records are of a kind each
 UNITED = ("representations", "protocols", "hub")  # sections to which a study adds
 # What a study has in place of the root's.
-OWN = ("grid", "training_precision", "contrasts", "costs", "disturbances", "codecs", "verification")
+OWN = ("grid", "features", "training_precision", "contrasts", "costs", "disturbances", "codecs", "verification")
 
 
 def load_params(study: Path = Path(), root: Path = Path(), *, pinned: bool = True) -> Params:

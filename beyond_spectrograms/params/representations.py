@@ -99,6 +99,11 @@ class Codec(Record):
         """Entries of a codebook, where the array holds codes."""
         return self.entries if self.codes else None
 
+    @property
+    def has_codes(self) -> bool:
+        """Whether it is quantised."""
+        return self.bitrate is not None
+
     def _check_bitrate(self, choices: tuple[int, ...]) -> None:
         if self.codes and self.bitrate is None:
             raise ValueError("codes need a bitrate")

@@ -49,6 +49,11 @@ class Transformers(Encoder):
         return self.entries
 
     @property
+    def has_codes(self) -> bool:
+        """Whether it is a codec that quantises."""
+        return self.codebooks is not None
+
+    @property
     def stacked(self) -> int | None:
         """How many layers the bands are of, where they are stacked."""
         return len(self.layers) if self.layers and self.join == "stack" else None

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from beyond_spectrograms.data.windows import FeaturesError, open_features
+from beyond_spectrograms.data.windows import FeaturesError, has_features, open_features
 from beyond_spectrograms.evaluation.bitrates import points
 from beyond_spectrograms.evaluation.comparisons import Pair
 from beyond_spectrograms.evaluation.convergence import MeanCurve, mean_curve
@@ -166,7 +166,7 @@ def figure_2(results: Results, features: Mapping[str, Path], windows: pd.DataFra
     Raises:
         FeaturesError: none are there.
     """
-    here = {name: place for name, place in features.items() if (place / "features.npy").exists()}
+    here = {name: place for name, place in features.items() if has_features(place)}
     if not here:
         raise FeaturesError(f"{results.dataset}: no features are here to draw. Run a featurize stage of it.")
     arrays = {name: open_features(place, len(windows)) for name, place in here.items()}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,15 @@ def check_hears_windows(name: str, record: Record) -> None:
             f"{name}: hears whole clips (context: clip), and here each window is heard on its own. "
             "Choose a representation with context: window."
         )
+
+
+class Coded(NamedTuple):
+    """A codec by its codes."""
+
+    encoder: "Representation"  # gives the codes [windows, codebooks, frames], of the same windows and frames
+    entries: int  # of a codebook
+    # [codebooks, entries, bands], whose entries add up to the features (feature_shards.dequantize); None: codes are these
+    codebooks: Features | None
 
 
 class Representation(ABC):
@@ -138,6 +147,18 @@ class Representation(ABC):
             return self._check_output(windows, joined, lambda again: self._submit(again).result())
 
         return finish
+
+    def coded(self) -> Coded:
+        """Give the codes that its features are made of, and the codebooks that make them, the same to the bit.
+
+        Raises:
+            RepresentationError: it has none.
+        """
+        raise RepresentationError(
+            f"{self.name}: features.dtype codes is for what codes alone give: kind encodec or soundstream with a "
+            "bitrate, and kind transformers of architecture encodec or xcodec with codebooks. Choose float32 or "
+            "float16."
+        )
 
     def embed_text(self, texts: Sequence[str]) -> tuple[Features, float]:
         """Embed texts as [texts, bands], of length 1, to be compared with what sounds give.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from copy import copy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
@@ -14,6 +15,7 @@ from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import Encodec
 from beyond_spectrograms.representations.base import (
     CheckpointError,
+    Coded,
     Engine,
     EngineError,
     Features,
@@ -67,6 +69,19 @@ class EncodecLatents(Representation):
         return -(-samples // self.hop_length)
 
     _enter_thread = staticmethod(enter_torch_thread)
+
+    def coded(self) -> Coded:
+        """Give the codes, and the quantiser's codebooks: it adds up an entry of each."""
+        if self._kbps is None:
+            return super().coded()
+        entries = int(self._quantizer.bins)
+        if self._codes:
+            return Coded(self, entries, None)
+        encoder = copy(self)
+        count = self._quantizer.get_num_quantizers_for_bandwidth(self._frame_rate, self._kbps)
+        encoder.bands, encoder._codes = int(count), True
+        codebooks = [layer.codebook.numpy() for layer in self._quantizer.vq.layers[: encoder.bands]]
+        return Coded(encoder, entries, np.stack(codebooks))
 
     def _encode(self, windows: Waveform) -> Features:
         latents = self._engine.encode(windows)

@@ -1,5 +1,6 @@
-"""One array of features per data set and representation, computed clip by clip, resumable and incremental.
+"""The features of a data set and representation, computed clip by clip, resumable and incremental.
 
+They are one array, or shards (shard_cache.py).
 A clip's rows are known by a key: a digest of its sound, its windows and of all that decides the encoding. Rows whose
 key is already stored (by a run that was killed, or by an earlier run on fewer clips) and whose bytes have the digest
 stored with them are copied, all others computed. Clips of one key are encoded once.
@@ -7,8 +8,10 @@ stored with them are copied, all others computed. Clips of one key are encoded o
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,13 +20,16 @@ import numpy as np
 import pandas as pd
 
 from beyond_spectrograms.data.clips import clip_path
+from beyond_spectrograms.data.shard_files import read_clips
+from beyond_spectrograms.data.shard_index import Listing, remove_others, write_codebooks, write_index
 from beyond_spectrograms.data.windows import release
 from beyond_spectrograms.params import Params
-from beyond_spectrograms.representations import create_representation, stored_rows
+from beyond_spectrograms.representations import create_representation, shard_cache, stored_rows
 from beyond_spectrograms.representations.base import Representation
-from beyond_spectrograms.representations.stored_rows import DType, Record, Rounding, Rows, store
+from beyond_spectrograms.representations.stored_rows import DType, Record, Rounding, Rows, store, tell_damaged
 from beyond_spectrograms.representations.window_encoder import ClipWindows, WindowEncoder
 from beyond_spectrograms.util.files import locked, put_back, replace_folder, write_sealed
+from beyond_spectrograms.util.pieces import run_pieces
 from beyond_spectrograms.util.progress import track
 
 FEATURE_VERSIONS = ("data", "representations")  # of versions.yaml: what rows hang on, beside packages
@@ -39,6 +45,8 @@ class FeatureRequest:
     length_s: float  # of a window
     fingerprint: str  # digest of all that decides a window's features besides its sound
     dtype: DType = "float32"  # in which features are stored
+    shard_bytes: float | None = None  # size of a shard; None: one array
+    make: Callable[[], Representation] | None = None  # makes the representation in another process; shards need it
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -48,8 +56,11 @@ class FeatureRequest:
 
     @property
     def bytes(self) -> int:
-        """Size of the array."""
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+        """Size of the features as they are stored."""
+        if self.dtype != "codes":
+            return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+        encoder, entries, _ = self.representation.coded()
+        return len(self.table) * encoder.bands * self.shape[2] * np.min_scalar_type(entries - 1).itemsize
 
 
 @dataclass(frozen=True)
@@ -97,13 +108,18 @@ def request_features(
     nouns = [noun for noun in record.packages if isinstance(params.versions[noun], int)]  # the others are packages
     versions = {noun: params.versions[noun] for noun in (*FEATURE_VERSIONS, *nouns)}
     decided = fingerprint(representation, record.model_dump(), weights, length_s, versions)
-    return FeatureRequest(representation, table, clips, length_s, decided, params.features.dtype)
+    megabytes = params.features.shards_mb
+    return FeatureRequest(
+        representation, table, clips, length_s, decided, params.features.dtype,
+        shard_bytes=None if megabytes is None else 1e6 * megabytes,
+        make=partial(create_representation, name, record, tuple(weights)),
+    )  # fmt: skip
 
 
 def extract(
     request: FeatureRequest, place: Path, work: Path, called: str = "", announce: Callable[[int], None] = lambda _: None
 ) -> Extraction:
-    """Encode the windows of `request` into place/features.npy.
+    """Encode the windows of `request` into place/features.npy, or into shards.
 
     In memory are the clip whose windows are encoded, the next two that are decoded, and, where clips are short, as many
     as keep all cores busy. The array grows in `work`, which is renamed to `place` at the end. place/index.json holds
@@ -115,6 +131,8 @@ def extract(
         PrecisionError: a value does not fit the request's dtype.
     """
     called = called or str(place)
+    if request.shard_bytes is not None:
+        return _extract_shards(request, place, work, called, announce)
     name, dtype, starts = request.representation.name, request.dtype, request.table["start_s"].to_numpy()
     with locked(work):
         put_back(work, place)
@@ -159,6 +177,61 @@ def extract(
         (place / journal.name).unlink()  # not before: a run killed while renaming needs it to go on
         rounding = sum((records[part.key].rounding for part in rows), Rounding())
         return Extraction(len(request.table), sum(part.count for part in new), encoder.encoded, rounding)
+
+
+def _extract_shards(
+    request: FeatureRequest, place: Path, work: Path, called: str, announce: Callable[[int], None]
+) -> Extraction:
+    """Encode the windows of `request` into place/shards, each shard a piece of work, and write place/index.parquet.
+
+    The index is written last, and then what it does not name is removed: a killed run leaves whole shards, and readers
+    have the old features until the new ones are whole.
+    """
+    with locked(work):
+        put_back(work, place)
+        shutil.rmtree(work, ignore_errors=True)  # of a killed run that stored an array
+        pieces = _pieces(request, place)
+        todo, damaged = shard_cache.keep_stored(pieces)
+        tell_damaged(damaged, called)
+        computed = sum(piece.missing for piece in todo)
+        announce(computed)
+        names = [f"{called}, {piece.clips[0]} to {piece.clips[-1]}" for piece in todo]
+        # In turn, since each keeps all cores busy.
+        stored = run_pieces(shard_cache.store_shard, todo, called=request.representation.name, names=names, here=True)
+        codebooks = request.representation.coded().codebooks if request.dtype == "codes" else None
+        books = None if codebooks is None else write_codebooks(place, codebooks)
+        shards, rounding = [], Rounding()
+        for piece in pieces:
+            _, clips = read_clips(piece.path)
+            shards.append((piece.name, piece.first, piece.windows, clips.content))
+            rounding += Rounding(float(clips.largest.max()), int(clips.vanished.sum()))
+        (place / "features.json").unlink(missing_ok=True)  # the stage writes it last
+        read_as, coded = ("float16" if request.dtype == "float16" else "float32"), request.dtype == "codes"
+        write_index(
+            place,
+            Listing(request.shape, read_as, coded, books, shards),
+            lambda number: list(pieces[number].clips),
+            lambda number: read_clips(pieces[number].path)[1],
+        )
+        remove_others(place, [*(piece.name for piece in pieces), *([books] if books else [])])
+        shard_cache.forget_maker()
+        return Extraction(len(request.table), computed, sum(each.encoded for each in stored), rounding)
+
+
+def _pieces(request: FeatureRequest, place: Path) -> list[shard_cache.Piece]:
+    """Work out which clips each shard has."""
+    assert request.shard_bytes is not None  # extract sees to it
+    assert request.make is not None  # request_features gives it
+    recipe = shard_cache.Recipe(request.make, request.fingerprint, request.clips, request.length_s, request.dtype)
+    maker = shard_cache.maker_of(recipe, request.representation)
+    bands, frames = maker.encoder.bands, request.shape[2]
+    starts, pieces = request.table["start_s"].to_numpy(), []
+    for run in shard_cache.cut_clips(_plan(request), bands * frames * maker.stored.itemsize, request.shard_bytes):
+        first, end = run[0].first, run[-1].slice.stop
+        clips, counts = tuple(part.clip for part in run), tuple(part.count for part in run)
+        keys = b"".join(bytes.fromhex(part.key) for part in run)
+        pieces.append(shard_cache.Piece(place, recipe, bands, frames, clips, counts, starts[first:end], keys, first))
+    return pieces
 
 
 def describe_features(request: FeatureRequest, extraction: Extraction) -> dict[str, Any]:

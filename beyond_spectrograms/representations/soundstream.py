@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import numpy as np
 
 from beyond_spectrograms.data.audio import Format, Waveform
 from beyond_spectrograms.params import SoundStream
-from beyond_spectrograms.representations.base import CheckpointError, Features, Representation
+from beyond_spectrograms.representations.base import CheckpointError, Coded, Features, Representation
 from beyond_spectrograms.util.errors import require
 
 _greeting, _greeted = threading.Lock(), threading.Event()  # one thread at a time turns stderr; whether it was done
+LEFT_OUT = -1  # in place of a code: the codebook is not used
 BITS = 4  # of a code: lyra's quantizer.tflite gives it as the second output of `encode`
 
 
@@ -66,6 +68,23 @@ class SoundStreamLatents(Representation):
             return self._quantize(latents)
         except ValueError as error:
             raise CheckpointError(f"{self.name}: its second weights file is not Lyra's quantiser. {error}") from error
+
+    def coded(self) -> Coded:
+        """Give the codes, and what the quantiser's file makes of each entry alone: it adds them up one by one."""
+        if not self._codebooks:
+            return super().coded()
+        if self._codes:
+            return Coded(self, 1 << BITS, None)
+        decode = _interpreter(self._quantizer_model).get_signature_runner("decode")
+        unused = np.full(decode.get_input_details()["encoding_indices"]["shape"], LEFT_OUT, np.int32)
+        codebooks = np.empty((self._codebooks, 1 << BITS, self.bands), np.float32)
+        for number, entry in np.ndindex(codebooks.shape[:2]):
+            one = unused.copy()
+            one[number] = entry
+            codebooks[number, entry] = decode(encoding_indices=one)["output_0"].ravel()
+        encoder = copy(self)
+        encoder.bands, encoder._codes = self._codebooks, True
+        return Coded(encoder, 1 << BITS, codebooks)
 
     def _quantize(self, latents: Features) -> Features:
         """Quantise latents [windows, 64, frames], frame by frame: dequantised, or [windows, codebooks, frames]."""

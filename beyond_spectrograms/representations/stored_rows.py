@@ -16,7 +16,7 @@ from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_text
 
 NAMED = 3  # damaged clips that a message names
-DType = Literal["float32", "float16"]
+DType = Literal["float32", "float16", "codes"]
 Stored = npt.NDArray[Any]
 
 
@@ -94,10 +94,15 @@ class StoredRows:
         damaged = {key for key in keys if digest_rows(self.array, self.rows[key]) != self.records[key].sha256}
         for key in damaged:
             del self.rows[key]
-        if clips := [part.clip for part in wanted if part.key in damaged]:
-            named = ", ".join(clips[:NAMED]) + (f" and {len(clips) - NAMED} more" if len(clips) > NAMED else "")
-            count = "1 clip" if len(clips) == 1 else f"{len(clips)} clips"
-            print(f"{called}: rows of {count} were damaged and are computed again: {named}", flush=True)
+        tell_damaged([part.clip for part in wanted if part.key in damaged], called)
+
+
+def tell_damaged(clips: list[str], called: str) -> None:
+    """Print of which clips of `called` rows were damaged, where there are any."""
+    if clips:
+        named = ", ".join(clips[:NAMED]) + (f" and {len(clips) - NAMED} more" if len(clips) > NAMED else "")
+        count = "1 clip" if len(clips) == 1 else f"{len(clips)} clips"
+        print(f"{called}: rows of {count} were damaged and are computed again: {named}", flush=True)
 
 
 def read_stored(place: Path, shape: tuple[int, ...], dtype: DType, called: str) -> StoredRows:

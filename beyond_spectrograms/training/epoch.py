@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from beyond_spectrograms.data.feature_shards import Shards
 from beyond_spectrograms.data.windows import release
 from beyond_spectrograms.representations.base import Features
 
@@ -20,6 +21,7 @@ Rows = npt.NDArray[np.int64]  # of a table of windows, in some order
 Outcome = tuple[float, float]  # accuracy and loss, means over a subset's windows
 HELD_BYTES = 2**30  # larger subsets are read batch by batch instead of held in memory; changes no result
 BLOCK = 256  # windows prepared at a time
+BUFFER = 8  # shards among which windows of a subset that is not held are shuffled
 
 
 def choose_precision(precision: str, device: str) -> str:
@@ -58,8 +60,25 @@ class Network:
         return logits
 
 
+def keep_near(order: Tensor, rows: Rows, features: Features) -> Tensor:
+    """Change an order of `rows` into one that reads few shards at a time; of one array nothing changes.
+
+    Shards come in the order in which `order` meets them; windows of every BUFFER of them stay as `order` has them among
+    each other. So what a run's seed shuffles is still shuffled by that seed alone.
+    """
+    if not isinstance(features, Shards):
+        return order
+    _, first, shards = np.unique(features.shards_of(rows[order.numpy()]), return_index=True, return_inverse=True)
+    met = np.argsort(np.argsort(first))  # place of each shard among those that were met
+    return order[torch.from_numpy(np.argsort(met[shards] // BUFFER, kind="stable"))]
+
+
 class Subset:
-    """Windows of one part of a split, in the order of `rows`, and their targets, as the network's `body` takes them."""
+    """Windows of one part of a split, in the order of `rows`, and their targets, as the network's `body` takes them.
+
+    Where they are in shards and are not held in memory, each epoch goes through them by `keep_near`: another order
+    than that of one array or of windows that are held, with other weights in the end.
+    """
 
     def __init__(self, network: Network, features: Features, targets: npt.NDArray[Any], rows: Rows) -> None:
         self._network, self._features, self._rows = network, features, rows
@@ -68,12 +87,19 @@ class Subset:
         self._held: Tensor | None = None
         if one.nbytes * len(rows) <= HELD_BYTES:
             self._held = one.new_empty((len(rows), *one.shape[1:]))
-            for first in range(0, len(rows), BLOCK):
-                self._held[first : first + BLOCK] = self._ready(rows[first : first + BLOCK])
+            # In the table's order where they are in shards: each is read once.
+            places = np.argsort(rows) if isinstance(features, Shards) else np.arange(len(rows))
+            for block in np.split(places, range(BLOCK, len(places), BLOCK)):
+                self._held[torch.from_numpy(block)] = self._ready(rows[block])
 
     def __len__(self) -> int:
         """Count its windows."""
         return len(self._rows)
+
+    def order(self, *, shuffle: bool) -> Tensor:
+        """Give the order [windows] of an epoch, shuffled by torch's generator or always the same."""
+        order = torch.randperm(len(self)) if shuffle else torch.arange(len(self))
+        return order if self._held is not None else keep_near(order, self._rows, self._features)
 
     def _ready(self, rows: Rows) -> Tensor:
         """Read windows and apply `front`; channels come last, in memory side by side, as convolutions want them."""
@@ -137,8 +163,11 @@ def run_epoch(
 def band_statistics(features: Features, rows: Rows) -> tuple[Features, Features]:
     """Mean and standard deviation of each band over `rows` of features [windows, bands, frames], each [bands].
 
-    A band that never changes gets deviation 1, so that it stays zero.
+    A band that never changes gets deviation 1, so that it stays zero. Of shards that are larger than memory rows are
+    read in the table's order, which may change the last bits of the sums.
     """
+    if isinstance(features, Shards) and len(rows) * features[:1].nbytes > HELD_BYTES:
+        rows = np.sort(rows)
 
     def blocks() -> Iterator[Features]:
         for first in range(0, len(rows), BLOCK):

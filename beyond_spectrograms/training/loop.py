@@ -19,12 +19,11 @@ import torch
 
 from beyond_spectrograms.classifiers.registry import build_network
 from beyond_spectrograms.classifiers.zero_shot import class_vectors
-from beyond_spectrograms.data.windows import columns_of, deal_labels, parts_of_run
+from beyond_spectrograms.data.windows import columns_of, deal_labels, map_features, parts_of_run
 from beyond_spectrograms.params import Params, Protocol
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.params.study import WEIGHTS, WEIGHTS_BY
 from beyond_spectrograms.representations import create_representation
-from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.training import run
 from beyond_spectrograms.training.epoch import Network, choose_precision
 from beyond_spectrograms.training.multi_run import count, train_multi_run
@@ -63,7 +62,7 @@ def runs_of_protocol(
 ) -> list[RunConfig]:
     """List the runs of a cell: data set, representation and protocol (Params.runs_of).
 
-    `features` is the folder of features.npy, `work` where results go. `table` has a row a window with its `label`,
+    `features` is the folder of features, `work` where results go. `table` has a row a window with its `label`,
     `parts` a column a split and fold. Without `max_epochs` the protocol alone decides. `data` holds the weights of the
     representation, whose text tower a protocol with prompts asks for class vectors.
 
@@ -76,7 +75,7 @@ def runs_of_protocol(
     codebook_size, stacked = record.codebook_size, record.stacked
     labels = deal_labels(table, protocol.deal_labels)["label"].to_numpy(dtype=str)
     classes, every_target = targets_of(labels, protocol)
-    _, bands, frames = np.load(features / "features.npy", mmap_mode="r").shape
+    _, bands, frames = map_features(features).shape
     vectors = None
     if protocol.prompts is not None:
         from beyond_spectrograms.data.weights import fetch_encoder  # requests and pooch: no other protocol needs them
@@ -171,7 +170,7 @@ def train(config: RunConfig, epochs_done: "Synchronized[int] | None" = None) -> 
     """Train one run by itself, from its checkpoint if there is one, and write its result."""
     torch.use_deterministic_algorithms(config.device == "cpu")
     torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
-    features: Features = np.load(config.features / "features.npy", mmap_mode="r")
+    features = map_features(config.features)
     fingerprint, began = config.fingerprint(), time.perf_counter()
     checkpoint = run.Checkpoint(config.work / f"{config.name}.checkpoint.pt", [fingerprint])
     trainer = TRAINERS[config.protocol.classifier](config, features)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from beyond_spectrograms.representations.base import Features
+from beyond_spectrograms.data.windows import map_features
 from beyond_spectrograms.training import run
-from beyond_spectrograms.training.epoch import Outcome, Rows
+from beyond_spectrograms.training.epoch import Outcome, Rows, keep_near
 from beyond_spectrograms.training.run import Checkpoint, RunConfig, TrainingState, rows_of
 from beyond_spectrograms.training.stacked_weights import StackedWeights
 
@@ -31,7 +31,7 @@ class Data:
     """Features on the device as they are stored, where they fit, else read from the mapped file batch by batch."""
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:
-        self.stored: Features = np.load(config.features / "features.npy", mmap_mode="r")
+        self.stored = map_features(config.features)
         self._device = device
         self._held: Tensor | None = None
         if self.stored.nbytes <= SHARE_OF_MEMORY * free_bytes(device):
@@ -41,6 +41,10 @@ class Data:
             self._held = held
         else:
             print(f"{config.features}: {self.stored.nbytes} bytes do not fit on {device}; read batch by batch")
+
+    def keep_near(self, order: Tensor, rows: Rows) -> Tensor:
+        """Change an order of `rows` where they are read from shards, as epoch.keep_near does."""
+        return order if self._held is not None else keep_near(order, rows, self.stored)
 
     def windows(self, rows: Tensor) -> Tensor:
         """Give the windows of rows [runs, batch] as [runs, batch, bands, frames]."""
@@ -139,7 +143,10 @@ def train_multi_run(configs: list[RunConfig], epochs_done: "Synchronized[int] | 
     while not all(over := [state.is_over(config) for state, config in zip(states, configs, strict=True)]):
         running = [not ended for ended in over]
         shuffled = [
-            torch.randperm(len(mine["train"]), generator=each) if shuffle else torch.arange(len(mine["train"]))
+            data.keep_near(
+                torch.randperm(len(mine["train"]), generator=each) if shuffle else torch.arange(len(mine["train"])),
+                mine["train"],
+            )
             for mine, each in zip(rows, orders, strict=True)
         ]
         results = zip(training.run(shuffled, running), validation.run(straight, running), strict=True)

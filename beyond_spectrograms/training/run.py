@@ -59,7 +59,7 @@ class TrainingError(ProjectError):
 class RunConfig:
     """What decides a run."""
 
-    features: Path  # folder with features.npy [windows, bands, frames]
+    features: Path  # folder of features [windows, bands, frames]
     targets: Targets  # of every window, as loop.targets_of gives them; -1 or nan in place of the test part's
     parts: npt.NDArray[np.str_]  # of every window [windows]: train, validation, test (never read here) or empty
     classes: tuple[str, ...]  # labels by class index

@@ -18,6 +18,7 @@ PACKAGES = {
     "matplotlib": ("matplotlib", "plot"),
     "onnx": ("onnx", "onnx"),
     "onnxscript": ("onnxscript", "onnx"),
+    "pyarrow": ("pyarrow", "cluster"),
     "torchaudio": ("torchaudio", "encodec"),
     "transformers": ("transformers", "transformers"),
     "uvicorn": ("uvicorn", "serve"),

@@ -111,20 +111,21 @@ def write_json(path: Path, value: Any, *, flushed: bool = True) -> None:
 
 def write_sealed(path: Path, record: dict[str, Any], *, flushed: bool = True) -> None:
     """Write a record as JSON, with a digest of all of it."""
-    write_json(path, record | {"sha256": _digest(record)}, flushed=flushed)
+    write_json(path, record | {"sha256": digest_record(record)}, flushed=flushed)
 
 
 def read_sealed(path: Path) -> dict[str, Any] | None:
     """Read what `write_sealed` wrote: None where there is no file, or it is not as it was written."""
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        whole = record.pop("sha256") == _digest(record)
+        whole = record.pop("sha256") == digest_record(record)
     except (FileNotFoundError, ValueError, TypeError, AttributeError, LookupError):
         return None
     return record if whole else None
 
 
-def _digest(record: dict[str, Any]) -> str:
+def digest_record(record: dict[str, Any]) -> str:
+    """Digest a record that JSON can hold, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 

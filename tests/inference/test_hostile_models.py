@@ -17,7 +17,7 @@ from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.inference import ModelError
 from beyond_spectrograms.inference.card import CARD_BYTES
-from beyond_spectrograms.inference.tensor_file import HEAD_BYTES, OF_ENCODERS, check_head
+from beyond_spectrograms.util.tensor_file import HEAD_BYTES, OF_ENCODERS, read_head
 from support import common, models
 from support.common import tone
 from support.repository import Capture, Patch
@@ -131,7 +131,7 @@ def test_a_head_out_of_bounds_is_refused_before_tensors_are_looked_at(
 def test_the_head_of_an_encoder_is_bounded_too(tmp_path: Path) -> None:
     path = tmp_path / "encoder.safetensors"
     path.write_bytes(tensor_file({"a": tensor("BF16", 0)}))
-    check_head(path, OF_ENCODERS)
+    read_head(path, OF_ENCODERS)
     path.write_bytes(tensor_file(b"{" + b" " * HEAD_BYTES + b"}"))
     folder = models.write_model(tmp_path / "model", encoder_files=[])
     origin = {"url": "https://there", "licence": "MIT", "included": True}

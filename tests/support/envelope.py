@@ -63,10 +63,14 @@ def run(
     fingerprint: str = "f",
     dtype: DType = "float32",
     made: Representation | None = None,
+    shard_bytes: float | None = None,
     **options: Any,
 ) -> Extraction:
-    """Extract the clips of folder/clips into folder/<place>."""
-    request = FeatureRequest(made or Envelope(**options), table, folder / "clips", 1.0, fingerprint, dtype)
+    """Extract the clips of folder/clips into folder/<place>, as one array or in shards of about `shard_bytes`."""
+    encoder = made or Envelope(**options)
+    request = FeatureRequest(
+        encoder, table, folder / "clips", 1.0, fingerprint, dtype, shard_bytes=shard_bytes, make=lambda: encoder
+    )
     return extract(request, folder / place, folder / "work")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from beyond_spectrograms.data.audio import Waveform
@@ -49,6 +50,26 @@ class Codec(Hearing):
             raise HearingError(f"entries is {record.entries}, and a codebook has {known.codebook_size}")
         self.bands = self._codebooks if self._codes and self._codebooks else known.hidden_size
         self.hop = self._hop()
+
+    def coded(self) -> tuple[Codec, int, list[Tensor] | None] | None:
+        """Give what hears the codes, a codebook's entries, and the codebooks, each [entries, bands].
+
+        There are no codebooks where codes are what it gives itself, and None is given where that is no sum of entries.
+        """
+        if self._codebooks is None:
+            return None
+        entries = int(self.model.config.codebook_size)
+        if self._codes:
+            return self, entries, None
+        if (codebooks := self._tables()) is None:
+            return None
+        hearing = copy(self)
+        hearing.bands, hearing._codes = self._codebooks, True
+        return hearing, entries, codebooks[: self._codebooks]
+
+    def _tables(self) -> list[Tensor] | None:
+        """List the codebooks [entries, bands] of which the quantiser adds up an entry each; None: it does otherwise."""
+        return None
 
     @abstractmethod
     def _hop(self) -> int: ...
@@ -91,6 +112,9 @@ class Encodec(Codec):
     def _quantize(self, latents: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
         codes = self.model.quantizer.encode(latents)[:codebooks]  # [codebooks, 1, frames]
         return self.model.quantizer.decode(codes), codes.transpose(0, 1)
+
+    def _tables(self) -> list[Tensor]:
+        return [layer.codebook.embed for layer in self.model.quantizer.layers]
 
 
 class Dac(Codec):
@@ -157,6 +181,9 @@ class XCodec(Codec):
     def _quantize(self, latents: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
         codes = self.model.quantizer.encode(latents)[:codebooks]  # [codebooks, 1, frames]
         return self.model.quantizer.decode(codes), codes.transpose(0, 1)
+
+    def _tables(self) -> list[Tensor]:
+        return [layer.codebook.embed for layer in self.model.quantizer.quantizers]
 
 
 CODECS: dict[str, Callable[..., Codec]] = {"dac": Dac, "encodec": Encodec, "mimi": Mimi, "xcodec": XCodec}

@@ -1,6 +1,7 @@
 """Any encoder or codec of the transformers package behind the contract of a representation."""
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,12 +11,13 @@ from beyond_spectrograms.data.audio import Waveform, mono_at, stored_format
 from beyond_spectrograms.params import Transformers
 from beyond_spectrograms.representations.base import (
     CheckpointError,
+    Coded,
     Features,
     Representation,
     RepresentationError,
     enter_torch_thread,
 )
-from beyond_spectrograms.representations.transformers_model.codecs import CODECS
+from beyond_spectrograms.representations.transformers_model.codecs import CODECS, Codec
 from beyond_spectrograms.representations.transformers_model.encoders import ENCODERS
 from beyond_spectrograms.representations.transformers_model.hearing import Hearing, HearingError
 from beyond_spectrograms.representations.transformers_model.loading import CONFIG, HubFolder
@@ -102,6 +104,17 @@ class TransformersModel(Representation):
             if (frames := hearing.frames(piece.shape[1]))
         ]
         return np.ascontiguousarray(np.concatenate(heard, axis=1))
+
+    def coded(self) -> Coded:
+        """Give the codes and codebooks of a codec whose quantiser adds up entries."""
+        found = self._hearing.coded() if isinstance(self._hearing, Codec) else None
+        if found is None:
+            return super().coded()
+        hearing, entries, tables = found
+        codebooks = None if tables is None else np.stack([table.float().numpy() for table in tables])
+        encoder = copy(self)
+        encoder._hearing, encoder.bands = hearing, hearing.bands
+        return Coded(encoder, entries, codebooks)
 
     def embed_text(self, texts: Sequence[str]) -> tuple[Features, float]:
         """Embed texts as [texts, bands], each by itself, and give the model's logit scale."""

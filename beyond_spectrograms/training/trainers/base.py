@@ -58,7 +58,7 @@ class Trainer:
 
     def _order(self) -> torch.Tensor:
         """Order of the training windows for the next epoch."""
-        return (torch.randperm if self.config.protocol.shuffle_each_epoch else torch.arange)(len(self._train))
+        return self._train.order(shuffle=self.config.protocol.shuffle_each_epoch)
 
     def _batches(self, places: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return torch.split(places, self.config.protocol.batch_size)

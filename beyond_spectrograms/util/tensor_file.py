@@ -6,6 +6,7 @@ It is JSON of up to 100 MB for the library that reads it: 200,000 names take sec
 import json
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from beyond_spectrograms.util.text import shorten_value
 
@@ -15,8 +16,11 @@ OF_CLASSIFIERS = ("F32", "I64")
 OF_ENCODERS = (*OF_CLASSIFIERS, "F64", "F16", "BF16", "I32", "I16", "I8", "U8", "BOOL")
 
 
-def check_head(path: Path, types: Collection[str]) -> None:
+def read_head(path: Path, types: Collection[str]) -> tuple[dict[str, Any], int]:
     """Check how long the head is, how many tensors it names, and that they are of some of the `types`.
+
+    Returns:
+        what the head says of each tensor, by name, and the byte at which the first tensor begins.
 
     Raises:
         ValueError: it is longer, names more or others, or is no such head; the message says which.
@@ -43,3 +47,4 @@ def check_head(path: Path, types: Collection[str]) -> None:
             raise ValueError(
                 f"tensor {shorten_value(name)} is of type {shorten_value(repr(kind))}, not {' or '.join(types)}"
             )
+    return found, 8 + size

@@ -1,0 +1,303 @@
+"""Features as shards: which clips each has follows from the clips alone, and each shard is a piece of work of its own.
+
+Clips are walked in the order of the table, and a shard ends where the key of a clip's rows says so, as rsync cuts files
+(content-defined chunking): a clip more or less changes the shard it is in, seldom its neighbour, and the rows of the
+others there are copied. A shard is named by the keys of its clips, so one that is there is never computed again.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from beyond_spectrograms.data.feature_shards import dequantize
+from beyond_spectrograms.data.shard_files import (
+    DIGEST,
+    Clips,
+    Layout,
+    ShardError,
+    StoredClip,
+    find_damaged,
+    read_clips,
+    read_rows,
+    write_shard,
+)
+from beyond_spectrograms.data.shard_index import SHARDS, SUFFIX, shard_path
+from beyond_spectrograms.representations.base import Features, Representation, RepresentationError
+from beyond_spectrograms.representations.stored_rows import DType, PrecisionError, Rounding, Rows, store
+from beyond_spectrograms.representations.window_encoder import ClipWindows, WindowEncoder
+from beyond_spectrograms.util.pieces import note_progress
+
+LEAST, LARGEST = 0.5, 2.0  # size of a shard, in the size wanted on average; a longer clip is a shard by itself
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How windows become stored rows; it can be handed to another process."""
+
+    make: Callable[[], Representation]
+    fingerprint: str  # digest of all that decides a window's features besides its sound
+    clips: Path  # the folder of stored clips
+    length_s: float  # of a window
+    dtype: DType
+
+
+class Source(NamedTuple):
+    """Where rows that are already stored are."""
+
+    shard: str
+    row: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A shard to be stored in <place>/shards: its clips, their keys, and where some of their rows already are."""
+
+    place: Path
+    recipe: Recipe
+    bands: int  # as they are stored
+    frames: int
+    clips: tuple[str, ...]
+    counts: tuple[int, ...]  # windows of each
+    starts: npt.NDArray[np.float64]  # of all windows, seconds
+    keys: bytes  # of the clips, DIGEST each
+    first: int  # row of all at which it begins
+    sources: tuple[Source | None, ...] = ()  # of each clip, where there are any
+
+    @property
+    def name(self) -> str:
+        """Digest what decides its content: keys of rows, and how they are stored."""
+        told = f"{self.recipe.dtype} {self.bands} {self.frames} ".encode()
+        return hashlib.sha256(told + self.keys).hexdigest()
+
+    @property
+    def path(self) -> Path:
+        """Where it is stored."""
+        return shard_path(self.place, self.name)
+
+    @property
+    def windows(self) -> int:
+        """Count its windows."""
+        return len(self.starts)
+
+    @property
+    def missing(self) -> int:
+        """Count the windows whose rows are nowhere stored."""
+        sources = self.sources or (None,) * len(self.clips)
+        return sum(count for count, source in zip(self.counts, sources, strict=True) if source is None)
+
+    def key(self, number: int) -> bytes:
+        """Give the key of its n-th clip."""
+        return self.keys[DIGEST * number :][:DIGEST]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What storing a shard took: windows that were computed, and of these encoded."""
+
+    computed: int
+    encoded: int
+
+
+class Maker(NamedTuple):
+    """What makes the rows of a recipe: the encoder, the type they are stored in, and codebooks where they are codes."""
+
+    encoder: Representation
+    stored: np.dtype[Any]
+    codebooks: Features | None
+
+
+_maker: tuple[tuple[str, DType], Maker] | None = None  # of the last recipe: an encoder takes seconds to be made
+
+
+def maker_of(recipe: Recipe, made: Representation | None = None) -> Maker:
+    """Make what encodes by a recipe, once a process; `made` is its representation, where that is there already.
+
+    Raises:
+        RepresentationError: codes are wanted, and it has none.
+    """
+    global _maker  # noqa: PLW0603  kept from one piece to the next
+    known = (recipe.fingerprint, recipe.dtype)
+    if made is not None or _maker is None or _maker[0] != known:
+        representation = made or recipe.make()
+        if recipe.dtype != "codes":
+            _maker = known, Maker(representation, np.dtype(recipe.dtype), None)
+        else:
+            encoder, entries, codebooks = representation.coded()
+            _maker = known, Maker(encoder, np.min_scalar_type(entries - 1), codebooks)
+            _prove(representation, _maker[1], recipe.length_s)
+    return _maker[1]
+
+
+def forget_maker() -> None:
+    """Let go of the last recipe's encoder."""
+    global _maker  # noqa: PLW0603
+    _maker = None
+
+
+def _prove(representation: Representation, maker: Maker, length_s: float) -> None:
+    """See that codes and codebooks give what the representation gives itself, by a window of noise."""
+    form = representation.form
+    shape = (1, form.channels, round(length_s * form.sample_rate))
+    window = np.random.default_rng(0).normal(0, 0.1, shape).astype(np.float32)
+    wanted = representation.encode(window, form.sample_rate)
+    codes = store_codes(maker.encoder.encode(window, form.sample_rate), maker.stored, representation.name)
+    if dequantize(codes, maker.codebooks).tobytes() != wanted.tobytes():
+        raise RepresentationError(
+            f"{representation.name}: its codes give other features than it gives itself. Choose features.dtype float32 "
+            "or float16."
+        )
+
+
+def store_codes(codes: Features, stored: np.dtype[Any], name: str) -> npt.NDArray[Any]:
+    """Convert codes [windows, codebooks, frames] to the type they are stored in.
+
+    Raises:
+        PrecisionError: one is none of its numbers.
+    """
+    numbers = codes.astype(stored)
+    if not np.array_equal(numbers, codes):
+        raise PrecisionError(f"{name}: gave codes that {stored} does not hold. Set features.dtype to float32.")
+    return numbers
+
+
+def cut_clips(rows: Iterable[Rows], row_bytes: int, mean_bytes: float) -> Iterator[list[Rows]]:
+    """Cut clips into runs of about `mean_bytes`, each ended by a clip whose key falls below a threshold.
+
+    The threshold grows with the clip, so that long and short clips give shards of the same size.
+    """
+    run: list[Rows] = []
+    size = 0
+    for part in rows:
+        own = part.count * row_bytes
+        if run and size + own > LARGEST * mean_bytes:
+            yield run
+            run, size = [], 0
+        run.append(part)
+        size += own
+        drawn = int(part.key[:16], 16) / 2**64
+        if size >= LEAST * mean_bytes and drawn < own / ((1 - LEAST) * mean_bytes):
+            yield run
+            run, size = [], 0
+    if run:
+        yield run
+
+
+def keep_stored(pieces: Sequence[Piece]) -> tuple[list[Piece], list[str]]:
+    """Leave out pieces whose shards are whole, and tell the others where rows of theirs are.
+
+    Returns:
+        the pieces left, and the clips whose rows stand in their shard and are damaged.
+    """
+    left, damaged = [], []
+    for piece in pieces:
+        if (found := _read_shard(piece.path)) is None or not _is_of(piece, *found):
+            left.append(piece)
+        elif bad := find_damaged(piece.path, *found):
+            damaged += [piece.clips[number] for number in bad]
+            left.append(piece)
+    wanted = {piece.key(number) for piece in left for number in range(len(piece.clips))}
+    places: dict[bytes, Source] = {}
+    if wanted:
+        for path in sorted((pieces[0].place / SHARDS).glob(f"*{SUFFIX}")):
+            places |= _places_in(path, wanted, left[0])
+    filled = []
+    for piece in left:
+        keys = [piece.key(number) for number in range(len(piece.clips))]
+        filled.append(replace(piece, sources=tuple(map(places.get, keys))))
+    return filled, damaged
+
+
+def _places_in(path: Path, wanted: set[bytes], piece: Piece) -> dict[bytes, Source]:
+    """Find rows of wanted keys in a shard, stored as those of `piece`; damaged ones are left out."""
+    found = _read_shard(path)
+    if found is None or not _fits(piece, found[0]):
+        return {}
+    layout, clips = found
+    keys = [key.tobytes() for key in clips.keys]
+    if wanted.isdisjoint(keys):
+        return {}
+    bad = set(find_damaged(path, layout, clips))
+    rows = zip(keys, clips.firsts.tolist(), strict=True)
+    name = path.name.removesuffix(SUFFIX)
+    return {key: Source(name, row) for number, (key, row) in enumerate(rows) if key in wanted and number not in bad}
+
+
+def _read_shard(path: Path) -> tuple[Layout, Clips] | None:
+    try:
+        return read_clips(path)
+    except (FileNotFoundError, ShardError):
+        return None
+
+
+def _fits(piece: Piece, layout: Layout) -> bool:
+    return layout.shape[1:] == (piece.bands, piece.frames) and layout.dtype == maker_of(piece.recipe).stored
+
+
+def _is_of(piece: Piece, layout: Layout, clips: Clips) -> bool:
+    return _fits(piece, layout) and clips.keys.tobytes() == piece.keys
+
+
+def store_shard(piece: Piece) -> Stored:
+    """Store a shard beside its place and rename it there: rows that are stored are copied, the others computed.
+
+    A shard that is there and whole is left as it is: the piece may be given to another process once more.
+    """
+    found = _read_shard(piece.path)
+    if found is not None and _is_of(piece, *found) and not find_damaged(piece.path, *found):
+        return Stored(0, 0)
+    recipe, maker = piece.recipe, maker_of(piece.recipe)
+    numbers = range(len(piece.clips))
+    sources = piece.sources or (None,) * len(numbers)
+    first_of = {piece.key(number): number for number in reversed(numbers) if sources[number] is None}
+    firsts = np.cumsum(piece.counts) - piece.counts
+    new = sorted(first_of.values())  # clips of one key are encoded once
+    starts = [piece.starts[firsts[number] :][: piece.counts[number]].tolist() for number in new]
+    encoder = WindowEncoder(maker.encoder, recipe.clips, recipe.length_s)
+    encoded = encoder.encode_clips(list(map(ClipWindows, (piece.clips[number] for number in new), starts)))
+    repeats = Counter(piece.key(number) for number in numbers if sources[number] is None)
+
+    def rows() -> Iterator[StoredClip]:
+        again: dict[bytes, StoredClip] = {}  # of clips that come again
+        tables: dict[str, tuple[Layout, Clips]] = {}
+        for number, source in enumerate(sources):
+            note_progress()
+            key = piece.key(number)
+            if source is not None:
+                yield _copy(piece.place, source, piece.counts[number], tables)
+            elif key in again:
+                yield again[key]
+            else:
+                part = _convert(next(encoded), recipe, maker)
+                if repeats[key] > 1:
+                    again[key] = part
+                yield part
+
+    layout = Layout(maker.stored, (piece.windows, piece.bands, piece.frames), 0)
+    write_shard(piece.path, Clips.empty(piece.keys, piece.counts), layout, rows())
+    return Stored(piece.missing, encoder.encoded)
+
+
+def _copy(place: Path, source: Source, count: int, tables: dict[str, tuple[Layout, Clips]]) -> StoredClip:
+    """Read stored rows under the digest they were checked by: later damage is found next time."""
+    path = shard_path(place, source.shard)
+    if source.shard not in tables:
+        tables[source.shard] = read_clips(path)
+    layout, clips = tables[source.shard]
+    number = int(np.searchsorted(clips.firsts, source.row))
+    told = clips.sha256[number].tobytes(), float(clips.largest[number]), int(clips.vanished[number])
+    return StoredClip(read_rows(path, layout, source.row, count), *told)
+
+
+def _convert(features: Features, recipe: Recipe, maker: Maker) -> StoredClip:
+    if recipe.dtype == "codes":
+        rows, rounding = store_codes(features, maker.stored, maker.encoder.name), Rounding()
+    else:
+        rows, rounding = store(features, recipe.dtype, maker.encoder.name)
+    rows = np.ascontiguousarray(rows)
+    return StoredClip(rows, hashlib.sha256(rows.data).digest(), rounding.largest, rounding.vanished)
