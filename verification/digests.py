@@ -29,7 +29,7 @@ _SOUNDS = (
         "labels",
         "members",
         "mixtures",
-        "shards",
+        "tar_shards",
         "sound_files",
         "splits",
         "synthesis",

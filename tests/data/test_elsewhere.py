@@ -223,7 +223,7 @@ def test_storage_that_fails_one_call_in_ten_gives_the_same_bytes(
     ("form", "function", "objects"),
     [
         ("classes", "beyond_spectrograms.data.fetching:digest_file", 12),
-        ("shards", "beyond_spectrograms.data.shards:write_sealed", 5),
+        ("shards", "beyond_spectrograms.data.tar_shards:write_sealed", 5),
     ],
 )
 def test_a_killed_download_goes_on_and_fetches_nothing_again_that_is_whole(

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from beyond_spectrograms.data import shards
+from beyond_spectrograms.data import tar_shards
 from beyond_spectrograms.data.folders import READ, RawDataError
-from beyond_spectrograms.data.shards import expand_braces
+from beyond_spectrograms.data.tar_shards import expand_braces
 from beyond_spectrograms.params.study import load_study
 from stages.tables import changed_folders
 from support import cells
@@ -220,7 +220,7 @@ def test_a_member_that_is_too_large_is_refused(
 ) -> None:
     path = pack(project / "shards/x.tar", PLAIN)
     size = len(PLAIN[member])
-    monkeypatch.setattr(shards, limit, size - 1)
+    monkeypatch.setattr(tar_shards, limit, size - 1)
     define(path)
     told = f"{path}: member {member!r} has {size} bytes; at most {size - 1} are read. {REFUSED}"
     assert refusal(RawDataError, run_here, "download", "pets") == told
