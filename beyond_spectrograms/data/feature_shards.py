@@ -12,6 +12,7 @@ from beyond_spectrograms.data.shard_index import open_shard, read_codebooks, rea
 from beyond_spectrograms.data.windows import AGAIN, FeaturesError
 
 OPEN = 16  # shards mapped at once
+IN_CACHE = 16  # windows dequantised at a time: what they take stays in a core's cache
 
 
 def dequantize(codes: npt.NDArray[Any], codebooks: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
@@ -19,13 +20,26 @@ def dequantize(codes: npt.NDArray[Any], codebooks: npt.NDArray[np.float32] | Non
 
     Entries are summed in float32, one codebook after the other, as residual quantisers do. Without codebooks the
     numbers themselves are the features.
+
+    Raises:
+        IndexError: a code is none of the entries.
     """
     if codebooks is None:
         return codes.astype(np.float32)
-    features = np.zeros((len(codes), codes.shape[2], codebooks.shape[2]), np.float32)
-    for number, entries in enumerate(codebooks[: codes.shape[1]]):
-        features += entries[codes[:, number]]
-    return np.ascontiguousarray(features.transpose(0, 2, 1))
+    if codes.size and codes.max() >= codebooks.shape[1]:
+        raise IndexError(f"code {codes.max()} is none of {codebooks.shape[1]} entries")
+    features = np.empty((len(codes), codebooks.shape[2], codes.shape[2]), np.float32)
+    for first in range(0, len(codes), IN_CACHE):
+        block = codes[first : first + IN_CACHE]
+        summed = np.zeros((len(block), codes.shape[2], codebooks.shape[2]), np.float32)
+        entries = np.empty_like(summed)
+        for number in range(codes.shape[1]):
+            np.take(
+                codebooks[number], block[:, number], axis=0, out=entries, mode="clip"
+            )  # the quick way: all are there
+            summed += entries
+        features[first : first + IN_CACHE] = summed.transpose(0, 2, 1)
+    return features
 
 
 class Shards:

@@ -56,7 +56,7 @@ class Coded(NamedTuple):
 
     encoder: "Representation"  # gives the codes [windows, codebooks, frames], of the same windows and frames
     entries: int  # of a codebook
-    # [codebooks, entries, bands], whose entries add up to the features (feature_shards.dequantize); None: codes are these
+    # [codebooks, entries, bands], whose entries add up to the features (feature_shards.dequantize); None: codes are
     codebooks: Features | None
 
 

@@ -26,8 +26,10 @@ from beyond_spectrograms.data.windows import release
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.representations import create_representation, shard_cache, stored_rows
 from beyond_spectrograms.representations.base import Representation
+from beyond_spectrograms.representations.recipes import Recipe, forget_maker, maker_of
 from beyond_spectrograms.representations.stored_rows import DType, Record, Rounding, Rows, store, tell_damaged
 from beyond_spectrograms.representations.window_encoder import ClipWindows, WindowEncoder
+from beyond_spectrograms.util.errors import require
 from beyond_spectrograms.util.files import locked, put_back, replace_folder, write_sealed
 from beyond_spectrograms.util.pieces import run_pieces
 from beyond_spectrograms.util.progress import track
@@ -187,6 +189,7 @@ def _extract_shards(
     The index is written last, and then what it does not name is removed: a killed run leaves whole shards, and readers
     have the old features until the new ones are whole.
     """
+    require("pyarrow")  # before hours of work
     with locked(work):
         put_back(work, place)
         shutil.rmtree(work, ignore_errors=True)  # of a killed run that stored an array
@@ -214,7 +217,7 @@ def _extract_shards(
             lambda number: read_clips(pieces[number].path)[1],
         )
         remove_others(place, [*(piece.name for piece in pieces), *([books] if books else [])])
-        shard_cache.forget_maker()
+        forget_maker()
         return Extraction(len(request.table), computed, sum(each.encoded for each in stored), rounding)
 
 
@@ -222,8 +225,8 @@ def _pieces(request: FeatureRequest, place: Path) -> list[shard_cache.Piece]:
     """Work out which clips each shard has."""
     assert request.shard_bytes is not None  # extract sees to it
     assert request.make is not None  # request_features gives it
-    recipe = shard_cache.Recipe(request.make, request.fingerprint, request.clips, request.length_s, request.dtype)
-    maker = shard_cache.maker_of(recipe, request.representation)
+    recipe = Recipe(request.make, request.fingerprint, request.clips, request.length_s, request.dtype)
+    maker = maker_of(recipe, request.representation)
     bands, frames = maker.encoder.bands, request.shape[2]
     starts, pieces = request.table["start_s"].to_numpy(), []
     for run in shard_cache.cut_clips(_plan(request), bands * frames * maker.stored.itemsize, request.shard_bytes):

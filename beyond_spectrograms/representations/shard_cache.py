@@ -7,15 +7,14 @@ others there are copied. A shard is named by the keys of its clips, so one that 
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.data.feature_shards import dequantize
 from beyond_spectrograms.data.shard_files import (
     DIGEST,
     Clips,
@@ -28,23 +27,13 @@ from beyond_spectrograms.data.shard_files import (
     write_shard,
 )
 from beyond_spectrograms.data.shard_index import SHARDS, SUFFIX, shard_path
-from beyond_spectrograms.representations.base import Features, Representation, RepresentationError
-from beyond_spectrograms.representations.stored_rows import DType, PrecisionError, Rounding, Rows, store
+from beyond_spectrograms.representations.base import Features
+from beyond_spectrograms.representations.recipes import Maker, Recipe, maker_of, store_codes
+from beyond_spectrograms.representations.stored_rows import Rounding, Rows, store
 from beyond_spectrograms.representations.window_encoder import ClipWindows, WindowEncoder
 from beyond_spectrograms.util.pieces import note_progress
 
 LEAST, LARGEST = 0.5, 2.0  # size of a shard, in the size wanted on average; a longer clip is a shard by itself
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How windows become stored rows; it can be handed to another process."""
-
-    make: Callable[[], Representation]
-    fingerprint: str  # digest of all that decides a window's features besides its sound
-    clips: Path  # the folder of stored clips
-    length_s: float  # of a window
-    dtype: DType
 
 
 class Source(NamedTuple):
@@ -104,68 +93,6 @@ class Stored:
     encoded: int
 
 
-class Maker(NamedTuple):
-    """What makes the rows of a recipe: the encoder, the type they are stored in, and codebooks where they are codes."""
-
-    encoder: Representation
-    stored: np.dtype[Any]
-    codebooks: Features | None
-
-
-_maker: tuple[tuple[str, DType], Maker] | None = None  # of the last recipe: an encoder takes seconds to be made
-
-
-def maker_of(recipe: Recipe, made: Representation | None = None) -> Maker:
-    """Make what encodes by a recipe, once a process; `made` is its representation, where that is there already.
-
-    Raises:
-        RepresentationError: codes are wanted, and it has none.
-    """
-    global _maker  # noqa: PLW0603  kept from one piece to the next
-    known = (recipe.fingerprint, recipe.dtype)
-    if made is not None or _maker is None or _maker[0] != known:
-        representation = made or recipe.make()
-        if recipe.dtype != "codes":
-            _maker = known, Maker(representation, np.dtype(recipe.dtype), None)
-        else:
-            encoder, entries, codebooks = representation.coded()
-            _maker = known, Maker(encoder, np.min_scalar_type(entries - 1), codebooks)
-            _prove(representation, _maker[1], recipe.length_s)
-    return _maker[1]
-
-
-def forget_maker() -> None:
-    """Let go of the last recipe's encoder."""
-    global _maker  # noqa: PLW0603
-    _maker = None
-
-
-def _prove(representation: Representation, maker: Maker, length_s: float) -> None:
-    """See that codes and codebooks give what the representation gives itself, by a window of noise."""
-    form = representation.form
-    shape = (1, form.channels, round(length_s * form.sample_rate))
-    window = np.random.default_rng(0).normal(0, 0.1, shape).astype(np.float32)
-    wanted = representation.encode(window, form.sample_rate)
-    codes = store_codes(maker.encoder.encode(window, form.sample_rate), maker.stored, representation.name)
-    if dequantize(codes, maker.codebooks).tobytes() != wanted.tobytes():
-        raise RepresentationError(
-            f"{representation.name}: its codes give other features than it gives itself. Choose features.dtype float32 "
-            "or float16."
-        )
-
-
-def store_codes(codes: Features, stored: np.dtype[Any], name: str) -> npt.NDArray[Any]:
-    """Convert codes [windows, codebooks, frames] to the type they are stored in.
-
-    Raises:
-        PrecisionError: one is none of its numbers.
-    """
-    numbers = codes.astype(stored)
-    if not np.array_equal(numbers, codes):
-        raise PrecisionError(f"{name}: gave codes that {stored} does not hold. Set features.dtype to float32.")
-    return numbers
-
-
 def cut_clips(rows: Iterable[Rows], row_bytes: int, mean_bytes: float) -> Iterator[list[Rows]]:
     """Cut clips into runs of about `mean_bytes`, each ended by a clip whose key falls below a threshold.
 
@@ -201,11 +128,13 @@ def keep_stored(pieces: Sequence[Piece]) -> tuple[list[Piece], list[str]]:
         elif bad := find_damaged(piece.path, *found):
             damaged += [piece.clips[number] for number in bad]
             left.append(piece)
+    stored = sorted((left[0].place / SHARDS).glob(f"*{SUFFIX}")) if left else []
+    if not stored:
+        return left, damaged
     wanted = {piece.key(number) for piece in left for number in range(len(piece.clips))}
     places: dict[bytes, Source] = {}
-    if wanted:
-        for path in sorted((pieces[0].place / SHARDS).glob(f"*{SUFFIX}")):
-            places |= _places_in(path, wanted, left[0])
+    for path in stored:
+        places |= _places_in(path, wanted, left[0])
     filled = []
     for piece in left:
         keys = [piece.key(number) for number in range(len(piece.clips))]

@@ -68,9 +68,11 @@ def keep_near(order: Tensor, rows: Rows, features: Features) -> Tensor:
     """
     if not isinstance(features, Shards):
         return order
-    _, first, shards = np.unique(features.shards_of(rows[order.numpy()]), return_index=True, return_inverse=True)
-    met = np.argsort(np.argsort(first))  # place of each shard among those that were met
-    return order[torch.from_numpy(np.argsort(met[shards] // BUFFER, kind="stable"))]
+    shards = features.shards_of(rows[order.numpy()])
+    first = np.full(shards.max() + 1, len(shards))
+    first[shards[::-1]] = np.arange(len(shards))[::-1]  # of several places the last that is written, which comes first
+    buffer = np.argsort(np.argsort(first)) // BUFFER  # of each shard, by where it is met
+    return order[torch.from_numpy(np.argsort(buffer[shards], kind="stable"))]
 
 
 class Subset:

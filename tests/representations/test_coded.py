@@ -10,14 +10,15 @@ import pandas as pd
 import pytest
 import torch
 
+from beyond_spectrograms.data.feature_shards import dequantize
 from beyond_spectrograms.data.shard_files import find_rows
 from beyond_spectrograms.data.shard_index import read_listing, shard_path
 from beyond_spectrograms.data.windows import FeaturesError, check_content, open_features
 from beyond_spectrograms.params import STUDIES, Encodec, SoundStream, Transformers, load_params
-from beyond_spectrograms.representations import create_representation, shard_cache
+from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import Coded, Representation, RepresentationError
 from beyond_spectrograms.representations.feature_cache import Extraction, FeatureRequest, extract
-from beyond_spectrograms.representations.shard_cache import store_codes
+from beyond_spectrograms.representations.recipes import Recipe, forget_maker, maker_of, store_codes
 from beyond_spectrograms.representations.stored_rows import DType, PrecisionError
 from support.coded import seeded_encodec
 from support.common import contents, flip, noise, refusal, store_clip
@@ -144,6 +145,15 @@ def test_codes_beyond_what_their_codebooks_have_are_refused() -> None:
     assert store_codes(codes, np.dtype(np.uint16), "codec").tolist() == [[[3, 256]]]
 
 
+def test_codes_that_no_codebook_has_are_not_read(mirror: Path) -> None:
+    codebooks = soundstream(mirror)().coded().codebooks
+    assert codebooks is not None
+    codes = np.full((1, len(codebooks), 2), 15, np.uint8)
+    assert dequantize(codes, codebooks).shape == (1, 64, 2)
+    codes[0, 3, 1] = 16
+    assert refusal(IndexError, dequantize, codes, codebooks) == "code 16 is none of 16 entries"
+
+
 def test_damaged_codebooks_are_named_and_stored_again(mirror: Path, tmp_path: Path) -> None:
     make = soundstream(mirror)
     extracted(tmp_path, make, "codes", 400)
@@ -174,8 +184,8 @@ def test_an_encoder_is_made_once_for_all_shards_of_a_process(tmp_path: Path) -> 
         made.append(of_transformers(tmp_path, "encodec", codebooks=2)())
         return made[-1]
 
-    shard_cache.forget_maker()
-    recipe = shard_cache.Recipe(make, "f", tmp_path, 1.0, "codes")
-    assert shard_cache.maker_of(recipe) is shard_cache.maker_of(recipe)
+    forget_maker()
+    recipe = Recipe(make, "f", tmp_path, 1.0, "codes")
+    assert maker_of(recipe) is maker_of(recipe)
     assert len(made) == 1
-    shard_cache.forget_maker()
+    forget_maker()
