@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.data.shard_index import open_shard, read_codebooks, read_listing, shard_path
+from beyond_spectrograms.data.shard_places import held_shard
 from beyond_spectrograms.data.windows import AGAIN, FeaturesError
 
 OPEN = 16  # shards mapped at once
@@ -111,6 +112,7 @@ class Shards:
                 raise FeaturesError(f"{path}: {layout.dtype} {list(layout.shape)}, not as its index says. {AGAIN}")
             while len(self._mapped) >= OPEN:
                 self._mapped.popitem(last=False)
-            self._mapped[number] = np.memmap(path, layout.dtype, "r", layout.offset, layout.shape)
+            with held_shard(path, layout.offset) as here:
+                self._mapped[number] = np.memmap(here, layout.dtype, "r", layout.offset, layout.shape)
         self._mapped.move_to_end(number)
         return self._mapped[number]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from beyond_spectrograms.data.shard_places import found_at, held_shard, is_there, read_note
 from beyond_spectrograms.util.files import written_beside
 from beyond_spectrograms.util.tensor_file import read_head
 
@@ -119,12 +120,13 @@ def find_rows(path: Path) -> Layout:
 
 def _lay_out(path: Path) -> tuple[Layout, int]:
     try:
-        told, begin = read_head(path, TYPES)
+        told, begin = read_head(found := found_at(path), TYPES)
         rows, seal = told["rows"], told["seal"]
         layout = Layout(np.dtype(TYPES[rows["dtype"]]), tuple(rows["shape"]), begin + rows["data_offsets"][0])
         sealed = begin + seal["data_offsets"][0]
         whole = len(layout.shape) == 3 and sealed + DIGEST == layout.offset
-        whole &= path.stat().st_size == layout.offset + layout.shape[0] * layout.row_bytes
+        size = path.stat().st_size if found == path else read_note(found, layout.offset).size
+        whole &= size == layout.offset + layout.shape[0] * layout.row_bytes
     except (ValueError, LookupError, TypeError) as error:
         raise ShardError(f"is no shard: {error}") from None
     if not whole:
@@ -140,11 +142,11 @@ def read_clips(path: Path) -> tuple[Layout, Clips]:
         FileNotFoundError: it is not there.
     """
     layout, begin = _lay_out(path)
-    with path.open("rb") as file:
+    with found_at(path).open("rb") as file:
         head, tables, seal = file.read(begin), file.read(layout.offset - DIGEST - begin), file.read(DIGEST)
     if seal != _seal(head, tables):
         raise ShardError("is cut short or damaged")
-    told, _ = read_head(path, TYPES)  # as it was written: the seal says so
+    told, _ = read_head(found_at(path), TYPES)  # as it was written: the seal says so
     found = {
         name: np.frombuffer(tables[slice(*told[name]["data_offsets"])], TYPES[told[name]["dtype"]]).reshape(
             told[name]["shape"]
@@ -157,7 +159,7 @@ def read_clips(path: Path) -> tuple[Layout, Clips]:
 def find_damaged(path: Path, layout: Layout, clips: Clips) -> list[int]:
     """List by number the clips of a shard whose rows are not those that were written."""
     damaged = []
-    with path.open("rb") as file:
+    with held_shard(path, layout.offset) as here, here.open("rb") as file:
         file.seek(layout.offset)
         for number, count in enumerate(clips.counts.tolist()):
             digest = hashlib.sha256()
@@ -168,6 +170,11 @@ def find_damaged(path: Path, layout: Layout, clips: Clips) -> list[int]:
     return damaged
 
 
+def is_kept(path: Path, layout: Layout) -> bool:
+    """Say whether a shard that lies elsewhere is still there, by its size alone; False where it is here."""
+    return not path.exists() and is_there(read_note(found_at(path), layout.offset))
+
+
 def _blocks(size: int) -> Iterator[int]:
     for first in range(0, size, AT_ONCE):
         yield min(AT_ONCE, size - first)
@@ -175,7 +182,7 @@ def _blocks(size: int) -> Iterator[int]:
 
 def read_rows(path: Path, layout: Layout, first: int, count: int) -> npt.NDArray[Any]:
     """Read some rows of a shard, [count, bands, frames]."""
-    with path.open("rb") as file:
+    with held_shard(path, layout.offset) as here, here.open("rb") as file:
         file.seek(layout.offset + first * layout.row_bytes)
         content = file.read(count * layout.row_bytes)
     return np.frombuffer(content, layout.dtype).reshape(count, *layout.shape[1:])

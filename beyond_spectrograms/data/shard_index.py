@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beyond_spectrograms.data.shard_files import Clips, Layout, ShardError, find_damaged, find_rows, read_clips
+from beyond_spectrograms.data.shard_places import stub_of
 from beyond_spectrograms.data.windows import AGAIN, SHARDED, FeaturesError, name_damaged
 from beyond_spectrograms.util.errors import require
 from beyond_spectrograms.util.files import digest_record, written_beside
@@ -209,7 +210,8 @@ def _names_of(folder: Path, number: int, shard: str, first: int, clips: Clips) -
 
 def remove_others(folder: Path, names: Iterable[str]) -> None:
     """Remove what is beside index and shards of these names: shards no longer wanted, and an array of before."""
-    kept = {folder / SHARDED, *(shard_path(folder, name) for name in names)}
+    shards = [shard_path(folder, name) for name in names]
+    kept = {folder / SHARDED, *shards, *map(stub_of, shards)}
     for path in [*folder.iterdir(), *(folder / SHARDS).iterdir()]:
         if path not in kept and path.is_file():
             path.unlink(missing_ok=True)

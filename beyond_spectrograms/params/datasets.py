@@ -33,15 +33,19 @@ class FeatureSettings(Section):
     """How features are stored: as one array or, with `shards_mb`, in files of about so many megabytes.
 
     `codes` are the numbers of a codec's codebook entries, from which the features are made when they are read.
+    `shards_at` is a folder or URL (s3://bucket/folder) where the shards lie. It decides no result, and is in no digest.
     """
 
     dtype: Literal["float32", "float16", "codes"]
     shards_mb: Annotated[Real, Field(gt=0)] | None = Field(default=None, exclude_if=is_unset)
+    shards_at: str | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _codes_in_shards(self) -> Self:
         if self.dtype == "codes" and self.shards_mb is None:
             raise ValueError("dtype codes needs shards_mb: one array holds float32 or float16")
+        if self.shards_at is not None and self.shards_mb is None:
+            raise ValueError("shards_at needs shards_mb: one array lies in data/features")
         return self
 
 

@@ -20,6 +20,7 @@ RAW, CLIPS, SPLITS = Path("data/raw"), Path("data/clips"), Path("data/splits")
 CODEC_SOUNDS, CODECS = Path("data/codec_sounds"), Path("data/codecs")  # of codecs that are trained here
 CODECS_EXPORTED = Path("data/exported_codecs")
 DOWNLOADS, PARTIAL, WEIGHTS = Path("data/downloads"), Path("data/partial"), Path("data/weights")
+SHARD_CACHE = Path("data/cache/shards")  # copies of shards of features that lie elsewhere
 # Versions that features hang on (beside packages of one kind of representation alone, Record.packages), weights beside
 # them, and answers to disturbed sounds, scores or costs beside these; scores of trials hang on features alone. Nouns of
 # this project's code, and packages. dvc.yaml has the same.

@@ -49,6 +49,7 @@ class FeatureRequest:
     dtype: DType = "float32"  # in which features are stored
     shard_bytes: float | None = None  # size of a shard; None: one array
     make: Callable[[], Representation] | None = None  # makes the representation in another process; shards need it
+    shards_at: str | None = None  # a folder or URL where shards lie; None: in the place of the features
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -114,7 +115,7 @@ def request_features(
     return FeatureRequest(
         representation, table, clips, length_s, decided, params.features.dtype,
         shard_bytes=None if megabytes is None else 1e6 * megabytes,
-        make=partial(create_representation, name, record, tuple(weights)),
+        make=partial(create_representation, name, record, tuple(weights)), shards_at=params.features.shards_at,
     )  # fmt: skip
 
 
@@ -205,6 +206,7 @@ def _extract_shards(
         books = None if codebooks is None else write_codebooks(place, codebooks)
         shards, rounding = [], Rounding()
         for piece in pieces:
+            shard_cache.send(piece)  # one that was stored before the place was named
             _, clips = read_clips(piece.path)
             shards.append((piece.name, piece.first, piece.windows, clips.content))
             rounding += Rounding(float(clips.largest.max()), int(clips.vanished.sum()))
@@ -225,7 +227,9 @@ def _pieces(request: FeatureRequest, place: Path) -> list[shard_cache.Piece]:
     """Work out which clips each shard has."""
     assert request.shard_bytes is not None  # extract sees to it
     assert request.make is not None  # request_features gives it
-    recipe = Recipe(request.make, request.fingerprint, request.clips, request.length_s, request.dtype)
+    recipe = Recipe(
+        request.make, request.fingerprint, request.clips, request.length_s, request.dtype, request.shards_at
+    )
     maker = maker_of(recipe, request.representation)
     bands, frames = maker.encoder.bands, request.shape[2]
     starts, pieces = request.table["start_s"].to_numpy(), []

@@ -22,6 +22,7 @@ class Recipe:
     clips: Path  # the folder of stored clips
     length_s: float  # of a window
     dtype: DType
+    at: str | None = None  # where its shards lie, where that is elsewhere
 
 
 class Maker(NamedTuple):

@@ -22,11 +22,14 @@ from beyond_spectrograms.data.shard_files import (
     ShardError,
     StoredClip,
     find_damaged,
+    find_rows,
+    is_kept,
     read_clips,
     read_rows,
     write_shard,
 )
 from beyond_spectrograms.data.shard_index import SHARDS, SUFFIX, shard_path
+from beyond_spectrograms.data.shard_places import STUB, send_shard
 from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.representations.recipes import Maker, Recipe, maker_of, store_codes
 from beyond_spectrograms.representations.stored_rows import Rounding, Rows, store
@@ -125,10 +128,11 @@ def keep_stored(pieces: Sequence[Piece]) -> tuple[list[Piece], list[str]]:
     for piece in pieces:
         if (found := _read_shard(piece.path)) is None or not _is_of(piece, *found):
             left.append(piece)
-        elif bad := find_damaged(piece.path, *found):
+        elif bad := _find_damaged(piece.path, *found):
             damaged += [piece.clips[number] for number in bad]
             left.append(piece)
-    stored = sorted((left[0].place / SHARDS).glob(f"*{SUFFIX}")) if left else []
+    files = (left[0].place / SHARDS).glob("*") if left else ()
+    stored = sorted({path.with_suffix(SUFFIX) for path in files if path.suffix in (SUFFIX, STUB)})
     if not stored:
         return left, damaged
     wanted = {piece.key(number) for piece in left for number in range(len(piece.clips))}
@@ -151,7 +155,7 @@ def _places_in(path: Path, wanted: set[bytes], piece: Piece) -> dict[bytes, Sour
     keys = [key.tobytes() for key in clips.keys]
     if wanted.isdisjoint(keys):
         return {}
-    bad = set(find_damaged(path, layout, clips))
+    bad = set(_find_damaged(path, layout, clips))
     rows = zip(keys, clips.firsts.tolist(), strict=True)
     name = path.name.removesuffix(SUFFIX)
     return {key: Source(name, row) for number, (key, row) in enumerate(rows) if key in wanted and number not in bad}
@@ -162,6 +166,13 @@ def _read_shard(path: Path) -> tuple[Layout, Clips] | None:
         return read_clips(path)
     except (FileNotFoundError, ShardError):
         return None
+
+
+def _find_damaged(path: Path, layout: Layout, clips: Clips) -> list[int]:
+    """List the clips whose rows are damaged; of a shard that lies elsewhere all, where it is not there any more."""
+    if path.exists():
+        return find_damaged(path, layout, clips)
+    return [] if is_kept(path, layout) else list(range(len(clips.counts)))
 
 
 def _fits(piece: Piece, layout: Layout) -> bool:
@@ -178,7 +189,7 @@ def store_shard(piece: Piece) -> Stored:
     A shard that is there and whole is left as it is: the piece may be given to another process once more.
     """
     found = _read_shard(piece.path)
-    if found is not None and _is_of(piece, *found) and not find_damaged(piece.path, *found):
+    if found is not None and _is_of(piece, *found) and not _find_damaged(piece.path, *found):
         return Stored(0, 0)
     recipe, maker = piece.recipe, maker_of(piece.recipe)
     numbers = range(len(piece.clips))
@@ -209,7 +220,18 @@ def store_shard(piece: Piece) -> Stored:
 
     layout = Layout(maker.stored, (piece.windows, piece.bands, piece.frames), 0)
     write_shard(piece.path, Clips.empty(piece.keys, piece.counts), layout, rows())
+    send(piece)
     return Stored(piece.missing, encoder.encoded)
+
+
+def send(piece: Piece) -> None:
+    """Send a shard that is here to where those of its recipe lie.
+
+    Raises:
+        StorageError: the place does not take it.
+    """
+    if piece.recipe.at is not None and piece.path.exists():
+        send_shard(piece.path, find_rows(piece.path).offset, piece.recipe.at)
 
 
 def _copy(place: Path, source: Source, count: int, tables: dict[str, tuple[Layout, Clips]]) -> StoredClip:

@@ -64,13 +64,15 @@ def run(
     dtype: DType = "float32",
     made: Representation | None = None,
     shard_bytes: float | None = None,
+    shards_at: str | None = None,
     **options: Any,
 ) -> Extraction:
     """Extract the clips of folder/clips into folder/<place>, as one array or in shards of about `shard_bytes`."""
     encoder = made or Envelope(**options)
     request = FeatureRequest(
-        encoder, table, folder / "clips", 1.0, fingerprint, dtype, shard_bytes=shard_bytes, make=lambda: encoder
-    )
+        encoder, table, folder / "clips", 1.0, fingerprint, dtype,
+        shard_bytes=shard_bytes, make=lambda: encoder, shards_at=shards_at,
+    )  # fmt: skip
     return extract(request, folder / place, folder / "work")
 
 
