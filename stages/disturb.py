@@ -67,7 +67,7 @@ def main() -> None:
         clips, form = list(request.table["clip"].unique()), request.representation.form
         raw, changed = RAW / dataset / "audio", params.disturbances[disturbance]
         write_disturbed(raw, clips, changed, seconds=seconds, form=form, place=work / "clips")
-        extract(replace(request, clips=work / "clips"), work / "features", work / "extracting")
+        extract(replace(request, clips=work / "clips", shards_at=None), work / "features", work / "extracting")
 
     with locked(work):
         todo = [each for each in wanted if not keep_answers(runs, wanted[each], finished / each, place / each)]

@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 from beyond_spectrograms.data.folders import LONGEST_NAME, RawDataError, find_folder, is_hidden, kind_of, list_sounds
 from beyond_spectrograms.data.labels import SEVERAL_LABELS, LabelTableError, Told, read_labels, read_table, write_labels
 from beyond_spectrograms.data.members import LARGEST_RATIO, Member, members_of, refuse
-from beyond_spectrograms.params.datasets import LabelTable, ListsInside, Source
+from beyond_spectrograms.params.datasets import ListsInside, Source
+from beyond_spectrograms.params.layouts import LabelTable
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.files import digest_file
 from beyond_spectrograms.util.patterns import match_whole

@@ -20,6 +20,14 @@ class RawDataError(ProjectError):
     """An archive or folder is not what params.yaml says, or not safe to unpack. The message names it and the file."""
 
 
+class DamagedError(RawDataError):
+    """An archive does not read, for this `reason`."""
+
+    def __init__(self, archive: Path, reason: str) -> None:
+        super().__init__(f"{archive} does not unpack: {reason}. Delete it and run again to download it.")
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Copied:
     """What became of a user's folder.

@@ -9,8 +9,7 @@ import re
 from collections.abc import Container, Mapping
 from pathlib import Path
 
-from beyond_spectrograms.params.datasets import LabelTable
-from beyond_spectrograms.params.layouts import Layout
+from beyond_spectrograms.params.layouts import LabelTable, Layout
 from beyond_spectrograms.util.text import quoted
 
 LABELS_FILE = "labels.csv"

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, NoReturn
 
-from beyond_spectrograms.data.folders import RawDataError, walk
+from beyond_spectrograms.data.folders import DamagedError, RawDataError, walk
 from beyond_spectrograms.util.text import shorten_value
 
 # Bounds what an archive made to fill the disk can do. Sounds shrink to a half or so, digital silence to a thousandth.
@@ -41,14 +41,6 @@ COMPRESSED: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh"
 # Kinds of members.
 PLAIN, FOLDER, LINKS, SPARSE = b"0\0" + b"7", b"5", b"12", b"S"
 OF_NEXT, OF_ALL, LONG_NAME, LONG_LINK = b"xX", b"g", b"L", b"K"  # headers that say more of a member
-
-
-class DamagedError(RawDataError):
-    """An archive does not read, for this `reason`."""
-
-    def __init__(self, archive: Path, reason: str) -> None:
-        super().__init__(f"{archive} does not unpack: {reason}. Delete it and run again to download it.")
-        self.reason = reason
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from beyond_spectrograms.params.study import SHARD_CACHE
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, written_beside
 from beyond_spectrograms.util.place_cache import PlaceCache
-from beyond_spectrograms.util.storage import Place, place_at
+from beyond_spectrograms.util.storage import NotThereError, Place, place_at
 
 STUB = ".elsewhere"  # how its name ends
 CACHE_VARIABLE = "BEYOND_SPECTROGRAMS_SHARD_CACHE_GB"
@@ -87,7 +87,10 @@ def is_there(note: Note) -> bool:
     Raises:
         StorageError: the place does not answer.
     """
-    return note.place.exists(note.name) and note.place.size(note.name) == note.size
+    try:
+        return note.place.size(note.name) == note.size
+    except NotThereError:
+        return False
 
 
 @contextmanager

@@ -17,9 +17,9 @@ from itertools import product
 from pathlib import Path
 
 from beyond_spectrograms.data.fetching import at_once, digest_if_there
-from beyond_spectrograms.data.folders import READ, RawDataError, is_hidden, kind_of, name_of_copy
+from beyond_spectrograms.data.folders import READ, DamagedError, RawDataError, is_hidden, kind_of, name_of_copy
 from beyond_spectrograms.data.labels import LabelTableError, Told, check_value
-from beyond_spectrograms.data.members import DamagedError, Member, members_of, refuse
+from beyond_spectrograms.data.members import Member, members_of, refuse
 from beyond_spectrograms.params.layouts import Layout
 from beyond_spectrograms.util.files import digest_file, read_sealed, write_sealed
 from beyond_spectrograms.util.progress import track

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from beyond_spectrograms.params.base import Name, Pair, Positive, Real, Section, Seed, Triple, is_unset
-from beyond_spectrograms.params.layouts import Layout
+from beyond_spectrograms.params.layouts import LabelTable, Layout
 from beyond_spectrograms.util.patterns import groups_of
 
 SAMPLE_RATES = (16_000, 22_050, 24_000, 48_000)  # Hz, of the formats in which clips are stored
@@ -155,26 +155,6 @@ class Trials(Section):
         if (self.published is None) == (self.made is None):
             raise ValueError(f"needs exactly one of published, made; has {'none' if self.made is None else 'both'}")
         return self
-
-
-class LabelTable(Section):
-    """A table among the files that names each file's label.
-
-    Its column `file` has names with or without their suffix. `separator` parts the labels of a file that has several;
-    `fold` is a column of published folds. `part` is one of published parts (train, val, test): then several tables may
-    match `member`, and one without that column lists the test part. `header` names the columns of a table that has
-    none but comments, lines that begin with #. Without `bytes` and `md5` the table is not fixed.
-    """
-
-    member: str
-    bytes: Positive | None = None
-    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
-    file: str
-    label: str
-    separator: str | None = Field(default=None, exclude_if=is_unset)
-    fold: str | None = Field(default=None, exclude_if=is_unset)
-    part: str | None = Field(default=None, exclude_if=is_unset)
-    header: list[str] | None = Field(default=None, exclude_if=is_unset)
 
 
 class Synthetic(Section):

@@ -1,12 +1,32 @@
-"""How a data set's own files say what each sound is: tar shards, and audio folders of the Hugging Face hub."""
+"""How a data set's own files say what each sound is: tables, tar shards, and audio folders of the Hugging Face hub."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Section, is_unset
+from beyond_spectrograms.params.base import Positive, Section, is_unset
 
 BY_FOLDERS = "folders"  # a layout's part: the folders train, validation and test name it
+
+
+class LabelTable(Section):
+    """A table among the files that names each file's label.
+
+    Its column `file` has names with or without their suffix. `separator` parts the labels of a file that has several;
+    `fold` is a column of published folds. `part` is one of published parts (train, val, test): then several tables may
+    match `member`, and one without that column lists the test part. `header` names the columns of a table that has
+    none but comments, lines that begin with #. Without `bytes` and `md5` the table is not fixed.
+    """
+
+    member: str
+    bytes: Positive | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    file: str
+    label: str
+    separator: str | None = Field(default=None, exclude_if=is_unset)
+    fold: str | None = Field(default=None, exclude_if=is_unset)
+    part: str | None = Field(default=None, exclude_if=is_unset)
+    header: list[str] | None = Field(default=None, exclude_if=is_unset)
 
 
 class Layout(Section):

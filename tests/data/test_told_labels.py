@@ -23,7 +23,7 @@ from beyond_spectrograms.data.folders import RawDataError
 from beyond_spectrograms.data.labels import LabelTableError, read_table
 from beyond_spectrograms.data.mixtures import HIGHEST_PEAK, mix
 from beyond_spectrograms.data.windows import read_parts, read_windows
-from beyond_spectrograms.params.datasets import LabelTable
+from beyond_spectrograms.params.layouts import LabelTable
 from stages.tables import changed_folders
 from support import cells
 from support.common import noise, refusal

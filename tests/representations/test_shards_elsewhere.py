@@ -1,6 +1,7 @@
 """Shards of features in an object store on 127.0.0.1: read as one array, sent once, found out where damaged."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from beyond_spectrograms.util.storage import ContentError, NotThereError, Storag
 from support import cells
 from support.common import contents, refusal
 from support.envelope import add_clips, run, windows_of
+from support.repository import stage_here
+from support.stopping import kill_stage_in
 from support.stores import Relay, forget, put, relayed, running_s3, use
 
 ALL = tuple(range(12))
@@ -199,3 +202,32 @@ def test_where_shards_lie_is_in_no_digest(tmp_path: Path, monkeypatch: pytest.Mo
         dumps.append(params.features.model_dump())
     assert params.features.shards_at == URL
     assert dumps[0] == dumps[1] == {"dtype": "float32", "shards_mb": 1.0}
+
+
+@pytest.mark.long
+def test_a_killed_featurize_goes_on_and_sends_no_shard_again(
+    project: Path, pets: Path, s3: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells.edit_params(project, lambda params: params.update(features={"dtype": "float16", "shards_mb": 1}))
+    stage_here(project, "featurize", "pets", "mel")
+    near = contents(pets)
+    shutil.rmtree(pets)
+    forget(s3)
+    with relayed(s3, every=20, seed=1) as relay:
+        use(monkeypatch, relay.url)
+        cells.edit_params(project, lambda params: params["features"].update(shards_at=URL))
+        kill_stage_in(
+            "beyond_spectrograms.data.shard_places:send_shard", "calls == 3", "featurize", "pets", "mel", folder=project
+        )
+        assert len(list((pets / "shards").glob("*.elsewhere"))) == 3
+        stage_here(project, "featurize", "pets", "mel")
+        shards = [name for name in near if name.startswith("shards/")]
+        assert len(shards) > 4
+        assert sorted(sent().values()) == sorted(near[name] for name in shards)
+        assert {what: count for what, count in relay.whole.items() if what.startswith("PUT") and count > 1} == {}
+    found = contents(pets)
+    assert len([name for name in found if name.endswith(".elsewhere")]) == len(shards)
+    assert {name for name in found if not name.startswith("shards/")} == {"index.parquet", "features.json"}
+    assert found["index.parquet"] == near["index.parquet"]
+    told, before = (json.loads(files["features.json"]) for files in (found, near))
+    assert told == before

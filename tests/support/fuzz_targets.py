@@ -37,7 +37,7 @@ from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.ecdc import read_ecdc
 from beyond_spectrograms.inference.label_table import read_labels
 from beyond_spectrograms.params import load_params
-from beyond_spectrograms.params.datasets import LabelTable
+from beyond_spectrograms.params.layouts import LabelTable
 from support.common import noise
 from support.fuzzing import Target
 from support.repository import REPOSITORY
