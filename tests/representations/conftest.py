@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from support.envelope import add_clips, windows_of
+from support.sharded import ALL
 
 CLIPS, SECONDS = 40, 10
 
@@ -11,6 +12,13 @@ CLIPS, SECONDS = 40, 10
 def folder(tmp_path: Path) -> Path:
     """Store six clips of three seconds in tmp_path/clips."""
     add_clips(tmp_path / "clips", *range(6))
+    return tmp_path
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """Store the clips that support.sharded names in tmp_path/clips."""
+    add_clips(tmp_path / "clips", *ALL)
     return tmp_path
 
 

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,35 +25,14 @@ from beyond_spectrograms.representations.stored_rows import Rounding, Rows
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import locked
 from beyond_spectrograms.util.machine import forget_peak, memory_can_be_measured, peak_bytes
-from support.common import contents, flip, refusal
-from support.envelope import add_clips, run, status_of_child, windows_of
+from support.common import contents, refusal
+from support.envelope import run, status_of_child, windows_of
 from support.repository import Patch, stage_here
-from support.sharded import put_shards
+from support.sharded import ALL, MEAN, names_in, put_shards, store
 from support.stopping import kill_stage_in
 
-CLIPS = 24
-ALL = tuple(range(CLIPS))
-MEAN = 1500.0  # bytes: a clip's three windows are 360
+CLIPS = len(ALL)
 AGAIN = "Run its featurize stage again (dvc repro -f)."
-
-
-@pytest.fixture
-def clips(tmp_path: Path) -> Path:
-    """Store clips of three seconds in tmp_path/clips."""
-    add_clips(tmp_path / "clips", *ALL)
-    return tmp_path
-
-
-def store(folder: Path, *numbers: int, place: str = "place", mean: float = MEAN, **options: Any) -> Extraction:
-    return run(folder, windows_of(*(numbers or ALL)), place, shard_bytes=mean, **options)
-
-
-def names_in(place: Path) -> set[str]:
-    return {path.name for path in (place / "shards").iterdir()}
-
-
-def some_shard(place: Path, number: int = 1) -> Path:
-    return place / "shards" / f"{read_listing(place).shards[number][0]}.safetensors"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -198,85 +176,6 @@ def test_a_shard_that_another_worker_stored_meanwhile_is_left_as_it_is(clips: Pa
     assert store(clips).encoded == 0  # as the second of both tells
     monkeypatch.undo()
     assert store(clips).computed == 0
-
-
-def test_rows_that_were_flipped_are_named_by_clip_and_computed_again(clips: Path, capsys: Any) -> None:
-    place = clips / "place"
-    store(clips)
-    whole, shard = contents(place), some_shard(place)
-    first, offset = read_listing(place).shards[1][1], read_clips(shard)[0].offset
-    flip(shard, offset + 120 * 4)  # the second clip of the shard
-    clip = f"cat/{first // 3 + 1:02d}.wav"
-    told = f"{place}: rows of 1 clips of pets as mel are not what was written, {clip} first. {AGAIN}"
-    assert refusal(FeaturesError, check_content, place, "pets as mel") == told
-    capsys.readouterr()
-    assert store(clips).computed == 3
-    assert capsys.readouterr().out == f"{place}: rows of 1 clip were damaged and are computed again: {clip}\n"
-    assert contents(place) == whole
-    check_content(place, "pets as mel")
-
-
-NOT_WHOLE = "is cut short or damaged"
-
-
-@pytest.mark.parametrize(
-    ("damage", "told"),
-    [
-        (lambda shard: shard.unlink(), "missing"),
-        (lambda shard: os.truncate(shard, shard.stat().st_size - 1), NOT_WHOLE),
-        (lambda shard: os.truncate(shard, 0), "is no shard: not a safetensors file: its head is not JSON"),
-        (lambda shard: flip(shard, read_clips(shard)[0].offset - 5), NOT_WHOLE),  # the seal
-        (lambda shard: flip(shard, read_clips(shard)[0].offset - 100), NOT_WHOLE),  # a digest
-        (lambda shard: flip(shard, 7), "is no shard: not a safetensors file: its head would be longer than itself"),
-    ],
-    ids=["missing", "cut", "empty", "seal", "digests", "head"],
-)
-def test_a_damaged_file_is_named_and_its_rows_are_computed_again(
-    clips: Path, damage: Callable[[Path], None], told: str
-) -> None:
-    place = clips / "place"
-    store(clips)
-    whole, shard, count = contents(place), some_shard(place), read_listing(place).shards[1][2]
-    damage(shard)
-    assert refusal(FeaturesError, check_content, place, "pets as mel") == f"{shard}: {told}. {AGAIN}"
-    assert store(clips).computed == count
-    assert contents(place) == whole
-
-
-def test_no_flipped_byte_of_a_shards_head_is_believed(clips: Path) -> None:
-    place = clips / "place"
-    store(clips)
-    whole, shard = contents(place), some_shard(place)
-    for offset in range(0, read_clips(shard)[0].offset, 3):
-        flip(shard, offset)
-        with pytest.raises(FeaturesError):
-            check_content(place, "pets as mel")
-        flip(shard, offset)
-    assert contents(place) == whole
-    check_content(place, "pets as mel")
-
-
-def test_no_flipped_byte_of_the_index_is_believed(clips: Path) -> None:
-    place = clips / "place"
-    store(clips)
-    index, whole = place / "index.parquet", contents(place)
-    rows, listing, noticed = parquet.read_table(index), read_listing(place), 0
-    for offset in range(0, index.stat().st_size, 41):
-        flip(index, offset)
-        try:
-            check_content(place, "pets as mel")
-        except FeaturesError as error:
-            assert str(error) == f"{index}: damaged. {AGAIN}"  # noqa: PT017  it need not be raised
-            noticed += 1
-        else:  # a byte that says nothing of the features
-            assert parquet.read_table(index).equals(rows)
-            assert read_listing(place) == listing
-        flip(index, offset)
-    assert noticed > 0.5 * index.stat().st_size / 41
-    index.write_bytes(b"")
-    assert refusal(FeaturesError, open_features, place, 72) == f"{index}: damaged. {AGAIN}"
-    assert store(clips).computed == 0  # the shards are whole
-    assert contents(place) == whole
 
 
 @pytest.fixture

@@ -1,12 +1,18 @@
-"""Features laid out in shards without a featurize stage, beside the same ones in one array."""
+"""Features in shards: of clips of noise, and laid out without any."""
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from beyond_spectrograms.data.shard_files import Clips, Layout, StoredClip, read_clips, write_shard
 from beyond_spectrograms.data.shard_index import Listing, remove_others, shard_path, write_index
+from beyond_spectrograms.representations.feature_cache import Extraction
+from support.envelope import run, windows_of
+
+ALL = tuple(range(24))  # clips of three seconds, whose windows have 360 bytes
+MEAN = 1500.0  # bytes of a shard
 
 
 def put_shards(place: Path, values: np.ndarray, rows: int) -> None:
@@ -27,3 +33,13 @@ def put_shards(place: Path, values: np.ndarray, rows: int) -> None:
     remove_others(place, names)
     if kept is not None:
         (place / "features.json").write_bytes(kept)
+
+
+def store(folder: Path, *numbers: int, place: str = "place", mean: float = MEAN, **options: Any) -> Extraction:
+    """Extract some of the clips in folder/clips, or ALL, into shards of about `mean` bytes in folder/<place>."""
+    return run(folder, windows_of(*(numbers or ALL)), place, shard_bytes=mean, **options)
+
+
+def names_in(place: Path) -> set[str]:
+    """Name the files of shards."""
+    return {path.name for path in (place / "shards").iterdir()}
