@@ -1,7 +1,9 @@
 """A client of Dask's scheduler: of one that runs, or of a cluster that is started here and ends with us."""
 
 import logging
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from beyond_spectrograms.util.errors import ProjectError, one_line, require
 from beyond_spectrograms.util.processes import unheard
 
 DEATHS = 3  # of workers with the same piece, after which it is given to none; of a scheduler that runs it is its own
+CLOSE_S = 20  # in which a cluster is to have ended; its processes end with this one in any case
 ANSWER_S = 30  # in which a scheduler answers
 # What a kind of cluster takes: the module, and its package.
 STARTING = {"slurm": ("dask_jobqueue", "dask-jobqueue"), "kubernetes": ("dask_kubernetes", "dask-kubernetes")}
@@ -43,12 +46,14 @@ def open_client(engine: Engine, source: str = str(ENGINE_FILE)) -> tuple[Any, Ca
             ) from None
         return client, client.close
     dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1})
+    dask.config.set({"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical"})
     cluster = _start(engine, source)
     client = Client(cluster, set_as_default=False)
 
     def end() -> None:
-        client.close()
-        cluster.close()
+        for each in (client, cluster):
+            with suppress(OSError, TimeoutError):  # of one that was killed while it was begun anew
+                each.close(timeout=CLOSE_S)
 
     return client, end
 
@@ -69,14 +74,13 @@ def _start(engine: Engine, source: str) -> Any:
 
     if engine.cluster == "local":
         limit = "auto" if engine.worker_memory_gb is None else round(engine.worker_memory_gb * 1e9)
-        with unheard():  # Ctrl+C comes to this process, which ends the others
+        with unheard(signal.SIGINT):  # Ctrl+C comes to this process, which ends the others
             return LocalCluster(
                 n_workers=engine.workers,
                 threads_per_worker=1,
                 memory_limit=limit,
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
-                env={"DASK_LOGGING__DISTRIBUTED": "critical"},
             )
     assert engine.cluster is not None  # Engine sees to it
     module, package = STARTING[engine.cluster]

@@ -37,7 +37,7 @@ def map_in_processes(
     """
     with ProcessPoolExecutor(count, get_context("spawn"), initializer=_begin, initargs=(begin, given)) as pool:
         try:
-            with unheard():
+            with unheard(signal.SIGINT, signal.SIGTERM):
                 futures = [pool.submit(work, item) for item in items]
             for future in futures:
                 future.add_done_callback(lambda _: done())
@@ -57,12 +57,12 @@ def map_in_processes(
 
 
 @contextmanager
-def unheard() -> Iterator[None]:
-    """Hold Ctrl+C and SIGTERM back in the block; they come to us after it, and to whoever is started in it not yet."""
+def unheard(*signals: signal.Signals) -> Iterator[None]:
+    """Hold `signals` back in the block; they come to us after it, and to whoever is started in it not yet."""
     if sys.platform == "win32":
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:

@@ -6,8 +6,6 @@ import io
 import os
 import pickle
 import platform
-import signal
-import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -64,8 +62,6 @@ def do_piece(pickled: bytes, place: Place, topic: str, patience_s: float) -> Don
         _check(worker.address, worker.state.nthreads, place)
         os.chdir(place.folder)
         os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # joblib's: a worker is one core's, and there is one for each
-        if sys.platform != "win32":
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # by which Dask ends a worker
         number, work, piece = pickle.loads(pickled)  # noqa: S301  from whoever may run any code here
         worker.log_event(topic, {"piece": number, "worker": worker.address})
         with watched(patience_s), quiet(), contextlib.redirect_stdout(printed):
