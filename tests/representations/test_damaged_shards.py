@@ -1,16 +1,21 @@
-"""A byte that is flipped in a shard or its index is found and named, and costs the rows that it is of."""
+"""Shards that were damaged or left by a killed run: nothing wrong is read, and what is whole is kept."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pyarrow import parquet
 
+from beyond_spectrograms.data import shard_files, shard_index
 from beyond_spectrograms.data.shard_files import read_clips
 from beyond_spectrograms.data.shard_index import read_listing
 from beyond_spectrograms.data.windows import FeaturesError, check_content, open_features
+from beyond_spectrograms.representations import feature_cache, shard_cache
+from beyond_spectrograms.util import files
 from support.common import contents, flip, refusal
+from support.envelope import killed_at, run, windows_of
 from support.repository import Capture
 from support.sharded import store
 
@@ -98,3 +103,32 @@ def test_no_flipped_byte_of_the_index_is_believed(clips: Path) -> None:
     assert refusal(FeaturesError, open_features, place, 72) == f"{index}: damaged. {AGAIN}"
     assert store(clips).computed == 0  # the shards are whole
     assert contents(place) == whole
+
+
+WATCHED = (feature_cache, shard_cache, shard_files, shard_index, files)  # modules that handle files
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("step", [67, 5])
+def test_killed_at_any_line_readers_have_the_old_rows_or_the_new_ones(clips: Path, step: int) -> None:
+    few, more = windows_of(0, 1, 2, 4, 5), windows_of(*range(6))
+    options = {"shard_bytes": 720.0}
+    run(clips, more, "undisturbed", **options)
+    whole, place, line, killed = contents(clips / "undisturbed"), clips / "place", 0, True
+    run(clips, few, "before", **options)
+    before = contents(clips / "before")
+    computed = set()
+    while killed:
+        line += step
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(clips / "before", place)
+        (clips / "diary").write_text("")
+        killed = killed_at(line, WATCHED, clips, more, **options)
+        check_content(place, "pets as mel")
+        listed = {"index.parquet", *(f"shards/{name}.safetensors" for name, *_ in read_listing(place).shards)}
+        found = {name: content for name, content in contents(place).items() if name in listed}
+        assert found in (before, whole), f"killed at line {line}"
+        computed.add(run(clips, more, **options).computed)
+        assert contents(place) == whole, f"killed at line {line}"
+    assert computed == {0, 3}
+    assert line > 300

@@ -1,14 +1,10 @@
 """Features are extracted once, window by window; stopped at any line it goes on and ends with the same bytes."""
 
 import json
-import os
 import resource
 import shutil
-import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,11 +20,12 @@ from beyond_spectrograms.representations.feature_cache import Extraction, finger
 from beyond_spectrograms.representations.stored_rows import Rounding
 from beyond_spectrograms.util import files
 from support.common import contents, noise, refusal, store_clip
-from support.envelope import FORM, Envelope, run, status_of_child, windows_of
+from support.envelope import FORM, Envelope, killed_at, run, status_of_child, windows_of
 from support.repository import stage_here
 from support.stopping import kill_stage_in
 
 RATE = FORM.sample_rate
+WATCHED = (feature_cache, stored_rows, files, shutil)  # modules that handle files
 
 
 class SideBySide(Envelope):
@@ -212,28 +209,6 @@ def test_an_unusable_array_is_begun_again(folder: Path, left: bytes | None) -> N
     assert contents(folder / "place") == contents(folder / "undisturbed")
 
 
-def killed_at(line: int, folder: Path, table: pd.DataFrame) -> bool:
-    """Extract in a child process that kills itself at the `line`-th line that handles files; say if it came so far."""
-    watched, executed = {module.__file__ for module in (feature_cache, stored_rows, files, shutil)}, 0
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal executed
-        if frame.f_code.co_filename not in watched and frame.f_code.co_name not in ("write_text", "open_memmap"):
-            return None
-        executed += event == "line"
-        if executed == line:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-
-    def extract_until_then() -> None:
-        sys.settrace(trace)
-        run(folder, table, diary=folder / "diary")
-
-    status = status_of_child(extract_until_then)
-    assert status in (0, signal.SIGKILL)
-    return bool(status)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("step", [11, 1])
 @pytest.mark.parametrize("interrupted", [False, True], ids=["begun anew", "killed before"])
@@ -256,7 +231,7 @@ def test_killed_at_any_line_it_computes_one_clip_again_at_most(folder: Path, int
             shutil.rmtree(folder / leftover, ignore_errors=True)
             shutil.copytree(folder / f"{leftover}.before", folder / leftover)
         (folder / "diary").write_text("")
-        killed = killed_at(line, folder, table)
+        killed = killed_at(line, WATCHED, folder, table)
         if killed:
             run(folder, table, diary=folder / "diary")
         assert contents(folder / "place") == undisturbed, f"killed at line {line}"
