@@ -2,9 +2,17 @@
 
 import argparse
 import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from beyond_spectrograms.cli.common import add_model_options, count, load, told_name
+from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import printable, printable_json
+
+if TYPE_CHECKING:
+    from beyond_spectrograms.inference.batch import Named
+    from beyond_spectrograms.inference.model import Model
 
 HELP = "what is in each file"
 DESCRIPTION = """
@@ -20,13 +28,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     of_top = "labels a file (default: 3); a model that gives several names all that pass"
     parser.add_argument("--top", type=count, default=3, metavar="K", help=of_top)
+    of_scheduler = "workers of Dask share the files (docs/scale.md): where their scheduler is, as tcp://10.0.0.1:8786"
+    parser.add_argument("--scheduler", metavar="ADDRESS", help=of_scheduler)
     parser.add_argument("--format", choices=["table", "json", "jsonl", "csv"], default="table")
 
 
 def run(options: argparse.Namespace) -> int:
     """Classify; give the exit status."""
     from beyond_spectrograms.inference import formats
-    from beyond_spectrograms.inference.batch import classify_files, find_files
+    from beyond_spectrograms.inference.batch import find_files
     from beyond_spectrograms.util.progress import track
 
     model = load(options)
@@ -37,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     form, top, results = options.format, options.top, []
     if form == "csv":
         print(formats.csv_text(formats.CLASSIFY_COLUMNS, [], header=True), end="", flush=True)
-    for named in track(classify_files(model, paths), "classify", len(paths)):
+    for named in track(_classify(options, model, paths), "classify", len(paths)):
         results.append(named)
         if form == "csv":
             rows = formats.classify_rows(named, top)
@@ -51,3 +61,21 @@ def run(options: argparse.Namespace) -> int:
     elif form == "json":
         print(formats.json_text([formats.describe(named, top) for named in results]), end="")
     return int(any(named.reason for named in results))
+
+
+def _classify(options: argparse.Namespace, model: "Model", paths: Sequence[Path]) -> Iterator["Named"]:
+    from beyond_spectrograms.inference.batch import ModelAt, classify_files, classify_on_cluster
+
+    if options.scheduler is None:
+        yield from classify_files(model, paths)
+        return
+    from beyond_spectrograms.params.loading import load_all_params
+    from beyond_spectrograms.util.dask_engine import pieces_done_by
+    from beyond_spectrograms.util.engine import Engine
+
+    if Path("-") in paths:
+        raise ProjectError("-: standard input is here alone, and --scheduler takes files that all machines see.")
+    packages = [name for name, version in load_all_params().versions.items() if isinstance(version, str)]
+    engine, at = Engine(engine="dask", scheduler=options.scheduler), tuple(options.allow_module)
+    with pieces_done_by(engine, packages, source="--scheduler"):
+        yield from classify_on_cluster(ModelAt(options.model, options.device, options.weights, at), paths)

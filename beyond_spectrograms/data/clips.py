@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from beyond_spectrograms.params import Source
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, read_sealed, replace_folder, write_sealed, written_beside
-from beyond_spectrograms.util.pieces import note_progress, on_cluster, run_pieces
+from beyond_spectrograms.util.pieces import on_cluster, run_in_groups
 from beyond_spectrograms.util.progress import track
 
 GROUP = 16  # files that a worker of a cluster takes at a time
@@ -76,42 +76,14 @@ def prepare_clips(
     fingerprint = hashlib.sha256(decides.encode()).hexdigest()
     prepare = partial(_prepare_clip, work=work, seconds=seconds, fingerprint=fingerprint)
     if on_cluster():
-        return _prepare_on_cluster(files, prepare)
+        return run_in_groups(prepare, files, GROUP, called="resample", set_aside=_set_aside)
     # Decoding, resampling and FLAC all release the interpreter lock, so threads use every core.
     with ThreadPoolExecutor() as pool:
         return list(track(pool.map(prepare, files), "resample", len(files)))
 
 
-def _prepare_on_cluster(files: list[Path], prepare: Callable[[Path], Outcome]) -> list[Outcome]:
-    """Prepare clips in groups; of a group that kills its workers each by itself, and who then does is set aside."""
-
-    def set_aside(path: Path, reason: str) -> Outcome:
-        return Outcome(f"{path.parent.name}/{path.name}", digest_file(path), reason)
-
-    groups = [(prepare, files[first : first + GROUP]) for first in range(0, len(files), GROUP)]
-    names = [f"{group[0]} to {group[-1].name}" for _, group in groups]
-    done = run_pieces(_prepare_group, groups, called="resample", names=names, set_aside=lambda *_: [])
-    alone = [path for (_, group), outcomes in zip(groups, done, strict=True) if not outcomes for path in group]
-    called = "resample, one by one"
-    singly = dict(
-        zip(
-            alone, run_pieces(prepare, alone, called=called, names=[*map(str, alone)], set_aside=set_aside), strict=True
-        )
-    )
-    return [
-        outcome
-        for (_, group), outcomes in zip(groups, done, strict=True)
-        for outcome in outcomes or [singly[path] for path in group]
-    ]
-
-
-def _prepare_group(group: tuple[Callable[[Path], Outcome], list[Path]]) -> list[Outcome]:
-    prepare, files = group
-    outcomes = []
-    for path in files:
-        outcomes.append(prepare(path))
-        note_progress()
-    return outcomes
+def _set_aside(path: Path, reason: str) -> Outcome:
+    return Outcome(f"{path.parent.name}/{path.name}", digest_file(path), reason)
 
 
 def publish_clips(outcomes: list[Outcome], work: Path, clips: Path, told: Mapping[str, Told] | None = None) -> None:

@@ -3,9 +3,11 @@
 import glob
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,11 +16,15 @@ from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.data.sound_files import FFMPEG_SUFFIXES, STDIN, SUFFIXES, open_sound
 from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.ecdc import CutCodes
+from beyond_spectrograms.inference.folder import load_model
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.inference.results import Classification, Probabilities
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
+from beyond_spectrograms.util.pieces import run_in_groups, side_by_side
+from beyond_spectrograms.util.progress import quiet
 
 Item = TypeVar("Item")
+GROUP, GROUPS = 16, 8  # files that are one piece for a cluster; pieces a worker, of those handed out at a time
 DEPTH = 2  # batches decoded ahead: 32 windows each, at most 12 MB
 
 
@@ -70,6 +76,47 @@ def classify_files(model: Model, paths: Iterable[Path]) -> Iterator[Named]:
         except (BadAudioError, ModelError) as error:  # ModelError: EnCodec's language model is not there
             yield Named(path, None, str(error))
         judged = []
+
+
+@dataclass(frozen=True)
+class ModelAt:
+    """A model by its place, as load_model takes it: a worker of a cluster loads it for itself."""
+
+    folder: Path
+    device: str
+    weights: Path | None
+    allowed_modules: tuple[str, ...]
+
+
+def classify_on_cluster(model: ModelAt, paths: Sequence[Path]) -> Iterator[Named]:
+    """Classify files by the workers of a cluster, in the order given; one that kills its workers is a bad file.
+
+    So many are handed out at a time that all workers are at work, and what is done by then is given.
+    """
+    several = GROUP * GROUPS * side_by_side()
+    for first in range(0, len(paths), several):
+        with quiet():  # whoever takes the results has a bar
+            yield from run_in_groups(
+                partial(_classify_at, model), paths[first : first + several], GROUP, called="classify", set_aside=_bad
+            )
+
+
+def _classify_at(model: ModelAt, path: Path) -> Named:
+    (named,) = classify_files(_loaded(model), [path])
+    return named
+
+
+def _bad(path: Path, reason: str) -> Named:
+    return Named(path, None, reason)
+
+
+@lru_cache(1)
+def _loaded(model: ModelAt) -> Model:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # whoever hands out the files has told
+        return load_model(
+            model.folder, device=model.device, weights=model.weights, allowed_modules=model.allowed_modules
+        )
 
 
 @contextmanager

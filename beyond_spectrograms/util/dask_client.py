@@ -4,6 +4,7 @@ import logging
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from beyond_spectrograms.util.processes import unheard
 DEATHS = 3  # of workers with the same piece, after which it is given to none; of a scheduler that runs it is its own
 CLOSE_S = 20  # in which a cluster is to have ended; its processes end with this one in any case
 ANSWER_S = 30  # in which a scheduler answers
+STARTED = {  # Dask's settings of a cluster that is started here
+    "distributed.scheduler.allowed-failures": DEATHS - 1,
+    "distributed.deploy.lost-worker-timeout": "60s",  # a busy machine takes long to begin a process anew
+    "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
+}
 # What a kind of cluster takes: the module, and its package.
 STARTING = {"slurm": ("dask_jobqueue", "dask-jobqueue"), "kubernetes": ("dask_kubernetes", "dask-kubernetes")}
 
@@ -23,8 +29,17 @@ class ClusterError(ProjectError):
     """No cluster is had, it is lost, or pieces are not done by it; the message says what to do."""
 
 
-def open_client(engine: Engine, source: str = str(ENGINE_FILE)) -> tuple[Any, Callable[[], None]]:
-    """Connect to the scheduler of an engine, which is told by `source`; give the client, and what ends it all.
+@dataclass(frozen=True)
+class Opened:
+    """A client of Dask, what ends it and the cluster that was started, and what starts workers that are missing."""
+
+    client: Any
+    end: Callable[[], None]
+    refill: Callable[[], None]
+
+
+def open_client(engine: Engine, source: str = str(ENGINE_FILE)) -> Opened:
+    """Connect to the scheduler of an engine, which is told by `source`, or start its cluster.
 
     Raises:
         MissingPackageError, ClusterError: packages are missing, there is no such scheduler, or no cluster starts.
@@ -44,9 +59,8 @@ def open_client(engine: Engine, source: str = str(ENGINE_FILE)) -> tuple[Any, Ca
                 f"{source}: no scheduler answers at {engine.scheduler}: {one_line(error)}. Start one there (dask "
                 "scheduler), or name another."
             ) from None
-        return client, client.close
-    dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1})
-    dask.config.set({"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical"})
+        return Opened(client, client.close, lambda: None)
+    dask.config.set(STARTED)
     cluster = _start(engine, source)
     client = Client(cluster, set_as_default=False)
 
@@ -55,7 +69,8 @@ def open_client(engine: Engine, source: str = str(ENGINE_FILE)) -> tuple[Any, Ca
             with suppress(OSError, TimeoutError):  # of one that was killed while it was begun anew
                 each.close(timeout=CLOSE_S)
 
-    return client, end
+    # Of workers that ended, a cluster starts none itself where they were away for the lost-worker-timeout.
+    return Opened(client, end, lambda: cluster.scale(engine.workers))
 
 
 def _address(scheduler: str, source: str) -> dict[str, str]:

@@ -8,26 +8,26 @@ import hashlib
 import pickle
 import queue
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
-from beyond_spectrograms.util.dask_client import DEATHS, ClusterError, open_client
+from beyond_spectrograms.util.dask_client import DEATHS, ClusterError, Opened, open_client
 from beyond_spectrograms.util.engine import ENGINE_FILE, Engine
 from beyond_spectrograms.util.errors import one_line, require
-from beyond_spectrograms.util.files import partial_beside
 from beyond_spectrograms.util.pieces import pieces_go_to
 from beyond_spectrograms.util.progress import advancing
 from beyond_spectrograms.util.text import some_of
-from beyond_spectrograms.util.worker import Done, Place, do_piece, place_here
+from beyond_spectrograms.util.worker import Done, Place, do_piece, marked_place
 
 Client: TypeAlias = Any  # of distributed, most of whose methods have no types
 Future: TypeAlias = Any
 
 STOP_S = 10  # in which a worker is to have ended that is begun anew
+REFILL_S = 15.0  # between two times that missing workers are asked for
 LOOK_S = 1.0  # between two looks at who is there, where nothing else happens
 OUT_OF_MEMORY = "worker-restart-memory"  # Dask's topic, where its nannies tell whom they ended for that
 
@@ -38,24 +38,27 @@ class DaskEngine:
     def __init__(self, engine: Engine, packages: Sequence[str], source: str = str(ENGINE_FILE)) -> None:
         """Take an `engine` that stands in `source`, and the `packages` whose versions decide results."""
         self._engine, self._packages, self._source = engine, packages, source
-        self._opened: tuple[Client, Callable[[], None]] | None = None
+        self._opened: Opened | None = None
         self._counts = dict.fromkeys(("pieces", "done", "retried", "failed"), 0)
         self._workers: set[str] = set()
 
     def client(self) -> Client:
-        """Connect, or start the cluster, where that was not done yet."""
+        """Give the client; connect, or start the cluster, where that was not done yet."""
+        return self._open().client
+
+    def _open(self) -> Opened:
         if self._opened is None:
-            self._opened = client, _ = open_client(self._engine, self._source)
-            print(f"engine: dask at {client.scheduler.address}, dashboard {client.dashboard_link}", flush=True)
-        return self._opened[0]
+            self._opened = open_client(self._engine, self._source)
+            client = self._opened.client
+            print(f"engine: dask at {client.scheduler.address}, dashboard {client.dashboard_link}", file=sys.stderr)
+        return self._opened
 
     def close(self) -> None:
         """End what was started."""
         if self._opened is not None:
-            _, end = self._opened
-            self._opened = None
+            opened, self._opened = self._opened, None
             with suppress(OSError, TimeoutError):  # of a scheduler that is gone
-                end()
+                opened.end()
 
     def width(self) -> int:
         """Count the workers there are, one at least."""
@@ -82,8 +85,8 @@ class DaskEngine:
             MismatchError: a worker is not fit.
         """
         self._counts["pieces"] += len(pieces)
-        with self._marked() as place, advancing(called, len(pieces)) as advance:
-            run = _Run(self.client(), self._engine, place, called, names, advance)
+        with marked_place(self._packages) as place, advancing(called, len(pieces)) as advance:
+            run = _Run(self._open(), self._engine, place, called, names, advance)
             try:
                 results = run.finish([pickle.dumps((number, work, piece)) for number, piece in enumerate(pieces)])
             except BaseException:
@@ -105,22 +108,12 @@ class DaskEngine:
             results[number] = set_aside(pieces[number], reason)
         return [results[number] for number in range(len(pieces))]
 
-    @contextmanager
-    def _marked(self) -> Iterator[Place]:
-        """Leave in this folder a file by which workers know it, while they are at work."""
-        mark = partial_beside(Path("pieces").absolute())
-        mark.touch()
-        try:
-            yield place_here(mark.parent, mark.name, self._packages)
-        finally:
-            mark.unlink(missing_ok=True)
-
 
 @dataclass
 class _Run:
     """Pieces of one call on their way; all are known by their number."""
 
-    client: Client
+    opened: Opened
     engine: Engine
     place: Place
     called: str
@@ -135,6 +128,12 @@ class _Run:
     _landed: queue.Queue[tuple[int, Future]] = field(default_factory=queue.Queue)
     _error: BaseException | None = None
     _seen: float = 0.0  # when there last was a worker
+    _refilled: float = 0.0  # when missing ones were last asked for
+
+    @property
+    def client(self) -> Client:
+        """The client of Dask."""
+        return self.opened.client
 
     def workers(self) -> set[str]:
         """List the workers that began a piece."""
@@ -194,6 +193,9 @@ class _Run:
         except OSError:
             self._raise_lost()
         now = time.monotonic()
+        if count < (self.engine.workers or 0) and now - self._refilled > REFILL_S:
+            self._refilled = now
+            self.opened.refill()
         if count:
             self._seen = now
         elif now - self._seen > self.engine.patience_s:

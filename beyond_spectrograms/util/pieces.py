@@ -106,6 +106,40 @@ def run_pieces(
         return map_in_processes(work, pieces, count, begin, *given, done=advance)
 
 
+def run_in_groups(
+    work: Callable[[Piece], Result],
+    items: Sequence[Piece],
+    size: int,
+    *,
+    called: str,
+    set_aside: Callable[[Piece, str], Result],
+) -> list[Result]:
+    """Do as `run_pieces` with what is too little for a piece of its own: `size` of `items` are one.
+
+    Of a group that kills its workers each item is tried by itself, and who then still does is set aside.
+    """
+    groups = [(work, items[first : first + size]) for first in range(0, len(items), size)]
+    names = [f"{group[0]} to {group[-1]}" for _, group in groups]
+    done = run_pieces(_do_group, groups, called=called, names=names, set_aside=lambda *_: None)
+    alone = [item for (_, group), results in zip(groups, done, strict=True) if results is None for item in group]
+    singly = iter(
+        run_pieces(work, alone, called=f"{called}, one by one", names=[*map(str, alone)], set_aside=set_aside)
+    )
+    every: list[Result] = []
+    for (_, group), results in zip(groups, done, strict=True):
+        every += [next(singly) for _ in group] if results is None else results
+    return every
+
+
+def _do_group(group: tuple[Callable[[Piece], Result], Sequence[Piece]]) -> list[Result] | None:
+    work, items = group
+    results = []
+    for item in items:
+        results.append(work(item))
+        note_progress()
+    return results
+
+
 _patience_s: float | None = None
 
 

@@ -7,7 +7,8 @@ import os
 import pickle
 import platform
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import partial_beside
 from beyond_spectrograms.util.pieces import watched
 from beyond_spectrograms.util.progress import quiet
 
@@ -47,6 +49,17 @@ class Done:
 def place_here(folder: Path, mark: str | None, packages: Iterable[str]) -> Place:
     """Describe what workers are to have in common with this process."""
     return Place(str(folder), mark, _code_digest(), _versions(tuple(packages)))
+
+
+@contextmanager
+def marked_place(packages: Iterable[str]) -> Iterator[Place]:
+    """Describe the folder we are in as a place of work, and leave a file in it by which workers know it in the block."""
+    mark = partial_beside(Path("pieces").absolute())
+    mark.touch()
+    try:
+        yield place_here(mark.parent, mark.name, packages)
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def do_piece(pickled: bytes, place: Place, topic: str, patience_s: float) -> Done:

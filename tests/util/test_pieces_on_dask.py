@@ -13,16 +13,20 @@ from pathlib import Path
 
 import psutil
 import pytest
+import soundfile
 
-from beyond_spectrograms.util import dask_engine, worker
+from beyond_spectrograms.data.audio import FORMATS
+from beyond_spectrograms.data.clips import prepare_clips
+from beyond_spectrograms.util import dask_client, dask_engine, worker
 from beyond_spectrograms.util.dask_client import ClusterError
 from beyond_spectrograms.util.dask_engine import DaskEngine, pieces_done_by
 from beyond_spectrograms.util.engine import Engine
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.pieces import on_cluster, run_pieces, side_by_side
+from beyond_spectrograms.util.pieces import on_cluster, pieces_go_to, run_in_groups, run_pieces, side_by_side
 from beyond_spectrograms.util.worker import MismatchError
 from support import pieces as work
-from support.dask_clusters import Cluster, cluster_in, killing
+from support.common import contents, noise
+from support.dask_clusters import Cluster, cluster_in, killing, spawned_below
 from support.pieces import Sum, times_begun, write_sum, written
 
 pytestmark = pytest.mark.long
@@ -100,6 +104,18 @@ def test_ten_workers_killed_leave_the_same_bytes(workers: int, tmp_path: Path, m
     }
     assert sum(begun.values()) - PIECES <= summary["retried"] <= KILLS
     assert summary["workers"] > workers
+
+
+def test_workers_that_a_cluster_gives_up_are_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(dask_client.STARTED, "distributed.deploy.lost-worker-timeout", "10ms")
+    monkeypatch.setattr(dask_engine, "REFILL_S", 1.0)
+    with local(2) as cluster:
+        run_pieces(write_sum, sums(tmp_path / "first", 2), called="to begin with")
+        for worker_process in spawned_below(os.getpid()):
+            worker_process.kill()
+        assert run_pieces(write_sum, sums(tmp_path / "then", 20), called="sums")[19] == 171
+        assert cluster.width() >= 1
 
 
 @pytest.mark.usefixtures("pair")
@@ -191,7 +207,7 @@ def test_workers_that_are_not_fit_are_one_line(tmp_path: Path, monkeypatch: pyte
 
     def refusal(**changes: object) -> str:
         with monkeypatch.context() as patch:
-            patch.setattr(dask_engine, "place_here", lambda *given: replace(described(*given), **changes))
+            patch.setattr(worker, "place_here", lambda *given: replace(described(*given), **changes))
             with pytest.raises(MismatchError) as raised:
                 run_pieces(work.process_of, [1], called="asked")
         return re.sub(r"^worker tcp://127.0.0.1:\d+: ", "", str(raised.value))
@@ -240,3 +256,28 @@ def test_no_scheduler_and_no_worker_are_one_line(tmp_path: Path, monkeypatch: py
         )
     finally:
         cluster.end()
+
+
+@pytest.mark.usefixtures("pair")
+def test_of_a_group_that_kills_one_alone_is_set_aside(tmp_path: Path) -> None:
+    results = run_in_groups(
+        work.die_of_thirteen, sums(tmp_path, 30), 8, called="sums", set_aside=lambda piece, _: -piece.number
+    )
+    assert results == [-13 if number == 13 else sum(range(number)) for number in range(30)]
+    assert set(times_begun(tmp_path)) == set(range(30)) - {13}
+
+
+@pytest.mark.usefixtures("pair")
+def test_clips_are_resampled_to_the_bytes_of_this_machine(tmp_path: Path) -> None:
+    raw, works = tmp_path / "raw", (tmp_path / "here", tmp_path / "there")
+    for number in range(40):
+        (folder := raw / f"{number % 3}").mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / f"{number:02d}.wav", 0.5 * noise(1.0, 22_050, seed=number), 22_050)
+    (raw / "0/broken.wav").write_bytes(b"RIFF")
+    with pieces_go_to(None):
+        here = prepare_clips(raw, works[0], (0.5, 600.0))
+    there = prepare_clips(raw, works[1], (0.5, 600.0))
+    assert there == here
+    assert [outcome.clip for outcome in there if outcome.reason] == ["0/broken.wav"]
+    assert contents(works[1]) == contents(works[0])
+    assert len(contents(works[1] / "finished")) == 40 * len(FORMATS)
