@@ -56,10 +56,10 @@ def measure(rounds: int) -> dict[str, Any]:
         alone.append(time.perf_counter() - began)
     ways = {}
     for workers in WORKERS:
-        with closing(DaskEngine(Engine(engine="dask", cluster="local", workers=workers), ())) as engine:
-            with pieces_go_to(engine):
-                busy = min(seconds_of(stretch, PIECES) for _ in range(rounds))
-                empty = min(seconds_of(nothing, EMPTY) for _ in range(rounds))
+        engine = DaskEngine(Engine(engine="dask", cluster="local", workers=workers), ())
+        with closing(engine), pieces_go_to(engine):
+            busy = min(seconds_of(stretch, PIECES) for _ in range(rounds))
+            empty = min(seconds_of(nothing, EMPTY) for _ in range(rounds))
         ways[f"dask, {workers}"] = {"workers": workers, "seconds": busy, "seconds_a_piece": empty / EMPTY}
     ways["local"] = {
         "workers": cpu_count(),
@@ -90,11 +90,11 @@ def cluster_table(measured: dict[str, Any]) -> Table:
         "milliseconds of a piece that does nothing": text("overhead"),
     }
     notes = [
-        f"{measured['pieces']} pieces of {measured['seconds_alone']:.2f} s of one core each, on {measured['cores']} cores "
-        f"of {measured['processor']}; of {measured['empty_pieces']} pieces that do nothing the mean. The quickest of the "
-        "rounds; four workers share the cores.",
+        f"{measured['pieces']} pieces of {measured['seconds_alone']:.2f} s of one core each, on {measured['cores']} "
+        f"cores of {measured['processor']}, the quickest of the rounds; four workers share the cores.",
+        f"A piece that does nothing: the mean of {measured['empty_pieces']}.",
         "local starts its processes anew for each call, and that is in its seconds.",
-    ]  # fmt: skip
+    ]
     return Table("Pieces on workers", rows, columns, notes)
 
 
