@@ -15,12 +15,12 @@ from typing import Any
 from joblib import cpu_count
 
 from beyond_spectrograms.report.table import Row, Table, text, to_markdown
+from beyond_spectrograms.util.cluster.dask_engine import DaskEngine
+from beyond_spectrograms.util.cluster.engine import Engine
+from beyond_spectrograms.util.cluster.pieces import pieces_go_to, run_pieces
 from beyond_spectrograms.util.commands import run
-from beyond_spectrograms.util.dask_engine import DaskEngine
-from beyond_spectrograms.util.engine import Engine
 from beyond_spectrograms.util.files import write_json, write_text
 from beyond_spectrograms.util.machine import processor_name
-from beyond_spectrograms.util.pieces import pieces_go_to, run_pieces
 
 WORKERS = (1, 2, 4)
 PIECES, ITERATIONS = 40, 2_000_000  # about a second each

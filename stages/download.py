@@ -15,7 +15,7 @@ from beyond_spectrograms.params.datasets import SplitLists
 from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, RAW, Study
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder, write_json
-from beyond_spectrograms.util.storage import is_elsewhere
+from beyond_spectrograms.util.storage.places import is_elsewhere
 from stages.arguments import parse
 
 

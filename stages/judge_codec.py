@@ -12,10 +12,10 @@ from beyond_spectrograms.codec.network import load_codec
 from beyond_spectrograms.data.audio import Format
 from beyond_spectrograms.params.encoders import kept_codec
 from beyond_spectrograms.params.study import CODECS
+from beyond_spectrograms.util.cluster.pieces import run_pieces
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import write_json
 from beyond_spectrograms.util.machine import processor_name
-from beyond_spectrograms.util.pieces import run_pieces
 from stages.arguments import parse
 
 

@@ -15,7 +15,7 @@ from beyond_spectrograms.evaluation.result_files import read_evaluation
 from beyond_spectrograms.evaluation.verification import TRIALS_FILE, read_trial_scores
 from beyond_spectrograms.params.study import RAW, Study, list_studies, load_study
 from beyond_spectrograms.util.commands import run
-from beyond_spectrograms.util.storage import is_elsewhere
+from beyond_spectrograms.util.storage.places import is_elsewhere
 from stages import ablate, draw, draw_codec, report
 
 

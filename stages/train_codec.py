@@ -11,10 +11,10 @@ import pandas as pd
 
 from beyond_spectrograms.codec.training import CodecRun, train_codec_by_clips
 from beyond_spectrograms.params.study import CODEC_SOUNDS, CODECS, CODECS_BY, Study
+from beyond_spectrograms.util.cluster.pieces import run_pieces
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder
 from beyond_spectrograms.util.machine import choose_device
-from beyond_spectrograms.util.pieces import run_pieces
 from stages.arguments import parse
 
 

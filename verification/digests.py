@@ -91,6 +91,7 @@ CODE: dict[str, tuple[str, ...]] = {
         "beyond_spectrograms/__init__.py",
         "beyond_spectrograms/util/[!c]*.py",
         "beyond_spectrograms/util/commands.py",
+        "beyond_spectrograms/util/*/*.py",
         "beyond_spectrograms/params/*.py",
         *(f"stages/{name}.py" for name in ("arguments", "resolve")),
     ),

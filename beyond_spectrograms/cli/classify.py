@@ -70,8 +70,8 @@ def _classify(options: argparse.Namespace, model: "Model", paths: Sequence[Path]
         yield from classify_files(model, paths)
         return
     from beyond_spectrograms.params.loading import load_all_params
-    from beyond_spectrograms.util.dask_engine import pieces_done_by
-    from beyond_spectrograms.util.engine import Engine
+    from beyond_spectrograms.util.cluster.dask_engine import pieces_done_by
+    from beyond_spectrograms.util.cluster.engine import Engine
 
     if Path("-") in paths:
         raise ProjectError("-: standard input is here alone, and --scheduler takes files that all machines see.")

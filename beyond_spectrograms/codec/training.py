@@ -23,6 +23,7 @@ from beyond_spectrograms.data.audio import Format
 from beyond_spectrograms.params.codecs import CodecRecipe
 from beyond_spectrograms.params.encoders import kept_codec
 from beyond_spectrograms.params.study import CLIPS
+from beyond_spectrograms.util.cluster.pieces import note_progress
 from beyond_spectrograms.util.files import (
     digest_file,
     read_sealed,
@@ -32,7 +33,6 @@ from beyond_spectrograms.util.files import (
     written_beside,
 )
 from beyond_spectrograms.util.machine import kernels, processor_name
-from beyond_spectrograms.util.pieces import note_progress
 from beyond_spectrograms.util.progress import counting
 
 CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most

@@ -17,7 +17,7 @@ from typing import Any
 from beyond_spectrograms.data.folders import READ, RawDataError, check_names, is_hidden, kind_of, name_of_copy
 from beyond_spectrograms.data.labels import PARTS_IN_TABLES, LabelTableError, Told, check_value
 from beyond_spectrograms.params.layouts import BY_FOLDERS, Layout
-from beyond_spectrograms.util.storage import Entry, Place
+from beyond_spectrograms.util.storage.places import Entry, Place
 from beyond_spectrograms.util.text import quoted, some_of
 
 METADATA = ("metadata.csv", "metadata.jsonl")

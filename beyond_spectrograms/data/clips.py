@@ -19,9 +19,9 @@ from beyond_spectrograms.data.labels import Told
 from beyond_spectrograms.data.sound_files import read_recording
 from beyond_spectrograms.params import Source
 from beyond_spectrograms.params.protocols import SEVERAL
+from beyond_spectrograms.util.cluster.pieces import on_cluster, run_in_groups
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, read_sealed, replace_folder, write_sealed, written_beside
-from beyond_spectrograms.util.pieces import on_cluster, run_in_groups
 from beyond_spectrograms.util.progress import track
 
 GROUP = 16  # files that a worker of a cluster takes at a time

@@ -16,7 +16,7 @@ from beyond_spectrograms.params.datasets import Source
 from beyond_spectrograms.params.layouts import Layout
 from beyond_spectrograms.util.files import read_told
 from beyond_spectrograms.util.patterns import match_whole
-from beyond_spectrograms.util.storage import is_elsewhere, place_at
+from beyond_spectrograms.util.storage.places import is_elsewhere, place_at
 from beyond_spectrograms.util.text import quoted
 
 Found = tuple[str, str, str, Told]  # where a sound is, its name there, the name of its copy, and what is told of it

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from beyond_spectrograms.util.files import digest_file
 from beyond_spectrograms.util.progress import track
-from beyond_spectrograms.util.storage import Entry, Place
+from beyond_spectrograms.util.storage.places import Entry, Place
 
 WORKERS = 8  # threads: most of the time of a small file is spent waiting for an answer
 JOURNAL = "jsonl"  # beside the folder of copies: a line a whole copy

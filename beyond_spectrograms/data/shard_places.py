@@ -15,8 +15,8 @@ from typing import Any
 from beyond_spectrograms.params.study import SHARD_CACHE
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, written_beside
-from beyond_spectrograms.util.place_cache import PlaceCache
-from beyond_spectrograms.util.storage import NotThereError, Place, place_at
+from beyond_spectrograms.util.storage.place_cache import PlaceCache
+from beyond_spectrograms.util.storage.places import NotThereError, Place, place_at
 
 STUB = ".elsewhere"  # how its name ends
 CACHE_VARIABLE = "BEYOND_SPECTROGRAMS_SHARD_CACHE_GB"

@@ -23,7 +23,7 @@ from beyond_spectrograms.data.members import Member, members_of, refuse
 from beyond_spectrograms.params.layouts import Layout
 from beyond_spectrograms.util.files import digest_file, read_sealed, write_sealed
 from beyond_spectrograms.util.progress import track
-from beyond_spectrograms.util.storage import Entry, Folder, Place, place_at
+from beyond_spectrograms.util.storage.places import Entry, Folder, Place, place_at
 from beyond_spectrograms.util.text import some_of
 
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

@@ -14,7 +14,7 @@ from joblib import cpu_count
 from beyond_spectrograms.data.clips import Outcome, prepare_clips, raw_files
 from beyond_spectrograms.estimates.timing import Estimate, Rate, Taken, amount, read_rates, record_rates, timed
 from beyond_spectrograms.representations.feature_cache import Extraction, FeatureRequest, extract
-from beyond_spectrograms.util.pieces import pieces_go_to
+from beyond_spectrograms.util.cluster.pieces import pieces_go_to
 from beyond_spectrograms.util.progress import quiet
 
 RESAMPLING = "resample"

@@ -18,7 +18,7 @@ from beyond_spectrograms.params.protocols import RECONSTRUCTING
 from beyond_spectrograms.training.loop import train_all
 from beyond_spectrograms.training.run import RunConfig, is_finished, keep_finished, read_history, read_outcome
 from beyond_spectrograms.training.tuning import trials_of, tune
-from beyond_spectrograms.util.pieces import pieces_go_to, side_by_side
+from beyond_spectrograms.util.cluster.pieces import pieces_go_to, side_by_side
 from beyond_spectrograms.util.progress import quiet
 
 STEPS = 2  # batches of training in an epoch of a pilot

@@ -20,7 +20,7 @@ from beyond_spectrograms.inference.folder import load_model
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.inference.results import Classification, Probabilities
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
-from beyond_spectrograms.util.pieces import run_in_groups, side_by_side
+from beyond_spectrograms.util.cluster.pieces import run_in_groups, side_by_side
 from beyond_spectrograms.util.progress import quiet
 
 Item = TypeVar("Item")

@@ -29,9 +29,9 @@ from beyond_spectrograms.representations.base import Representation
 from beyond_spectrograms.representations.recipes import Recipe, forget_maker, maker_of
 from beyond_spectrograms.representations.stored_rows import DType, Record, Rounding, Rows, store, tell_damaged
 from beyond_spectrograms.representations.window_encoder import ClipWindows, WindowEncoder
+from beyond_spectrograms.util.cluster.pieces import run_pieces
 from beyond_spectrograms.util.errors import require
 from beyond_spectrograms.util.files import locked, put_back, replace_folder, write_sealed
-from beyond_spectrograms.util.pieces import run_pieces
 from beyond_spectrograms.util.progress import track
 
 FEATURE_VERSIONS = ("data", "representations")  # of versions.yaml: what rows hang on, beside packages

@@ -34,7 +34,7 @@ from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.representations.recipes import Maker, Recipe, maker_of, store_codes
 from beyond_spectrograms.representations.stored_rows import Rounding, Rows, store
 from beyond_spectrograms.representations.window_encoder import ClipWindows, WindowEncoder
-from beyond_spectrograms.util.pieces import note_progress
+from beyond_spectrograms.util.cluster.pieces import note_progress
 
 LEAST, LARGEST = 0.5, 2.0  # size of a shard, in the size wanted on average; a longer clip is a shard by itself
 

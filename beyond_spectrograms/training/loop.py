@@ -30,8 +30,8 @@ from beyond_spectrograms.training.multi_run import count, train_multi_run
 from beyond_spectrograms.training.run import RunConfig, TrainingError, TrainingState
 from beyond_spectrograms.training.trainers import TRAINERS
 from beyond_spectrograms.training.trainers.base import Trainer
+from beyond_spectrograms.util.cluster.pieces import note_progress, on_cluster, run_pieces
 from beyond_spectrograms.util.machine import choose_device
-from beyond_spectrograms.util.pieces import note_progress, on_cluster, run_pieces
 from beyond_spectrograms.util.progress import counting
 
 WORTH_A_POOL = 4000  # windows over all epochs: a pool of processes takes about as long to start

@@ -122,14 +122,14 @@ def run_stage(main: Callable[[], None]) -> None:
         _end_with_dvc()
 
     def timed() -> None:
+        from beyond_spectrograms.util.cluster.engine import load_engine
         from beyond_spectrograms.util.code_versions import load_versions
-        from beyond_spectrograms.util.engine import load_engine
 
         began, engine, told = time.perf_counter(), load_engine(), None
         if engine.engine == "local":
             main()
         else:
-            from beyond_spectrograms.util.dask_engine import pieces_done_by
+            from beyond_spectrograms.util.cluster.dask_engine import pieces_done_by
 
             with pieces_done_by(engine, list(load_versions().packages)) as cluster:
                 main()

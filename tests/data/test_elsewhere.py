@@ -12,8 +12,8 @@ import yaml
 from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.folders import READ, RawDataError
 from beyond_spectrograms.params.study import load_study
-from beyond_spectrograms.util import object_stores
-from beyond_spectrograms.util.storage import StorageError
+from beyond_spectrograms.util.storage import object_stores
+from beyond_spectrograms.util.storage.places import StorageError
 from beyond_spectrograms.util.text import quoted
 from stages.tables import changed_folders
 from support import cells

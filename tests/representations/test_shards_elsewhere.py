@@ -16,9 +16,9 @@ from beyond_spectrograms.data.shard_places import CACHE_VARIABLE, read_note
 from beyond_spectrograms.data.windows import check_content, content_of, open_features
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.representations.feature_cache import Extraction
-from beyond_spectrograms.util import object_stores
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.storage import ContentError, NotThereError, StorageError, place_at
+from beyond_spectrograms.util.storage import object_stores
+from beyond_spectrograms.util.storage.places import ContentError, NotThereError, StorageError, place_at
 from support import cells
 from support.common import contents, refusal
 from support.envelope import add_clips, run, windows_of

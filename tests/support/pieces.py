@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from beyond_spectrograms.util.cluster.pieces import note_progress
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_text
-from beyond_spectrograms.util.pieces import note_progress
 
 
 @dataclass(frozen=True)

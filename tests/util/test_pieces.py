@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from beyond_spectrograms.util.dask_client import ClusterError, open_client
-from beyond_spectrograms.util.engine import Engine, EngineError, load_engine
+from beyond_spectrograms.util.cluster.dask_client import ClusterError, open_client
+from beyond_spectrograms.util.cluster.engine import Engine, EngineError, load_engine
+from beyond_spectrograms.util.cluster.pieces import on_cluster, run_pieces
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.pieces import on_cluster, run_pieces
 from support.pieces import Sum, process_of, refuse_thirteen, times_begun, write_sum, written
 from support.repository import REPOSITORY
 

@@ -17,13 +17,13 @@ import soundfile
 
 from beyond_spectrograms.data.audio import FORMATS
 from beyond_spectrograms.data.clips import prepare_clips
-from beyond_spectrograms.util import dask_client, dask_engine, worker
-from beyond_spectrograms.util.dask_client import ClusterError
-from beyond_spectrograms.util.dask_engine import DaskEngine, pieces_done_by
-from beyond_spectrograms.util.engine import Engine
+from beyond_spectrograms.util.cluster import dask_client, dask_engine, worker
+from beyond_spectrograms.util.cluster.dask_client import ClusterError
+from beyond_spectrograms.util.cluster.dask_engine import DaskEngine, pieces_done_by
+from beyond_spectrograms.util.cluster.engine import Engine
+from beyond_spectrograms.util.cluster.pieces import on_cluster, pieces_go_to, run_in_groups, run_pieces, side_by_side
+from beyond_spectrograms.util.cluster.worker import MismatchError
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.pieces import on_cluster, pieces_go_to, run_in_groups, run_pieces, side_by_side
-from beyond_spectrograms.util.worker import MismatchError
 from support import pieces as work
 from support.common import contents, noise
 from support.dask_clusters import Cluster, cluster_in, killing, spawned_below

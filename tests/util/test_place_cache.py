@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from beyond_spectrograms.util import object_stores
-from beyond_spectrograms.util.place_cache import LOCKS, PlaceCache
-from beyond_spectrograms.util.storage import ContentError, NotThereError, Place, place_at
+from beyond_spectrograms.util.storage import object_stores
+from beyond_spectrograms.util.storage.place_cache import LOCKS, PlaceCache
+from beyond_spectrograms.util.storage.places import ContentError, NotThereError, Place, place_at
 from support.common import refusal
 from support.stores import Relay, forget, relayed, running_s3, use
 

@@ -11,9 +11,9 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import _registry as registered
 
-from beyond_spectrograms.util import object_stores
 from beyond_spectrograms.util.errors import MissingPackageError
-from beyond_spectrograms.util.storage import ContentError, Entry, NotThereError, StorageError, place_at
+from beyond_spectrograms.util.storage import object_stores
+from beyond_spectrograms.util.storage.places import ContentError, Entry, NotThereError, StorageError, place_at
 from support.common import contents, refusal
 from support.servers import dead_url
 from support.stores import BUSY, DENIED, FAULTS, Relay, forget, put, relayed, running_s3, use

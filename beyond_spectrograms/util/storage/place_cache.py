@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from beyond_spectrograms.util.files import PARTIAL
-from beyond_spectrograms.util.storage import Place
+from beyond_spectrograms.util.storage.places import Place
 
 if sys.platform != "win32":
     import fcntl

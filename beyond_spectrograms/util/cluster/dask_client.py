@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.util.engine import ENGINE_FILE, Engine
+from beyond_spectrograms.util.cluster.engine import ENGINE_FILE, Engine
 from beyond_spectrograms.util.errors import ProjectError, one_line, require
 from beyond_spectrograms.util.processes import unheard
 

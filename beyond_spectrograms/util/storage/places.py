@@ -146,7 +146,9 @@ def place_at(url: str | Path) -> Place:
     if not parts.netloc:
         raise StorageError(f"{url}: names no bucket. Write {parts.scheme}://bucket/folder.")
     require("fsspec")
-    from beyond_spectrograms.util.object_stores import Store  # not before it is needed: it is built on this module
+    from beyond_spectrograms.util.storage.object_stores import (
+        Store,  # not before it is needed: it is built on this module
+    )
 
     return Store(str(url).rstrip("/"))
 

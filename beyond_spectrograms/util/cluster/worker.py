@@ -15,9 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from beyond_spectrograms.util.cluster.pieces import watched
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import partial_beside
-from beyond_spectrograms.util.pieces import watched
 from beyond_spectrograms.util.progress import quiet
 
 CODE = Path(__file__).parents[1]  # this package
@@ -53,7 +53,7 @@ def place_here(folder: Path, mark: str | None, packages: Iterable[str]) -> Place
 
 @contextmanager
 def marked_place(packages: Iterable[str]) -> Iterator[Place]:
-    """Describe the folder we are in as a place of work, and leave a file in it by which workers know it in the block."""
+    """Describe the folder we are in, and leave a file in it by which workers know it while the block runs."""
     mark = partial_beside(Path("pieces").absolute())
     mark.touch()
     try:

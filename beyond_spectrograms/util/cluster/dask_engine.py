@@ -15,13 +15,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from beyond_spectrograms.util.dask_client import DEATHS, ClusterError, Opened, open_client
-from beyond_spectrograms.util.engine import ENGINE_FILE, Engine
+from beyond_spectrograms.util.cluster.dask_client import DEATHS, ClusterError, Opened, open_client
+from beyond_spectrograms.util.cluster.engine import ENGINE_FILE, Engine
+from beyond_spectrograms.util.cluster.pieces import pieces_go_to
+from beyond_spectrograms.util.cluster.worker import Done, Place, do_piece, marked_place
 from beyond_spectrograms.util.errors import one_line, require
-from beyond_spectrograms.util.pieces import pieces_go_to
 from beyond_spectrograms.util.progress import advancing
 from beyond_spectrograms.util.text import some_of
-from beyond_spectrograms.util.worker import Done, Place, do_piece, marked_place
 
 Client: TypeAlias = Any  # of distributed, most of whose methods have no types
 Future: TypeAlias = Any

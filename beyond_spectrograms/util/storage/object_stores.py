@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from beyond_spectrograms.util.errors import NO_ROOM, ProjectError, one_line
 from beyond_spectrograms.util.files import PARTIAL, digest_file, partial_beside, written_beside
-from beyond_spectrograms.util.storage import (
+from beyond_spectrograms.util.storage.places import (
     OBJECT_STORES,
     Entry,
     NotThereError,

@@ -1,0 +1,1 @@
+"""Files wherever they lie: folders of this machine, and object stores."""
