@@ -11,7 +11,7 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -162,18 +162,34 @@ def scale_table(runs: Sequence[Run]) -> Table:
 
 def scale_figure(runs: Sequence[Run]) -> Figure:
     """Draw processor time and memory against the number of windows, a line a stage."""
+    lines = {
+        stage: sorted(
+            (run.windows, run.watched.processor_seconds, run.watched.own_bytes) for run in runs if run.stage == stage
+        )
+        for stage in STAGES
+    }
+    return growth_figure(lines, "processor time, s", LIMIT_BYTES)
+
+
+def growth_figure(
+    lines: Mapping[str, Sequence[tuple[int, float, int]]], time: str, limit_bytes: int | None = None
+) -> Figure:
+    """Draw time, which is so called, and memory against the number of windows, a line a name: (windows, s, bytes)."""
     from beyond_spectrograms.report.figures import drawing, styles
 
+    measured = {name: points for name, points in lines.items() if points}
     with drawing(10, 4) as figure:
         time_axes, memory_axes = figure.subplots(1, 2)
-        for stage, style in styles(STAGES).items():
-            of = sorted((run for run in runs if run.stage == stage), key=lambda run: run.windows)
-            windows = [run.windows for run in of]
+        for name, style in styles(list(measured)).items():
+            windows, seconds, own_bytes = zip(*measured[name], strict=True)
             look: dict[str, Any] = {"color": style.colour, "linestyle": style.dash, "marker": style.marker}
-            time_axes.plot(windows, [run.watched.processor_seconds for run in of], label=stage, **look)
-            memory_axes.plot(windows, [run.watched.own_bytes / 1e9 for run in of], label=stage, **look)
-        memory_axes.axhline(LIMIT_BYTES / 1e9, color="black", linewidth=0.8)
-        for axes, label in ((time_axes, "processor time, s"), (memory_axes, "memory of its own, GB (line: the limit)")):
+            time_axes.plot(windows, seconds, label=name, **look)
+            memory_axes.plot(windows, [each / 1e9 for each in own_bytes], label=name, **look)
+        memory = "memory of its own, GB"
+        if limit_bytes is not None:
+            memory_axes.axhline(limit_bytes / 1e9, color="black", linewidth=0.8)
+            memory += " (line: the limit)"
+        for axes, label in ((time_axes, time), (memory_axes, memory)):
             axes.set_xscale("log")
             axes.set_xlabel("windows")
             axes.set_ylabel(label)

@@ -3,7 +3,7 @@
 Codes are drawn at random: no sound is encoded, since what an encoder takes is told elsewhere. All else is as featurize,
 `make check` and training do it: clips are cut into shards by their keys, rows are proved by digests, batches are
 dequantised and let go of. Each step is a process of its own. `python -m benchmarks.shards` writes metrics/shards.json
-and .md.
+and .md, and a figure.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.scale import FIGURES, growth_figure
 from benchmarks.watching import Watched, watch
 from beyond_spectrograms.data.feature_shards import Shards
 from beyond_spectrograms.data.shard_files import Clips, Layout, StoredClip, read_clips, write_shard
@@ -43,6 +44,9 @@ from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_json, write_text
 from beyond_spectrograms.util.machine import processor_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # EnCodec at 24 kHz and 6 kbit/s: codebooks, frames of a second, entries, bands.
 CODEBOOKS, FRAMES, ENTRIES, BANDS = 8, 75, 1024, 128
@@ -205,6 +209,15 @@ def table_of(steps: Sequence[Step]) -> Table:
     return Table("Shards of codes: the same steps on more windows", rows, columns, notes)
 
 
+def shards_figure(steps: Sequence[Step]) -> Figure:
+    """Draw time and memory against the number of windows, a line a step."""
+    lines = {
+        name: sorted((step.windows, step.seconds, step.watched.own_bytes) for step in steps if step.step == name)
+        for name in STEPS
+    }
+    return growth_figure(lines, "time, s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shards", description=__doc__)
     parser.add_argument("--windows", type=int, nargs="+", default=SIZES)
@@ -233,6 +246,9 @@ def main() -> None:
                 print(f"{step}, {size:,} windows: {told}", flush=True)
     write_json(RESULTS, describe(steps))
     write_text(TABLE, to_markdown(table_of(steps)))
+    from beyond_spectrograms.report.figures import save
+
+    save(shards_figure(steps), FIGURES, "shards")
     print(TABLE.read_text(encoding="utf-8"))
 
 

@@ -47,6 +47,7 @@ def test_a_step_is_measured_in_a_process_of_its_own_and_laid_out(made: Path) -> 
     [header, _, row] = [line for line in to_markdown(shards.table_of([step])).splitlines() if line.startswith("|")]
     assert [cell.strip() for cell in header.split("|")[1:3]] == ["step", "windows"]
     assert [cell.strip() for cell in row.split("|")[1:3]] == ["check", "205"]
+    assert [axes.get_xlabel() for axes in shards.shards_figure([step]).axes] == ["windows", "windows"]
 
 
 @pytest.mark.long
