@@ -28,6 +28,7 @@ from support import pieces as work
 from support.common import contents, noise
 from support.dask_clusters import Cluster, cluster_in, killing, spawned_below
 from support.pieces import Sum, times_begun, write_sum, written
+from support.repository import REPOSITORY
 
 pytestmark = pytest.mark.long
 PACKAGES = ["numpy", "torch"]
@@ -222,7 +223,7 @@ def test_workers_that_are_not_fit_are_one_line(tmp_path: Path, monkeypatch: pyte
             f"numpy {here['numpy']} is there, 1.0 here. Install the same on all machines."
         )
         assert refusal(code="0") == (
-            f"the code in {worker.CODE} is not that of this process. Have the same checkout on all machines."
+            f"the code in {REPOSITORY / 'beyond_spectrograms'} is not that of this process. Have the same checkout on all machines."
         )
         assert refusal(mark="gone") == (
             f"{Path.cwd()} is not there, or is another folder of that name. Workers need the project's own, by the "
