@@ -223,7 +223,8 @@ def test_workers_that_are_not_fit_are_one_line(tmp_path: Path, monkeypatch: pyte
             f"numpy {here['numpy']} is there, 1.0 here. Install the same on all machines."
         )
         assert refusal(code="0") == (
-            f"the code in {REPOSITORY / 'beyond_spectrograms'} is not that of this process. Have the same checkout on all machines."
+            f"the code in {REPOSITORY / 'beyond_spectrograms'} is not that of this process. Have the same "
+            "checkout on all machines."
         )
         assert refusal(mark="gone") == (
             f"{Path.cwd()} is not there, or is another folder of that name. Workers need the project's own, by the "
