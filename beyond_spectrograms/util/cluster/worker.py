@@ -15,13 +15,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import beyond_spectrograms
 from beyond_spectrograms.util.cluster.pieces import watched
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import partial_beside
 from beyond_spectrograms.util.progress import quiet
 
-CODE = Path(beyond_spectrograms.__file__).parent
+CODE = Path(__file__).parents[2]  # all of this package
 
 
 class MismatchError(ProjectError):
