@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from beyond_spectrograms.data.shard_places import found_at, held_shard, is_there, read_note
+from beyond_spectrograms.data.shard_places import forget_copy, found_at, held_shard, is_there, read_note
 from beyond_spectrograms.util.files import written_beside
 from beyond_spectrograms.util.tensor_file import read_head
 
@@ -157,7 +157,19 @@ def read_clips(path: Path) -> tuple[Layout, Clips]:
 
 
 def find_damaged(path: Path, layout: Layout, clips: Clips) -> list[int]:
-    """List by number the clips of a shard whose rows are not those that were written."""
+    """List by number the clips of a shard whose rows are not those that were written.
+
+    Raises:
+        StorageError: it lies elsewhere, and the place does not give it, whole.
+    """
+    damaged = _compare_rows(path, layout, clips)
+    if damaged and not path.exists():  # its copy is, which was whole when it was fetched
+        forget_copy(path, layout.offset)
+        damaged = _compare_rows(path, layout, clips)
+    return damaged
+
+
+def _compare_rows(path: Path, layout: Layout, clips: Clips) -> list[int]:
     damaged = []
     with held_shard(path, layout.offset) as here, here.open("rb") as file:
         file.seek(layout.offset)

@@ -6,17 +6,19 @@ digest: what is written is never changed, and those of another run are left alon
 
 import json
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from beyond_spectrograms.data.windows import AGAIN
 from beyond_spectrograms.params.study import SHARD_CACHE
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, written_beside
 from beyond_spectrograms.util.storage.place_cache import PlaceCache
-from beyond_spectrograms.util.storage.places import NotThereError, Place, place_at
+from beyond_spectrograms.util.storage.places import ContentError, NotThereError, Place, place_at
 
 STUB = ".elsewhere"  # how its name ends
 CACHE_VARIABLE = "BEYOND_SPECTROGRAMS_SHARD_CACHE_GB"
@@ -62,7 +64,7 @@ def read_note(path: Path, offset: int) -> Note:
         file.seek(offset)
         told: Any = json.loads(file.read(2**16))
     note = Note(str(told["at"]), int(told["size"]), str(told["sha256"]))
-    if asdict(note) != told:
+    if asdict(note) != told or not re.fullmatch(r"[0-9a-f]{64}", note.sha256):  # it names files
         raise ValueError("is no stub of a shard")
     return note
 
@@ -105,8 +107,19 @@ def held_shard(path: Path, offset: int) -> Iterator[Path]:
         yield path
         return
     note = read_note(stub_of(path), offset)
-    with shard_cache().held(note.place, note.name, size=note.size, sha256=note.sha256) as copy:
+    with ExitStack() as stack:
+        try:
+            copy = stack.enter_context(shard_cache().held(note.place, note.name, size=note.size, sha256=note.sha256))
+        except NotThereError:
+            raise NotThereError(f"{note.place.tell(note.name)}: no such file. {AGAIN}") from None
+        except ContentError as error:
+            raise ContentError(f"{error} Remove it there. {AGAIN}") from None
         yield copy
+
+
+def forget_copy(path: Path, offset: int) -> None:
+    """Remove the copy of a shard that lies elsewhere: next it is fetched, and checked, anew."""
+    (SHARD_CACHE / read_note(stub_of(path), offset).sha256).unlink(missing_ok=True)
 
 
 def shard_cache() -> PlaceCache:

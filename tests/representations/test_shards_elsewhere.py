@@ -1,8 +1,10 @@
 """Shards of features in an object store on 127.0.0.1: read as one array, sent once, found out where damaged."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from beyond_spectrograms.data import shard_places
 from beyond_spectrograms.data.shard_files import read_clips
 from beyond_spectrograms.data.shard_index import read_listing
 from beyond_spectrograms.data.shard_places import CACHE_VARIABLE, read_note
-from beyond_spectrograms.data.windows import check_content, content_of, open_features
+from beyond_spectrograms.data.windows import AGAIN, check_content, content_of, open_features
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.representations.feature_cache import Extraction
 from beyond_spectrograms.util.errors import ProjectError
@@ -126,7 +128,10 @@ def test_a_shard_that_was_damaged_there_is_found_out_and_made_anew(s3: int, rela
     name, content = next(iter(sent().items()))
     put(s3, f"features/{name}", content[:-5])
     features = open_features(Path("place"), 36)
-    told = f"{URL}/{name}: has {len(content) - 5} bytes, expected {len(content)}: written by half, or another file."
+    told = (
+        f"{URL}/{name}: has {len(content) - 5} bytes, expected {len(content)}: written by half, or another file. "
+        f"Remove it there. {AGAIN}"
+    )
     assert refusal(ContentError, features.__getitem__, slice(None)) == told
     assert refusal(ContentError, check_content, Path("place"), "made") == told
     assert 0 < store().computed < 36
@@ -135,8 +140,36 @@ def test_a_shard_that_was_damaged_there_is_found_out_and_made_anew(s3: int, rela
     place_at(URL).remove(name)
     for copy in cached():
         copy.unlink()
-    told = f"{URL}/{name}: no such file. Make it, or correct the path."
+    told = f"{URL}/{name}: no such file. {AGAIN}"
     assert refusal(NotThereError, open_features(Path("place"), 36).__getitem__, slice(None)) == told
+    assert 0 < store().computed < 36
+    assert sent()[name] == content
+    assert relay.met[""]
+
+
+def test_a_copy_that_was_damaged_here_is_fetched_anew(relay: Relay) -> None:
+    store()
+    expected = open_features(Path("place"), 36)[:]
+    for copy in cached():
+        content = bytearray(copy.read_bytes())
+        content[-1] ^= 1
+        copy.write_bytes(content)
+    check_content(Path("place"), "made")
+    np.testing.assert_array_equal(open_features(Path("place"), 36)[:], expected)
+    assert {relay.told[f"GET /sounds/features/{name}"] for name in sent()} == {3}  # the last by sent()
+
+
+def test_a_shard_of_the_same_size_and_other_bytes_is_told(s3: int, relay: Relay) -> None:
+    store()
+    name, content = next(iter(sent().items()))
+    other = content[:-1] + bytes([content[-1] ^ 1])
+    put(s3, f"features/{name}", other)
+    told = (
+        f"{URL}/{name}: has sha256 {hashlib.sha256(other).hexdigest()}, expected {name.partition('.')[0]}: damaged, or "
+        f"another file. Remove it there. {AGAIN}"
+    )
+    assert refusal(ContentError, check_content, Path("place"), "made") == told
+    place_at(URL).remove(name)
     assert 0 < store().computed < 36
     assert sent()[name] == content
     assert relay.met[""]
@@ -177,7 +210,8 @@ def test_a_damaged_stub_is_no_shard(relay: Relay) -> None:
     layout, _ = read_clips(stub.with_suffix(".safetensors"))
     note = read_note(stub, layout.offset)
     assert (note.at, note.size) == (URL, len(sent()[note.name]))
-    for changed in (stub.read_bytes()[:-3], stub.read_bytes()[: layout.offset] + json.dumps({"at": 1}).encode()):
+    head, led_away = stub.read_bytes()[: layout.offset], {**asdict(note), "sha256": "a/../../b"}
+    for changed in (stub.read_bytes()[:-3], *(head + json.dumps(told).encode() for told in ({"at": 1}, led_away))):
         stub.write_bytes(changed)
         assert 0 < store().computed < 36
         assert read_note(stub, layout.offset) == note
