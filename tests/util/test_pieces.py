@@ -67,6 +67,8 @@ ONE_OF = "engine: dask takes one of scheduler and cluster"
         ),
         ("workers: 2", "workers is for engine: dask"),
         ("patience_s: soon", "patience_s: Input should be a valid number, not 'soon'"),
+        ("patience_s: 1.0e+300", "patience_s: Input should be less than or equal to 100000000, not 1e+300"),
+        ("scheduler: ''", "scheduler: String should have at least 1 character, not ''"),
         ("wrokers: 2", f"unknown key 'wrokers'. {CHOICES}"),
         ("- dask", "a mapping is expected, not ['dask']."),
     ],
@@ -85,6 +87,27 @@ def test_a_scheduler_file_that_is_not_there_is_one_line() -> None:
     assert str(raised.value) == (
         "engine.yaml: here/scheduler.json: no such file. A scheduler writes it: "
         "dask scheduler --scheduler-file here/scheduler.json."
+    )
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "{", '{"address": 5}'])
+def test_a_scheduler_file_without_an_address_is_one_line(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "scheduler.json"
+    path.write_text(content)
+    with pytest.raises(ClusterError) as raised:
+        open_client(Engine(engine="dask", scheduler=str(path)))
+    assert str(raised.value) == (
+        f"engine.yaml: {path}: has no address of a scheduler, which writes it: dask scheduler --scheduler-file {path}."
+    )
+
+
+def test_tls_without_certificates_is_one_line() -> None:
+    with pytest.raises(ClusterError) as raised:
+        open_client(Engine(engine="dask", scheduler="tls://127.0.0.1:1"))
+    assert str(raised.value) == (
+        "engine.yaml: no scheduler answers at tls://127.0.0.1:1: TLS expects a `ssl_context` argument of type "
+        "ssl.SSLContext (perhaps check your TLS configuration?) Instead got None. Start one there (dask scheduler), or "
+        "name another."
     )
 
 

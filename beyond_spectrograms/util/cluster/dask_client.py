@@ -1,5 +1,6 @@
 """A client of Dask's scheduler: of one that runs, or of a cluster that is started here and ends with us."""
 
+import json
 import logging
 import signal
 from collections.abc import Callable
@@ -54,7 +55,7 @@ def open_client(engine: Engine, source: str = str(ENGINE_FILE)) -> Opened:
         where = _address(engine.scheduler, source)
         try:
             client = Client(**where, timeout=ANSWER_S, set_as_default=False)
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, TypeError) as error:  # the last of a tls:// without certificates
             raise ClusterError(
                 f"{source}: no scheduler answers at {engine.scheduler}: {one_line(error)}. Start one there (dask "
                 "scheduler), or name another."
@@ -79,6 +80,15 @@ def _address(scheduler: str, source: str) -> dict[str, str]:
     if not Path(scheduler).is_file():
         raise ClusterError(
             f"{source}: {scheduler}: no such file. A scheduler writes it: dask scheduler --scheduler-file {scheduler}."
+        )
+    try:
+        told = json.loads(Path(scheduler).read_text(encoding="utf-8"))["address"]
+    except (ValueError, LookupError, TypeError):
+        told = None
+    if not isinstance(told, str):
+        raise ClusterError(
+            f"{source}: {scheduler}: has no address of a scheduler, which writes it: "
+            f"dask scheduler --scheduler-file {scheduler}."
         )
     return {"scheduler_file": scheduler}
 

@@ -216,8 +216,10 @@ class _Run:
         ) from None
 
     def _submit(self, number: int, pickled: bytes) -> None:
-        # A stage that was killed, and is run again, takes up what workers still do for it: that has the same key.
-        decides = f"{self.place.folder} {self._tries.get(number, 0)} ".encode() + pickled
+        # A stage that was killed, and is run again, takes up what workers still do for it: that has the same key. What
+        # they do by other code or packages has another.
+        fit = [self.place.folder, self.place.code, sorted(self.place.packages.items()), self._tries.get(number, 0)]
+        decides = repr(fit).encode() + pickled
         key = f"{self.names[number]}-{hashlib.sha256(decides).hexdigest()[:32]}"
         future = self.client.submit(
             do_piece, pickled, self.place, self.topic, self.engine.patience_s, key=key, pure=False

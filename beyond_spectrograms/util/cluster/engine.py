@@ -23,13 +23,14 @@ class Engine(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     engine: Literal["local", "dask"] = "local"
-    scheduler: str | None = None  # its address, as tcp://10.0.0.1:8786, or the file that it writes
+    # Its address, as tcp://10.0.0.1:8786, or the file that it writes.
+    scheduler: str | None = Field(default=None, min_length=1)
     cluster: Started | None = None  # which every stage starts, and ends
     workers: int | None = Field(default=None, gt=0)  # of that cluster, of one core each
     # In 10^9 bytes, of each worker of `cluster: local`: one that takes more is ended.
-    worker_memory_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    worker_memory_gb: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
     # Seconds without progress after which a piece is begun anew.
-    patience_s: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
+    patience_s: float = Field(default=3600.0, gt=0, le=1e8, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
