@@ -71,7 +71,7 @@ def list_shards(path: str) -> tuple[Place, list[Entry]]:
         return place, found
     if "{" in folder:
         raise RawDataError(f"{path}: braces may stand in the name of the shards, not in that of their folder.")
-    place, names = place_at(folder or "."), expand_braces(path, pattern)
+    place, names = place_at(folder or ("/" if path.startswith("/") else ".")), expand_braces(path, pattern)
     there = {entry.name: entry for entry in place.entries(pattern.partition("{")[0])}
     if missing := [name for name in names if name not in there]:
         raise RawDataError(f"{path}: {len(missing)} of {len(names)} shards are not there: {some_of(missing)}.")

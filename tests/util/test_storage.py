@@ -1,11 +1,13 @@
 """Files here and in an object store on 127.0.0.1 whose calls fail: the same bytes in the end, whole or not at all."""
 
 import hashlib
+import os
 import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
@@ -189,6 +191,8 @@ def test_what_another_attempt_does_not_change_stops_at_once(relay: Relay, monkey
         ("memory://x", "memory://x: memory:// is no place for files. Choose a path, or s3://, s3a://, gs://, gcs://, "
          "az://, abfs://, abfss://, ftp://, hdfs://, sftp://, smb://, ssh://, webhdfs://."),
         ("s3:///x", "s3:///x: names no bucket. Write s3://bucket/folder."),
+        ("s3://[b/x", "s3://[b/x: is no URL: Invalid IPv6 URL."),
+        ("file://x/y", "file://x/y: names no path of this machine. Write file:///folder, or the path alone."),
         ("s3://key:secret@b/x", "s3://...@b: a URL may hold no password. Leave it to the environment, or a profile."),
     ],
 )  # fmt: skip
@@ -205,6 +209,12 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         "fsspec is not installed. Install this project with its extra 'cluster' (pip install -e '.[cluster]' in its "
         "folder), or run pip install fsspec."
     )
+
+
+@pytest.mark.usefixtures("relay")
+def test_a_server_is_asked_by_its_name() -> None:
+    told = "ftp://127.0.0.1:1/x/y: [Errno 111] Connection refused (7 attempts). Run the same command again once the "
+    assert refusal(StorageError, place_at("ftp://127.0.0.1:1/x").read, "y") == f"{told}store answers."
 
 
 class Elsewhere(LocalFileSystem):
@@ -231,3 +241,44 @@ def test_where_a_put_may_stop_midway_a_file_is_renamed_into_place(
     assert [(one.endswith(".partial"), other) for one, other in moved] == [(True, f"{tmp_path}/place/a/b")]
     assert place.names() == ["a/b"]
     assert place.read("a/b") == b"content"
+
+
+def test_a_folder_of_a_server_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registered, "sftp", Elsewhere)
+    monkeypatch.setattr(object_stores, "PAUSE_S", 0.001)
+    place = place_at(f"sftp://host{tmp_path}/place")
+    assert place.entries() == []
+    place.write("a/b", b"content")
+    place.write("c/d", b"content")
+    assert place.names() == ["a/b", "c/d"]
+    listed = Elsewhere.ls
+
+    def ls(files: Elsewhere, path: str, **options: Any) -> Any:
+        if path.endswith("/c"):
+            raise ConnectionResetError(104, "Connection reset by peer")
+        return listed(files, path, **options)
+
+    monkeypatch.setattr(Elsewhere, "ls", ls)
+    assert refusal(StorageError, place.entries) == (
+        f"{place.url}: [Errno 104] Connection reset by peer (7 attempts). Run the same command again once the store "
+        "answers."
+    )
+
+
+def test_a_folder_of_this_machine_is_listed_whole_and_no_further_than_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = place_at(tmp_path)
+    for name in ("ab/c", "ad/e", "af"):
+        place.write(name, b"content")
+    scan = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("ad"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert place.names("ab") == ["ab/c"]
+    assert place.names("af") == ["af"]
+    assert refusal(PermissionError, place.names, "a") == f"[Errno 13] Permission denied: '{tmp_path}/ad'"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -62,7 +62,7 @@ class Store(Place):
             # We try again ourselves: three layers that each do would make their product of attempts.
             once = {"retries": {"total_max_attempts": 1}, "connect_timeout": CONNECT_S, "read_timeout": READ_S}
             options["config_kwargs"] = once
-        files = fsspec.filesystem(self._scheme, **options)
+        files, _ = fsspec.url_to_fs(self.url, **options)  # which takes a server's name from the URL
         if self._scheme in S3:
             files.retries = 1
         return files
@@ -103,7 +103,7 @@ class Store(Place):
         def list_all(files: Any, path: str) -> list[Entry]:
             return [
                 Entry(f"{below}{str(found)[len(path) + 1 :]}", int(told["size"]), _mark(told))
-                for found, told in files.find(path, detail=True).items()
+                for found, told in self._find(files, path)
                 if told["type"] == "file" and str(found).startswith(f"{path}/") and not str(found).endswith("/")
             ]
 
@@ -112,6 +112,19 @@ class Store(Place):
         found = self._try(check_name(self, folder) if folder else "", list_all, "bucket or folder")
         found = [each for each in found if each.name.startswith(prefix) and not PARTIAL.fullmatch(each.name)]
         return sorted(found, key=lambda entry: entry.name)
+
+    def _find(self, files: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        if self._scheme in OBJECT_STORES:
+            yield from files.find(path, detail=True).items()
+            return
+        folders = [path] if files.exists(path) else []
+        while folders:  # not fsspec's find or walk, which leave out folders that fail
+            folder = folders.pop()
+            for told in files.ls(folder, detail=True):
+                if told["type"] != "directory":
+                    yield told["name"], told
+                elif told["name"].rstrip("/") != folder:
+                    folders.append(told["name"].rstrip("/"))
 
     def size(self, name: str) -> int:
         """As Place.size."""

@@ -9,6 +9,7 @@ GOOGLE_APPLICATION_CREDENTIALS), never from params.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -133,8 +134,15 @@ def place_at(url: str | Path) -> Place:
     """
     if "://" not in str(url):
         return Folder(str(Path(url).expanduser()))
-    parts = urlsplit(str(url))
+    try:
+        parts = urlsplit(str(url))
+    except ValueError as error:
+        raise StorageError(f"{url}: is no URL: {error}.") from None
     if parts.scheme in HERE:
+        if parts.netloc:
+            raise StorageError(
+                f"{url}: names no path of this machine. Write {parts.scheme}:///folder, or the path alone."
+            )
         return Folder(parts.path)
     if parts.password is not None:
         told = f"{parts.scheme}://...@{parts.netloc.rpartition('@')[2]}"
@@ -155,7 +163,8 @@ def place_at(url: str | Path) -> Place:
 
 def is_elsewhere(url: str | Path) -> bool:
     """Say whether a path is a URL of another place than this machine."""
-    return "://" in str(url) and urlsplit(str(url)).scheme not in HERE
+    scheme, found, _ = str(url).partition("://")
+    return bool(found) and scheme.lower() not in HERE
 
 
 def check_name(place: Place, name: str) -> str:
@@ -192,12 +201,20 @@ class Folder(Place):
 
     def entries(self, prefix: str = "") -> list[Entry]:
         """As Place.entries."""
-        found = []
-        for path in Path(self.url, prefix.rpartition("/")[0]).rglob("*"):
-            name = path.relative_to(self.url).as_posix()
-            if name.startswith(prefix) and path.is_file() and not PARTIAL.fullmatch(path.name):
-                told = path.stat()
-                found.append(Entry(name, told.st_size, str(told.st_mtime_ns)))
+        folder, _, begins = prefix.rpartition("/")
+        top, found = Path(self.url, folder), []
+
+        def fail(error: OSError) -> None:  # which a folder that cannot be listed is; else it would be left out
+            raise error
+
+        for root, folders, names in os.walk(top, onerror=fail) if top.is_dir() else ():
+            if Path(root) == top:
+                folders[:] = [name for name in folders if name.startswith(begins)]
+            for path in (Path(root, name) for name in names):
+                name = path.relative_to(self.url).as_posix()
+                if name.startswith(prefix) and path.is_file() and not PARTIAL.fullmatch(path.name):
+                    told = path.stat()
+                    found.append(Entry(name, told.st_size, str(told.st_mtime_ns)))
         return sorted(found, key=lambda entry: entry.name)
 
     def size(self, name: str) -> int:
