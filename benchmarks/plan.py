@@ -109,7 +109,10 @@ def main() -> None:
     folder: Path = parser.parse_args().folder
     if not (files := raw_files(folder) if folder.is_dir() else []):
         raise ProjectError(f"{folder}: no sounds in folders of classes. Give data/raw/<data set>/audio, say.")
-    planned = plan(read_told(BENCH), pilot_resampling(files, (0.1, 600.0)))
+    resampling = pilot_resampling(files, (0.1, 600.0))
+    if not resampling.disk_bytes:
+        raise ProjectError(f"{folder}: none of the sounds that were tried can be resampled. Give others.")
+    planned = plan(read_told(BENCH), resampling)
     write_json(RESULTS, planned)
     write_text(TABLE, to_markdown(plan_table(planned)))
     print(TABLE.read_text(encoding="utf-8"))

@@ -70,10 +70,12 @@ def check_value(where: str, value: object, layout: Layout) -> str:
         LabelTableError: it is none.
     """
     if isinstance(value, list) and layout.separator and all(isinstance(each, str) and each.strip() for each in value):
-        return layout.separator.join(value)
+        value = layout.separator.join(value)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | str)):
         raise LabelTableError(f"has {where} {quoted(value)}, no text and no whole number")
     text = "" if value is None else str(value).strip()
+    if text != text.encode(errors="replace").decode():  # JSON may name half of a character
+        raise LabelTableError(f"has {where} {quoted(text)}, no text that UTF-8 holds")
     if layout.separator and where == layout.label:
         text = layout.separator.join(each.strip() for each in text.split(layout.separator))
     if text and where == layout.fold and not re.fullmatch(r"[0-9]{1,4}", text):

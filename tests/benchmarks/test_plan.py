@@ -36,3 +36,16 @@ def test_a_folder_without_sounds_is_refused(tmp_path: Path, capsys: pytest.Captu
         assert status_of(plan.main) == 1
     told = f"{tmp_path}: no sounds in folders of classes. Give data/raw/<data set>/audio, say.\n"
     assert capsys.readouterr().err == told
+
+
+def test_sounds_that_do_not_read_make_no_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from beyond_spectrograms.util.commands import status_of
+
+    (tmp_path / "dog").mkdir()
+    (tmp_path / "dog/1.wav").write_bytes(b"no sound")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["plan", str(tmp_path)])
+        patch.chdir(tmp_path)
+        assert status_of(plan.main) == 1
+    told = f"{tmp_path}: none of the sounds that were tried can be resampled. Give others.\n"
+    assert capsys.readouterr().err == told

@@ -12,7 +12,7 @@ import yaml
 
 from beyond_spectrograms.data import tar_shards
 from beyond_spectrograms.data.folders import READ, RawDataError
-from beyond_spectrograms.data.tar_shards import expand_braces
+from beyond_spectrograms.data.tar_shards import expand_braces, list_shards
 from beyond_spectrograms.params.study import load_study
 from stages.tables import changed_folders
 from support import cells
@@ -178,6 +178,8 @@ REFUSED = "Nothing of this archive is used."
          f": member '0.json' has json.label [1], no text and no whole number. {REFUSED}"),
         (PLAIN | {"0.json": b'{"label": true}'}, {},
          f": member '0.json' has json.label True, no text and no whole number. {REFUSED}"),
+        (PLAIN | {"0.json": b'{"label": "\\ud800"}'}, {},
+         f": member '0.json' has json.label '\\ud800', no text that UTF-8 holds. {REFUSED}"),
         (PLAIN, {"fold": "cls"}, f": member '0.cls' has cls 'dog', no number of a fold. {REFUSED}"),
         (PLAIN, {"part": "cls"}, f": member '0.cls' has cls 'dog', none of train, val, validation, test. {REFUSED}"),
         (PLAIN | {"0.wav": b"x"}, {},
@@ -246,6 +248,13 @@ def test_a_folder_without_shards_is_told(project: Path) -> None:
     define(project / "shards")
     told = f"{project}/shards: no tar shard in it. Shards end in .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz."
     assert refusal(RawDataError, run_here, "download", "pets") == told
+
+
+def test_a_shard_at_the_root_is_looked_for_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pack(tmp_path / "nowhere-0.tar", PLAIN)
+    told = "/nowhere-0.tar: 1 of 1 shards are not there: nowhere-0.tar."
+    assert refusal(RawDataError, list_shards, "/nowhere-0.tar") == told
 
 
 def test_stale_tells_when_shards_have_changed(project: Path) -> None:
