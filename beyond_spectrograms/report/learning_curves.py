@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SMOOTHING = 0.8  # s_t = 0.8 s_(t-1) + 0.2 x_t, starting at x_1, as the released code draws it
 LOSS_SHOWN = 20  # nats; guessing among 1000 classes costs 7, and a run that diverges would flatten all others
+LETTERS_AN_INCH = 12.7  # of a title, on average
 Curves = Mapping[str, "MeanCurve"]  # representation -> its curve
 
 
@@ -114,7 +116,9 @@ def _finish(figure: Figure, grid: NDArray[np.object_], columns: Sequence[Curves]
             handles.setdefault(name, handle)
     wide = figure.get_figwidth() > 10
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=3 if wide else 2, handlelength=3.5)
-    figure.suptitle(f"{title}\n{_describe([curve for curves in columns for curve in curves.values()])}", fontsize=11)
+    told = f"{title}\n{_describe([curve for curves in columns for curve in curves.values()])}"
+    fitting = round(LETTERS_AN_INCH * figure.get_figwidth())
+    figure.suptitle("\n".join(part for line in told.splitlines() for part in wrap(line, fitting)), fontsize=11)
 
 
 def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -161,7 +165,9 @@ def _describe(curves: Sequence[MeanCurve]) -> str:
     """Say what the lines are, so that the picture can stand alone."""
     runs = sorted({curve.runs for curve in curves})
     crossed = "each with a split of its own" if any(curve.split_by_seed for curve in curves) else "folds x seeds"
-    mean = "one run each" if runs == [1] else f"mean of {' or '.join(map(str, runs))} runs ({crossed})"
+    *fewer, most = map(str, runs)
+    counts = f"{', '.join(fewer)} or {most}" if fewer else most
+    mean = "one run each" if runs == [1] else f"mean of {counts} runs ({crossed})"
     held = any(curve.shortest < len(curve.validation_loss) for curve in curves)
     stopped = "; a run stopped early holds its last value" if held else ""
     return f"{mean}, smoothed (0.8) over the raw values (paler){stopped}"
