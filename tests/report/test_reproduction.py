@@ -191,4 +191,4 @@ def test_a_study_without_costs_ladder_and_fair_is_reported_from_its_files(tmp_pa
         again, kept = ((top / MUSIC_SPEECH / f"tables/{name}.md").read_bytes() for top in (tmp_path, REPOSITORY))
         assert again == kept
     drawn = {path.name for path in (tmp_path / "studies/published/plots").rglob("*.png")}
-    assert drawn == {"figure_4-published.png", "confusion-published.png"}
+    assert drawn == {"figure_4-published.png", "confusion-published.png", "reliability-published.png"}
