@@ -75,6 +75,8 @@ class Shards:
         """Read a window [bands, frames] by its number, or windows by a slice or an array of numbers [.., bands, ..]."""
         if isinstance(asked, slice):
             return self._read(np.arange(*asked.indices(len(self))))
+        if isinstance(asked, tuple):  # of an array it would say bands and frames, too
+            raise IndexError(f"{asked} is asked for, and shards are read by windows alone")
         wanted = np.asarray(asked)
         if wanted.dtype == bool:
             wanted = np.flatnonzero(wanted)

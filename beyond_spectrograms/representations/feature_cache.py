@@ -33,6 +33,7 @@ from beyond_spectrograms.util.cluster.pieces import run_pieces
 from beyond_spectrograms.util.errors import require
 from beyond_spectrograms.util.files import locked, put_back, replace_folder, write_sealed
 from beyond_spectrograms.util.progress import track
+from beyond_spectrograms.util.storage.places import place_at
 
 FEATURE_VERSIONS = ("data", "representations")  # of versions.yaml: what rows hang on, beside packages
 
@@ -191,6 +192,8 @@ def _extract_shards(
     have the old features until the new ones are whole.
     """
     require("pyarrow")  # before hours of work
+    if request.shards_at is not None:
+        place_at(request.shards_at)  # raises where it is none
     with locked(work):
         put_back(work, place)
         shutil.rmtree(work, ignore_errors=True)  # of a killed run that stored an array

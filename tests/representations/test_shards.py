@@ -60,6 +60,12 @@ def test_shards_are_read_as_the_array_they_stand_for(clips: Path, dtype: Any, mo
     assert refusal(FeaturesError, open_features, clips / "place", 71) == told
 
 
+def test_shards_are_read_by_windows_alone(clips: Path) -> None:
+    store(clips)
+    told = "(0, 1) is asked for, and shards are read by windows alone"
+    assert refusal(IndexError, Shards(clips / "place").__getitem__, (0, 1)) == told
+
+
 def test_the_index_has_a_row_a_clip_and_lists_the_shards(clips: Path) -> None:
     lost = store(clips, dtype="float16").rounding
     table = parquet.read_table(clips / "place/index.parquet").to_pandas()

@@ -200,6 +200,12 @@ def test_a_place_that_takes_nothing_is_told() -> None:
     assert 0 < store().computed < 36, "what was whole here was computed again"
 
 
+@pytest.mark.usefixtures("relay")
+def test_what_is_no_place_is_told_before_anything_is_encoded() -> None:
+    assert store_to("s3:///features") == "s3:///features: names no bucket. Write s3://bucket/folder."
+    assert not Path("place").exists()
+
+
 def store_to(url: str) -> str:
     return refusal(StorageError, store, at=url)
 
