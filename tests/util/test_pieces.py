@@ -1,6 +1,8 @@
 """Pieces of work on this machine, and what engine.yaml may say."""
 
 import multiprocessing
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -108,6 +110,25 @@ def test_tls_without_certificates_is_one_line() -> None:
         "engine.yaml: no scheduler answers at tls://127.0.0.1:1: TLS expects a `ssl_context` argument of type "
         "ssl.SSLContext (perhaps check your TLS configuration?) Instead got None. Start one there (dask scheduler), or "
         "name another."
+    )
+
+
+SCRIPT = """
+from beyond_spectrograms.util.cluster import dask_client
+from beyond_spectrograms.util.cluster.engine import Engine
+from beyond_spectrograms.util.commands import run
+
+dask_client.ANSWER_S = 0.5
+run(lambda: dask_client.open_client(Engine(engine="dask", scheduler="127.0.0.1")))
+"""
+
+
+def test_what_reaches_no_scheduler_ends_with_one_line() -> None:
+    ended = subprocess.run([sys.executable, "-c", SCRIPT], check=False, cwd=REPOSITORY, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "engine.yaml: no scheduler answers at 127.0.0.1: missing port number in address '127.0.0.1'. Start one there "
+        "(dask scheduler), or name another.\n",
     )
 
 

@@ -232,30 +232,6 @@ def test_workers_that_are_not_fit_are_one_line(tmp_path: Path, monkeypatch: pyte
         )
 
 
-def test_what_a_worker_still_does_by_other_code_is_not_taken_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    described, given = worker.place_here, (write_sum, [Sum(tmp_path / "sums", 7, 3.0)], ["seven"], "sums", None)
-    with cluster_in(tmp_path, 1) as cluster:
-        engine, results = Engine(engine="dask", scheduler=str(cluster.file)), list[int]()
-        with contextlib.closing(DaskEngine(engine, [])) as one, contextlib.closing(DaskEngine(engine, [])) as other:
-            before = threading.Thread(target=lambda: results.extend(one.run(*given)))
-            before.start()
-            while not (tmp_path / "sums/begun").exists():
-                time.sleep(0.05)
-            monkeypatch.setattr(worker, "place_here", lambda *of: replace(described(*of), code="0"))
-            with pytest.raises(MismatchError) as raised:
-                other.run(*given)
-            before.join()
-    assert results == [21]
-    assert re.sub(r"\d{4,5}", "PORT", str(raised.value)) == (
-        f"worker tcp://127.0.0.1:PORT: the code in {REPOSITORY / 'beyond_spectrograms'} is not that of this process. "
-        "Have the same checkout on all machines."
-    )
-
-
 def test_a_worker_of_several_threads_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with cluster_in(tmp_path, 1, threads=2) as cluster:
