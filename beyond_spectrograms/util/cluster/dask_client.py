@@ -53,7 +53,7 @@ def open_client(engine: Engine, source: str = str(ENGINE_FILE)) -> Opened:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what there is to tell is told in a line of ours
     if engine.scheduler is not None:
         where = _address(engine.scheduler, source)
-        client = Client.__new__(Client)  # had also where it does not connect: it is then to be closed
+        client: Any = Client.__new__(Client)  # had also where it does not connect: it is then to be closed
         try:
             client.__init__(**where, timeout=ANSWER_S, set_as_default=False)
         except (OSError, ValueError, ImportError, TypeError) as error:  # the last of a tls:// without certificates
