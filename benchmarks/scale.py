@@ -191,9 +191,11 @@ def growth_figure(
             memory += " (line: the limit)"
         for axes, label in ((time_axes, time), (memory_axes, memory)):
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:,.0f}")
             axes.set_xlabel("windows")
             axes.set_ylabel(label)
         time_axes.set_yscale("log")
+        time_axes.yaxis.set_major_formatter("{x:g}")
         memory_axes.set_ylim(0)
         time_axes.legend()
         return figure
