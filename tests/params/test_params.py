@@ -66,9 +66,9 @@ def test_a_run_takes_its_protocols_epochs_or_the_fewer_of_its_data_set(
 def test_a_study_has_a_training_precision_and_seeds_of_its_own() -> None:
     published = load_params(STUDIES / "published", REPOSITORY)
     assert (published.training_precision, loads({}).training_precision) == ("fp32", "auto")
-    cells = [("gtzan_music_speech", "log_mel"), ("gtzan_music_speech", "log_mel_75hz"), ("esc50_ogg", "mel")]
+    cells = [("gtzan_music_speech", "soundstream"), ("gtzan_music_speech", "log_mel_75hz"), ("esc50_ogg", "mel")]
     assert [published.seeds_of(*cell, "published") for cell in cells] == [[0, 1, 2, 3, 4], [0, 1], [0, 1]]
-    folds = published.runs_of("gtzan_music_speech", "log_mel", "published", 5)
+    folds = published.runs_of("gtzan_music_speech", "soundstream", "published", 5)
     assert folds == [(1, 0), (2, 1), (3, 2), (4, 3), (5, 4)]
     assert published.runs_of("esc50_ogg", "mel", "fair", 2) == [(1, 0), (2, 0), (1, 1), (2, 1)]
     paper, own = (published.protocols[name].model_dump() for name in ("paper", "published"))

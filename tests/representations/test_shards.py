@@ -258,7 +258,7 @@ def test_memory_is_the_same_for_ten_times_as_many_windows(clips: Path) -> None:
         shutil.rmtree(clips / f"{count}")
         return float(told.read_text())
 
-    few, many = peak_of(10), peak_of(100)
+    few, many = (min(peak_of(count), peak_of(count)) for count in (10, 100))  # what else the process does only adds
     assert many < few + 10  # of 108 MB more
 
 
