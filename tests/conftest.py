@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ from support.cells import read_back, write, write_params
 from support.clones import DEMO, commit, dvc, run, tiny
 from support.page_files import write_project
 from support.repository import REPOSITORY, Start
+
+# Whoever starts the tests may ignore Ctrl+C, as a shell's & does; all that they start would ignore it as well.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

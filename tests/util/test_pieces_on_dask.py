@@ -109,7 +109,7 @@ def test_ten_workers_killed_leave_the_same_bytes(workers: int, tmp_path: Path, m
 
 def test_workers_that_a_cluster_gives_up_are_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(dask_client.STARTED, "distributed.deploy.lost-worker-timeout", "10ms")
+    monkeypatch.setitem(dask_client.STARTED, "distributed.deploy.lost-worker-timeout", "1s")
     monkeypatch.setattr(dask_engine, "REFILL_S", 1.0)
     with local(2) as cluster:
         run_pieces(write_sum, sums(tmp_path / "first", 2), called="to begin with")
@@ -130,24 +130,26 @@ def test_progress_keeps_a_long_piece_alive(tmp_path: Path) -> None:
     assert run_pieces(work.go_on, [Sum(tmp_path, 3, 8.0)], called="slow sums") == [3]  # of 5 s patience
 
 
-@pytest.mark.usefixtures("pair")
-def test_a_piece_that_takes_all_memory_is_named(tmp_path: Path) -> None:
+def test_a_piece_that_takes_all_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     names = [f"clip {number}" for number in range(15)]
-    with pytest.raises(ClusterError) as raised:
-        run_pieces(work.eat_at_thirteen, sums(tmp_path, 15), called="sums", names=names)
+    with local(2, worker_memory_gb=0.7), pytest.raises(ClusterError) as raised:
+        run_pieces(work.eat_at_thirteen, sums(tmp_path / "sums", 15), called="sums", names=names)
     assert str(raised.value) == (
         "sums: 1 of 15 not done: clip 13 (3 workers ended while they were at work on it: out of memory). The others "
         "are kept; run the same command again for these."
     )
-    assert set(times_begun(tmp_path)) == set(range(15)) - {13}
+    assert set(times_begun(tmp_path / "sums")) == set(range(15)) - {13}
 
 
-@pytest.mark.usefixtures("pair")
-def test_a_piece_that_kills_is_set_aside_by_name(tmp_path: Path) -> None:
-    results = run_pieces(
-        work.die_of_thirteen, sums(tmp_path, 20), called="sums", set_aside=lambda piece, why: f"{piece.number}: {why}"
-    )
-    reason = "13: 3 workers ended while they were at work on it: killed, or without progress for 5 s"
+def test_a_piece_that_kills_is_set_aside_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with local(2, patience_s=90):
+        results = run_pieces(
+            work.die_of_thirteen, sums(tmp_path / "sums", 20), called="sums",
+            set_aside=lambda piece, why: f"{piece.number}: {why}",
+        )  # fmt: skip
+    reason = "13: 3 workers ended while they were at work on it: killed, or without progress for 90 s"
     assert results == [reason if number == 13 else sum(range(number)) for number in range(20)]
 
 
