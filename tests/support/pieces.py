@@ -8,7 +8,7 @@ from pathlib import Path
 
 from beyond_spectrograms.util.cluster.pieces import note_progress
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import write_text
+from beyond_spectrograms.util.files import PARTIAL, write_text
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,9 @@ def times_begun(folder: Path) -> dict[int, int]:
 
 
 def written(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    """Read what pieces wrote; a worker that is killed may leave a partial file, which is none of it."""
+    whole = (path for path in folder.iterdir() if path.is_file() and not PARTIAL.fullmatch(path.name))
+    return {path.name: path.read_bytes() for path in whole}
 
 
 def die_of_thirteen(piece: Sum) -> int:

@@ -109,7 +109,9 @@ def test_ten_workers_killed_leave_the_same_bytes(workers: int, tmp_path: Path, m
 
 def test_workers_that_a_cluster_gives_up_are_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(dask_client.STARTED, "distributed.deploy.lost-worker-timeout", "1s")
+    monkeypatch.setitem(dask_client.STARTED, "distributed.deploy.lost-worker-timeout", "10ms")
+    # So soon given up, workers end more often than a piece may be begun.
+    monkeypatch.setitem(dask_client.STARTED, "distributed.scheduler.allowed-failures", 100)
     monkeypatch.setattr(dask_engine, "REFILL_S", 1.0)
     with local(2) as cluster:
         run_pieces(write_sum, sums(tmp_path / "first", 2), called="to begin with")
