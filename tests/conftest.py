@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,10 +17,14 @@ from playwright.sync_api import Browser, sync_playwright
 
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.evaluation.results import Results
+from beyond_spectrograms.util.storage import object_stores
 from support.cells import read_back, write, write_params
 from support.clones import DEMO, commit, dvc, run, tiny
 from support.page_files import write_project
 from support.repository import REPOSITORY, Start
+
+if TYPE_CHECKING:
+    from support.stores import Relay
 
 # Whoever starts the tests may ignore Ctrl+C, as a shell's & does; all that they start would ignore it as well.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -79,6 +84,27 @@ def start_python() -> Iterator[Start]:
     for process in running:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[int]:
+    """Run an S3 server on this machine; gives its port."""
+    from support.stores import running_s3
+
+    with running_s3() as port:
+        yield port
+
+
+@pytest.fixture
+def relay(s3: int, monkeypatch: pytest.MonkeyPatch) -> Iterator["Relay"]:
+    """Stand before an empty S3 server, and let everything through."""
+    from support.stores import forget, relayed, use
+
+    forget(s3)
+    monkeypatch.setattr(object_stores, "PAUSE_S", 0.001)
+    with relayed(s3) as relay:
+        use(monkeypatch, relay.url)
+        yield relay
 
 
 @pytest.fixture

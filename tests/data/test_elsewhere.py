@@ -2,7 +2,6 @@
 
 import json
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import yaml
 from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.folders import READ, RawDataError
 from beyond_spectrograms.params.study import load_study
-from beyond_spectrograms.util.storage import object_stores
 from beyond_spectrograms.util.storage.places import StorageError
 from beyond_spectrograms.util.text import quoted
 from stages.tables import changed_folders
@@ -20,27 +18,17 @@ from support import cells
 from support.common import contents, noise, refusal
 from support.repository import run_here
 from support.stopping import kill_stage_in
-from support.stores import Relay, forget, put, relayed, running_s3, use
+from support.stores import Relay, put, relayed, use
 
 URL = "s3://sounds/pets"
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[int]:
-    with running_s3() as port:
-        yield port
-
-
 @pytest.fixture
-def relay(s3: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+def relay(relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Relay:
     """Run in an empty folder, with a relay before an empty server."""
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
-    forget(s3)
-    monkeypatch.setattr(object_stores, "PAUSE_S", 0.001)
-    with relayed(s3) as relay:
-        use(monkeypatch, relay.url)
-        yield relay
+    return relay
 
 
 def define(**source: Any) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,35 +18,24 @@ from beyond_spectrograms.data.windows import AGAIN, check_content, content_of, o
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.representations.feature_cache import Extraction
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.storage import object_stores
 from beyond_spectrograms.util.storage.places import ContentError, NotThereError, StorageError, place_at
 from support import cells
 from support.common import contents, refusal
 from support.envelope import add_clips, run, windows_of
 from support.repository import stage_here
 from support.stopping import kill_stage_in
-from support.stores import Relay, forget, put, relayed, running_s3, use
+from support.stores import Relay, forget, put, relayed, use
 
 ALL = tuple(range(12))
 URL = "s3://sounds/features"
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[int]:
-    with running_s3() as port:
-        yield port
-
-
 @pytest.fixture
-def relay(s3: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+def relay(relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Relay:
     """Run in a folder with clips of three seconds, a relay before an empty server."""
     monkeypatch.chdir(tmp_path)
     add_clips(tmp_path / "clips", *ALL)
-    forget(s3)
-    monkeypatch.setattr(object_stores, "PAUSE_S", 0.001)
-    with relayed(s3) as relay:
-        use(monkeypatch, relay.url)
-        yield relay
+    return relay
 
 
 def store(*numbers: int, place: str = "place", at: str | None = URL, **options: Any) -> Extraction:

@@ -4,36 +4,25 @@ import hashlib
 import mmap
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from beyond_spectrograms.util.storage import object_stores
 from beyond_spectrograms.util.storage.place_cache import LOCKS, PlaceCache
 from beyond_spectrograms.util.storage.places import ContentError, NotThereError, Place, place_at
 from support.common import refusal
-from support.stores import Relay, forget, relayed, running_s3, use
+from support.stores import Relay
 
 FILES = {name: name.encode() * 1000 for name in "abcde"}
 URL = "s3://sounds/shards"
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[int]:
-    with running_s3() as port:
-        yield port
-
-
 @pytest.fixture
-def relay(s3: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
-    forget(s3)
-    monkeypatch.setattr(object_stores, "PAUSE_S", 0.001)
-    with relayed(s3) as relay:
-        use(monkeypatch, relay.url)
-        for name, content in FILES.items():
-            place_at(URL).write(name, content)
-        yield relay
+def relay(relay: Relay) -> Relay:
+    """Stand before a server that has the files."""
+    for name, content in FILES.items():
+        place_at(URL).write(name, content)
+    return relay
 
 
 def digest(content: bytes) -> str:

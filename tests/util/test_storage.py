@@ -4,7 +4,6 @@ import hashlib
 import os
 import pickle
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,25 +17,9 @@ from beyond_spectrograms.util.storage import object_stores
 from beyond_spectrograms.util.storage.places import ContentError, Entry, NotThereError, StorageError, place_at
 from support.common import contents, refusal
 from support.servers import dead_url
-from support.stores import BUSY, DENIED, FAULTS, Relay, forget, put, relayed, running_s3, use
+from support.stores import BUSY, DENIED, FAULTS, Relay, forget, put, relayed, use
 
 URL = "s3://sounds/some/folder"
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[int]:
-    with running_s3() as port:
-        yield port
-
-
-@pytest.fixture
-def relay(s3: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
-    """Stand before an empty server, and let everything through."""
-    forget(s3)
-    monkeypatch.setattr(object_stores, "PAUSE_S", 0.001)
-    with relayed(s3) as relay:
-        use(monkeypatch, relay.url)
-        yield relay
 
 
 def digest(content: bytes) -> str:
