@@ -194,7 +194,7 @@ def test_when_dvc_alone_is_killed_the_next_meets_the_stage_until_that_has_ended_
     third = repro()
     assert third.returncode == 0
     [computed] = re.findall(r"computed (\d+) of 400 windows by ", third.stdout)
-    assert int(computed) <= 370  # it goes on where the first was, which may have written more before it heard
+    assert 0 < int(computed) <= 370  # it goes on where the first was, which may have written more before it heard
     assert sorted(contents(pets)) == ["features.json", "features.npy", "index.json"]
 
 
