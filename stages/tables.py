@@ -16,7 +16,7 @@ from beyond_spectrograms.evaluation.verification import TRIALS_FILE, read_trial_
 from beyond_spectrograms.params.study import RAW, Study, list_studies, load_study
 from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.storage.places import is_elsewhere
-from stages import ablate, draw, draw_codec, report
+from stages import ablate, draw, draw_codecs, report
 
 
 def main() -> None:
@@ -43,11 +43,9 @@ def main() -> None:
     for study, dataset in tried:
         report.write_trials(study, dataset)
         print(f"{study.metrics(dataset) / 'tables'}: the table of trials")
-    judged = [(study, name) for study in studies for name in study.params.codecs]
-    for study, name in judged:
-        if (study.codec_metrics(name) / draw_codec.QUALITY).exists():
-            print(draw_codec.write_quality(study, name))
     for study in studies:
+        for told in draw_codecs.write_codecs(study):
+            print(told)
         if made := draw.write_figures(study):
             print(f"{study.plots('figure_4')}: {2 * made} files")
 

@@ -80,7 +80,7 @@ CODE: dict[str, tuple[str, ...]] = {
         "beyond_spectrograms/report/**/*.py",
         *(
             f"stages/{name}.py"
-            for name in ("ablate", "compare", "draw", "draw_codec", "illustrate", "page", "report", "tables")
+            for name in ("ablate", "compare", "draw", "draw_codecs", "illustrate", "page", "report", "tables")
         ),
     ),
     "sonification": (

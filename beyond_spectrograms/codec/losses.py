@@ -27,6 +27,7 @@ from torch import nn
 from torch.nn import functional
 
 from beyond_spectrograms.codec.discriminator import Judged
+from beyond_spectrograms.params.codecs import CodecNetwork
 
 BANDS = 64  # of every mel spectrum
 FLOOR = 1e-5  # of mel power, before the logarithm
@@ -114,6 +115,25 @@ class SpectralLoss(nn.Module):
             logarithms = functional.mse_loss(torch.log10(FLOOR + one), torch.log10(FLOOR + other))
             total = total + functional.l1_loss(one, other) + logarithms
         return total / (2 * len(self._spectra))
+
+
+class LogMelLoss(nn.Module):
+    """How far what a linear layer tells by a latent is from the log-mel of its frame, mean squared difference.
+
+    The layer learns with the codec. Log-mel is log10 of mel power in BANDS bands, of four hops around each hop. No part
+    of EnCodec's recipe: it asks whether a codec that is to know the spectrum tells classes better.
+    """
+
+    def __init__(self, network: CodecNetwork) -> None:
+        super().__init__()
+        self._spectra = MelSpectra(network.sample_rate, 4 * network.hop_length, 0.0)
+        self._layer = nn.Conv1d(network.dimension, BANDS, 1)
+
+    def forward(self, latents: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
+        """Compare latents [batch, dimension, frames] with `sound` [batch, channels, samples], channels averaged."""
+        with torch.no_grad():
+            wanted = torch.log10(FLOOR + self._spectra(sound.mean(dim=1, keepdim=True)))
+        return functional.mse_loss(self._layer(latents), wanted)
 
 
 def discriminator_loss(made: Judged, recorded: Judged) -> torch.Tensor:

@@ -48,10 +48,14 @@ class _Notes(BaseModel):
 
 
 class Coded(NamedTuple):
-    """What a training step sees: the decoded sound [batch, channels, samples] and what the quantiser made of it."""
+    """What a training step sees: sound decoded from what the quantiser made of latents.
+
+    `sound` is [batch, channels, samples], `latents` before the quantiser are [batch, dimension, frames].
+    """
 
     sound: torch.Tensor
     quantized: Quantized
+    latents: torch.Tensor
 
 
 class Codec(nn.Module):
@@ -106,9 +110,10 @@ class Codec(nn.Module):
     ) -> Coded:
         """Encode and decode sounds [batch, channels, samples] by the first `stages` of the quantiser."""
         level = self.level_of(sound)
-        quantized = self.quantizer(self.latents(sound).float(), stages, generator)
+        latents = self.latents(sound).float()
+        quantized = self.quantizer(latents, stages, generator)
         decoded = self.decoder(quantized.latents)[..., : sound.shape[2]]
-        return Coded(decoded if level is None else decoded * level, quantized)
+        return Coded(decoded if level is None else decoded * level, quantized, latents)
 
     @torch.no_grad()
     def scale_layers(self, sound: torch.Tensor) -> None:

@@ -18,9 +18,10 @@ from beyond_spectrograms.params.codecs import CodecRecipe
 from beyond_spectrograms.util.errors import ProjectError
 
 LOGGED = 50  # steps of which a row of the curve is the mean
-COMMITMENT, DISCRIMINATOR = "commitment", "discriminator"  # columns of the curve beside the balanced losses
+# Columns of the curve beside the balanced losses.
+COMMITMENT, DISCRIMINATOR, LOG_MEL = "commitment", "discriminator", "log_mel"
 # What is drawn beside windows, each by a generator of its own.
-_WEIGHTS, _START, _STEP = 1, 2, 3
+_WEIGHTS, _START, _STEP, _LOG_MEL = 1, 2, 3, 4
 
 
 class CodecTrainingError(ProjectError):
@@ -47,14 +48,18 @@ class CodecTrainer:
                 if against is None
                 else Discriminator(against.n_ffts, network.channels, against.filters, settings.slope).to(device)
             )
+            torch.manual_seed(self._drawn(_LOG_MEL, 0))  # so that the codec's weights are those without it
+            self._log_mel = None if recipe.log_mel_weight is None else losses.LogMelLoss(network).to(device)
         self._settings = settings
         self._spectral = losses.SpectralLoss(network.sample_rate, settings).to(device)
         adversarial = (losses.ADVERSARIAL, losses.FEATURES)
         names = [name for name in settings.weights if self._discriminator or name not in adversarial]
         weights = settings.weights | dict(recipe.weights)
         self._balancer = Balancer({name: weights[name] for name in names}, recipe.balancer_decay)
-        self.columns = ["step", *names, COMMITMENT, *([DISCRIMINATOR] if self._discriminator else [])]
-        self._optimizers = [self._optimizer(each) for each in (self.codec, self._discriminator) if each is not None]
+        further = {DISCRIMINATOR: self._discriminator, LOG_MEL: self._log_mel}
+        self.columns = ["step", *names, COMMITMENT, *(name for name, part in further.items() if part is not None)]
+        learning = (self.codec, self._discriminator, self._log_mel)
+        self._optimizers = [self._optimizer(each) for each in learning if each is not None]
         self.average = {key: value.clone() for key, value in self._averaged()}
         self.step = 0
         self.curve: list[list[float]] = []
@@ -96,7 +101,7 @@ class CodecTrainer:
         sound = self._sounds(self.step)
         self.codec.train()
         with self._autocast():
-            made, quantized = self.codec(sound, stages, self._generator(_STEP, self.step))
+            made, quantized, latents = self.codec(sound, stages, self._generator(_STEP, self.step))
         output = made.detach().float().requires_grad_()  # where the balancer looks
         values, noted = self._losses(output, sound), dict[str, float]()
         if self._recipe.discriminator is not None:
@@ -104,13 +109,19 @@ class CodecTrainer:
                 noted[DISCRIMINATOR] = self._train_discriminator(output.detach(), sound)
             values |= self._deceive(output, sound)
         noted |= {name: value.item() for name, value in values.items()}
-        commitment = quantized.commitment.mean()
+        direct = commitment = quantized.commitment.mean()
         noted[COMMITMENT] = commitment.item()
+        if self._log_mel is not None:
+            told = self._log_mel(latents, sound)
+            noted[LOG_MEL] = told.item()
+            direct = commitment + self._recipe.log_mel_weight * told
         if strange := [name for name, value in noted.items() if not np.isfinite(value)]:
             raise CodecTrainingError(f"seed {self._seed}: {strange[0]} is {noted[strange[0]]} at step {self.step}")
         gradient = self._balancer.gradient(values, output)
-        ((made * gradient).sum() + commitment).backward()  # made's gradient is the balanced one
+        ((made * gradient).sum() + direct).backward()  # made's gradient is the balanced one
         _take_step(self._optimizers[0])
+        if self._log_mel is not None:
+            _take_step(self._optimizers[-1])
         self._follow()
         self._note(noted)
 
@@ -165,6 +176,7 @@ class CodecTrainer:
             "codec": self.codec.state_dict(),
             "average": self.average,
             "discriminator": None if self._discriminator is None else self._discriminator.state_dict(),
+            "log_mel": None if self._log_mel is None else self._log_mel.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "balancer": self._balancer.state(),
             "curve": self.curve,
@@ -178,6 +190,8 @@ class CodecTrainer:
         self.average = {key: value.to(self._device) for key, value in state["average"].items()}
         if self._discriminator is not None:
             self._discriminator.load_state_dict(state["discriminator"])
+        if self._log_mel is not None:
+            self._log_mel.load_state_dict(state["log_mel"])
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self._balancer.load(state["balancer"])

@@ -54,9 +54,10 @@ class CodecRun:
     def fingerprint(self) -> str:
         """Digest all that decides the result; a checkpoint is only used under the same.
 
-        How many steps are taken is no part of it: a training goes on from the last of a shorter one.
+        How many steps are taken is no part of it: a training goes on from the last of a shorter one. Nor are settings
+        that have a default, where they are at it: those came later, and trainings from before are the same.
         """
-        recipe = self.recipe.model_dump(exclude={"seeds", "judged", "steps"})
+        recipe = self.recipe.model_dump(exclude={"seeds", "judged", "steps"}, exclude_defaults=True)
         decides = [recipe, self.seed, self.device, sorted(self.versions.items())]
         if self.begin is not None:
             decides.append(digest_file(self.begin))

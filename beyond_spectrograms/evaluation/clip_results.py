@@ -63,6 +63,31 @@ class Recordings:
         return kept.among({kept.clips[place] for place in np.flatnonzero(kept.windows.sum(axis=0))})
 
 
+def pool(cell: str, parts: Sequence[Recordings]) -> Recordings:
+    """Put cells of the same recordings together as runs of one, `cell`; a run's seed is the place of its part.
+
+    Each part has a run a fold: more of one part are nearer to one another than to those of other parts, which the
+    variance over runs does not know.
+
+    Raises:
+        ResultError: parts tested other recordings or windows, or one has several runs of a fold.
+    """
+    first = parts[0]
+    for part in parts:
+        if len({fold for fold, _ in part.runs}) < len(part.runs):
+            raise ResultError(f"{part.cell} has several runs of a fold, and cannot stand for one training of a codec.")
+        if (part.clips, part.runs) != (first.clips, first.runs) or (part.windows != first.windows).any():
+            raise ResultError(f"{first.cell} and {part.cell} were tested on other windows. Evaluate both again.")
+    order = sorted((fold, seed, place) for seed in range(len(parts)) for place, (fold, _) in enumerate(first.runs))
+    arrays: dict[str, Any] = {
+        name: np.array([getattr(parts[seed], name)[place] for _, seed, place in order])
+        for name in ("windows", "windows_right", "right")
+    }
+    most = np.mean([part.right_by_seeds for part in parts], axis=0) > 0.5
+    runs = tuple((fold, seed) for fold, seed, _ in order)
+    return replace(first, cell=cell, runs=runs, errors=None, right_by_seeds=most, **arrays)
+
+
 def read_recordings(path: Path) -> dict[str, Recordings]:
     """Read the tested recordings of all cells of a data set from its predictions.csv.gz.
 

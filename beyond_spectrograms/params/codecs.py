@@ -141,6 +141,7 @@ class CodecRecipe(Section):
         codebook_decay, dead_below, start_iterations: as ResidualQuantizer has them.
         balancer_decay: of the average of the gradients' norms.
         start: weights as the package draws them, or each layer then scaled so that what it gives is of variance 1.
+        log_mel_weight: of a further loss, of a linear layer that tells a frame's log-mel by its latent; null: none.
         precision: bf16 is for a GPU alone.
     """
 
@@ -165,6 +166,7 @@ class CodecRecipe(Section):
     start_iterations: Positive
     balancer_decay: Share
     start: Literal["drawn", "scaled"]
+    log_mel_weight: AboveZero | None = None
     precision: Literal["fp32", "bf16"]
     steps: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     seeds: Annotated[list[Seed], Field(min_length=1)]

@@ -1,27 +1,21 @@
-"""A codec that is trained here against the steps of its training: how near its sound is, and what its latents tell."""
+"""How near the sound of a codec that is trained here is, against the steps of its training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from beyond_spectrograms.evaluation.records import Interval, Record, ResultError, read_record
-from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.params.encoders import TrainedCodec
-from beyond_spectrograms.report.evidence_figures import explain_bars
+from beyond_spectrograms.evaluation.records import Record, ResultError, read_record
 from beyond_spectrograms.report.figures import BLUE, DASHES, FURTHER, GREEN, MARKERS, ORANGE, Style, drawing
-from beyond_spectrograms.report.table import Row, Table, interval_row, number, show_interval, texts
+from beyond_spectrograms.report.table import Row, Table, number, texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-REFERENCE = "soundstream"  # the representation whose place is drawn: a codec that others trained
-BESIDE = 7  # points between the bars of one step
 COLOURS = (BLUE, ORANGE, GREEN, *FURTHER)
 MEASURES = {"si_snr": "SI-SNR (dB)", "mel_distance": "mel distance (dB)", "perplexity": "perplexity of a codebook"}
 
@@ -46,19 +40,6 @@ class Quality(Record):
     results: list[Judged]
 
 
-@dataclass(frozen=True)
-class Probes:
-    """Answers of a data set's probes to latents: test windows right by seed and step; the reference's where it is run.
-
-    `results` are those of the codec's study, and say how sure that is.
-    """
-
-    results: Results
-    protocol: str
-    by_seed: dict[int, dict[int, Interval]]
-    reference: Interval | None
-
-
 def read_quality(path: Path) -> Quality:
     """Read what a codec was found to be.
 
@@ -69,19 +50,6 @@ def read_quality(path: Path) -> Quality:
     if not quality.results:
         raise ResultError(f"{path}: no result is there. Run its stage again.")
     return quality
-
-
-def probes_of(codec: str, results: Results, reference: Interval | None) -> Probes | None:
-    """Find what probes know by the latents of a codec, under the protocol that is judged; None where none was run."""
-    protocol, by_seed = results.judged_protocol, dict[int, dict[int, Interval]]()
-    if protocol is None:
-        return None
-    for name, record in results.params.representations.items():
-        interval = results.cell(name, protocol).window_interval
-        if isinstance(record, TrainedCodec) and record.codec == codec and interval is not None:
-            by_seed.setdefault(record.seed, {})[record.step] = interval
-    ordered = {seed: dict(sorted(mine.items())) for seed, mine in sorted(by_seed.items())}
-    return Probes(results, protocol, ordered, reference) if ordered else None
 
 
 def measure_of(judged: Judged, measure: str) -> float:
@@ -119,69 +87,29 @@ def _show_range(measure: str, digits: int) -> Any:
     return show
 
 
-def tabulate_probes(codec: str, known: Sequence[Probes]) -> Table | None:
-    """Tabulate test windows right by latents after each step, a row a seed; None where no probe was run."""
-    rows: list[Row] = []
-    for probes in known:
-        shared: Row = {"data set": probes.results.dataset, "protocol": probes.protocol}
-        found = [
-            (f"{codec}, seed {seed}", step, interval)
-            for seed, mine in probes.by_seed.items()
-            for step, interval in mine.items()
-        ]
-        reference = [] if probes.reference is None else [(REFERENCE, None, probes.reference)]
-        for latents, steps, interval in [*found, *reference]:
-            told = {"latents": latents, "steps": steps} | interval_row("right", interval)
-            rows.append(shared | told | {"note": interval.reason or ""})
-    if not rows:
-        return None
-    columns = texts("data set", "protocol", "latents", "steps") | {"test windows right (%)": show_interval("right")}
-    columns |= texts("note")
-    confidence = known[0].results.params.statistics.confidence
-    notes = [
-        f"In brackets: {confidence:.0%} interval over sources and runs of the probe (docs/uncertainty.md) of one"
-        " codec: another of its seeds may give another value."
-    ]
-    return Table(f"Latents of the codec {codec} by steps of its training", rows, columns, notes)
+def figure_quality(quality: Quality) -> Figure:
+    """Draw a codec's quality against steps, a column a data set that judges it.
 
-
-def figure_quality(quality: Quality, known: Sequence[Probes]) -> Figure:
-    """Draw a codec's quality against steps, a column a data set that judges it; below, what probes know by its latents.
-
-    Lines are bitrates, and means over seeds whose range is a band. Below they are seeds, with intervals.
+    Lines are bitrates, and means over seeds whose range is a band.
     """
     datasets = list(dict.fromkeys(each.dataset for each in quality.results))
     steps = sorted({each.step for each in quality.results})
     rates = sorted({each.bitrate for each in quality.results}, reverse=True)
-    chosen = {rate: _style(place) for place, rate in enumerate(rates)}
-    rows, columns = len(MEASURES) + bool(known), max(len(datasets), len(known))
-    with drawing(1.2 + 4.6 * columns, 1.4 + 2.5 * rows) as figure:
-        grid = figure.subplots(rows, columns, squeeze=False)
+    chosen = {rate: style_of(place) for place, rate in enumerate(rates)}
+    with drawing(1.2 + 4.6 * len(datasets), 1.4 + 2.5 * len(MEASURES)) as figure:
+        grid = figure.subplots(len(MEASURES), len(datasets), squeeze=False)
         for column, dataset in enumerate(datasets):
             for row, (measure, label) in enumerate(MEASURES.items()):
                 _draw_measure(grid[row, column], quality, dataset, measure, chosen)
                 grid[row, column].set_ylabel(label)
+                scale_steps(grid[row, column], steps)
             clips = next(len(each.clips) for each in quality.results if each.dataset == dataset)
             grid[0, column].set_title(f"sound, {clips} clips of {dataset}", loc="left")
-        for column, probes in enumerate(known):
-            axes = grid[-1, column]
-            _draw_probes(axes, probes, len(rates))
-            axes.set_title(f"latents, {probes.results.dataset}, {probes.protocol}", loc="left")
-        for axes in grid.flat:
-            if axes.has_data():
-                _scale_steps(axes, steps)
-            else:
-                axes.set_visible(False)
         handles, labels = grid[0, 0].get_legend_handles_labels()
-        if known:
-            more = [each.get_legend_handles_labels() for each in grid[-1, : len(known)]]
-            found = {label: handle for pair in more for handle, label in zip(*pair, strict=True)}
-            handles, labels = [*handles, *found.values()], [*labels, *found]
-        figure.legend(handles, labels, loc="outside lower center", ncols=1 + columns, handlelength=3.5)
+        figure.legend(handles, labels, loc="outside lower center", ncols=1 + len(datasets), handlelength=3.5)
         seeds = sorted({each.seed for each in quality.results})
-        told = "one seed" if len(seeds) == 1 else f"sound: means of {len(seeds)} seeds; bands: their range"
-        bars = f"\nlatents: bars: {explain_bars(known[0].results)}" if known else ""
-        figure.suptitle(f"The codec {quality.codec} by steps of its training\n{told}{bars}", fontsize=11)
+        told = "one seed" if len(seeds) == 1 else f"means of {len(seeds)} seeds; bands: their range"
+        figure.suptitle(f"The codec {quality.codec} by steps of its training\n{told}", fontsize=11)
     return figure
 
 
@@ -193,7 +121,8 @@ def _cells(quality: Quality) -> Mapping[tuple[str, int, int], list[Judged]]:
     return found
 
 
-def _style(place: int) -> Style:
+def style_of(place: int) -> Style:
+    """Give the style of the line of this number."""
     return Style(COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)], MARKERS[place % len(MARKERS)])
 
 
@@ -211,7 +140,7 @@ def _draw_measure(axes: Axes, quality: Quality, dataset: str, measure: str, chos
             color=style.colour,
             linestyle=style.dash,
             marker=style.marker,
-            label=f"sound at {rate} bits/s",
+            label=f"{rate} bits/s",
         )
         if any(len(values) > 1 for values in by_step.values()):
             low, high = ([limit(by_step[step]) for step in steps] for limit in (min, max))
@@ -219,41 +148,7 @@ def _draw_measure(axes: Axes, quality: Quality, dataset: str, measure: str, chos
     axes.grid(alpha=0.3)
 
 
-def _draw_probes(axes: Axes, probes: Probes, styled: int) -> None:
-    """Draw a line a seed, in styles after the first `styled`, and the reference as a level line."""
-    from matplotlib.transforms import ScaledTranslation
-
-    middle = (len(probes.by_seed) - 1) / 2
-    if probes.reference is not None:
-        axes.axhline(100 * probes.reference.value, color="black", linestyle=(0, (1, 1.5)), label=REFERENCE)
-    for place, (seed, mine) in enumerate(probes.by_seed.items()):
-        style = _style(styled + place)
-        below, above = [], []
-        for each in mine.values():
-            below.append(0.0 if each.low is None else max(0.0, 100 * (each.value - each.low)))
-            above.append(0.0 if each.high is None else max(0.0, 100 * (each.high - each.value)))
-        axes.errorbar(
-            list(mine),
-            [100 * each.value for each in mine.values()],
-            yerr=[below, above],
-            color=style.colour,
-            linestyle=style.dash,
-            marker=style.marker,
-            capsize=3,
-            # Side by side, so that no interval hides another.
-            transform=axes.transData
-            + ScaledTranslation((place - middle) * BESIDE / 72, 0, axes.figure.dpi_scale_trans),
-            label=f"latents, seed {seed}",
-        )
-    axes.set_ylabel("test windows right (%)")
-    # What is drawn beside its place does not count where matplotlib chooses limits.
-    shown = [each for mine in probes.by_seed.values() for each in mine.values()]
-    shown += [] if probes.reference is None else [probes.reference]
-    axes.set_ylim(0, 105 * max(each.value if each.high is None else each.high for each in shown) + 1)
-    axes.grid(alpha=0.3)
-
-
-def _scale_steps(axes: Axes, steps: Sequence[int]) -> None:
+def scale_steps(axes: Axes, steps: Sequence[int]) -> None:
     """Lay steps out by their logarithm, 0 a little before the first."""
     from matplotlib.ticker import NullLocator
 

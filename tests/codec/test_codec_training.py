@@ -1,5 +1,6 @@
 """A training gives the same bytes for the same seed, however often it was killed, and learns."""
 
+import hashlib
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -52,24 +53,26 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
     assert trained(tmp_path / "other", seeds=[1])["step_0.safetensors"] != one["step_0.safetensors"]
 
 
+@pytest.mark.parametrize("log_mel_weight", [None, 1.0])
 def test_a_training_that_is_stopped_after_every_step_ends_with_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_mel_weight: float | None
 ) -> None:
-    expected = trained(tmp_path / "whole", steps=[0, 2, 6])
+    changed = {"steps": [0, 2, 6], "log_mel_weight": log_mel_weight}
+    expected = trained(tmp_path / "whole", **changed)
     write = training.write_checkpoint
 
     def stop(path: Path, values: Any) -> None:
         write(path, values)
         raise KeyboardInterrupt
 
-    run = run_in(tmp_path / "stopped", steps=[0, 2, 6])
+    run = run_in(tmp_path / "stopped", **changed)
     with monkeypatch.context() as patch:
         patch.setattr(training, "CHECKPOINT_SECONDS", -1)
         patch.setattr(training, "write_checkpoint", stop)
         for _ in range(6):
             with pytest.raises(KeyboardInterrupt):
                 train_codec(run, corpus())
-    assert trained(tmp_path / "stopped", steps=[0, 2, 6]) == expected
+    assert trained(tmp_path / "stopped", **changed) == expected
 
 
 @pytest.mark.long
@@ -150,6 +153,26 @@ def test_training_brings_spectra_nearer(tmp_path: Path) -> None:
     curve = pd.read_csv(run.place / "curve.csv")
     assert list(curve["step"]) == [50, 100]
     assert curve["spectral"][1] < 0.7 * curve["spectral"][0], curve
+
+
+def test_latents_that_are_to_tell_log_mel_learn_it_from_the_same_start(tmp_path: Path) -> None:
+    changed = {"discriminator": None, "steps": [0, 100], "learning_rate": 0.003, "start": "scaled"}
+    plain, told = trained(tmp_path / "plain", **changed), trained(tmp_path / "told", **changed, log_mel_weight=1.0)
+    assert plain["step_0.safetensors"] == told["step_0.safetensors"]
+    assert plain["step_100.safetensors"] != told["step_100.safetensors"]
+    curve = pd.read_csv(tmp_path / "told/seed_0/curve.csv")
+    assert list(curve) == ["step", "time", "spectral", "commitment", "log_mel"]
+    assert curve["log_mel"][1] < 0.7 * curve["log_mel"][0], curve
+
+
+def test_a_setting_that_came_later_leaves_earlier_trainings_finished(tmp_path: Path) -> None:
+    """The mark of a recipe before log_mel_weight was a setting."""
+    changed = run_in(tmp_path, log_mel_weight=1.0)
+    plain = run_in(tmp_path)
+    recipe = plain.recipe.model_dump(exclude={"seeds", "judged", "steps", "log_mel_weight"})
+    before = hashlib.sha256((repr([recipe, 0, "cpu", [("codec", 1)]]) + HEARD.to_csv(index=False)).encode())
+    assert plain.fingerprint() == before.hexdigest()
+    assert changed.fingerprint() != plain.fingerprint()
 
 
 def test_bf16_on_a_cpu_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from torchaudio.transforms import MelSpectrogram
 from beyond_spectrograms.codec import losses
 from beyond_spectrograms.codec.balancer import Balancer
 from beyond_spectrograms.codec.discriminator import Judged
+from support.codecs import SMALL
 from support.numeric import assert_same, by_default_float64
 
 RATE = 16_000
@@ -62,6 +63,22 @@ def test_the_spectral_loss_is_the_mean_of_its_terms_over_resolutions(name: str, 
                 ((np.log10(one + losses.FLOOR) - np.log10(other + losses.FLOOR)) ** 2).mean(),
             ]
     assert_same(loss, float(np.mean(terms)))
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_loss_of_log_mel_is_that_of_a_linear_layer_for_each_frame(channels: int) -> None:
+    network = SMALL.model_copy(update={"channels": channels})
+    sound = sounds(channels, samples=4000)[1]
+    with by_default_float64():
+        loss = losses.LogMelLoss(network)
+        latents = torch.randn(2, network.dimension, 13, generator=torch.Generator().manual_seed(2))
+        (weight, bias), spectra = loss._layer.parameters(), losses.MelSpectra(RATE, 1280, 0.0)
+        wanted = np.log10(losses.FLOOR + spectra(sound.mean(1, keepdim=True)).numpy())
+        told = np.einsum("bd,ndf->nbf", weight[..., 0].detach().numpy(), latents.numpy())
+        told += bias.detach().numpy()[:, None]
+    assert wanted.shape == (2, losses.BANDS, 13)  # 4000 samples are 12.5 hops
+    assert_same(loss(latents, sound), float(np.mean((told - wanted) ** 2)))
 
 
 @pytest.mark.numeric

@@ -40,7 +40,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
     )
     pipeline = folder / STUDY
-    others = "".join(f"      - data/codecs/{name}\n" for name in ("environment", "speech", "both"))
+    others = "".join(
+        f"      - data/codecs/{name}\n" for name in ("environment", "environment_log_mel", "speech", "both")
+    )
     text = pipeline.read_text()
     assert others in text
     pipeline.write_text(text.replace(others, "      - data/codecs/pilot\n"))
@@ -67,9 +69,9 @@ def test_the_study_goes_from_sounds_to_codecs_and_to_tables_of_their_latents(sma
     assert "early" in table
     assert "late" in table
     assert ran(dvc(small, "repro", *(f"{STUDY}:{name}" for name in asked))) == []
-    stage(small, "draw_codec", "--study=codec", "pilot")
-    probes = (small / "studies/codec/metrics/codecs/pilot/tables/probes.md").read_text()
-    assert "| pilot, seed 0 | 3     |" in probes
+    stage(small, "draw_codecs", "--study=codec")
+    latents = (small / "studies/codec/metrics/learning/tables/latents.md").read_text()
+    assert "| demo     | pilot   | 3     | 1     |" in latents
 
 
 @pytest.mark.long

@@ -1,12 +1,13 @@
-"""The study of codecs as its trainings leave it: a codec after each of its steps, and clips that judge it."""
+"""The study of codecs as its trainings leave it: a codec after each of its steps, clips that judge it, and probes."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.data.audio import Format
+from beyond_spectrograms.evaluation import result_files
 from beyond_spectrograms.params.study import Study
-from support import codecs
+from support import cells, codecs
 from support.cells import study_in, write_params, write_rows
 from support.common import noise, store_clip, tone
 
@@ -14,6 +15,7 @@ NAME, STEPS = "pilot", [0, 4, 20]
 LABELS = ('<b>low & "high"', "rain")
 FORM = Format(16_000, 1)
 PROTOCOL = "probe_mean_deviation"
+SPECTROGRAM = "log_mel_2048"
 
 
 def write(folder: Path, judged: Sequence[str] = ("demo",), seeds: Sequence[int] = (0,), **grid: Any) -> Study:
@@ -22,12 +24,12 @@ def write(folder: Path, judged: Sequence[str] = ("demo",), seeds: Sequence[int] 
     recipe = codecs.recipe(judged=asked, steps=STEPS, seeds=list(seeds))
     latents = {"kind": "codec", "weights": None, "codec": NAME}
     names = {f"seed_{seed}_{step}": latents | {"seed": seed, "step": step} for seed in seeds for step in STEPS}
-    cells = {"datasets": ["demo"], "representations": [*names], "protocols": [PROTOCOL], "codecs": [NAME]}
+    asked_for = {"datasets": ["demo"], "representations": [*names], "protocols": [PROTOCOL], "codecs": [NAME]}
     contrasts = {"under": [PROTOCOL], "pairs": []}
     write_params(
         folder,
         "codec",
-        grid=cells | grid,
+        grid=asked_for | grid,
         codecs={NAME: recipe.model_dump()},
         representations=names,
         contrasts=contrasts,
@@ -52,3 +54,22 @@ def write_clips(folder: Path, dataset: str) -> None:
     rows = [{"clip": clip, "label": clip.split("/")[0], "group": clip} | shared for clip in clips]
     write_rows(folder / "data/splits" / dataset / "windows.csv", rows)
     write_rows(folder / "data/splits" / dataset / "parts.csv", [{"window": "test", "source_1": "test"}] * len(rows))
+
+
+def write_probes(
+    folder: Path, seeds: Sequence[int] = (0, 1, 2), leave: Sequence[str] = (), by_seed: int = 0, **grid: Any
+) -> Study:
+    """Score probes of all latents but those to `leave`: 2, 4, 6 recordings right after the steps, more by seed."""
+    names = [f"seed_{seed}_{step}" for seed in seeds for step in STEPS]
+    study = write(folder, ["demo"], seeds, representations=[*names, SPECTROGRAM], **grid)
+    cells.edit_params(folder, lambda params: params["statistics"].update(minimum_runs=3, minimum_sources=12))
+
+    def make(known: Study, of: str, name: str, protocol: str) -> result_files.Evaluation:
+        if name != SPECTROGRAM:
+            _, seed, step = name.split("_")
+            cells.WHOLLY_RIGHT[name] = 2 + 2 * STEPS.index(int(step)) + by_seed * int(seed)
+        return cells.make_cell(known, of, name, protocol)
+
+    wanted = [name for name in study.params.grid.representations if name not in leave]
+    cells.write_dataset(folder, "demo", wanted, [PROTOCOL], study="codec", make=make)
+    return cells.study_in(folder, "codec")

@@ -1,0 +1,97 @@
+"""What codecs of a study learn by steps of their training -> <study>/plots/codecs, plots/learning, tables in metrics.
+
+For each codec that was judged how near its sound is; for all together what probes know by their latents. Reads what is
+in git alone: quality.json, and scores of probes. Levels of representations in REFERENCES, which are no codec of ours,
+are of the first study that asked the same probe about the same data set.
+"""
+
+import shutil
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+
+from beyond_spectrograms.evaluation.clip_results import Recordings
+from beyond_spectrograms.evaluation.codec_learning import Learned, compare_learned, learned
+from beyond_spectrograms.evaluation.records import SCORES_FILE
+from beyond_spectrograms.params.study import Study, list_studies, load_study
+from beyond_spectrograms.report.codec_learning import figure_learned, tabulate_gains, tabulate_learned
+from beyond_spectrograms.report.codec_quality import figure_quality, read_quality, tabulate_quality
+from beyond_spectrograms.report.figures import save
+from beyond_spectrograms.report.table import Table, write_tables
+from beyond_spectrograms.util.commands import run_stage
+from beyond_spectrograms.util.files import locked, replace_folder
+from stages.arguments import parse
+from stages.report import results_of
+
+QUALITY = "quality.json"
+REFERENCES = ("soundstream", "yamnet")  # a codec that others trained, and a model that was taught classes
+LEARNING = "learning"
+
+
+def main() -> None:
+    study, _ = parse(__doc__)
+    print(*write_codecs(study) or [f"{study.folder}: no codec was judged or probed: nothing to draw"], sep="\n")
+
+
+def write_codecs(study: Study) -> list[str]:
+    """Draw each codec's quality, and what all learned; say where that is.
+
+    Raises:
+        ResultError: a file of results is damaged.
+    """
+    judged = [name for name in study.params.codecs if (study.codec_metrics(name) / QUALITY).exists()]
+    qualities = {name: read_quality(study.codec_metrics(name) / QUALITY) for name in judged}
+    told = []
+    for name, quality in qualities.items():
+        tables, figures = {"quality": tabulate_quality(quality)}, {"quality": figure_quality(quality)}
+        told.append(_write(study, f"codecs/{name}", tables, figures))
+    if known := read_learned(study):
+        pairs = compare_learned(study.params, known)
+        tables = {"latents": tabulate_learned(study.params, known), "gains": tabulate_gains(study.params, pairs)}
+        others = [name for name in study.params.grid.representations if any(name in each.others for each in known)]
+        figure = figure_learned(study.params, known, qualities, [*others, *REFERENCES])
+        told.append(_write(study, LEARNING, tables, {LEARNING: figure}))
+    return told
+
+
+def _write(study: Study, name: str, tables: Mapping[str, Table], figures: Mapping[str, Figure]) -> str:
+    place, plots, work = study.metrics(name), study.plots(name), study.work("draw_codecs")
+    with locked(work):
+        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+        (work / "figures").mkdir(parents=True)
+        write_tables(tables, work / "tables")
+        for title, figure in figures.items():
+            save(figure, work / "figures", title)
+        replace_folder(work / "tables", place / "tables")
+        replace_folder(work / "figures", plots)
+        shutil.rmtree(work)
+    return f"{plots}: {', '.join(figures)}; tables in {place / 'tables'}"
+
+
+def read_learned(study: Study) -> list[Learned]:
+    """Read what probes know by latents of codecs, of each data set that has scores."""
+    found = []
+    for dataset in study.params.grid.datasets if study.params.codecs else ():
+        if (study.metrics(dataset) / SCORES_FILE).exists():
+            results = results_of(study, dataset)
+            found.append(learned(results, find_references(study, dataset, results.judged_protocol)))
+    return [each for each in found if each is not None]
+
+
+def find_references(study: Study, dataset: str, protocol: str | None) -> dict[str, Recordings]:
+    """Find how REFERENCES did under a protocol, each in the first study that asked the same."""
+    found = dict[str, Recordings]()
+    if protocol is None:
+        return found
+    for other in map(load_study, list_studies()):
+        same = other.params.protocols.get(protocol) == study.params.protocols[protocol]
+        asked = [name for name in REFERENCES if (name, protocol) in other.params.grid.cells() and name not in found]
+        if same and asked and dataset in other.params.grid.datasets and (other.metrics(dataset) / SCORES_FILE).exists():
+            results = results_of(other, dataset)
+            cells = {name: results.cell(name, protocol).recordings for name in asked}
+            found |= {name: cell for name, cell in cells.items() if cell is not None}
+    return {name: found[name] for name in REFERENCES if name in found}
+
+
+if __name__ == "__main__":
+    run_stage(main)

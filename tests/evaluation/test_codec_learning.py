@@ -1,0 +1,112 @@
+"""Trainings of a codec put together as runs of one cell, and what is tested of them."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from beyond_spectrograms.evaluation.clip_results import pool
+from beyond_spectrograms.evaluation.codec_learning import Learned, compare_learned, learned, twin_of
+from beyond_spectrograms.evaluation.records import ResultError
+from beyond_spectrograms.evaluation.uncertainty import window_interval
+from support import cells, codecs
+from support.codec_study import NAME, PROTOCOL, SPECTROGRAM, STEPS, write_probes
+from support.common import refusal
+from support.hands import FEW, cell, clustered
+
+
+def read(folder: Path) -> Learned:
+    found = learned(cells.read_back(folder, "demo", "codec"), {})
+    assert found is not None
+    return found
+
+
+def test_trainings_put_together_are_what_seeds_of_one_cell_are() -> None:
+    right = clustered(3, 60)
+    pooled, seeds = pool("mel-fair", [cell(each) for each in right]), cell(right)
+    for field in fields(seeds):
+        mine, wanted = (getattr(each, field.name) for each in (pooled, seeds))
+        if field.name != "right_by_seeds":  # of windows' answers, which are not in a cell
+            np.testing.assert_array_equal(mine, wanted, field.name)
+    assert window_interval(pooled, FEW) == window_interval(seeds, FEW)
+    np.testing.assert_array_equal(pooled.right_by_seeds, np.mean(right > 2.5, axis=0) > 0.5)
+
+
+def test_the_interval_is_wider_where_trainings_differ() -> None:
+    right = clustered(1, 60)[0]
+    differing = [np.clip(right + more, 0, 5) for more in (-1, 0, 1)]
+    widths = []
+    for each in ([right] * 3, differing):
+        interval = window_interval(pool("mel-fair", [cell(mine) for mine in each]), FEW)
+        assert interval.low is not None
+        assert interval.high is not None
+        widths.append(interval.high - interval.low)
+    assert widths[1] > 1.3 * widths[0]
+
+
+def test_cells_that_are_no_trainings_of_one_codec_are_refused() -> None:
+    right = clustered(2, 60)
+    told = refusal(ResultError, pool, "a", [cell(right, name="a_0-fair"), cell(right, name="a_1-fair")])
+    assert told == "a_0-fair has several runs of a fold, and cannot stand for one training of a codec."
+    one, other = cell(right[0], name="a_0-fair"), cell(right[1], name="a_1-fair")
+    shorter = replace(other, windows=np.where(other.windows > 0, 4, 0))
+    for wrong in (cell(right[1, :55], name="a_1-fair"), cell(right[1], folds=4, name="a_1-fair"), shorter):
+        told = refusal(ResultError, pool, "a", [one, wrong])
+        assert told == "a_0-fair and a_1-fair were tested on other windows. Evaluate both again."
+
+
+def test_all_seeds_of_a_step_are_one_accuracy(tmp_path: Path) -> None:
+    write_probes(tmp_path, by_seed=1)
+    found = read(tmp_path)
+    assert (found.dataset, found.protocol, found.seeds) == ("demo", PROTOCOL, {NAME: 3})
+    shares = {step: interval.value for step, interval in found.accuracy[NAME].items()}
+    assert shares == pytest.approx({0: (3 * 3 + 6) / 36, 4: (3 * 5 + 6) / 36, 20: (3 * 7 + 6) / 36})
+    assert found.latents[NAME][20].runs == tuple((fold, seed) for fold in (1, 2, 3) for seed in range(3))
+    assert found.accuracy[SPECTROGRAM][None].value == pytest.approx((3 * 6 + 6) / 36)
+
+
+def test_a_seed_that_lacks_a_step_is_left_out(tmp_path: Path) -> None:
+    write_probes(tmp_path, leave=["seed_1_4"])
+    found = read(tmp_path)
+    assert found.seeds == {NAME: 2}
+    assert list(found.latents[NAME]) == STEPS
+    assert found.latents[NAME][0].runs == tuple((fold, seed) for fold in (1, 2, 3) for seed in range(2))
+
+
+def test_nothing_is_known_where_no_latents_were_probed(tmp_path: Path) -> None:
+    write_probes(tmp_path, (0,), leave=[f"seed_0_{step}" for step in STEPS])
+    assert learned(cells.read_back(tmp_path, "demo", "codec"), {}) is None
+
+
+def test_the_last_step_is_tested_against_the_first_and_against_spectrograms(tmp_path: Path) -> None:
+    study = write_probes(tmp_path, by_seed=1)
+    found = read(tmp_path)
+    beside = replace(found, dataset="other", others={"soundstream": found.others[SPECTROGRAM]})
+    pairs = compare_learned(study.params, [found, beside])
+    assert [(where, pair.first, pair.second) for where, pair in pairs] == [
+        ("demo", "pilot after 20", "pilot after 0"),
+        ("demo", "pilot after 20", SPECTROGRAM),
+        ("other", "pilot after 20", "pilot after 0"),  # what other studies ran is drawn, and not tested
+    ]
+    gains = [pair.comparison.difference.value for _, pair in pairs]
+    assert gains == pytest.approx([4 / 12, 1 / 12, 4 / 12])
+    (_, gain), (_, against), _ = pairs
+    assert gain.comparison.p is not None
+    assert gain.p == pytest.approx(3 * gain.comparison.p)
+    assert against.p == against.comparison.p
+    assert gain.verdict(0.95) == "better"
+
+
+def test_a_codec_that_tells_log_mel_is_tested_against_the_same_without(tmp_path: Path) -> None:
+    study = write_probes(tmp_path)
+    recipe = study.params.codecs[NAME]
+    both = {NAME: recipe, "told": recipe.model_copy(update={"log_mel_weight": 1.0})}
+    params = study.params.model_copy(update={"codecs": both})
+    assert (twin_of(params, "told"), twin_of(params, NAME)) == (NAME, None)
+    found = read(tmp_path)
+    known = replace(found, latents=found.latents | {"told": {20: found.latents[NAME][4]}})
+    pairs = [(pair.first, pair.second) for _, pair in compare_learned(params, [known])]
+    assert pairs[-1] == ("told after 20", "pilot after 20")
+    other = codecs.recipe(log_mel_weight=1.0, learning_rate=0.1)
+    assert twin_of(study.params.model_copy(update={"codecs": both | {"odd": other}}), "odd") is None
