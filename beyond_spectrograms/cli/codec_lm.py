@@ -6,14 +6,24 @@ import argparse
 import sys
 from pathlib import Path
 
-from beyond_spectrograms.cli.common import check_apart, check_name, check_writable, count, open_codec, working_in
+from beyond_spectrograms.cli.common import (
+    check_apart,
+    check_name,
+    check_writable,
+    count,
+    going_on,
+    open_codec,
+    working_in,
+)
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import printable
 
+CHECKPOINT = "checkpoint.pt"
 HELP = "a language model of a codec's codes, for smaller files"
 DESCRIPTION = """
 Train a small language model on the codes that a codec of ours gives for the sounds of a folder, for `encode --lm` and
-`decode --lm`. A tenth of the sounds is held out, and tells how many bits are left. A run that was stopped begins anew.
+`decode --lm`. A tenth of the sounds is held out, and tells how many bits are left. A run that was stopped goes on where
+it was when you start it again, and ends with the same bytes.
 """
 
 
@@ -35,9 +45,10 @@ def run(options: argparse.Namespace) -> int:
     work = out.with_name(f"{out.name}.partial-training")
     check_apart(out, options.folder, work)
     check_writable(out)
-    from beyond_spectrograms.codec.language_model import save_lm, train_lm
+    from beyond_spectrograms.codec.language_model import LmTrainer, bits_left, save_lm, time_lm_step, train_lm
     from beyond_spectrograms.codec.own_sounds import prepare_sounds
     from beyond_spectrograms.codec.streaming import Streamer
+    from beyond_spectrograms.estimates.timing import roughly
     from beyond_spectrograms.util.machine import one_thread
     from beyond_spectrograms.util.progress import track
 
@@ -47,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     if by.layout.by_level:
         raise ProjectError(f"{by.layout.name}: divides by level, in segments of a second: too short to foretell much")
     network = by.codec.network
-    with working_in(work):
+    with working_in(work, CHECKPOINT), going_on(work):
         sounds = prepare_sounds(options.folder, work, network, 0.0)
         for name, reason in sounds.set_aside.items():
             print(printable(f"set aside {name}: {reason}"), file=sys.stderr)
@@ -57,10 +68,17 @@ def run(options: argparse.Namespace) -> int:
         heard, judged = codes[: len(sounds.corpus.waveforms)], codes[len(sounds.corpus.waveforms) :]
         print(f"trains on {sounds.sounds} sounds of {sounds.seconds:.1f} s together", flush=True)
         with one_thread():
-            trained = train_lm(heard, judged, network, codec=by.layout.digest, steps=options.steps, seed=options.seed)
-        save_lm(out, trained)
+            if (work / CHECKPOINT).exists():
+                print(f"{work}: goes on from the checkpoint there, if that is of the same work", flush=True)
+            else:
+                step_s = time_lm_step(heard, network)
+                print(f"{options.steps} steps of about {step_s:.2g} s: {roughly(step_s * options.steps)}", flush=True)
+            trainer = LmTrainer(heard, network, codec=by.layout.digest, steps=options.steps, seed=options.seed)
+            train_lm(trainer, work / CHECKPOINT)
+            left = bits_left(trainer.lm, judged, network)
+        save_lm(out, trainer.lm, trainer.size)
         held = f"{sounds.held_out} sound{'s' * (sounds.held_out > 1)} held out"
-        for bitrate, left in trained.left.items():
-            print(f"of {bitrate} bits per second {left:.0f} are left, by {held}")
+        for bitrate, bits in left.items():
+            print(f"of {bitrate} bits per second {bits:.0f} are left, by {held}")
         print(printable(f"{out}: {out.stat().st_size} bytes, for {by.layout.name}"))
     return 0

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import CODECS, check_apart, count, open_codec, working_in
-from beyond_spectrograms.cli.train import going_on
+from beyond_spectrograms.cli.common import CODECS, check_apart, count, going_on, open_codec, working_in
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import printable
 

@@ -103,6 +103,16 @@ def working_in(work: Path, kept: str | None = None) -> Iterator[None]:
         _remove_work(work)
 
 
+@contextmanager
+def going_on(work: Path) -> Iterator[None]:
+    """Say how to go on when the user stops what was begun in the folder `work`."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"the same command goes on where it was, by what is in {work}")
+        raise
+
+
 def _remove_work(work: Path) -> None:
     """Remove it, and never half: a run that is killed before goes on by it, one that is killed after it has ended."""
     work.replace(removed := partial_beside(work))

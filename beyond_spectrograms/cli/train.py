@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beyond_spectrograms.cli.common import check_apart, check_known, working_in
+from beyond_spectrograms.cli.common import check_apart, check_known, going_on, working_in
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import MARKER, locked
 from beyond_spectrograms.util.text import printable
@@ -138,16 +137,6 @@ def run(options: argparse.Namespace) -> int:
             onnx.export_onnx(load_model(options.out, device="cpu"), graph)
             print(f"{graph}: the model as ONNX")
     return 0
-
-
-@contextmanager
-def going_on(work: Path) -> Iterator[None]:
-    """Say how to go on when the user stops what was begun in the folder `work`."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        stop.add_note(f"the same command goes on where it was, by what is in {work}")
-        raise
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -5,10 +5,12 @@ It is trained on codes of sounds, at a bitrate that is drawn for each step, and 
 
 from __future__ import annotations
 
+import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
@@ -20,7 +22,14 @@ from beyond_spectrograms.codec.entropy import LanguageModel
 from beyond_spectrograms.params.base import Positive, Section
 from beyond_spectrograms.params.codecs import CodecNetwork
 from beyond_spectrograms.util.errors import ProjectError, one_line
-from beyond_spectrograms.util.files import UnreadableError, digest_file, read_checkpoint, written_beside
+from beyond_spectrograms.util.files import (
+    UnreadableError,
+    digest_file,
+    read_checkpoint,
+    take_up,
+    write_checkpoint,
+    written_beside,
+)
 from beyond_spectrograms.util.progress import counting
 
 if TYPE_CHECKING:
@@ -28,6 +37,8 @@ if TYPE_CHECKING:
 
 DIM, LAYERS, CONTEXT_S = 64, 3, 3.5  # the package's are 200 and 5
 SEQUENCE_S, BATCH, LEARNING_RATE = 2.0, 8, 0.002
+CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
+TIMED = 2  # steps, behind one that prepares much
 DIGITS = 16
 NOTES = "language_model"  # the key of a file's metadata
 THEIRS = {"encodec_24khz": (32, 75), "encodec_48khz": (16, 150)}  # codebooks and frame rates: encodec/model.py
@@ -56,47 +67,89 @@ def _build(codebooks: int, entries: int, dim: int, layers: int, context: int) ->
     return LMModel(codebooks, entries, dim=dim, num_layers=layers, past_context=context).eval()
 
 
-class Trained(NamedTuple):
-    """A language model, and the bits a second that it leaves of sounds it was not trained on, by bitrate."""
+class LmTrainer:
+    """A language model as it learns from codes [codebooks, frames] of sounds; `codec` is the digest of its file.
 
-    lm: LMModel
-    size: _Size
-    left: dict[int, float]
-
-
-def train_lm(
-    heard: Sequence[Codes], judged: Sequence[Codes], network: CodecNetwork, *, codec: str, steps: int, seed: int
-) -> Trained:
-    """Train a language model on codes [codebooks, frames] of sounds, and judge it by those of others.
-
-    `codec` is the digest of the codec's file. On one thread: the same seed gives the same weights.
+    What a step draws follows from the seed and the step's number, so that a checkpoint has no state of a generator.
     """
-    length = round(SEQUENCE_S * network.frame_rate)
-    size = _Size(
-        codec=codec, codebooks=len(heard[0]), entries=network.entries, dim=DIM, layers=LAYERS,
-        context=round(CONTEXT_S * network.frame_rate), steps=steps, seed=seed,
-    )  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        lm = _build(size.codebooks, size.entries, size.dim, size.layers, size.context).train()
-    optimizer, done = torch.optim.Adam(lm.parameters(), LEARNING_RATE), 0
-    with counting("train a language model, steps", steps, lambda: done):
-        for step in range(steps):
-            random = np.random.default_rng([seed, step])
-            stages = network.stages_at(int(random.choice(network.bitrates)))
-            loss = _bits(lm, _draw(heard, length, random)[:, :stages]).mean()
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            optimizer.step()
-            done = step + 1
-    lm.eval()
+
+    def __init__(self, heard: Sequence[Codes], network: CodecNetwork, *, codec: str, steps: int, seed: int) -> None:
+        self._heard, self._network = heard, network
+        self.size = _Size(
+            codec=codec, codebooks=len(heard[0]), entries=network.entries, dim=DIM, layers=LAYERS,
+            context=round(CONTEXT_S * network.frame_rate), steps=steps, seed=seed,
+        )  # fmt: skip
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            size = self.size
+            self.lm = _build(size.codebooks, size.entries, size.dim, size.layers, size.context).train()
+        self._optimizer, self.step = torch.optim.Adam(self.lm.parameters(), LEARNING_RATE), 0
+
+    def train_step(self) -> None:
+        """Take a step, at a bitrate that is drawn."""
+        random = np.random.default_rng([self.size.seed, self.step])
+        stages = self._network.stages_at(int(random.choice(self._network.bitrates)))
+        length = round(SEQUENCE_S * self._network.frame_rate)
+        loss = _bits(self.lm, _draw(self._heard, length, random)[:, :stages]).mean()
+        self._optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self._optimizer.step()
+        self.step += 1
+
+    def fingerprint(self) -> str:
+        """Digest all that decides the weights; a checkpoint is only used under the same."""
+        digest = hashlib.sha256(repr((self.size.model_dump(), self._network.model_dump())).encode())
+        for codes in self._heard:
+            digest.update(repr(codes.shape).encode() + np.ascontiguousarray(codes).tobytes())
+        return digest.hexdigest()
+
+    def state(self) -> dict[str, Any]:
+        """Give what a checkpoint keeps."""
+        return {"step": self.step, "lm": self.lm.state_dict(), "optimizer": self._optimizer.state_dict()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.step = state["step"]
+        self.lm.load_state_dict(state["lm"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+
+def time_lm_step(heard: Sequence[Codes], network: CodecNetwork) -> float:
+    """Measure how many seconds a step takes, by some that are thrown away."""
+    trainer = LmTrainer(heard, network, codec="", steps=TIMED, seed=0)
+    trainer.train_step()  # prepares much
+    began = time.perf_counter()
+    for _ in range(TIMED):
+        trainer.train_step()
+    return (time.perf_counter() - began) / TIMED
+
+
+def train_lm(trainer: LmTrainer, checkpoint: Path) -> None:
+    """Train a language model to its last step, from the checkpoint of a run that was stopped if there is one.
+
+    On one thread: the same seed gives the same weights, however often it was stopped.
+    """
+    mark, saved, last_saved = trainer.fingerprint(), take_up(checkpoint), time.perf_counter()
+    if saved is not None and saved["mark"] == mark:
+        trainer.load(saved["trainer"])
+    with counting("train a language model, steps", trainer.size.steps, lambda: trainer.step):
+        while trainer.step < trainer.size.steps:
+            trainer.train_step()
+            if time.perf_counter() - last_saved > CHECKPOINT_SECONDS:
+                write_checkpoint(checkpoint, {"mark": mark, "trainer": trainer.state()})
+                last_saved = time.perf_counter()
+    trainer.lm.eval()
+
+
+def bits_left(lm: LMModel, judged: Sequence[Codes], network: CodecNetwork) -> dict[int, float]:
+    """Count the bits a second that a language model leaves of codes it was not trained on, by bitrate."""
     left = {}
     with torch.inference_mode():
         for bitrate in network.bitrates:
             stages = network.stages_at(bitrate)
             bits = [float(_bits(lm, torch.from_numpy(codes[None, :stages].astype(np.int64))).sum()) for codes in judged]
             left[bitrate] = sum(bits) / sum(codes.shape[1] for codes in judged) * network.frame_rate
-    return Trained(lm, size, left)
+    return left
 
 
 def _draw(heard: Sequence[Codes], length: int, random: np.random.Generator) -> torch.Tensor:
@@ -117,14 +170,14 @@ def _bits(lm: LMModel, codes: torch.Tensor) -> torch.Tensor:
     return bits
 
 
-def save_lm(path: Path, trained: Trained) -> None:
+def save_lm(path: Path, lm: LMModel, size: _Size) -> None:
     """Write a language model as safetensors. The same weights give the same bytes."""
     from safetensors.torch import save
 
-    state = {key: value.detach().contiguous() for key, value in trained.lm.state_dict().items()}
+    state = {key: value.detach().contiguous() for key, value in lm.state_dict().items()}
     with written_beside(path) as beside:
         # Not by save_file, whose files are for their owner alone.
-        beside.write_bytes(save(state, metadata={NOTES: json.dumps(trained.size.model_dump())}))
+        beside.write_bytes(save(state, metadata={NOTES: json.dumps(size.model_dump())}))
 
 
 def open_lm(path: Path, layout: Layout) -> LanguageModel:

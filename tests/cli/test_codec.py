@@ -21,6 +21,7 @@ from beyond_spectrograms.util.files import digest_file
 from support.codecs import SMALL, write_codec
 from support.coded import melody, seeded_encodec, write_project
 from support.repository import REPOSITORY, Capture
+from support.stopping import kill_in
 
 Codec = Callable[..., tuple[int, str, str]]
 
@@ -177,9 +178,11 @@ def test_a_language_model_of_a_codec_s_codes_is_trained_and_used(
         write(f"sounds/{number}.wav", melody(1.0, number), 24_000)
     lm, digest = tmp_path / "lm.safetensors", open_codec(ours).layout.digest
     status, said, _ = codec("train-lm", tmp_path / "sounds", "--codec", ours, "--out", lm, "--steps", 2)
-    assert (status, re.sub(r"\d+ are left", "some are left", said)) == (
+    said = re.sub(r"\d+ are left", "some are left", said)
+    assert (status, re.sub(r"about \S+ s: .*", "some seconds", said)) == (
         0,
         "trains on 2 sounds of 2.0 s together\n"
+        "2 steps of some seconds\n"
         "of 200 bits per second some are left, by 1 sound held out\n"
         "of 600 bits per second some are left, by 1 sound held out\n"
         f"{lm}: {lm.stat().st_size} bytes, for beyond-spectrograms/seeded\n",
@@ -210,6 +213,32 @@ def test_a_language_model_of_a_codec_s_codes_is_trained_and_used(
     assert codec("train-lm", tmp_path / "sounds", *by, "--out", lm) == (
         1, "", f"{lm}: exists already. Choose another name, or remove it.\n"
     )  # fmt: skip
+
+
+@pytest.mark.long
+def test_a_language_model_s_training_goes_on_where_it_was_stopped(
+    tmp_path: Path, write: Write, ours: Path, codec: Codec
+) -> None:
+    for number in range(3):
+        write(f"sounds/{number}.wav", melody(1.0, number), 24_000)
+    arguments = ["train-lm", tmp_path / "sounds", "--codec", ours, "--steps", 6, "--out"]
+    assert codec(*arguments, tmp_path / "whole")[0] == 0
+    program = (
+        "import sys\n"
+        "from beyond_spectrograms.cli import main\n"
+        "from beyond_spectrograms.codec import language_model\n"
+        "language_model.CHECKPOINT_SECONDS = -1\n"
+        "main(sys.argv[1:])\n"
+    )
+    killed = tmp_path / "killed"
+    writes = "beyond_spectrograms.codec.language_model:write_checkpoint"
+    kill_in(writes, "calls == 3", program, "codec", *map(str, [*arguments, killed]))
+    status, said, _ = codec(*arguments, killed)
+    assert status == 0
+    assert f"\n{killed}.partial-training: goes on from the checkpoint there, if that is of the same work\n" in said
+    assert "steps of about" not in said
+    assert killed.read_bytes() == (tmp_path / "whole").read_bytes()
+    assert not killed.with_name("killed.partial-training").exists()
 
 
 def test_a_path_that_no_file_can_have_is_told_in_a_line(tmp_path: Path, ours: Path, codec: Codec) -> None:

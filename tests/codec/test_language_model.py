@@ -1,6 +1,7 @@
 """Codes that a language model foretells take fewer bits, and come back; EnCodec's files with --lm are its program's."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,18 @@ from encodec.compress import compress
 from encodec.model import LMModel
 from safetensors.torch import save_file
 
+from beyond_spectrograms.codec import language_model
 from beyond_spectrograms.codec.ecdc import Coded, Layout, layout_of, read_codes, read_header, write_ecdc
 from beyond_spectrograms.codec.entropy import LanguageModel
 from beyond_spectrograms.codec.files import open_encodec
-from beyond_spectrograms.codec.language_model import LanguageModelError, Trained, open_lm, save_lm, train_lm
+from beyond_spectrograms.codec.language_model import (
+    LanguageModelError,
+    LmTrainer,
+    bits_left,
+    open_lm,
+    save_lm,
+    train_lm,
+)
 from beyond_spectrograms.codec.streaming import Streamer
 from beyond_spectrograms.util.machine import one_thread
 from support.codecs import SMALL
@@ -62,18 +71,25 @@ def repeated(seed: int) -> np.ndarray:
     return np.tile(np.roll(pattern, seed, axis=1), 30)
 
 
-@pytest.fixture(scope="module")
-def trained() -> Trained:
-    heard = [repeated(seed) for seed in range(5)]
+def train(folder: Path, steps: int, seed: int = 1) -> LmTrainer:
+    heard = [repeated(number) for number in range(5)]
+    trainer = LmTrainer(heard, SMALL, codec=LAYOUT.digest, steps=steps, seed=seed)
     with one_thread():
-        return train_lm(heard, [repeated(6)], SMALL, codec=LAYOUT.digest, steps=60, seed=1)
+        train_lm(trainer, folder / "checkpoint.pt")
+    return trainer
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> LmTrainer:
+    return train(tmp_path_factory.mktemp("lm"), 60)
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_what_repeats_is_foretold_and_takes_few_bits(trained: Trained, tmp_path: Path) -> None:
-    assert all(left < 0.3 * bitrate for bitrate, left in trained.left.items()), trained.left
+def test_what_repeats_is_foretold_and_takes_few_bits(trained: LmTrainer, tmp_path: Path) -> None:
+    found = bits_left(trained.lm, [repeated(6)], SMALL)
+    assert all(left < 0.3 * bitrate for bitrate, left in found.items()), found
     coded, sizes = Coded(210 * 320, [repeated(6)], []), []
-    save_lm(tmp_path / "lm", trained)
+    save_lm(tmp_path / "lm", trained.lm, trained.size)
     lm = open_lm(tmp_path / "lm", LAYOUT)
     for by in (None, lm):
         write_ecdc(tmp_path / "a.ecdc", coded, LAYOUT, by)
@@ -82,19 +98,41 @@ def test_what_repeats_is_foretold_and_takes_few_bits(trained: Trained, tmp_path:
         assert (header.arithmetic, header.coder) == (by is not None, "" if by is None else lm.digest)
         assert np.array_equal(read_codes(content, header, LAYOUT, lambda: lm.lm).codes[0], repeated(6))
         sizes.append(len(content) - header.end)
-    bits = trained.left[600] * 210 / 50
+    bits = found[600] * 210 / 50
     assert sizes == [210 * 3 * 4 / 8, pytest.approx(bits / 8, abs=8)]
 
 
-def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
-    for name, seed in (("one", 1), ("two", 1), ("other", 2)):
-        given = {"codec": "", "steps": 2, "seed": seed}
-        save_lm(tmp_path / name, train_lm([repeated(0)], [repeated(1)], SMALL, **given))  # type: ignore[arg-type]
-    one, two, other = ((tmp_path / name).read_bytes() for name in ("one", "two", "other"))
-    assert one == two != other
+def saved(path: Path, trainer: LmTrainer) -> bytes:
+    save_lm(path, trainer.lm, trainer.size)
+    return path.read_bytes()
 
 
-def test_what_is_no_language_model_of_the_codec_is_refused(trained: Trained, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes_however_often_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = saved(tmp_path / "whole", train(tmp_path / "none", 4))
+    assert saved(tmp_path / "other", train(tmp_path / "none", 4, seed=2)) != whole
+    write = language_model.write_checkpoint
+
+    def stop(path: Path, values: Any) -> None:
+        write(path, values)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(language_model, "CHECKPOINT_SECONDS", -1)
+        patch.setattr(language_model, "write_checkpoint", stop)
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                train(tmp_path, 4)
+    taken, step = list[int](), LmTrainer.train_step
+    monkeypatch.setattr(LmTrainer, "train_step", lambda self: (taken.append(self.step), step(self)))
+    assert saved(tmp_path / "stopped", train(tmp_path, 4)) == whole
+    assert taken == [3]
+    train(tmp_path, 4, seed=2)  # the checkpoint is of other work
+    assert taken == [3, 0, 1, 2, 3]
+
+
+def test_what_is_no_language_model_of_the_codec_is_refused(trained: LmTrainer, tmp_path: Path) -> None:
     def told(layout: Layout = LAYOUT) -> str:
         return refusal(LanguageModelError, open_lm, path, layout)
 
@@ -105,16 +143,16 @@ def test_what_is_no_language_model_of_the_codec_is_refused(trained: Trained, tmp
     assert told(layout_of(SMALL, "encodec_24khz")).startswith(f"{path}: no checkpoint of EnCodec's language model. ")
     save_file({"one": torch.zeros(1)}, path)
     assert told() == f"{path}: no language model of ours. KeyError: 'language_model'"
-    save_lm(path, trained)
+    save_lm(path, trained.lm, trained.size)
     assert isinstance(open_lm(path, LAYOUT), LanguageModel)
     other = layout_of(SMALL, "beyond-spectrograms/other", "fedcba9876543210")
     assert told(other) == (
         f"{path}: the language model of a codec whose file's SHA-256 begins with '0123456789abcdef', not with "
         "'fedcba9876543210'"
     )
-    save_lm(path, trained._replace(size=trained.size.model_copy(update={"codebooks": 7})))
+    save_lm(path, trained.lm, trained.size.model_copy(update={"codebooks": 7}))
     assert told().startswith(f"{path}: damaged: its network is {{'codec': '0123456789abcdef', 'codebooks': 7, ")
-    save_lm(path, trained._replace(size=trained.size.model_copy(update={"dim": 72})))
+    save_lm(path, trained.lm, trained.size.model_copy(update={"dim": 72}))
     assert told().startswith(f"{path}: not the language model of beyond-spectrograms/some. Error(s) in loading ")
-    save_lm(path, trained._replace(size=trained.size.model_copy(update={"dim": 1 << 30})))
+    save_lm(path, trained.lm, trained.size.model_copy(update={"dim": 1 << 30}))
     assert told().startswith(f"{path}: no language model of ours. 1 validation error for _Size dim ")
