@@ -125,7 +125,7 @@ def _draw_accuracy(axes: Axes, known: Learned, chosen: Mapping[str, Style], refe
         low = [100 * (each.value if each.low is None else each.low) for each in found.values()]
         high = [100 * (each.value if each.high is None else each.high) for each in found.values()]
         axes.errorbar(
-            list(found),
+            list(known.latents[codec]),
             values,
             yerr=[np.subtract(values, low), np.subtract(high, values)],
             color=style.colour,
