@@ -38,7 +38,7 @@ class FeatureSettings(Section):
 
     dtype: Literal["float32", "float16", "codes"]
     shards_mb: Annotated[Real, Field(gt=0)] | None = Field(default=None, exclude_if=is_unset)
-    shards_at: str | None = Field(default=None, exclude=True)
+    shards_at: Annotated[str, Field(min_length=1)] | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _codes_in_shards(self) -> Self:

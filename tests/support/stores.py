@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from random import Random
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 import s3fs
@@ -29,11 +30,12 @@ DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Err
 class Relay:
     """Passes requests on to a server; those that `faults` draws, by seed, come to grief.
 
-    `told` counts requests by method and path, `whole` those that were answered in full.
+    `told` counts requests by method and path, `whole` those answered in full; `listed` are prefixes asked for.
     """
 
     def __init__(self, port: int, every: int = 0, seed: int = 0, faults: tuple[str, ...] = FAULTS) -> None:
         self.told, self.whole, self.met = Counter[str](), Counter[str](), Counter[str]()
+        self.listed: list[str] = []
         self.answers: dict[str, tuple[int, bytes]] = {}  # by path: what is said in place of the server
         random, lock, relay = Random(seed), threading.Lock(), self
 
@@ -45,11 +47,12 @@ class Relay:
                     super().handle_one_request()
 
             def pass_on(self) -> None:
-                path = self.path.partition("?")[0]
+                path, _, query = self.path.partition("?")
                 what = f"{self.command} {path}"
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 with lock:
                     relay.told[what] += 1
+                    relay.listed += parse_qs(query).get("prefix", [])
                     fault = random.choice(faults) if every and random.randrange(every) == 0 else ""
                     relay.met[fault] += 1
                 if fault == "slow":

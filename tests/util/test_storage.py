@@ -78,6 +78,14 @@ def test_a_file_written_by_half_or_damaged_is_noticed(kind: str, s3: int, relay:
     assert relay.told["GET /sounds/some/folder/x"] == (4 if kind == "S3" else 0), "tried again"
 
 
+def test_a_store_is_asked_for_names_that_begin_so_alone(s3: int, relay: Relay) -> None:
+    for name in ("sounds-000.tar", "sounds-001.tar", "songs-000.tar", "sounds/000.tar"):
+        put(s3, f"some/folder/{name}", b"x")
+    assert place_at(URL).names("sounds-") == ["sounds-000.tar", "sounds-001.tar"]
+    assert place_at(URL).names("sounds/0") == ["sounds/000.tar"]
+    assert relay.listed == ["some/folder/sounds-", "some/folder/sounds/0"]
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_kind_of_fault_is_got_over(fault: str, s3: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     forget(s3)

@@ -103,19 +103,19 @@ class Store(Place):
         def list_all(files: Any, path: str) -> list[Entry]:
             return [
                 Entry(f"{below}{str(found)[len(path) + 1 :]}", int(told["size"]), _mark(told))
-                for found, told in self._find(files, path)
+                for found, told in self._find(files, path, begins)
                 if told["type"] == "file" and str(found).startswith(f"{path}/") and not str(found).endswith("/")
             ]
 
-        folder, slash, _ = prefix.rpartition("/")
+        folder, slash, begins = prefix.rpartition("/")
         below = folder + slash
         found = self._try(check_name(self, folder) if folder else "", list_all, "bucket or folder")
         found = [each for each in found if each.name.startswith(prefix) and not PARTIAL.fullmatch(each.name)]
         return sorted(found, key=lambda entry: entry.name)
 
-    def _find(self, files: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        if self._scheme in OBJECT_STORES:
-            yield from files.find(path, detail=True).items()
+    def _find(self, files: Any, path: str, begins: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        if self._scheme in OBJECT_STORES:  # which list no more than asked for: a folder may have millions of objects
+            yield from files.find(path, detail=True, prefix=begins).items()
             return
         folders = [path] if files.exists(path) else []
         while folders:  # not fsspec's find or walk, which leave out folders that fail
