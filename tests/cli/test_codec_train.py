@@ -179,7 +179,8 @@ def test_what_cannot_be_is_told_in_a_line(tmp_path: Path, sounds: Path, begin: P
         ((sounds, *out, "--learning-rate", 2), "--learning-rate is 2; it must be above 0 and at most 1"),
         (
             (sounds, *out, "--recipe", "none"),
-            "--recipe is none; choose from environment, speech, both, shipped, pilot, encodec_24khz, encodec_48khz",
+            "--recipe is none; choose from environment, speech, both, environment_log_mel, shipped, pilot, "
+            "encodec_24khz, encodec_48khz",
         ),
         (
             (sounds, *out, "--from", tmp_path / "gone"),

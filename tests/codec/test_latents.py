@@ -62,13 +62,13 @@ def test_weights_are_looked_for_where_the_training_leaves_them() -> None:
     [
         (
             {"codec": "none"},
-            "representations.speech_s0_0.codec: 'none' is none of codecs: environment, speech, both, shipped, pilot, "
-            "encodec_24khz, encodec_48khz",
+            "representations.speech_s0_0.codec: 'none' is none of codecs: environment, speech, both, "
+            "environment_log_mel, shipped, pilot, encodec_24khz, encodec_48khz",
         ),
         ({"seed": 5}, "representations.speech_s0_0.seed: 5 is none of codecs.speech.seeds, [0, 1, 2]"),
         (
             {"step": 5},
-            "representations.speech_s0_0.step: 5 is none of codecs.speech.steps, [0, 100, 1000, 3000, 10000]",
+            "representations.speech_s0_0.step: 5 is none of codecs.speech.steps, [0, 100, 1000, 3000]",
         ),
     ],
 )
