@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from beyond_spectrograms.codec.network import load_codec, save_codec
 from beyond_spectrograms.codec.sounds import Corpus, Windows, read_corpus
@@ -32,7 +31,7 @@ from beyond_spectrograms.util.files import (
     write_sealed,
     written_beside,
 )
-from beyond_spectrograms.util.machine import kernels, processor_name
+from beyond_spectrograms.util.machine import compute_alike, kernels, processor_name
 from beyond_spectrograms.util.progress import counting
 
 CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
@@ -98,8 +97,7 @@ def train_codec(run: CodecRun, corpus: Corpus) -> None:
         CodecTrainingError: bf16 on a CPU, or a loss that is not finite.
     """
     check_precision(run)
-    torch.use_deterministic_algorithms(run.device == "cpu")
-    torch.set_num_threads(1)
+    compute_alike(run.device)
     began, mark, path = time.perf_counter(), run.fingerprint(), run.place / CHECKPOINT
     trainer = CodecTrainer(run.recipe, run.seed, Windows(corpus, run.recipe, run.seed), run.device)
     saved, seconds = take_up(path), 0.0

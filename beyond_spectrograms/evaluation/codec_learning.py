@@ -16,6 +16,8 @@ from beyond_spectrograms.evaluation.uncertainty import gap, holm, window_interva
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.params.encoders import TrainedCodec
 
+BySeed = dict[int, Recordings]
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -23,10 +25,13 @@ class Learned:
 
     dataset: str
     protocol: str
-    seeds: dict[str, int]  # of each codec, those that were run
-    latents: dict[str, dict[int, Recordings]]
+    latents: dict[str, dict[int, BySeed]]  # by codec and step, every step of the same seeds
     others: dict[str, Recordings]  # spectrograms of the same study, and what is drawn beside from elsewhere
     accuracy: dict[str, dict[int | None, Interval]]  # of all of these; the step is None where there is none
+
+    def seeds(self, codec: str) -> int:
+        """Count a codec's trainings; 0 of what is none."""
+        return len(next(iter(self.latents.get(codec, {0: {}}).values())))
 
 
 def learned(results: Results, beside: dict[str, Recordings]) -> Learned | None:
@@ -41,47 +46,41 @@ def learned(results: Results, beside: dict[str, Recordings]) -> Learned | None:
     protocol, params = results.judged_protocol, results.params
     if protocol is None:
         return None
-    wanted: dict[str, dict[int, dict[int, str]]] = {}  # codec, seed, step
+    found: dict[str, dict[int, dict[int, Recordings | None]]] = {}  # codec, seed, step
     others = dict[str, Recordings]()
     for name in results.asked(protocol):
-        record = params.representations[name]
+        record, recordings = params.representations[name], results.cell(name, protocol).recordings
         if isinstance(record, TrainedCodec):
-            wanted.setdefault(record.codec, {}).setdefault(record.seed, {})[record.step] = name
-        elif (found := results.cell(name, protocol).recordings) is not None:
-            others[name] = found
-    latents, seeds = dict[str, dict[int, Recordings]](), dict[str, int]()
-    for codec, by_seed in wanted.items():
-        known = [
-            {step: results.cell(name, protocol).recordings for step, name in sorted(steps.items())}
-            for steps in by_seed.values()
-        ]
-        whole = [{step: found for step, found in each.items() if found} for each in known if all(each.values())]
-        if whole:
-            steps = sorted(set.intersection(*(set(each) for each in whole)))
-            latents[codec] = {step: pool(f"{codec} after {step}", [each[step] for each in whole]) for step in steps}
-            seeds[codec] = len(whole)
+            found.setdefault(record.codec, {}).setdefault(record.seed, {})[record.step] = recordings
+        elif recordings is not None:
+            others[name] = recordings
+    latents: dict[str, dict[int, BySeed]] = {}
+    for codec, by_seed in found.items():
+        whole = {seed: steps for seed, steps in sorted(by_seed.items()) if all(steps.values())}
+        for step in sorted(set[int]().union(*whole.values())):
+            cells = {seed: steps.get(step) for seed, steps in whole.items()}
+            latents.setdefault(codec, {})[step] = {seed: cell for seed, cell in cells.items() if cell is not None}
     if not latents:
         return None
     others |= beside
-    statistics = params.statistics
     accuracy: dict[str, dict[int | None, Interval]] = {
-        codec: {step: window_interval(found, statistics) for step, found in steps.items()}
+        codec: {step: window_interval(_pool(codec, mine), params.statistics) for step, mine in steps.items()}
         for codec, steps in latents.items()
     }
-    accuracy |= {name: {None: window_interval(found, statistics)} for name, found in others.items()}
-    return Learned(results.dataset, protocol, seeds, latents, others, accuracy)
+    accuracy |= {name: {None: window_interval(cell, params.statistics)} for name, cell in others.items()}
+    return Learned(results.dataset, protocol, latents, others, accuracy)
 
 
 def compare_learned(params: Params, known: list[Learned]) -> list[tuple[str, Pair]]:
     """Test what each codec learned, by data set: last step minus the first, minus spectrograms, minus its plain twin.
 
-    Named before any of it was run, and corrected (Holm) for all of them together, on all data sets.
+    Which pairs these are follows from params, and p is corrected (Holm) for all of them together, on all data sets.
     """
-    found: list[tuple[str, Pair]] = []
     named = [(each, *pair) for each in known for pair in _named(params, each)]
-    for each, first, second, ours, theirs in named:
-        test = gap(ours, theirs, params.statistics, len(named))
-        found.append((each.dataset, Pair(first, second, each.protocol, test)))
+    found = [
+        (each.dataset, Pair(first, second, each.protocol, gap(ours, theirs, params.statistics, len(named))))
+        for each, first, second, ours, theirs in named
+    ]
     corrected = holm([pair.comparison.p for _, pair in found])
     return [(where, replace(pair, named=True, p=p)) for (where, pair), p in zip(found, corrected, strict=True)]
 
@@ -89,17 +88,21 @@ def compare_learned(params: Params, known: list[Learned]) -> list[tuple[str, Pai
 def _named(params: Params, known: Learned) -> list[tuple[str, str, Recordings, Recordings]]:
     pairs = []
     for codec, steps in known.latents.items():
-        last = max(steps)
-        told = f"{codec} after {last}"
+        last, twin = max(steps), twin_of(params, codec)
+        told, ours = f"{codec} after {last}", steps[last]
         if 0 in steps and last:
-            pairs.append((told, f"{codec} after 0", steps[last], steps[0]))
-        twin = twin_of(params, codec)
+            pairs.append((told, f"{codec} after 0", _pool(codec, ours), _pool(codec, steps[0])))
         if twin is None:
             spectrograms = [name for name in known.others if name in params.grid.representations]
-            pairs += [(told, name, steps[last], known.others[name]) for name in spectrograms]
-        elif last in known.latents.get(twin, {}):
-            pairs.append((told, f"{twin} after {last}", steps[last], known.latents[twin][last]))
+            pairs += [(told, name, _pool(codec, ours), known.others[name]) for name in spectrograms]
+        elif both := known.latents.get(twin, {}).get(last, {}).keys() & ours.keys():  # seeds: the same draws in both
+            mine, theirs = ({seed: cells[seed] for seed in sorted(both)} for cells in (ours, known.latents[twin][last]))
+            pairs.append((told, f"{twin} after {last}", _pool(codec, mine), _pool(twin, theirs)))
     return pairs
+
+
+def _pool(codec: str, by_seed: BySeed) -> Recordings:
+    return pool(codec, list(by_seed.values()))
 
 
 def twin_of(params: Params, codec: str) -> str | None:
@@ -107,5 +110,6 @@ def twin_of(params: Params, codec: str) -> str | None:
     recipe = params.codecs[codec]
     if recipe.log_mel_weight is None:
         return None
-    plain = recipe.model_copy(update={"log_mel_weight": None})
-    return next((name for name, other in params.codecs.items() if other == plain), None)
+    plain = recipe.model_copy(update={"log_mel_weight": None, "seeds": []})
+    others = ((name, other.model_copy(update={"seeds": []})) for name, other in params.codecs.items())
+    return next((name for name, other in others if other == plain), None)

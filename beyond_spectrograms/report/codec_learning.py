@@ -38,7 +38,7 @@ def tabulate_learned(params: Params, known: Sequence[Learned]) -> Table:
     for each in known:
         for name, steps in each.accuracy.items():
             for step, interval in steps.items():
-                row: Row = {"data set": each.dataset, "latents": name, "steps": step, "seeds": each.seeds.get(name)}
+                row: Row = {"data set": each.dataset, "latents": name, "steps": step, "seeds": each.seeds(name) or None}
                 rows.append(row | interval_row("right", interval) | {"note": interval.reason or ""})
     columns = texts("data set", "latents", "steps", "seeds") | {"test windows right (%)": show_interval("right")}
     notes = [
@@ -104,7 +104,8 @@ def figure_learned(
                 axes.set_visible(False)
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, handlelength=3.5)
-        trained = f"means of {max(max(each.seeds.values()) for each in known)} trainings"
+        most = max(each.seeds(codec) for each in known for codec in each.latents)
+        trained = "one training each" if most == 1 else f"means of {most} trainings, where so many were run"
         bars = f"bars: {params.statistics.confidence:.0%} interval over sources and trainings"
         figure.suptitle(f"What codecs learn of classes while they learn to compress\n{trained}; {bars}", fontsize=11)
     return figure

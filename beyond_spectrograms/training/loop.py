@@ -31,7 +31,7 @@ from beyond_spectrograms.training.run import RunConfig, TrainingError, TrainingS
 from beyond_spectrograms.training.trainers import TRAINERS
 from beyond_spectrograms.training.trainers.base import Trainer
 from beyond_spectrograms.util.cluster.pieces import note_progress, on_cluster, run_pieces
-from beyond_spectrograms.util.machine import choose_device
+from beyond_spectrograms.util.machine import choose_device, compute_alike
 from beyond_spectrograms.util.progress import counting
 
 WORTH_A_POOL = 4000  # windows over all epochs: a pool of processes takes about as long to start
@@ -168,8 +168,7 @@ def _take_counter(counter: "Synchronized[int]") -> None:
 
 def train(config: RunConfig, epochs_done: "Synchronized[int] | None" = None) -> None:
     """Train one run by itself, from its checkpoint if there is one, and write its result."""
-    torch.use_deterministic_algorithms(config.device == "cpu")
-    torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
+    compute_alike(config.device)
     features = map_features(config.features)
     fingerprint, began = config.fingerprint(), time.perf_counter()
     checkpoint = run.Checkpoint(config.work / f"{config.name}.checkpoint.pt", [fingerprint])

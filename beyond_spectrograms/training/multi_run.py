@@ -18,6 +18,7 @@ from beyond_spectrograms.training import run
 from beyond_spectrograms.training.epoch import Outcome, Rows, keep_near
 from beyond_spectrograms.training.run import Checkpoint, RunConfig, TrainingState, rows_of
 from beyond_spectrograms.training.stacked_weights import StackedWeights
+from beyond_spectrograms.util.machine import compute_alike
 
 SHARE_OF_MEMORY = 0.5  # of the GPU's free memory that the features may take; beyond, batches are read from the file
 
@@ -117,8 +118,7 @@ def train_multi_run(configs: list[RunConfig], epochs_done: "Synchronized[int] | 
     """Train runs of one cell at once on their device, from a checkpoint if there is one, and write their results."""
     device, rows = torch.device(configs[0].device), [rows_of(config) for config in configs]
     fingerprints = [config.fingerprint() for config in configs]
-    torch.use_deterministic_algorithms(device.type == "cpu")
-    torch.set_num_threads(1)  # as loop.train: the same bits whatever the number of cores
+    compute_alike(device.type)
     data = Data(configs[0], device)
     networks, orders = [], []
     for config, mine in zip(configs, rows, strict=True):

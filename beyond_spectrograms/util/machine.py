@@ -78,6 +78,17 @@ def one_thread(*, everywhere: bool = False) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
+def compute_alike(device: str) -> None:
+    """Let torch give the same bits each time from now on: by one thread, and on the CPU by no kernel that may vary.
+
+    The last bits of a sum depend on how many threads share it, and so on the number of cores.
+    """
+    import torch
+
+    torch.use_deterministic_algorithms(device == "cpu")
+    torch.set_num_threads(1)
+
+
 def memory_can_be_measured() -> bool:
     """Say whether this system can forget a process's peak memory (Linux) and give back what was freed (glibc)."""
     return sys.platform == "linux" and PEAK_RESET.exists() and hasattr(ctypes.CDLL(None), "malloc_trim")

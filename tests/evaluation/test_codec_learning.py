@@ -9,7 +9,7 @@ import pytest
 from beyond_spectrograms.evaluation.clip_results import pool
 from beyond_spectrograms.evaluation.codec_learning import Learned, compare_learned, learned, twin_of
 from beyond_spectrograms.evaluation.records import ResultError
-from beyond_spectrograms.evaluation.uncertainty import window_interval
+from beyond_spectrograms.evaluation.uncertainty import gap, window_interval
 from support import cells, codecs
 from support.codec_study import NAME, PROTOCOL, SPECTROGRAM, STEPS, write_probes
 from support.common import refusal
@@ -59,19 +59,16 @@ def test_cells_that_are_no_trainings_of_one_codec_are_refused() -> None:
 def test_all_seeds_of_a_step_are_one_accuracy(tmp_path: Path) -> None:
     write_probes(tmp_path, by_seed=1)
     found = read(tmp_path)
-    assert (found.dataset, found.protocol, found.seeds) == ("demo", PROTOCOL, {NAME: 3})
+    assert (found.dataset, found.protocol, found.seeds(NAME), found.seeds(SPECTROGRAM)) == ("demo", PROTOCOL, 3, 0)
     shares = {step: interval.value for step, interval in found.accuracy[NAME].items()}
     assert shares == pytest.approx({0: (3 * 3 + 6) / 36, 4: (3 * 5 + 6) / 36, 20: (3 * 7 + 6) / 36})
-    assert found.latents[NAME][20].runs == tuple((fold, seed) for fold in (1, 2, 3) for seed in range(3))
     assert found.accuracy[SPECTROGRAM][None].value == pytest.approx((3 * 6 + 6) / 36)
 
 
 def test_a_seed_that_lacks_a_step_is_left_out(tmp_path: Path) -> None:
     write_probes(tmp_path, leave=["seed_1_4"])
     found = read(tmp_path)
-    assert found.seeds == {NAME: 2}
-    assert list(found.latents[NAME]) == STEPS
-    assert found.latents[NAME][0].runs == tuple((fold, seed) for fold in (1, 2, 3) for seed in range(2))
+    assert {step: list(by_seed) for step, by_seed in found.latents[NAME].items()} == {key: [0, 2] for key in STEPS}
 
 
 def test_nothing_is_known_where_no_latents_were_probed(tmp_path: Path) -> None:
@@ -105,8 +102,11 @@ def test_a_codec_that_tells_log_mel_is_tested_against_the_same_without(tmp_path:
     params = study.params.model_copy(update={"codecs": both})
     assert (twin_of(params, "told"), twin_of(params, NAME)) == (NAME, None)
     found = read(tmp_path)
-    known = replace(found, latents=found.latents | {"told": {20: found.latents[NAME][4]}})
-    pairs = [(pair.first, pair.second) for _, pair in compare_learned(params, [known])]
-    assert pairs[-1] == ("told after 20", "pilot after 20")
+    one = {seed: cell for seed, cell in found.latents[NAME][4].items() if seed == 1}
+    known = replace(found, latents=found.latents | {"told": {20: one}})
+    _, pair = compare_learned(params, [known])[-1]
+    assert (pair.first, pair.second) == ("told after 20", "pilot after 20")
+    alone = gap(one[1], found.latents[NAME][20][1], params.statistics, 3)
+    assert pair.comparison == alone  # of the seed that both have
     other = codecs.recipe(log_mel_weight=1.0, learning_rate=0.1)
     assert twin_of(study.params.model_copy(update={"codecs": both | {"odd": other}}), "odd") is None
