@@ -89,14 +89,3 @@ def _conv(
     padding = ((kernel[0] - 1) * dilation // 2, (kernel[1] - 1) // 2)
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, (dilation, 1))
     return cast("nn.Module", parametrizations.weight_norm(convolution))
-
-
-def weights_of_package(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Name the state of encodec.msstftd's MultiScaleSTFTDiscriminator as ours: the older weight norm, no windows."""
-    names = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
-    renamed = {}
-    for key, value in state.items():
-        place, _, last = key.replace(".conv.", ".").rpartition(".")
-        if not place.endswith("spec_transform"):
-            renamed[f"{place}.{names.get(last, last)}"] = value
-    return renamed

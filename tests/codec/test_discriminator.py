@@ -6,10 +6,21 @@ from itertools import chain
 import pytest
 import torch
 
-from beyond_spectrograms.codec.discriminator import Discriminator, weights_of_package
+from beyond_spectrograms.codec.discriminator import Discriminator
 from support.numeric import assert_same, by_default_float64
 
 N_FFTS = [1024, 2048, 512]
+
+
+def weights_of_package(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Name the state of encodec.msstftd's MultiScaleSTFTDiscriminator as ours: the older weight norm, no windows."""
+    names = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+    renamed = {}
+    for key, value in state.items():
+        place, _, last = key.replace(".conv.", ".").rpartition(".")
+        if not place.endswith("spec_transform"):
+            renamed[f"{place}.{names.get(last, last)}"] = value
+    return renamed
 
 
 @pytest.mark.numeric
