@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import soundfile
+from distributed import Future
 
 from beyond_spectrograms.data.audio import FORMATS
 from beyond_spectrograms.data.clips import prepare_clips
@@ -125,6 +126,26 @@ def test_workers_that_a_cluster_gives_up_are_started_again(tmp_path: Path, monke
 def test_a_piece_that_hangs_is_begun_anew(tmp_path: Path) -> None:
     assert run_pieces(work.hang_once, sums(tmp_path, 20), called="sums")[13] == 78
     assert times_begun(tmp_path) == dict.fromkeys(range(20), 1)
+
+
+def test_a_piece_that_somebody_cancels_is_named(tmp_path: Path, pair: DaskEngine) -> None:
+    client = pair.client()
+
+    def cancel() -> None:
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.05)
+        keys = [key for key in client.futures if key.startswith("sum 0-")]
+        client.cancel([Future(key, client) for key in keys])
+
+    canceller = threading.Thread(target=cancel)
+    canceller.start()
+    with pytest.raises(ClusterError) as raised:
+        run_pieces(write_sum, sums(tmp_path, 4, 3.0), called="sums", names=[f"sum {number}" for number in range(4)])
+    canceller.join()
+    assert str(raised.value) == (
+        f"sum 0: cancelled by somebody else at {client.scheduler.address}, reason unknown. What is done is kept: run "
+        "the same command again."
+    )
 
 
 @pytest.mark.usefixtures("pair")

@@ -236,8 +236,14 @@ class _Run:
 
         try:
             done: Done = future.result(timeout=LOOK_S)
-        except CancelledError:  # futures are, when the scheduler is lost
-            self._raise_lost()
+        except CancelledError as error:
+            reason = getattr(error, "reason", "unknown")
+            if reason.startswith("scheduler-"):  # it was lost, or began anew
+                self._raise_lost()
+            raise ClusterError(
+                f"{self.names[number]}: cancelled by somebody else at {self._address}, reason {reason}. What is done "
+                "is kept: run the same command again."
+            ) from None
         except TimeoutError:  # its worker died before it gave the result: it is begun anew
             self._listen(number, future)
             return
