@@ -64,10 +64,10 @@ class Recordings:
 
 
 def pool(cell: str, parts: Sequence[Recordings]) -> Recordings:
-    """Put cells of the same recordings together as runs of one, `cell`; a run's seed is the place of its part.
+    """Put cells of the same recordings together as one, `cell`, of which each part is a run over all folds.
 
-    Each part has a run a fold: more of one part are nearer to one another than to those of other parts, which the
-    variance over runs does not know.
+    For parts whose runs are no runs of their own: latents of one training of a codec are those of every fold, so that
+    what is special to it is in all of them.
 
     Raises:
         ResultError: parts tested other recordings or windows, or one has several runs of a fold.
@@ -78,13 +78,12 @@ def pool(cell: str, parts: Sequence[Recordings]) -> Recordings:
             raise ResultError(f"{part.cell} has several runs of a fold, and cannot stand for one training of a codec.")
         if (part.clips, part.runs) != (first.clips, first.runs) or (part.windows != first.windows).any():
             raise ResultError(f"{first.cell} and {part.cell} were tested on other windows. Evaluate both again.")
-    order = sorted((fold, seed, place) for seed in range(len(parts)) for place, (fold, _) in enumerate(first.runs))
     arrays: dict[str, Any] = {
-        name: np.array([getattr(parts[seed], name)[place] for _, seed, place in order])
-        for name in ("windows", "windows_right", "right")
+        name: np.array([getattr(part, name).sum(axis=0) for part in parts]) for name in ("windows", "windows_right")
     }
+    arrays["right"] = np.array([part.right.any(axis=0) for part in parts])  # each recording is tested in one fold
     most = np.mean([part.right_by_seeds for part in parts], axis=0) > 0.5
-    runs = tuple((fold, seed) for fold, seed, _ in order)
+    runs = tuple((0, seed) for seed in range(len(parts)))
     return replace(first, cell=cell, runs=runs, errors=None, right_by_seeds=most, **arrays)
 
 

@@ -1,7 +1,8 @@
 """Does learning to compress teach classes: latents of codecs after steps of their training, all seeds together.
 
-A seed of a codec is another training of it, and counts as a run of every fold: intervals hold how much trainings
-differ, beside which sources were drawn (evaluation/uncertainty.py).
+A seed of a codec is another training of it. Its latents are those of every fold, so a seed is one run: intervals hold
+how much trainings differ, beside which sources were drawn (evaluation/uncertainty.py). They are given from three
+trainings on, where Student's limits are wide but cover, as docs/uncertainty.md shows by simulation.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from beyond_spectrograms.evaluation.comparisons import Pair
 from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.evaluation.uncertainty import gap, holm, window_interval
-from beyond_spectrograms.params import Params
+from beyond_spectrograms.params import Params, Statistics
 from beyond_spectrograms.params.encoders import TrainedCodec
 
 BySeed = dict[int, Recordings]
+MINIMUM_TRAININGS = 3
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def learned(results: Results, beside: dict[str, Recordings]) -> Learned | None:
     if not latents:
         return None
     others |= beside
+    statistics = of_trainings(params.statistics)
     accuracy: dict[str, dict[int | None, Interval]] = {
-        codec: {step: window_interval(_pool(codec, mine), params.statistics) for step, mine in steps.items()}
+        codec: {step: window_interval(_pool(codec, mine), statistics) for step, mine in steps.items()}
         for codec, steps in latents.items()
     }
     accuracy |= {name: {None: window_interval(cell, params.statistics)} for name, cell in others.items()}
@@ -77,8 +80,9 @@ def compare_learned(params: Params, known: list[Learned]) -> list[tuple[str, Pai
     Which pairs these are follows from params, and p is corrected (Holm) for all of them together, on all data sets.
     """
     named = [(each, *pair) for each in known for pair in _named(params, each)]
+    statistics = of_trainings(params.statistics)
     found = [
-        (each.dataset, Pair(first, second, each.protocol, gap(ours, theirs, params.statistics, len(named))))
+        (each.dataset, Pair(first, second, each.protocol, gap(ours, theirs, statistics, len(named))))
         for each, first, second, ours, theirs in named
     ]
     corrected = holm([pair.comparison.p for _, pair in found])
@@ -99,6 +103,11 @@ def _named(params: Params, known: Learned) -> list[tuple[str, str, Recordings, R
             mine, theirs = ({seed: cells[seed] for seed in sorted(both)} for cells in (ours, known.latents[twin][last]))
             pairs.append((told, f"{twin} after {last}", _pool(codec, mine), _pool(twin, theirs)))
     return pairs
+
+
+def of_trainings(statistics: Statistics) -> Statistics:
+    """Give the statistics for trainings of codecs as runs."""
+    return statistics.model_copy(update={"minimum_runs": MINIMUM_TRAININGS})
 
 
 def _pool(codec: str, by_seed: BySeed) -> Recordings:
