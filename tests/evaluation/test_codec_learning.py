@@ -1,6 +1,6 @@
 """Trainings of a codec put together as runs of one cell, and what is tested of them."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 from beyond_spectrograms.evaluation.clip_results import pool
 from beyond_spectrograms.evaluation.codec_learning import Learned, compare_learned, learned, twin_of
 from beyond_spectrograms.evaluation.records import ResultError
-from beyond_spectrograms.evaluation.uncertainty import gap, window_interval
+from beyond_spectrograms.evaluation.uncertainty import window_interval
 from support import cells, codecs
 from support.codec_study import NAME, PROTOCOL, SPECTROGRAM, STEPS, write_probes
 from support.common import refusal
@@ -22,27 +22,29 @@ def read(folder: Path) -> Learned:
     return found
 
 
-def test_trainings_put_together_are_what_seeds_of_one_cell_are() -> None:
+def test_each_training_is_a_run_over_all_folds() -> None:
     right = clustered(3, 60)
-    pooled, seeds = pool("mel-fair", [cell(each) for each in right]), cell(right)
-    for field in fields(seeds):
-        mine, wanted = (getattr(each, field.name) for each in (pooled, seeds))
-        if field.name != "right_by_seeds":  # of windows' answers, which are not in a cell
-            np.testing.assert_array_equal(mine, wanted, field.name)
-    assert window_interval(pooled, FEW) == window_interval(seeds, FEW)
+    pooled, whole = pool("mel-fair", [cell(each) for each in right]), cell(right, folds=1)
+    assert pooled.runs == ((0, 0), (0, 1), (0, 2))
+    for name in ("clips", "labels", "sources", "windows", "windows_right", "right"):
+        np.testing.assert_array_equal(getattr(pooled, name), getattr(whole, name), name)
+    few = FEW.model_copy(update={"minimum_runs": 3})
+    assert window_interval(pooled, few) == window_interval(whole, few)
+    assert window_interval(pooled, few).low is not None
     np.testing.assert_array_equal(pooled.right_by_seeds, np.mean(right > 2.5, axis=0) > 0.5)
 
 
-def test_the_interval_is_wider_where_trainings_differ() -> None:
-    right = clustered(1, 60)[0]
-    differing = [np.clip(right + more, 0, 5) for more in (-1, 0, 1)]
+def test_what_is_special_to_a_training_is_no_chance_of_each_fold() -> None:
+    """Three trainings that differ in all folds alike: as runs of five folds they would seem fifteen that do."""
+    right = np.clip(clustered(1, 60)[0] + np.array([[-1], [0], [1]]), 0, 5)
+    few = FEW.model_copy(update={"minimum_runs": 3})
     widths = []
-    for each in ([right] * 3, differing):
-        interval = window_interval(pool("mel-fair", [cell(mine) for mine in each]), FEW)
+    for each in (cell(right), pool("mel-fair", [cell(mine) for mine in right])):
+        interval = window_interval(each, few)
         assert interval.low is not None
         assert interval.high is not None
         widths.append(interval.high - interval.low)
-    assert widths[1] > 1.3 * widths[0]
+    assert widths[1] > 2 * widths[0]
 
 
 def test_cells_that_are_no_trainings_of_one_codec_are_refused() -> None:
@@ -106,7 +108,8 @@ def test_a_codec_that_tells_log_mel_is_tested_against_the_same_without(tmp_path:
     known = replace(found, latents=found.latents | {"told": {20: one}})
     _, pair = compare_learned(params, [known])[-1]
     assert (pair.first, pair.second) == ("told after 20", "pilot after 20")
-    alone = gap(one[1], found.latents[NAME][20][1], params.statistics, 3)
-    assert pair.comparison == alone  # of the seed that both have
+    difference = pair.comparison.difference  # of the seed that both have
+    assert difference.value == pytest.approx(-1 / 6)
+    assert (difference.low, difference.reason) == (None, "1 runs; 3 are needed for an interval.")
     other = codecs.recipe(log_mel_weight=1.0, learning_rate=0.1)
     assert twin_of(study.params.model_copy(update={"codecs": both | {"odd": other}}), "odd") is None
