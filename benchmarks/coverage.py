@@ -17,7 +17,6 @@ from scipy.special import expit
 
 from beyond_spectrograms.evaluation.claims import log_ratio
 from beyond_spectrograms.evaluation.clip_results import Recordings, read_recordings
-from beyond_spectrograms.evaluation.codec_learning import MINIMUM_TRAININGS, of_trainings
 from beyond_spectrograms.evaluation.records import PREDICTIONS_FILE, Interval
 from beyond_spectrograms.evaluation.uncertainty import compare, compare_folds, window_interval
 from beyond_spectrograms.params import Params, Statistics, load_params
@@ -35,7 +34,6 @@ DESIGNS = {  # folds, seeds of each, and what a run tests
     "5 folds x 1 seed": (5, 1, "fold"),
     "5 splits, one a seed": (5, 1, "own"),
     "1 split x 5 seeds": (1, 5, "shared"),
-    "3 trainings of a codec": (1, MINIMUM_TRAININGS, "all"),  # of which each is in the answers of every fold
 }
 ACCURACIES, DEVIATIONS = (0.4, 0.66, 0.95), (0.0, 0.025, 0.05, 0.1)  # of runs: standard deviation in accuracy
 EPOCHS, NOISE = 50, 0.01  # of a simulated learning curve: standard deviation of an epoch's accuracy
@@ -81,8 +79,6 @@ def all_cases() -> Iterator[tuple[str, float, float]]:
 def simulate(statistics: Statistics, design: str, accuracy: float, deviation: float, draws: int) -> Case:
     """Draw so many experiments of two representations that are equally accurate, and judge each."""
     structure = read_structure()
-    if design.endswith("of a codec"):
-        statistics = of_trainings(statistics)
     rng = np.random.default_rng([list(DESIGNS).index(design), int(100 * accuracy), int(1000 * deviation)])
     run_sd = deviation / (accuracy * (1 - accuracy))
     intercept = intercept_of(accuracy, (SOURCE_SD**2 + CLIP_SD**2 + run_sd**2) ** 0.5)
@@ -123,8 +119,7 @@ def draw(
         windows = np.array([rng.binomial(every, 0.2) for _ in range(folds)])
         runs = [(fold, fold - 1) for fold in range(1, folds + 1)]
     else:
-        tested = every if kind == "all" else rng.binomial(every, 0.2)
-        windows = tested[None].repeat(seeds, axis=0)
+        windows = rng.binomial(every, 0.2)[None].repeat(seeds, axis=0)
         runs = [(1, seed) for seed in range(seeds)]
     shared = [rng.standard_normal(size) for size in (sources.max() + 1, len(sources))]
     cells = []

@@ -10,11 +10,9 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from beyond_spectrograms.evaluation.clip_results import Recordings
-from beyond_spectrograms.evaluation.codec_learning import Learned, compare_learned, learned
 from beyond_spectrograms.evaluation.records import SCORES_FILE
 from beyond_spectrograms.params.study import Study, list_studies, load_study
-from beyond_spectrograms.report.codec_learning import figure_learned, tabulate_gains, tabulate_learned
+from beyond_spectrograms.report.codec_learning import Learned, figure_learned, learned, tabulate_learned
 from beyond_spectrograms.report.codec_quality import figure_quality, read_quality, tabulate_quality
 from beyond_spectrograms.report.figures import save
 from beyond_spectrograms.report.table import Table, write_tables
@@ -46,11 +44,8 @@ def write_codecs(study: Study) -> list[str]:
         tables, figures = {"quality": tabulate_quality(quality)}, {"quality": figure_quality(quality)}
         told.append(_write(study, f"codecs/{name}", tables, figures))
     if known := read_learned(study):
-        pairs = compare_learned(study.params, known)
-        tables = {"latents": tabulate_learned(study.params, known), "gains": tabulate_gains(study.params, pairs)}
-        others = [name for name in study.params.grid.representations if any(name in each.others for each in known)]
-        figure = figure_learned(study.params, known, qualities, [*others, *REFERENCES])
-        told.append(_write(study, LEARNING, tables, {LEARNING: figure}))
+        figures = {LEARNING: figure_learned(known, qualities)}
+        told.append(_write(study, LEARNING, {LEARNING: tabulate_learned(known)}, figures))
     return told
 
 
@@ -78,9 +73,9 @@ def read_learned(study: Study) -> list[Learned]:
     return [each for each in found if each is not None]
 
 
-def find_references(study: Study, dataset: str, protocol: str | None) -> dict[str, Recordings]:
-    """Find how REFERENCES did under a protocol, each in the first study that asked the same."""
-    found = dict[str, Recordings]()
+def find_references(study: Study, dataset: str, protocol: str | None) -> dict[str, float]:
+    """Find what REFERENCES have right under a protocol, each in the first study that asked the same."""
+    found = dict[str, float]()
     if protocol is None:
         return found
     for other in map(load_study, list_studies()):
@@ -88,8 +83,8 @@ def find_references(study: Study, dataset: str, protocol: str | None) -> dict[st
         asked = [name for name in REFERENCES if (name, protocol) in other.params.grid.cells() and name not in found]
         if same and asked and dataset in other.params.grid.datasets and (other.metrics(dataset) / SCORES_FILE).exists():
             results = results_of(other, dataset)
-            cells = {name: results.cell(name, protocol).recordings for name in asked}
-            found |= {name: cell for name, cell in cells.items() if cell is not None}
+            cells = {name: results.cell(name, protocol).window_interval for name in asked}
+            found |= {name: interval.value for name, interval in cells.items() if interval is not None}
     return {name: found[name] for name in REFERENCES if name in found}
 
 

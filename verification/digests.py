@@ -44,7 +44,7 @@ _SOUNDS = (
 _SCORES = ("agreement", "calibration", "metrics", "predict", "records", "result_files")
 _EVIDENCE = (
     *("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "pareto", "results", "robustness"),
-    *("codec_learning", "label_contrasts", "uncertainty"),
+    *("label_contrasts", "uncertainty"),
 )
 _COSTS = ("cost_measurement", "costs")
 CODE: dict[str, tuple[str, ...]] = {

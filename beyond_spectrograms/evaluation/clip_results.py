@@ -63,30 +63,6 @@ class Recordings:
         return kept.among({kept.clips[place] for place in np.flatnonzero(kept.windows.sum(axis=0))})
 
 
-def pool(cell: str, parts: Sequence[Recordings]) -> Recordings:
-    """Put cells of the same recordings together as one, `cell`, of which each part is a run over all folds.
-
-    For parts whose runs are no runs of their own: latents of one training of a codec are those of every fold, so that
-    what is special to it is in all of them.
-
-    Raises:
-        ResultError: parts tested other recordings or windows, or one has several runs of a fold.
-    """
-    first = parts[0]
-    for part in parts:
-        if len({fold for fold, _ in part.runs}) < len(part.runs):
-            raise ResultError(f"{part.cell} has several runs of a fold, and cannot stand for one training of a codec.")
-        if (part.clips, part.runs) != (first.clips, first.runs) or (part.windows != first.windows).any():
-            raise ResultError(f"{first.cell} and {part.cell} were tested on other windows. Evaluate both again.")
-    arrays: dict[str, Any] = {
-        name: np.array([getattr(part, name).sum(axis=0) for part in parts]) for name in ("windows", "windows_right")
-    }
-    arrays["right"] = np.array([part.right.any(axis=0) for part in parts])  # each recording is tested in one fold
-    most = np.mean([part.right_by_seeds for part in parts], axis=0) > 0.5
-    runs = tuple((0, seed) for seed in range(len(parts)))
-    return replace(first, cell=cell, runs=runs, errors=None, right_by_seeds=most, **arrays)
-
-
 def read_recordings(path: Path) -> dict[str, Recordings]:
     """Read the tested recordings of all cells of a data set from its predictions.csv.gz.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from beyond_spectrograms.evaluation.records import Record, ResultError, read_record
 from beyond_spectrograms.report.figures import BLUE, DASHES, FURTHER, GREEN, MARKERS, ORANGE, Style, drawing
-from beyond_spectrograms.report.table import Row, Table, number, texts
+from beyond_spectrograms.report.table import Row, Table, show_range, texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def tabulate_quality(quality: Quality) -> Table:
             row |= {measure: float(np.mean(values)), f"{measure}_low": min(values), f"{measure}_high": max(values)}
         rows.append(row)
     columns = texts("data set", "steps", "bits/s", "seeds")
-    columns |= {head: _show_range(measure, 2 if measure == "mel_distance" else 1) for measure, head in MEASURES.items()}
+    columns |= {head: show_range(measure, 2 if measure == "mel_distance" else 1) for measure, head in MEASURES.items()}
     clips = {each.dataset: len(each.clips) for each in quality.results}
     counted = ", ".join(f"{count} of {dataset}" for dataset, count in clips.items())
     notes = [
@@ -77,14 +77,6 @@ def tabulate_quality(quality: Quality) -> Table:
     if any(int(str(row["seeds"])) > 1 for row in rows):
         notes.append("In parentheses: the seeds with the lowest and the highest value; no interval.")
     return Table(f"The codec {quality.codec} by steps of training", rows, columns, notes)
-
-
-def _show_range(measure: str, digits: int) -> Any:
-    def show(row: Row) -> str:
-        mean, low, high = (number(f"{measure}{part}", digits)(row) for part in ("", "_low", "_high"))
-        return mean if row["seeds"] == 1 else f"{mean} ({low} to {high})"
-
-    return show
 
 
 def figure_quality(quality: Quality) -> Figure:
@@ -133,18 +125,17 @@ def _draw_measure(axes: Axes, quality: Quality, dataset: str, measure: str, chos
             for (of, step, bitrate), mine in _cells(quality).items()
             if (of, bitrate) == (dataset, rate)
         }
-        steps = sorted(by_step)
-        axes.plot(
-            steps,
-            [float(np.mean(by_step[step])) for step in steps],
-            color=style.colour,
-            linestyle=style.dash,
-            marker=style.marker,
-            label=f"{rate} bits/s",
-        )
-        if any(len(values) > 1 for values in by_step.values()):
-            low, high = ([limit(by_step[step]) for step in steps] for limit in (min, max))
-            axes.fill_between(steps, low, high, color=style.colour, alpha=0.15, linewidth=0)
+        draw_range(axes, by_step, style, f"{rate} bits/s")
+
+
+def draw_range(axes: Axes, by_step: Mapping[int, Sequence[float]], style: Style, label: str) -> None:
+    """Draw the means of values by step as a line, and of several the range as a band."""
+    steps = sorted(by_step)
+    means = [float(np.mean(by_step[step])) for step in steps]
+    axes.plot(steps, means, color=style.colour, linestyle=style.dash, marker=style.marker, label=label)
+    if any(len(values) > 1 for values in by_step.values()):
+        low, high = ([limit(by_step[step]) for step in steps] for limit in (min, max))
+        axes.fill_between(steps, low, high, color=style.colour, alpha=0.15, linewidth=0)
     axes.grid(alpha=0.3)
 
 

@@ -136,6 +136,16 @@ def number(key: str, digits: int) -> Show:
     return scaled(key, f".{digits}f")
 
 
+def show_range(key: str, digits: int) -> Show:
+    """Show the mean over `seeds` with the lowest and the highest, `<key>_low` and `<key>_high`; one value as it is."""
+
+    def show(row: Row) -> str:
+        mean, low, high = (number(f"{key}{part}", digits)(row) for part in ("", "_low", "_high"))
+        return mean if row["seeds"] in (None, 1) else f"{mean} ({low} to {high})"
+
+    return show
+
+
 def scaled(key: str, form: str, times: float = 1, per: float = 1) -> Show:
     """Show `times` a number, divided by `per`, in a format of Python's; "-" for None."""
 

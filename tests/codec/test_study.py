@@ -70,8 +70,8 @@ def test_the_study_goes_from_sounds_to_codecs_and_to_tables_of_their_latents(sma
     assert "late" in table
     assert ran(dvc(small, "repro", *(f"{STUDY}:{name}" for name in asked))) == []
     stage(small, "draw_codecs", "--study=codec")
-    latents = (small / "studies/codec/metrics/learning/tables/latents.md").read_text()
-    assert "| demo     | pilot   | 3     | 1     |" in latents
+    table = (small / "studies/codec/metrics/learning/tables/learning.md").read_text()
+    assert "| demo     | pilot   | 3     | 1     |" in table
 
 
 @pytest.mark.long

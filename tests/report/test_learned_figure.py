@@ -1,14 +1,11 @@
-"""What codecs learn of classes, drawn and tabulated: numbers of tables, lines and bars of the figure."""
+"""What codecs learn of classes, drawn and tabulated: numbers of the table, lines and bands of the figure."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
-from beyond_spectrograms.evaluation.codec_learning import Learned, compare_learned, learned
-from beyond_spectrograms.params.study import Study
-from beyond_spectrograms.report.codec_learning import figure_learned, tabulate_gains, tabulate_learned
+from beyond_spectrograms.report.codec_learning import Learned, figure_learned, learned, tabulate_learned
 from beyond_spectrograms.report.codec_quality import Quality
 from beyond_spectrograms.report.table import to_markdown
 from support import cells
@@ -17,11 +14,10 @@ from support.looks import assert_nothing_overlaps_or_is_clipped
 from support.repository import stage_here
 
 
-def read(folder: Path) -> tuple[Study, Learned]:
-    study = write_probes(folder, by_seed=1)
-    found = learned(cells.read_back(folder, "demo", "codec"), {})
+def read(folder: Path) -> Learned:
+    found = learned(cells.read_back(folder, "demo", "codec"), {"soundstream": 0.75})
     assert found is not None
-    return study, found
+    return found
 
 
 def quality() -> Quality:
@@ -35,47 +31,50 @@ def quality() -> Quality:
     return Quality.model_validate({"codec": NAME, "results": results})
 
 
-def figure_of(study: Study, found: Learned) -> Figure:
-    return figure_learned(study.params, [found], {NAME: quality()}, [SPECTROGRAM, "soundstream"])
-
-
-def test_tables_have_the_accuracies_of_all_seeds_together_and_the_tests(tmp_path: Path) -> None:
-    study, found = read(tmp_path)
-    lines = to_markdown(tabulate_learned(study.params, [found])).splitlines()
-    head, *shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (lines[2], *lines[4:8])]
+def test_the_table_has_means_over_trainings_and_their_range(tmp_path: Path) -> None:
+    write_probes(tmp_path, by_seed=1, leave=["seed_1_4"])
+    lines = to_markdown(tabulate_learned([read(tmp_path)])).splitlines()
+    head, *shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (lines[2], *lines[4:9])]
     assert head == ["data set", "latents", "steps", "seeds", "test windows right (%)"]
-    assert [row[:4] for row in shown] == [
-        ["demo", NAME, "0", "3"], ["demo", NAME, "4", "3"], ["demo", NAME, "20", "3"], ["demo", SPECTROGRAM, "-", "-"]
-    ]  # fmt: skip
-    assert [row[4].split()[0] for row in shown] == ["41.7", "58.3", "75.0", "66.7"]
-    pairs = compare_learned(study.params, [found])
-    table = tabulate_gains(study.params, pairs)
-    told = [[show(row) for show in table.columns.values()] for row in table.rows]
-    assert [row[:3] for row in told] == [
-        ["demo", "pilot after 20", "pilot after 0"],
-        ["demo", "pilot after 20", SPECTROGRAM],
+    assert shown == [
+        ["demo", NAME, "0", "3", "41.7 (33.3 to 50.0)"],
+        ["demo", NAME, "4", "2", "58.3 (50.0 to 66.7)"],
+        ["demo", NAME, "20", "3", "75.0 (66.7 to 83.3)"],
+        ["demo", SPECTROGRAM, "-", "-", "66.7"],
+        ["demo", "soundstream", "-", "-", "75.0"],
     ]
-    assert [row[3].split()[0] for row in told] == ["+33.3", "+8.3"]
-    assert table.notes[0].endswith("corrected by Holm for the 2 tests of this table.")
+
+
+def test_nothing_is_known_where_no_latents_were_probed(tmp_path: Path) -> None:
+    write_probes(tmp_path, (0,), leave=[f"seed_0_{step}" for step in STEPS])
+    assert learned(cells.read_back(tmp_path, "demo", "codec"), {}) is None
 
 
 def test_the_figure_has_accuracies_above_and_sound_below(tmp_path: Path) -> None:
-    study, found = read(tmp_path)
-    figure = figure_of(study, found)
+    write_probes(tmp_path, by_seed=1)
+    figure = figure_learned([read(tmp_path)], {NAME: quality()})
     above, si_snr, distance = (axes for axes in figure.axes if axes.get_visible())
-    (bars,) = above.containers
-    np.testing.assert_allclose(bars.lines[0].get_ydata(orig=False), [100 * 5 / 12, 100 * 7 / 12, 75])  # type: ignore[attr-defined]
-    ends = [[end[1] for end in segment] for segment in bars.lines[2][0].get_segments()]  # type: ignore[attr-defined]
-    limits = [(100 * each.low, 100 * each.high) for each in found.accuracy[NAME].values() if each.low and each.high]
-    np.testing.assert_allclose(ends, limits)
-    (level,) = (line for line in above.get_lines() if line.get_label() == SPECTROGRAM)
-    assert list(np.asarray(level.get_ydata())) == pytest.approx([100 * 2 / 3] * 2)
+    lines = {str(line.get_label()): np.asarray(line.get_ydata(), dtype=np.float64) for line in above.get_lines()}
+    assert lines[SPECTROGRAM] == pytest.approx([100 * 2 / 3] * 2)
+    assert lines["soundstream"] == pytest.approx([75.0] * 2)
+    np.testing.assert_allclose(lines[f"codec trained on {NAME}"], [100 * 5 / 12, 100 * 7 / 12, 75])
+    (band,) = (each.get_paths()[0].vertices for each in above.collections)
+    assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((100 * 4 / 12, 100 * 10 / 12))
     np.testing.assert_allclose(si_snr.get_lines()[0].get_ydata(), [1 + step / 600 for step in STEPS])
     assert len(si_snr.collections) == 1
     assert distance.get_ylabel() == "mel distance (dB)"
     assert above.get_title(loc="left") == f"latents, demo, {PROTOCOL}"
     assert [text.get_text() for text in above.get_xticklabels()] == ["0", "4", "20"]
+    assert figure.get_suptitle().endswith("\nmeans of 3 trainings, where so many were run; bands: range")
     assert_nothing_overlaps_or_is_clipped(figure)
+
+
+def test_of_one_training_there_is_no_band(tmp_path: Path) -> None:
+    write_probes(tmp_path, (0,))
+    figure = figure_learned([read(tmp_path)], {})
+    (above,) = (axes for axes in figure.axes if axes.get_visible())
+    assert len(above.collections) == 0
+    assert figure.get_suptitle().endswith("\none training each")
 
 
 def test_the_command_takes_references_from_other_studies(tmp_path: Path) -> None:
@@ -85,10 +84,8 @@ def test_the_command_takes_references_from_other_studies(tmp_path: Path) -> None
     cells.write_dataset(tmp_path, "demo", ["soundstream"], [PROTOCOL], study="probes")
     said = stage_here(tmp_path, "draw_codecs", "--study=codec")
     assert said == "studies/codec/plots/learning: learning; tables in studies/codec/metrics/learning/tables\n"
-    table = (tmp_path / "studies/codec/metrics/learning/tables/latents.md").read_text()
-    assert "| demo     | soundstream  | -     | -     | 75.0 [" in table
-    gains = (tmp_path / "studies/codec/metrics/learning/tables/gains.md").read_text()
-    assert "soundstream" not in gains
+    table = (tmp_path / "studies/codec/metrics/learning/tables/learning.md").read_text()
+    assert "| demo     | soundstream  | -     | -     | 75.0 " in table
     drawn = tmp_path / "studies/codec/plots/learning"
     assert sorted(path.name for path in drawn.iterdir()) == ["learning.png", "learning.svg"]
 
@@ -99,4 +96,4 @@ def test_a_reference_under_another_recipe_is_not_taken(tmp_path: Path) -> None:
     cells.write_params(tmp_path, "probes", grid=probes_grid, contrasts={"under": ["knn_cosine"], "pairs": []})
     cells.write_dataset(tmp_path, "demo", ["soundstream"], ["knn_cosine"], study="probes")
     stage_here(tmp_path, "draw_codecs", "--study=codec")
-    assert "soundstream" not in (tmp_path / "studies/codec/metrics/learning/tables/latents.md").read_text()
+    assert "soundstream" not in (tmp_path / "studies/codec/metrics/learning/tables/learning.md").read_text()

@@ -62,7 +62,6 @@ def write_probes(
     """Score probes of all latents but those to `leave`: 2, 4, 6 recordings right after the steps, more by seed."""
     names = [f"seed_{seed}_{step}" for seed in seeds for step in STEPS]
     study = write(folder, ["demo"], seeds, representations=[*names, SPECTROGRAM], **grid)
-    cells.edit_params(folder, lambda params: params["statistics"].update(minimum_runs=3, minimum_sources=12))
 
     def make(known: Study, of: str, name: str, protocol: str) -> result_files.Evaluation:
         if name != SPECTROGRAM:
