@@ -25,6 +25,7 @@ pytestmark = pytest.mark.usefixtures("torch_as_it_was")
 HEARD = pd.DataFrame({"dataset": ["demo"], "clip": ["a"], "label": ["a"], "group": ["1"], "sha256": ["0"]})
 MONO = Format(16_000, 1)
 KILLED = (("training:write_checkpoint", 3), ("trainer:_take_step", 4), ("training:save_codec", 1))
+ALONE = {"discriminator": None, "mixing": False, "reverberation": 0.0, "batch_size": 2}
 TIMED = ("checkpoint.pt", "run.json")  # have the seconds that a training took
 
 
@@ -147,8 +148,7 @@ def test_every_setting_of_losses_trains_with_a_discriminator_and_without(tmp_pat
 
 def test_training_brings_spectra_nearer(tmp_path: Path) -> None:
     """One tone, without a discriminator."""
-    alone = {"discriminator": None, "mixing": False, "reverberation": 0.0, "batch_size": 2}
-    run = run_in(tmp_path, **alone, steps=[0, 100], learning_rate=0.003)
+    run = run_in(tmp_path, **ALONE, steps=[0, 100], learning_rate=0.003)
     train_codec(run, Corpus([tone(1, 440, 16_000, 0.1)[None]], np.ones(1), np.array([False]), MONO))
     curve = pd.read_csv(run.place / "curve.csv")
     assert list(curve["step"]) == [50, 100]
@@ -156,7 +156,7 @@ def test_training_brings_spectra_nearer(tmp_path: Path) -> None:
 
 
 def test_latents_that_are_to_tell_log_mel_learn_it_from_the_same_start(tmp_path: Path) -> None:
-    changed = {"discriminator": None, "steps": [0, 100], "learning_rate": 0.003, "start": "scaled"}
+    changed = {**ALONE, "steps": [0, 100], "learning_rate": 0.003, "start": "scaled"}
     plain, told = trained(tmp_path / "plain", **changed), trained(tmp_path / "told", **changed, log_mel_weight=1.0)
     assert plain["step_0.safetensors"] == told["step_0.safetensors"]
     assert plain["step_100.safetensors"] != told["step_100.safetensors"]
