@@ -109,10 +109,11 @@ def _draw_right(axes: Axes, known: Learned, chosen: Mapping[str, Style]) -> None
         axes.axhline(100 * value, color="black", linewidth=1.0, linestyle=next(dashes, "-"), label=name)
     for codec, steps in known.right.items():
         percent = {step: [100 * value for value in values] for step, values in steps.items()}
-        draw_range(axes, percent, chosen[codec], f"codec trained on {codec}")
+        draw_range(axes, percent, chosen[codec], f"codec {codec}")
     axes.set_title(f"latents, {known.dataset}, {known.protocol}", loc="left")
     axes.set_ylabel("test windows right (%)")
-    axes.set_ylim(0, 100)
+    values = [value for steps in known.right.values() for mine in steps.values() for value in mine]
+    axes.set_ylim(max(0.0, 100 * min([*values, *known.others.values()]) - 10), 101)
 
 
 def _draw_sound(axes: Axes, judged: Mapping[str, Quality], measure: str, chosen: Mapping[str, Style]) -> None:

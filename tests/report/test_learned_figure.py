@@ -57,7 +57,7 @@ def test_the_figure_has_accuracies_above_and_sound_below(tmp_path: Path) -> None
     lines = {str(line.get_label()): np.asarray(line.get_ydata(), dtype=np.float64) for line in above.get_lines()}
     assert lines[SPECTROGRAM] == pytest.approx([100 * 2 / 3] * 2)
     assert lines["soundstream"] == pytest.approx([75.0] * 2)
-    np.testing.assert_allclose(lines[f"codec trained on {NAME}"], [100 * 5 / 12, 100 * 7 / 12, 75])
+    np.testing.assert_allclose(lines[f"codec {NAME}"], [100 * 5 / 12, 100 * 7 / 12, 75])
     (band,) = (each.get_paths()[0].vertices for each in above.collections)
     assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((100 * 4 / 12, 100 * 10 / 12))
     np.testing.assert_allclose(si_snr.get_lines()[0].get_ydata(), [1 + step / 600 for step in STEPS])
