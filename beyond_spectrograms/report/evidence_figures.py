@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FEW_NAMES = 16  # below a figure
 FEW = 20  # windows: a bin with fewer says little, and is not drawn
 FORMS = {LATENTS: "*", DEQUANTIZED: "o", CODES: "s"}
 
@@ -252,7 +253,7 @@ def figure_reliability(
         chosen: a style for each.
         title: says data set and protocol.
     """
-    with drawing(8.0, 7.0) as figure:
+    with drawing(8.0, 7.0 + 0.12 * max(0, len(known) - FEW_NAMES)) as figure:  # room for the names below
         axes = figure.subplots()
         axes.plot([0, 100], [0, 100], color="black", linewidth=0.8, linestyle=(0, (1, 3)), label="calibrated")
         for name, calibration in known.items():

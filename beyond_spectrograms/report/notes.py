@@ -1,6 +1,7 @@
 """What every table says beside its figures: what was not run, what the brackets hold and what the marks mean."""
 
 from collections.abc import Sequence
+from itertools import count
 
 from beyond_spectrograms.evaluation.comparisons import Pair
 from beyond_spectrograms.evaluation.records import Scores
@@ -9,7 +10,7 @@ from beyond_spectrograms.params import Params
 
 NOT_RUN = "not run"
 CONTROL = "control: untrained encoder, not EnCodec's result"
-MARKS = ("*", "†", "‡", "§", "¶", "#")  # one for each second of params.contrasts.pairs, in their order
+MARKS = ("*", "†", "‡", "§", "¶", "#")  # of the seconds of params.contrasts.pairs, in their order; then **, ††, ...
 
 
 def note_of(results: Results, representation: str, run: bool, scores: Scores | None = None) -> str:
@@ -67,4 +68,5 @@ def explain_intervals(results: Results) -> str:
 
 def _signs(results: Results) -> list[tuple[str, str]]:
     seconds = dict.fromkeys(second for _, second in results.params.contrasts.pairs)
-    return list(zip(seconds, MARKS, strict=False))
+    signs = (mark * times for times in count(1) for mark in MARKS)
+    return list(zip(seconds, signs, strict=False))

@@ -18,7 +18,7 @@ Row = dict[str, Value]
 Show = Callable[[Row], str]
 SIGNED = "+z.1f"  # a difference in points
 # A cell of figures: 71.2 [66.0, 76.1] *, 44.6 / 45.8, < 0.0001, 20-28, 5 x 1, 4.5 (4 to 9), 12 never, or "-".
-_FIGURE = re.compile(r"-|[<>+\-]?\s*[\d.,]+(?:[\d\s.,:+\-/()\[\]<>*†‡§%x±]|to|never|inf)*")
+_FIGURE = re.compile(r"-|[<>+\-]?\s*[\d.,]+(?:[\d\s.,:+\-/()\[\]<>*†‡§%x±¶#]|to|never|inf)*")
 
 
 class TableError(ProjectError):

@@ -119,6 +119,12 @@ def test_marks_are_of_named_contrasts_alone() -> None:
     )
 
 
+def test_no_contrast_is_left_without_a_mark_for_there_being_many() -> None:
+    here = known(pairs=[["soundstream", f"other_{number}"] for number in range(7)] + [["soundstream", "mel"]])
+    assert mark(here, compare_pairs(here), "soundstream", "fair") == "††"
+    assert "# other_5, ** other_6, †† mel in a contrast" in explain_marks(here)
+
+
 def test_contrasts_are_told_apart_by_class_on_its_recordings_alone() -> None:
     here = known()
     labels = tuple("bird" if place % 2 else "rain" for place in range(40))

@@ -13,7 +13,7 @@ from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.report.calibration import calibration_table
 from beyond_spectrograms.report.dataset_report import figure_reliability, tabulate
 from beyond_spectrograms.report.table import Row, Table, to_markdown
-from support.hands import results, scored
+from support.hands import PARAMS, results, scored
 from support.looks import assert_nothing_overlaps_or_is_clipped
 
 RIGHT = [2, 3] * 10
@@ -110,6 +110,20 @@ def test_the_picture_has_a_line_a_representation_beside_the_diagonal() -> None:
     assert axes.get_ylabel() == "test windows right (%)"
     assert_nothing_overlaps_or_is_clipped(figure)
     assert figure_reliability(known(), "paper") is None
+
+
+def test_many_names_below_the_picture_leave_it_its_height() -> None:
+    few = figure_reliability(known(), "fair")
+    cells = {(name, "fair"): BOLD for name in PARAMS.representations}
+    many = figure_reliability(results(cells), "fair")
+    assert few is not None
+    assert many is not None
+    heights = []
+    for figure in (few, many):
+        figure.canvas.draw()
+        (axes,) = figure.axes
+        heights.append(axes.get_window_extent().height / figure.dpi)
+    assert heights[1] > 0.7 * heights[0]
 
 
 def test_a_bin_of_few_windows_is_not_drawn() -> None:
