@@ -44,7 +44,8 @@ def mark(results: Results, pairs: Sequence[Pair], first: str, protocol: str) -> 
         for pair in pairs
         if (pair.first, pair.protocol) == (first, protocol) and pair.verdict(confidence) in ("better", "worse")
     }
-    return "".join(sign for name, sign in _signs(results) if name in differing)
+    signs = [sign for name, sign in _signs(results) if name in differing]
+    return ("" if all(len(sign) == 1 for sign in signs) else " ").join(signs)
 
 
 def explain_marks(results: Results) -> str:
