@@ -23,7 +23,7 @@ HELP = "a language model of a codec's codes, for smaller files"
 DESCRIPTION = """
 Train a small language model on the codes that a codec of ours gives for the sounds of a folder, for `encode --lm` and
 `decode --lm`. A tenth of the sounds is held out, and tells how many bits are left. A run that was stopped goes on where
-it was when you start it again, and ends with the same bytes.
+it was when you start it again, and ends with the same bytes on the same processor.
 """
 
 
@@ -45,7 +45,14 @@ def run(options: argparse.Namespace) -> int:
     work = out.with_name(f"{out.name}.partial-training")
     check_apart(out, options.folder, work)
     check_writable(out)
-    from beyond_spectrograms.codec.language_model import LmTrainer, bits_left, save_lm, time_lm_step, train_lm
+    from beyond_spectrograms.codec.language_model import (
+        LmTrainer,
+        bits_left,
+        save_lm,
+        take_up_lm,
+        time_lm_step,
+        train_lm,
+    )
     from beyond_spectrograms.codec.own_sounds import prepare_sounds
     from beyond_spectrograms.codec.streaming import Streamer
     from beyond_spectrograms.estimates.timing import roughly
@@ -68,17 +75,16 @@ def run(options: argparse.Namespace) -> int:
         heard, judged = codes[: len(sounds.corpus.waveforms)], codes[len(sounds.corpus.waveforms) :]
         print(f"trains on {sounds.sounds} sounds of {sounds.seconds:.1f} s together", flush=True)
         with one_thread():
-            if (work / CHECKPOINT).exists():
-                print(f"{work}: goes on from the checkpoint there, if that is of the same work", flush=True)
-            else:
-                step_s = time_lm_step(heard, network)
-                print(f"{options.steps} steps of about {step_s:.2g} s: {roughly(step_s * options.steps)}", flush=True)
             trainer = LmTrainer(heard, network, codec=by.layout.digest, steps=options.steps, seed=options.seed)
+            if take_up_lm(trainer, work / CHECKPOINT):
+                print(f"goes on after step {trainer.step}, by the checkpoint in {work}", flush=True)
+            step_s, left = time_lm_step(heard, network), options.steps - trainer.step
+            print(f"{left} steps of about {step_s:.2g} s: {roughly(step_s * left)}", flush=True)
             train_lm(trainer, work / CHECKPOINT)
-            left = bits_left(trainer.lm, judged, network)
+            bits_by_rate = bits_left(trainer.lm, judged, network)
         save_lm(out, trainer.lm, trainer.size)
         held = f"{sounds.held_out} sound{'s' * (sounds.held_out > 1)} held out"
-        for bitrate, bits in left.items():
+        for bitrate, bits in bits_by_rate.items():
             print(f"of {bitrate} bits per second {bits:.0f} are left, by {held}")
         print(printable(f"{out}: {out.stat().st_size} bytes, for {by.layout.name}"))
     return 0

@@ -98,7 +98,8 @@ class LmTrainer:
 
     def fingerprint(self) -> str:
         """Digest all that decides the weights; a checkpoint is only used under the same."""
-        digest = hashlib.sha256(repr((self.size.model_dump(), self._network.model_dump())).encode())
+        decides = (self.size.model_dump(), self._network.model_dump(), SEQUENCE_S, BATCH, LEARNING_RATE)
+        digest = hashlib.sha256(repr((*decides, torch.__version__)).encode())
         for codes in self._heard:
             digest.update(repr(codes.shape).encode() + np.ascontiguousarray(codes).tobytes())
         return digest.hexdigest()
@@ -124,14 +125,21 @@ def time_lm_step(heard: Sequence[Codes], network: CodecNetwork) -> float:
     return (time.perf_counter() - began) / TIMED
 
 
-def train_lm(trainer: LmTrainer, checkpoint: Path) -> None:
-    """Train a language model to its last step, from the checkpoint of a run that was stopped if there is one.
+def take_up_lm(trainer: LmTrainer, checkpoint: Path) -> bool:
+    """Let a trainer go on from the checkpoint of a run that was stopped; say whether there is one of the same work."""
+    saved = take_up(checkpoint)
+    if saved is None or saved["mark"] != trainer.fingerprint():
+        return False
+    trainer.load(saved["trainer"])
+    return True
 
-    On one thread: the same seed gives the same weights, however often it was stopped.
+
+def train_lm(trainer: LmTrainer, checkpoint: Path) -> None:
+    """Train a language model to its last step, leaving a checkpoint now and then.
+
+    On one thread: the same seed gives the same weights on the same processor, however often it was stopped.
     """
-    mark, saved, last_saved = trainer.fingerprint(), take_up(checkpoint), time.perf_counter()
-    if saved is not None and saved["mark"] == mark:
-        trainer.load(saved["trainer"])
+    mark, last_saved = trainer.fingerprint(), time.perf_counter()
     with counting("train a language model, steps", trainer.size.steps, lambda: trainer.step):
         while trainer.step < trainer.size.steps:
             trainer.train_step()

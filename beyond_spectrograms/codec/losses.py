@@ -120,8 +120,9 @@ class SpectralLoss(nn.Module):
 class LogMelLoss(nn.Module):
     """How far what a linear layer tells by a latent is from the log-mel of its frame, mean squared difference.
 
-    The layer learns with the codec. Log-mel is log10 of mel power in BANDS bands, of four hops around each hop. No part
-    of EnCodec's recipe: it asks whether a codec that is to know the spectrum tells classes better.
+    The layer learns with the codec. Log-mel is log10 of mel power in BANDS bands, of four hops around each hop: one and
+    a half of them lie ahead of what a causal encoder has heard. No part of EnCodec's recipe, and outside its balancer:
+    it asks whether a codec that is to know the spectrum tells classes better.
     """
 
     def __init__(self, network: CodecNetwork) -> None:

@@ -72,7 +72,7 @@ def tabulate_learned(known: Sequence[Learned]) -> Table:
     notes = [
         f"Protocol: {known[0].protocol}. In parentheses the trainings with the lowest and the highest value; no "
         "interval. What each training gained, with intervals: contrasts.md of each data set.",
-        "Codecs heard no recording of these data sets.",
+        "What each codec heard, and that none of it tests: audit.json of each.",
     ]
     return Table("Codecs by steps of their training: what a probe knows by their latents", rows, columns, notes)
 
@@ -117,9 +117,10 @@ def _draw_right(axes: Axes, known: Learned, chosen: Mapping[str, Style]) -> None
 
 
 def _draw_sound(axes: Axes, judged: Mapping[str, Quality], measure: str, chosen: Mapping[str, Style]) -> None:
-    """Draw a measure of sound at each codec's highest bitrate, by the first data set that judges it."""
+    """Draw a measure of sound, of clips that judge the first codec at its highest bitrate; of others the same."""
+    first = next(iter(judged.values())).results
+    rate, dataset = max(each.bitrate for each in first), first[0].dataset
     for codec, quality in judged.items():
-        rate, dataset = max(each.bitrate for each in quality.results), quality.results[0].dataset
         by_step: dict[int, list[float]] = {}
         for each in quality.results:
             if (each.bitrate, each.dataset) == (rate, dataset):

@@ -20,6 +20,7 @@ from beyond_spectrograms.codec.language_model import (
     bits_left,
     open_lm,
     save_lm,
+    take_up_lm,
     train_lm,
 )
 from beyond_spectrograms.codec.streaming import Streamer
@@ -75,6 +76,7 @@ def train(folder: Path, steps: int, seed: int = 1) -> LmTrainer:
     heard = [repeated(number) for number in range(5)]
     trainer = LmTrainer(heard, SMALL, codec=LAYOUT.digest, steps=steps, seed=seed)
     with one_thread():
+        take_up_lm(trainer, folder / "checkpoint.pt")
         train_lm(trainer, folder / "checkpoint.pt")
     return trainer
 
