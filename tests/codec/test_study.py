@@ -25,6 +25,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
         **{"causal": True, "norm": "weight_norm", "by_level": False, "codebooks": 3, "entries": 16, "bitrates": [600]},
     }
     grid = {"datasets": ["demo"], "representations": ["early", "late"], "protocols": ["probe_mean_deviation"]}
+    grid |= {"only": {}}
     latents = {"kind": "codec", "weights": None, "codec": "pilot", "seed": 0}
     edit(
         folder,
