@@ -95,8 +95,9 @@ def figure_learned(known: Sequence[Learned], qualities: Mapping[str, Quality]) -
                 scale_steps(axes, steps)
             else:
                 axes.set_visible(False)
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3, handlelength=3.5)
+        drawn = [axes.get_legend_handles_labels() for axes in grid[0, : len(known)]]
+        found = {label: handle for pair in drawn for handle, label in zip(*pair, strict=True)}
+        figure.legend([*found.values()], [*found], loc="outside lower center", ncols=3, handlelength=3.5)
         most = max(len(values) for each in known for mine in each.right.values() for values in mine.values())
         told = "one training each" if most == 1 else f"means of {most} trainings, where so many were run; bands: range"
         figure.suptitle(f"What codecs learn of classes while they learn to compress\n{told}", fontsize=11)

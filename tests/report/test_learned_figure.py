@@ -69,6 +69,16 @@ def test_the_figure_has_accuracies_above_and_sound_below(tmp_path: Path) -> None
     assert_nothing_overlaps_or_is_clipped(figure)
 
 
+def test_the_legend_names_what_only_one_data_set_has(tmp_path: Path) -> None:
+    write_probes(tmp_path, (0,))
+    here = read(tmp_path)
+    other = Learned("other", PROTOCOL, {"later": here.right[NAME]}, {"yamnet": 0.9})
+    (legend,) = figure_learned([here, other], {}).legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        SPECTROGRAM, "soundstream", f"codec {NAME}", "yamnet", "codec later"
+    ]  # fmt: skip
+
+
 def test_of_one_training_there_is_no_band(tmp_path: Path) -> None:
     write_probes(tmp_path, (0,))
     figure = figure_learned([read(tmp_path)], {})
