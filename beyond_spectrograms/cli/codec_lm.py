@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         with one_thread():
             trainer = LmTrainer(heard, network, codec=by.layout.digest, steps=options.steps, seed=options.seed)
             if take_up_lm(trainer, work / CHECKPOINT):
-                print(f"goes on after step {trainer.step}, by the checkpoint in {work}", flush=True)
+                print(printable(f"goes on after step {trainer.step}, by the checkpoint in {work}"), flush=True)
             step_s, left = time_lm_step(heard, network), options.steps - trainer.step
             print(f"{left} steps of about {step_s:.2g} s: {roughly(step_s * left)}", flush=True)
             train_lm(trainer, work / CHECKPOINT)

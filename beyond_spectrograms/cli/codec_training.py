@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
             _tell_sounds(sounds)
             check_precision(run)
             if own_training.has_begun(run):
-                print(f"{work}: goes on from the checkpoint there, if that is of the same work", flush=True)
+                print(printable(f"{work}: goes on from the checkpoint there, if that is of the same work"), flush=True)
             else:
                 step_s = own_training.time_step(run, sounds)
                 told = f"{recipe.steps[-1]} steps of about {step_s:.2g} s: {roughly(step_s * recipe.steps[-1])}"
