@@ -46,12 +46,14 @@ def choose_clips(
     that `sounds.apart_from` names. A clip with a window outside the training part is not heard at all.
 
     Raises:
-        CodecSoundsError: the split has no such fold, a label of `music` is none of the data set, or no clip is left.
+        CodecSoundsError: the split has no such fold, a label that is named is none of the data set, or no clip is left.
     """
     known = sorted(set(table["label"]))
-    if unknown := [label for label in sounds.music if label not in known]:
-        raise CodecSoundsError(f"{sounds.dataset}: music {unknown[0]!r} is no label. Choose from {', '.join(known)}.")
-    heard = np.ones(len(table), dtype=bool)
+    for place, labels in (("music", sounds.music), ("labels", sounds.labels)):
+        if unknown := [label for label in labels if label not in known]:
+            told = f"{sounds.dataset}: {place} {unknown[0]!r} is no label. Choose from {', '.join(known)}."
+            raise CodecSoundsError(told)
+    heard = table["label"].isin(sounds.labels or known).to_numpy()
     if unknown := sorted(set(sounds.without) - set(table["clip"])):
         raise CodecSoundsError(f"{sounds.dataset}: without names {unknown[0]!r}, which is no clip of it")
     if sounds.fold is not None:

@@ -101,7 +101,8 @@ class CodecSounds(Section):
     """Clips that a codec is trained on: of the training part of a `fold` of the split `source`; null: all clips.
 
     `apart_from` names data sets of the same groups (recordings of Freesound by their number): clips of a group that
-    stands there are left out, as are those `without` names. `music` names labels whose clips are music.
+    stands there are left out, as are those `without` names. `music` names labels whose clips are music. Where `labels`
+    names some, clips of these alone are heard.
     """
 
     dataset: Name
@@ -109,6 +110,7 @@ class CodecSounds(Section):
     apart_from: list[Name]
     without: list[str]
     music: list[str]
+    labels: list[str] = Field(default_factory=list)
 
 
 class CodecJudged(Section):

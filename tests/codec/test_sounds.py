@@ -46,10 +46,17 @@ def test_clips_that_are_named_are_left_out() -> None:
     assert refusal(CodecSoundsError, chosen, without=["z"]) == "pets: without names 'z', which is no clip of it"
 
 
+def test_where_labels_are_named_clips_of_others_are_left_out() -> None:
+    assert list(chosen(labels=["rock"])["clip"]) == ["c"]
+    assert list(chosen(labels=["rock"], fold=None)["label"].unique()) == ["rock"]
+    assert list(chosen(labels=["rock", "rain"])["clip"]) == list(chosen()["clip"])
+
+
 def test_folds_and_labels_that_there_are_not_are_named() -> None:
     assert refusal(CodecSoundsError, chosen, fold=3) == "pets: fold 3 of 2 of the split source"
-    told = "pets: music 'pop' is no label. Choose from rain, rock."
-    assert refusal(CodecSoundsError, chosen, music=["pop"]) == told
+    for place in ("music", "labels"):
+        told = f"pets: {place} 'pop' is no label. Choose from rain, rock."
+        assert refusal(CodecSoundsError, chosen, **{place: ["pop"]}) == told
 
 
 def corpus(*sounds: Any, music: tuple[bool, ...] = ()) -> Corpus:
