@@ -53,7 +53,7 @@ def choose_clips(
         if unknown := [label for label in labels if label not in known]:
             told = f"{sounds.dataset}: {place} {unknown[0]!r} is no label. Choose from {', '.join(known)}."
             raise CodecSoundsError(told)
-    heard = table["label"].isin(sounds.labels or known).to_numpy()
+    heard = table["label"].isin(sounds.labels or known).to_numpy(copy=True)
     if unknown := sorted(set(sounds.without) - set(table["clip"])):
         raise CodecSoundsError(f"{sounds.dataset}: without names {unknown[0]!r}, which is no clip of it")
     if sounds.fold is not None:
