@@ -64,12 +64,15 @@ def _write(study: Study, name: str, tables: Mapping[str, Table], figures: Mappin
 
 
 def read_learned(study: Study) -> list[Learned]:
-    """Read what probes know by latents of codecs, of each data set that has scores."""
+    """Read what probes know by latents of codecs, of each data set that has scores here or in `grid.learning`."""
     found = []
-    for dataset in study.params.grid.datasets if study.params.codecs else ():
-        if (study.metrics(dataset) / SCORES_FILE).exists():
-            results = results_of(study, dataset)
-            found.append(learned(results, find_references(study, dataset, results.judged_protocol)))
+    further = [(load_study(name), names) for name, names in study.params.grid.learning.items()]
+    for place, names in [(study, dict[str, str]()), *further]:
+        for dataset in place.params.grid.datasets if place.params.codecs else ():
+            if (place.metrics(dataset) / SCORES_FILE).exists():
+                results = results_of(place, dataset)
+                beside = find_references(place, dataset, results.judged_protocol)
+                found.append(learned(results, beside, names))
     return [each for each in found if each is not None]
 
 

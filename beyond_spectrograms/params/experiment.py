@@ -77,8 +77,9 @@ class Grid(Section):
 
     `only` names for some of the representations the protocols they run under, in place of `protocols`. `beside` are
     representations of the root's experiment whose cells stand in the study's tables too; `heard` are protocols whose
-    prototypes are played. `codecs` are trained here. `seeds` names for some data sets and representations which of the
-    protocols' seeds run.
+    prototypes are played. `codecs` are trained here; `learning` names studies whose data sets stand beside these in
+    what codecs learn, and for their codecs the names they have there. `seeds` names for some data sets and
+    representations which of the protocols' seeds run.
     """
 
     datasets: list[Name]
@@ -88,6 +89,7 @@ class Grid(Section):
     beside: list[Name] = Field(default_factory=list)
     heard: list[Name] = Field(default_factory=list)
     codecs: list[Name] = Field(default_factory=list)
+    learning: dict[Name, dict[Name, Name]] = Field(default_factory=dict)
     seeds: dict[Name, Annotated[list[Seed], Field(min_length=1)]] = Field(default_factory=dict)
 
     def protocols_of(self, representation: str) -> list[str]:

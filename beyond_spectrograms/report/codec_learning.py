@@ -38,10 +38,11 @@ class Learned:
     others: dict[str, float]
 
 
-def learned(results: Results, beside: Mapping[str, float]) -> Learned | None:
+def learned(results: Results, beside: Mapping[str, float], names: Mapping[str, str]) -> Learned | None:
     """Gather what was run under the protocol that is judged; None where no latents of a codec were.
 
-    `beside` are shares right of other studies, by representation, under the same protocol.
+    `beside` are shares right of other studies, by representation, under the same protocol. `names` are those that
+    codecs have here, where they have others.
     """
     protocol = results.judged_protocol
     if protocol is None:
@@ -52,7 +53,8 @@ def learned(results: Results, beside: Mapping[str, float]) -> Learned | None:
         if interval is None:
             continue
         if isinstance(record, TrainedCodec):
-            right.setdefault(record.codec, {}).setdefault(record.step, []).append(interval.value)
+            by_step = right.setdefault(names.get(record.codec, record.codec), {})
+            by_step.setdefault(record.step, []).append(interval.value)
         else:
             others[name] = interval.value
     ordered = {codec: dict(sorted(steps.items())) for codec, steps in right.items()}

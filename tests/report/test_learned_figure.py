@@ -1,5 +1,6 @@
 """What codecs learn of classes, drawn and tabulated: numbers of the table, lines and bands of the figure."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from support.repository import stage_here
 
 
 def read(folder: Path) -> Learned:
-    found = learned(cells.read_back(folder, "demo", "codec"), {"soundstream": 0.75})
+    found = learned(cells.read_back(folder, "demo", "codec"), {"soundstream": 0.75}, {})
     assert found is not None
     return found
 
@@ -47,7 +48,7 @@ def test_the_table_has_means_over_trainings_and_their_range(tmp_path: Path) -> N
 
 def test_nothing_is_known_where_no_latents_were_probed(tmp_path: Path) -> None:
     write_probes(tmp_path, (0,), leave=[f"seed_0_{step}" for step in STEPS])
-    assert learned(cells.read_back(tmp_path, "demo", "codec"), {}) is None
+    assert learned(cells.read_back(tmp_path, "demo", "codec"), {}, {}) is None
 
 
 def test_the_figure_has_accuracies_above_and_sound_below(tmp_path: Path) -> None:
@@ -98,6 +99,16 @@ def test_the_command_takes_references_from_other_studies(tmp_path: Path) -> None
     assert "| demo     | soundstream  | -     | -     | 75.0 " in table
     drawn = tmp_path / "studies/codec/plots/learning"
     assert sorted(path.name for path in drawn.iterdir()) == ["learning.png", "learning.svg"]
+
+
+def test_data_sets_of_another_study_stand_beside_its_own_under_the_names_it_gives_their_codecs(tmp_path: Path) -> None:
+    write_probes(tmp_path, learning={"later": {NAME: "renamed"}})
+    shutil.copytree(tmp_path / "studies/codec", tmp_path / "studies/later")
+    stage_here(tmp_path, "draw_codecs", "--study=codec")
+    table = (tmp_path / "studies/codec/metrics/learning/tables/learning.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[2:4]] for line in table if line.startswith("| demo ")]
+    of_each = [[name, str(step)] for name in (NAME, "renamed") for step in STEPS]
+    assert [row for row in rows if row[0] != SPECTROGRAM] == of_each
 
 
 def test_a_reference_under_another_recipe_is_not_taken(tmp_path: Path) -> None:
