@@ -31,7 +31,9 @@ from beyond_spectrograms.params.codecs import CodecNetwork
 
 BANDS = 64  # of every mel spectrum
 FLOOR = 1e-5  # of mel power, before the logarithm
+SILENT = 1e-7  # mean square of a window without a signal
 TIME, SPECTRAL, ADVERSARIAL, FEATURES = "time", "spectral", "adversarial", "features"
+SI_SNR = "si_snr"  # no part of EnCodec's recipe: for who gives it a weight
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,18 @@ class LogMelLoss(nn.Module):
         with torch.no_grad():
             wanted = torch.log10(FLOOR + self._spectra(sound.mean(dim=1, keepdim=True)))
         return functional.mse_loss(self._layer(latents), wanted)
+
+
+def si_snr_loss(made: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
+    """Mean of -SI-SNR (dB, `measures.si_snr`) of sounds [batch, channels, samples]; silent ones have none.
+
+    A decibel counts as much where a sound is hard to code as where it is easy, whatever its level.
+    """
+    one, other = (each - each.mean(dim=2, keepdim=True) for each in (made, recorded))
+    power = other.square().mean(dim=2, keepdim=True)
+    along = (one * other).mean(dim=2, keepdim=True) / (power + SILENT) * other
+    ratio = (along.square().mean(dim=2) + SILENT) / ((one - along).square().mean(dim=2) + SILENT)
+    return -(10 * torch.log10(ratio) * (power[..., 0] > SILENT)).mean()
 
 
 def discriminator_loss(made: Judged, recorded: Judged) -> torch.Tensor:

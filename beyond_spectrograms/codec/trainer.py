@@ -12,11 +12,13 @@ import torch
 from beyond_spectrograms.codec import losses
 from beyond_spectrograms.codec.balancer import Balancer
 from beyond_spectrograms.codec.discriminator import Discriminator
+from beyond_spectrograms.codec.linear_start import fit_linear
 from beyond_spectrograms.codec.network import Codec
 from beyond_spectrograms.codec.sounds import Windows
 from beyond_spectrograms.params.codecs import CodecRecipe
 from beyond_spectrograms.util.errors import ProjectError
 
+FITTED_TO = 16  # steps to whose windows a linear codec is fitted
 LOGGED = 50  # steps of which a row of the curve is the mean
 # Columns of the curve beside the balanced losses.
 COMMITMENT, DISCRIMINATOR, LOG_MEL = "commitment", "discriminator", "log_mel"
@@ -53,8 +55,8 @@ class CodecTrainer:
         self._settings = settings
         self._spectral = losses.SpectralLoss(network.sample_rate, settings).to(device)
         adversarial = (losses.ADVERSARIAL, losses.FEATURES)
-        names = [name for name in settings.weights if self._discriminator or name not in adversarial]
         weights = settings.weights | dict(recipe.weights)
+        names = [name for name in weights if self._discriminator or name not in adversarial]
         self._balancer = Balancer({name: weights[name] for name in names}, recipe.balancer_decay)
         further = {DISCRIMINATOR: self._discriminator, LOG_MEL: self._log_mel}
         self.columns = ["step", *names, COMMITMENT, *(name for name, part in further.items() if part is not None)]
@@ -68,8 +70,18 @@ class CodecTrainer:
     def start(self) -> None:
         """Make the codebooks from the latents of the first step's windows, after the layers were scaled by them."""
         sound = self._sounds(1)
-        if self._recipe.start == "scaled":
+        if self._recipe.start != "drawn":
             self.codec.scale_layers(sound)
+        self._make_codebooks(sound)
+
+    def fit(self) -> None:
+        """Begin to learn, where the recipe says so: as a linear codec, fitted to the windows of the first steps."""
+        if self._recipe.start == "fitted":
+            sound = torch.cat([self._sounds(step) for step in range(1, FITTED_TO + 1)])
+            fit_linear(self.codec, sound)
+            self._make_codebooks(sound)
+
+    def _make_codebooks(self, sound: torch.Tensor) -> None:
         with torch.no_grad(), self._autocast():
             latents = self.codec.latents(sound)
         self.codec.quantizer.start(latents.float(), self._generator(_START, 0))
@@ -126,10 +138,13 @@ class CodecTrainer:
         self._note(noted)
 
     def _losses(self, made: torch.Tensor, sound: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {
+        found = {
             losses.TIME: torch.nn.functional.l1_loss(made, sound),
             losses.SPECTRAL: self._spectral(made, sound),
         }
+        if losses.SI_SNR in self._balancer.weights:
+            found[losses.SI_SNR] = losses.si_snr_loss(made, sound)
+        return found
 
     def _deceive(self, made: torch.Tensor, sound: torch.Tensor) -> dict[str, torch.Tensor]:
         assert self._discriminator is not None

@@ -118,6 +118,8 @@ def train_codec(run: CodecRun, corpus: Corpus) -> None:
             else:
                 trainer.start_from(load_codec(run.begin)[0])
             _keep(run, trainer)
+            if run.begin is None:
+                trainer.fit()
         while trainer.step < total:
             trainer.train_step()
             _keep(run, trainer)

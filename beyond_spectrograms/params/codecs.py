@@ -130,7 +130,7 @@ class CodecRecipe(Section):
 
     Attributes:
         losses: the weights and forms of the model card, or of the code that EnCodec's authors released.
-        weights: of losses, in place of those of the setting; none where it is empty.
+        weights: of losses, in place of those of the setting; si_snr, which no setting has, is one where it stands here.
         discriminator: none: samples and spectra alone are compared.
         level_db: every clip's level in dB below full scale (root of its mean square) before the gain.
         gain_db: drawn between these for every sound of a window. Windows that clip then are drawn anew.
@@ -142,7 +142,8 @@ class CodecRecipe(Section):
         average_decay: of the average of weights over steps, which is what is kept.
         codebook_decay, dead_below, start_iterations: as ResidualQuantizer has them.
         balancer_decay: of the average of the gradients' norms.
-        start: weights as the package draws them, or each layer then scaled so that what it gives is of variance 1.
+        start: weights as the package draws them, or each layer then scaled so that what it gives is of variance 1, or
+            after that, as the first step begins, fitted as a linear codec.
         log_mel_weight: of a further loss, of a linear layer that tells a frame's log-mel by its latent; null: none.
         precision: bf16 is for a GPU alone.
     """
@@ -151,7 +152,7 @@ class CodecRecipe(Section):
     sounds: Annotated[list[CodecSounds], Field(min_length=1)]
     judged: Annotated[list[CodecJudged], Field(min_length=1)]
     losses: Literal["card", "card_48khz", "released"]
-    weights: dict[Literal["time", "spectral", "adversarial", "features"], AboveZero]
+    weights: dict[Literal["time", "spectral", "adversarial", "features", "si_snr"], AboveZero]
     discriminator: CodecDiscriminator | None
     level_db: Real
     gain_db: Pair
@@ -167,7 +168,7 @@ class CodecRecipe(Section):
     dead_below: Annotated[Real, Field(ge=0)]
     start_iterations: Positive
     balancer_decay: Share
-    start: Literal["drawn", "scaled"]
+    start: Literal["drawn", "scaled", "fitted"]
     log_mel_weight: AboveZero | None = None
     precision: Literal["fp32", "bf16"]
     steps: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -185,8 +186,10 @@ class CodecRecipe(Section):
     def _can_be_trained(self) -> Self:
         if self.steps != sorted(set(self.steps)):
             raise ValueError(f"steps {self.steps} do not rise")
-        if self.start == "scaled" and self.network.norm != "weight_norm":
-            raise ValueError(f"start: scaled is for norm: weight_norm; {self.network.norm} scales by itself")
+        if self.start != "drawn" and self.network.norm != "weight_norm":
+            raise ValueError(f"start: {self.start} is for norm: weight_norm; {self.network.norm} scales by itself")
+        if self.start == "fitted" and not self.network.causal:
+            raise ValueError("start: fitted is for causal: true, where a frame hangs on itself and the one before")
         for name in ("gain_db", "rt60_s"):
             lowest, highest = getattr(self, name)
             if lowest > highest:

@@ -14,37 +14,17 @@ import torch
 from beyond_spectrograms.codec import trainer, training
 from beyond_spectrograms.codec.network import load_codec
 from beyond_spectrograms.codec.sounds import Corpus
-from beyond_spectrograms.codec.training import CodecRun, CodecTrainingError, train_codec
+from beyond_spectrograms.codec.training import CodecTrainingError, train_codec
 from beyond_spectrograms.data.audio import Format
-from support.codecs import ENCODEC_24, ENCODEC_48, recipe
-from support.common import contents, noise, refusal, tone
+from support.codec_training import HEARD, MONO, corpus, run_in, trained
+from support.codecs import ENCODEC_24, ENCODEC_48
+from support.common import refusal, tone
 from support.stopping import kill_in
 
 pytestmark = pytest.mark.usefixtures("torch_as_it_was")
 
-HEARD = pd.DataFrame({"dataset": ["demo"], "clip": ["a"], "label": ["a"], "group": ["1"], "sha256": ["0"]})
-MONO = Format(16_000, 1)
 KILLED = (("training:write_checkpoint", 3), ("trainer:_take_step", 4), ("training:save_codec", 1))
 ALONE = {"discriminator": None, "mixing": False, "reverberation": 0.0, "batch_size": 2}
-TIMED = ("checkpoint.pt", "run.json")  # have the seconds that a training took
-
-
-def corpus(form: Format = MONO) -> Corpus:
-    sounds = [noise(1, form.sample_rate), tone(1, 440, form.sample_rate, 0.1), tone(0.1, 2000, form.sample_rate, 0.1)]
-    stacked = [np.repeat(sound[None], form.channels, axis=0) for sound in sounds]
-    return Corpus(stacked, np.ones(3), np.array([False, True, False]), form)
-
-
-def run_in(folder: Path, **changed: Any) -> CodecRun:
-    return CodecRun(recipe(**changed), changed.get("seeds", [0])[0], HEARD, "cpu", {"codec": 1}, folder)
-
-
-def trained(folder: Path, **changed: Any) -> dict[str, bytes]:
-    """Train in a folder, and read what was written but for what is TIMED."""
-    run = run_in(folder, **changed)
-    train_codec(run, corpus())
-    assert run.is_finished()
-    return {name: content for name, content in contents(run.place).items() if name not in TIMED}
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
@@ -166,10 +146,11 @@ def test_latents_that_are_to_tell_log_mel_learn_it_from_the_same_start(tmp_path:
 
 
 def test_a_setting_that_came_later_leaves_earlier_trainings_finished(tmp_path: Path) -> None:
-    """The mark of a recipe before log_mel_weight was a setting."""
+    """The mark of a recipe before log_mel_weight and labels were settings."""
     changed = run_in(tmp_path, log_mel_weight=1.0)
     plain = run_in(tmp_path)
-    recipe = plain.recipe.model_dump(exclude={"seeds", "judged", "steps", "log_mel_weight"})
+    later: Any = {"log_mel_weight": True, "sounds": {"__all__": {"labels"}}}
+    recipe = plain.recipe.model_dump(exclude=dict.fromkeys(("seeds", "judged", "steps"), True) | later)
     before = hashlib.sha256((repr([recipe, 0, "cpu", [("codec", 1)]]) + HEARD.to_csv(index=False)).encode())
     assert plain.fingerprint() == before.hexdigest()
     assert changed.fingerprint() != plain.fingerprint()
