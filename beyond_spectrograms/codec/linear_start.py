@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 QUIET = 0.02  # standard deviation of what layers pass on; ELU bends it by half of this, relatively
 BRANCH = 0.05  # by which what residual blocks add begins smaller than drawn
 MOST = 200_000  # rows that a layer is fitted to
+SILENT = 1e-8  # level of what passes nothing on
 RIDGE = 1e-4  # of the mean variance of what a layer is given
 
 
@@ -85,7 +86,7 @@ def _keep_loudest(layer: nn.Module, given: torch.Tensor, deviation: float) -> No
     weights[: len(directions)] = 0.0
     weights[: len(directions), :, kernel - taps :] = directions.view(-1, inputs, taps)
     _set(convolution, weights)
-    weights *= deviation / layer(given).std()
+    weights *= deviation / layer(given).std().clamp(min=SILENT)
     _set(convolution, weights)
 
 
@@ -116,7 +117,7 @@ def _regress(given: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, t
     mean, level = rows.mean(0), answers.mean(0)
     rows, answers = rows - mean, answers - level
     products = rows.T @ rows
-    products += RIDGE * products.diagonal().mean() * torch.eye(len(products), device=rows.device)
+    products += RIDGE * products.diagonal().mean().clamp(min=SILENT) * torch.eye(len(products), device=rows.device)
     slopes = torch.linalg.solve(products, rows.T @ answers)
     return slopes.to(given.dtype), (level - mean @ slopes).to(given.dtype)
 
@@ -142,6 +143,7 @@ def _padded(layer: nn.Module, given: torch.Tensor) -> torch.Tensor:
 
 
 def _set(convolution: Any, weights: torch.Tensor, constants: torch.Tensor | None = None) -> None:
-    convolution.weight_v.copy_(weights)
-    convolution.weight_g.copy_(weights.flatten(1).norm(dim=1).view_as(convolution.weight_g))
+    norms = weights.flatten(1).norm(dim=1).view_as(convolution.weight_g)
+    convolution.weight_v.copy_(torch.where(norms > 0, weights, 1.0))  # of no length there is no direction
+    convolution.weight_g.copy_(norms)
     convolution.bias.zero_() if constants is None else convolution.bias.copy_(constants)
