@@ -64,7 +64,7 @@ def test_its_latents_are_a_representation_without_any_download(name: str) -> Non
     with torch.inference_mode():
         expected = np.concatenate([codec.latents(torch.from_numpy(each[None])).numpy() for each in windows])
     assert np.array_equal(features, expected)
-    assert (made.bands, made.frames(16_000)) == (64, 50)
+    assert (made.bands, made.frames(16_000)) == (64, 100)
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -108,7 +108,7 @@ def test_a_data_set_params_do_not_define_is_an_error(capsys: pytest.CaptureFixtu
         "(choose from 'audioset_folder', 'demo', 'esc10', 'esc10_mixtures', 'esc50', 'esc50_ogg', "
         "'esc50_ogg_mixtures', 'fsd50k', 'fsdd_digits', 'fsdd_speakers', 'gtzan_genres', "
         "'gtzan_music_speech', 'librispeech_chapters', 'librispeech_speakers', 'pets', "
-        "'speech_commands', 'synthesised', 'tinysol', 'urbansound8k', 'voxceleb1')\n"
+        "'speech_commands', 'synthesised', 'synthesised_unheard', 'tinysol', 'urbansound8k', 'voxceleb1')\n"
     )
 
 
