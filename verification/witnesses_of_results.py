@@ -398,7 +398,12 @@ def codec(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's co
     recipe = load_params(Path("studies/codec")).codecs["pilot"]
     network = recipe.network.model_copy(update={"filters": 2, "entries": 16, "bitrates": [600]})
     against = {"filters": 2, "n_ffts": [256], "share": 0.5}
-    for name, changes in {"plain": {}, "adversarial": {"losses": "released", "discriminator": against}}.items():
+    settings: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "adversarial": {"losses": "released", "discriminator": against},
+        "fitted": {"start": "fitted", "weights": {"si_snr": 5.0}},
+    }
+    for name, changes in settings.items():
         small = {"network": network.model_dump(), "window_s": 0.2, "batch_size": 4, "steps": [0, 3], "seeds": [0]}
         mine = type(recipe).model_validate(recipe.model_dump() | small | changes)
         run = CodecRun(mine, 0, pd.DataFrame({"clip": ["made"]}), "cpu", {}, folder / name)
