@@ -23,7 +23,7 @@ def main() -> None:
         for name in study.params.grid.representations:
             for kind, decides in (("features", features(study, name)), ("training", training(study, name))):
                 write_json(work / kind / f"{name}.json", decides, flushed=False)
-        grid = study.params.grid.model_dump(exclude={"datasets", "seeds", "codecs"}) | {
+        grid = study.params.grid.model_dump(exclude={"datasets", "seeds", "codecs", "learning"}) | {
             "order": list(study.params.representations)
         }
         write_json(work / "grid.json", grid, flushed=False)

@@ -93,7 +93,8 @@ def _keep_loudest(layer: nn.Module, given: torch.Tensor, deviation: float) -> No
 def _give_back(layer: nn.Module, given: torch.Tensor, wanted: torch.Tensor) -> None:
     """Fit a convolution of stride 1, so that it gives `wanted` [batch, channels, frames] for what it is given."""
     convolution = _convolution(layer)
-    heard = _padded(layer, given).unfold(2, convolution.kernel_size[0], 1).permute(0, 2, 1, 3).flatten(2)
+    heard = _padded(layer, given).unfold(2, convolution.kernel_size[0], 1)[:, :, : wanted.shape[2]]  # whole hops
+    heard = heard.permute(0, 2, 1, 3).flatten(2)
     slopes, constant = _regress(heard.flatten(0, 1), wanted.transpose(1, 2).flatten(0, 1))
     _set(convolution, slopes.T.reshape(convolution.weight_v.shape), constant)
 

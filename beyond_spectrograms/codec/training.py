@@ -166,7 +166,9 @@ def check_precision(run: CodecRun) -> None:
 
 def _can_go_on(run: CodecRun, step: int) -> bool:
     """Say whether a checkpoint after so many steps is of use: none of what is to be kept before it is missing."""
-    return step <= run.recipe.steps[-1] and all(run.kept(each).exists() for each in run.recipe.steps if each <= step)
+    return 0 < step <= run.recipe.steps[-1] and all(
+        run.kept(each).exists() for each in run.recipe.steps if each <= step
+    )
 
 
 def _keep(run: CodecRun, trainer: CodecTrainer) -> None:

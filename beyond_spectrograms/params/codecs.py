@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from beyond_spectrograms.params.base import Name, Pair, Positive, Real, Section, Seed
 
@@ -111,6 +111,12 @@ class CodecSounds(Section):
     without: list[str]
     music: list[str]
     labels: list[str] = Field(default_factory=list)
+
+    @model_serializer(mode="wrap")
+    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out `labels` where it names none: it came later, and what hangs on recipes from before is the same."""
+        told: dict[str, Any] = dump(self)
+        return {key: value for key, value in told.items() if key != "labels" or value}
 
 
 class CodecJudged(Section):
