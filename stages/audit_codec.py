@@ -1,4 +1,4 @@
-"""Which clips a codec hears -> data/codec_sounds/<codec>/heard.csv and an audit; fails where it would hear a test."""
+"""Which clips a codec hears, and which test -> data/codec_sounds/<codec>, and an audit; fails where it hears a test."""
 
 from collections.abc import Iterator
 
@@ -35,8 +35,9 @@ def main() -> None:
     }
     write_json(study.codec_metrics(name) / "audit.json", described)
     check_unheard(name, lines, pairs)
-    with written_beside(CODEC_SOUNDS / name / "heard.csv") as beside:
-        heard.to_csv(beside, index=False, lineterminator="\n")
+    for file, clips in (("heard", heard), ("tested", tested)):  # judge_codec hangs on those that test
+        with written_beside(CODEC_SOUNDS / name / f"{file}.csv") as beside:
+            clips.to_csv(beside, index=False, lineterminator="\n")
     print(f"{name}: hears {len(heard)} clips; none of the {len(tested)} that test is among them, by name or by sound")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from beyond_spectrograms.evaluation.records import SCORES_FILE
+from beyond_spectrograms.params import ParamsError
 from beyond_spectrograms.params.study import Study, list_studies, load_study
 from beyond_spectrograms.report.codec_learning import Learned, figure_learned, learned, tabulate_learned
 from beyond_spectrograms.report.codec_quality import figure_quality, read_quality, tabulate_quality
@@ -66,7 +67,7 @@ def _write(study: Study, name: str, tables: Mapping[str, Table], figures: Mappin
 def read_learned(study: Study) -> list[Learned]:
     """Read what probes know by latents of codecs, of each data set that has scores here or in `grid.learning`."""
     found = []
-    further = [(load_study(name), names) for name, names in study.params.grid.learning.items()]
+    further = [(_load_further(name, names), names) for name, names in study.params.grid.learning.items()]
     for place, names in [(study, dict[str, str]()), *further]:
         for dataset in place.params.grid.datasets if place.params.codecs else ():
             if (place.metrics(dataset) / SCORES_FILE).exists():
@@ -74,6 +75,20 @@ def read_learned(study: Study) -> list[Learned]:
                 beside = find_references(place, dataset, results.judged_protocol)
                 found.append(learned(results, beside, names))
     return [each for each in found if each is not None]
+
+
+def _load_further(name: str, names: Mapping[str, str]) -> Study:
+    """Load a study of `grid.learning`.
+
+    Raises:
+        ParamsError: there is no such study, or no such codec in it.
+    """
+    study = load_study(name)
+    for codec in names:
+        if codec not in study.params.codecs:
+            known = ", ".join(study.params.codecs) or "none"
+            raise ParamsError(f"grid.learning.{name}: {codec!r} is no codec of that study. Choose from {known}.")
+    return study
 
 
 def find_references(study: Study, dataset: str, protocol: str | None) -> dict[str, float]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from beyond_spectrograms.codec.network import Codec
 
 QUIET = 0.02  # standard deviation of what layers pass on; ELU bends it by half of this, relatively
-BRANCH = 0.05  # by which what residual blocks add begins smaller than drawn
+BRANCH = 0.05  # by which what residual blocks add begins smaller than it was
 MOST = 200_000  # rows that a layer is fitted to
 SILENT = 1e-8  # level of what passes nothing on
 RIDGE = 1e-4  # of the mean variance of what a layer is given
@@ -28,7 +28,11 @@ RIDGE = 1e-4  # of the mean variance of what a layer is given
 
 @torch.no_grad()
 def fit_linear(codec: Codec, sound: torch.Tensor) -> None:
-    """Fit every layer of a causal codec to `sound` [batch, channels, samples]; latents get variance 1."""
+    """Fit the convolutions of a causal codec to `sound` [batch, channels, samples]; latents get variance 1 in all.
+
+    What residual blocks and an LSTM add stays as it is. After an LSTM, whose output has a mean of its own, the fit of
+    the decoder is worse than it could be: a transposed convolution has one intercept for all phases of a stride.
+    """
     from encodec.modules.conv import SConv1d, SConvTranspose1d
     from encodec.modules.seanet import SEANetResnetBlock
 
@@ -72,13 +76,13 @@ def _keep_loudest(layer: nn.Module, given: torch.Tensor, deviation: float) -> No
     """Keep the directions of most variance of what lies under the kernel, as many as there are channels.
 
     The kernel is twice as long as the stride; taps before the last stride are 0 unless there are more channels than
-    directions, so that neighbouring frames do not tell the same. Channels beyond stay as they were drawn.
+    directions, so that neighbouring frames do not tell the same. Channels beyond are as they were drawn, of length 1.
     """
     convolution = _convolution(layer)
     channels, inputs, kernel = convolution.weight_v.shape
     taps = min(kernel, max(convolution.stride[0], -(-channels // inputs)))
     heard = _padded(layer, given).unfold(2, kernel, convolution.stride[0])[..., kernel - taps :]
-    rows = _some(heard.permute(0, 2, 1, 3).flatten(2).flatten(0, 1))
+    rows = _rows(heard.transpose(1, 2))
     rows = rows - rows.mean(0)
     covariance = (rows.T @ rows / len(rows)).double()
     directions = torch.linalg.eigh(covariance)[1].flip(1).T[:channels].to(given.dtype)
@@ -94,8 +98,7 @@ def _give_back(layer: nn.Module, given: torch.Tensor, wanted: torch.Tensor) -> N
     """Fit a convolution of stride 1, so that it gives `wanted` [batch, channels, frames] for what it is given."""
     convolution = _convolution(layer)
     heard = _padded(layer, given).unfold(2, convolution.kernel_size[0], 1)[:, :, : wanted.shape[2]]  # whole hops
-    heard = heard.permute(0, 2, 1, 3).flatten(2)
-    slopes, constant = _regress(heard.flatten(0, 1), wanted.transpose(1, 2).flatten(0, 1))
+    slopes, constant = _regress(_rows(heard.transpose(1, 2)), _rows(wanted.transpose(1, 2)))
     _set(convolution, slopes.T.reshape(convolution.weight_v.shape), constant)
 
 
@@ -105,16 +108,16 @@ def _give_back_longer(layer: nn.Module, given: torch.Tensor, wanted: torch.Tenso
     inputs, channels, kernel = convolution.weight_v.shape
     stride, frames = kernel // 2, wanted.shape[2] // (kernel // 2)  # whole strides
     before = nn.functional.pad(given, (1, 0))
-    heard = torch.cat([given[..., :frames], before[..., :frames]], dim=1).transpose(1, 2).flatten(0, 1)
-    of_frames = wanted[..., : frames * stride].reshape(-1, channels, frames, stride).transpose(1, 2).flatten(2)
-    slopes, constants = _regress(heard, of_frames.flatten(0, 1))
+    heard = torch.cat([given[..., :frames], before[..., :frames]], dim=1).transpose(1, 2)
+    of_frames = wanted[..., : frames * stride].reshape(-1, channels, frames, stride).transpose(1, 2)
+    slopes, constants = _regress(_rows(heard), _rows(of_frames))
     now, earlier = slopes.view(2, inputs, channels, stride)
     _set(convolution, torch.cat([now, earlier], dim=2), constants.view(channels, stride).mean(1))
 
 
 def _regress(given: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Fit wanted [rows, outputs] by given [rows, inputs]: slopes [inputs, outputs], and constants [outputs]."""
-    rows, answers = _some(given).double(), _some(wanted).double()
+    rows, answers = given.double(), wanted.double()
     mean, level = rows.mean(0), answers.mean(0)
     rows, answers = rows - mean, answers - level
     products = rows.T @ rows
@@ -123,9 +126,11 @@ def _regress(given: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, t
     return slopes.to(given.dtype), (level - mean @ slopes).to(given.dtype)
 
 
-def _some(rows: torch.Tensor) -> torch.Tensor:
-    """Take MOST of the rows at most, evenly."""
-    return rows[:: -(-len(rows) // MOST)]
+def _rows(laid_out: torch.Tensor) -> torch.Tensor:
+    """Give frames [batch, frames, ..] as rows [rows, values]: MOST at most, evenly, and no other is copied."""
+    batch, frames = laid_out.shape[:2]
+    chosen = torch.arange(0, batch * frames, -(-batch * frames // MOST), device=laid_out.device)
+    return laid_out[chosen // frames, chosen % frames].flatten(1)
 
 
 def _convolution(layer: nn.Module) -> Any:

@@ -142,7 +142,8 @@ class LogMelLoss(nn.Module):
 def si_snr_loss(made: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
     """Mean of -SI-SNR (dB, `measures.si_snr`) of sounds [batch, channels, samples]; silent ones have none.
 
-    A decibel counts as much where a sound is hard to code as where it is easy, whatever its level.
+    A decibel counts as much where a sound is hard to code as where it is easy. At -60 dB below full scale and less the
+    loss saturates: SILENT stands beside the powers.
     """
     one, other = (each - each.mean(dim=2, keepdim=True) for each in (made, recorded))
     power = other.square().mean(dim=2, keepdim=True)

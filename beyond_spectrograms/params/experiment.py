@@ -206,6 +206,7 @@ class Params(Section):
             ("grid.beside", grid.beside, self.representations),
             ("grid.heard", grid.heard, [name for name in self.protocols if name in used]),
             ("grid.codecs", grid.codecs, self.codecs),
+            *((f"grid.learning.{study}", list(names.values()), self.codecs) for study, names in grid.learning.items()),
             ("grid.seeds", grid.seeds, [*self.datasets, *self.representations]),
             ("claims.baselines", claims.baselines, self.representations),
             ("claims.ladder", claims.ladder, self.protocols),

@@ -7,7 +7,7 @@ trainings, they stand as mean and range. What each training gained is among the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +36,7 @@ class Learned:
     protocol: str
     right: dict[str, dict[int, list[float]]]
     others: dict[str, float]
+    names: Mapping[str, str] = field(default_factory=dict)  # of codecs that are called otherwise here
 
 
 def learned(results: Results, beside: Mapping[str, float], names: Mapping[str, str]) -> Learned | None:
@@ -58,7 +59,7 @@ def learned(results: Results, beside: Mapping[str, float], names: Mapping[str, s
         else:
             others[name] = interval.value
     ordered = {codec: dict(sorted(steps.items())) for codec, steps in right.items()}
-    return Learned(results.dataset, protocol, ordered, others | dict(beside)) if right else None
+    return Learned(results.dataset, protocol, ordered, others | dict(beside), names) if right else None
 
 
 def tabulate_learned(known: Sequence[Learned]) -> Table:
@@ -75,6 +76,11 @@ def tabulate_learned(known: Sequence[Learned]) -> Table:
         f"Protocol: {known[0].protocol}. In parentheses the trainings with the lowest and the highest value; no "
         "interval. What each training gained, with intervals: contrasts.md of each data set.",
         "What each codec heard, and that none of it tests: audit.json of each.",
+    ]
+    notes += [
+        f"{each.dataset}: {', '.join(f'{here} is the codec {there}' for there, here in each.names.items())}."
+        for each in known
+        if each.names
     ]
     return Table("Codecs by steps of their training: what a probe knows by their latents", rows, columns, notes)
 

@@ -34,11 +34,11 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
     assert trained(tmp_path / "other", seeds=[1])["step_0.safetensors"] != one["step_0.safetensors"]
 
 
-@pytest.mark.parametrize("log_mel_weight", [None, 1.0])
+@pytest.mark.parametrize("more", [{}, {"log_mel_weight": 1.0}, {"start": "fitted", "weights": {"si_snr": 5.0}}])
 def test_a_training_that_is_stopped_after_every_step_ends_with_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_mel_weight: float | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
 ) -> None:
-    changed = {"steps": [0, 2, 6], "log_mel_weight": log_mel_weight}
+    changed = {"steps": [0, 2, 6], **more}
     expected = trained(tmp_path / "whole", **changed)
     write = training.write_checkpoint
 
