@@ -1,16 +1,21 @@
 """What codecs learn of classes, drawn and tabulated: numbers of the table, lines and bands of the figure."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from beyond_spectrograms.params import ParamsError
+from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.report.codec_learning import Learned, figure_learned, learned, tabulate_learned
 from beyond_spectrograms.report.codec_quality import Quality
 from beyond_spectrograms.report.table import to_markdown
+from stages import draw_codecs
 from support import cells
 from support.codec_study import NAME, PROTOCOL, SPECTROGRAM, STEPS, write_probes
+from support.common import refusal
 from support.looks import assert_nothing_overlaps_or_is_clipped
 from support.repository import stage_here
 
@@ -102,13 +107,25 @@ def test_the_command_takes_references_from_other_studies(tmp_path: Path) -> None
 
 
 def test_data_sets_of_another_study_stand_beside_its_own_under_the_names_it_gives_their_codecs(tmp_path: Path) -> None:
-    write_probes(tmp_path, learning={"later": {NAME: "renamed"}})
+    write_probes(tmp_path, learning={"later": {"other": NAME}})
     shutil.copytree(tmp_path / "studies/codec", tmp_path / "studies/later")
+    params = tmp_path / "studies/later/params.yaml"
+    params.write_text(params.read_text().replace(NAME, "other"))
     stage_here(tmp_path, "draw_codecs", "--study=codec")
-    table = (tmp_path / "studies/codec/metrics/learning/tables/learning.md").read_text().splitlines()
-    rows = [[cell.strip() for cell in line.split("|")[2:4]] for line in table if line.startswith("| demo ")]
-    of_each = [[name, str(step)] for name in (NAME, "renamed") for step in STEPS]
-    assert [row for row in rows if row[0] != SPECTROGRAM] == of_each
+    table = (tmp_path / "studies/codec/metrics/learning/tables/learning.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.split("|")[2:4]] for line in table.splitlines() if line.startswith("| demo ")
+    ]
+    assert [row for row in rows if row[0] != SPECTROGRAM] == [[NAME, str(step)] for step in STEPS] * 2
+    assert f"demo: {NAME} is the codec other." in table
+
+
+def test_a_codec_that_the_other_study_does_not_have_is_named(tmp_path: Path) -> None:
+    write_probes(tmp_path, learning={"later": {"othr": NAME}})
+    shutil.copytree(tmp_path / "studies/codec", tmp_path / "studies/later")
+    with contextlib.chdir(tmp_path):
+        told = refusal(ParamsError, draw_codecs.read_learned, load_study("codec"))
+    assert told == f"grid.learning.later: 'othr' is no codec of that study. Choose from {NAME}."
 
 
 def test_a_reference_under_another_recipe_is_not_taken(tmp_path: Path) -> None:
