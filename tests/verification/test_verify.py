@@ -225,7 +225,8 @@ def test_a_number_is_raised_for_code_that_is_committed(tree: Path) -> None:
     tracks = "stages: {audit: {cmd: a, params: [{versions.yaml: [leakage, numpy]}]}, b: {cmd: b}}"
     (tree / "dvc.yaml").write_text(tracks)
     head = commit(tree)
-    codecs = ", ".join(f"studies/codec:audit_codec_{name}" for name in load_study("codec").params.grid.codecs)
+    named = [(study, name) for study in ("codec", "codec_fsdd") for name in load_study(study).params.grid.codecs]
+    codecs = ", ".join(f"studies/{study}:audit_codec_{name}" for study, name in named)
     stages = f"audit, {codecs}, studies/demo:audit, studies/multi_label:audit, studies/prototypes:audit"
     told = f"leakage: version {NUMBER + 1}; commit versions.yaml. `dvc repro` runs again: {stages}\n"
     assert verify(tree, "--bump", "leakage")[1] == told
