@@ -401,7 +401,7 @@ def codec(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's co
     settings: dict[str, dict[str, Any]] = {
         "plain": {},
         "adversarial": {"losses": "released", "discriminator": against},
-        "fitted": {"start": "fitted", "weights": {"si_snr": 5.0}},
+        "linear": {"start": "linear", "weights": {"si_snr": 5.0}},
     }
     for name, changes in settings.items():
         small = {"network": network.model_dump(), "window_s": 0.2, "batch_size": 4, "steps": [0, 3], "seeds": [0]}

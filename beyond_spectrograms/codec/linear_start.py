@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 QUIET = 0.02  # standard deviation of what layers pass on; ELU bends it by half of this, relatively
 BRANCH = 0.05  # by which what residual blocks add begins smaller than it was
 MOST = 200_000  # rows that a layer is fitted to
-SILENT = 1e-8  # level of what passes nothing on
-RIDGE = 1e-4  # of the mean variance of what a layer is given
+SILENT = 1e-8  # level of what has nothing to fit a layer to
+RIDGE = 1e-4  # of the mean power of what a layer is given
+LEAST = 0.5  # of its own level, by which a window is divided at least: where channels cancel, their mean has none
 
 
 @torch.no_grad()
 def fit_linear(codec: Codec, sound: torch.Tensor) -> None:
-    """Fit the convolutions of a causal codec to `sound` [batch, channels, samples]; latents get variance 1 in all.
+    """Fit the convolutions of a causal codec to `sound` [batch, channels, samples]; latents get variance 1.
 
-    What residual blocks and an LSTM add stays as it is. After an LSTM, whose output has a mean of its own, the fit of
-    the decoder is worse than it could be: a transposed convolution has one intercept for all phases of a stride.
+    What residual blocks and an LSTM add stays as it is, and so does what silence would be the pattern of.
     """
     from encodec.modules.conv import SConv1d, SConvTranspose1d
     from encodec.modules.seanet import SEANetResnetBlock
 
     level = codec.level_of(sound)
-    given = sound if level is None else sound / level
+    given = sound if level is None else sound / level.maximum(LEAST * sound.square().mean((1, 2), keepdim=True).sqrt())
     wanted = [given]  # what each convolution of the decoder is to give, the last first
     *layers, activation, last = codec.encoder.model
     for layer in layers:
@@ -77,7 +77,10 @@ def _keep_loudest(layer: nn.Module, given: torch.Tensor, deviation: float) -> No
 
     The kernel is twice as long as the stride; taps before the last stride are 0 unless there are more channels than
     directions, so that neighbouring frames do not tell the same. Channels beyond are as they were drawn, of length 1.
+    What all channels give has the standard `deviation`, each about its own mean.
     """
+    if given.std() < SILENT:
+        return
     convolution = _convolution(layer)
     channels, inputs, kernel = convolution.weight_v.shape
     taps = min(kernel, max(convolution.stride[0], -(-channels // inputs)))
@@ -90,40 +93,48 @@ def _keep_loudest(layer: nn.Module, given: torch.Tensor, deviation: float) -> No
     weights[: len(directions)] = 0.0
     weights[: len(directions), :, kernel - taps :] = directions.view(-1, inputs, taps)
     _set(convolution, weights)
-    weights *= deviation / layer(given).std().clamp(min=SILENT)
-    _set(convolution, weights)
+    made = layer(given)
+    _set(convolution, deviation / (made - made.mean((0, 2), keepdim=True)).std() * weights)
 
 
 def _give_back(layer: nn.Module, given: torch.Tensor, wanted: torch.Tensor) -> None:
     """Fit a convolution of stride 1, so that it gives `wanted` [batch, channels, frames] for what it is given."""
+    if wanted.std() < SILENT:
+        return
     convolution = _convolution(layer)
     heard = _padded(layer, given).unfold(2, convolution.kernel_size[0], 1)[:, :, : wanted.shape[2]]  # whole hops
-    slopes, constant = _regress(_rows(heard.transpose(1, 2)), _rows(wanted.transpose(1, 2)))
-    _set(convolution, slopes.T.reshape(convolution.weight_v.shape), constant)
+    slopes, constants = _regress(_rows(heard.transpose(1, 2)), _rows(wanted.transpose(1, 2))[..., None])
+    _set(convolution, slopes[..., 0].T.reshape(convolution.weight_v.shape), constants)
 
 
 def _give_back_longer(layer: nn.Module, given: torch.Tensor, wanted: torch.Tensor) -> None:
     """Fit a transposed convolution, each of whose strides hangs on a frame and the one before it."""
+    if wanted.std() < SILENT:
+        return
     convolution = _convolution(layer)
     inputs, channels, kernel = convolution.weight_v.shape
     stride, frames = kernel // 2, wanted.shape[2] // (kernel // 2)  # whole strides
     before = nn.functional.pad(given, (1, 0))
     heard = torch.cat([given[..., :frames], before[..., :frames]], dim=1).transpose(1, 2)
     of_frames = wanted[..., : frames * stride].reshape(-1, channels, frames, stride).transpose(1, 2)
-    slopes, constants = _regress(_rows(heard), _rows(of_frames))
+    slopes, constants = _regress(_rows(heard), _rows(of_frames).view(-1, channels, stride))
     now, earlier = slopes.view(2, inputs, channels, stride)
-    _set(convolution, torch.cat([now, earlier], dim=2), constants.view(channels, stride).mean(1))
+    _set(convolution, torch.cat([now, earlier], dim=2), constants)
 
 
 def _regress(given: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fit wanted [rows, outputs] by given [rows, inputs]: slopes [inputs, outputs], and constants [outputs]."""
+    """Fit wanted [rows, channels, phases] by given [rows, inputs]: slopes [inputs, channels, phases], and constants.
+
+    These are one a channel, whatever the phase, as a transposed convolution has them. By ridge regression: what it
+    leaves of a column of ones weighs each row's say in the constants, and the slopes are those of what is then wanted.
+    """
     rows, answers = given.double(), wanted.double()
-    mean, level = rows.mean(0), answers.mean(0)
-    rows, answers = rows - mean, answers - level
     products = rows.T @ rows
-    products += RIDGE * products.diagonal().mean().clamp(min=SILENT) * torch.eye(len(products), device=rows.device)
-    slopes = torch.linalg.solve(products, rows.T @ answers)
-    return slopes.to(given.dtype), (level - mean @ slopes).to(given.dtype)
+    products += RIDGE * products.diagonal().mean() * torch.eye(len(products), device=rows.device)
+    left = 1 - rows @ torch.linalg.solve(products, rows.sum(0))
+    constants = torch.einsum("r,rcp->cp", left, answers).mean(1) / left.sum()
+    slopes = torch.linalg.solve(products, rows.T @ (answers - constants[:, None]).flatten(1))
+    return slopes.view(-1, *wanted.shape[1:]).to(given.dtype), constants.to(given.dtype)
 
 
 def _rows(laid_out: torch.Tensor) -> torch.Tensor:
@@ -149,7 +160,9 @@ def _padded(layer: nn.Module, given: torch.Tensor) -> torch.Tensor:
 
 
 def _set(convolution: Any, weights: torch.Tensor, constants: torch.Tensor | None = None) -> None:
+    """Set weights as lengths and directions of length 1: a step turns a long direction less than a short one."""
     norms = weights.flatten(1).norm(dim=1).view_as(convolution.weight_g)
-    convolution.weight_v.copy_(torch.where(norms > 0, weights, 1.0))  # of no length there is no direction
+    none = weights[0].numel() ** -0.5  # of no length there is no direction
+    convolution.weight_v.copy_(torch.where(norms > 0, weights / norms, none))
     convolution.weight_g.copy_(norms)
     convolution.bias.zero_() if constants is None else convolution.bias.copy_(constants)

@@ -76,15 +76,18 @@ class CodecTrainer:
 
     def fit(self) -> None:
         """Begin to learn, where the recipe says so: as a linear codec, fitted to the windows of the first steps."""
-        if self._recipe.start == "fitted":
+        if self._recipe.start == "linear":
             sound = torch.cat([self._sounds(step) for step in range(1, FITTED_TO + 1)])
             fit_linear(self.codec, sound)
-            self._make_codebooks(sound)
+            self._make_codebooks(sound, FITTED_TO)
 
-    def _make_codebooks(self, sound: torch.Tensor) -> None:
+    def _make_codebooks(self, sound: torch.Tensor, batches: int = 1) -> None:
         with torch.no_grad(), self._autocast():
             latents = self.codec.latents(sound)
-        self.codec.quantizer.start(latents.float(), self._generator(_START, 0))
+        quantizer = self.codec.quantizer
+        quantizer.start(latents.float(), self._generator(_START, 0))
+        for found in (quantizer.counts, quantizer.sums):  # those of a batch, which steps average
+            found.div_(batches)
         self.average = {key: value.clone() for key, value in self._averaged()}
 
     def start_from(self, codec: Codec) -> None:

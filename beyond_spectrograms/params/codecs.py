@@ -174,7 +174,7 @@ class CodecRecipe(Section):
     dead_below: Annotated[Real, Field(ge=0)]
     start_iterations: Positive
     balancer_decay: Share
-    start: Literal["drawn", "scaled", "fitted"]
+    start: Literal["drawn", "scaled", "linear"]
     log_mel_weight: AboveZero | None = None
     precision: Literal["fp32", "bf16"]
     steps: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -194,8 +194,8 @@ class CodecRecipe(Section):
             raise ValueError(f"steps {self.steps} do not rise")
         if self.start != "drawn" and self.network.norm != "weight_norm":
             raise ValueError(f"start: {self.start} is for norm: weight_norm; {self.network.norm} scales by itself")
-        if self.start == "fitted" and not self.network.causal:
-            raise ValueError("start: fitted is for causal: true, where a frame hangs on itself and the one before")
+        if self.start == "linear" and not self.network.causal:
+            raise ValueError("start: linear is for causal: true, where a frame hangs on itself and the one before")
         for name in ("gain_db", "rt60_s"):
             lowest, highest = getattr(self, name)
             if lowest > highest:

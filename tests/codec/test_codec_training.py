@@ -34,7 +34,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
     assert trained(tmp_path / "other", seeds=[1])["step_0.safetensors"] != one["step_0.safetensors"]
 
 
-@pytest.mark.parametrize("more", [{}, {"log_mel_weight": 1.0}, {"start": "fitted", "weights": {"si_snr": 5.0}}])
+@pytest.mark.parametrize("more", [{}, {"log_mel_weight": 1.0}, {"start": "linear", "weights": {"si_snr": 5.0}}])
 def test_a_training_that_is_stopped_after_every_step_ends_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
 ) -> None:
