@@ -22,22 +22,23 @@ if TYPE_CHECKING:
 QUIET = 0.02  # standard deviation of what layers pass on; ELU bends it by half of this, relatively
 BRANCH = 0.05  # by which what residual blocks add begins smaller than it was
 MOST = 200_000  # rows that a layer is fitted to
-SILENT = 1e-8  # level of what has nothing to fit a layer to
+SILENT = 1e-8  # standard deviation of sounds to which nothing is fitted
 RIDGE = 1e-4  # of the mean power of what a layer is given
-LEAST = 0.5  # of its own level, by which a window is divided at least: where channels cancel, their mean has none
 
 
 @torch.no_grad()
 def fit_linear(codec: Codec, sound: torch.Tensor) -> None:
     """Fit the convolutions of a causal codec to `sound` [batch, channels, samples]; latents get variance 1.
 
-    What residual blocks and an LSTM add stays as it is, and so does what silence would be the pattern of.
+    Biases are 0. What residual blocks and an LSTM add stays as it is. Silence changes nothing.
     """
     from encodec.modules.conv import SConv1d, SConvTranspose1d
     from encodec.modules.seanet import SEANetResnetBlock
 
+    if sound.std() < SILENT:
+        return
     level = codec.level_of(sound)
-    given = sound if level is None else sound / level.maximum(LEAST * sound.square().mean((1, 2), keepdim=True).sqrt())
+    given = sound if level is None else sound / level
     wanted = [given]  # what each convolution of the decoder is to give, the last first
     *layers, activation, last = codec.encoder.model
     for layer in layers:
@@ -79,8 +80,6 @@ def _keep_loudest(layer: nn.Module, given: torch.Tensor, deviation: float) -> No
     directions, so that neighbouring frames do not tell the same. Channels beyond are as they were drawn, of length 1.
     What all channels give has the standard `deviation`, each about its own mean.
     """
-    if given.std() < SILENT:
-        return
     convolution = _convolution(layer)
     channels, inputs, kernel = convolution.weight_v.shape
     taps = min(kernel, max(convolution.stride[0], -(-channels // inputs)))
@@ -99,42 +98,30 @@ def _keep_loudest(layer: nn.Module, given: torch.Tensor, deviation: float) -> No
 
 def _give_back(layer: nn.Module, given: torch.Tensor, wanted: torch.Tensor) -> None:
     """Fit a convolution of stride 1, so that it gives `wanted` [batch, channels, frames] for what it is given."""
-    if wanted.std() < SILENT:
-        return
     convolution = _convolution(layer)
     heard = _padded(layer, given).unfold(2, convolution.kernel_size[0], 1)[:, :, : wanted.shape[2]]  # whole hops
-    slopes, constants = _regress(_rows(heard.transpose(1, 2)), _rows(wanted.transpose(1, 2))[..., None])
-    _set(convolution, slopes[..., 0].T.reshape(convolution.weight_v.shape), constants)
+    slopes = _regress(_rows(heard.transpose(1, 2)), _rows(wanted.transpose(1, 2)))
+    _set(convolution, slopes.T.reshape(convolution.weight_v.shape))
 
 
 def _give_back_longer(layer: nn.Module, given: torch.Tensor, wanted: torch.Tensor) -> None:
     """Fit a transposed convolution, each of whose strides hangs on a frame and the one before it."""
-    if wanted.std() < SILENT:
-        return
     convolution = _convolution(layer)
     inputs, channels, kernel = convolution.weight_v.shape
     stride, frames = kernel // 2, wanted.shape[2] // (kernel // 2)  # whole strides
     before = nn.functional.pad(given, (1, 0))
     heard = torch.cat([given[..., :frames], before[..., :frames]], dim=1).transpose(1, 2)
     of_frames = wanted[..., : frames * stride].reshape(-1, channels, frames, stride).transpose(1, 2)
-    slopes, constants = _regress(_rows(heard), _rows(of_frames).view(-1, channels, stride))
-    now, earlier = slopes.view(2, inputs, channels, stride)
-    _set(convolution, torch.cat([now, earlier], dim=2), constants)
+    now, earlier = _regress(_rows(heard), _rows(of_frames)).view(2, inputs, channels, stride)
+    _set(convolution, torch.cat([now, earlier], dim=2))
 
 
-def _regress(given: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fit wanted [rows, channels, phases] by given [rows, inputs]: slopes [inputs, channels, phases], and constants.
-
-    These are one a channel, whatever the phase, as a transposed convolution has them. By ridge regression: what it
-    leaves of a column of ones weighs each row's say in the constants, and the slopes are those of what is then wanted.
-    """
+def _regress(given: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Fit wanted [rows, outputs] by given [rows, inputs], with no constant: slopes [inputs, outputs]."""
     rows, answers = given.double(), wanted.double()
     products = rows.T @ rows
     products += RIDGE * products.diagonal().mean() * torch.eye(len(products), device=rows.device)
-    left = 1 - rows @ torch.linalg.solve(products, rows.sum(0))
-    constants = torch.einsum("r,rcp->cp", left, answers).mean(1) / left.sum()
-    slopes = torch.linalg.solve(products, rows.T @ (answers - constants[:, None]).flatten(1))
-    return slopes.view(-1, *wanted.shape[1:]).to(given.dtype), constants.to(given.dtype)
+    return torch.linalg.solve(products, rows.T @ answers).to(given.dtype)
 
 
 def _rows(laid_out: torch.Tensor) -> torch.Tensor:
@@ -159,10 +146,10 @@ def _padded(layer: nn.Module, given: torch.Tensor) -> torch.Tensor:
     return seen[0]
 
 
-def _set(convolution: Any, weights: torch.Tensor, constants: torch.Tensor | None = None) -> None:
+def _set(convolution: Any, weights: torch.Tensor) -> None:
     """Set weights as lengths and directions of length 1: a step turns a long direction less than a short one."""
     norms = weights.flatten(1).norm(dim=1).view_as(convolution.weight_g)
-    none = weights[0].numel() ** -0.5  # of no length there is no direction
-    convolution.weight_v.copy_(torch.where(norms > 0, weights / norms, none))
+    any_direction = weights[0].numel() ** -0.5  # where the length is 0
+    convolution.weight_v.copy_(torch.where(norms > 0, weights / norms, any_direction))
     convolution.weight_g.copy_(norms)
-    convolution.bias.zero_() if constants is None else convolution.bias.copy_(constants)
+    convolution.bias.zero_()

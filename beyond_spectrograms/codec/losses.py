@@ -32,7 +32,6 @@ from beyond_spectrograms.params.codecs import CodecNetwork
 BANDS = 64  # of every mel spectrum
 FLOOR = 1e-5  # of mel power, before the logarithm
 SILENT = 1e-7  # mean square of a window without a signal
-LEAST = 1e-5  # of a sound's power, beside what else is compared with it
 TIME, SPECTRAL, ADVERSARIAL, FEATURES = "time", "spectral", "adversarial", "features"
 SI_SNR = "si_snr"  # no part of EnCodec's recipe: for who gives it a weight
 
@@ -143,14 +142,13 @@ class LogMelLoss(nn.Module):
 def si_snr_loss(made: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
     """Mean of -SI-SNR (dB, `measures.si_snr`) of sounds [batch, channels, samples]; silent ones have none.
 
-    A decibel counts as much where a sound is hard to code as where it is easy, loud or quiet. Beyond 50 dB to either
-    side the loss saturates: LEAST of the recorded power stands beside that of signal and of noise.
+    A decibel counts as much where a sound is hard to code as where it is easy. At -60 dB below full scale and less the
+    loss saturates: SILENT stands beside the powers.
     """
     one, other = (each - each.mean(dim=2, keepdim=True) for each in (made, recorded))
     power = other.square().mean(dim=2, keepdim=True)
-    along = (one * other).mean(dim=2, keepdim=True) / power.clamp(min=SILENT) * other
-    least = LEAST * power[..., 0].clamp(min=SILENT)
-    ratio = (along.square().mean(dim=2) + least) / ((one - along).square().mean(dim=2) + least)
+    along = (one * other).mean(dim=2, keepdim=True) / (power + SILENT) * other
+    ratio = (along.square().mean(dim=2) + SILENT) / ((one - along).square().mean(dim=2) + SILENT)
     return -(10 * torch.log10(ratio) * (power[..., 0] > SILENT)).mean()
 
 

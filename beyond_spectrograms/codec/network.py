@@ -121,7 +121,7 @@ class Codec(nn.Module):
 
         As torch draws them, each layer of a small network gives less than it gets: at 4 filters a latent differs from
         frame to frame by a hundredth of its bias, and thousands of steps pass before anything is coded. Mishkin and
-        Matas, "All you need is a good init", 2016. `sound` is [batch, channels, samples].
+        Matas, "All you need is a good init", 2016. `sound` is [batch, channels, samples]; silence changes no weight.
         """
         given, loudness = sound, sound.std()
         for part in (self.encoder, self.decoder):
@@ -136,7 +136,8 @@ class Codec(nn.Module):
                 handle.remove()
                 wanted = loudness if layer is layers[-1] and part is self.decoder else torch.ones_like(loudness)
                 weights: Any = layer
-                weights.weight_g.mul_(wanted / seen[0].std().clamp(min=SILENT))
+                if seen[0].std() > SILENT:
+                    weights.weight_g.mul_(wanted / seen[0].std())
             given = part(given)
 
     def as_package(self) -> EncodecModel:

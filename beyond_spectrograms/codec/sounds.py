@@ -30,6 +30,8 @@ STRATEGIES = ((0.32, MUSIC, 1), (0.32, OTHER, 1), (0.24, ALL, 2), (0.12, OTHER, 
 SINGLE = ((1.0, ALL, 1),)
 DRAWS = 1000  # of one window, until it does not clip
 HEARD_COLUMNS = ("dataset", "clip", "label", "group", "sha256")
+LEAST_MEAN = 0.01  # power of the mean of channels, as a share of theirs
+CANCELLED = ", or their channels cancel"
 QUIET_DB = -80.0  # a clip below this level is not made as loud as others
 
 
@@ -129,11 +131,11 @@ class Windows:
             if random.random() < self._recipe.reverberation and (kind, count) != (MUSIC, 1):
                 rt60_s = random.uniform(*self._recipe.rt60_s)
                 window = reverberate(window, room_response(rt60_s, self._corpus.form.sample_rate, random))
-            if np.abs(window).max() <= 1:
+            if np.abs(window).max() <= 1 and not (self._recipe.network.by_level and _cancels(window)):
                 return window.astype(np.float32)
         raise CodecSoundsError(
-            f"level_db {self._recipe.level_db:g}: {DRAWS} windows drawn one after the other are over full scale. "
-            "Choose a lower level."
+            f"level_db {self._recipe.level_db:g}: {DRAWS} windows drawn one after the other are over full scale"
+            f"{CANCELLED if self._recipe.network.by_level else ''}. Choose a lower level."
         )
 
     def _cut(self, place: int, random: np.random.Generator) -> Waveform:
@@ -145,3 +147,8 @@ class Windows:
         padded = np.pad(sound, ((0, 0), (first, -spare - first))) if spare < 0 else sound[:, first:]
         cut: Waveform = (padded[:, : self._samples] * gain).astype(np.float32)
         return cut
+
+
+def _cancels(window: Waveform) -> bool:
+    """Say whether channels [channels, samples] cancel in their mean, by whose level some codecs divide."""
+    return bool(np.square(window.mean(axis=0)).mean() < LEAST_MEAN * np.square(window).mean())
