@@ -121,9 +121,11 @@ class Codec(nn.Module):
 
         As torch draws them, each layer of a small network gives less than it gets: at 4 filters a latent differs from
         frame to frame by a hundredth of its bias, and thousands of steps pass before anything is coded. Mishkin and
-        Matas, "All you need is a good init", 2016. `sound` is [batch, channels, samples]; silence changes no weight.
+        Matas, "All you need is a good init", 2016. `sound` is [batch, channels, samples]; silence changes nothing.
         """
         given, loudness = sound, sound.std()
+        if loudness < SILENT:
+            return
         for part in (self.encoder, self.decoder):
             layers = [layer for layer in part.modules() if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d)]
             for layer in layers:
@@ -136,8 +138,7 @@ class Codec(nn.Module):
                 handle.remove()
                 wanted = loudness if layer is layers[-1] and part is self.decoder else torch.ones_like(loudness)
                 weights: Any = layer
-                if seen[0].std() > SILENT:
-                    weights.weight_g.mul_(wanted / seen[0].std())
+                weights.weight_g.mul_(wanted / seen[0].std().clamp(min=SILENT))
             given = part(given)
 
     def as_package(self) -> EncodecModel:

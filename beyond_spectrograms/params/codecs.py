@@ -203,6 +203,8 @@ class CodecRecipe(Section):
         window = self.window_s * self.network.sample_rate
         if abs(window - round(window)) > 1e-6:
             raise ValueError(f"window_s {self.window_s:g} is not a whole number of samples")
+        if self.start == "linear" and window < self.network.hop_length:
+            raise ValueError(f"start: linear is for windows of a frame or more; window_s {self.window_s:g} is shorter")
         vectors = self.batch_size * math.ceil(self.window_s * self.network.sample_rate / self.network.hop_length)
         if self.dead_below * self.network.entries > vectors:
             raise ValueError(

@@ -133,7 +133,7 @@ def test_from_nothing_by_the_recipe_of_the_shipped_codec(tmp_path: Path, sounds:
         0, ["trains on 3 sounds of 4.5 s together; 1 is held out", "3 steps of about ..."]
     )  # fmt: skip
     card = json.loads((tmp_path / "mine/card.json").read_text(encoding="utf-8"))
-    assert (card["recipe"]["network"]["filters"], card["recipe"]["start"], card["began_with"]) == (6, "fitted", None)
+    assert (card["recipe"]["network"]["filters"], card["recipe"]["start"], card["began_with"]) == (6, "linear", None)
 
 
 @pytest.mark.long

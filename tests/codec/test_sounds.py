@@ -10,7 +10,7 @@ from beyond_spectrograms.codec.reverberation import reverberate, room_response
 from beyond_spectrograms.codec.sounds import CodecSoundsError, Corpus, Windows, choose_clips
 from beyond_spectrograms.data.audio import Format
 from beyond_spectrograms.params.codecs import CodecSounds
-from support.codecs import recipe
+from support.codecs import SMALL, recipe
 from support.common import noise, refusal, tone
 
 RATE = 16_000
@@ -98,6 +98,26 @@ def test_windows_that_clip_are_drawn_anew_and_a_corpus_of_nothing_else_is_named(
     assert refusal(CodecSoundsError, too_loud.batch, 0) == (
         "level_db -24: 1000 windows drawn one after the other are over full scale. Choose a lower level."
     )
+
+
+def test_windows_whose_channels_cancel_are_drawn_anew_where_their_mean_has_the_level() -> None:
+    one, other = noise(1, RATE), noise(1, RATE, 1)
+    plain = recipe(mixing=False, reverberation=0.0, batch_size=40, dead_below=0.0)
+
+    def windows(*pairs: Any, by_level: bool = True) -> Windows:
+        network = SMALL.model_copy(update={"channels": 2, "by_level": by_level})
+        stereo = Corpus(pairs, np.ones(len(pairs)), np.zeros(len(pairs), np.bool_), Format(RATE, 2))
+        return Windows(stereo, plain.model_copy(update={"network": network}), 0)
+
+    for by_level in (True, False):
+        drawn = windows(np.stack([one, -one]), np.stack([one, other]), by_level=by_level).batch(0)
+        cancelling = np.count_nonzero(np.abs(drawn.mean(axis=1)).max(axis=1) == 0)
+        assert cancelling == 0 if by_level else 10 < cancelling < 30
+    assert refusal(CodecSoundsError, windows(np.stack([one, -one])).batch, 0) == (
+        "level_db -24: 1000 windows drawn one after the other are over full scale, or their channels cancel. "
+        "Choose a lower level."
+    )
+    assert not windows(np.zeros((2, RATE), np.float32)).batch(0).any()  # silence is drawn as it is
 
 
 def test_a_sound_shorter_than_a_window_lies_whole_in_it() -> None:
