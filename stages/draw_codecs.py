@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 from beyond_spectrograms.evaluation.records import SCORES_FILE
 from beyond_spectrograms.params import ParamsError
 from beyond_spectrograms.params.study import Study, list_studies, load_study
-from beyond_spectrograms.report.codec_learning import Learned, figure_learned, learned, tabulate_learned
+from beyond_spectrograms.report.codec_learning import (
+    Learned,
+    figure_learned,
+    learned,
+    tabulate_learned,
+    tabulate_networks,
+)
 from beyond_spectrograms.report.codec_quality import figure_quality, read_quality, tabulate_quality
 from beyond_spectrograms.report.figures import save
 from beyond_spectrograms.report.table import Table, write_tables
@@ -24,7 +30,7 @@ from stages.report import results_of
 
 QUALITY = "quality.json"
 REFERENCES = ("soundstream", "yamnet")  # a codec that others trained, and a model that was taught classes
-LEARNING = "learning"
+LEARNING, NETWORKS = "learning", "networks"
 
 
 def main() -> None:
@@ -45,8 +51,10 @@ def write_codecs(study: Study) -> list[str]:
         tables, figures = {"quality": tabulate_quality(quality)}, {"quality": figure_quality(quality)}
         told.append(_write(study, f"codecs/{name}", tables, figures))
     if known := read_learned(study):
-        figures = {LEARNING: figure_learned(known, qualities)}
-        told.append(_write(study, LEARNING, {LEARNING: tabulate_learned(known)}, figures))
+        tables = {LEARNING: tabulate_learned(known)}
+        if any(each.networks for each in known):
+            tables[NETWORKS] = tabulate_networks(known)
+        told.append(_write(study, LEARNING, tables, {LEARNING: figure_learned(known, qualities)}))
     return told
 
 

@@ -121,7 +121,8 @@ def _regress(given: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     rows, answers = given.double(), wanted.double()
     products = rows.T @ rows
     products += RIDGE * products.diagonal().mean() * torch.eye(len(products), device=rows.device)
-    return torch.linalg.solve(products, rows.T @ answers).to(given.dtype)
+    slopes: torch.Tensor = torch.linalg.solve(products, rows.T @ answers)
+    return slopes.to(given.dtype)
 
 
 def _rows(laid_out: torch.Tensor) -> torch.Tensor:

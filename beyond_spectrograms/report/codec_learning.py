@@ -1,7 +1,8 @@
 """What codecs learn of classes: a table and the figure of a study's experiment, all codecs, trainings and data sets.
 
 A codec is trained once for all folds, so that seeds of a codec are no runs of a fold: too few for an interval over
-trainings, they stand as mean and range. What each training gained is among the study's contrasts, with intervals.
+trainings, they stand as mean and range. What each training gained is among the study's contrasts, with intervals. Networks
+learn from fewer latents: their table has a training's first and last step, with the interval of the difference.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from beyond_spectrograms.evaluation.results import Results
+from beyond_spectrograms.evaluation.results import Cell, Results
+from beyond_spectrograms.evaluation.uncertainty import compare
 from beyond_spectrograms.params.encoders import TrainedCodec
 from beyond_spectrograms.report.codec_quality import MEASURES, Quality, draw_range, measure_of, scale_steps, style_of
 from beyond_spectrograms.report.figures import Style, drawing
-from beyond_spectrograms.report.table import Row, Table, show_range, texts
+from beyond_spectrograms.report.table import SIGNED, Row, Table, interval_row, show_interval, show_range, texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +39,7 @@ class Learned:
     right: dict[str, dict[int, list[float]]]
     others: dict[str, float]
     names: Mapping[str, str] = field(default_factory=dict)  # of codecs that are called otherwise here
+    networks: list[Row] = field(default_factory=list)  # as `compare_networks` lays them out
 
 
 def learned(results: Results, beside: Mapping[str, float], names: Mapping[str, str]) -> Learned | None:
@@ -59,7 +62,56 @@ def learned(results: Results, beside: Mapping[str, float], names: Mapping[str, s
         else:
             others[name] = interval.value
     ordered = {codec: dict(sorted(steps.items())) for codec, steps in right.items()}
-    return Learned(results.dataset, protocol, ordered, others | dict(beside), names) if right else None
+    networks = compare_networks(results, names)
+    return Learned(results.dataset, protocol, ordered, others | dict(beside), names, networks) if right else None
+
+
+def compare_networks(results: Results, names: Mapping[str, str]) -> list[Row]:
+    """Compare what a network has right by latents of a training's last step and of its first; other inputs alone."""
+    rows: list[Row] = []
+    for protocol, recipe in results.params.protocols.items():
+        steps = dict[tuple[str, int], dict[int, Cell]]()
+        if recipe.is_control or recipe.is_fitted_at_once:
+            continue
+        for (name, _), cell in ((key, cell) for key, cell in results.cells.items() if key[1] == protocol):
+            record, row = results.params.representations[name], _network_row(results, protocol, name)
+            if isinstance(record, TrainedCodec):
+                codec = names.get(record.codec, record.codec)
+                steps.setdefault((codec, record.seed), {})[record.step] = cell
+            else:
+                rows.append(row | interval_row("last", cell.window_interval))
+        for (codec, seed), cells in steps.items():
+            drawn, last = cells.get(0), cells[max(cells)]
+            row = _network_row(results, protocol, f"{codec}, seed {seed}") | {"steps": max(cells)}
+            row |= interval_row("last", last.window_interval)
+            if drawn and drawn is not last and drawn.recordings and last.recordings:
+                found = compare(last.recordings, drawn.recordings, results.params.statistics)
+                row |= interval_row("drawn", drawn.window_interval) | interval_row("difference", found.difference)
+            rows.append(row)
+    return rows
+
+
+def _network_row(results: Results, protocol: str, latents: str) -> Row:
+    empty = {key: value for name in ("drawn", "last", "difference") for key, value in interval_row(name, None).items()}
+    return {"data set": results.dataset, "protocol": protocol, "latents": latents, "steps": None} | empty
+
+
+def tabulate_networks(known: Sequence[Learned]) -> Table:
+    """Tabulate what networks have right by latents before and after a codec's training, and by other inputs."""
+    columns = texts("data set", "protocol", "latents", "steps") | {
+        "as drawn (%)": show_interval("drawn"),
+        "right (%)": show_interval("last"),
+        "difference, points": show_interval("difference", SIGNED),
+    }
+    notes = [
+        "Share of test windows right, by latents as drawn and after so many steps, and the difference on the same "
+        "windows. An interval is for one training of a codec; where recordings have too few sources there is none. "
+        "None of these is among the contrasts, and nothing is tested.",
+    ]
+    rows = [row for each in known for row in each.networks]
+    return Table(
+        "Codecs before and after their training: what a network has right by their latents", rows, columns, notes
+    )
 
 
 def tabulate_learned(known: Sequence[Learned]) -> Table:

@@ -9,7 +9,13 @@ import pytest
 
 from beyond_spectrograms.params import ParamsError
 from beyond_spectrograms.params.study import load_study
-from beyond_spectrograms.report.codec_learning import Learned, figure_learned, learned, tabulate_learned
+from beyond_spectrograms.report.codec_learning import (
+    Learned,
+    figure_learned,
+    learned,
+    tabulate_learned,
+    tabulate_networks,
+)
 from beyond_spectrograms.report.codec_quality import Quality
 from beyond_spectrograms.report.table import to_markdown
 from stages import draw_codecs
@@ -49,6 +55,19 @@ def test_the_table_has_means_over_trainings_and_their_range(tmp_path: Path) -> N
         ["demo", SPECTROGRAM, "-", "-", "66.7"],
         ["demo", "soundstream", "-", "-", "75.0"],
     ]
+
+
+def test_networks_have_the_first_and_the_last_step_of_each_training_beside_other_inputs(tmp_path: Path) -> None:
+    write_probes(tmp_path, (0, 1), leave=["seed_1_0"], by_seed=1, protocols=[PROTOCOL, "fair", "shuffled_labels"])
+    lines = to_markdown(tabulate_networks([read(tmp_path)])).splitlines()
+    head, *shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (lines[2], *lines[4:7])]
+    assert head == ["data set", "protocol", "latents", "steps", "as drawn (%)", "right (%)", "difference, points"]
+    assert shown == [
+        ["demo", "fair", SPECTROGRAM, "-", "-", "66.7", "-"],
+        ["demo", "fair", f"{NAME}, seed 0", "20", "33.3", "66.7", "+33.3"],
+        ["demo", "fair", f"{NAME}, seed 1", "20", "-", "75.0", "-"],
+    ]
+    assert lines[7] == ""
 
 
 def test_nothing_is_known_where_no_latents_were_probed(tmp_path: Path) -> None:

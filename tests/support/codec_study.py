@@ -70,5 +70,5 @@ def write_probes(
         return cells.make_cell(known, of, name, protocol)
 
     wanted = [name for name in study.params.grid.representations if name not in leave]
-    cells.write_dataset(folder, "demo", wanted, [PROTOCOL], study="codec", make=make)
+    cells.write_dataset(folder, "demo", wanted, study.params.grid.protocols, study="codec", make=make)
     return cells.study_in(folder, "codec")
