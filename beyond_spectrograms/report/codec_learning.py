@@ -1,8 +1,8 @@
 """What codecs learn of classes: a table and the figure of a study's experiment, all codecs, trainings and data sets.
 
 A codec is trained once for all folds, so that seeds of a codec are no runs of a fold: too few for an interval over
-trainings, they stand as mean and range. What each training gained is among the study's contrasts, with intervals. Networks
-learn from fewer latents: their table has a training's first and last step, with the interval of the difference.
+trainings, they stand as mean and range. What each training gained is among the study's contrasts, with intervals.
+Networks learn from fewer latents: their table has a training's first and last step, and the interval of the difference.
 """
 
 from __future__ import annotations
