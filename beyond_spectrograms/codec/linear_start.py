@@ -1,10 +1,10 @@
 """A linear codec for training to begin with: principal components in the encoder, least squares in the decoder.
 
 Layers whose weights are drawn keep some directions of what they are given and lose others, without regard to which of
-them are loud: a small network then takes tens of thousands of steps to learn what a linear transform would do. Here
-each convolution of the encoder keeps the directions of most variance (Krähenbühl et al., "Data-dependent
-initializations of convolutional neural networks", 2016), and each of the decoder gives back what its counterpart was
-given as nearly as a linear layer can. Between them levels are so low that ELU, exp(x) - 1 below 0, is nearly x.
+them are loud: 3,000 steps did not teach a small network what a linear transform does (docs/codec.md). Here each
+convolution of the encoder keeps the directions of most variance (Krähenbühl et al., "Data-dependent initializations of
+convolutional neural networks", 2016), and each of the decoder gives back what its counterpart was given as nearly as a
+linear layer can. Between them levels are so low that ELU, exp(x) - 1 below 0, is nearly x.
 """
 
 from __future__ import annotations
