@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 
 import numpy as np
 
@@ -44,19 +43,19 @@ class Version:
 
 
 def choose_excerpts(judged: Mapping[str, Sequence[Excerpt]], most: int = MOST) -> list[Excerpt]:
-    """Choose the first excerpt of each class of each data set, at most so many; data sets take turns.
+    """Choose an excerpt of each class, at most so many; data sets take turns with their first of a class still missing.
 
     Args:
         judged: data set -> its excerpts in the order in which they judge.
         most: how many.
     """
-    firsts = []
-    for excerpts in judged.values():
-        by_class: dict[str, Excerpt] = {}
-        for excerpt in excerpts:
-            by_class.setdefault(excerpt.label, excerpt)
-        firsts.append(list(by_class.values()))
-    return [each for turn in zip_longest(*firsts) for each in turn if each is not None][:most]
+    waiting, chosen = [list(excerpts) for excerpts in judged.values()], dict[str, Excerpt]()
+    while len(chosen) < most and any(waiting):
+        for excerpts in waiting:
+            excerpts[:] = [each for each in excerpts if each.label not in chosen]
+            if excerpts:
+                chosen[excerpts[0].label] = excerpts[0]
+    return list(chosen.values())[:most]
 
 
 def make_versions(

@@ -200,13 +200,14 @@ def excerpt(dataset: str, label: str, number: int = 0, seconds: float = 0.1) -> 
     return Excerpt(dataset, f"{label}/{number}.wav", label, noise(seconds, RATE, number)[None])
 
 
-def test_the_first_of_each_class_is_chosen_data_sets_taking_turns() -> None:
+def test_each_class_is_chosen_once_data_sets_taking_turns() -> None:
     judged = {
         "one": [excerpt("one", "b"), excerpt("one", "b", 1), excerpt("one", "a"), excerpt("one", "c")],
-        "other": [excerpt("other", "b", 5)],
+        "other": [excerpt("other", "b", 5), excerpt("other", "c", 6), excerpt("other", "d", 7)],
+        "third": [excerpt("third", "b", 8)],
     }
     chosen = [(each.dataset, each.clip) for each in choose_excerpts(judged)]
-    assert chosen == [("one", "b/0.wav"), ("other", "b/5.wav"), ("one", "a/0.wav"), ("one", "c/0.wav")]
+    assert chosen == [("one", "b/0.wav"), ("other", "c/6.wav"), ("one", "a/0.wav"), ("other", "d/7.wav")]
     assert len(choose_excerpts({"one": [excerpt("one", str(n)) for n in range(9)]})) == 6
 
 
