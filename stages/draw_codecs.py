@@ -15,6 +15,8 @@ from beyond_spectrograms.params import ParamsError
 from beyond_spectrograms.params.study import Study, list_studies, load_study
 from beyond_spectrograms.report.codec_learning import (
     Learned,
+    by_networks,
+    compare_networks,
     figure_learned,
     learned,
     tabulate_learned,
@@ -22,7 +24,7 @@ from beyond_spectrograms.report.codec_learning import (
 )
 from beyond_spectrograms.report.codec_quality import figure_quality, read_quality, tabulate_quality
 from beyond_spectrograms.report.figures import save
-from beyond_spectrograms.report.table import Table, write_tables
+from beyond_spectrograms.report.table import Row, Table, write_tables
 from beyond_spectrograms.util.commands import run_stage
 from beyond_spectrograms.util.files import locked, replace_folder
 from stages.arguments import parse
@@ -50,11 +52,10 @@ def write_codecs(study: Study) -> list[str]:
     for name, quality in qualities.items():
         tables, figures = {"quality": tabulate_quality(quality)}, {"quality": figure_quality(quality)}
         told.append(_write(study, f"codecs/{name}", tables, figures))
-    if known := read_learned(study):
-        tables = {LEARNING: tabulate_learned(known)}
-        if any(each.networks for each in known):
-            tables[NETWORKS] = tabulate_networks(known)
-        told.append(_write(study, LEARNING, tables, {LEARNING: figure_learned(known, qualities)}))
+    known, networks, rows = read_learned(study)
+    if known:
+        tables = {LEARNING: tabulate_learned(known)} | ({NETWORKS: tabulate_networks(rows)} if networks else {})
+        told.append(_write(study, LEARNING, tables, {LEARNING: figure_learned(known, qualities, networks)}))
     return told
 
 
@@ -72,17 +73,24 @@ def _write(study: Study, name: str, tables: Mapping[str, Table], figures: Mappin
     return f"{plots}: {', '.join(figures)}; tables in {place / 'tables'}"
 
 
-def read_learned(study: Study) -> list[Learned]:
-    """Read what probes know by latents of codecs, of each data set that has scores here or in `grid.learning`."""
-    found = []
+def read_learned(study: Study) -> tuple[list[Learned], list[Learned], list[Row]]:
+    """Read what is known by latents of codecs, of each data set that has scores here or in `grid.learning`.
+
+    Returns:
+        by probes, by networks, and the rows of `compare_networks`.
+    """
+    probed, networks, rows = [], [], list[Row]()
     further = [(_load_further(name, names), names) for name, names in study.params.grid.learning.items()]
     for place, names in [(study, dict[str, str]()), *further]:
         for dataset in place.params.grid.datasets if place.params.codecs else ():
-            if (place.metrics(dataset) / SCORES_FILE).exists():
-                results = results_of(place, dataset)
-                beside = find_references(place, dataset, results.judged_protocol)
-                found.append(learned(results, beside, names))
-    return [each for each in found if each is not None]
+            if not (place.metrics(dataset) / SCORES_FILE).exists():
+                continue
+            results = results_of(place, dataset)
+            if protocol := results.judged_protocol:
+                probed.append(learned(results, protocol, find_references(place, dataset, protocol), names))
+            networks += [learned(results, protocol, {}, names) for protocol in by_networks(results)]
+            rows += compare_networks(results, names)
+    return [each for each in probed if each], [each for each in networks if each], rows
 
 
 def _load_further(name: str, names: Mapping[str, str]) -> Study:
@@ -99,11 +107,9 @@ def _load_further(name: str, names: Mapping[str, str]) -> Study:
     return study
 
 
-def find_references(study: Study, dataset: str, protocol: str | None) -> dict[str, float]:
+def find_references(study: Study, dataset: str, protocol: str) -> dict[str, float]:
     """Find what REFERENCES have right under a protocol, each in the first study that asked the same."""
     found = dict[str, float]()
-    if protocol is None:
-        return found
     for other in map(load_study, list_studies()):
         same = other.params.protocols.get(protocol) == study.params.protocols[protocol]
         asked = [name for name in REFERENCES if (name, protocol) in other.params.grid.cells() and name not in found]

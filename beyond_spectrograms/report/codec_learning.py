@@ -1,8 +1,8 @@
-"""What codecs learn of classes: a table and the figure of a study's experiment, all codecs, trainings and data sets.
+"""What codecs learn of classes: tables and the figure of a study's experiment, all codecs, trainings and data sets.
 
 A codec is trained once for all folds, so that seeds of a codec are no runs of a fold: too few for an interval over
-trainings, they stand as mean and range. What each training gained is among the study's contrasts, with intervals.
-Networks learn from fewer latents: their table has a training's first and last step, and the interval of the difference.
+trainings, they stand as mean and range. What each training gained as a probe tells it is among the study's contrasts.
+Networks learn from the latents of fewer trainings; what these gained is in a table of its own, with intervals.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SOUND = ("si_snr", "mel_distance")  # of MEASURES, what is drawn below
 
 @dataclass(frozen=True)
 class Learned:
-    """Shares of a data set's test windows that a probe tells right by latents: [trainings] by codec and step.
+    """Shares of a data set's test windows that are told right by latents: [trainings] by codec and step.
 
     `others` are those of representations that are no codec of the study.
     """
@@ -39,18 +39,14 @@ class Learned:
     right: dict[str, dict[int, list[float]]]
     others: dict[str, float]
     names: Mapping[str, str] = field(default_factory=dict)  # of codecs that are called otherwise here
-    networks: list[Row] = field(default_factory=list)  # as `compare_networks` lays them out
 
 
-def learned(results: Results, beside: Mapping[str, float], names: Mapping[str, str]) -> Learned | None:
-    """Gather what was run under the protocol that is judged; None where no latents of a codec were.
+def learned(results: Results, protocol: str, beside: Mapping[str, float], names: Mapping[str, str]) -> Learned | None:
+    """Gather what was run under a protocol; None where no latents of a codec were.
 
     `beside` are shares right of other studies, by representation, under the same protocol. `names` are those that
     codecs have here, where they have others.
     """
-    protocol = results.judged_protocol
-    if protocol is None:
-        return None
     right, others = dict[str, dict[int, list[float]]](), dict[str, float]()
     for name in results.asked(protocol):
         record, interval = results.params.representations[name], results.cell(name, protocol).window_interval
@@ -62,56 +58,52 @@ def learned(results: Results, beside: Mapping[str, float], names: Mapping[str, s
         else:
             others[name] = interval.value
     ordered = {codec: dict(sorted(steps.items())) for codec, steps in right.items()}
-    networks = compare_networks(results, names)
-    return Learned(results.dataset, protocol, ordered, others | dict(beside), names, networks) if right else None
+    return Learned(results.dataset, protocol, ordered, others | dict(beside), names) if right else None
+
+
+def by_networks(results: Results) -> list[str]:
+    """List the protocols of a study that learn by epochs and are no control."""
+    chosen = [
+        name for name, each in results.params.protocols.items() if not (each.is_control or each.is_fitted_at_once)
+    ]
+    return [name for name in chosen if results.asked(name)]
 
 
 def compare_networks(results: Results, names: Mapping[str, str]) -> list[Row]:
-    """Compare what a network has right by latents of a training's last step and of its first; other inputs alone."""
+    """Lay out what networks have right by each input, and by latents also how much more than by those as drawn."""
     rows: list[Row] = []
-    for protocol, recipe in results.params.protocols.items():
-        steps = dict[tuple[str, int], dict[int, Cell]]()
-        if recipe.is_control or recipe.is_fitted_at_once:
-            continue
-        for (name, _), cell in ((key, cell) for key, cell in results.cells.items() if key[1] == protocol):
-            record, row = results.params.representations[name], _network_row(results, protocol, name)
-            if isinstance(record, TrainedCodec):
-                codec = names.get(record.codec, record.codec)
-                steps.setdefault((codec, record.seed), {})[record.step] = cell
-            else:
-                rows.append(row | interval_row("last", cell.window_interval))
-        for (codec, seed), cells in steps.items():
-            drawn, last = cells.get(0), cells[max(cells)]
-            row = _network_row(results, protocol, f"{codec}, seed {seed}") | {"steps": max(cells)}
-            row |= interval_row("last", last.window_interval)
-            if drawn and drawn is not last and drawn.recordings and last.recordings:
-                found = compare(last.recordings, drawn.recordings, results.params.statistics)
-                row |= interval_row("drawn", drawn.window_interval) | interval_row("difference", found.difference)
-            rows.append(row)
+    for protocol in by_networks(results):
+        found = {name: results.cell(name, protocol) for name in results.asked(protocol)}
+        drawn = dict[tuple[str, int], Cell]()
+        for name, cell in found.items():
+            of = results.params.representations[name]
+            if isinstance(of, TrainedCodec) and of.step == 0:
+                drawn[of.codec, of.seed] = cell
+        for name, cell in found.items():
+            of, more = results.params.representations[name], None
+            row: Row = {"data set": results.dataset, "protocol": protocol, "latents": name, "steps": None}
+            if isinstance(of, TrainedCodec):
+                row |= {"latents": f"{names.get(of.codec, of.codec)}, seed {of.seed}", "steps": of.step}
+                before = drawn.get((of.codec, of.seed))
+                if of.step and before and before.recordings and cell.recordings:
+                    more = compare(cell.recordings, before.recordings, results.params.statistics).difference
+            if cell.window_interval is not None:
+                rows.append(row | interval_row("right", cell.window_interval) | interval_row("more", more))
     return rows
 
 
-def _network_row(results: Results, protocol: str, latents: str) -> Row:
-    empty = {key: value for name in ("drawn", "last", "difference") for key, value in interval_row(name, None).items()}
-    return {"data set": results.dataset, "protocol": protocol, "latents": latents, "steps": None} | empty
-
-
-def tabulate_networks(known: Sequence[Learned]) -> Table:
-    """Tabulate what networks have right by latents before and after a codec's training, and by other inputs."""
+def tabulate_networks(rows: list[Row]) -> Table:
+    """Tabulate what `compare_networks` laid out."""
     columns = texts("data set", "protocol", "latents", "steps") | {
-        "as drawn (%)": show_interval("drawn"),
-        "right (%)": show_interval("last"),
-        "difference, points": show_interval("difference", SIGNED),
+        "test windows right (%)": show_interval("right"),
+        "minus as drawn, points": show_interval("more", SIGNED),
     }
     notes = [
-        "Share of test windows right, by latents as drawn and after so many steps, and the difference on the same "
-        "windows. An interval is for one training of a codec; where recordings have too few sources there is none. "
-        "None of these is among the contrasts, and nothing is tested.",
+        "Minus as drawn: the difference to latents of the same training before its first step, on the same windows. An "
+        "interval is for one training of a codec; where recordings have too few sources there is none. None of these "
+        "differences is among the contrasts, and nothing is tested.",
     ]
-    rows = [row for each in known for row in each.networks]
-    return Table(
-        "Codecs before and after their training: what a network has right by their latents", rows, columns, notes
-    )
+    return Table("Codecs by steps of their training: what a network has right by their latents", rows, columns, notes)
 
 
 def tabulate_learned(known: Sequence[Learned]) -> Table:
@@ -137,17 +129,24 @@ def tabulate_learned(known: Sequence[Learned]) -> Table:
     return Table("Codecs by steps of their training: what a probe knows by their latents", rows, columns, notes)
 
 
-def figure_learned(known: Sequence[Learned], qualities: Mapping[str, Quality]) -> Figure:
-    """Draw what is right by latents against steps, a column a data set; below, how near the codecs' sound is."""
+def figure_learned(
+    known: Sequence[Learned], qualities: Mapping[str, Quality], networks: Sequence[Learned] = ()
+) -> Figure:
+    """Draw what is right by latents against steps, a column a data set; below by networks, and how near sound is."""
     codecs = list(dict.fromkeys(codec for each in known for codec in each.right))
     chosen = {codec: style_of(place) for place, codec in enumerate(codecs)}
     steps = sorted({step for each in known for mine in each.right.values() for step in mine})
     judged = {codec: quality for codec, quality in qualities.items() if codec in chosen}
     columns = max(len(known), len(SOUND) if judged else 1)
-    with drawing(1.2 + 4.8 * columns, 4.6 + 3.0 * bool(judged)) as figure:
-        grid = figure.subplots(1 + bool(judged), columns, squeeze=False)
+    further = bool(networks) + bool(judged)
+    with drawing(1.2 + 4.8 * columns, 4.6 + 3.0 * further) as figure:
+        grid = figure.subplots(1 + further, columns, squeeze=False)
         for axes, each in zip(grid[0], known, strict=False):
             _draw_right(axes, each, chosen)
+        beside = {each.dataset: each for each in networks}
+        for axes, each in zip(grid[1] if networks else (), known, strict=False):
+            if each.dataset in beside:
+                _draw_right(axes, beside[each.dataset], chosen)
         for axes, measure in zip(grid[-1], SOUND if judged else (), strict=False):
             _draw_sound(axes, judged, measure, chosen)
         for axes in grid.flat:

@@ -11,6 +11,8 @@ from beyond_spectrograms.params import ParamsError
 from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.report.codec_learning import (
     Learned,
+    by_networks,
+    compare_networks,
     figure_learned,
     learned,
     tabulate_learned,
@@ -27,7 +29,7 @@ from support.repository import stage_here
 
 
 def read(folder: Path) -> Learned:
-    found = learned(cells.read_back(folder, "demo", "codec"), {"soundstream": 0.75}, {})
+    found = learned(cells.read_back(folder, "demo", "codec"), PROTOCOL, {"soundstream": 0.75}, {})
     assert found is not None
     return found
 
@@ -57,22 +59,39 @@ def test_the_table_has_means_over_trainings_and_their_range(tmp_path: Path) -> N
     ]
 
 
-def test_networks_have_the_first_and_the_last_step_of_each_training_beside_other_inputs(tmp_path: Path) -> None:
+def test_networks_are_compared_with_latents_of_the_same_training_as_drawn(tmp_path: Path) -> None:
     write_probes(tmp_path, (0, 1), leave=["seed_1_0"], by_seed=1, protocols=[PROTOCOL, "fair", "shuffled_labels"])
-    lines = to_markdown(tabulate_networks([read(tmp_path)])).splitlines()
-    head, *shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (lines[2], *lines[4:7])]
-    assert head == ["data set", "protocol", "latents", "steps", "as drawn (%)", "right (%)", "difference, points"]
+    results = cells.read_back(tmp_path, "demo", "codec")
+    assert by_networks(results) == ["fair"]
+    lines = to_markdown(tabulate_networks(compare_networks(results, {NAME: "mine"}))).splitlines()
+    head, *shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (lines[2], *lines[4:10])]
+    assert head == ["data set", "protocol", "latents", "steps", "test windows right (%)", "minus as drawn, points"]
     assert shown == [
-        ["demo", "fair", SPECTROGRAM, "-", "-", "66.7", "-"],
-        ["demo", "fair", f"{NAME}, seed 0", "20", "33.3", "66.7", "+33.3"],
-        ["demo", "fair", f"{NAME}, seed 1", "20", "-", "75.0", "-"],
+        ["demo", "fair", SPECTROGRAM, "-", "66.7", "-"],
+        ["demo", "fair", "mine, seed 0", "0", "33.3", "-"],
+        ["demo", "fair", "mine, seed 0", "4", "50.0", "+16.7"],
+        ["demo", "fair", "mine, seed 0", "20", "66.7", "+33.3"],
+        ["demo", "fair", "mine, seed 1", "4", "58.3", "-"],
+        ["demo", "fair", "mine, seed 1", "20", "75.0", "-"],
     ]
-    assert lines[7] == ""
+    assert lines[10] == ""
+
+
+def test_the_figure_has_networks_between_probes_and_sound(tmp_path: Path) -> None:
+    write_probes(tmp_path, (0, 1), protocols=[PROTOCOL, "fair"])
+    results = cells.read_back(tmp_path, "demo", "codec")
+    networks = learned(results, "fair", {}, {})
+    assert networks is not None
+    figure = figure_learned([read(tmp_path)], {NAME: quality()}, [networks])
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
+    assert titles[:2] == [f"latents, demo, {PROTOCOL}", "latents, demo, fair"]
+    assert titles[2].startswith("sound, ")
+    assert_nothing_overlaps_or_is_clipped(figure)
 
 
 def test_nothing_is_known_where_no_latents_were_probed(tmp_path: Path) -> None:
     write_probes(tmp_path, (0,), leave=[f"seed_0_{step}" for step in STEPS])
-    assert learned(cells.read_back(tmp_path, "demo", "codec"), {}, {}) is None
+    assert learned(cells.read_back(tmp_path, "demo", "codec"), PROTOCOL, {}, {}) is None
 
 
 def test_the_figure_has_accuracies_above_and_sound_below(tmp_path: Path) -> None:
