@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SOUND = ("si_snr", "mel_distance")  # of MEASURES, what is drawn below
+LEVELS = ((0, (1, 1.5)), (0, (5, 2)), (0, (6, 2, 1, 2)), "-")  # dashes of what is no codec of the study
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,8 @@ def figure_learned(
     """Draw what is right by latents against steps, a column a data set; below by networks, and how near sound is."""
     codecs = list(dict.fromkeys(codec for each in known for codec in each.right))
     chosen = {codec: style_of(place) for place, codec in enumerate(codecs)}
+    others = dict.fromkeys(name for each in (*known, *networks) for name in each.others)
+    dashes = dict(zip(others, cycle(LEVELS)))
     steps = sorted({step for each in known for mine in each.right.values() for step in mine})
     judged = {codec: quality for codec, quality in qualities.items() if codec in chosen}
     columns = max(len(known), len(SOUND) if judged else 1)
@@ -142,11 +146,11 @@ def figure_learned(
     with drawing(1.2 + 4.8 * columns, 4.6 + 3.0 * further) as figure:
         grid = figure.subplots(1 + further, columns, squeeze=False)
         for axes, each in zip(grid[0], known, strict=False):
-            _draw_right(axes, each, chosen)
+            _draw_right(axes, each, chosen, dashes)
         beside = {each.dataset: each for each in networks}
         for axes, each in zip(grid[1] if networks else (), known, strict=False):
             if each.dataset in beside:
-                _draw_right(axes, beside[each.dataset], chosen)
+                _draw_right(axes, beside[each.dataset], chosen, dashes)
         for axes, measure in zip(grid[-1], SOUND if judged else (), strict=False):
             _draw_sound(axes, judged, measure, chosen)
         for axes in grid.flat:
@@ -163,10 +167,9 @@ def figure_learned(
     return figure
 
 
-def _draw_right(axes: Axes, known: Learned, chosen: Mapping[str, Style]) -> None:
-    dashes = iter([(0, (1, 1.5)), (0, (5, 2)), (0, (6, 2, 1, 2)), "-"])
+def _draw_right(axes: Axes, known: Learned, chosen: Mapping[str, Style], dashes: Mapping[str, Any]) -> None:
     for name, value in known.others.items():
-        axes.axhline(100 * value, color="black", linewidth=1.0, linestyle=next(dashes, "-"), label=name)
+        axes.axhline(100 * value, color="black", linewidth=1.0, linestyle=dashes[name], label=name)
     for codec, steps in known.right.items():
         percent = {step: [100 * value for value in values] for step, values in steps.items()}
         draw_range(axes, percent, chosen[codec], f"codec {codec}")

@@ -80,12 +80,17 @@ def test_networks_are_compared_with_latents_of_the_same_training_as_drawn(tmp_pa
 def test_the_figure_has_networks_between_probes_and_sound(tmp_path: Path) -> None:
     write_probes(tmp_path, (0, 1), protocols=[PROTOCOL, "fair"])
     results = cells.read_back(tmp_path, "demo", "codec")
-    networks = learned(results, "fair", {}, {})
+    networks, here = learned(results, "fair", {}, {}), read(tmp_path)
     assert networks is not None
-    figure = figure_learned([read(tmp_path)], {NAME: quality()}, [networks])
-    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
-    assert titles[:2] == [f"latents, demo, {PROTOCOL}", "latents, demo, fair"]
-    assert titles[2].startswith("sound, ")
+    probed = Learned("demo", PROTOCOL, here.right, dict(reversed(here.others.items())))
+    figure = figure_learned([probed], {NAME: quality()}, [networks])
+    above, middle, below, *_ = (axes for axes in figure.axes if axes.get_visible())
+    titles = [axes.get_title(loc="left") for axes in (above, middle)]
+    assert titles == [f"latents, demo, {PROTOCOL}", "latents, demo, fair"]
+    assert below.get_title(loc="left").startswith("sound, ")
+    known = {str(line.get_label()): line.get_linestyle() for line in above.get_lines()}
+    drawn = {str(line.get_label()): line.get_linestyle() for line in middle.get_lines()}
+    assert drawn == {name: known[name] for name in (SPECTROGRAM, f"codec {NAME}")}
     assert_nothing_overlaps_or_is_clipped(figure)
 
 
