@@ -28,10 +28,9 @@ MUSIC, OTHER, ALL = "music", "other", "all"
 # Share, kind and number of the sounds of a window; shares of those for which there are no sounds go to the others.
 STRATEGIES = ((0.32, MUSIC, 1), (0.32, OTHER, 1), (0.24, ALL, 2), (0.12, OTHER, 3))
 SINGLE = ((1.0, ALL, 1),)
-DRAWS = 1000  # of one window, until it does not clip
+DRAWS = 1000  # of one window, until it neither clips nor cancels
 HEARD_COLUMNS = ("dataset", "clip", "label", "group", "sha256")
-LEAST_MEAN = 0.01  # power of the mean of channels, as a share of theirs
-CANCELLED = ", or their channels cancel"
+LEAST_MEAN = 0.01  # channels cancel if their mean has less than this share of their power
 QUIET_DB = -80.0  # a clip below this level is not made as loud as others
 
 
@@ -133,10 +132,10 @@ class Windows:
                 window = reverberate(window, room_response(rt60_s, self._corpus.form.sample_rate, random))
             if np.abs(window).max() <= 1 and not (self._recipe.network.by_level and _cancels(window)):
                 return window.astype(np.float32)
-        raise CodecSoundsError(
-            f"level_db {self._recipe.level_db:g}: {DRAWS} windows drawn one after the other are over full scale"
-            f"{CANCELLED if self._recipe.network.by_level else ''}. Choose a lower level."
-        )
+        told = f"level_db {self._recipe.level_db:g}: {DRAWS} windows drawn one after the other are over full scale"
+        if self._recipe.network.by_level:
+            raise CodecSoundsError(f"{told}, or their channels cancel. Choose a lower level, or other sounds.")
+        raise CodecSoundsError(f"{told}. Choose a lower level.")
 
     def _cut(self, place: int, random: np.random.Generator) -> Waveform:
         """Cut a window from a sound at random; a shorter one lies somewhere in it."""

@@ -115,7 +115,7 @@ def test_windows_whose_channels_cancel_are_drawn_anew_where_their_mean_has_the_l
         assert cancelling == 0 if by_level else 10 < cancelling < 30
     assert refusal(CodecSoundsError, windows(np.stack([one, -one])).batch, 0) == (
         "level_db -24: 1000 windows drawn one after the other are over full scale, or their channels cancel. "
-        "Choose a lower level."
+        "Choose a lower level, or other sounds."
     )
     assert not windows(np.zeros((2, RATE), np.float32)).batch(0).any()  # silence is drawn as it is
 
