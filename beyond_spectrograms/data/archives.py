@@ -19,7 +19,7 @@ from beyond_spectrograms.data.members import LARGEST_RATIO, Member, members_of, 
 from beyond_spectrograms.params.datasets import ListsInside, Source
 from beyond_spectrograms.params.layouts import LabelTable
 from beyond_spectrograms.params.protocols import SEVERAL
-from beyond_spectrograms.util.files import digest_file
+from beyond_spectrograms.util.files import digest_file, digest_lines
 from beyond_spectrograms.util.patterns import match_whole
 
 MOST_TABLE_BYTES = 2**26  # of a table or list inside
@@ -178,8 +178,7 @@ def manifest_digest(folder: Path) -> str:
     The lines are those of `sha256sum */*`, sorted as bytes, each with its line end.
     """
     paths = folder.glob("*/*")
-    lines = [f"{digest_file(path)}  {path.relative_to(folder).as_posix()}\n".encode() for path in paths]
-    return hashlib.sha256(b"".join(sorted(lines))).hexdigest()
+    return digest_lines(f"{digest_file(path)}  {path.relative_to(folder).as_posix()}" for path in paths)
 
 
 def check_list(what: str, path: Path, entries: int) -> None:

@@ -8,13 +8,13 @@ from typing import Any, NoReturn
 
 from beyond_spectrograms.data.archives import Placer, unpack
 from beyond_spectrograms.data.audio_folders import list_audio_folder
-from beyond_spectrograms.data.fetching import digest_lines, fetch_files, lay_out
+from beyond_spectrograms.data.fetching import fetch_files, lay_out
 from beyond_spectrograms.data.folders import RawDataError, check_names, find_folder, is_hidden, kind_of, sort_out
 from beyond_spectrograms.data.labels import Told, write_labels
 from beyond_spectrograms.data.tar_shards import list_shards, take_shards
 from beyond_spectrograms.params.datasets import Source
 from beyond_spectrograms.params.layouts import Layout
-from beyond_spectrograms.util.files import read_told
+from beyond_spectrograms.util.files import digest_lines, read_told
 from beyond_spectrograms.util.patterns import match_whole
 from beyond_spectrograms.util.storage.places import is_elsewhere, place_at
 from beyond_spectrograms.util.text import quoted

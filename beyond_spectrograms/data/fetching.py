@@ -1,6 +1,5 @@
 """Files at a place -> copies on this machine. A run that was stopped goes on with those that are missing."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -95,9 +94,3 @@ def lay_out(fetched: Path, audio: Path, places: Iterable[tuple[str, str]]) -> No
             os.link(fetched / path, audio / clip)
         except OSError:
             shutil.copyfile(fetched / path, audio / clip)
-
-
-def digest_lines(lines: Iterable[str]) -> str:
-    """Digest lines of text, in whatever order they come."""
-    told = sorted(f"{line}\n".encode(errors="surrogateescape") for line in lines)
-    return hashlib.sha256(b"".join(told)).hexdigest()

@@ -1,6 +1,5 @@
 """From a trained cell of the pipeline to a model folder: one fold and seed, with all that its card has to say."""
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -31,7 +30,7 @@ from beyond_spectrograms.representations import create_representation
 from beyond_spectrograms.representations.base import check_hears_windows
 from beyond_spectrograms.training.tuning import recipe_of
 from beyond_spectrograms.util.commands import ask_git
-from beyond_spectrograms.util.files import read_told
+from beyond_spectrograms.util.files import digest_lines, read_told
 
 REMARKS = {
     "dropout_at_evaluation": "the scores were measured with dropout active, as the paper's code does; in use it is not",
@@ -130,8 +129,7 @@ def write_model(
     with safe_open(trained, framework="pt") as stored:
         notes = json.loads(stored.metadata()["notes"])
     # As archives.manifest_digest does.
-    lines = sorted(f"{sha256}  {clip}\n".encode() for sha256, clip in zip(clips["sha256"], clips["clip"], strict=True))
-    manifest = hashlib.sha256(b"".join(lines)).hexdigest()
+    manifest = digest_lines(f"{sha256}  {clip}" for sha256, clip in zip(clips["sha256"], clips["clip"], strict=True))
     epoch, diverged = notes["epoch"], notes["diverged_at_epoch"]
     of_run: dict[str, Any] = {"fold": run[0], "seed": run[1], "epoch": epoch, "diverged_at_epoch": diverged}
     remarks = [remark for key, remark in REMARKS.items() if getattr(recipe, key)]
@@ -148,7 +146,7 @@ def write_model(
         classifier_file=describe_file(trained).model_copy(update={"file": CLASSIFIER_FILE}),
         protocol=Recipe(name=protocol, record=recipe),
         training=Training(
-            dataset=dataset, licences=list(licences), clips=len(lines), manifest_sha256=manifest, **of_run
+            dataset=dataset, licences=list(licences), clips=len(clips), manifest_sha256=manifest, **of_run
         ),
         scores=scores,
         confidence=confidence,

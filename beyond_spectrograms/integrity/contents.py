@@ -3,7 +3,6 @@
 For what DVC does not know: weights of others, downloads, checkpoints, and outputs of stages that were run by hand.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -23,7 +22,7 @@ from beyond_spectrograms.params import HubRecord
 from beyond_spectrograms.params.datasets import File
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, RAW, SPLITS, WEIGHTS, Study
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import DIGITS, digest_file, read_sealed
+from beyond_spectrograms.util.files import digest_file, is_whole_checkpoint, read_sealed
 
 HEAD_OF_GZIP = bytes.fromhex("1f8b08000000000002ff")  # as records.write_gzip_csv writes it
 ANSWERS = ".predictions.safetensors"
@@ -53,13 +52,8 @@ def check_checkpoints() -> tuple[int, list[Damage]]:
     """Check what killed trainings left to go on from."""
     paths = sorted(PARTIAL.rglob("*.checkpoint.pt"))
     again = "Run its train stage: the run starts anew"
-    damaged = [path for path in paths if not _is_whole(path)]
+    damaged = [path for path in paths if not is_whole_checkpoint(path)]
     return len(paths), [Damage(path, "damaged, or not a checkpoint of a training", again) for path in damaged]
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    content = checkpoint.read_bytes()
-    return hashlib.sha256(content[:-DIGITS]).hexdigest().encode() == content[-DIGITS:]
 
 
 def check_sounds(study: Study, dataset: str) -> Iterator[Damage]:

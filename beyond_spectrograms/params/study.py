@@ -5,15 +5,13 @@ them in studies/<name>/. Sounds (data/raw, data/clips, data/splits) are shared b
 study's own.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.params import PARAMS_FILE, STUDIES, Params, ParamsError, TrainedCodec, load_params
-from beyond_spectrograms.util.files import read_told
+from beyond_spectrograms.util.files import digest_record, read_told
 
 PAPER = "paper"  # the name of the root's own
 RAW, CLIPS, SPLITS = Path("data/raw"), Path("data/clips"), Path("data/splits")
@@ -179,7 +177,7 @@ class Study:
             "representations": {name: params.representations[name].model_dump() for name in names},
             "versions": {noun: params.versions[noun] for noun in (*features_by, *WEIGHTS_BY, *COSTS_BY)},
         }
-        return _digest(decides)
+        return digest_record(decides)
 
     def split_file(self, dataset: str) -> Path:
         """Find splits.json of a data set: its own, that of the paper's experiment, or another study's.
@@ -206,7 +204,7 @@ class Study:
     def _data(self, dataset: str) -> str:
         """Digest where a data set is from, and its clips."""
         source = self.params.datasets[dataset].source.model_dump()
-        return _digest({"source": source, "clips": self.split_record(dataset)["clips_sha256"]})
+        return digest_record({"source": source, "clips": self.split_record(dataset)["clips_sha256"]})
 
     def _features_by(self, representation: str) -> tuple[str, ...]:
         """List the versions that its features hang on; packages of its kind alone are no part of the others'."""
@@ -231,11 +229,7 @@ class Study:
         }
 
     def _provenance(self, decides: dict[str, Any], nouns: Iterable[str]) -> dict[str, Any]:
-        return {"params": _digest(decides), "versions": {noun: self.params.versions[noun] for noun in nouns}}
-
-
-def _digest(decides: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+        return {"params": digest_record(decides), "versions": {noun: self.params.versions[noun] for noun in nouns}}
 
 
 def disturbed_in(metrics: Path, disturbance: str | None) -> Path:

@@ -17,7 +17,7 @@ import stat
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,12 @@ def digest_record(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
+def digest_lines(lines: Iterable[str]) -> str:
+    """Digest lines of text, in whatever order they come; each gets its line end, and they are sorted as bytes."""
+    told = sorted(f"{line}\n".encode(errors="surrogateescape") for line in lines)
+    return hashlib.sha256(b"".join(told)).hexdigest()
+
+
 def read_told(path: Path, form: type = dict) -> Any:
     """Read what a stage told of its output, as JSON: a `form`.
 
@@ -176,6 +182,12 @@ def write_checkpoint(path: Path, values: Any) -> None:
             file.write(digest.encode())
 
 
+def is_whole_checkpoint(path: Path) -> bool:
+    """Say whether a file ends in the digest that `write_checkpoint` put there."""
+    content = path.read_bytes()
+    return hashlib.sha256(content[:-DIGITS]).hexdigest().encode() == content[-DIGITS:]
+
+
 def take_up(path: Path) -> Any | None:
     """Read the checkpoint that a killed training left at `path`; None if there is none.
 
@@ -183,8 +195,7 @@ def take_up(path: Path) -> Any | None:
     """
     if not path.exists():
         return None
-    content = path.read_bytes()
-    if hashlib.sha256(content[:-DIGITS]).hexdigest().encode() == content[-DIGITS:]:
+    if is_whole_checkpoint(path):
         try:
             return read_checkpoint(path)
         except UnreadableError:  # written by another version of torch
