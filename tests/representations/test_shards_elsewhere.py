@@ -24,7 +24,7 @@ from support.common import contents, refusal
 from support.envelope import add_clips, run, windows_of
 from support.repository import stage_here
 from support.stopping import kill_stage_in
-from support.stores import Relay, forget, put, relayed, use
+from support.stores import Relay, delete, forget, names, put, relayed, use
 
 ALL = tuple(range(12))
 URL = "s3://sounds/features"
@@ -43,7 +43,7 @@ def store(*numbers: int, place: str = "place", at: str | None = URL, **options: 
 
 
 def sent() -> dict[str, bytes]:
-    return {name: place_at(URL).read(name) for name in place_at(URL).names()}
+    return {name: place_at(URL).read(name) for name in names(place_at(URL))}
 
 
 def here(place: str = "place") -> set[str]:
@@ -106,7 +106,7 @@ def test_copies_are_bounded_and_the_features_are_the_same(relay: Relay, monkeypa
     monkeypatch.setattr("beyond_spectrograms.data.feature_shards.OPEN", 1)
     found = np.stack([features[row] for row in order])
     assert sum(path.stat().st_size for path in cached()) <= 3000
-    assert max(relay.told[f"GET /sounds/features/{name}"] for name in place_at(URL).names()) > 1
+    assert max(relay.told[f"GET /sounds/features/{name}"] for name in names(place_at(URL))) > 1
     run(Path(), windows_of(*ALL), "array")
     np.testing.assert_array_equal(found, open_features(Path("array"), 36)[order])
 
@@ -125,7 +125,7 @@ def test_a_shard_that_was_damaged_there_is_found_out_and_made_anew(s3: int, rela
     assert 0 < store().computed < 36
     assert sent()[name] == content
     assert features[:].shape[0] == 36
-    place_at(URL).remove(name)
+    delete(s3, f"features/{name}")
     for copy in cached():
         copy.unlink()
     told = f"{URL}/{name}: no such file. {AGAIN}"
@@ -157,7 +157,7 @@ def test_a_shard_of_the_same_size_and_other_bytes_is_told(s3: int, relay: Relay)
         f"another file. Remove it there. {AGAIN}"
     )
     assert refusal(ContentError, check_content, Path("place"), "made") == told
-    place_at(URL).remove(name)
+    delete(s3, f"features/{name}")
     assert 0 < store().computed < 36
     assert sent()[name] == content
     assert relay.met[""]

@@ -3,11 +3,13 @@
 import http.client
 import http.server
 import logging
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,6 +18,8 @@ import pytest
 import s3fs
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
+
+from beyond_spectrograms.util.storage.places import Place
 
 BUCKET = "sounds"
 SIGNED = "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request"
@@ -151,7 +155,29 @@ def use(patch: pytest.MonkeyPatch, url: str) -> None:
 
 def put(port: int, name: str, content: bytes) -> None:
     """Put an object straight into the server; without a name the bucket."""
+    _ask(port, "PUT", name, content)
+
+
+def delete(port: int, name: str) -> None:
+    """Remove an object from the server."""
+    _ask(port, "DELETE", name)
+
+
+def _ask(port: int, method: str, name: str, content: bytes | None = None) -> None:
     asked = http.client.HTTPConnection("127.0.0.1", port)
-    asked.request("PUT", f"/{BUCKET}/{name}".rstrip("/"), content, {"Authorization": SIGNED})
-    assert asked.getresponse().status == 200
+    asked.request(method, f"/{BUCKET}/{name}".rstrip("/"), content, {"Authorization": SIGNED})
+    assert asked.getresponse().status in (200, 204)
     asked.close()
+
+
+def names(place: Place, prefix: str = "") -> list[str]:
+    """List the names of the files of a place."""
+    return [entry.name for entry in place.entries(prefix)]
+
+
+def write(place: Place, name: str, content: bytes) -> None:
+    """Write a file of this content to a place."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "file")
+        path.write_bytes(content)
+        place.write(name, path)

@@ -11,7 +11,7 @@ import pytest
 from beyond_spectrograms.util.storage.place_cache import LOCKS, PlaceCache
 from beyond_spectrograms.util.storage.places import ContentError, NotThereError, Place, place_at
 from support.common import refusal
-from support.stores import Relay
+from support.stores import Relay, delete, write
 
 FILES = {name: name.encode() * 1000 for name in "abcde"}
 URL = "s3://sounds/shards"
@@ -21,7 +21,7 @@ URL = "s3://sounds/shards"
 def relay(relay: Relay) -> Relay:
     """Stand before a server that has the files."""
     for name, content in FILES.items():
-        place_at(URL).write(name, content)
+        write(place_at(URL), name, content)
     return relay
 
 
@@ -86,18 +86,18 @@ def test_threads_that_want_one_file_fetch_it_once(relay: Relay, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("relay")
-def test_what_is_damaged_or_gone_is_no_copy(tmp_path: Path) -> None:
+def test_what_is_damaged_or_gone_is_no_copy(s3: int, tmp_path: Path) -> None:
     cache, place = PlaceCache(tmp_path / "cache", 10_000), place_at(URL)
     read(cache, place, "a")
     (cache.folder / digest(FILES["a"])).write_bytes(b"half")  # as a full disk leaves it
     assert read(cache, place, "a") == FILES["a"]
-    place.write("b", FILES["b"][:-1])
+    write(place, "b", FILES["b"][:-1])
     told = f"{URL}/b: has 999 bytes, expected 1000: written by half, or another file."
     assert refusal(ContentError, read, cache, place, "b") == told
-    place.write("b", FILES["c"])
+    write(place, "b", FILES["c"])
     told = f"{URL}/b: has sha256 {digest(FILES['c'])}, expected {digest(FILES['b'])}: damaged, or another file."
     assert refusal(ContentError, read, cache, place, "b") == told
-    place.remove("c")
+    delete(s3, "shards/c")
     told = f"{URL}/c: no such file. Make it, or correct the path."
     assert refusal(NotThereError, read, cache, place, "c") == told
     assert kept(cache) == "a"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from beyond_spectrograms.util.errors import NO_ROOM, ProjectError, one_line
-from beyond_spectrograms.util.files import PARTIAL, digest_file, partial_beside, written_beside
+from beyond_spectrograms.util.files import PARTIAL, partial_beside, written_beside
 from beyond_spectrograms.util.storage.places import (
     OBJECT_STORES,
     Entry,
@@ -20,6 +19,7 @@ from beyond_spectrograms.util.storage.places import (
     StorageError,
     check_content,
     check_name,
+    check_size,
 )
 
 ATTEMPTS = 7
@@ -130,18 +130,6 @@ class Store(Place):
         """As Place.size."""
         return self._try(check_name(self, name), _size)
 
-    def read(self, name: str, *, size: int | None = None, sha256: str | None = None) -> bytes:
-        """As Place.read."""
-
-        def read(files: Any, where: str) -> bytes:
-            content: bytes = files.cat_file(where)
-            self._compare(name, len(content), size, files, where)
-            return content
-
-        content = self._try(check_name(self, name), read)
-        check_content(self.tell(name), len(content), size, lambda: hashlib.sha256(content).hexdigest(), sha256)
-        return content
-
     def read_into(
         self, name: str, path: Path, *, size: int | None = None, sha256: str | None = None, flushed: bool = True
     ) -> None:
@@ -153,48 +141,33 @@ class Store(Place):
 
         with written_beside(path, flushed=flushed) as beside:
             self._try(check_name(self, name), copy)
-            check_content(self.tell(name), beside.stat().st_size, size, lambda: digest_file(beside), sha256)
+            check_content(self.tell(name), beside, size, sha256)
 
     def _compare(self, name: str, came: int, known: int | None, files: Any, where: str) -> None:
         """See that all came that the store has; and that this is as much as it should have."""
         if came == known:
             return
         told = _size(files, where)
-        if known not in (None, told):
-            check_content(self.tell(name), told, known)
+        check_size(self.tell(name), told, known)
         if came != told:
             raise _ShortError(f"{came} of {told} bytes came")
 
-    def write(self, name: str, content: bytes | Path) -> None:
+    def write(self, name: str, path: Path) -> None:
         """As Place.write."""
-        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        size = path.stat().st_size
 
         def put(files: Any, where: str) -> None:
             whole = self._scheme in OBJECT_STORES  # else under another name, and renamed
             to = where if whole else str(partial_beside(Path(where)))
             if not whole:
                 files.makedirs(where.rpartition("/")[0], exist_ok=True)
-            if isinstance(content, bytes):
-                files.pipe_file(to, content)
-            else:
-                files.put_file(str(content), to)
+            files.put_file(str(path), to)
             if (told := _size(files, to)) != size:
                 raise _ShortError(f"{told} of {size} bytes were written")
             if not whole:
                 files.mv(to, where)
 
         self._try(check_name(self, name), put, "bucket")
-
-    def remove(self, name: str) -> None:
-        """As Place.remove."""
-
-        def remove(files: Any, where: str) -> None:
-            try:
-                files.rm_file(where)
-            except FileNotFoundError:  # it is gone, which S3 does not even tell
-                return
-
-        self._try(check_name(self, name), remove)
 
 
 def _size(files: Any, where: str) -> int:

@@ -8,11 +8,10 @@ GOOGLE_APPLICATION_CREDENTIALS), never from params.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -85,40 +84,19 @@ class Place(ABC):
         """
 
     @abstractmethod
-    def write(self, name: str, content: bytes | Path) -> None:
-        """Write a file, from memory or from a file of this machine, whole or not at all; over one of that name.
+    def write(self, name: str, path: Path) -> None:
+        """Copy the file `path` of this machine there, whole or not at all; over one of that name.
 
         Raises:
             StorageError: the place does not take it.
         """
 
-    @abstractmethod
-    def remove(self, name: str) -> None:
-        """Remove a file, if it is there.
-
-        Raises:
-            StorageError: the place does not answer.
-        """
-
-    @abstractmethod
-    def read(self, name: str, *, size: int | None = None, sha256: str | None = None) -> bytes:
+    def read(self, name: str, *, size: int | None = None) -> bytes:
         """Read a file; as `read_into`."""
-
-    def names(self, prefix: str = "") -> list[str]:
-        """List the names of files, as `entries`."""
-        return [entry.name for entry in self.entries(prefix)]
-
-    def exists(self, name: str) -> bool:
-        """Say whether there is such a file.
-
-        Raises:
-            StorageError: the place does not answer.
-        """
-        try:
-            self.size(name)
-        except NotThereError:
-            return False
-        return True
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "file")
+            self.read_into(name, path, size=size, flushed=False)
+            return path.read_bytes()
 
     def tell(self, name: str = "") -> str:
         """Write where a file is."""
@@ -179,17 +157,24 @@ def check_name(place: Place, name: str) -> str:
     return name
 
 
-def check_content(
-    what: str, found: int, size: int | None, digest: Callable[[], str] | None = None, sha256: str | None = None
-) -> None:
-    """Compare what came of a file, `found` bytes, with what it is known to be.
+def check_size(what: str, found: int, size: int | None) -> None:
+    """Compare how many bytes a file has with what is known of it.
 
     Raises:
         ContentError: it is another.
     """
     if size not in (None, found):
         raise ContentError(f"{what}: has {found} bytes, expected {size}: written by half, or another file.")
-    if digest is not None and sha256 is not None and (actual := digest()) != sha256:
+
+
+def check_content(what: str, path: Path, size: int | None, sha256: str | None) -> None:
+    """Compare what came of a file, the copy at `path`, with what is known of it.
+
+    Raises:
+        ContentError: it is another.
+    """
+    check_size(what, path.stat().st_size, size)
+    if sha256 is not None and (actual := digest_file(path)) != sha256:
         raise ContentError(f"{what}: has sha256 {actual}, expected {sha256}: damaged, or another file.")
 
 
@@ -223,13 +208,6 @@ class Folder(Place):
             raise NotThereError(f"{path}: no such file. Make it, or correct the path.")
         return path.stat().st_size
 
-    def read(self, name: str, *, size: int | None = None, sha256: str | None = None) -> bytes:
-        """As Place.read."""
-        self.size(name)
-        content = self._path(name).read_bytes()
-        check_content(self.tell(name), len(content), size, lambda: hashlib.sha256(content).hexdigest(), sha256)
-        return content
-
     def read_into(
         self, name: str, path: Path, *, size: int | None = None, sha256: str | None = None, flushed: bool = True
     ) -> None:
@@ -237,16 +215,9 @@ class Folder(Place):
         self.size(name)
         with written_beside(path, flushed=flushed) as beside:
             shutil.copyfile(self._path(name), beside)
-            check_content(self.tell(name), beside.stat().st_size, size, lambda: digest_file(beside), sha256)
+            check_content(self.tell(name), beside, size, sha256)
 
-    def write(self, name: str, content: bytes | Path) -> None:
+    def write(self, name: str, path: Path) -> None:
         """As Place.write."""
         with written_beside(self._path(name)) as beside:
-            if isinstance(content, bytes):
-                beside.write_bytes(content)
-            else:
-                shutil.copyfile(content, beside)
-
-    def remove(self, name: str) -> None:
-        """As Place.remove."""
-        self._path(name).unlink(missing_ok=True)
+            shutil.copyfile(path, beside)
