@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import yaml
 from filelock import FileLock
 from playwright.sync_api import Browser, sync_playwright
 
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.util.storage import object_stores
-from support.cells import read_back, write, write_params
+from support.cells import read_back, write_params, write_record
 from support.clones import DEMO, commit, dvc, run, tiny
 from support.page_files import write_project
 from support.repository import REPOSITORY, Start
@@ -63,8 +62,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     write_params(folder)
     source = {"path": "~/pets", "seconds": [1, 600], "folds": 3, "fold_seed": 0}
-    pets = {"source": source, "max_epochs": None, "notice": None, "drawn_from": [], "known_pairs": []}
-    write(folder / "datasets/pets.yaml", yaml.safe_dump(pets, sort_keys=False))
+    write_record(folder, "pets", source)
     monkeypatch.chdir(folder)
     return folder
 

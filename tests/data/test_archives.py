@@ -1,5 +1,4 @@
 import hashlib
-import io
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -11,7 +10,8 @@ import pytest
 from beyond_spectrograms.data.archives import check_list, check_sounds, manifest_digest, unpack
 from beyond_spectrograms.data.folders import RawDataError
 from beyond_spectrograms.params.datasets import LabelTable, Source
-from support.common import contents, refusal
+from support.common import contents, lay_out, refusal
+from support.packed import write_tar, write_zip
 
 Pack = Callable[[Path, dict[str, bytes]], Path]
 
@@ -19,33 +19,15 @@ MEMBERS = r"top/\d+ - (?P<label>[^/]+)/(?P<file>[^/]+\.wav)"
 DOG, CAT = "top/01 - Dog bark/a.wav", "top/02 - Cat/b.wav"
 
 
-def zipped(path: Path, members: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return path
-
-
 def tarred(path: Path, members: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w:gz") as archive:
-        for name, content in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return path
-
-
-def lay_out(folder: Path, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
+    return write_tar(path, members, "w:gz")
 
 
 def refused(archive: Path, members: str = MEMBERS, table: LabelTable | None = None) -> str:
     return refusal(RawDataError, unpack, archive, members, table, archive.parent / "audio")
 
 
-@pytest.fixture(params=[zipped, tarred])
+@pytest.fixture(params=[write_zip, tarred])
 def pack(request: pytest.FixtureRequest) -> Pack:
     return request.param
 
@@ -84,7 +66,7 @@ def special_tar(folder: Path, kind: bytes) -> Path:
 
 
 def damaged(folder: Path) -> Path:
-    archive = zipped(folder / "x", {CAT: bytes(range(256)) * 4})
+    archive = write_zip(folder / "x", {CAT: bytes(range(256)) * 4})
     content = bytearray(archive.read_bytes())
     content[content.index(b"b.wav") + 20] ^= 1
     archive.write_bytes(content)
@@ -139,7 +121,7 @@ def test_a_link_a_device_or_damage_stops_it(tmp_path: Path, make: Callable[[Path
     "members", [r".*/(?P<file>[^/]+)", r"(?P<label>top)/(?P<file>.*)", r".*(?P<label> )Cat/(?P<file>.*)"]
 )
 def test_a_member_without_label_or_plain_name_stops_it(tmp_path: Path, members: str) -> None:
-    archive = zipped(tmp_path / "x.zip", {CAT: b"meow"})
+    archive = write_zip(tmp_path / "x.zip", {CAT: b"meow"})
     assert refused(archive, members) == f"{archive}: member {CAT!r} has no label or no plain file name. {NOTHING_USED}"
 
 

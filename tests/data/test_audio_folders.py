@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from beyond_spectrograms.data import audio_folders
 from beyond_spectrograms.data.folders import RawDataError
@@ -19,13 +18,7 @@ BY_FOLDER = {"kind": "audio_folder"}
 LAYOUT = {"kind": "audio_folder", "label": "animal"}
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run in an empty folder of the home folder."""
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def lay_out(home: Path, *names: str, **tables: str) -> None:
@@ -37,12 +30,9 @@ def lay_out(home: Path, *names: str, **tables: str) -> None:
 
 def define(layout: dict[str, Any], **source: Any) -> None:
     dealt = {} if {"fold", "part"} & set(layout) else {"folds": 3, "fold_seed": 0}
-    record = {
-        "source": {"path": "~/pets", "layout": layout, "seconds": [1, 600], **dealt, **source},
-        **{"max_epochs": None, "notice": None, "drawn_from": [], "known_pairs": []},
-    }
     cells.write_params(Path())
-    cells.write(Path("datasets/pets.yaml"), yaml.safe_dump(record))
+    described = {"path": "~/pets", "layout": layout, "seconds": [1, 600], **dealt, **source}
+    cells.write_record(Path(), "pets", described)
 
 
 def take(layout: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:

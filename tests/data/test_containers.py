@@ -16,7 +16,7 @@ from beyond_spectrograms.data.folders import shorten
 from beyond_spectrograms.data.sound_files import open_sound, read_recording
 from beyond_spectrograms.inference.own_sounds import Grouping, prepare_sounds
 from support import cells
-from support.common import noise, refusal
+from support.common import lay_out, noise, refusal
 from support.models import PARAMS
 from support.odd_sounds import SAMPLES, encode, half, odd_sounds, riff
 from support.repository import Capture, Patch, run_here
@@ -50,10 +50,8 @@ def test_a_damaged_file_is_refused_by_pipeline_train_and_classify_alike(
     tmp_path: Path, model_folder: Path, project: Path, monkeypatch: Patch, capsys: Capture
 ) -> None:
     sounds = tmp_path / "pets"
-    for name, (content, _, _) in ODD.items():
-        for label in ("cat", "dog"):
-            (sounds / label).mkdir(parents=True, exist_ok=True)
-            (sounds / label / name).write_bytes(content)
+    for label in ("cat", "dog"):
+        lay_out(sounds / label, {name: content for name, (content, _, _) in ODD.items()})
     set_aside = {f"{label}/{name}" for label in ("cat", "dog") for name in DAMAGED}
 
     found = prepare_sounds(sounds, tmp_path / "work", PARAMS, Grouping(), folds=3)

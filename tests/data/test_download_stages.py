@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from beyond_spectrograms.data.clips import DatasetError
-from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.data.folders import READ, RawDataError
 from beyond_spectrograms.data.weights import fetch_encoder, fetch_weights
 from beyond_spectrograms.params import WeightsRecord, load_params
@@ -18,7 +16,7 @@ from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.util.files import read_sealed
 from stages.tables import changed_folders
 from support import cells
-from support.common import contents, refusal
+from support.common import contents, lay_out, refusal
 from support.repository import run_here
 from support.servers import dead_url
 from support.shipped_params import SHIPPED
@@ -26,18 +24,7 @@ from support.shipped_params import SHIPPED
 LIST = b"cat/1.wav\ncat/2.wav\n"
 
 
-@pytest.fixture(autouse=True)
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run in an empty folder, with a mirror folder beside it."""
-    folder = tmp_path / "mirror"
-    folder.mkdir()
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setenv(MIRROR_VARIABLE, "~/mirror")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("beyond_spectrograms.data.downloads.PAUSE_S", 0)
-    return folder
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def fixed(content: bytes) -> dict[str, Any]:
@@ -46,15 +33,8 @@ def fixed(content: bytes) -> dict[str, Any]:
 
 def define_pets(**source: Any) -> None:
     dealt = {} if "lists" in source else {"folds": 5, "fold_seed": 0}
-    record = {
-        "source": {"seconds": [1, 600], **dealt, **source},
-        "max_epochs": None,
-        "notice": None,
-        "drawn_from": [],
-        "known_pairs": [],
-    }
     cells.write_params(Path())
-    cells.write(Path("datasets/pets.yaml"), yaml.safe_dump(record))
+    cells.write_record(Path(), "pets", {"seconds": [1, 600], **dealt, **source})
 
 
 def pets(folder: Path, clips: int = 2) -> dict[str, Any]:
@@ -113,8 +93,7 @@ def test_a_data_set_params_do_not_define_is_an_error(capsys: pytest.CaptureFixtu
 
 
 def sounds(home: Path, *names: str) -> None:
-    for name in names:
-        cells.write(home / "pets" / name, name)
+    lay_out(home / "pets", {name: os.fsencode(name) for name in names})
 
 
 def test_a_folder_of_folders_becomes_audio_and_a_record(tmp_path: Path) -> None:
@@ -220,8 +199,7 @@ RECORDS = [
 
 @pytest.fixture
 def published(mirror: Path) -> None:
-    for name, content in FILES.items():
-        (mirror / name).write_bytes(content)
+    lay_out(mirror, FILES)
 
 
 def get(records: list[WeightsRecord] = RECORDS) -> list[Path]:
@@ -273,7 +251,6 @@ def test_a_representation_gets_the_files_its_record_names_in_their_order() -> No
 
 
 def test_files_of_one_name_are_told_apart_in_folders_of_a_mirror(mirror: Path) -> None:
-    for folder, content in (("", b"another"), ("1.2", FILES["encoder.bin"]), ("1.3", b"a third")):
-        (mirror / folder).mkdir(exist_ok=True)
-        (mirror / folder / "encoder.bin").write_bytes(content)
+    named_alike = {"encoder.bin": b"another", "1.2/encoder.bin": FILES["encoder.bin"], "1.3/encoder.bin": b"a third"}
+    lay_out(mirror, named_alike)
     assert got(RECORDS[:1]) == {"encoder.bin": FILES["encoder.bin"]}

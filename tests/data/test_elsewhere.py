@@ -1,12 +1,10 @@
 """Data sets in an object store on 127.0.0.1 become what they would from a folder that is here."""
 
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.folders import READ, RawDataError
@@ -16,6 +14,7 @@ from beyond_spectrograms.util.text import quoted
 from stages.tables import changed_folders
 from support import cells
 from support.common import contents, noise, refusal
+from support.packed import write_tar
 from support.repository import run_here
 from support.stopping import kill_stage_in
 from support.stores import Relay, put, relayed, use
@@ -23,22 +22,13 @@ from support.stores import Relay, put, relayed, use
 URL = "s3://sounds/pets"
 
 
-@pytest.fixture
-def relay(relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Relay:
-    """Run in an empty folder, with a relay before an empty server."""
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    return relay
+pytestmark = pytest.mark.usefixtures("home", "relay")
 
 
 def define(**source: Any) -> None:
     dealt = {} if "part" in source.get("layout", {}) else {"folds": 3, "fold_seed": 0}
-    record = {
-        "source": {"path": URL, "seconds": [0.1, 600], **dealt, **source},
-        **{"max_epochs": None, "notice": None, "drawn_from": [], "known_pairs": []},
-    }
     cells.write_params(Path())
-    cells.write(Path("datasets/pets.yaml"), yaml.safe_dump(record))
+    cells.write_record(Path(), "pets", {"path": URL, "seconds": [0.1, 600], **dealt, **source})
 
 
 def taken() -> tuple[dict[str, bytes], dict[str, Any]]:
@@ -104,7 +94,6 @@ def test_a_bucket_that_holds_no_data_set_is_refused(relay: Relay, name: str | No
     assert not Path("data/raw").exists()
 
 
-@pytest.mark.usefixtures("relay")
 def test_no_bucket_is_told() -> None:
     define(path="s3://nowhere/pets")
     told = "s3://nowhere/pets: no such bucket or folder. Make it, or correct the path."
@@ -136,14 +125,10 @@ def test_a_bucket_laid_out_as_an_archive(s3: int, relay: Relay) -> None:
 
 def pack(folder: Path, number: int) -> bytes:
     """Pack a shard of four sounds."""
-    with tarfile.open(folder / "x.tar", "w") as archive:
-        for key in range(4 * number, 4 * number + 4):
-            label = "dog" if key % 2 else "cat"
-            cells.write(folder / "sound", f"sound {key}" * 1000)
-            cells.write(folder / "label", label)
-            archive.add(folder / "label", f"{key:03d}.cls")
-            archive.add(folder / "sound", f"{key:03d}.flac")
-    return (folder / "x.tar").read_bytes()
+    files = dict[str, bytes]()
+    for key in range(4 * number, 4 * number + 4):
+        files |= {f"{key:03d}.cls": b"dog" if key % 2 else b"cat", f"{key:03d}.flac": b"sound %d" % key * 1000}
+    return write_tar(folder / "x.tar", files).read_bytes()
 
 
 SHARDS = {"path": f"{URL}/x-{{00..04}}.tar", "layout": {"kind": "shards", "label": "cls"}}

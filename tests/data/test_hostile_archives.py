@@ -7,7 +7,6 @@ import lzma
 import shutil
 import subprocess
 import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from beyond_spectrograms.data import archives, members
 from beyond_spectrograms.data.archives import unpack, unpack_lists
 from beyond_spectrograms.data.folders import RawDataError
 from beyond_spectrograms.params.datasets import LabelTable, ListInside, ListsInside
-from support.common import contents, refusal
+from support.common import contents, lay_out, refusal
+from support.packed import write_zip
 from support.repository import Patch
 from support.tar_blocks import END, header, member, record
 
@@ -100,10 +100,7 @@ def test_bytes_that_nobody_wants_are_counted_too(tmp_path: Path, place: str) -> 
 
 
 def zipped(path: Path, names: dict[str, bytes]) -> bytes:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in names.items():
-            archive.writestr(name, content)
-    return path.read_bytes()
+    return write_zip(path, names).read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
@@ -196,9 +193,7 @@ def test_what_pythons_tarfile_writes_is_read_to_the_byte(
 @pytest.mark.skipif(shutil.which("tar") is None, reason="no tar program")
 @pytest.mark.parametrize("form", ["gnu", "oldgnu", "pax", "ustar"])
 def test_what_the_program_tar_writes_is_read_to_the_byte(tmp_path: Path, form: str) -> None:
-    for name, content in PACKED.items():
-        (tmp_path / "sounds" / name).parent.mkdir(parents=True)
-        (tmp_path / "sounds" / name).write_bytes(content)
+    lay_out(tmp_path / "sounds", PACKED)
     packing = ["tar", f"--format={form}", "-czf", tmp_path / "x", "-C", tmp_path / "sounds", "."]
     subprocess.run(packing, check=True)
     assert unpack(tmp_path / "x", MEMBERS, None, tmp_path / "audio") == {}

@@ -10,24 +10,14 @@ from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, DownloadError
 from beyond_spectrograms.data.weights import HUB_VARIABLE, fetch_encoder
 from beyond_spectrograms.params import Params, load_params
 from support import cells
-from support.common import refusal
+from support.common import lay_out, refusal
 from support.servers import Answer, Server, running_server
 from support.shipped_params import SHIPPED
 
 _server = pytest.fixture(running_server, name="server")
 
 
-@pytest.fixture(autouse=True)
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run in an empty folder, with a mirror folder beside it."""
-    folder = tmp_path / "mirror"
-    folder.mkdir()
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setenv(MIRROR_VARIABLE, str(folder))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("beyond_spectrograms.data.downloads.PAUSE_S", 0)
-    return folder
+pytestmark = pytest.mark.usefixtures("home")
 
 
 HUB = {"hub": "someone/some-model", "revision": "0" * 40, "licence": "MIT"}
@@ -47,10 +37,8 @@ def write_hub_params(revision: str = "0" * 40) -> Params:
 
 
 def test_models_of_the_hub_come_from_the_mirrors_folder_of_theirs_once_for_all_that_take_them(mirror: Path) -> None:
-    (mirror / "someone/some-model").mkdir(parents=True)
-    for name, content in MODEL.items():
-        (mirror / "someone/some-model" / name).write_bytes(content)
-        (mirror / name).write_bytes(b"of another model")
+    lay_out(mirror, dict.fromkeys(MODEL, b"of another model"))
+    lay_out(mirror / "someone/some-model", MODEL)
     params = write_hub_params()
     paths = fetch_encoder(params, "first")
     assert paths == fetch_encoder(params, "second") == [PLACE / name for name in MODEL]
@@ -66,9 +54,7 @@ def revisions() -> dict[str, str]:
 def test_a_mirrors_file_without_a_digest_is_of_no_commit_that_we_know(
     mirror: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (mirror / "someone/some-model").mkdir(parents=True)
-    for name, content in MODEL.items():
-        (mirror / "someone/some-model" / name).write_bytes(content)
+    lay_out(mirror / "someone/some-model", MODEL)
     for revision in ("0" * 40, "1" * 40):  # the same files for both, which they cannot both be
         fetch_encoder(write_hub_params(revision), "first")
         assert revisions() == {"config.json": "unverified: from a mirror", "model.safetensors": revision}
@@ -122,9 +108,7 @@ def test_a_model_without_safetensors_is_told_how_it_is_converted(
 
 
 def test_a_file_that_is_none_of_the_models_does_not_stay_in_its_folder(mirror: Path) -> None:
-    (mirror / "someone/some-model").mkdir(parents=True)
-    for name, content in MODEL.items():
-        (mirror / "someone/some-model" / name).write_bytes(content)
+    lay_out(mirror / "someone/some-model", MODEL)
     params = write_hub_params()
     fetch_encoder(params, "first")
     (PLACE / "adapter_config.json").write_bytes(b"{}")  # transformers would read it

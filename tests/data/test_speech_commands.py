@@ -3,20 +3,19 @@
 import hashlib
 import io
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
 
-from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.data.folders import RawDataError
 from beyond_spectrograms.data.windows import read_parts, read_windows
 from beyond_spectrograms.leakage.audit import LeakageError
 from support import cells
 from support.common import contents, noise, refusal
-from support.repository import Patch, run_here
+from support.packed import write_tar
+from support.repository import run_here
 
 SPEAKERS = {"train": ["0a7c2a8d", "1b4c9b89", "2aca1e72"], "validation": ["3bfd30e6"], "test": ["4c6944d6"]}
 WORDS = ("backward", "yes", "zero")
@@ -43,12 +42,7 @@ def pack(place: Path, lists: dict[str, list[str]], **changes: Any) -> None:
     members = {name: wav(0.4 + 0.02 * number, number) for number, name in enumerate(sounds)}
     members |= {"_background_noise_/pink_noise.wav": wav(3, 99), "README.md": b"words", "LICENSE": b"CC BY 4.0"}
     members |= {f"{kind}_list.txt": "".join(f"{name}\n" for name in names).encode() for kind, names in lists.items()}
-    with tarfile.open(place, "w:gz") as archive:
-        for name, content in members.items():
-            entry = tarfile.TarInfo(f"./{name}")
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    content = place.read_bytes()
+    content = write_tar(place, {f"./{name}": content for name, content in members.items()}, "w:gz").read_bytes()
 
     def describe(record: dict[str, Any]) -> None:
         source = record["source"]
@@ -62,15 +56,11 @@ def pack(place: Path, lists: dict[str, list[str]], **changes: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def archive(tmp_path: Path, monkeypatch: Patch) -> Path:
-    """Go to a folder with all params, with a mirror folder beside it; give the archive's place there."""
-    for name in ("mirror", "project"):
-        (tmp_path / name).mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path / "mirror"))
+def archive(mirror: Path) -> Path:
+    """Lay out all params; give the archive's place in the mirror folder."""
     cells.write_params(Path())
     cells.edit_params(Path(), lambda params: params["audit"].update(trees=5))
-    return tmp_path / "mirror" / NAME
+    return mirror / NAME
 
 
 OFFICIAL = {"validation": listed("validation"), "testing": listed("test")}

@@ -1,14 +1,11 @@
 """Tar shards in the layout of webdataset become audio, labels.csv and a record, or are refused by name."""
 
-import io
 import json
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from beyond_spectrograms.data import tar_shards
 from beyond_spectrograms.data.folders import READ, RawDataError
@@ -17,27 +14,17 @@ from beyond_spectrograms.params.study import load_study
 from stages.tables import changed_folders
 from support import cells
 from support.common import contents, flip, refusal
+from support.packed import write_tar
 from support.repository import run_here
 
 Files = dict[str, bytes]
 
 
 @pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(home: Path) -> Path:
     """Run in an empty folder, with shards in one beside it."""
-    (tmp_path / "project").mkdir()
-    (tmp_path / "shards").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    return tmp_path
-
-
-def pack(path: Path, files: Files, mode: str = "w") -> Path:
-    with tarfile.open(path, mode) as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return path
+    (home / "shards").mkdir()
+    return home
 
 
 def sample(key: str, label: str, speaker: object = "s1", suffix: str = "flac") -> Files:
@@ -50,12 +37,9 @@ LAYOUT = {"kind": "shards", "label": "json.label"}
 
 
 def define(path: object, **source: Any) -> None:
-    record = {
-        "source": {"path": str(path), "layout": LAYOUT, "seconds": [1, 600], "folds": 3, "fold_seed": 0, **source},
-        **{"max_epochs": None, "notice": None, "drawn_from": [], "known_pairs": []},
-    }
+    described = {"path": str(path), "layout": LAYOUT, "seconds": [1, 600], "folds": 3, "fold_seed": 0, **source}
     cells.write_params(Path())
-    cells.write(Path("datasets/pets.yaml"), yaml.safe_dump(record))
+    cells.write_record(Path(), "pets", described)
 
 
 def take(path: object, **source: Any) -> tuple[Files, dict[str, Any]]:
@@ -70,8 +54,8 @@ def take(path: object, **source: Any) -> tuple[Files, dict[str, Any]]:
 
 def test_shards_become_audio_by_a_field_of_their_json(project: Path) -> None:
     others = {"README.md": b"read me", "._0.flac": b"", "lone.json": b"{}", "5.png": b"", "5.json": b"{}"}
-    pack(project / "shards/pets-0.tar", sample("0", "Big Dog") | sample("a/1", "cat", suffix="WAV") | others)
-    pack(project / "shards/pets-1.tar.gz", sample("2", "cat"), "w:gz")
+    write_tar(project / "shards/pets-0.tar", sample("0", "Big Dog") | sample("a/1", "cat", suffix="WAV") | others)
+    write_tar(project / "shards/pets-1.tar.gz", sample("2", "cat"), "w:gz")
     found, record = take(project / "shards")
     assert found == {
         "audio/big_dog/0.flac": b"sound 0",
@@ -84,7 +68,7 @@ def test_shards_become_audio_by_a_field_of_their_json(project: Path) -> None:
 
 
 def test_labels_groups_and_folds_are_told_beside_the_sounds(project: Path) -> None:
-    pack(project / "shards/x.tar", sample("0", "dog", 7) | sample("1", "cat", "s2"))
+    write_tar(project / "shards/x.tar", sample("0", "dog", 7) | sample("1", "cat", "s2"))
     layout = {"kind": "shards", "label": "cls", "group": "json.of.speaker"}
     found, record = take(project / "shards/x.tar", layout=layout)
     assert found.pop("labels.csv") == b"file,label,group\naudio/cat/1.flac,cat,s2\naudio/dog/0.flac,dog,7\n"
@@ -95,7 +79,7 @@ def test_labels_groups_and_folds_are_told_beside_the_sounds(project: Path) -> No
 def test_a_sound_has_several_labels_where_a_separator_parts_them(project: Path) -> None:
     one = {"0.txt": b"Big owl; rain", "0.ogg": b"sound 0"}
     other = {"1.txt": b"rain", "1.ogg": b"sound 1"}
-    pack(project / "shards/x.tar", one | other)
+    write_tar(project / "shards/x.tar", one | other)
     found, _ = take(project / "shards", layout={"kind": "shards", "label": "txt", "separator": ";"})
     assert found.pop("labels.csv") == b"file,label\naudio/sounds/0.ogg,big_owl|rain\naudio/sounds/1.ogg,rain\n"
     listed = {
@@ -104,7 +88,7 @@ def test_a_sound_has_several_labels_where_a_separator_parts_them(project: Path) 
         "1.json": b'{"label": "rain"}',
         "1.ogg": b"",
     }
-    pack(project / "shards/x.tar", listed)
+    write_tar(project / "shards/x.tar", listed)
     found, _ = take(project / "shards", layout=LAYOUT | {"separator": ";"})
     assert found["labels.csv"] == b"file,label\naudio/sounds/0.ogg,big_owl|rain\naudio/sounds/1.ogg,rain\n"
 
@@ -118,7 +102,7 @@ def test_the_order_and_number_of_shards_change_nothing(project: Path) -> None:
         folder.mkdir()
         for first in range(0, 12, size):
             files = {name: content for each in order[first : first + size] for name, content in each.items()}
-            pack(folder / f"{first:03d}.tar", files)
+            write_tar(folder / f"{first:03d}.tar", files)
         found, record = take(folder, layout=layout)
         results.append((found, record | {"path": ""}))
     assert len(results[0][0]) == 13
@@ -127,7 +111,7 @@ def test_the_order_and_number_of_shards_change_nothing(project: Path) -> None:
 
 def test_braces_name_shards(project: Path) -> None:
     for number in range(9, 12):
-        pack(project / f"shards/x-{number:03d}.tar", sample(f"{number}", "dog"))
+        write_tar(project / f"shards/x-{number:03d}.tar", sample(f"{number}", "dog"))
     found, _ = take(f"{project}/shards/x-{{009..010}}.tar")
     assert set(found) == {"audio/dog/9.flac", "audio/dog/10.flac"}
     define(f"{project}/shards/x-{{008..013}}.tar")
@@ -194,7 +178,7 @@ REFUSED = "Nothing of this archive is used."
 def test_a_shard_that_is_none_is_refused_by_what_is_wrong(
     project: Path, files: Files, layout: dict[str, str], told: str
 ) -> None:
-    path = pack(project / "shards/x.tar", files)
+    path = write_tar(project / "shards/x.tar", files)
     dealt = {"folds": None, "fold_seed": None} if {"fold", "part"} & set(layout) else {}
     define(path, layout=LAYOUT | layout, **dealt)
     assert refusal(RawDataError, run_here, "download", "pets") == f"{path}{told}"
@@ -205,14 +189,14 @@ def test_a_shard_that_is_none_is_refused_by_what_is_wrong(
     ("damage", "reason"), [(damaged, "it ends before its end mark"), (flipped, "a header is damaged")]
 )
 def test_a_damaged_shard_is_refused(project: Path, damage: Callable[[Path], None], reason: str) -> None:
-    path = pack(project / "shards/x.tar", sample("0", "dog") | sample("1", "dog"))
+    path = write_tar(project / "shards/x.tar", sample("0", "dog") | sample("1", "dog"))
     with path.open("r+b") as file:  # to a size without what tarfile fills up with
         file.truncate(6 * 1024 + 1024)
     damage(path)
     define(project / "shards")
     told = f"{path} does not unpack: {reason}. Put a whole one there, and run again."
     assert refusal(RawDataError, run_here, "download", "pets") == told
-    pack(path, sample("0", "dog"))
+    write_tar(path, sample("0", "dog"))
     assert set(take(project / "shards")[0]) == {"audio/dog/0.flac"}
 
 
@@ -220,7 +204,7 @@ def test_a_damaged_shard_is_refused(project: Path, damage: Callable[[Path], None
 def test_a_member_that_is_too_large_is_refused(
     project: Path, monkeypatch: pytest.MonkeyPatch, limit: str, member: str
 ) -> None:
-    path = pack(project / "shards/x.tar", PLAIN)
+    path = write_tar(project / "shards/x.tar", PLAIN)
     size = len(PLAIN[member])
     monkeypatch.setattr(tar_shards, limit, size - 1)
     define(path)
@@ -230,7 +214,7 @@ def test_a_member_that_is_too_large_is_refused(
 
 def test_two_shards_with_one_place_for_a_sound_are_told(project: Path) -> None:
     for name in ("a", "b"):
-        pack(project / f"shards/{name}.tar", PLAIN)
+        write_tar(project / f"shards/{name}.tar", PLAIN)
     define(project / "shards")
     folder = project / "shards"
     told = f"{folder}/b.tar: '0.flac' and '0.flac' of {folder}/a.tar are both dog/0.flac."
@@ -238,7 +222,7 @@ def test_two_shards_with_one_place_for_a_sound_are_told(project: Path) -> None:
 
 
 def test_two_labels_of_one_name_are_told(project: Path) -> None:
-    path = pack(project / "shards/x.tar", sample("0", "Dog") | sample("1", "dog"))
+    path = write_tar(project / "shards/x.tar", sample("0", "Dog") | sample("1", "dog"))
     define(path)
     told = f"{path}: '1.flac' has the label 'dog', and another 'Dog': both are dog."
     assert refusal(RawDataError, run_here, "download", "pets") == told
@@ -252,17 +236,17 @@ def test_a_folder_without_shards_is_told(project: Path) -> None:
 
 def test_a_shard_at_the_root_is_looked_for_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    pack(tmp_path / "nowhere-0.tar", PLAIN)
+    write_tar(tmp_path / "nowhere-0.tar", PLAIN)
     told = "/nowhere-0.tar: 1 of 1 shards are not there: nowhere-0.tar."
     assert refusal(RawDataError, list_shards, "/nowhere-0.tar") == told
 
 
 def test_stale_tells_when_shards_have_changed(project: Path) -> None:
-    pack(project / "shards/0.tar", PLAIN)
+    write_tar(project / "shards/0.tar", PLAIN)
     define(project / "shards")
     cells.edit_params(Path(), lambda params: params["grid"].update(datasets=["pets"]))
     run_here("download", "pets")
     assert changed_folders([load_study()]) == []
-    pack(project / "shards/1.tar", sample("1", "dog"))
+    write_tar(project / "shards/1.tar", sample("1", "dog"))
     told = f"pets: {project}/shards has changed since it was copied; say dvc repro -f download@pets"
     assert changed_folders([load_study()]) == [told]

@@ -4,9 +4,8 @@ import hashlib
 import io
 import json
 import shutil
-import tarfile
-import zipfile
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import yaml
 
 from beyond_spectrograms.data.audio import Recording
 from beyond_spectrograms.data.clips import DatasetError
-from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.data.folders import RawDataError
 from beyond_spectrograms.data.labels import LabelTableError, read_table
 from beyond_spectrograms.data.mixtures import HIGHEST_PEAK, mix
@@ -26,7 +24,8 @@ from beyond_spectrograms.data.windows import read_parts, read_windows
 from beyond_spectrograms.params.layouts import LabelTable
 from stages.tables import changed_folders
 from support import cells
-from support.common import noise, refusal
+from support.common import lay_out, noise, refusal
+from support.packed import write_tar, write_zip
 from support.repository import REPOSITORY, run_here
 
 RATE = 16_000
@@ -34,14 +33,10 @@ TABLE = {"member": "x", "file": "fname", "label": "labels"}
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run in a project of its own, with a home folder beside it that is the mirror too."""
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path))
+def home(home: Path) -> Path:
+    """Run in a project of its own."""
     cells.write_params(Path())
-    return tmp_path
+    return home
 
 
 def sound(seed: int, seconds: float = 1.2, suffix: str = "WAV") -> bytes:
@@ -64,12 +59,6 @@ def prepare(dataset: str) -> pd.DataFrame:
         run_here(stage, dataset)
     table, parts = read_windows(Path("data/splits", dataset)), read_parts(Path("data/splits", dataset))
     return table.join(parts[[column for column in parts if column.startswith("source")]])
-
-
-def lay_out(folder: Path, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
 
 
 def fsd50k(home: Path, dev: str | None = None, evaluation: str | None = None) -> dict[str, bytes]:
@@ -152,11 +141,7 @@ def test_urbansound8k_keeps_its_ten_folds_and_its_recordings_together(home: Path
     table = "\n".join(["slice_file_name,fsID,start,end,salience,fold,classID,class", *lines]).encode()
     files = {f"UrbanSound8K/audio/fold{fold}/{name}": sound(n, 0.3) for n, (name, fold, _) in enumerate(rows)}
     files |= {"UrbanSound8K/metadata/UrbanSound8K.csv": table, "UrbanSound8K/audio/fold1/.DS_Store": b""}
-    with tarfile.open(home / "UrbanSound8K.tar.gz", "w:gz") as archive:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
+    write_tar(home / "mirror/UrbanSound8K.tar.gz", files, "w:gz")
     url = "https://zenodo.org/record/1203745/files/UrbanSound8K.tar.gz?download=1"
     describe("urbansound8k", clips=40, classes=2, archives=[{"url": url, "licence": "CC BY-NC 3.0"}])
     found = prepare("urbansound8k")
@@ -209,12 +194,12 @@ def test_labels_that_too_few_clips_have_are_named(home: Path) -> None:
 def small_esc10(home: Path, **changes: Any) -> None:
     """Put an archive of ESC-10's layout into the mirror: three folds, three classes, each two sources of two takes."""
     labels = ("Dog bark", "Rain", "Rooster")
-    with zipfile.ZipFile(home / "553c8f1743b9dba6b282e1323c3ca8fa76923448.zip", "w") as archive:
-        for fold in (1, 2, 3):
-            for number in range(12):
-                kind, source, take = number % 3, fold * 100 + number % 6, "AB"[number // 6]
-                name = f"ESC-10-x/{kind + 1:03d} - {labels[kind]}/{fold}-{source}-{take}.ogg"
-                archive.writestr(name, sound(fold * 100 + number, 3.6 + 0.01 * number, "OGG"))
+    files = {}
+    for fold, number in product((1, 2, 3), range(12)):
+        kind, source, take = number % 3, fold * 100 + number % 6, "AB"[number // 6]
+        name = f"ESC-10-x/{kind + 1:03d} - {labels[kind]}/{fold}-{source}-{take}.ogg"
+        files[name] = sound(fold * 100 + number, 3.6 + 0.01 * number, "OGG")
+    write_zip(home / "mirror/553c8f1743b9dba6b282e1323c3ca8fa76923448.zip", files)
     describe("esc10", clips=36, classes=3, manifest_sha256=None, **changes)
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import yaml
 
 from benchmarks import estimate
 from beyond_spectrograms.estimates import training
@@ -21,7 +20,7 @@ from beyond_spectrograms.estimates.timing import RATES, Estimate, Rate, amount, 
 from beyond_spectrograms.params import STUDIES, Protocol, load_params
 from beyond_spectrograms.training.run import RunConfig
 from beyond_spectrograms.training.trainers.prototypes import PrototypeTrainer
-from support.cells import grid, write_params
+from support.cells import grid, write_params, write_record
 from support.repository import REPOSITORY, Capture, Patch, stage_here
 
 PARAMS = load_params(STUDIES / "prototypes", REPOSITORY)
@@ -188,9 +187,8 @@ def test_the_stages_do_what_was_counted_and_the_next_estimate_knows_their_rates(
 ) -> None:
     made = {"synthetic": {"seed": 0, "clips_per_class": 3, "seconds": 2.5}, "clips": 18, "classes": 6}
     source = made | {"seconds": [1, 600], "folds": 3, "fold_seed": 0}
-    record = {"source": source, "max_epochs": 1, "notice": None, "drawn_from": [], "known_pairs": []}
     write_params(Path(), grid=grid("demo", ["log_mel"], ["paper"]))
-    Path("datasets/demo.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
+    write_record(Path(), "demo", source, max_epochs=1)
     params = load_params()
     before = estimate.count_dataset(params, "demo")
     assert (before.clips, before.windows, before.audio_s) == (18, 36, 45)

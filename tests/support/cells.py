@@ -63,6 +63,12 @@ def write_params(folder: Path, study: str = PAPER, **changes: Any) -> None:
             write(folder / file, dump_yaml(params))
 
 
+def write_record(folder: Path, dataset: str, source: Mapping[str, Any], **more: Any) -> None:
+    """Write datasets/<dataset>.yaml of a data set from this source."""
+    told = {"source": dict(source), "max_epochs": None, "notice": None, "drawn_from": [], "known_pairs": []}
+    write(folder / f"datasets/{dataset}.yaml", dump_yaml(told | more))
+
+
 def edit_params(folder: Path, change: Callable[[dict[str, Any]], Any], file: str = "params.yaml") -> None:
     """Change params.yaml in `folder`, or another YAML file."""
     params = read_yaml((folder / file).read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 """What tests of every package use: sounds, YAML, what a folder holds, bytes flipped, and what an error says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,13 @@ def store_clip(folder: Path, form: Format, clip: str, sound: Waveform) -> None:
 def contents(folder: Path) -> dict[str, bytes]:
     """Read the files of a folder by name."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def lay_out(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder by name, as `contents` reads them."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
 
 
 def flip(path: Path, *offsets: int) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from random import Random
 
 import soundfile
-import yaml
 
 from beyond_spectrograms.util.files import PARTIAL
 from support import cells
@@ -106,9 +105,8 @@ def write_project(folder: Path, server: Server) -> None:
     archive = {"url": url, "licence": "CC0", "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     packed = {"archives": [archive], "members": r"(?P<label>[^/]+)/(?P<file>[^/]+\.wav)", "clips": 8, "classes": 2}
     packed |= {"seconds": [0.5, 600], "folds": 3, "fold_seed": 0}
-    record = {"source": packed, "max_epochs": 2, "notice": None, "drawn_from": [], "known_pairs": []}
     for name in ("packed", "again"):
-        cells.write(folder / f"datasets/{name}.yaml", yaml.safe_dump(record))
+        cells.write_record(folder, name, packed, max_epochs=2)
 
 
 def pack(place: Path) -> bytes:
