@@ -48,25 +48,20 @@ def list_sounds(source: str) -> Copied:
     whether it is one. In `source` ~ is the home folder.
 
     Raises:
-        RawDataError: no such folder, no class folder, a class folder without a sound, two sounds for one place.
+        RawDataError: no such folder, no class folder, a class folder without a sound, two sounds for one place, a name
+            that is not UTF-8.
     """
     root = Path(source).expanduser()
     if not root.is_dir():
         raise RawDataError(f"{source}: no such folder. A data set's path has one sub-folder a class.")
     left_out: Counter[str] = Counter()
-    paths: dict[str, str] = {}
-    classes = []
+    classes: dict[str, list[str]] = {}
     for entry in sorted(root.iterdir()):
         if entry.is_dir() and not is_hidden(entry.name):
-            classes.append(entry)
+            classes[entry.name] = [path.relative_to(entry).as_posix() for path in walk(entry, left_out)]
         else:
             left_out[kind_of(entry.name)] += 1
-    if not classes:
-        raise RawDataError(f"{source}: no class folder. Put the sounds of each class into a sub-folder of its name.")
-    for label in classes:
-        found = (path.relative_to(label).as_posix() for path in walk(label, left_out))
-        paths |= _name_copies(source, label.name, found, left_out, label)
-    return Copied(dict(sorted(left_out.items())), paths)
+    return _name_copies(source, classes, left_out, root)
 
 
 def sort_out(source: str, names: Iterable[str]) -> Copied:
@@ -84,12 +79,7 @@ def sort_out(source: str, names: Iterable[str]) -> Copied:
             continue
         check_names(source, name)
         classes.setdefault(label, []).append(inside)
-    if not classes:
-        raise RawDataError(f"{source}: no class folder. Put the sounds of each class into a sub-folder of its name.")
-    paths: dict[str, str] = {}
-    for label, found in sorted(classes.items()):
-        paths |= _name_copies(source, label, found, left_out)
-    return Copied(dict(sorted(left_out.items())), paths)
+    return _name_copies(source, dict(sorted(classes.items())), left_out)
 
 
 def check_names(source: str, name: str) -> None:
@@ -106,24 +96,34 @@ def check_names(source: str, name: str) -> None:
 
 
 def _name_copies(
-    source: str, label: str, names: Iterable[str], left_out: Counter[str], here: Path | None = None
-) -> dict[str, str]:
-    """Name the copies of a class's sounds: <label>/<copy> -> <label>/<path inside>; what is no sound is counted.
+    source: str, classes: dict[str, list[str]], left_out: Counter[str], root: Path | None = None
+) -> Copied:
+    """Name the copies of the sounds of each class, whose files are given by their paths in its folder.
 
-    `here` is the class's folder, where it is on this machine: what is no plain file there is no sound.
+    What is no sound is counted in `left_out`. `root` is the folder of the classes, where it is on this machine: what is
+    no plain file there is no sound.
     """
-    taken: dict[str, str] = {}
-    for inside in names:
-        name, suffix = name_of_copy(inside), PurePosixPath(inside).suffix.lower()
-        if is_hidden(inside) or suffix not in READ or (here is not None and not (here / inside).is_file()):
-            left_out[kind_of(inside)] += 1
-            continue
-        if name in taken:
-            raise RawDataError(f"{source}/{label}: {taken[name]} and {inside} are both {name}. Rename one.")
-        taken[name] = inside
-    if not taken:
-        raise RawDataError(f"{source}/{label}: no sound in this class folder. Sounds end in {', '.join(READ)}.")
-    return {f"{label}/{name}": f"{label}/{inside}" for name, inside in taken.items()}
+    if not classes:
+        raise RawDataError(f"{source}: no class folder. Put the sounds of each class into a sub-folder of its name.")
+    paths: dict[str, str] = {}
+    for label, names in classes.items():
+        taken: dict[str, str] = {}
+        for inside in names:
+            name, suffix = name_of_copy(inside), PurePosixPath(inside).suffix.lower()
+            is_file = root is None or (root / label / inside).is_file()
+            if is_hidden(inside) or suffix not in READ or not is_file:
+                left_out[kind_of(inside)] += 1
+                continue
+            if name in taken:
+                raise RawDataError(f"{source}/{label}: {taken[name]} and {inside} are both {name}. Rename one.")
+            told = f"{label}/{name}".encode("utf-8", "backslashreplace").decode()
+            if told != f"{label}/{name}":
+                raise RawDataError(f"{source}: the name of {told} is not UTF-8. Rename the file or its folder.")
+            taken[name] = inside
+        if not taken:
+            raise RawDataError(f"{source}/{label}: no sound in this class folder. Sounds end in {', '.join(READ)}.")
+        paths |= {f"{label}/{name}": f"{label}/{inside}" for name, inside in taken.items()}
+    return Copied(dict(sorted(left_out.items())), paths)
 
 
 def copy_sounds(source: str, folder: Path) -> Copied:

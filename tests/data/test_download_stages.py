@@ -126,6 +126,7 @@ def test_a_folder_of_folders_becomes_audio_and_a_record(tmp_path: Path) -> None:
         (["dog/a.wav", "cat/.b.wav", "cat/notes.txt"],
          f"~/pets/cat: no sound in this class folder. Sounds end in {', '.join(READ)}."),
         (["cat/a/b.wav", "cat/a__b.wav"], "~/pets/cat: a__b.wav and a/b.wav are both a__b.wav. Rename one."),
+        (["cat/\udcff.wav"], r"~/pets: the name of cat/\udcff.wav is not UTF-8. Rename the file or its folder."),
     ],
 )  # fmt: skip
 def test_a_folder_that_is_no_data_set_is_an_error(tmp_path: Path, names: list[str], message: str) -> None:
