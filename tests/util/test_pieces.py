@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from beyond_spectrograms.util.cluster.dask_client import ClusterError, open_clie
 from beyond_spectrograms.util.cluster.engine import Engine, EngineError, load_engine
 from beyond_spectrograms.util.cluster.pieces import on_cluster, run_pieces
 from beyond_spectrograms.util.errors import ProjectError
+from support.common import refusal
 from support.pieces import Sum, process_of, refuse_thirteen, times_begun, write_sum, written
 from support.repository import REPOSITORY
 
@@ -37,9 +39,8 @@ def test_pieces_are_done_in_processes_unless_there_is_too_little_work(monkeypatc
 
 def test_where_one_fails_no_further_one_is_begun(tmp_path: Path) -> None:
     pieces = [Sum(tmp_path, number) for number in (12, 13, 14)]
-    with pytest.raises(ProjectError) as raised:
-        run_pieces(refuse_thirteen, pieces, called="sums", here=True)
-    assert str(raised.value) == "thirteen: is refused"
+    told = refusal(ProjectError, run_pieces, refuse_thirteen, pieces, called="sums", here=True)
+    assert told == "thirteen: is refused"
     assert times_begun(tmp_path) == {12: 1}
 
 
@@ -52,7 +53,7 @@ ONE_OF = "engine: dask takes one of scheduler and cluster"
 
 
 @pytest.mark.parametrize(
-    ("text", "refusal"),
+    ("text", "told"),
     [
         ("engine: spark", "engine: Input should be 'local' or 'dask', not 'spark'"),
         ("engine: dask", ONE_OF),
@@ -75,18 +76,19 @@ ONE_OF = "engine: dask takes one of scheduler and cluster"
         ("- dask", "a mapping is expected, not ['dask']."),
     ],
 )
-def test_a_wrong_engine_is_one_line(text: str, refusal: str, tmp_path: Path) -> None:
+def test_a_wrong_engine_is_one_line(text: str, told: str, tmp_path: Path) -> None:
     path = tmp_path / "engine.yaml"
     path.write_text(text)
-    with pytest.raises(EngineError) as raised:
-        load_engine(path)
-    assert str(raised.value) == f"{path}: {refusal}"
+    assert refusal(EngineError, load_engine, path) == f"{path}: {told}"
+
+
+def not_opened(**engine: Any) -> str:
+    """Open a client of an engine that has no scheduler, and give what is said."""
+    return refusal(ClusterError, open_client, Engine.model_validate({"engine": "dask", **engine}))
 
 
 def test_a_scheduler_file_that_is_not_there_is_one_line() -> None:
-    with pytest.raises(ClusterError) as raised:
-        open_client(Engine(engine="dask", scheduler="here/scheduler.json"))
-    assert str(raised.value) == (
+    assert not_opened(scheduler="here/scheduler.json") == (
         "engine.yaml: here/scheduler.json: no such file. A scheduler writes it: "
         "dask scheduler --scheduler-file here/scheduler.json."
     )
@@ -96,17 +98,13 @@ def test_a_scheduler_file_that_is_not_there_is_one_line() -> None:
 def test_a_scheduler_file_without_an_address_is_one_line(content: str, tmp_path: Path) -> None:
     path = tmp_path / "scheduler.json"
     path.write_text(content)
-    with pytest.raises(ClusterError) as raised:
-        open_client(Engine(engine="dask", scheduler=str(path)))
-    assert str(raised.value) == (
+    assert not_opened(scheduler=str(path)) == (
         f"engine.yaml: {path}: has no address of a scheduler, which writes it: dask scheduler --scheduler-file {path}."
     )
 
 
 def test_tls_without_certificates_is_one_line() -> None:
-    with pytest.raises(ClusterError) as raised:
-        open_client(Engine(engine="dask", scheduler="tls://127.0.0.1:1"))
-    assert str(raised.value) == (
+    assert not_opened(scheduler="tls://127.0.0.1:1") == (
         "engine.yaml: no scheduler answers at tls://127.0.0.1:1: TLS expects a `ssl_context` argument of type "
         "ssl.SSLContext (perhaps check your TLS configuration?) Instead got None. Start one there (dask scheduler), or "
         "name another."
@@ -136,6 +134,5 @@ def test_what_reaches_no_scheduler_ends_with_one_line() -> None:
 def test_a_package_that_starts_clusters_and_is_missing_is_named(kind: str, package: str) -> None:
     if find_spec(package.replace("-", "_")):
         pytest.skip(f"{package} is installed")
-    with pytest.raises(ClusterError) as raised:
-        open_client(Engine.model_validate({"engine": "dask", "cluster": kind, "workers": 2}))
-    assert str(raised.value) == f"engine.yaml: cluster: {kind} takes {package}. Run pip install {package}."
+    told = f"engine.yaml: cluster: {kind} takes {package}. Run pip install {package}."
+    assert not_opened(cluster=kind, workers=2) == told

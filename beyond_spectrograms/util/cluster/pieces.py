@@ -8,39 +8,25 @@ import faulthandler
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from joblib import cpu_count
 
 from beyond_spectrograms.util.processes import map_in_processes
 from beyond_spectrograms.util.progress import advancing
 
+if TYPE_CHECKING:
+    from beyond_spectrograms.util.cluster.dask_engine import DaskEngine
+
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 
-class Cluster(Protocol):
-    """What does pieces on other processes than this one's own, most often on other machines."""
-
-    def run(
-        self,
-        work: Callable[[Any], Any],
-        pieces: Sequence[Any],
-        names: Sequence[str],
-        called: str,
-        set_aside: Callable[[Any, str], Any] | None,
-    ) -> list[Any]:
-        """Do as `run_pieces`."""
-
-    def width(self) -> int:
-        """Say how many pieces it does at once."""
-
-
-_cluster: Cluster | None = None
+_cluster: "DaskEngine | None" = None
 
 
 @contextmanager
-def pieces_go_to(cluster: Cluster | None) -> Iterator[None]:
+def pieces_go_to(cluster: "DaskEngine | None") -> Iterator[None]:
     """Let a cluster do what `run_pieces` is given in the block; None: this machine does, as for a pilot of a few."""
     global _cluster  # noqa: PLW0603  pieces are handed out several calls down, where nobody knows of clusters
     before, _cluster = _cluster, cluster
