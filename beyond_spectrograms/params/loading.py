@@ -16,7 +16,7 @@ from beyond_spectrograms.params.experiment import Params
 from beyond_spectrograms.params.representations import KINDS
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE, load_versions
 from beyond_spectrograms.util.text import quoted, shorten_value
-from beyond_spectrograms.util.yaml_files import YamlError, read_yaml
+from beyond_spectrograms.util.yaml_files import read_yaml
 
 PARAMS_FILE = Path("params.yaml")
 DATASETS, STUDIES = Path("datasets"), Path("studies")  # folders beside it
@@ -37,8 +37,9 @@ def load_params(study: Path = Path(), root: Path = Path(), *, pinned: bool = Tru
     is the root's own experiment. `pinned` packages must have the versions that versions.yaml names.
 
     Raises:
-        ParamsError: a file is missing or not YAML, a key is unknown or missing, a value is out of range, or a package's
-            version is not the one installed; the message has a line for each.
+        ParamsError: a file is missing, a key is unknown or missing, a value is out of range, or a package's version is
+            not the one installed; the message has a line for each.
+        YamlError: a file is not YAML.
     """
     file, own = root / PARAMS_FILE, root / study / PARAMS_FILE
     values = _read(file)
@@ -76,8 +77,6 @@ def _read(path: Path) -> dict[str, Any]:
         values = read_yaml(path)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file. Run stages from the folder that holds it.") from None
-    except YamlError as error:
-        raise ParamsError(str(error)) from None
     if not isinstance(values, dict):
         raise ParamsError(f"{path}: a mapping of sections is expected, not {quoted(values)}.")
     return values
@@ -174,19 +173,18 @@ def is_project(folder: Path = Path()) -> bool:
     return (folder / PARAMS_FILE).is_file() and (folder / VERSIONS_FILE).is_file()
 
 
-def load_all_params(root: Path | None = None) -> Params:
+def load_all_params() -> Params:
     """Read the root's params with the representations and protocols of every study beside its own.
 
     For what belongs to no study: models of one's own sounds, and the HEAR API. Latents of a study's own codecs are left
     out: these are where the study was run. Packages may have any version: `versions` holds those installed ("none" for
-    one that is not). `root` is the folder that holds params.yaml; by default the current one if it is a checkout, else
-    the settings that the installed package carries.
+    one that is not). The root is the current folder if it is a checkout, else the settings that the installed package
+    carries.
 
     Raises:
         ParamsError: as load_params.
     """
-    if root is None:
-        root = next(filter(is_project, (Path(), PACKAGED)), PACKAGED.parents[1])  # last: an editable install
+    root = next(filter(is_project, (Path(), PACKAGED)), PACKAGED.parents[1])  # last: an editable install
     params = load_params(root=root, pinned=False)
     for path in sorted((root / STUDIES).glob(f"*/{PARAMS_FILE}")):
         own = load_params(path.parent.relative_to(root), root, pinned=False)

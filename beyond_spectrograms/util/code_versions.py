@@ -11,7 +11,7 @@ from pathlib import Path
 
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import quoted
-from beyond_spectrograms.util.yaml_files import YamlError, read_yaml
+from beyond_spectrograms.util.yaml_files import read_yaml
 
 VERSIONS_FILE = Path("versions.yaml")
 SHARED = "shared"  # what all nouns use: without a number of its own
@@ -42,14 +42,13 @@ def load_versions(path: Path = VERSIONS_FILE) -> Versions:
     """Read versions.yaml.
 
     Raises:
-        VersionsError: it is not there, not YAML, or a key or value is not what it should be.
+        VersionsError: it is not there, or a key or value is not what it should be.
+        YamlError: it is not YAML.
     """
     try:
         found = read_yaml(path)
     except FileNotFoundError:
         raise VersionsError(f"{path}: no such file. It stands beside params.yaml.") from None
-    except YamlError as error:
-        raise VersionsError(str(error)) from None
     if not isinstance(found, dict):
         raise VersionsError(f"{path}: a number for each noun is expected, not {quoted(found)}")
     code = found.pop("code", None)

@@ -154,8 +154,8 @@ class UnreadableError(ValueError):
     """A file is no checkpoint, or holds more than tensors and plain values."""
 
 
-def read_checkpoint(path: Path, device: str = "cpu") -> Any:
-    """Read tensors (onto `device`) and plain values.
+def read_checkpoint(path: Path) -> Any:
+    """Read tensors, onto the CPU, and plain values.
 
     Raises:
         UnreadableError: the file is no such checkpoint; whatever torch raises is turned into this.
@@ -163,7 +163,7 @@ def read_checkpoint(path: Path, device: str = "cpu") -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, struct.error) as error:
         raise UnreadableError(f"{path}: {error}") from error
 

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from beyond_spectrograms.data.audio import FORMATS
 from beyond_spectrograms.params import STUDIES, ParamsError, load_params, weights_of
 from beyond_spectrograms.params.datasets import SAMPLE_RATES
+from beyond_spectrograms.util.yaml_files import YamlError
 from support import common
 from support.models import PARAMS
 from support.repository import REPOSITORY
@@ -141,10 +142,10 @@ def test_params_that_are_missing_or_not_yaml_are_an_error() -> None:
     with pytest.raises(ParamsError, match=r"^params\.yaml: no such file. Run stages from the folder that holds it.$"):
         load_params()
     Path("params.yaml").write_text("grid: [")
-    with pytest.raises(ParamsError, match=r"^params\.yaml: not YAML: while parsing a flow node did not find"):
+    with pytest.raises(YamlError, match=r"^params\.yaml: not YAML: while parsing a flow node did not find"):
         load_params()
     Path("params.yaml").write_bytes(b"device: \xff")
-    with pytest.raises(ParamsError, match=r"^params\.yaml: not YAML: 'utf-8' codec can't decode byte 0xff"):
+    with pytest.raises(YamlError, match=r"^params\.yaml: not YAML: 'utf-8' codec can't decode byte 0xff"):
         load_params()
 
 
@@ -240,7 +241,7 @@ def test_a_section_that_is_appended_to_a_study_which_has_it_is_refused(tmp_path:
     there = file.read_text(encoding="utf-8").splitlines()
     with file.open("a", encoding="utf-8") as params:
         params.write("\nrepresentations:\n  mine: {kind: transformers, weights: whisper_tiny}\n")
-    assert common.refusal(ParamsError, load_params, Path("studies/zoo"), tmp_path, pinned=False) == (
+    assert common.refusal(YamlError, load_params, Path("studies/zoo"), tmp_path, pinned=False) == (
         f"{file}: not YAML: line {len(there) + 2}: 'representations' stands in line "
         f"{there.index('representations:') + 1} of this mapping too. Make them one."
     )

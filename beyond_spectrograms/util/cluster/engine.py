@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import quoted, shorten_value
-from beyond_spectrograms.util.yaml_files import YamlError, read_yaml
+from beyond_spectrograms.util.yaml_files import read_yaml
 
 ENGINE_FILE = Path("engine.yaml")
 Started = Literal["local", "slurm", "kubernetes"]
@@ -54,14 +54,13 @@ def load_engine(path: Path = ENGINE_FILE) -> Engine:
     """Read and check engine.yaml; without that file all is done on this machine.
 
     Raises:
-        EngineError: it is not YAML, a key is unknown, or a value is not what it should be; a line for each.
+        EngineError: a key is unknown, or a value is not what it should be; a line for each.
+        YamlError: it is not YAML.
     """
     try:
         values = read_yaml(path)
     except FileNotFoundError:
         return Engine()
-    except YamlError as error:
-        raise EngineError(str(error)) from None
     if values is None:  # comments alone
         return Engine()
     if not isinstance(values, dict):
