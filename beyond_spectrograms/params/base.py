@@ -38,6 +38,7 @@ def _number(value: Any) -> Any:
 Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Pair = Annotated[tuple[Real, Real], BeforeValidator(_tuple)]
 Triple = Annotated[tuple[Real, Real, Real], BeforeValidator(_tuple)]
+AboveZero = Annotated[Real, Field(gt=0)]
 Name = Annotated[str, Field(pattern=NAME)]
 
 

@@ -1,15 +1,15 @@
 """Section of a study's params.yaml about codecs that are trained here: their network, their sounds and their recipe."""
 
 import math
+import operator
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Name, Pair, Positive, Real, Section, Seed
+from beyond_spectrograms.params.base import AboveZero, Name, Pair, Positive, Real, Section, Seed
 
 CODEC_NAME = r"^[A-Za-z0-9_.-]{1,64}$"  # stands in a codec's file, in those it codes, and in what is printed
-AboveZero = Annotated[Real, Field(gt=0)]
 Share = Annotated[Real, Field(ge=0, le=1)]
 
 
@@ -110,13 +110,8 @@ class CodecSounds(Section):
     apart_from: list[Name]
     without: list[str]
     music: list[str]
-    labels: list[str] = Field(default_factory=list)
-
-    @model_serializer(mode="wrap")
-    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out `labels` where it names none: it came later, and what hangs on recipes from before is the same."""
-        told: dict[str, Any] = dump(self)
-        return {key: value for key, value in told.items() if key != "labels" or value}
+    # Not in a dump where it names none: it came later, and what hangs on recipes from before is the same.
+    labels: list[str] = Field(default_factory=list, exclude_if=operator.not_)
 
 
 class CodecJudged(Section):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Name, Pair, Positive, Real, Section, Seed, Triple, is_unset
+from beyond_spectrograms.params.base import AboveZero, Name, Pair, Positive, Real, Section, Seed, Triple, is_unset
 from beyond_spectrograms.params.layouts import LabelTable, Layout
 from beyond_spectrograms.util.patterns import groups_of
 
@@ -37,7 +37,7 @@ class FeatureSettings(Section):
     """
 
     dtype: Literal["float32", "float16", "codes"]
-    shards_mb: Annotated[Real, Field(gt=0)] | None = Field(default=None, exclude_if=is_unset)
+    shards_mb: AboveZero | None = Field(default=None, exclude_if=is_unset)
     shards_at: Annotated[str, Field(min_length=1)] | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from beyond_spectrograms.params.base import Positive, Real, Section
+from beyond_spectrograms.params.base import AboveZero, Positive, Real, Section
 
 
 class Noise(Section):
@@ -35,7 +35,7 @@ class LowPass(Section):
     """Without what is above `cutoff_hz`: a Butterworth filter of `order`, run forwards and backwards."""
 
     kind: Literal["low_pass"]
-    cutoff_hz: Annotated[Real, Field(gt=0)]
+    cutoff_hz: AboveZero
     order: Positive
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Positive, Real, Section, Seed, is_unset
+from beyond_spectrograms.params.base import AboveZero, Positive, Real, Section, Seed, is_unset
 
 # Classifiers whose windows have a reconstruction error (a test compares this with classifiers.registry).
 Reconstructing = Literal["kmeans", "prototypes", "apnet", "apnet_kmeans", "autoencoder_kmeans"]
@@ -25,7 +25,6 @@ DROPPING_OUT = ("conv1d", "conv2d", "temporal_cnn")
 ZERO_SHOT = "zero_shot"  # learns nothing: classifiers/zero_shot.py
 LABEL = "{label}"  # stands in a prompt where the class's name goes
 SEVERAL = "|"  # between the labels of one sound
-Rate = Annotated[Real, Field(gt=0)]
 Dropout = Annotated[Real, Field(ge=0, lt=1)]  # share of values that are set to zero
 
 
@@ -44,9 +43,9 @@ class PrototypeSettings(Section):
     per_class: Positive
     frames: Positive
     offset: Real
-    scale: Annotated[Real, Field(gt=0)]
+    scale: AboveZero
     transformations: list[Literal["gain", "pitch", "filters", "level", "time"]]
-    top_hz: Annotated[Real, Field(gt=0)]
+    top_hz: AboveZero
     cross_entropy: Annotated[Real, Field(ge=0)]
     tau: Real
     tau_learning_rate: Annotated[Real, Field(ge=0)]
@@ -76,7 +75,7 @@ class Trials(Section):
     validation accuracy chooses for all runs of the fold (training/tuning.py).
     """
 
-    learning_rate: Annotated[list[Rate], Field(min_length=1)] | None = None
+    learning_rate: Annotated[list[AboveZero], Field(min_length=1)] | None = None
     standardize: Annotated[list[bool], Field(min_length=1)] | None = None
     dropout: Annotated[list[Dropout], Field(min_length=1)] | None = None
 
@@ -89,10 +88,10 @@ class Augmentation(Section):
     of the features' band.
     """
 
-    mixup: Rate | None = Field(default=None, exclude_if=is_unset)
-    gain: Rate | None = Field(default=None, exclude_if=is_unset)
-    time_shift: Annotated[Rate, Field(le=0.5)] | None = Field(default=None, exclude_if=is_unset)
-    noise: Rate | None = Field(default=None, exclude_if=is_unset)
+    mixup: AboveZero | None = Field(default=None, exclude_if=is_unset)
+    gain: AboveZero | None = Field(default=None, exclude_if=is_unset)
+    time_shift: Annotated[AboveZero, Field(le=0.5)] | None = Field(default=None, exclude_if=is_unset)
+    noise: AboveZero | None = Field(default=None, exclude_if=is_unset)
 
 
 class Protocol(Section):
@@ -115,7 +114,7 @@ class Protocol(Section):
     shuffle_labels: bool
     class_weights: Literal["none", "balanced"] = "none"
     optimizer: Literal["sgd", "adam", "adamw"]
-    learning_rate: Rate
+    learning_rate: AboveZero
     batch_size: Positive
     shuffle_each_epoch: bool
     epochs: Positive
@@ -125,7 +124,7 @@ class Protocol(Section):
     seeds: Annotated[list[Seed], Field(min_length=1)]
     prototypes: PrototypeSettings | None = None
     deal_labels: Positive | None = Field(default=None, exclude_if=is_unset)
-    inverse_penalty: Rate | None = Field(default=None, exclude_if=is_unset)
+    inverse_penalty: AboveZero | None = Field(default=None, exclude_if=is_unset)
     neighbours: Positive | None = Field(default=None, exclude_if=is_unset)
     dropout: Dropout | None = Field(default=None, exclude_if=is_unset)
     training_share: Annotated[Real, Field(gt=0, le=1)] | None = Field(default=None, exclude_if=is_unset)

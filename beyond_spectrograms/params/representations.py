@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Name, Positive, Real, Record, Seed, is_unset
+from beyond_spectrograms.params.base import AboveZero, Name, Positive, Real, Record, Seed, is_unset
 from beyond_spectrograms.params.encoders import AnyEncoder, Snac
 from beyond_spectrograms.params.transformers import Transformers
 
@@ -17,7 +17,6 @@ BITRATES = {
 }
 # What librosa.pcen takes where it is told nothing (0.11).
 PCEN = {"gain": 0.98, "bias": 2.0, "power": 0.5, "time_constant": 0.4, "eps": 1e-6}
-AboveZero = Annotated[Real, Field(gt=0)]
 
 
 class Mel(Record):
