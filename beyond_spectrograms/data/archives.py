@@ -116,7 +116,7 @@ class Placer:
 
 
 def has_changed(source: Source, folder: Path) -> bool:
-    """Say whether a user's folder is no longer what `folder` was copied from.
+    """Say whether a user's folder is no longer what `folder` was copied from, or tells other things of its sounds.
 
     What is of the same size and was not touched since is taken to be the same; what was touched is read.
 
@@ -128,8 +128,11 @@ def has_changed(source: Source, folder: Path) -> bool:
     if source.members is None:
         paths = list_sounds(source.path).paths
     else:
-        wanted = _wanted(find_folder(source.path), source.members, source.label_table, Counter())
+        wanted = list(_wanted(find_folder(source.path), source.members, source.label_table, Counter()))
         paths = {each.clip: each.member.name for each in wanted}
+        told = read_labels(folder.parent)
+        if told and told != {each.clip: each.told for each in wanted}:
+            return True
     if set(paths) != {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}:
         return True
     return any(_differs(root / path, folder / copy) for copy, path in paths.items())

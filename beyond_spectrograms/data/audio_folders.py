@@ -45,7 +45,8 @@ def list_audio_folder(place: Place, layout: Layout) -> tuple[list[Sound], dict[s
     """
     left_out, there = Counter[str](), dict[str, Entry]()
     for entry in place.entries():
-        if is_hidden(entry.name) or not entry.name.lower().endswith((*READ, *METADATA)):
+        is_table = PurePosixPath(entry.name).name in METADATA
+        if is_hidden(entry.name) or not (is_table or entry.name.lower().endswith(READ)):
             left_out[kind_of(entry.name)] += 1
         else:
             check_names(place.url, entry.name)

@@ -81,7 +81,7 @@ def test_a_column_says_parts_and_a_separator_labels(home: Path) -> None:
 @pytest.mark.parametrize("part", [None, "folders"])
 def test_folders_say_labels_below_those_of_parts(home: Path, part: str | None) -> None:
     names = [f"{part}/{label}/{n}.wav" for part in ("train", "val", "test") for label in ("Dog", "cat") for n in (1, 2)]
-    lay_out(home, *names, "train/cat/in/3.mp3", "notes.txt")
+    lay_out(home, *names, "train/cat/in/3.mp3", "notes.txt", "train/cat/old_metadata.csv")
     found, record = take(BY_FOLDER | ({"part": part} if part else {}))
     assert ("labels.csv" in found) == bool(part)
     if part:
@@ -89,7 +89,7 @@ def test_folders_say_labels_below_those_of_parts(home: Path, part: str | None) -
     assert len(found) == 13
     assert found["audio/dog/train__1.wav"] == "train/Dog/1.wav"
     assert found["audio/cat/train__in__3.mp3"] == "train/cat/in/3.mp3"
-    assert record["left_out"] == {".txt": 1}
+    assert record["left_out"] == {".csv": 1, ".txt": 1}
 
 
 @pytest.mark.parametrize(

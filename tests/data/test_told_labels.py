@@ -129,8 +129,14 @@ def test_a_folder_that_is_not_there_is_an_error_and_a_changed_one_is_stale(home:
     run_here("download", "fsd50k")
     study = cells.load_study()
     assert changed_folders([study]) == []
-    (home / "FSD50K/FSD50K.dev_audio/0.wav").unlink()
     stale = "fsd50k: ~/FSD50K has changed since it was copied; say dvc repro -f download@fsd50k"
+    table = home / "FSD50K/FSD50K.ground_truth/dev.csv"
+    before = table.read_text()
+    table.write_text(before.replace('"Bark,Dog"', '"Rain"'))
+    assert changed_folders([study]) == [stale]
+    table.write_text(before)
+    assert changed_folders([study]) == []
+    (home / "FSD50K/FSD50K.dev_audio/0.wav").unlink()
     assert changed_folders([study]) == [stale]
 
 
