@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ from beyond_spectrograms.util.tensor_file import read_head
 
 SHARDS, SUFFIX = "shards", ".safetensors"  # the folder of the files, and how their names end
 LISTED = b"shards"  # key of the schema's metadata
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,12 @@ def open_shard(path: Path) -> Layout:
     Raises:
         FeaturesError: it is missing or damaged.
     """
+    return _read_shard(find_rows, path)
+
+
+def _read_shard(read: Callable[[Path], T], path: Path) -> T:
     try:
-        return find_rows(path)
+        return read(path)
     except FileNotFoundError:
         raise FeaturesError(f"{path}: missing. {AGAIN}") from None
     except ShardError as error:
@@ -179,11 +185,7 @@ def check_shards(folder: Path, called: str) -> None:
     damaged: list[str] = []
     for number, (name, first, _, content) in enumerate(listing.shards):
         path = shard_path(folder, name)
-        open_shard(path)
-        try:
-            layout, clips = read_clips(path)
-        except ShardError as error:
-            raise FeaturesError(f"{path}: {error}. {AGAIN}") from None
+        layout, clips = _read_shard(read_clips, path)
         if clips.content != content:
             raise FeaturesError(f"{path}: has other rows than its index says. {AGAIN}")
         names = _names_of(folder, number, name, first, clips)
