@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from inference.conftest import PROBE
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -18,7 +19,7 @@ from support.repository import REPOSITORY
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 DOCUMENTED = REPOSITORY / "docs/own-sounds.md"
-PROBE: dict[str, Any] = {"representation": "mfcc", "classifier": "probe_mean_deviation", "folds": 3}
+SETTINGS: dict[str, Any] = {"representation": "mfcc", "classifier": "probe_mean_deviation", "folds": 3}
 
 
 def write(folder: Path, labels: list[Any], each: int) -> tuple[list[Path], list[Any], list[str]]:
@@ -40,7 +41,7 @@ def write(folder: Path, labels: list[Any], each: int) -> tuple[list[Path], list[
 def test_files_and_labels_are_fitted_classified_pickled_and_saved(tmp_path: Path) -> None:
     paths, labels, groups = write(tmp_path / "sounds", [10, 9], 3)  # as text 10 comes before 9
     (tmp_path / "sounds/broken.wav").write_text("no sound")
-    estimator = SoundClassifier(**PROBE)
+    estimator = SoundClassifier(**SETTINGS)
     with pytest.warns(UserWarning, match="set aside") as warned:
         estimator.fit([*paths, tmp_path / "sounds/broken.wav"], [*labels, 9], [*groups, "speaker 0"])
     reason = "not decodable as audio: Format not recognised."
@@ -68,21 +69,12 @@ def test_fit_is_what_the_command_train_does(tmp_path: Path) -> None:
     from beyond_spectrograms.cli import main
 
     paths, labels, groups = write(tmp_path / "sounds", ["high", "low"], 3)
-    SoundClassifier(**PROBE).fit(paths, labels, groups).save("by_estimator")
+    SoundClassifier(**SETTINGS).fit(paths, labels, groups).save("by_estimator")
     for path, label, group in zip(paths, labels, groups, strict=True):
         (tmp_path / "folders" / label / group).mkdir(parents=True, exist_ok=True)
         path.rename(tmp_path / "folders" / label / group / path.name)
-    options = [
-        "--representation",
-        "mfcc",
-        "--classifier",
-        "probe_mean_deviation",
-        "--folds",
-        "3",
-        "--out",
-        "by_command",
-    ]
-    assert main(["train", str(tmp_path / "folders"), "--group-folders", *options]) == 0
+    options = ["--group-folders", *PROBE, "--folds", "3", "--out", "by_command"]
+    assert main(["train", str(tmp_path / "folders"), *options]) == 0
     one, other = (Path(name, "classifier.safetensors").read_bytes() for name in ("by_estimator", "by_command"))
     assert one == other
 
@@ -109,7 +101,7 @@ def test_scikit_learns_checks_pass_but_for_those_that_fit_numbers() -> None:
             return tags
 
     expected = dict.fromkeys(FIT_NUMBERS.split(), "it fits numbers; inputs are paths")
-    done = check_estimator(OfNumbers(**PROBE), expected_failed_checks=expected, on_fail=None)
+    done = check_estimator(OfNumbers(**SETTINGS), expected_failed_checks=expected, on_fail=None)
     outcomes = {(one["check_name"], one["status"]) for one in done}
     assert {name for name, status in outcomes if status == "xfail"} == set(expected)
     assert {name for name, status in outcomes if status == "failed"} == set()
@@ -164,6 +156,6 @@ def test_the_lines_of_the_documentation_run_and_parameters_are_searched(tmp_path
 def test_what_cannot_be_fitted_is_refused(
     settings: dict[str, Any], paths: Any, labels: list[str], error: type[Exception], message: str
 ) -> None:
-    told = refusal(error, SoundClassifier(**PROBE | settings).fit, paths, labels)
+    told = refusal(error, SoundClassifier(**SETTINGS | settings).fit, paths, labels)
     whole = message.removesuffix("<...>")
     assert told.startswith(whole) if whole != message else told == message

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from inference.conftest import PROBE
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
@@ -20,7 +21,6 @@ from support.models import PARAMS
 from support.repository import Capture
 
 ASK = "may sounds have several labels? Then give --multi-label"
-TRAIN = ["--representation", "mfcc", "--classifier", "probe_mean_deviation"]
 refusal = partial(common.refusal, ProjectError)
 
 
@@ -215,13 +215,13 @@ def test_exported_segments_are_a_table_to_train_on(days: Path, model_folder: Pat
     files = [str(path) for path in sorted(days.rglob("*.*")) if path.suffix != ".txt"]
     segment = ["segment", "--model", str(model_folder), "--device", "cpu"]
     assert main([*segment, *files, "--export", "clips"]) == 0
-    assert main(["train", "clips", "--labels", "clips/segments.csv", *TRAIN, "--out", "mine"]) == 0
+    assert main(["train", "clips", "--labels", "clips/segments.csv", *PROBE, "--out", "mine"]) == 0
     assert load_model("mine", device="cpu").classes == ("high", "low")
     tested = pd.read_csv("mine-report/recordings.csv")
     exported = pd.read_csv("clips/segments.csv")
     assert sorted(tested["file"]) == sorted(exported["file"])
     capsys.readouterr()
-    options = ["--labels", "clips/segments.csv", "--group-folders", *TRAIN, "--out", "other"]
+    options = ["--labels", "clips/segments.csv", "--group-folders", *PROBE, "--out", "other"]
     assert main(["train", "clips", *options]) == 1
     told = "--labels goes without --group-...: its table says groups in a column `group`.\n"
     assert capsys.readouterr().err == told

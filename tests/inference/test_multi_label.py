@@ -11,6 +11,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import soundfile
+from inference.conftest import PROBE
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
@@ -19,7 +20,6 @@ from beyond_spectrograms.inference.card import read_card
 from support.common import tone
 from support.repository import Capture
 
-TRAIN = ["--representation", "mfcc", "--classifier", "probe_mean_deviation"]
 COMMAND = ["train", "chords", "--labels", "labels.csv", "--folds", "3"]
 HERTZ = {"low": 300.0, "middle": 1500.0, "high": 6000.0}
 
@@ -51,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
         patch.chdir(folder)
-        assert main([*COMMAND, *TRAIN, "--onnx", "--out", "mine"]) == 0
+        assert main([*COMMAND, *PROBE, "--onnx", "--out", "mine"]) == 0
     return folder, printed.getvalue().splitlines()
 
 
@@ -84,7 +84,7 @@ def test_training_tells_scores_of_the_folds_and_their_median_thresholds(
 
 
 def test_the_same_table_gives_the_same_bytes(place: Path) -> None:
-    assert main([*COMMAND, *TRAIN, "--out", "again"]) == 0
+    assert main([*COMMAND, *PROBE, "--out", "again"]) == 0
     again, mine = (place / name for name in ("again", "mine"))
     assert (again / "classifier.safetensors").read_bytes() == (mine / "classifier.safetensors").read_bytes()
     cards = [
@@ -184,14 +184,14 @@ def test_what_shows_one_label_at_a_time_refuses_the_model(command: list[str], to
 )
 @pytest.mark.usefixtures("place")
 def test_what_is_for_one_label_is_refused_before_any_work(options: list[str], told: str, capsys: Capture) -> None:
-    classifier = [] if "--protocol" in options else TRAIN[2:]
-    assert main([*COMMAND, *TRAIN[:2], *classifier, *options, "--out", "other"]) == 1
+    classifier = [] if "--protocol" in options else PROBE[2:]
+    assert main([*COMMAND, *PROBE[:2], *classifier, *options, "--out", "other"]) == 1
     assert capsys.readouterr().err == f"{told}\n"
     assert not Path("other.partial-training/clips").exists()
 
 
 @pytest.mark.usefixtures("place")
 def test_folders_have_one_label_a_sound(capsys: Capture) -> None:
-    assert main(["train", "chords", "--multi-label", *TRAIN, "--out", "other"]) == 1
+    assert main(["train", "chords", "--multi-label", *PROBE, "--out", "other"]) == 1
     told = "--multi-label goes with --labels: in folders every sound has one label.\n"
     assert capsys.readouterr().err == told

@@ -8,6 +8,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import soundfile
+from inference.conftest import PROBE
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
@@ -139,8 +140,7 @@ def test_train_finds_what_is_none_and_measures_it(tmp_path: Path, capsys: Captur
     for number in range(6):
         for label, sound in {**sounds(number), BACKGROUND: noise(1.0, 22_050, number)}.items():
             write(folder / f"{label}/{number}.wav", sound)
-    options = ["--representation", "mfcc", "--classifier", "probe_mean_deviation", "--folds", "3", "--reject"]
-    assert main(["train", str(folder), *options, "--out", "mine"]) == 0
+    assert main(["train", str(folder), *PROBE, "--folds", "3", "--reject", "--out", "mine"]) == 0
     output = capsys.readouterr().out
     assert "--reject: 2 classes held out in turn are 6 more runs, 1.3 times the work of the folds\n" in output
     known = json.loads(Path("mine-report/scores.json").read_text())["confidence"]
