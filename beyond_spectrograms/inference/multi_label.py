@@ -21,26 +21,21 @@ from beyond_spectrograms.evaluation.label_scores import (
     score,
 )
 from beyond_spectrograms.evaluation.records import Interval
-from beyond_spectrograms.evaluation.result_files import ACCURACIES
-from beyond_spectrograms.inference.card import MultiLabel, Scores
-from beyond_spectrograms.inference.export import write_model
-from beyond_spectrograms.inference.folder import data_folder, make_way
+from beyond_spectrograms.inference.card import MultiLabel
 from beyond_spectrograms.inference.own_model import (
-    MFCC,
-    ON_ALL,
     PLAIN,
-    SURE,
     Asked,
     describe_sounds,
-    probed,
+    probes_beside,
+    tell_difference,
     train_folds,
     train_on_all,
     with_clips,
-    write_report,
+    write_all,
 )
-from beyond_spectrograms.inference.own_sounds import SEED, SPLIT, OwnSounds
+from beyond_spectrograms.inference.own_sounds import SPLIT, OwnSounds
 from beyond_spectrograms.inference.rejection import predict_parts
-from beyond_spectrograms.params import Params, weights_folder
+from beyond_spectrograms.params import Params
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.training.run import RunConfig, read_history
 
@@ -82,32 +77,16 @@ def train_model(
     scores |= {"by_fold": by_fold, "intervals": {"mean_average_precision": asdict(interval)}, "plain_ways": plain}
     scores["thresholds"] = _by_class(final, medians)
     scores |= describe_sounds(sounds, recordings)
-    model = {"epochs": final.epochs, "recordings": len(sounds.clips)}
-    dataset, name, protocol = sounds.dataset, asked.representation, asked.protocol
-    settings = {"name": protocol, **params.protocols[protocol].model_dump()}
-    scores = {"dataset": dataset, "representation": name, "protocol": settings, **scores, "model": model}
-    history = pd.DataFrame([row for run in runs for row in read_history(run)])
-    write_report(report, scores, recordings=recordings, history=history)
-    make_way(out, final.result_files[0])
-    write_model(
-        out,
-        final.result_files[0],
-        params=params,
-        recipe=final.protocol,
-        cell=(dataset, name, protocol),
-        run=(ON_ALL, SEED),
-        weights=data_folder() / "weights" / weights_folder(name, params.representations[name]),
-        licences=[],
-        clips=sounds.clips,
-        scores=Scores(file=f"{report.name}/scores.json", commit=None, **{key: scores[key] for key in ACCURACIES}),
-        multi_label=MultiLabel(
-            thresholds=scores["thresholds"],
-            mean_average_precision_low=interval.low,
-            mean_average_precision_high=interval.high,
-            **{key: scores[key] for key in ("mean_average_precision", "lwlrap", "f1")},
-        ),
+    tables = {"recordings": recordings, "history": pd.DataFrame([row for run in runs for row in read_history(run)])}
+    multi_label = MultiLabel(
+        thresholds=scores["thresholds"],
+        mean_average_precision_low=interval.low,
+        mean_average_precision_high=interval.high,
+        **{key: scores[key] for key in ("mean_average_precision", "lwlrap", "f1")},
     )
-    return scores
+    return write_all(
+        params, asked, sounds, final, scores, tables=tables, out=out, report=report, multi_label=multi_label
+    )
 
 
 def _by_class(run: RunConfig, values: Floats) -> dict[str, float]:
@@ -124,18 +103,15 @@ def score_plain_ways(
     """
     told: list[dict[str, Any]] = [{"way": "each label's share of training recordings"}]
     judged = [replace(ours, probabilities=_shares(ours, sounds))]
-    for name in dict.fromkeys([MFCC, *[asked.representation] * probed(params, asked.representation)]):
-        if (name, PLAIN) != (asked.representation, asked.protocol):
-            runs = train_folds(params, Asked(name, PLAIN, 1), sounds, work)
-            judged.append(judge(runs, sounds).recordings().part("test"))
-            way = f"logistic regression on mean and deviation of {name}"
-            told.append({"way": way, "representation": name, "protocol": PLAIN})
+    for way in probes_beside(params, asked):
+        runs = train_folds(params, Asked(way["representation"], PLAIN, 1), sounds, work)
+        judged.append(judge(runs, sounds).recordings().part("test"))
+        told.append(way)
     statistics, origins = params.statistics, sounds.clips.set_index("clip")["group"].to_dict()
     mine, *others = (measure(each.by_fold(origins), statistics) for each in (ours, *judged))
     for row, theirs, answers in zip(told, others, judged, strict=True):
         row |= {name: measure_runs(answers.by_fold())[name] for name in (MEAN_AP, "lwlrap")}
-        difference = theirs.difference(mine, MEAN_AP, statistics).difference
-        row |= {"difference": asdict(difference), SURE: difference.low is not None and difference.low > 0}
+        row.update(tell_difference(theirs.difference(mine, MEAN_AP, statistics).difference))
     return mine.interval(MEAN_AP, statistics), told
 
 

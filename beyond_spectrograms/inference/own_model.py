@@ -40,7 +40,6 @@ from beyond_spectrograms.util.text import as_cell
 ON_ALL = 0  # the fold of a model that no part was kept from
 PLAIN = "probe_mean_deviation"  # the protocol of the plain ways
 MFCC = "mfcc"  # and the representation of one of them
-SURE = "surely better"
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,9 @@ def train_model(
         ModelError: `out` is taken, by another model than this.
         DownloadError: the encoder's weights cannot be had.
     """
-    cell = (sounds.dataset, asked.representation, asked.protocol)
+    cell = cell_name(asked.representation, asked.protocol)
     runs, found = score_folds(params, asked, sounds, work)
-    recordings = _recordings(found, cell, report)
+    recordings = recordings_of(cell, found.predictions[cell], report)
     intervals = {
         "recordings": recording_interval(recordings, params.statistics),
         "windows": window_interval(recordings, params.statistics),
@@ -86,35 +85,59 @@ def train_model(
     if asked.calibrate or asked.reject:
         confidence, known["confidence"] = find_and_measure(runs, sounds, reject=asked.reject)
     plain = score_plain_ways(params, asked, recordings, sounds, work) if asked.plain_ways else []
-    final = train_on_all(runs, [run["epoch"] for run in found.scores[cell_name(*cell[1:])]["by_fold"]], sounds)
-    scores = _tell(params, cell, sounds, found) | {
+    final = train_on_all(runs, [run["epoch"] for run in found.scores[cell]["by_fold"]], sounds)
+    tested = found.predictions[cell].drop(columns=["representation", "protocol", "predicted_by_seeds"])
+    tested = with_clips(tested, sounds, params)
+    tables = {"recordings": tested, "history": found.curves[cell].drop(columns=["representation", "protocol"])}
+    scores = {
+        **found.scores[cell],
+        **describe_sounds(sounds, tested),
         "intervals": {unit: asdict(interval) for unit, interval in intervals.items()},
         "plain_ways": plain,
         **known,
+    }
+    return write_all(params, asked, sounds, final, scores, tables=tables, out=out, report=report, confidence=confidence)
+
+
+def write_all(
+    params: Params, asked: Asked, sounds: OwnSounds, final: RunConfig, scores: dict[str, Any],
+    *, tables: dict[str, pd.DataFrame], out: Path, report: Path, **found: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Write the report of the folds' scores, and the model of the run `final`, whose card says what else was `found`.
+
+    Returns:
+        what is in scores.json: the scores, of what, and which model.
+
+    Raises:
+        ModelError: `out` is taken, by another model than this.
+    """
+    name, protocol, trained = asked.representation, asked.protocol, final.result_files[0]
+    told = {
+        "dataset": sounds.dataset,
+        "representation": name,
+        "protocol": {"name": protocol, **params.protocols[protocol].model_dump()},
+        **scores,
         "model": {"epochs": final.epochs, "recordings": len(sounds.clips)},
     }
-    write_report(report, scores, recordings=_tested(found, cell, sounds, params), history=_history(found, cell))
-    told = {key: scores[key] for key in ACCURACIES}
-    low, high = intervals["recordings"].low, intervals["recordings"].high
-    record = params.representations[asked.representation]
-    make_way(out, final.result_files[0])
+    write_report(report, told, **tables)
+    of_folds = {key: scores[key] for key in ACCURACIES}
+    if interval := scores["intervals"].get("recordings"):  # of one label a sound
+        of_folds |= {f"recording_accuracy_{end}": interval[end] for end in ("low", "high")}
+    make_way(out, trained)
     write_model(
         out,
-        final.result_files[0],
+        trained,
         params=params,
         recipe=final.protocol,
-        cell=cell,
+        cell=(sounds.dataset, name, protocol),
         run=(ON_ALL, SEED),
-        weights=data_folder() / "weights" / weights_folder(asked.representation, record),
+        weights=data_folder() / "weights" / weights_folder(name, params.representations[name]),
         licences=[],
         clips=sounds.clips,
-        confidence=confidence,
-        scores=Scores(
-            file=f"{report.name}/scores.json", commit=None, **told,
-            recording_accuracy_low=low, recording_accuracy_high=high,
-        ),
-    )  # fmt: skip
-    return scores
+        scores=Scores(file=f"{report.name}/scores.json", commit=None, **of_folds),
+        **found,
+    )
+    return told
 
 
 def exact_where_few(interval: Interval, recordings: Recordings, params: Params) -> Interval:
@@ -203,25 +226,33 @@ def score_plain_ways(
     differs from ours: `difference` (theirs - ours, with low and high) and whether it is `surely better`.
     """
     told: list[dict[str, Any]] = [{"way": "the most frequent class"} | _majority(sounds)]
-    names = [MFCC, *[asked.representation] * probed(params, asked.representation)]
-    for name in dict.fromkeys(names):
-        way = Asked(name, PLAIN, 1)
-        if name == asked.representation and asked.protocol == PLAIN:
-            continue
-        _, found = score_folds(params, way, sounds, work)
-        scores = found.scores[cell_name(name, PLAIN)]
-        theirs = _recordings(found, (sounds.dataset, name, PLAIN), work)
+    for way in probes_beside(params, asked):
+        name = way["representation"]
+        cell = cell_name(name, PLAIN)
+        _, found = score_folds(params, Asked(name, PLAIN, 1), sounds, work)
+        theirs = recordings_of(cell, found.predictions[cell], work)
         difference = compare(theirs.by_recording(), ours.by_recording(), params.statistics).difference
-        row = {"way": f"logistic regression on mean and deviation of {name}", "representation": name, "protocol": PLAIN}
-        row |= {key: scores[key] for key in ACCURACIES}
-        told.append(row | {"difference": asdict(difference), SURE: difference.low is not None and difference.low > 0})
+        told.append(way | {key: found.scores[cell][key] for key in ACCURACIES} | tell_difference(difference))
     return told
 
 
-def probed(params: Params, representation: str) -> bool:
-    """Say whether the plain way's probe is for a representation: not for codes, samples or stacked layers."""
-    record = params.representations[representation]
-    return record.codebook_size is None and not misfit(record, params.protocols[PLAIN])
+def probes_beside(params: Params, asked: Asked) -> list[dict[str, Any]]:
+    """List the plain ways that are probes, but for what is asked itself: of MFCC, and of the same representation.
+
+    There is no probe for codes, samples or stacked layers.
+    """
+    record = params.representations[asked.representation]
+    is_probed = record.codebook_size is None and not misfit(record, params.protocols[PLAIN])
+    return [
+        {"way": f"logistic regression on mean and deviation of {name}", "representation": name, "protocol": PLAIN}
+        for name in dict.fromkeys([MFCC, *[asked.representation] * is_probed])
+        if (name, PLAIN) != (asked.representation, asked.protocol)
+    ]
+
+
+def tell_difference(difference: Interval) -> dict[str, Any]:
+    """Tell how a plain way's score differs from ours, and whether it is surely the better one."""
+    return {"difference": asdict(difference), "surely better": difference.low is not None and difference.low > 0}
 
 
 def _majority(sounds: OwnSounds) -> dict[str, float]:
@@ -234,16 +265,6 @@ def _majority(sounds: OwnSounds) -> dict[str, float]:
         right["recording_accuracy"] += (recordings.loc[recordings["part"] == "test", "label"] == answer).tolist()
         right["window_accuracy"] += (sounds.table.loc[part == "test", "label"] == answer).tolist()
     return {key: float(np.mean(values)) for key, values in right.items()}
-
-
-def _recordings(found: Evaluation, cell: tuple[str, str, str], place: Path) -> Recordings:
-    name = cell_name(*cell[1:])
-    return recordings_of(name, found.predictions[name], place)
-
-
-def _tested(found: Evaluation, cell: tuple[str, str, str], sounds: OwnSounds, params: Params) -> pd.DataFrame:
-    rows = found.predictions[cell_name(*cell[1:])].drop(columns=["representation", "protocol", "predicted_by_seeds"])
-    return with_clips(rows, sounds, params)
 
 
 def with_clips(rows: pd.DataFrame, sounds: OwnSounds, params: Params) -> pd.DataFrame:
@@ -262,21 +283,6 @@ def describe_sounds(sounds: OwnSounds, tested: pd.DataFrame) -> dict[str, Any]:
         "shorter_than_a_window": tested["clip"][tested["reflected"] == 1].tolist(),
         "set_aside": sounds.set_aside,
         "left_out": sounds.left_out,
-    }
-
-
-def _history(found: Evaluation, cell: tuple[str, str, str]) -> pd.DataFrame:
-    return found.curves[cell_name(*cell[1:])].drop(columns=["representation", "protocol"])
-
-
-def _tell(params: Params, cell: tuple[str, str, str], sounds: OwnSounds, found: Evaluation) -> dict[str, Any]:
-    dataset, representation, protocol = cell
-    return {
-        "dataset": dataset,
-        "representation": representation,
-        "protocol": {"name": protocol, **params.protocols[protocol].model_dump()},
-        **found.scores[cell_name(representation, protocol)],
-        **describe_sounds(sounds, _tested(found, cell, sounds, params)),
     }
 
 
