@@ -175,13 +175,11 @@ class Card(Section):
                 raise ValueError("multi_label.thresholds are of other classes")
             if self.protocol.record.loss is None or self.confidence is not None:
                 raise ValueError("multi_label goes with the loss binary_cross_entropy, and without confidence")
-            if NONE in self.classes:
-                raise ValueError(f"a class is named {NONE!r}, which stands for none of them")
-        if self.confidence is not None and self.confidence.thresholds is not None:
-            if set(self.confidence.thresholds) != set(self.classes) - {BACKGROUND}:
-                raise ValueError("confidence.thresholds are of other classes")
-            if NONE in self.classes:
-                raise ValueError(f"a class is named {NONE!r}, which stands for none of them")
+        known = None if self.confidence is None else self.confidence.thresholds
+        if known is not None and set(known) != set(self.classes) - {BACKGROUND}:
+            raise ValueError("confidence.thresholds are of other classes")
+        if self.thresholds is not None and NONE in self.classes:
+            raise ValueError(f"a class is named {NONE!r}, which stands for none of them")
         return self
 
     @property

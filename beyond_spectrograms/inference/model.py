@@ -138,6 +138,8 @@ class Model:
     def classify_file(self, path: str | Path) -> Classification:
         """Classify a file as the command `classify` does, block by block: hours take no more memory than seconds.
 
+        EnCodec's compressed files, .ecdc, are not decoded; ecdc.py says how that differs.
+
         Raises:
             BadAudioError: it is not there, cannot be read, or is no sound that `classify` takes.
         """
@@ -170,15 +172,6 @@ class Model:
         """
         sound = self.cut(as_blocks(waveform), sample_rate)
         return np.concatenate([self.look(batch)[0] for batch in sound])
-
-    def classify_ecdc(self, path: str | Path) -> Classification:
-        """Classify a sound that EnCodec has compressed, without decoding it; ecdc.py says how that differs.
-
-        Raises:
-            BadAudioError: the file cannot be read, or the model takes no codes.
-        """
-        sound = self.ecdc.cut(Path(path))
-        return self.average(sound, map(self.judge, sound))
 
     def average(self, sound: CutSound | CutCodes, judged: Iterable[Probabilities]) -> Classification:
         """Classify a sound by the mean of its windows' probabilities, which come batch by batch.

@@ -36,7 +36,6 @@ from beyond_spectrograms.util.files import real
 from beyond_spectrograms.util.patterns import match_whole
 
 SEED = 0
-Cell = tuple[str, str, str]  # data set, representation, protocol
 LONGEST_S = 600.0  # a clip is decoded as a whole
 SPLIT = "source"
 WEIGHTED_UNASKED = ("conv1d", "conv2d", "mean_linear")  # classifiers whose rare classes weigh more by default

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.data.sound_files import open_sound
 from beyond_spectrograms.inference.batch import prefetch
+from beyond_spectrograms.inference.networks import mean_and_deviation
 from beyond_spectrograms.inference.stream_windows import CutSound
-from beyond_spectrograms.representations.base import Features, Representation
+from beyond_spectrograms.representations.base import Representation
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import digest_file, read_sealed, write_sealed, written_beside
 
@@ -98,13 +99,8 @@ class Summarizer:
                 rows = np.full((len(batch.silent), 2 * self.representation.bands), np.nan, np.float32)
                 if not batch.silent.all():
                     features = self.representation.encode(batch.windows[~batch.silent], form.sample_rate)
-                    rows[~batch.silent] = summarize(features)
+                    rows[~batch.silent] = mean_and_deviation(features)
                 yield rows
-
-
-def summarize(features: Features) -> Rows:
-    """Give each window's mean and deviation over time: [windows, bands, frames] -> [windows, 2 bands]."""
-    return np.concatenate([features.mean(axis=2), features.std(axis=2)], axis=1)
 
 
 @dataclass(frozen=True)

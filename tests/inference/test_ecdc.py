@@ -93,7 +93,7 @@ def test_a_coded_second_is_to_the_model_what_its_sound_is(name: str, place: Path
     for bitrate in (6000, 12000):  # more codebooks than the model takes
         file = code(sound, bitrate)
         assert np.array_equal(of_file(model, file), of_sound(model, sound))
-        found = model.classify_ecdc(file)
+        found = model.classify_file(file)
         of_samples = model.classify(sound, 24_000).probabilities
         assert_rounded(found.probabilities, of_samples, roundings=128 * 5)  # terms of conv1d's longest sum
         assert (found.windows, found.seconds, found.remarks) == (1, 1.0, ())
@@ -123,14 +123,14 @@ def test_windows_between_frames_and_past_the_end(code: Code, model: Model) -> No
     reflected = np.pad(latents, ((0, 0), (0, 200)), mode="reflect")
     for first, window in zip((0, 38, 75, 112), batch.windows, strict=True):  # 37.5 and 112.5: to the even one
         assert np.array_equal(window, reflected[:, first : first + 75])
-    assert model.classify_ecdc(code(0.3)).remarks == ("0.300 s long, shorter than a window of 1 s: reflected",)
+    assert model.classify_file(code(0.3)).remarks == ("0.300 s long, shorter than a window of 1 s: reflected",)
 
 
 def told(model: Model, path: Path, content: bytes | None = None) -> str:
     """Give why a file is refused, in which `content` is written before."""
     if content is not None:
         path.write_bytes(content)
-    return refusal(BadAudioError, model.classify_ecdc, path)
+    return refusal(BadAudioError, model.classify_file, path)
 
 
 def with_header(content: bytes, **changes: object) -> bytes:
@@ -151,7 +151,7 @@ def test_arithmetic_coding_gives_the_same_codes(
     with torch.random.fork_rng():  # the package seeds torch's generator
         coded = code(0.5, name="lm", lm=True)
     plain = code(0.5)
-    assert model.classify_ecdc(coded).probabilities.tolist() == model.classify_ecdc(plain).probabilities.tolist()
+    assert model.classify_file(coded).probabilities.tolist() == model.classify_file(plain).probabilities.tolist()
     content = coded.read_bytes()
     cut = told(model, coded, content[: len(content) // 2])
     assert cut.startswith("truncated: the header promises 0.500 s, the codes end after 0.")
@@ -236,14 +236,14 @@ def test_a_language_model_that_is_missing_or_another_is_told(
     url = f"https://dl.fbaipublicfiles.com/encodec/v0/{missing.name}"
     remedy = f"Download {url} into {weights}, or write the file without --lm."
     why = f"{missing}: no such file; it is needed for an .ecdc file coded with --lm. {remedy}"
-    assert refusal(ModelError, model.classify_ecdc, coded) == why
+    assert refusal(ModelError, model.classify_file, coded) == why
     options = ["--model", str(place / "6000"), "--weights", str(weights), "--format", "json"]
     assert main(["classify", str(coded), str(plain), *options]) == 1  # the rest is done
     assert [entry.get("error") for entry in json.loads(capsys.readouterr().out)] == [why, None]
     missing.write_bytes(b"another")
     digest = "ae448ac86c4e8e4dec645729708ef41873ae79c6dff84eff73360989487f08e5"
     why = f"{missing}: its sha256 is {digest}, which is not what its name says. {remedy}"
-    assert refusal(ModelError, model.classify_ecdc, coded) == why
+    assert refusal(ModelError, model.classify_file, coded) == why
 
 
 def test_models_that_take_no_codes_refuse_them_and_sounds_beside_are_classified(
