@@ -45,6 +45,7 @@ def analyse(model: Model, content: bytes, stop: threading.Event) -> dict[str, An
     features = FeaturePicture()
     with decode_sound(io.BytesIO(content)) as file:
         sound = model.cut(_limited(file, stop), file.sample_rate, hop_s)
+        sound.of_8_bit = file.of_8_bit
         found = model.conclude(sound, features.watch(model, spectrogram.watch(sound)), SMOOTHING)
     level = spectrogram.decibels(found.seconds)
     return {
