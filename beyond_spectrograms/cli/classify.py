@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import add_model_options, count, load, told_name
+from beyond_spectrograms.cli.common import add_model_options, count, load, model_at, told_name
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import printable, printable_json
 
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _classify(options: argparse.Namespace, model: "Model", paths: Sequence[Path]) -> Iterator["Named"]:
-    from beyond_spectrograms.inference.batch import ModelAt, classify_files, classify_on_cluster
+    from beyond_spectrograms.inference.batch import classify_files, classify_on_cluster
 
     if options.scheduler is None:
         yield from classify_files(model, paths)
@@ -76,6 +76,6 @@ def _classify(options: argparse.Namespace, model: "Model", paths: Sequence[Path]
     if Path("-") in paths:
         raise ProjectError("-: standard input is here alone, and --scheduler takes files that all machines see.")
     packages = [name for name, version in load_all_params().versions.items() if isinstance(version, str)]
-    engine, at = Engine(engine="dask", scheduler=options.scheduler), tuple(options.allow_module)
+    engine = Engine(engine="dask", scheduler=options.scheduler)
     with pieces_done_by(engine, packages, source="--scheduler"):
-        yield from classify_on_cluster(ModelAt(options.model, options.device, options.weights, at), paths)
+        yield from classify_on_cluster(model_at(options), paths)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beyond_spectrograms.cli import codec_lm, codec_training
-from beyond_spectrograms.cli.common import CODECS, check_name, check_writable, count, open_codec, told_name
+from beyond_spectrograms.cli.common import CODECS, check_free, check_name, check_writable, count, open_codec, told_name
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import printable
 
@@ -146,8 +146,7 @@ def _place(place: Path, suffix: str) -> Path:
     check_name(place)
     if place.suffix.lower() != suffix:
         raise ProjectError(f"--out is {place}; its name must end in {suffix}")
-    if place.exists() or place.is_symlink():
-        raise ProjectError(f"{place}: exists already. Choose another name, or remove it.")
+    check_free(place)
     check_writable(place)
     return place
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from beyond_spectrograms.cli.common import (
     check_apart,
+    check_free,
     check_name,
     check_writable,
     count,
     going_on,
     open_codec,
+    tell_unused,
     working_in,
 )
 from beyond_spectrograms.util.errors import ProjectError
@@ -40,8 +41,7 @@ def run(options: argparse.Namespace) -> int:
     """Train; give the exit status."""
     out: Path = options.out
     check_name(out)
-    if out.exists() or out.is_symlink():
-        raise ProjectError(f"{out}: exists already. Choose another name, or remove it.")
+    check_free(out)
     work = out.with_name(f"{out.name}.partial-training")
     check_apart(out, options.folder, work)
     check_writable(out)
@@ -67,8 +67,7 @@ def run(options: argparse.Namespace) -> int:
     network = by.codec.network
     with working_in(work, CHECKPOINT), going_on(work):
         sounds = prepare_sounds(options.folder, work, network, 0.0)
-        for name, reason in sounds.set_aside.items():
-            print(printable(f"set aside {name}: {reason}"), file=sys.stderr)
+        tell_unused({}, sounds.set_aside)
         streamer, most = Streamer(*by), max(network.bitrates)
         waveforms = [*sounds.corpus.waveforms, *sounds.judged]
         codes = [streamer.encode([sound], most).codes[0] for sound in track(waveforms, "encode", len(waveforms))]

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import CODECS, check_apart, count, going_on, open_codec, working_in
+from beyond_spectrograms.cli.common import (
+    CODECS,
+    TAKEN,
+    check_apart,
+    count,
+    going_on,
+    open_codec,
+    tell_unused,
+    working_in,
+)
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import printable
 
@@ -23,7 +31,6 @@ to judge the codec by before and after. Writes codec.safetensors and card.json. 
 was when you start it again, and ends with the same bytes. Recipes are those of studies/codec/params.yaml in a checkout,
 elsewhere those the installed package carries.
 """
-TAKEN = "{}: exists already. Choose another name, or remove it."
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -136,11 +143,7 @@ def _begin(named: str | None) -> Begin | None:
 
 def _tell_sounds(sounds: OwnCodecSounds) -> None:
     """Tell what was found, and what cannot be used."""
-    if sounds.left_out:
-        kinds = (f"{count} {printable(kind)}" for kind, count in sounds.left_out.items())
-        print("left out:", ", ".join(kinds), file=sys.stderr)
-    for name, reason in sounds.set_aside.items():
-        print(printable(f"set aside {name}: {reason}"), file=sys.stderr)
+    tell_unused(sounds.left_out, sounds.set_aside)
     aside = f"; {len(sounds.set_aside)} set aside" if sounds.set_aside else ""
     held = f"{sounds.held_out} {'are' if sounds.held_out > 1 else 'is'} held out{aside}"
     print(f"trains on {sounds.sounds} sounds of {sounds.seconds:.1f} s together; {held}", flush=True)

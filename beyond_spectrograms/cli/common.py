@@ -7,8 +7,7 @@ import errno
 import os
 import shutil
 import sys
-import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,8 +20,10 @@ from beyond_spectrograms.util.text import printable
 if TYPE_CHECKING:
     from beyond_spectrograms.codec.files import OpenCodec
     from beyond_spectrograms.inference import Model
+    from beyond_spectrograms.inference.batch import ModelAt
 
 CODECS = ("encodec_24khz", "encodec_48khz")  # EnCodec's: the keys of codec.files.ENCODEC, behind whose import torch is
+TAKEN = "{}: exists already. Choose another name, or remove it."
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +47,25 @@ def add_module_option(parser: argparse.ArgumentParser) -> None:
 def told_name(path: Path) -> str:
     """Name a sound in a message."""
     return "standard input" if str(path) == "-" else printable(path)
+
+
+def tell_unused(left_out: Mapping[str, int], set_aside: Mapping[str, str]) -> None:
+    """Tell which files of a folder of sounds are not used: how many of a kind, and others by name with the reason."""
+    if left_out:
+        kinds = (f"{count} {printable(kind)}" for kind, count in left_out.items())
+        print("left out:", ", ".join(kinds), file=sys.stderr)
+    for name, reason in set_aside.items():
+        print(printable(f"set aside {name}: {reason}"), file=sys.stderr)
+
+
+def check_free(place: Path) -> None:
+    """Check that nothing stands in a place, not even a link that leads nowhere.
+
+    Raises:
+        ProjectError: something does.
+    """
+    if place.exists() or place.is_symlink():
+        raise ProjectError(TAKEN.format(place))
 
 
 def check_writable(path: Path) -> None:
@@ -153,15 +173,16 @@ def count(text: str) -> int:
     return int(text)
 
 
+def model_at(options: argparse.Namespace) -> ModelAt:
+    """Give the place of the model that the options name."""
+    from beyond_spectrograms.inference.batch import ModelAt
+
+    return ModelAt(options.model, options.device, options.weights, tuple(options.allow_module))
+
+
 def load(options: argparse.Namespace) -> Model:
     """Load the model that the options name; its warning, if it has one, goes to stderr in one line."""
-    from beyond_spectrograms.inference import load_model
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        model = load_model(
-            options.model, device=options.device, weights=options.weights, allowed_modules=options.allow_module
-        )
+    model = model_at(options).load()
     if model.card.warning:
         print(f"{options.model}: {model.card.warning}", file=sys.stderr)
     return model

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import add_model_options, check_writable, load, told_name
+from beyond_spectrograms.cli.common import add_model_options, check_free, check_writable, load, told_name
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import real, write_text
 from beyond_spectrograms.util.text import printable
@@ -47,7 +47,6 @@ def run(options: argparse.Namespace) -> int:
     """Segment; give the exit status."""
     from beyond_spectrograms.codec.ecdc import SUFFIX as ECDC
     from beyond_spectrograms.data.audio import BadAudioError
-    from beyond_spectrograms.inference.cut_clips import check_free
     from beyond_spectrograms.inference.formats import SEGMENT_FORMATS
     from beyond_spectrograms.inference.timeline import Spectrogram, draw_timeline
     from beyond_spectrograms.util.errors import require
@@ -110,11 +109,12 @@ def _export(model: Model, options: argparse.Namespace, hop_s: float) -> int:
     from beyond_spectrograms.data.sound_files import STDIN
     from beyond_spectrograms.inference import cut_clips
     from beyond_spectrograms.inference.batch import find_files
+    from beyond_spectrograms.inference.folder import new_folder
     from beyond_spectrograms.inference.formats import csv_text
 
     paths = list(dict.fromkeys(find_files(options.files)))
     rows, bad = [], 0
-    with cut_clips.new_folder(options.export) as folder:
+    with new_folder(options.export) as folder:
         for path, name in zip(paths, cut_clips.names_of(paths), strict=True):
             try:
                 if path == STDIN or path.suffix.lower() == ECDC:

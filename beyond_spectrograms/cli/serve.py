@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
     from beyond_spectrograms.util.errors import require
 
     require("fastapi", "uvicorn", "jinja2")
-    from beyond_spectrograms.serving.app import serve
+    from beyond_spectrograms.serving.app import create_server
+    from beyond_spectrograms.serving.connections import Limits
 
     with listen(options.host, options.port) as listening:
         model = load(options)
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
             )
         shown = f"[{options.host}]" if ":" in options.host else options.host
         print(f"http://{shown}:{listening.getsockname()[1]} (Ctrl+C ends it)", flush=True)
-        serve(model, listening, options.host)
+        create_server(model, options.host, Limits()).run(sockets=[listening])
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beyond_spectrograms.cli.common import check_apart, check_known, going_on, working_in
+from beyond_spectrograms.cli.common import TAKEN, check_apart, check_known, going_on, tell_unused, working_in
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import MARKER, locked
 from beyond_spectrograms.util.text import printable
@@ -165,18 +165,17 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
     Raises:
         ProjectError: a place of these is taken, or the model lies among the sounds.
     """
-    taken = "{}: exists already. Choose another name, or remove it."
     if not options.out.name:  # . and /
-        raise ProjectError(taken.format(options.out))
+        raise ProjectError(TAKEN.format(options.out))
     ends = (".partial-training", "-report", ".onnx")
     work, report, graph = (options.out.with_name(options.out.name + end) for end in ends)
     if options.out.is_symlink() or (options.out.exists() and not _is_of(work, options.out)):
-        raise ProjectError(taken.format(options.out))
+        raise ProjectError(TAKEN.format(options.out))
     check_apart(options.out, options.folder, work)
     if report.exists() and not work.exists():  # a run that was stopped may have left both
-        raise ProjectError(taken.format(report))
+        raise ProjectError(TAKEN.format(report))
     if options.onnx and graph.exists() and not work.exists():
-        raise ProjectError(taken.format(graph))
+        raise ProjectError(TAKEN.format(graph))
     return work, report, graph if options.onnx else None
 
 
@@ -194,16 +193,10 @@ def _tell_sounds(sounds: OwnSounds, minimum: int, *, reject: bool) -> None:
     """Tell what was found, and warn of what is unusual."""
     from beyond_spectrograms.inference import own_sounds
 
-    if sounds.left_out:
-        print(
-            "left out:",
-            ", ".join(f"{count} {printable(kind)}" for kind, count in sounds.left_out.items()),
-            file=sys.stderr,
-        )
-    set_aside = (f"set aside {clip}: {reason}" for clip, reason in sounds.set_aside.items())
+    tell_unused(sounds.left_out, sounds.set_aside)
     few = own_sounds.warnings_of_few(sounds, minimum)
     unused = own_sounds.warnings_of_background(sounds, reject=reject)
-    for warning in (*set_aside, *own_sounds.warnings_of_doubles(sounds), *few, *unused):
+    for warning in (*own_sounds.warnings_of_doubles(sounds), *few, *unused):
         print(printable(warning), file=sys.stderr)
     if sounds.multi_label:
         counts = sounds.labelled.groupby("clip").size()

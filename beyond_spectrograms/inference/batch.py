@@ -87,6 +87,14 @@ class ModelAt:
     weights: Path | None
     allowed_modules: tuple[str, ...]
 
+    def load(self) -> Model:
+        """Load it; of its warning, which is on its card, whoever asked for it tells."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            return load_model(
+                self.folder, device=self.device, weights=self.weights, allowed_modules=self.allowed_modules
+            )
+
 
 def classify_on_cluster(model: ModelAt, paths: Sequence[Path]) -> Iterator[Named]:
     """Classify files by the workers of a cluster, in the order given; one that kills its workers is a bad file.
@@ -110,13 +118,7 @@ def _bad(path: Path, reason: str) -> Named:
     return Named(path, None, reason)
 
 
-@lru_cache(1)
-def _loaded(model: ModelAt) -> Model:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # whoever hands out the files has told
-        return load_model(
-            model.folder, device=model.device, weights=model.weights, allowed_modules=model.allowed_modules
-        )
+_loaded = lru_cache(1)(ModelAt.load)
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 import hashlib
 import re
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,6 @@ from beyond_spectrograms.data.folders import shorten
 from beyond_spectrograms.data.sound_files import OpenSound, open_sound
 from beyond_spectrograms.inference.formats import file_name, segment_rows
 from beyond_spectrograms.inference.results import Segmentation
-from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import partial_beside, replace_folder
 
 EXPORT_COLUMNS = ("file", "source", "start_seconds", "end_seconds", "label", "probability")
 TABLE = "segments.csv"
@@ -76,25 +72,3 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     digests = [hashlib.sha256(file_name(path).encode()).hexdigest()[:8] for path in paths]
     times = Counter(stems)
     return [f"{stem}~{digest}" if times[stem] > 1 else stem for stem, digest in zip(stems, digests, strict=True)]
-
-
-def check_free(place: Path) -> None:
-    """Check that a folder can be made.
-
-    Raises:
-        ProjectError: its place is taken.
-    """
-    if place.exists():
-        raise ProjectError(f"{place}: exists already. Choose another name, or remove it.")
-
-
-@contextmanager
-def new_folder(place: Path) -> Iterator[Path]:
-    """Yield a folder beside `place` to write to; it is renamed to `place` when the block ends without an error."""
-    beside = partial_beside(place)
-    beside.mkdir(parents=True)
-    try:
-        yield beside
-        replace_folder(beside, place)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

@@ -21,10 +21,9 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from beyond_spectrograms.data.label_sets import FEWEST_FOLDS
 from beyond_spectrograms.inference import own_model, own_sounds
 from beyond_spectrograms.inference.batch import classify_files
-from beyond_spectrograms.inference.folder import load_model
+from beyond_spectrograms.inference.folder import load_model, new_folder
 from beyond_spectrograms.params import Hear, load_all_params
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import partial_beside, replace_folder
 from beyond_spectrograms.util.progress import quiet
 
 if TYPE_CHECKING:
@@ -163,10 +162,8 @@ class SoundClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         place = Path(folder)
         if place.exists():
             raise ProjectError(f"{place}: exists already. Choose another name, or remove it.")
-        beside = partial_beside(place)
-        beside.mkdir(parents=True)
-        self._write(beside)
-        replace_folder(beside, place)
+        with new_folder(place) as beside:
+            self._write(beside)
 
     def _write(self, folder: Path) -> None:
         for name, content in self._files.items():

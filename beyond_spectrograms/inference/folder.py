@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from beyond_spectrograms.inference.card import CARD_FILE, Card, EncoderFile, ModelError, StoredFile, read_card
@@ -56,16 +57,23 @@ def save_model(folder: Path, card: Card, classifier: Path, encoder_files: Iterab
     """
     if folder.exists() or folder.is_symlink():
         raise ModelError(f"{folder}: exists already. Choose another name, or remove it.")
-    beside = partial_beside(folder)
-    beside.mkdir(parents=True)
-    try:
+    with new_folder(folder) as beside:
         shutil.copyfile(classifier, beside / CLASSIFIER_FILE)
         included = {file.file for file in card.encoder_files if file.included}
         for path in encoder_files:
             if path.name in included:
                 shutil.copyfile(path, beside / path.name)
         write_sealed(beside / CARD_FILE, card.model_dump(mode="json"))
-        replace_folder(beside, folder)
+
+
+@contextmanager
+def new_folder(place: Path) -> Iterator[Path]:
+    """Yield a folder beside `place` to write to; it is renamed to `place` when the block ends without an error."""
+    beside = partial_beside(place)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        replace_folder(beside, place)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

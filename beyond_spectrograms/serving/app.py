@@ -217,8 +217,3 @@ def create_server(model: Model, host: str, limits: Limits) -> Any:
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
     return uvicorn.Server(config)
-
-
-def serve(model: Model, listening: socket.socket, host: str) -> None:
-    """Serve until interrupted, on a socket that is bound already."""
-    create_server(model, host, Limits()).run(sockets=[listening])
