@@ -15,6 +15,7 @@ from beyond_spectrograms.data.audio import Waveform
 from support.repository import REPOSITORY, Capture
 
 Run = Callable[..., tuple[int, str, str]]
+Codec = Callable[..., tuple[int, str, str]]
 Start = Callable[..., "subprocess.CompletedProcess[bytes]"]
 Write = Callable[..., Path]
 
@@ -25,6 +26,17 @@ def run(model_folder: Path, capsys: Capture) -> Run:
 
     def call(command: str, *arguments: object, model: Path = model_folder) -> tuple[int, str, str]:
         status = main([command, "--model", str(model), "--device", "cpu", *map(str, arguments)])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def codec(capsys: Capture) -> Codec:
+    """Call `codec` with arguments; give its status, output and errors."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        status = main(["codec", *map(str, arguments)])
         return status, *capsys.readouterr()
 
     return call

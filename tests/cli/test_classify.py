@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from cli.conftest import Run, Start, Write
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
-from support.common import noise, tone
+from support.common import noise, sound_file, tone
 from support.models import write_model
 from support.repository import Capture
 
@@ -83,10 +82,9 @@ def test_globs_mean_files_and_a_name_that_matches_nothing_is_told(sounds: Path, 
 
 
 def test_standard_input_is_classified_and_segmented(start: Start) -> None:
-    sound = io.BytesIO()
-    soundfile.write(sound, np.concatenate([tone(4.25, 400), tone(4, 4000)]), 44_100, format="WAV")
+    sound = sound_file(np.concatenate([tone(4.25, 400), tone(4, 4000)]))
     for name, expected in (("classify", ["-,1,", "-,2,"]), ("segment", ["0.0,4.25,low", "4.25,8.25,high"])):
-        told = start(name, "-", "--format", "csv", input=sound.getvalue(), capture_output=True)
+        told = start(name, "-", "--format", "csv", input=sound, capture_output=True)
         lines = told.stdout.decode().splitlines()[1:]
         assert all(line.startswith(beginning) for line, beginning in zip(lines, expected, strict=True))
         assert (told.returncode, told.stderr) == (0, b"")

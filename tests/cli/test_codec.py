@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +11,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from cli.conftest import Write
+from cli.conftest import Codec, Write
 from encodec.compress import compress
 
-from beyond_spectrograms.cli import main
 from beyond_spectrograms.codec.files import SHIPPED, open_codec
 from beyond_spectrograms.util.files import digest_file
 from support.codecs import SMALL, write_codec
 from support.coded import melody, seeded_encodec, write_project
-from support.repository import REPOSITORY, Capture
+from support.repository import REPOSITORY
 from support.stopping import kill_in
-
-Codec = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def codec(capsys: Capture) -> Codec:
-    """Call `codec` with arguments; give its status, output and errors."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        status = main(["codec", *map(str, arguments)])
-        return status, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture

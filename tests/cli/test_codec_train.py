@@ -2,37 +2,29 @@
 
 import json
 import re
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from cli.conftest import Codec
 
-from beyond_spectrograms.cli import main
 from beyond_spectrograms.codec.files import open_codec
 from beyond_spectrograms.codec.network import load_codec, save_codec
 from beyond_spectrograms.util.files import digest_file
 from support.codecs import write_codec
 from support.coded import melody, write_project
 from support.common import contents
-from support.repository import Capture
 from support.stopping import kill_in
 
 pytestmark = pytest.mark.usefixtures("torch_as_it_was")
 
-Train = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def train(capsys: Capture) -> Train:
-    """Call `codec train` with arguments; give its status, output and errors."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        status = main(["codec", "train", *map(str, arguments)])
-        return status, *capsys.readouterr()
-
-    return call
+def train(codec: Codec) -> Codec:
+    """Call `codec train` with arguments."""
+    return partial(codec, "train")
 
 
 @pytest.fixture
@@ -55,7 +47,7 @@ def told(output: str) -> list[str]:
 
 
 def test_a_codec_is_trained_further_on_a_folder_outside_a_checkout(
-    tmp_path: Path, sounds: Path, begin: Path, train: Train, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sounds: Path, begin: Path, train: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (sounds / "bad.wav").write_bytes((sounds / "0.wav").read_bytes()[:5000])
@@ -97,14 +89,14 @@ def test_a_codec_is_trained_further_on_a_folder_outside_a_checkout(
 
 
 @pytest.mark.long
-def test_training_further_brings_sound_nearer(tmp_path: Path, sounds: Path, begin: Path, train: Train) -> None:
+def test_training_further_brings_sound_nearer(tmp_path: Path, sounds: Path, begin: Path, train: Codec) -> None:
     train(sounds, "--out", tmp_path / "mine", "--from", begin, "--steps", 60, "--learning-rate", 0.003)
     first, last = json.loads((tmp_path / "mine/card.json").read_text(encoding="utf-8"))["quality"]
     assert last["mel_distance"] < 0.95 * first["mel_distance"]
 
 
 @pytest.mark.long
-def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path, sounds: Path, begin: Path, train: Train) -> None:
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path, sounds: Path, begin: Path, train: Codec) -> None:
     options = (sounds, "--from", begin, "--steps", 8, "--out")
     assert train(*options, tmp_path / "whole/mine")[0] == 0
     arguments = json.dumps(["codec", "train", *map(str, (*options, tmp_path / "killed/mine"))])
@@ -127,7 +119,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path, sounds: Path, be
 
 
 @pytest.mark.long
-def test_from_nothing_by_the_recipe_of_the_shipped_codec(tmp_path: Path, sounds: Path, train: Train) -> None:
+def test_from_nothing_by_the_recipe_of_the_shipped_codec(tmp_path: Path, sounds: Path, train: Codec) -> None:
     status, output, _ = train(sounds, "--out", tmp_path / "mine", "--steps", 3)
     assert (status, told(output)[:2]) == (
         0, ["trains on 3 sounds of 4.5 s together; 1 is held out", "3 steps of about ..."]
@@ -138,7 +130,7 @@ def test_from_nothing_by_the_recipe_of_the_shipped_codec(tmp_path: Path, sounds:
 
 @pytest.mark.long
 def test_encodec_is_trained_further(
-    tmp_path: Path, sounds: Path, train: Train, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sounds: Path, train: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(write_project(tmp_path / "project"))
     monkeypatch.setenv("BEYOND_SPECTROGRAMS_MIRROR", str(tmp_path / "project/mirror"))
@@ -152,7 +144,7 @@ def test_encodec_is_trained_further(
     assert open_codec(tmp_path / "mine/codec.safetensors").layout.name == "beyond-spectrograms/mine"
 
 
-def test_the_licence_of_weights_stays_with_them(tmp_path: Path, sounds: Path, begin: Path, train: Train) -> None:
+def test_the_licence_of_weights_stays_with_them(tmp_path: Path, sounds: Path, begin: Path, train: Codec) -> None:
     codec, _ = load_codec(begin)
     licensed = tmp_path / "licensed.safetensors"
     save_codec(licensed, codec, codec.state_dict(), {"name": "theirs", "licence": "CC BY-NC 4.0"})
@@ -163,7 +155,7 @@ def test_the_licence_of_weights_stays_with_them(tmp_path: Path, sounds: Path, be
     assert load_codec(tmp_path / "two/codec.safetensors")[1]["licence"] == "CC BY-NC 4.0"
 
 
-def test_what_cannot_be_is_told_in_a_line(tmp_path: Path, sounds: Path, begin: Path, train: Train) -> None:
+def test_what_cannot_be_is_told_in_a_line(tmp_path: Path, sounds: Path, begin: Path, train: Codec) -> None:
     (tmp_path / "there").mkdir()
     out = ("--out", tmp_path / "mine")
     for arguments, message in (
@@ -207,7 +199,7 @@ def test_what_cannot_be_is_told_in_a_line(tmp_path: Path, sounds: Path, begin: P
 
 
 def test_a_folder_that_is_not_its_own_is_neither_used_nor_removed(
-    tmp_path: Path, sounds: Path, begin: Path, train: Train
+    tmp_path: Path, sounds: Path, begin: Path, train: Codec
 ) -> None:
     options = ("--from", begin, "--steps", 1, "--out", tmp_path / "birds")
     theirs = sounds.rename(tmp_path / "birds.partial-training")
@@ -224,7 +216,7 @@ def test_a_folder_that_is_not_its_own_is_neither_used_nor_removed(
 
 
 def test_a_codec_that_another_run_wrote_is_not_taken_for_this_one_s(
-    tmp_path: Path, sounds: Path, begin: Path, train: Train
+    tmp_path: Path, sounds: Path, begin: Path, train: Codec
 ) -> None:
     options = (sounds, "--from", begin, "--out", tmp_path / "mine", "--steps")
     arguments = json.dumps(["codec", "train", *map(str, (*options, 2))])
@@ -245,7 +237,7 @@ def test_a_codec_that_another_run_wrote_is_not_taken_for_this_one_s(
     assert not (tmp_path / "mine.partial-training").exists()
 
 
-def test_a_name_that_no_codec_can_have_is_refused_before_the_work(tmp_path: Path, sounds: Path, train: Train) -> None:
+def test_a_name_that_no_codec_can_have_is_refused_before_the_work(tmp_path: Path, sounds: Path, train: Codec) -> None:
     for name, shown in (("my codec", "my codec"), ("\x1b[31m", r"\x1b[31m"), ("n" * 65, "n" * 65)):
         told = (
             f"--out is {tmp_path}/{shown}, by whose last part the codec is named; a name has 1 to 64 letters of a to "

@@ -14,7 +14,7 @@ from soundfile import write
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.inference.label_table import read_table
 from support import models
-from support.common import tone
+from support.common import sound_file, tone
 from support.repository import Capture
 from support.serving import serving
 
@@ -88,9 +88,7 @@ def test_label_tracks_have_a_line_a_label(hostile: Path, sound: str, capsys: Cap
 def test_the_page_and_its_answer_hold_no_markup_of_a_name(hostile: Path) -> None:
     with serving(hostile) as address:
         page = requests.get(address, timeout=30).text
-        wav = io.BytesIO()
-        write(wav, tone(2, 4000), 44_100, format="WAV")
-        answer = requests.post(f"{address}/analyse", data=wav.getvalue(), timeout=30)
+        answer = requests.post(f"{address}/analyse", data=sound_file(tone(2, 4000)), timeout=30)
     assert "<img src=x" not in page
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.json()["labels"][0]["label"] == HIGH

@@ -20,6 +20,7 @@ from beyond_spectrograms.inference.card import CARD_BYTES
 from beyond_spectrograms.util.tensor_file import HEAD_BYTES, OF_ENCODERS, read_head
 from support import common, models
 from support.common import tone
+from support.models import edit_card, store
 from support.repository import Capture, Patch
 
 refusal = partial(common.refusal, ModelError, load_model)
@@ -47,22 +48,6 @@ def folder(tmp_path: Path) -> Path:
     return models.write_model(tmp_path / "model")
 
 
-def edit(folder: Path, section: str, **changes: Any) -> None:
-    """Change entries of a section of the card, and take its digest out."""
-    card = json.loads((folder / "card.json").read_text())
-    card.pop("sha256", None)
-    card[section] = card[section] | changes
-    (folder / "card.json").write_text(json.dumps(card))
-
-
-def store(folder: Path, content: bytes) -> Path:
-    """Put bytes in the classifier's place, and their digest in the card."""
-    path = folder / "classifier.safetensors"
-    path.write_bytes(content)
-    edit(folder, "classifier_file", **models.describe_file(path).model_dump())
-    return path
-
-
 def tensor_file(head: Any, values: bytes = b"") -> bytes:
     text = head if isinstance(head, bytes) else json.dumps(head).encode()
     return struct.pack("<Q", len(text)) + text + values
@@ -80,7 +65,7 @@ def test_a_module_that_a_card_names_is_run_only_if_the_user_allows_it(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     record = {"kind": "hear", "module": "levels_of_others", "weights": None, "model": ""}
-    edit(folder, "representation", record=record)
+    edit_card(folder, representation={"record": record})
     told = (
         f"{folder}: runs the code of the module levels_of_others. If you trust it, allow it with --allow-module "
         "levels_of_others (in Python: load_model(..., allowed_modules=[...])).\n"
@@ -136,10 +121,7 @@ def test_the_head_of_an_encoder_is_bounded_too(tmp_path: Path) -> None:
     folder = models.write_model(tmp_path / "model", encoder_files=[])
     origin = {"url": "https://there", "licence": "MIT", "included": True}
     (folder / path.name).write_bytes(path.read_bytes())
-    card = json.loads((folder / "card.json").read_text())
-    del card["sha256"]
-    card["encoder_files"] = [models.describe_file(path).model_dump() | origin]
-    (folder / "card.json").write_text(json.dumps(card))
+    edit_card(folder, encoder_files=[models.describe_file(path).model_dump() | origin])
     assert refusal(folder) == (
         f"{folder / path.name}: its head has {HEAD_BYTES + 2} bytes; at most {HEAD_BYTES} are read. Copy the whole "
         "folder, or export the model again."
@@ -168,7 +150,7 @@ def test_a_card_out_of_bounds_is_refused(folder: Path) -> None:
 
 
 def test_a_message_does_not_repeat_all_that_is_wrong(folder: Path) -> None:
-    edit(folder, "scores", **{f"key{number}": "x" * 1000 for number in range(100)})
+    edit_card(folder, scores={f"key{number}": "x" * 1000 for number in range(100)})
     lines = refusal(folder).splitlines()
     assert (
         lines[0]
@@ -186,12 +168,12 @@ def test_a_message_does_not_repeat_all_that_is_wrong(folder: Path) -> None:
     ],
 )
 def test_windows_that_no_memory_holds_are_refused(section: str, changes: dict[str, Any], folder: Path) -> None:
-    edit(folder, section, **changes)
+    edit_card(folder, **{section: changes})
     assert refusal(folder).splitlines()[0] == f"{folder}/card.json: a window has more than 100000000 values."
 
 
 def test_what_a_card_says_steers_no_terminal(folder: Path, capsys: Capture) -> None:
-    edit(folder, "scores", **{"\x1b]0;title\x07": 1})
+    edit_card(folder, scores={"\x1b]0;title\x07": 1})
     assert main(["classify", "sound.wav", "--model", str(folder)]) == 1
     assert capsys.readouterr().err.splitlines()[0] == (
         f"{folder}/card.json: scores.\\x1b]0;title\\x07: Extra inputs are not permitted, not 1."
@@ -219,9 +201,7 @@ def test_answers_that_are_no_numbers_are_told_and_not_shown(
         tensors = load_file(folder / "classifier.safetensors")
         store(folder, save({name: tensor * np.float32(3e38) for name, tensor in tensors.items()}))
     else:
-        card = json.loads((folder / "card.json").read_text())
-        del card["sha256"]
-        (folder / "card.json").write_text(json.dumps(card | {"confidence": {"temperature": 1e-320}}))
+        edit_card(folder, confidence={"temperature": 1e-320})
     for form in ("table", "json"):
         assert main([command, "--model", str(folder), str(tmp_path / "sound.wav"), "--format", form]) == 1
         assert capsys.readouterr() == ("", f"{NO_NUMBERS}\n")

@@ -1,9 +1,8 @@
 """A model folder is whole and of a known version, or it is refused with what to do."""
 
-import json
+import io
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 import soundfile
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 import beyond_spectrograms
 from beyond_spectrograms import load_model
@@ -19,6 +18,7 @@ from beyond_spectrograms.inference import ModelError
 from beyond_spectrograms.inference.folder import save_model
 from beyond_spectrograms.representations import create_representation
 from support import common, models
+from support.models import edit_card, store
 
 AGAIN = "Copy the whole folder, or export the model again."
 
@@ -29,23 +29,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 refusal = partial(common.refusal, ModelError, load_model)
-
-
-def edit(folder: Path, **changes: Any) -> None:
-    """Change entries of the card, or of a section of it, and take its digest out."""
-    card = json.loads((folder / "card.json").read_text())
-    card.pop("sha256", None)
-    for key, value in changes.items():
-        card[key] = card[key] | value if isinstance(value, dict) else value
-    (folder / "card.json").write_text(json.dumps(card))
-
-
-def store(folder: Path, write: Callable[[dict[str, torch.Tensor], Path], object]) -> Path:
-    """Write another file in the classifier's place, and its digest in the card."""
-    path = folder / "classifier.safetensors"
-    write(load_file(path), path)
-    edit(folder, classifier_file=models.describe_file(path).model_dump())
-    return path
 
 
 def test_a_model_is_read_back_as_it_was_written(folder: Path) -> None:
@@ -78,7 +61,7 @@ def test_a_folder_that_is_not_whole_is_refused(folder: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("version", [2, "1", None, True, 1.0])
 def test_another_version_is_refused(folder: Path, version: object) -> None:
-    edit(folder, version=version)
+    edit_card(folder, version=version)
     assert refusal(folder) == (
         f"{folder}/card.json: version {version!r} of the format; this program reads 1. Use the beyond-spectrograms "
         "that exported the model, or export it again with this one."
@@ -112,7 +95,7 @@ def no_plain_name(name: str) -> dict[str, Any]:
     ],
 )
 def test_a_wrong_card_is_refused(folder: Path, changes: dict[str, Any], problem: str) -> None:
-    edit(folder, **changes)
+    edit_card(folder, **changes)
     assert refusal(folder).splitlines() == [
         f"{folder}/card.json: {problem}",
         "Copy the model again, or export it again with this program.",
@@ -120,7 +103,7 @@ def test_a_wrong_card_is_refused(folder: Path, changes: dict[str, Any], problem:
 
 
 def test_all_problems_of_a_card_are_told_together(folder: Path) -> None:
-    edit(folder, scores={"window_accuracy": "good"})
+    edit_card(folder, scores={"window_accuracy": "good"})
     card = folder / "card.json"
     card.write_text(card.read_text().replace('"fold": 1, ', ""))
     assert refusal(folder).splitlines()[:2] == [
@@ -130,7 +113,7 @@ def test_all_problems_of_a_card_are_told_together(folder: Path) -> None:
 
 
 def test_figures_that_do_not_follow_from_the_record_are_refused(folder: Path) -> None:
-    edit(folder, representation={"frames": 100})
+    edit_card(folder, representation={"frames": 100})
     assert refusal(folder) == (
         f"{folder}/card.json: sample rate, channels, bands and frames of mel_16 are [22050, 1, 16, 100]; its record "
         f"and a window of 1 s make them [22050, 1, 16, 173]. {AGAIN}"
@@ -138,11 +121,9 @@ def test_figures_that_do_not_follow_from_the_record_are_refused(folder: Path) ->
 
 
 def test_tensors_that_are_not_the_networks_are_refused(folder: Path) -> None:
-    def rename(tensors: dict[str, torch.Tensor], path: Path) -> None:
-        tensors["2.wieght"] = tensors.pop("2.weight")
-        save_file(tensors | {"2.bias": torch.full((3,), torch.nan)}, path)
-
-    path = store(folder, rename)
+    tensors = load_file(folder / "classifier.safetensors")
+    tensors["2.wieght"] = tensors.pop("2.weight")
+    path = store(folder, save(tensors | {"2.bias": torch.full((3,), torch.nan)}))
     assert refusal(folder) == (
         f"{path}: tensors 2.weight are missing; tensors 2.wieght are unknown; tensor 2.bias is [3], not [2]; tensor "
         "2.bias has values that are not finite. The card and the file do not belong together: export again."
@@ -150,7 +131,9 @@ def test_tensors_that_are_not_the_networks_are_refused(folder: Path) -> None:
 
 
 def test_a_pickle_is_never_opened(folder: Path) -> None:
-    path = store(folder, lambda _, path: torch.save({"2.bias": torch.zeros(2)}, path))
+    pickled = io.BytesIO()
+    torch.save({"2.bias": torch.zeros(2)}, pickled)
+    path = store(folder, pickled.getvalue())
     assert refusal(folder).startswith(f"{path}: not a safetensors file: ")
 
 

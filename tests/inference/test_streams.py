@@ -1,7 +1,6 @@
 """Files and pipes read in blocks, cut into the windows that the pipeline cuts; what is wrong with them is told."""
 
 import contextlib
-import io
 import os
 import struct
 import threading
@@ -15,8 +14,8 @@ from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.audio import BadAudioError, Format, Waveform
 from beyond_spectrograms.data.sound_files import open_sound, read_recording
 from beyond_spectrograms.inference.stream_windows import BATCH, Batch, CutSound
-from support.common import noise, refusal
-from support.odd_sounds import encode
+from support.common import noise, refusal, sound_file
+from support.odd_sounds import encode, of_open_length
 
 MONO = Format(16_000, 1)
 
@@ -108,12 +107,6 @@ def read(path: Path) -> Waveform:
         return np.concatenate([*sound.blocks(), np.empty((0, 1), np.float32)])
 
 
-def encoded(sound: Waveform, form: str) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, sound, 16_000, format=form)
-    return file.getvalue()
-
-
 def pipe(path: Path, content: bytes) -> Path:
     """Make a named pipe that someone writes `content` to and closes."""
     os.mkfifo(path)
@@ -128,7 +121,7 @@ def pipe(path: Path, content: bytes) -> Path:
 
 @pytest.mark.parametrize("form", ["WAV", "AU", "FLAC", "OGG", "MP3", "AIFF", "CAF"])
 def test_a_pipe_gives_what_the_file_gives(form: str, tmp_path: Path) -> None:
-    content = encoded(noise(3, 16_000), form)
+    content = sound_file(noise(3, 16_000), 16_000, form)
     (tmp_path / "file").write_bytes(content)
     from_file = read(tmp_path / "file")
     assert np.array_equal(read(pipe(tmp_path / "pipe", content)), from_file)
@@ -148,7 +141,7 @@ def test_a_pipe_whose_header_leaves_open_where_it_ends_ends_with_its_bytes(tmp_p
 
 
 def test_a_pipe_may_go_on_after_its_reader_has_left(tmp_path: Path) -> None:
-    content = encoded(noise(30, 16_000), "WAV")
+    content = sound_file(noise(30, 16_000), 16_000, "WAV")
     before = set(threading.enumerate())
     for turn in range(100):  # the reader leaves at another point of the stream each time
         with open_sound(pipe(tmp_path / str(turn), content)) as sound:
@@ -178,7 +171,7 @@ def test_what_is_no_sound_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["WAV", "AU", "AIFF", "W64", "RF64", "OGG"])
 def test_a_sound_that_broke_off_is_refused(form: str, tmp_path: Path) -> None:
-    content = encoded(noise(60 if form == "OGG" else 3, 16_000), form)
+    content = sound_file(noise(60 if form == "OGG" else 3, 16_000), 16_000, form)
     assert form != "OGG" or len(content) > 100_000  # more than the last page is looked at
     content = content[: -2000 if form == "OGG" else -40_000]
     (tmp_path / "file").write_bytes(content)
@@ -199,10 +192,9 @@ def test_a_stream_need_not_know_its_length(size: int, tmp_path: Path) -> None:
 
 
 def test_flac_need_not_know_its_length(tmp_path: Path) -> None:
-    content = encoded(noise(3.1, 16_000), "FLAC")
+    content = sound_file(noise(3.1, 16_000), 16_000, "FLAC")
     (tmp_path / "whole").write_bytes(content)
-    # The 36 bits of STREAMINFO that count samples (RFC 9639, section 8.2).
-    (tmp_path / "file").write_bytes(content[:21] + bytes([content[21] & 0xF0, *bytes(4)]) + content[26:])
+    (tmp_path / "file").write_bytes(of_open_length(content))
     assert np.array_equal(read(tmp_path / "file"), read(tmp_path / "whole"))
     with open_sound(tmp_path / "file") as sound:
         assert sound.promised is None
@@ -211,5 +203,5 @@ def test_flac_need_not_know_its_length(tmp_path: Path) -> None:
 def test_an_mp3_in_a_pipe_may_begin_with_a_large_picture(tmp_path: Path) -> None:
     size = (3 << 20) + 10
     tag = b"ID3\3\0\0" + bytes(size - 10 >> shift & 0x7F for shift in (21, 14, 7, 0)) + bytes(size - 10)
-    content = encoded(noise(3, 16_000), "MP3")
+    content = sound_file(noise(3, 16_000), 16_000, "MP3")
     assert len(read(pipe(tmp_path / "pipe", tag + content))) == len(read(pipe(tmp_path / "plain", content)))

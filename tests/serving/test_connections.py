@@ -1,7 +1,6 @@
 """Clients that are slow, many or hostile: they are closed, refused in plain words, and keep nobody else out."""
 
 import asyncio
-import io
 import json
 import socket
 from collections import Counter
@@ -13,11 +12,10 @@ from pathlib import Path
 
 import pytest
 import requests
-import soundfile
 
 from beyond_spectrograms.serving.app import TOO_LARGE
 from beyond_spectrograms.serving.connections import Limits, Shares, address_of
-from support.common import tone
+from support.common import sound_file, tone
 from support.serving import read_all, serving, serving_here
 
 HEAD = b"POST /analyse HTTP/1.1\r\nHost: localhost\r\n"
@@ -37,9 +35,7 @@ BUSY = (503, '{"error":"The server has too much to do. Try again in a moment."}'
 
 
 def flac(seconds: float) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, tone(seconds, 400), 44_100, format="FLAC")
-    return file.getvalue()
+    return sound_file(tone(seconds, 400), form="FLAC")
 
 
 def raw_answer(received: bytes) -> tuple[int, str, dict[str, str]]:

@@ -1,6 +1,5 @@
 """What /openapi.json says of the server: a real answer is as described, and no request that it allows meets a flaw."""
 
-import io
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-import soundfile
 
 from beyond_spectrograms.serving.answers import Analysis
-from support.common import tone
+from support.common import sound_file, tone
 from support.serving import serving
 
 # The one check that is left out expects every body of the described type to be taken: most bytes are no sound.
@@ -20,10 +18,9 @@ CHECKS = ["--checks", "all", "--exclude-checks", "positive_data_acceptance", "--
 
 
 def test_the_answer_to_a_sound_is_as_described(model_folder: Path) -> None:
-    file = io.BytesIO()
-    soundfile.write(file, np.concatenate([tone(2, 400), np.zeros(44_100, np.float32)]), 44_100, format="WAV")
+    sound = sound_file(np.concatenate([tone(2, 400), np.zeros(44_100, np.float32)]))
     with serving(model_folder) as address:
-        told = requests.post(f"{address}/analyse", data=file.getvalue(), timeout=30).json()
+        told = requests.post(f"{address}/analyse", data=sound, timeout=30).json()
         described = requests.get(f"{address}/openapi.json", timeout=30).json()
     assert Analysis.model_validate(told, strict=True).model_dump() == told
     assert {path: list(does) for path, does in described["paths"].items()} == {"/": ["get"], "/analyse": ["post"]}

@@ -1,23 +1,25 @@
 """What `serve` answers over HTTP: who may ask, what is too much, and that it stores nothing."""
 
-import io
 import json
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
-import soundfile
 
+from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.inference.model import NO_NUMBERS
+from beyond_spectrograms.serving.analysis import analyse
 from beyond_spectrograms.serving.app import MAX_BYTES
 from beyond_spectrograms.serving.connections import Limits
-from support.common import tone
-from support.models import write_model
+from support.common import sound_file, tone
+from support.models import edit_card, write_model
+from support.odd_sounds import of_open_length
 from support.repository import Capture, Patch
 from support.serving import serving, serving_here
 
@@ -40,12 +42,6 @@ def address(model_folder: Path, temporary: Path) -> Iterator[str]:
             yield address
 
 
-def wav(sound: np.ndarray, form: str = "WAV", sample_rate: int = 44_100) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, sound, sample_rate, format=form)
-    return file.getvalue()
-
-
 def ask(address: str, content: bytes, **headers: str) -> tuple[int, str]:
     """Send a sound; give the status and the error."""
     answer = requests.post(f"{address}/analyse", data=content, headers=headers, timeout=30)
@@ -55,7 +51,7 @@ def ask(address: str, content: bytes, **headers: str) -> tuple[int, str]:
 def test_a_sound_is_told_as_the_commands_tell_it(
     address: str, model_folder: Path, tmp_path: Path, temporary: Path, capsys: Capture
 ) -> None:
-    content = wav(np.concatenate([tone(4.25, 400), tone(4, 4000), np.zeros(99_225, np.float32)]))
+    content = sound_file(np.concatenate([tone(4.25, 400), tone(4, 4000), np.zeros(99_225, np.float32)]))
     answer = requests.post(f"{address}/analyse", data=content, timeout=30)
     told = answer.json()
     (tmp_path / "sound.wav").write_bytes(content)
@@ -73,9 +69,14 @@ def test_a_sound_is_told_as_the_commands_tell_it(
     assert list(temporary.iterdir()) == []
 
 
-def of_open_length(flac: bytes) -> bytes:
-    """Clear the 36 bits of STREAMINFO that count samples (RFC 9639, section 8.2)."""
-    return flac[:21] + bytes([flac[21] & 0xF0, *bytes(4)]) + flac[26:]
+def test_what_is_unusual_is_told_as_segment_tells_it(model_folder: Path) -> None:
+    model = load_model(model_folder, device="cpu")
+    coarse = sound_file(np.stack([tone(0.5, 400)] * 3, axis=1), subtype="PCM_U8")
+    assert analyse(model, coarse, threading.Event())["remarks"] == [
+        "8-bit samples: quantisation noise at about -50 dBFS is part of the sound",
+        "3 channels: mixed to mono by their mean",
+        "0.500 s long, shorter than a window of 1 s: reflected",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -83,10 +84,10 @@ def of_open_length(flac: bytes) -> bytes:
     [
         (b"", "empty file (0 bytes)"),
         (b"this is no sound, but a text", "not decodable as audio: Format not recognised."),
-        (wav(tone(0.05, 400)), "0.050 s long; the shortest that is classified is 0.1 s, a tenth of a window"),
-        (wav(np.zeros(44_100)), "silent: its peak is 0, silence is 0.0001 or less"),
-        (wav(np.zeros(8000 * 36_000, np.int16), "FLAC", 8000), TOO_LONG),
-        (of_open_length(wav(np.zeros(8000 * 601, np.int16), "FLAC", 8000)), TOO_LONG),
+        (sound_file(tone(0.05, 400)), "0.050 s long; the shortest that is classified is 0.1 s, a tenth of a window"),
+        (sound_file(np.zeros(44_100)), "silent: its peak is 0, silence is 0.0001 or less"),
+        (sound_file(np.zeros(8000 * 36_000, np.int16), 8000, "FLAC"), TOO_LONG),
+        (of_open_length(sound_file(np.zeros(8000 * 601, np.int16), 8000, "FLAC")), TOO_LONG),
     ],
     ids=["empty", "text", "short", "silent", "ten hours", "a length the header hides"],
 )
@@ -166,11 +167,7 @@ def test_a_missing_extra_is_told(model_folder: Path, capsys: Capture, monkeypatc
 
 def test_the_page_tells_of_answers_that_are_no_numbers(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "model")
-    card = json.loads((folder / "card.json").read_text())
-    del card["sha256"]
-    (folder / "card.json").write_text(json.dumps(card | {"confidence": {"temperature": 1e-320}}))
-    sound = io.BytesIO()
-    soundfile.write(sound, tone(2, 400), 44_100, format="WAV")
+    edit_card(folder, confidence={"temperature": 1e-320})
     with serving_here(folder, Limits()) as served:
-        answer = requests.post(f"{served.address}/analyse", data=sound.getvalue(), timeout=60)
+        answer = requests.post(f"{served.address}/analyse", data=sound_file(tone(2, 400)), timeout=60)
     assert (answer.status_code, answer.json()) == (422, {"error": NO_NUMBERS})

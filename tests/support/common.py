@@ -1,11 +1,13 @@
 """What tests of every package use: sounds, YAML, what a folder holds, bytes flipped, and what an error says."""
 
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import yaml
 
 from beyond_spectrograms.data.audio import Format, Waveform, write_clip
@@ -31,6 +33,13 @@ def tone(seconds: float, hertz: float = 1000, sample_rate: int = 44_100, peak: f
     """Make a sine, [samples]."""
     time = np.arange(round(seconds * sample_rate)) / sample_rate
     return (peak * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+
+
+def sound_file(sound: Waveform, sample_rate: int = 44_100, form: str = "WAV", subtype: str | None = None) -> bytes:
+    """Give the bytes of a file with a sound."""
+    file = io.BytesIO()
+    soundfile.write(file, sound, sample_rate, format=form, subtype=subtype)
+    return file.getvalue()
 
 
 def stack(count: int, form: Format, seconds: float = 1.0) -> Waveform:

@@ -1,5 +1,6 @@
 """Models made by hand, of which the answers are known."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,23 @@ def keep(
     told = {"encoder_files": files, "protocol": {"name": recipe.classifier, "record": recipe.model_dump()}}
     save_model(folder, card(stored, **(told | changes)), stored, weights if included else [])
     return folder
+
+
+def edit_card(folder: Path, **changes: Any) -> None:
+    """Change entries of a model's card, or of a section of it, and take its digest out."""
+    card = json.loads((folder / "card.json").read_text())
+    card.pop("sha256", None)
+    for key, value in changes.items():
+        card[key] = card.get(key, {}) | value if isinstance(value, dict) else value
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def store(folder: Path, content: bytes) -> Path:
+    """Put bytes in the place of a model's classifier, and their digest in the card."""
+    path = folder / CLASSIFIER_FILE
+    path.write_bytes(content)
+    edit_card(folder, classifier_file=describe_file(path).model_dump())
+    return path
 
 
 def write_model(folder: Path, bands: int = BANDS, **changes: Any) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import soundfile
 
-from support.common import tone
+from support.common import sound_file, tone
 
 RATE = 22_050
 SAMPLES = 29_767  # odd, so that samples of one or three bytes leave a data chunk of odd length
@@ -16,9 +16,7 @@ WHOLE, DAMAGED = True, False
 
 
 def encode(kind: str, subtype: str, sound: np.ndarray = SOUND) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, sound, RATE, format=kind, subtype=subtype)
-    return file.getvalue()
+    return sound_file(sound, RATE, kind, subtype)
 
 
 def riff(samples: bytes, code: int = 1, bits: int = 16, **wrong: int) -> bytes:
@@ -79,3 +77,8 @@ def odd_sounds() -> Mapping[str, tuple[bytes, bool, int | None]]:
         made[f"{kind.lower()}.{suffix}"] = (content, WHOLE, SAMPLES)
         made[f"{kind.lower()}_half.{suffix}"] = (half(content), DAMAGED, None)
     return made
+
+
+def of_open_length(flac: bytes) -> bytes:
+    """Clear the 36 bits of a FLAC file's STREAMINFO that count its samples (RFC 9639, section 8.2)."""
+    return flac[:21] + bytes([flac[21] & 0xF0, *bytes(4)]) + flac[26:]
