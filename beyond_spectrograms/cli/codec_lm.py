@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     network = by.codec.network
     with working_in(work, CHECKPOINT), going_on(work):
         sounds = prepare_sounds(options.folder, work, network, 0.0)
-        tell_unused({}, sounds.set_aside)
+        tell_unused(sounds.left_out, sounds.set_aside)
         streamer, most = Streamer(*by), max(network.bitrates)
         waveforms = [*sounds.corpus.waveforms, *sounds.judged]
         codes = [streamer.encode([sound], most).codes[0] for sound in track(waveforms, "encode", len(waveforms))]

@@ -161,8 +161,10 @@ def test_a_language_model_of_a_codec_s_codes_is_trained_and_used(
 ) -> None:
     for number in range(3):
         write(f"sounds/{number}.wav", melody(1.0, number), 24_000)
+    (tmp_path / "sounds/notes.txt").write_text("no sound")
     lm, digest = tmp_path / "lm.safetensors", open_codec(ours).layout.digest
-    status, said, _ = codec("train-lm", tmp_path / "sounds", "--codec", ours, "--out", lm, "--steps", 2)
+    status, said, aside = codec("train-lm", tmp_path / "sounds", "--codec", ours, "--out", lm, "--steps", 2)
+    assert aside == "left out: 1 .txt\n"
     said = re.sub(r"\d+ are left", "some are left", said)
     assert (status, re.sub(r"about \S+ s: .*", "some seconds", said)) == (
         0,

@@ -87,7 +87,6 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
         "and 1 more"
     )
     assert refusal(sounds, work, table=table) == f"{table}: no such file"
-    table.write_text("file,place\nlow/0.wav,here\n")
     table.write_text("file;place\nlow/0.wav;here\n")
     told = f"{table}: its columns are parted by semicolons. Save it with commas."
     assert refusal(sounds, work, table=table) == told
