@@ -28,21 +28,18 @@ from benchmarks.paths import (
     run_once,
 )
 from benchmarks.profiles import layers_table, our_profile, plain_profile, steps_table
-from benchmarks.results import bench_figure, bench_table, merge, summarise
-from benchmarks.watching import watch
+from benchmarks.results import bench_figure, bench_table, merge, publish, summarise
+from benchmarks.watching import watch_well
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.estimates.timing import roughly
 from beyond_spectrograms.params import STUDIES, Params, load_params
 from beyond_spectrograms.report.figures import save
-from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations.base import EngineError
 from beyond_spectrograms.util.commands import run
-from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import write_json, write_text
 from beyond_spectrograms.util.machine import memory_can_be_measured, processor_name
 from beyond_spectrograms.util.progress import quiet
 
-RESULTS, TABLE, FIGURES = Path("metrics/bench.json"), Path("metrics/bench.md"), Path("plots/bench")
+RESULTS, FIGURES = Path("metrics/bench.json"), Path("plots/bench")
 QUIET_LOAD = 0.5  # processes waiting for a core over the last minute
 NOTES = [
     "Times as fast: the plain way's seconds over ours, median of the rounds and their range.",
@@ -101,14 +98,10 @@ def main() -> None:
     }
     if len(arguments.only) < len(PATHS) and RESULTS.exists():
         results = merge(json.loads(RESULTS.read_text(encoding="utf-8")), results, PATHS)
-    write_json(RESULTS, results)
     steps_of, layers_of = results["pairings"], results["encoder_milliseconds"]
-    tables = bench_table(results), steps_table(steps_of, results["cores"]), layers_table(layers_of)
-    table = "\n".join(map(to_markdown, tables))
-    write_text(TABLE, table)
+    publish(RESULTS, results, bench_table(results), steps_table(steps_of, results["cores"]), layers_table(layers_of))
     FIGURES.mkdir(parents=True, exist_ok=True)
     save(bench_figure(results), FIGURES, "ratios")
-    print(table)
 
 
 def make_paths(names: list[str], params: Params, folder: Path, soundstream: Path | None) -> dict[str, TimedPath]:
@@ -136,10 +129,8 @@ def measure_memory(name: str, folder: Path) -> dict[str, int]:
     memory: dict[str, int] = {}
     for way in WAYS:
         log = folder / f"{name}-{way}.log"
-        watched = watch([sys.executable, "-m", "benchmarks", "--only", name, "--once", way], log)
-        if watched.status:
-            raise ProjectError(f"{name}, {way}: failed alone:\n{log.read_text(encoding='utf-8')[-2000:]}")
-        memory[way] = watched.own_bytes
+        command = [sys.executable, "-m", "benchmarks", "--only", name, "--once", way]
+        memory[way] = watch_well(command, log, f"{name}, {way}: failed alone").own_bytes
     return memory
 
 

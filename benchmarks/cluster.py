@@ -14,19 +14,19 @@ from typing import Any
 
 from joblib import cpu_count
 
-from beyond_spectrograms.report.table import Row, Table, text, to_markdown
+from benchmarks.results import publish
+from beyond_spectrograms.report.table import Row, Table, texts
 from beyond_spectrograms.util.cluster.dask_engine import DaskEngine
 from beyond_spectrograms.util.cluster.engine import Engine
 from beyond_spectrograms.util.cluster.pieces import pieces_go_to, run_pieces
 from beyond_spectrograms.util.commands import run
-from beyond_spectrograms.util.files import write_json, write_text
 from beyond_spectrograms.util.machine import processor_name
 
 WORKERS = (1, 2, 4)
 PIECES, ITERATIONS = 40, 2_000_000  # about a second each
 EMPTY = 500
 ROUNDS = 3
-RESULTS, TABLE = Path("metrics/cluster.json"), Path("metrics/cluster.md")
+RESULTS = Path("metrics/cluster.json")
 
 
 def stretch(number: int) -> bytes:
@@ -76,35 +76,27 @@ def cluster_table(measured: dict[str, Any]) -> Table:
     """Lay out a row for each way of doing the pieces."""
     rows: list[Row] = [
         {
-            "way": name,
-            "wall": f"{of['seconds']:.1f}",
-            "efficiency": f"{100 * of['efficiency']:.0f}",
-            "overhead": f"{1000 * of['seconds_a_piece']:.1f}",
+            "engine, workers": name,
+            "seconds": f"{of['seconds']:.1f}",
+            "% of the cores' time": f"{100 * of['efficiency']:.0f}",
+            "milliseconds of a piece that does nothing": f"{1000 * of['seconds_a_piece']:.1f}",
         }
         for name, of in sorted(measured["ways"].items())
     ]
-    columns = {
-        "engine, workers": text("way"),
-        "seconds": text("wall"),
-        "% of the cores' time": text("efficiency"),
-        "milliseconds of a piece that does nothing": text("overhead"),
-    }
     notes = [
         f"{measured['pieces']} pieces of {measured['seconds_alone']:.2f} s of one core each, on {measured['cores']} "
         f"cores of {measured['processor']}, the quickest of the rounds; four workers share the cores.",
         f"A piece that does nothing: the mean of {measured['empty_pieces']}.",
         "local starts its processes anew for each call, and that is in its seconds.",
     ]
-    return Table("Pieces on workers", rows, columns, notes)
+    return Table("Pieces on workers", rows, texts(*rows[0]), notes)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     measured = measure(parser.parse_args().rounds)
-    write_json(RESULTS, measured)
-    write_text(TABLE, to_markdown(cluster_table(measured)))
-    print(TABLE.read_text(encoding="utf-8"))
+    publish(RESULTS, measured, cluster_table(measured))
 
 
 if __name__ == "__main__":

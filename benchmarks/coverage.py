@@ -5,7 +5,6 @@ have a normal effect on the logit of a window's chance to be right; the effects 
 representations correlate by 0.7. `python -m benchmarks.coverage` writes metrics/coverage.json and .md.
 """
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -15,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from benchmarks.simulation import error_of_coverage, simulate_cases
 from beyond_spectrograms.evaluation.claims import log_ratio
 from beyond_spectrograms.evaluation.clip_results import Recordings, read_recordings
 from beyond_spectrograms.evaluation.records import PREDICTIONS_FILE, Interval
 from beyond_spectrograms.evaluation.uncertainty import compare, compare_folds, window_interval
-from beyond_spectrograms.params import Params, Statistics, load_params
-from beyond_spectrograms.report.table import Row, Table, scaled, text, to_markdown
+from beyond_spectrograms.params import Params
+from beyond_spectrograms.params.study import PAPER
+from beyond_spectrograms.report.table import Row, Table, scaled, text
 from beyond_spectrograms.util.commands import run
-from beyond_spectrograms.util.files import write_json, write_text
-from beyond_spectrograms.util.progress import counting
 
 STRUCTURE = Path("metrics/esc10") / PREDICTIONS_FILE, "soundstream-fair"
-RESULTS, TABLE = Path("metrics/coverage.json"), Path("metrics/coverage.md")
+RESULTS = Path("metrics/coverage.json")
 SOURCE_SD, CLIP_SD, SHARED = 1.2, 0.6, 0.7  # on the logit scale; ESC-10's spread of sources is about that
 DESIGNS = {  # folds, seeds of each, and what a run tests
     "5 folds x 5 seeds": (5, 5, "fold"),
@@ -51,20 +50,10 @@ class Case:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=500, help="simulated experiments a case")
-    arguments = parser.parse_args()
-    params, cells = load_params(), list(all_cases())
-    made: list[Case] = []
-    with counting("cases", len(cells), lambda: len(made)):
-        for design, accuracy, deviation in cells:
-            made.append(simulate(params.statistics, design, accuracy, deviation, arguments.draws))
-    curves = convergence(params, arguments.draws)
-    found = {"draws": arguments.draws, "cases": [asdict(case) for case in made], "convergence": curves}
-    write_json(RESULTS, found)
-    write_text(TABLE, to_markdown(coverage_table(made, arguments.draws)))
-    print(TABLE.read_text(encoding="utf-8"))
-    print(curves)
+    further, designs = {"convergence": convergence}, list(all_cases())
+    simulate_cases(
+        __doc__, PAPER, designs, simulate=simulate, tabulate=coverage_table, results=RESULTS, further=further
+    )
 
 
 def all_cases() -> Iterator[tuple[str, float, float]]:
@@ -76,7 +65,7 @@ def all_cases() -> Iterator[tuple[str, float, float]]:
                     yield design, accuracy, deviation
 
 
-def simulate(statistics: Statistics, design: str, accuracy: float, deviation: float, draws: int) -> Case:
+def simulate(params: Params, design: str, accuracy: float, deviation: float, draws: int) -> Case:
     """Draw so many experiments of two representations that are equally accurate, and judge each."""
     structure = read_structure()
     rng = np.random.default_rng([list(DESIGNS).index(design), int(100 * accuracy), int(1000 * deviation)])
@@ -85,8 +74,8 @@ def simulate(statistics: Statistics, design: str, accuracy: float, deviation: fl
     covered = erred = 0
     for _ in range(draws):
         first, second = draw(structure, design, intercept, run_sd, rng)
-        covered += _holds(window_interval(first, statistics), accuracy)
-        erred += compare(first, second, statistics).decision in ("more", "less")
+        covered += _holds(window_interval(first, params.statistics), accuracy)
+        erred += compare(first, second, params.statistics).decision in ("more", "less")
     return Case(design, accuracy, deviation, covered / draws, erred / draws)
 
 
@@ -178,10 +167,7 @@ def coverage_table(cases: list[Case], draws: int) -> Table:
         "95 % interval covers, %": scaled("coverage", ".1f", 100),
         "test errs, %": scaled("type_1", ".1f", 100),
     }
-    notes = [
-        f"{draws} simulated experiments a case; a share of 95 % of so many has a standard error of "
-        f"{100 * (0.95 * 0.05 / draws) ** 0.5:.1f} points."
-    ]
+    notes = [f"{draws} simulated experiments a case; {error_of_coverage(draws)}"]
     return Table("Coverage of the intervals", rows, columns, notes)
 
 

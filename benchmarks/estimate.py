@@ -19,7 +19,7 @@ from beyond_spectrograms.estimates.timing import RATES, Estimate, Rate, amount, 
 from beyond_spectrograms.estimates.training import estimate_runs, most_epochs, training_key
 from beyond_spectrograms.params.datasets import SplitLists
 from beyond_spectrograms.params.study import CLIPS, PAPER, SPLITS, list_studies, load_study
-from beyond_spectrograms.report.table import Row, Table, text, to_markdown
+from beyond_spectrograms.report.table import Row, Table, texts, to_markdown
 from beyond_spectrograms.training.epoch import choose_precision
 from beyond_spectrograms.util.commands import run
 
@@ -178,7 +178,7 @@ def estimate_table(
 
     rows = [_row(*named, list(group), counts) for named, group in groupby(cells, place)]
     rows.append(_row("all", "to do", cells, {}))
-    return Table("What `dvc repro` would take", rows, {key: text(key) for key in rows[0]})
+    return Table("What `dvc repro` would take", rows, texts(*rows[0]))
 
 
 def _row(

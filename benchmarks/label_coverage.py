@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.simulation import simulate_cases
+from benchmarks.simulation import error_of_coverage, simulate_cases
 from beyond_spectrograms.evaluation.label_scores import MEAN_AP, RunAnswers, measure, measure_runs
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.report.table import Row, Table, scaled, texts
@@ -94,8 +94,8 @@ def coverage_table(cases: list[Case], draws: int) -> Table:
         "its mean width, points": scaled("width", ".1f", 100),
     }
     notes = [
-        f"{draws} simulated experiments a case, {TAKES} recordings of each group, two of {CLASSES} classes each; a "
-        f"share of 95 % of so many has a standard error of {100 * (0.95 * 0.05 / draws) ** 0.5:.1f} points."
+        f"{draws} simulated experiments a case, {TAKES} recordings of each group, two of {CLASSES} classes each; "
+        f"{error_of_coverage(draws)}"
     ]
     return Table("Coverage of the interval of mean average precision", rows, columns, notes)
 

@@ -19,7 +19,7 @@ from beyond_spectrograms.inference.own_model import MFCC
 from beyond_spectrograms.inference.own_sounds import BY_FOLDER
 from beyond_spectrograms.params import load_all_params
 from beyond_spectrograms.params.study import PARTIAL, RAW
-from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, to_markdown
+from beyond_spectrograms.report.table import SIGNED, Row, Table, texts, to_markdown
 from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_json, write_text
@@ -75,7 +75,7 @@ def tabulate(found: Mapping[str, Mapping[str, Any]]) -> Table:
         f"Recordings right; no origin is in two parts of a fold. Trained with --representation {used} and defaults.",
         "MFCC, own features: logistic regression on mean and deviation of MFCC, and of what the network is given.",
     ]
-    return Table("Public data sets as folders", rows, {head: _column(head) for head in rows[0]}, notes)
+    return Table("Public data sets as folders", rows, texts(*rows[0]), notes)
 
 
 def _row(dataset: str, scores: Mapping[str, Any]) -> Row:
@@ -93,10 +93,6 @@ def _row(dataset: str, scores: Mapping[str, Any]) -> Row:
         "majority %": f"{100 * majority['recording_accuracy']:.1f}",
         "best plain way - network, points": _percent(best["difference"], SIGNED),
     }
-
-
-def _column(head: str) -> Show:
-    return lambda row: str(row[head])
 
 
 def _percent(interval: Mapping[str, float | None], form: str) -> str:

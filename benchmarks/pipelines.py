@@ -18,7 +18,7 @@ from typing import Any
 from dvc.repo import Repo
 
 from beyond_spectrograms.params.study import folder_of, list_studies
-from beyond_spectrograms.report.table import Row, Table, text, to_markdown
+from beyond_spectrograms.report.table import Row, Table, texts, to_markdown
 
 ROUNDS = 3
 TRACKED = ("stages", "beyond_spectrograms", "datasets", ".dvc/plots")
@@ -40,8 +40,7 @@ def main() -> None:
             lock = folder / folder_of(study) / "dvc.lock"
             update = lock_update(folder, study, stage)
             rows.append(row(f"update of {lock.relative_to(folder)}", counts[study], folder, update))
-    columns = {key: text(key) for key in rows[0]}
-    print(to_markdown(Table("DVC's own time, everything finished and committed", rows, columns, [])))
+    print(to_markdown(Table("DVC's own time, everything finished and committed", rows, texts(*rows[0]), [])))
 
 
 def run(folder: Path, *command: str) -> None:

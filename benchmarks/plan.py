@@ -8,18 +8,19 @@ import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.results import publish
 from beyond_spectrograms.data.clips import raw_files
 from beyond_spectrograms.estimates.preparation import pilot_resampling
 from beyond_spectrograms.estimates.timing import Rate, amount, roughly
-from beyond_spectrograms.report.table import Row, Table, text, to_markdown
+from beyond_spectrograms.report.table import Row, Table, texts
 from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import read_told, write_json, write_text
+from beyond_spectrograms.util.files import read_told
 
 CLIPS, CLIP_S = 2_084_320, 10.0  # AudioSet's segments (Gemmeke et al., ICASSP 2017)
 EPOCHS = 10
 MACHINES = (1, 20)
-BENCH, RESULTS, TABLE = Path("metrics/bench.json"), Path("metrics/plan.json"), Path("metrics/plan.md")
+BENCH, RESULTS = Path("metrics/bench.json"), Path("metrics/plan.json")
 
 
 class Features(NamedTuple):
@@ -73,22 +74,15 @@ def plan_table(planned: dict[str, Any]) -> Table:
         hours = planned["resample_hours"] + of["encode_hours"]
         rows.append(
             {
-                "name": name,
-                "encode": f"{of['encode_hours']:.0f}",
-                **{f"on {count}": roughly(3600 * hours / count) for count in MACHINES},
-                "train": f"{of['train_hours']:.0f}",
-                **{key: _amount(of[f"{key}_bytes"]) for key in ("fp32", "fp16", "codes")},
+                "representation": name,
+                "machine-hours to encode": f"{of['encode_hours']:.0f}",
+                **{f"resampled and encoded by {count}": roughly(3600 * hours / count) for count in MACHINES},
+                f"machine-hours of {EPOCHS} epochs": f"{of['train_hours']:.0f}",
+                "features in fp32": amount(of["fp32_bytes"]),
+                "in fp16": amount(of["fp16_bytes"]),
+                "as codes": "-" if of["codes_bytes"] is None else amount(of["codes_bytes"]),
             }
         )
-    columns = {
-        "representation": text("name"),
-        "machine-hours to encode": text("encode"),
-        **{f"resampled and encoded by {count}": text(f"on {count}") for count in MACHINES},
-        f"machine-hours of {EPOCHS} epochs": text("train"),
-        "features in fp32": text("fp32"),
-        "in fp16": text("fp16"),
-        "as codes": text("codes"),
-    }
     notes = [
         f"{planned['clips']:,} clips of {planned['clip_seconds']:g} s, in windows of a second; a machine is "
         f"{planned['cores']} cores of {planned['processor']}.",
@@ -96,11 +90,7 @@ def plan_table(planned: dict[str, Any]) -> Table:
         f"the four formats {amount(planned['clips_bytes'])}.",
         "Encoders and training by the rates of metrics/bench.json; codes at 6 kbit/s, of 16 bits each.",
     ]  # fmt: skip
-    return Table("AudioSet, planned", rows, columns, notes)
-
-
-def _amount(size: float | None) -> str:
-    return "-" if size is None else amount(size)
+    return Table("AudioSet, planned", rows, texts(*rows[0]), notes)
 
 
 def main() -> None:
@@ -113,9 +103,7 @@ def main() -> None:
     if not resampling.disk_bytes:
         raise ProjectError(f"{folder}: none of the sounds that were tried can be resampled. Give others.")
     planned = plan(read_told(BENCH), resampling)
-    write_json(RESULTS, planned)
-    write_text(TABLE, to_markdown(plan_table(planned)))
-    print(TABLE.read_text(encoding="utf-8"))
+    publish(RESULTS, planned, plan_table(planned))
 
 
 if __name__ == "__main__":

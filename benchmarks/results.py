@@ -1,14 +1,16 @@
-"""What the paths took, for metrics/bench.json, as a table and as a figure."""
+"""Measurements as files and tables; what the paths took, for metrics/bench.json, as a table and as a figure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness import WAYS, Round, Way, describe, show
-from beyond_spectrograms.report.table import Row, Table, number, text
+from beyond_spectrograms.report.table import Row, Table, number, text, to_markdown
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.files import write_json, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,6 +18,14 @@ if TYPE_CHECKING:
     from benchmarks.harness import TimedPath
 
 LATER = "Measured in a later run than the others:"
+
+
+def publish(results: Path, measured: Mapping[str, Any], *tables: Table) -> None:
+    """Write what was measured to `results`, and its tables beside it, as .md, and on the screen."""
+    write_json(results, measured)
+    told = "\n".join(map(to_markdown, tables))
+    write_text(results.with_suffix(".md"), told)
+    print(told)
 
 
 def summarise(

@@ -22,16 +22,17 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from benchmarks.watching import Watched, watch
+from benchmarks.results import publish
+from benchmarks.watching import Watched, watch_well
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.clips import clip_path
 from beyond_spectrograms.estimates.timing import amount, roughly
 from beyond_spectrograms.params import PARAMS_FILE
-from beyond_spectrograms.report.table import Row, Table, text, to_markdown
+from beyond_spectrograms.report.table import Row, Table, texts
 from beyond_spectrograms.util.code_versions import VERSIONS_FILE
 from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import write_json, write_text
+from beyond_spectrograms.util.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,12 +45,8 @@ SHAPE = (32, 51)  # bands, frames: 6.5 kB a window, so that a million fill more 
 FORM = audio.FORMATS[0]
 SIZES = (10_000, 100_000, 1_000_000)
 BYTES_PER_WINDOW = 4 * SHAPE[0] * SHAPE[1] + 1100  # features; clips, tables and what stages write besides
-RESULTS, TABLE, FIGURES = Path("metrics/scale.json"), Path("metrics/scale.md"), Path("plots/bench")
+RESULTS, FIGURES = Path("metrics/scale.json"), Path("plots/bench")
 CHECKOUT = Path(__file__).parents[1]  # where stages/ lies
-
-
-class ScaleError(ProjectError):
-    """A stage failed on the made data set; the message is the stage's own."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +99,12 @@ def run_stage(folder: Path, stage: str, windows: int) -> Run:
     """Run one of STAGES in the project in `folder`, as `dvc repro` would, and measure it.
 
     Raises:
-        ScaleError: it failed.
+        ProjectError: it failed; the message is the stage's own.
     """
     arguments = (REPRESENTATION,) if stage in ("featurize", "train") else ()
     command = [sys.executable, "-m", f"stages.{stage}", NAME, *arguments]
-    log = folder / f"{stage}.log"
-    watched = watch(command, log, folder, PYTHONPATH=str(CHECKOUT))
-    if watched.status:
-        raise ScaleError(f"stage {stage} failed on {windows} windows:\n{log.read_text(encoding='utf-8')[-2000:]}")
-    return Run(stage, windows, watched)
+    failure = f"stage {stage} failed on {windows} windows"
+    return Run(stage, windows, watch_well(command, folder / f"{stage}.log", failure, folder, PYTHONPATH=str(CHECKOUT)))
 
 
 def marginal(runs: Sequence[Run], stage: str) -> list[float]:
@@ -138,26 +132,18 @@ def scale_table(runs: Sequence[Run]) -> Table:
         {
             "stage": run.stage,
             "windows": f"{run.windows:,}",
-            "wall": roughly(run.watched.wall_seconds),
-            "processor": roughly(run.watched.processor_seconds),
-            "own": amount(run.watched.own_bytes),
-            "peak": amount(run.watched.peak_bytes),
+            "time": roughly(run.watched.wall_seconds),
+            "processor time": roughly(run.watched.processor_seconds),
+            "memory of its own": amount(run.watched.own_bytes),
+            "with mapped files": amount(run.watched.peak_bytes),
         }
         for run in sorted(runs, key=lambda run: (STAGES.index(run.stage), run.windows))
     ]
-    columns = {
-        "stage": text("stage"),
-        "windows": text("windows"),
-        "time": text("wall"),
-        "processor time": text("processor"),
-        "memory of its own": text("own"),
-        "with mapped files": text("peak"),
-    }
     notes = [
         f"Windows are {WINDOW_S:g} s of noise, a mel spectrogram {list(SHAPE)} each; one epoch of {PROTOCOL}.",
         "Pages of mapped files are the system's: it takes them back when memory is short.",
     ]
-    return Table("Scale: the same stages on more windows", rows, columns, notes)
+    return Table("Scale: the same stages on more windows", rows, texts(*rows[0]), notes)
 
 
 def scale_figure(runs: Sequence[Run]) -> Figure:
@@ -201,17 +187,26 @@ def growth_figure(
         return figure
 
 
+def make_on_a_disk_with_room(work: Path, wanted: float) -> None:
+    """Make a folder in which so many bytes will be written.
+
+    Raises:
+        ProjectError: its disk has no room for them.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(work).free) < 1.1 * wanted:
+        raise ProjectError(f"{work}: {amount(free)} free, {amount(wanted)} needed. Make room or give fewer --windows.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("--windows", type=int, nargs="+", default=SIZES, help="multiples of 20")
     sizes = sorted(parser.parse_args().windows)
     work = Path("data/partial/scale")
-    work.mkdir(parents=True, exist_ok=True)
-    wanted, free = BYTES_PER_WINDOW * max(sizes), shutil.disk_usage(work).free
+    wanted = BYTES_PER_WINDOW * max(sizes)
     print(f"{', '.join(f'{size:,}' for size in sizes)} windows through {', '.join(STAGES)}; {amount(wanted)} of disk "
           f"in {work}, removed at the end", flush=True)  # fmt: skip
-    if free < 1.1 * wanted:
-        raise ScaleError(f"{work}: {amount(free)} free, {amount(wanted)} needed. Make room or give fewer --windows.")
+    make_on_a_disk_with_room(work, wanted)
     runs: list[Run] = []
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=work) as folder:
@@ -220,13 +215,11 @@ def main() -> None:
                 runs.append(run_stage(Path(folder), stage, size))
                 took = runs[-1].watched
                 print(f"{stage}, {size:,} windows: {roughly(took.wall_seconds)}, {amount(took.own_bytes)}", flush=True)
-    write_json(RESULTS, describe_scale(runs))
-    write_text(TABLE, to_markdown(scale_table(runs)))
+    publish(RESULTS, describe_scale(runs), scale_table(runs))
     from beyond_spectrograms.report.figures import save
 
     FIGURES.mkdir(parents=True, exist_ok=True)
     save(scale_figure(runs), FIGURES, "scale")
-    print(TABLE.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import importlib
 import json
-import shutil
 import sys
 import tempfile
 import time
@@ -23,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.scale import FIGURES, growth_figure
-from benchmarks.watching import Watched, watch
+from benchmarks.results import publish
+from benchmarks.scale import CHECKOUT, FIGURES, growth_figure, make_on_a_disk_with_room
+from benchmarks.watching import Watched, watch_well
 from beyond_spectrograms.data.feature_shards import Shards
 from beyond_spectrograms.data.shard_files import Clips, Layout, StoredClip, read_clips, write_shard
 from beyond_spectrograms.data.shard_index import (
@@ -37,12 +37,10 @@ from beyond_spectrograms.data.shard_index import (
 )
 from beyond_spectrograms.data.windows import release
 from beyond_spectrograms.estimates.timing import amount, roughly
-from beyond_spectrograms.report.table import Row, Table, text, to_markdown
+from beyond_spectrograms.report.table import Row, Table, texts
 from beyond_spectrograms.representations.shard_cache import cut_clips
 from beyond_spectrograms.representations.stored_rows import Rows
 from beyond_spectrograms.util.commands import run
-from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import write_json, write_text
 from beyond_spectrograms.util.machine import processor_name
 
 if TYPE_CHECKING:
@@ -57,12 +55,7 @@ SHARD_BYTES = 100e6
 BATCH = 256
 MOST_SHUFFLED = 100_000  # windows that are read in training's order, of more
 SIZES = (10_000, 100_000, 1_000_000)
-RESULTS, TABLE = Path("metrics/shards.json"), Path("metrics/shards.md")
-CHECKOUT = Path(__file__).parents[1]
-
-
-class ShardsError(ProjectError):
-    """A step failed; the message is its own."""
+RESULTS = Path("metrics/shards.json")
 
 
 @dataclass(frozen=True)
@@ -157,15 +150,12 @@ def take(step: str, folder: Path, windows: int) -> Step:
     """Take a step in a process of its own and measure it.
 
     Raises:
-        ShardsError: it failed.
+        ProjectError: it failed; the message is its own.
     """
     command = [sys.executable, "-m", "benchmarks.shards", "--step", step, str(folder.absolute()), str(windows)]
     log = folder.with_suffix(".log")
-    watched = watch(command, log, CHECKOUT)
-    told = log.read_text(encoding="utf-8")
-    if watched.status:
-        raise ShardsError(f"{step} failed on {windows} windows:\n{told[-2000:]}")
-    taken = json.loads(told.splitlines()[-1])
+    watched = watch_well(command, log, f"{step} failed on {windows} windows", CHECKOUT)
+    taken = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
     return Step(step, windows, taken["seconds"], taken["windows"] * ROW_BYTES, watched)
 
 
@@ -185,28 +175,20 @@ def table_of(steps: Sequence[Step]) -> Table:
         {
             "step": step.step,
             "windows": f"{step.windows:,}",
-            "seconds": roughly(step.seconds),
-            "rate": f"{step.stored_bytes / step.seconds / 1e6:,.0f}",
-            "own": amount(step.watched.own_bytes),
-            "peak": amount(step.watched.peak_bytes),
+            "time": roughly(step.seconds),
+            "MB of codes a second": f"{step.stored_bytes / step.seconds / 1e6:,.0f}",
+            "memory of its own": amount(step.watched.own_bytes),
+            "with mapped files": amount(step.watched.peak_bytes),
         }
         for step in sorted(steps, key=lambda step: (list(STEPS).index(step.step), step.windows))
     ]
-    columns = {
-        "step": text("step"),
-        "windows": text("windows"),
-        "time": text("seconds"),
-        "MB of codes a second": text("rate"),
-        "memory of its own": text("own"),
-        "with mapped files": text("peak"),
-    }
     notes = [
         f"Codes drawn at random, {CODEBOOKS} codebooks x {FRAMES} frames a window, in shards of {amount(SHARD_BYTES)}; "
         f"a window that is read is {BANDS} bands x {FRAMES} frames of float32, {4 * BANDS * FRAMES / ROW_BYTES:g} "
         "times as many bytes.",
         f"shuffle reads {MOST_SHUFFLED:,} windows at most, in the order of an epoch that does not hold them.",
     ]
-    return Table("Shards of codes: the same steps on more windows", rows, columns, notes)
+    return Table("Shards of codes: the same steps on more windows", rows, texts(*rows[0]), notes)
 
 
 def shards_figure(steps: Sequence[Step]) -> Figure:
@@ -231,10 +213,7 @@ def main() -> None:
         print(json.dumps({"seconds": time.perf_counter() - began, "windows": done}))
         return
     work, sizes = Path("data/partial/shards"), sorted(asked.windows)
-    work.mkdir(parents=True, exist_ok=True)
-    wanted, free = max(sizes) * (ROW_BYTES + 2 * 100), shutil.disk_usage(work).free
-    if free < 1.1 * wanted:
-        raise ShardsError(f"{work}: {amount(free)} free, {amount(wanted)} needed. Make room or give fewer --windows.")
+    make_on_a_disk_with_room(work, max(sizes) * (ROW_BYTES + 2 * 100))
     steps: list[Step] = []
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=work) as folder:
@@ -244,12 +223,10 @@ def main() -> None:
                 steps.append(take(step, place, size))
                 told = f"{roughly(steps[-1].seconds)}, {amount(steps[-1].watched.own_bytes)}"
                 print(f"{step}, {size:,} windows: {told}", flush=True)
-    write_json(RESULTS, describe(steps))
-    write_text(TABLE, to_markdown(table_of(steps)))
+    publish(RESULTS, describe(steps), table_of(steps))
     from beyond_spectrograms.report.figures import save
 
     save(shards_figure(steps), FIGURES, "shards")
-    print(TABLE.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

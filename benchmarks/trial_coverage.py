@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from benchmarks.simulation import simulate_cases
+from benchmarks.simulation import error_of_coverage, simulate_cases
 from beyond_spectrograms.evaluation.verification import eer_interval
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.report.table import Row, Table, scaled, text
@@ -90,8 +90,7 @@ def coverage_table(cases: list[Case], draws: int) -> Table:
         "its mean width, points": scaled("width", ".1f", 100),
     }
     notes = [
-        f"{draws} simulated experiments a case, {PAIRS} pairs of each kind for each speaker; a share of 95 % of so "
-        f"many has a standard error of {100 * (0.95 * 0.05 / draws) ** 0.5:.1f} points."
+        f"{draws} simulated experiments a case, {PAIRS} pairs of each kind for each speaker; {error_of_coverage(draws)}"
     ]
     return Table("Coverage of the interval of an equal error rate", rows, columns, notes)
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from beyond_spectrograms.util.errors import ProjectError
+
 _POLL_S = 0.02
 
 
@@ -44,6 +46,20 @@ def watch(command: Sequence[str], log: Path, folder: Path | None = None, **envir
         ended.set()
         watcher.join()
     return Watched(process.returncode, wall, used.ru_utime + used.ru_stime, most[0], 1024 * used.ru_maxrss)
+
+
+def watch_well(
+    command: Sequence[str], log: Path, failure: str, folder: Path | None = None, **environment: str
+) -> Watched:
+    """Watch a command that has to end well.
+
+    Raises:
+        ProjectError: it does not; the message is `failure` and the end of its output.
+    """
+    watched = watch(command, log, folder, **environment)
+    if watched.status:
+        raise ProjectError(f"{failure}:\n{log.read_text(encoding='utf-8')[-2000:]}")
+    return watched
 
 
 def _follow(pid: int, most: list[int], ended: threading.Event) -> None:

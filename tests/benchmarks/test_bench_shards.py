@@ -9,6 +9,7 @@ from benchmarks import shards
 from beyond_spectrograms.data.shard_index import read_listing
 from beyond_spectrograms.data.windows import FeaturesError, check_content, open_features
 from beyond_spectrograms.report.table import to_markdown
+from beyond_spectrograms.util.errors import ProjectError
 from support.common import refusal
 from support.repository import Patch
 
@@ -56,4 +57,4 @@ def test_a_step_that_fails_is_an_error_with_its_own_message(made: Path) -> None:
     first.unlink()
     told = f"{first}: missing. Run its featurize stage again (dvc repro -f)."
     assert refusal(FeaturesError, shards.check, made, 205) == told
-    assert refusal(shards.ShardsError, shards.take, "check", made, 205).startswith("check failed on 205 windows:\n")
+    assert refusal(ProjectError, shards.take, "check", made, 205).startswith("check failed on 205 windows:\n")

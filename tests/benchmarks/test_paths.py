@@ -15,7 +15,7 @@ from benchmarks.paths import PATHS, Extraction, Sounds, Training, make_sounds
 from benchmarks.plain_training import plain_network
 from benchmarks.profiles import KINDS, layers_table, our_profile, plain_profile, steps_table
 from benchmarks.results import bench_figure, bench_table, merge, summarise
-from benchmarks.scale import STAGES, Run, ScaleError, describe_scale, make_project, run_stage, scale_figure, scale_table
+from benchmarks.scale import STAGES, Run, describe_scale, make_project, run_stage, scale_figure, scale_table
 from benchmarks.watching import Watched, watch
 from beyond_spectrograms.classifiers.convolutional import conv1d
 from beyond_spectrograms.data.splits import tabulate_windows
@@ -181,6 +181,6 @@ def test_the_real_stages_run_on_the_made_data_set(tmp_path: Path) -> None:
 
 
 def test_a_stage_that_fails_on_the_made_data_set_is_named_with_what_it_said(tmp_path: Path) -> None:
-    assert refusal(ScaleError, run_stage, tmp_path, "split", 20) == (
+    assert refusal(ProjectError, run_stage, tmp_path, "split", 20) == (
         "stage split failed on 20 windows:\nparams.yaml: no such file. Run stages from the folder that holds it.\n"
     )

@@ -24,8 +24,8 @@ def test_hours_are_seconds_of_sound_by_the_rates_that_were_measured() -> None:
 def test_latents_of_encodec_are_as_large_as_they_are_known_to_be() -> None:
     """806 GB are 2.1 million clips; AudioSet's table of segments has 2,084,320."""
     table = plan.plan_table(plan.plan(read_told(REPOSITORY / plan.BENCH), RESAMPLING))
-    [row] = [row for row in table.rows if row["name"] == "encodec_24khz"]
-    assert (row["fp32"], row["fp16"], row["codes"]) == ("800.4 GB", "400.2 GB", "25.0 GB")
+    [row] = [row for row in table.rows if row["representation"] == "encodec_24khz"]
+    assert (row["features in fp32"], row["in fp16"], row["as codes"]) == ("800.4 GB", "400.2 GB", "25.0 GB")
 
 
 def test_a_folder_without_sounds_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

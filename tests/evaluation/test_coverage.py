@@ -20,7 +20,7 @@ def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("design", coverage.DESIGNS)
 def test_intervals_cover_and_paired_tests_rarely_err(design: str) -> None:
     cases = [(accuracy, deviation) for of, accuracy, deviation in coverage.all_cases() if of == design]
-    made = [coverage.simulate(load_params().statistics, design, *case, DRAWS) for case in cases]
+    made = [coverage.simulate(load_params(), design, *case, DRAWS) for case in cases]
     assert all(case.coverage >= 0.87 for case in made)  # each within three standard errors of 92.4 %
     assert 0.93 <= sum(case.coverage for case in made) / len(made) <= 0.99
     assert all(case.type_1 <= 0.12 for case in made)
