@@ -13,34 +13,6 @@ from pathlib import Path
 
 from beyond_spectrograms.util.code_versions import NOUNS, NUMBERED, SHARED, VersionsError
 
-_SOUNDS = (
-    *(
-        "__init__",
-        "archives",
-        "audio",
-        "audio_folders",
-        "clips",
-        "containers",
-        "downloads",
-        "elsewhere",
-        "feature_shards",
-        "fetching",
-        "folders",
-        "label_sets",
-        "labels",
-        "members",
-        "mixtures",
-        "shard_files",
-        "shard_index",
-        "shard_places",
-        "sound_files",
-        "splits",
-        "synthesis",
-        "tar_shards",
-        "weights",
-        "windows",
-    ),
-)
 _SCORES = ("agreement", "calibration", "metrics", "predict", "records", "result_files")
 _EVIDENCE = (
     *("bitrates", "claims", "clip_results", "comparisons", "convergence", "ladder", "pareto", "results", "robustness"),
@@ -49,7 +21,7 @@ _EVIDENCE = (
 _COSTS = ("cost_measurement", "costs")
 CODE: dict[str, tuple[str, ...]] = {
     "data": (
-        *(f"beyond_spectrograms/data/{name}.py" for name in _SOUNDS),
+        "beyond_spectrograms/data/*.py",
         *(f"stages/{name}.py" for name in ("download", "resample", "split")),
     ),
     "representations": ("beyond_spectrograms/representations/**/*.py", "stages/featurize.py"),
@@ -107,8 +79,10 @@ UNTRACKED = (
 
 
 def modules_of(noun: str, root: Path = Path()) -> list[Path]:
-    """List the files of a noun's code, relative to `root`."""
-    return sorted({path.relative_to(root) for pattern in CODE[noun] for path in root.glob(pattern)})
+    """List the files of a noun's code, relative to `root`; one that another noun names is not among its folder's."""
+    named = {pattern for other in CODE if other != noun for pattern in CODE[other]}
+    found = {path.relative_to(root) for pattern in CODE[noun] for path in root.glob(pattern)}
+    return sorted(path for path in found if path.as_posix() not in named)
 
 
 def digest_of(noun: str, root: Path = Path()) -> str:

@@ -24,6 +24,7 @@ import numpy as np
 import yaml
 
 import beyond_spectrograms
+from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
 from beyond_spectrograms.util.code_versions import (
     NOUNS,
     NUMBERED,
@@ -37,10 +38,11 @@ from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_text
 from verification.digests import digest_of, users_of
 
-MIRROR = "BEYOND_SPECTROGRAMS_MIRROR"  # the folder of real weights
 # What a witness's results come from, beside versions.
 CODE = ("beyond_spectrograms", "stages", "verification", "params.yaml", "datasets", "studies/*/params.yaml")
-WITNESSES = ("verification/witnesses.py", "verification/witnesses_of_results.py")
+WITNESSES = tuple(
+    f"verification/{name}.py" for name in ("made", "witnesses", "witnesses_of_networks", "witnesses_of_results")
+)
 SHOWN = 8  # differences of a noun that are printed
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -82,8 +84,10 @@ def witnesses(noun: str, trees: Sequence[Path], environments: Sequence[Mapping[s
         ProjectError: one fails, with the last line of what it says.
     """
     threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
-    mirror = Path(os.environ.get(MIRROR, "../shared/mirror")).expanduser().resolve()  # beside this tree, for both
-    settings = {**os.environ, MIRROR: str(mirror), "CUDA_VISIBLE_DEVICES": "", **dict.fromkeys(threads, "1")}
+    mirror = (
+        Path(os.environ.get(MIRROR_VARIABLE, "../shared/mirror")).expanduser().resolve()
+    )  # beside this tree, for both
+    settings = {**os.environ, MIRROR_VARIABLE: str(mirror), "CUDA_VISIBLE_DEVICES": "", **dict.fromkeys(threads, "1")}
     running: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="witness-") as folder:
         made = [Path(folder, f"{number}.npz") for number in range(len(trees))]
@@ -111,15 +115,16 @@ def _read(place: Path) -> Arrays:
 
 def run_witness(noun: str, folder: Path) -> Arrays:
     """Run a noun's witness with the code of the tree we are in; what is not an array becomes the text of its JSON."""
-    from verification import witnesses, witnesses_of_results
-    from verification.witnesses import all_params
+    from verification import witnesses, witnesses_of_networks, witnesses_of_results
+    from verification.made import all_params
 
     found = Path(beyond_spectrograms.__file__).parents[1]
     if found != Path.cwd():
         raise ProjectError(f"{noun}: its witness would run the code of {found}, not of {Path.cwd()}")
     warnings.simplefilter("ignore")
     made: Arrays = {}
-    run_it = getattr(witnesses, noun, None) or getattr(witnesses_of_results, noun)
+    modules = witnesses, witnesses_of_networks, witnesses_of_results
+    run_it = next(getattr(module, noun) for module in modules if hasattr(module, noun))
     for name, value in run_it(all_params(), folder):
         if name in made:
             raise ProjectError(f"{noun}: two witnesses are named {name}")

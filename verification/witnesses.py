@@ -1,31 +1,25 @@
 """What each noun of versions.yaml makes of small, seeded sounds, features and results: `verify` compares these.
 
 A witness calls what the stages call, with the settings of the tree's own params.yaml, and gives arrays and texts by
-name. Names are what two commits are compared by: they say what was made, never by which module.
+name. Names are what two commits are compared by: they say what was made, never by which module. Here are the nouns that
+work on sounds; on networks witnesses_of_networks.py, on results witnesses_of_results.py.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterator
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import soundfile
-import yaml
 
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.params import (
-    PARAMS_FILE,
     STUDIES,
     CodecFile,
     Encodec,
@@ -36,49 +30,7 @@ from beyond_spectrograms.params import (
     load_params,
     weights_of,
 )
-from beyond_spectrograms.params.protocols import OF_SAMPLES, ZERO_SHOT
-from beyond_spectrograms.util.code_versions import VERSIONS_FILE
-
-if TYPE_CHECKING:
-    from beyond_spectrograms.training.run import RunConfig
-
-Made = Iterator[tuple[str, Any]]  # name -> array, or what JSON can hold
-
-NOT_WITNESSED = "not witnessed"  # in place of a value: what it would take is not here
-MIRROR = "BEYOND_SPECTROGRAMS_MIRROR"  # the folder of real weights; `verify` sets it for both sides
-CLASSES = ["bird", "engine", "rain"]
-SPLITS = ("window", "source")  # those that earlier commits have
-EPOCHS = 2
-SHAPE = (24, 50)  # bands and frames of made windows: conv1d takes no fewer than 49
-SAMPLES = 2500  # of windows for M5, which takes no fewer than 2200
-
-
-def all_params() -> Params:
-    """Read the root's params with the representations and protocols of every study beside its own."""
-    params = load_params()
-    for study in ("prototypes", "bitrates"):
-        own = load_params(STUDIES / study)
-        united = {key: getattr(params, key) | getattr(own, key) for key in ("representations", "protocols")}
-        params = params.model_copy(update=united)
-    return params.model_copy(update={"splits": {name: params.splits[name] for name in SPLITS}})
-
-
-def _sounds(folder: Path, seconds: float = 2.25) -> Path:
-    """Synthesise a sound of each of the six classes as <folder>/audio/<label>/<label>_00.wav."""
-    from beyond_spectrograms.data.synthesis import synthesise
-
-    synthesise(folder / "audio", seed=0, clips_per_class=1, seconds=seconds)
-    return folder / "audio"
-
-
-def _clips(folder: Path, raw: Path) -> pd.DataFrame:
-    """Resample raw/<label>/<file> to folder/clips; gives the table of clips, each a group, in folds 1 to 3."""
-    from beyond_spectrograms.data.clips import prepare_clips, publish_clips
-
-    outcomes = prepare_clips(raw, folder / "work", (0.5, 600.0))
-    publish_clips(outcomes, folder / "work", folder / "clips")
-    table = pd.read_csv(folder / "clips/clips.csv", dtype={"clip": str, "label": str}, keep_default_na=False)
-    return table.assign(group=table["clip"], fold=np.arange(len(table)) % 3 + 1)
+from verification.made import CLASSES, NOT_WITNESSED, Made, made_clips, made_sounds, mirrored, run_stages
 
 
 def data(params: Params, folder: Path) -> Made:
@@ -94,14 +46,14 @@ def data(params: Params, folder: Path) -> Made:
         tabulate_windows,
     )
 
-    raw = _sounds(folder)
+    raw = made_sounds(folder)
     for path in sorted(raw.glob("*/*.wav")):
         yield f"synthesis/{path.stem}", soundfile.read(path, dtype="int16")[0]
     _as_other_files(raw)
     outcomes = prepare_clips(raw, folder / "check", (0.5, 600.0))
     check_clips("made", outcomes, params.datasets["demo"].source.model_copy(update={"clips": None, "classes": None}))
     yield "clips/described", describe_clips("made", outcomes)
-    clips = _clips(folder, raw)
+    clips = made_clips(folder, raw)
     for form in audio.FORMATS:
         for path in sorted((folder / "clips" / form.name).rglob("*.flac")):
             yield f"clips/{form.name}/{path.stem}", audio.read_clip(path, form)
@@ -141,49 +93,6 @@ def data(params: Params, folder: Path) -> Made:
     project = run_stages(folder, "split")
     for name in ("windows", "parts"):
         yield f"stages/{name}", (project / f"data/splits/demo/{name}.csv").read_text(encoding="utf-8")
-
-
-def run_stages(folder: Path, last: str) -> Path:
-    """Run the stages of a cell one after the other up to `last`, on a smaller demo; gives the folder they ran in."""
-    project = folder / "project"
-    study, record = Path("studies/demo"), Path("datasets/demo.yaml")
-    for path in (PARAMS_FILE, VERSIONS_FILE, record, study / PARAMS_FILE):
-        (project / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, project / path)
-    with contextlib.chdir(project):
-        params = _read(PARAMS_FILE) | {"device": "cpu", "training_precision": "fp32"}
-        params["protocols"]["fair"] |= {"epochs": EPOCHS, "seeds": [0]}
-        params["run"]["dataset"] = "demo"
-        params["grid"]["datasets"] = ["demo"]
-        params["splits"] = {name: params["splits"][name] for name in SPLITS}
-        params["protocols"] = {name: one for name, one in params["protocols"].items() if one["split"] in SPLITS}
-        params["grid"] |= {"protocols": ["fair"], "only": {}}
-        _write(PARAMS_FILE, params)
-        demo = _read(record)
-        demo["source"] |= {"synthetic": {"seed": 0, "clips_per_class": 4, "seconds": 2.5}, "clips": 24}
-        _write(record, demo)
-        own: dict[str, Any] = {"grid": {"datasets": ["demo"], "representations": ["mel"], "protocols": ["fair"]}}
-        if last == "disturb":
-            own["disturbances"] = {"noise": {"kind": "noise", "snr_db": 20}, "mp3": {"kind": "mp3", "bitrate_kbps": 64}}
-        _write(study / PARAMS_FILE, own)
-    stages = {"resolve": [], "download": ["demo"], "resample": ["demo"], "split": ["demo"]}
-    stages |= {"featurize": ["demo", "mel"], "train": ["demo", "mel"], "evaluate": ["demo"]}
-    stages["disturb"] = ["demo", "mel"]
-    given = sys.argv
-    with contextlib.chdir(project), contextlib.redirect_stdout(io.StringIO()):
-        for stage in list(stages)[: list(stages).index(last) + 1]:
-            sys.argv = [stage, "--study=demo", *stages[stage]]
-            import_module(f"stages.{stage}").main()
-    sys.argv = given
-    return project
-
-
-def _read(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
-def _write(path: Path, values: Any) -> None:
-    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
 def _as_other_files(raw: Path) -> None:
@@ -229,7 +138,7 @@ def representations(params: Params, folder: Path) -> Made:
     from beyond_spectrograms.representations.feature_cache import FeatureRequest, extract
     from beyond_spectrograms.representations.stored_rows import store
 
-    clips, length_s = _clips(folder, _sounds(folder)), params.windows.length_s
+    clips, length_s = made_clips(folder, made_sounds(folder)), params.windows.length_s
     table = tabulate_windows(clips, folder / "clips", Windows(length_s=length_s, hop_s=length_s, tail="drop"))[:12]
     for name, (record, weights) in _records(params, folder).items():
         if weights is None:
@@ -247,11 +156,6 @@ def representations(params: Params, folder: Path) -> Made:
             yield f"{name}/float16", stored
             yield f"{name}/float16/lost", asdict(lost)
     yield "stages/features", np.load(run_stages(folder, "featurize") / "data/features/demo/demo/mel/features.npy")
-
-
-def mirrored(url: str) -> Path:
-    """Say where the folder of real weights would hold a file."""
-    return Path(os.environ.get(MIRROR, "../shared/mirror")).expanduser() / Path(url).name
 
 
 def _records(params: Params, folder: Path) -> dict[str, tuple[Any, list[Path] | None]]:
@@ -329,135 +233,6 @@ def _made_encodec(model: str, folder: Path) -> Path:
     return path
 
 
-def _windows(folder: Path, of: str = "features") -> tuple[Path, np.ndarray[Any, Any]]:
-    """Write 60 made windows [60, bands, frames] of three classes, with their classes.
-
-    That is in dB, or `of` codes of 16 entries, or of samples.
-    """
-    rng, targets = np.random.default_rng(0), np.arange(60) % 3
-    values: np.ndarray[Any, Any] = 10 * rng.standard_normal((60, *SHAPE)) - 50 + 3 * targets[:, None, None]
-    if of == "codes":
-        values = (rng.integers(16, size=(60, 4, SHAPE[1])) + targets[:, None, None]) % 16
-    if of == "samples":
-        values = 0.1 * rng.standard_normal((60, 1, SAMPLES)) * (1 + targets[:, None, None])
-    place = folder / of
-    place.mkdir(parents=True, exist_ok=True)
-    np.save(place / "features.npy", values.astype(np.float32))
-    (place / "index.json").write_text("{}", encoding="utf-8")
-    return place, targets.astype(np.int64)
-
-
-def _protocols(params: Params) -> dict[str, Any]:
-    """Pick shipped protocols so that each classifier and each way of its settings is there once."""
-    picked: dict[Any, tuple[str, Any]] = {}
-    for name, protocol in params.protocols.items():
-        if protocol.classifier == ZERO_SHOT:  # of a model's texts
-            continue
-        settings = protocol.prototypes
-        way = settings and (
-            settings.supervised,
-            bool(settings.cross_entropy),
-            settings.frames,
-            settings.transformations[-1:],
-        )
-        key = (protocol.classifier, protocol.optimizer, protocol.select, str(way), protocol.shuffle_labels)
-        picked.setdefault(key, (name, protocol))
-    protocols = dict(picked.values())
-    fair = protocols["fair"]
-    more = {"conv2d": {"classifier": "conv2d"}, "balanced": {"class_weights": "balanced"}, "patient": {"patience": 1}}
-    return protocols | {name: fair.model_copy(update=change) for name, change in more.items()}
-
-
-def _taken_by(protocol: Any) -> str:
-    return "samples" if protocol.classifier in OF_SAMPLES else "features"
-
-
-def classifiers(params: Params, folder: Path) -> Made:
-    """Build every classifier with seeded weights: the weights, its logits with dropout and without, what it tells."""
-    import torch
-
-    from beyond_spectrograms.classifiers.registry import build_network, measure
-
-    for kind, codebook_size in (("", None), ("_codes", 16)):
-        for name, protocol in _protocols(params).items():
-            if codebook_size and protocol.classifier not in ("conv1d", "conv2d", "mean_linear"):
-                continue
-            place, _ = _windows(folder, "codes" if codebook_size else _taken_by(protocol))
-            windows = torch.from_numpy(np.load(place / "features.npy"))
-            torch.manual_seed(0)
-            network = build_network(protocol, windows.shape[1], windows.shape[2], len(CLASSES), codebook_size)
-            for key, value in network.state_dict().items():
-                yield f"{name}{kind}/weights/{key}", value.numpy()
-            with torch.inference_mode():
-                yield f"{name}{kind}/logits", network.eval()(windows).numpy()
-                yield f"{name}{kind}/logits_with_dropout", network.train()(windows).numpy()
-                told = measure(network.eval(), windows)
-            for key, value in told.items():
-                yield f"{name}{kind}/{key}", value.numpy()
-
-
-def _config(place: Path, targets: np.ndarray[Any, Any], protocol: Any, work: Path, **changes: Any) -> RunConfig:
-    """Describe a run of EPOCHS epochs, of more where each step of a curriculum needs one."""
-    from beyond_spectrograms.training.run import RunConfig
-
-    epochs = EPOCHS
-    if protocol.prototypes:
-        curriculum = {"warm_up": 0, "step_epochs": 1, "restart_share": 0.5}
-        protocol = protocol.model_copy(update={"prototypes": protocol.prototypes.model_copy(update=curriculum)})
-        epochs = 3 + len(protocol.prototypes.transformations)
-    parts = np.array(["train", "train", "train", "validation", "test"] * 12)
-    settings = {"codebook_size": None, "fold": 1, "seed": protocol.seeds[0], "device": "cpu", "work": work}
-    settings |= {"features": place, "targets": targets, "parts": parts, "classes": tuple(CLASSES)}
-    return RunConfig(**(settings | {"protocol": protocol, "epochs": epochs, "versions": {}} | changes))
-
-
-def training(params: Params, folder: Path) -> Made:
-    """Train every classifier by its shipped protocol for two epochs: kept weights and learning curves."""
-    from beyond_spectrograms.training.loop import train
-    from beyond_spectrograms.training.multi_run import train_multi_run
-    from beyond_spectrograms.training.run import HISTORY_COLUMNS, shuffle_labels
-    from beyond_spectrograms.training.trainers import TRAINERS
-
-    configs = {}
-    for name, protocol in _protocols(params).items():
-        place, targets = _windows(folder, _taken_by(protocol))
-        config = _config(place, targets, protocol.model_copy(update={"batch_size": 12}), folder / name)
-        if protocol.shuffle_labels:
-            yield f"{name}/labels", shuffle_labels(targets, config.parts, config.seed)
-        configs[name] = config
-        yield f"{name}/columns", [*HISTORY_COLUMNS, *TRAINERS[protocol.classifier].columns]
-    fair = params.protocols["fair"].model_copy(update={"batch_size": 12})
-    paper = params.protocols["paper"].model_copy(update={"batch_size": 12})
-    place, targets = _windows(folder)
-    codes = _windows(folder, "codes")[0]
-    configs["fair_codes"] = _config(codes, targets, fair, folder / "fair_codes", codebook_size=16)
-    for name, protocol in (("fair", fair), ("paper", paper)):
-        configs[f"{name}_bf16"] = _config(place, targets, protocol, folder / f"{name}_bf16", precision="bf16")
-    for name, config in configs.items():
-        train(config)
-        yield from _trained(name, config)
-    for name, protocol in (("fair", fair), ("paper", paper)):
-        together = [
-            _config(place, targets, protocol, folder / f"{name}_together", seed=seed, fold=fold)
-            for seed, fold in ((0, 1), (1, 2))
-        ]
-        train_multi_run(together)
-        for config in together:
-            yield from _trained(f"{name}_together/{config.name}", config)
-
-
-def _trained(name: str, config: RunConfig) -> Made:
-    """Give what a finished run left, but for how long it took."""
-    from safetensors.numpy import load_file
-
-    from beyond_spectrograms.training.run import read_history, read_outcome
-
-    for key, value in load_file(config.work / f"{config.name}.safetensors").items():
-        yield f"{name}/weights/{key}", value
-    yield f"{name}/history", np.array([list(map(float, row.values())) for row in read_history(config)])
-    yield f"{name}/diverged", read_outcome(config)[1]
-
-
 def disturbances(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
     """Every disturbance of the study of robustness on two sounds, and what the demo's classifiers answer to two."""
     from beyond_spectrograms.data.disturbances import disturb
@@ -465,7 +240,7 @@ def disturbances(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
     from beyond_spectrograms.evaluation.predict import read_predictions
 
     records = load_params(STUDIES / "robustness").disturbances
-    for path in sorted(_sounds(folder).glob("*/*.wav"))[:2]:
+    for path in sorted(made_sounds(folder).glob("*/*.wav"))[:2]:
         recording = read_recording(path, (0.5, 600.0))
         for name, record in records.items():
             yield f"{path.stem}/{name}", disturb(recording, record).samples
@@ -475,3 +250,46 @@ def disturbances(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
         told = "/".join(path.relative_to(answered).parts[:-1])
         yield f"stages/{told}/{found.fold}/rows", found.rows
         yield f"stages/{told}/{found.fold}/probabilities", found.probabilities
+
+
+def leakage(params: Params, folder: Path) -> Made:
+    """Audit six sounds and three copies of them: fingerprints, pairs, what stands in two parts, cues and the report."""
+    from beyond_spectrograms.data.splits import assign_parts
+    from beyond_spectrograms.leakage import audit, cues, fingerprints, tables
+
+    raw = made_sounds(folder, 2.5, clips_per_class=3)
+    sound, rate = soundfile.read(raw / "rain/rain_00.wav")
+    noise = np.random.default_rng(0).normal(0, 0.003, len(sound))
+    soundfile.write(raw / "rain/noisy.wav", 0.5 * sound + noise, rate)
+    soundfile.write(raw / "fire/cut.wav", soundfile.read(raw / "bird/bird_01.wav")[0][rate:], rate)
+    (raw / "engine/copy.wav").write_bytes((raw / "engine/engine_00.wav").read_bytes())
+    clips = made_clips(folder, raw)
+    table = clips.loc[clips.index.repeat(2)].reset_index(drop=True)
+    parts = assign_parts(table, params.splits)
+    heard = audit.fingerprint_clips(folder / "clips", clips["clip"])
+    for clip, one in zip(clips["clip"], heard, strict=True):
+        yield f"fingerprints/{clip}", one.cells
+    yield "digests", [one.digest for one in heard]
+    yield "evidence", [fingerprints.evidence(one.cells) for one in heard]
+    places = audit.parts_of_clips(table, parts, clips["clip"])
+    pairs = audit.find_pairs(clips, heard, places, params.audit.near_strength, [["rain/noisy.wav", "rain/rain_00.wav"]])
+    yield "pairs", [audit.describe_pair(pair) for pair in pairs]
+    known = {"copies": [["engine/copy.wav", "engine/engine_00.wav"]]}
+    repetitions = audit.describe_repetitions(clips, pairs, places, known)
+    described = audit.describe_splits(table, parts, params.splits, pairs, repetitions)
+    yield "splits", described
+    measured = cues.measure_cues(folder / "clips", clips)
+    yield "cues", measured.to_numpy(np.float64)
+    by_clip = pd.DataFrame({column: [min(of, default="") for of in sets] for column, sets in places.items()})
+    few = params.audit.model_copy(update={"trees": 20})
+    columns = [column for column in by_clip if column.startswith("source")]
+    scored = cues.score_cues(measured, clips["label"], clips["group"], by_clip[columns], few)
+    yield "cues/scores", scored
+    report = {
+        "dataset": "made", "clips": len(clips), "groups": len(clips), "near_strength": params.audit.near_strength,
+        "clips_too_quiet_to_compare": 1, "splits": described, "cues": {"source": scored},
+        "heard_before": {"mel": ["freesound"]},
+        "known_errors": {"moved": ["a"], "repetitions": repetitions},
+        "pairs": [audit.describe_pair(pair) for pair in pairs],
+    }  # fmt: skip
+    yield "report", tables.print_audit(report)

@@ -23,8 +23,6 @@ FINGERPRINTS, RECORDS = "beyond_spectrograms/leakage/fingerprints.py", "beyond_s
 SMALL = """
 import numpy as np
 
-from beyond_spectrograms.params import load_params as all_params
-
 
 def leakage(params, folder):
     from beyond_spectrograms.leakage import fingerprints
@@ -69,7 +67,8 @@ def lay_out(folder: Path, small: bool) -> Path:
         shutil.copy(REPOSITORY / name, folder)
     if small:
         (folder / "verification/witnesses.py").write_text(SMALL)
-        (folder / "verification/witnesses_of_results.py").write_text("")
+        for name in ("networks", "results"):
+            (folder / f"verification/witnesses_of_{name}.py").write_text("")
         (folder / "stages/audit_codec.py").write_text("")  # so that the code of leakage is run by no other noun
         with (folder / FINGERPRINTS).open("a") as file:
             file.write(LEVEL)
