@@ -138,11 +138,11 @@ def measure_layers(paths: dict[str, TimedPath]) -> dict[str, dict[str, float]]:
     """Profile EnCodec's encoder by kind of layer, where its paths were run: milliseconds a second of sound."""
     layers: dict[str, dict[str, float]] = {}
     if "encodec_24khz_untrained" in paths:
-        layers["plain"] = plain_profile("24khz")
+        layers["plain"] = plain_profile()
         if find_spec("openvino"):
-            layers["ours"] = our_profile("24khz", "fp32")
+            layers["ours"] = our_profile("fp32")
     if "encodec_24khz_untrained_bf16" in paths:
-        layers["ours, bf16"] = our_profile("24khz", "bf16")
+        layers["ours, bf16"] = our_profile("bf16")
     return layers
 
 

@@ -25,16 +25,16 @@ WINDOWS = 5  # that ours encodes in one go: those of a clip of five seconds
 REPEATS = 5
 
 
-def plain_profile(model: str) -> dict[str, float]:
-    """Time the package's encoder on one window of a second, one thread: milliseconds by KINDS and "other"."""
+def plain_profile() -> dict[str, float]:
+    """Time the package's encoder of 24 kHz on one window of a second, one thread: milliseconds by KINDS and "other"."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
     from beyond_spectrograms.representations.encodec import untrained_model
 
     torch.set_num_threads(1)
-    encoder = untrained_model(model, seed=0).encoder.eval()
-    window = torch.from_numpy(_windows(model)[:1])
+    encoder = untrained_model("24khz", seed=0).encoder.eval()
+    window = torch.from_numpy(_windows()[:1])
     rounds = []
     with torch.inference_mode():
         encoder(window)
@@ -45,16 +45,16 @@ def plain_profile(model: str) -> dict[str, float]:
     return _by_kind(rounds)
 
 
-def our_profile(model: str, precision: Precision) -> dict[str, float]:
+def our_profile(precision: Precision) -> dict[str, float]:
     """Time OpenVINO's graphs on WINDOWS windows of a second, one thread: milliseconds a window by KINDS and "other"."""
     import openvino as ov
 
     from beyond_spectrograms.representations.encodec import fold_weight_norm, untrained_model
     from beyond_spectrograms.representations.openvino_engine import HINTS, build_graphs
 
-    encoder = untrained_model(model, seed=0).encoder.eval()
+    encoder = untrained_model("24khz", seed=0).encoder.eval()
     fold_weight_norm(encoder)
-    windows = _windows(model)
+    windows = _windows()
     config = {"NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": "1", "PERF_COUNT": True}
     config["INFERENCE_PRECISION_HINT"] = HINTS[precision]
     before_lstm, from_lstm = (
@@ -74,9 +74,8 @@ def our_profile(model: str, precision: Precision) -> dict[str, float]:
     return _by_kind(rounds[1:])
 
 
-def _windows(model: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-    shape = (WINDOWS, 1, 24_000) if model == "24khz" else (WINDOWS, 2, 48_000)
-    return np.random.default_rng(0).normal(0, 0.1, shape).astype(np.float32)
+def _windows() -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.random.default_rng(0).normal(0, 0.1, (WINDOWS, 1, 24_000)).astype(np.float32)
 
 
 def _milliseconds(request: Any) -> Counter[str]:

@@ -275,15 +275,15 @@ def bump(noun: str, versions: Versions) -> None:
     )
 
 
-def tracking(noun: str, root: Path = Path()) -> list[str]:
+def tracking(noun: str) -> list[str]:
     """List the stages that track a noun, of every pipeline of the project."""
     found = []
-    for path in sorted({*root.glob("dvc.yaml"), *root.glob("studies/*/dvc.yaml")}):
+    for path in [Path("dvc.yaml"), *sorted(Path("studies").glob("*/dvc.yaml"))]:
         stages = yaml.safe_load(path.read_text(encoding="utf-8")).get("stages", {})
         for name, stage in stages.items():
             groups = [entry for entry in stage.get("params", []) if isinstance(entry, dict)]
             if any(noun in (keys or []) for group in groups for place, keys in group.items() if "versions" in place):
-                found.append(name if path.parent == root else f"{path.parent}:{name}")
+                found.append(name if path.parent == Path() else f"{path.parent}:{name}")
     return found
 
 

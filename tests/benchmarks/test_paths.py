@@ -128,7 +128,7 @@ def test_paths_measured_later_join_the_stored_results_and_leave_the_others() -> 
 
 
 def test_the_encoders_time_is_told_by_kind_of_layer() -> None:
-    profiles = {"plain": plain_profile("24khz"), "ours": our_profile("24khz", "fp32")}
+    profiles = {"plain": plain_profile(), "ours": our_profile("fp32")}
     for one in profiles.values():
         assert list(one) == [*KINDS, "other"]
         assert min(one["convolutions"], one["LSTM"], one["padding"]) > 0  # operators of these names are still there

@@ -59,9 +59,9 @@ AUDIO = {  # kind -> (libsndfile's format, subtypes, Hz)
 }
 
 
-def fresh(folder: Path, name: str = "work") -> Path:
+def fresh(folder: Path) -> Path:
     """Make an empty folder."""
-    place = folder / name
+    place = folder / "work"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     return place

@@ -52,14 +52,14 @@ def write(folder: Path, dataset: str = "esc10", cell: tuple[str, str] = (REPRESE
     return loaded
 
 
-def write_latents(folder: Path, mirror: Path, dataset: str = "esc10") -> None:
+def write_latents(folder: Path, mirror: Path) -> None:
     """Write the same sounds as latents of SoundStream, and the decoder as its stage leaves it."""
     sounds = np.stack(
         [tone(hertz, CLIPS * place + n) for place, hertz in enumerate(TONES.values()) for n in range(CLIPS)]
     )
     record = study_in(folder, STUDY).params.representations["soundstream"]
     encoder = create_representation("soundstream", record, [mirror / "soundstream_encoder.tflite"])
-    write_features(folder, dataset, "soundstream", encoder.encode(sounds[:, None], RATE))
+    write_features(folder, "esc10", "soundstream", encoder.encode(sounds[:, None], RATE))
     decoder = folder / "data/decoders/soundstream"
     decoder.mkdir(parents=True)
     shutil.copy(mirror / "lyragan.tflite", decoder)
@@ -73,9 +73,9 @@ def write_features(folder: Path, dataset: str, representation: str, features: np
     put_features(folder / place, features, provenance=provenance)
 
 
-def relabel(folder: Path, dataset: str = "esc10") -> None:
+def relabel(folder: Path) -> None:
     """Let two tones be one class `outer`, and the third be `middle` but for a clip of validation, `rare`."""
-    path = folder / "data/splits" / dataset / "windows.csv"
+    path = folder / "data/splits/esc10/windows.csv"
     table = pd.read_csv(path)
     table["label"] = table["label"].replace({"high": "outer", "low": "outer"})
     table.loc[table["clip"] == "middle/3.wav", "label"] = "rare"

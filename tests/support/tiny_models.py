@@ -86,12 +86,12 @@ def _encodec_48khz() -> tuple[Any, Any]:
     return _encodec(sampling_rate=48_000, audio_channels=2, chunk_length_s=1.0, overlap=0.01, **more)
 
 
-def _dac(rate: int = 44_100) -> tuple[Any, Any]:
+def _dac() -> tuple[Any, Any]:
     from transformers import DacConfig, DacFeatureExtractor, DacModel
 
     sizes = {"encoder_hidden_size": 2, "decoder_hidden_size": 32, "codebook_size": 64, "codebook_dim": 4}
-    config = DacConfig(**sizes, downsampling_ratios=[2, 4, 8, 8], n_codebooks=3, sampling_rate=rate)
-    return DacModel(config), DacFeatureExtractor(sampling_rate=rate, hop_length=512)
+    config = DacConfig(**sizes, downsampling_ratios=[2, 4, 8, 8], n_codebooks=3, sampling_rate=44_100)
+    return DacModel(config), DacFeatureExtractor(sampling_rate=44_100, hop_length=512)
 
 
 def _mimi() -> tuple[Any, Any]:
