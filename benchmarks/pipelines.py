@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,16 @@ def finish(folder: Path) -> dict[str, int]:
     for path in [*map(Path, FILES), *own]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, folder / path)
+    stages = make_up(folder, studies)
+    return {study: sum(Path(one.path).parent == folder / folder_of(study) for one in stages) for study in studies}
+
+
+def make_up(folder: Path, studies: Sequence[str]) -> list[Any]:
+    """Give every stage of the pipelines in a folder, which are those of `studies`, made-up outputs, and commit them.
+
+    Returns:
+        the stages, as DVC has them.
+    """
     with Repo(str(folder)) as repo:
         stages = list(repo.index.stages)
     for out in (Path(out.fspath) for stage in stages for out in stage.outs):
@@ -70,7 +80,7 @@ def finish(folder: Path) -> dict[str, int]:
     for study in studies:  # what stages depend on below data/params has to be there
         run(folder, sys.executable, "-m", "stages.resolve", f"--study={study}")
     run(folder, "dvc", "commit", "--force", "--quiet")
-    return {study: sum(Path(one.path).parent == folder / folder_of(study) for one in stages) for study in studies}
+    return stages
 
 
 def lock_update(folder: Path, study: str, name: str) -> Callable[[], None]:

@@ -21,11 +21,12 @@ from support.cells import read_back, write_params, write_record
 from support.clones import DEMO, commit, dvc, run, tiny
 from support.page_files import write_project
 from support.repository import REPOSITORY, Start
+from support.servers import Server, running_server
 
 if TYPE_CHECKING:
     from support.stores import Relay
 
-# Whoever starts the tests may ignore Ctrl+C, as a shell's & does; all that they start would ignore it as well.
+# Whoever starts the tests may ignore Ctrl+C, as a shell's & does; all that tests start would ignore it as well.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -82,6 +83,13 @@ def start_python() -> Iterator[Start]:
     for process in running:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Run a web server on this machine."""
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,10 @@ import pytest
 
 from benchmarks import plan
 from beyond_spectrograms.estimates.timing import Rate
+from beyond_spectrograms.util.commands import status_of
 from beyond_spectrograms.util.files import read_told
-from support.repository import REPOSITORY
+from support.cells import write
+from support.repository import REPOSITORY, Capture, Patch
 
 SOUND_S = 20_843_200
 RESAMPLING = Rate(units=100.0, seconds=0.5, disk_bytes=30_000_000)
@@ -28,24 +30,19 @@ def test_latents_of_encodec_are_as_large_as_they_are_known_to_be() -> None:
     assert (row["features in fp32"], row["in fp16"], row["as codes"]) == ("800.4 GB", "400.2 GB", "25.0 GB")
 
 
-def test_a_folder_without_sounds_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from beyond_spectrograms.util.commands import status_of
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["plan", str(tmp_path)])
-        assert status_of(plan.main) == 1
-    told = f"{tmp_path}: no sounds in folders of classes. Give data/raw/<data set>/audio, say.\n"
-    assert capsys.readouterr().err == told
-
-
-def test_sounds_that_do_not_read_make_no_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from beyond_spectrograms.util.commands import status_of
-
-    (tmp_path / "dog").mkdir()
-    (tmp_path / "dog/1.wav").write_bytes(b"no sound")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["plan", str(tmp_path)])
-        patch.chdir(tmp_path)
-        assert status_of(plan.main) == 1
-    told = f"{tmp_path}: none of the sounds that were tried can be resampled. Give others.\n"
-    assert capsys.readouterr().err == told
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ([], "no sounds in folders of classes. Give data/raw/<data set>/audio, say."),
+        (["dog/1.wav"], "none of the sounds that were tried can be resampled. Give others."),
+    ],
+)
+def test_a_folder_without_sounds_that_read_is_refused(
+    tmp_path: Path, files: list[str], told: str, monkeypatch: Patch, capsys: Capture
+) -> None:
+    for name in files:
+        write(tmp_path / name, "no sound")
+    monkeypatch.setattr("sys.argv", ["plan", str(tmp_path)])
+    monkeypatch.chdir(tmp_path)
+    assert status_of(plan.main) == 1
+    assert capsys.readouterr().err == f"{tmp_path}: {told}\n"

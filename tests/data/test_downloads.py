@@ -16,7 +16,7 @@ from beyond_spectrograms.data.downloads import MIRROR_VARIABLE, DownloadError, f
 from beyond_spectrograms.params.datasets import Archive
 from support.common import refusal
 from support.repository import Capture, Patch
-from support.servers import Answer, Server, dead_url, running_server
+from support.servers import Answer, Server, dead_url
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -41,9 +41,6 @@ def _surroundings(monkeypatch: Patch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv(MIRROR_VARIABLE, raising=False)
     monkeypatch.setattr(downloads, "PAUSE_S", 0)
-
-
-_server = pytest.fixture(running_server, name="server")
 
 
 @pytest.fixture

@@ -11,10 +11,8 @@ from beyond_spectrograms.data.weights import HUB_VARIABLE, fetch_encoder
 from beyond_spectrograms.params import Params, load_params
 from support import cells
 from support.common import lay_out, refusal
-from support.servers import Answer, Server, running_server
+from support.servers import Answer, Server
 from support.shipped_params import SHIPPED
-
-_server = pytest.fixture(running_server, name="server")
 
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -2,12 +2,13 @@
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from support.disks import LARGE, may_mount, mount, small_disk, used
-from support.staged import POINTS, STEPS, Staged, decided, left_over
+from support.staged import POINTS, STEPS, Staged, decided, half_written, left_over
 from support.warmed import Ended, Fault
 
 pytestmark = pytest.mark.long
@@ -22,20 +23,11 @@ def test_a_disk_that_fills_at_any_point_is_told_in_a_line_and_the_next_run_gives
     project_by_stages: Staged, tmp_path: Path, step: str, kind: str
 ) -> None:
     staged, place = project_by_stages, tmp_path / "project"
-    before, after = decided(staged.before(step)), staged.after[step]
     for point in staged.points(step, kind):
         folder = staged.copy(step, place)
         ended = staged.process.run(folder, *STEPS[step], fault=Fault(kind, point))
-        if ended.status == 0:  # what was written later lay in memory
-            assert decided(folder) == after, point
-            continue
-        assert_told(ended, REASONS[kind])
-        assert (left_over(folder), ended.left) == ([], 0), point
-        half = {name for name, content in decided(folder).items() if content not in (before.get(name), after.get(name))}
-        assert half == set(), point
-        again = staged.process.run(folder, *STEPS[step])
-        assert (again.status, "Traceback" in again.errors) == (0, False), (point, again.errors)
-        assert decided(folder) == after, point
+        # Where it ended well, what was written later lay in memory.
+        assert_told_and_gone_on(staged, step, ended, decided(folder), reason=REASONS[kind], where=point)
 
 
 @pytest.mark.parametrize("step", list(STEPS))
@@ -44,7 +36,7 @@ def test_a_disk_that_has_room_for_a_part_is_told_in_a_line_and_one_with_room_hol
 ) -> None:
     if not may_mount(tmp_path / "tried"):
         pytest.skip("only root may mount a file system")
-    staged, before, after = project_by_stages, decided(project_by_stages.before(step)), project_by_stages.after[step]
+    staged = project_by_stages
     with small_disk(tmp_path / "disk") as disk:
         folder = Path(shutil.copytree(staged.before(step), disk / "project"))
         held = used(disk)
@@ -57,15 +49,24 @@ def test_a_disk_that_has_room_for_a_part_is_told_in_a_line_and_one_with_room_hol
             ended = staged.process.run(folder, *STEPS[step])
             found = decided(folder)
             assert mount(disk, LARGE, "remount") == 0
-            if ended.status == 0:  # it needs less room than it leaves
-                assert found == after, share
-                continue
-            assert_told(ended, REASONS["refused"])
-            assert (left_over(folder), ended.left) == ([], 0), share
-            half = {name for name, content in found.items() if content not in (before.get(name), after.get(name))}
-            assert half == set(), share
-            again = staged.process.run(folder, *STEPS[step])
-            assert (again.status, decided(folder) == after) == (0, True), (share, again.errors)
+            # Where it ended well, it needs less room than it leaves.
+            assert_told_and_gone_on(staged, step, ended, found, reason=REASONS["refused"], where=share)
+
+
+def assert_told_and_gone_on(
+    staged: Staged, step: str, ended: Ended, found: Mapping[str, bytes], *, reason: str, where: float
+) -> None:
+    """Check that a step ended well, or told the reason, left nothing half-written of what was `found`, and goes on."""
+    after = staged.after[step]
+    if ended.status == 0:
+        assert found == after, where
+        return
+    assert_told(ended, reason)
+    assert (left_over(ended.folder), ended.left) == ([], 0), where
+    assert half_written(found, decided(staged.before(step)), after) == set(), where
+    again = staged.process.run(ended.folder, *STEPS[step])
+    assert (again.status, "Traceback" in again.errors) == (0, False), (where, again.errors)
+    assert decided(ended.folder) == after, where
 
 
 def assert_told(ended: Ended, reason: str) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from support.clones import dvc, edit, environment, run
 from support.repository import REPOSITORY
-from support.staged import STEPS, Staged, decided, left_over
+from support.staged import STEPS, Staged, decided, half_written, left_over
 from support.warmed import Ended, Fault, warmed
 
 SIGNALS = ("SIGINT", "SIGTERM")
@@ -60,7 +60,7 @@ def test_who_is_stopped_at_any_points_says_so_in_a_line_and_ends_with_the_same_a
                 break
             assert_stopped(ended, name)
             found = decided(folder)
-            assert {each for each in found if found[each] not in (before.get(each), after.get(each))} == set(), point
+            assert half_written(found, before, after) == set(), point
     if not is_made(folder, step):
         last = staged.process.run(folder, *STEPS[step])
         assert (last.status, "Traceback" in last.errors) == (0, False), last.errors
@@ -94,10 +94,8 @@ def test_a_stage_that_is_stopped_while_it_imports_says_so_in_a_line(tmp_path: Pa
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_server_that_is_stopped_says_so_in_a_line(model_folder: Path, name: str) -> None:
     command = [sys.executable, "-m", "beyond_spectrograms", "serve", "--model", str(model_folder), "--port", "0"]
-    # Whoever started the tests may ignore SIGINT, as a shell's & does.
-    heard = f"import os, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv({command[0]!r}, {command!r})"
     with subprocess.Popen(
-        [sys.executable, "-c", heard], env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
@@ -117,9 +115,8 @@ def test_a_stage_ends_with_the_dvc_that_runs_it(tmp_path: Path, name: str, shell
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"wait": stage}}))
     surroundings = environment(REPOSITORY) | {"SHELL": shell}
     command = [sys.executable, "-m", "dvc", "repro", "-q"]
-    heard = f"import os, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv({command[0]!r}, {command!r})"
     with subprocess.Popen(
-        [sys.executable, "-c", heard], cwd=tmp_path, env=surroundings, stderr=subprocess.PIPE, text=True,
+        command, cwd=tmp_path, env=surroundings, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     ) as process:  # fmt: skip
         while not (tmp_path / "begun").exists():

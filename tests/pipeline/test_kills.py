@@ -12,7 +12,7 @@ import pytest
 from beyond_spectrograms.util.files import write_text
 from support.killed_works import COMMANDS, STAGES
 from support.kills import Tally, Work, attempt, kill_and_compare
-from support.repository import REPOSITORY
+from support.repository import WITH_TESTS
 
 KILLS = {"stages": 3, "commands": 4}  # of each work
 NAMES = {"stages": [work.name for work in STAGES], "commands": [work.name for work in COMMANDS]}
@@ -23,7 +23,7 @@ CONTENT = "0123456789" * 5000
 @pytest.mark.parametrize("part", KILLS)
 def test_every_work_that_was_killed_leaves_the_same_bytes(part: str) -> None:
     names, count = NAMES[part], KILLS[part] * len(NAMES[part])
-    paths = {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}", "OMP_NUM_THREADS": "1"}
+    paths = {"PYTHONPATH": WITH_TESTS, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "support.killed_works", ",".join(names), str(count), "1"]
     done = subprocess.run(command, env={**os.environ, **paths}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

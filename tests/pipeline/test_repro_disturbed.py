@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from support import clones
-from support.clones import DEMO, decides, dvc, edit, environment
+from support.clones import DEMO, decides, dvc, environment
 from support.disks import LARGE, may_mount, mount, small_disk, used
 from support.kills import left_in
 from support.staged import POINTS
@@ -37,10 +37,7 @@ class Undisturbed(NamedTuple):
 @pytest.fixture(scope="module")
 def smallest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo with one representation under one protocol, not run."""
-    folder = clones.tiny(tmp_path_factory.mktemp("smallest") / "project")
-    edit(folder, "studies/demo/params.yaml", {"grid.protocols": ["fair"], "grid.representations": ["mel"]})
-    clones.commit(folder, "smallest")
-    return folder
+    return clones.smallest(tmp_path_factory.mktemp("smallest") / "project")
 
 
 @pytest.fixture(scope="module")

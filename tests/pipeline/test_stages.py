@@ -9,6 +9,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
+from benchmarks.pipelines import make_up
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.params.study import (
     DISTURBED_BY,
@@ -21,7 +22,7 @@ from beyond_spectrograms.params.study import (
     load_study,
 )
 from beyond_spectrograms.util.code_versions import load_versions
-from support.clones import DEMO, STUDIES, commit, edit, make_up, run, tiny
+from support.clones import DEMO, STUDIES, commit, edit, run, tiny
 from support.repository import REPOSITORY, stage_here
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's, of pygtrie
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarni
 @pytest.fixture(scope="module")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tiny(tmp_path_factory.mktemp("made_up"))
-    make_up(folder, "demo")
+    make_up(folder, ["demo"])
     commit(folder, "results")
     return folder
 

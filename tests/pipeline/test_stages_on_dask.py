@@ -45,8 +45,11 @@ def results(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def in_separable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Go to features for which two protocols are trained, of which `tuned` tries four recipes."""
+def expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_python: Start) -> dict[str, Any]:
+    """Go to features for which two protocols are trained by a cluster, of which `tuned` tries four recipes.
+
+    Give what a training without one left.
+    """
     separable.write(tmp_path, epochs=4)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
@@ -54,14 +57,16 @@ def in_separable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells.edit_params(Path(), lambda params: params.update(grid=grid))
     for name, values in (("tuned", {"trials": TRIALS}), ("clean", {})):
         cells.edit_params(Path(), lambda params: params["protocols"][name].update(values, seeds=[0, 1]))  # noqa: B023
-
-
-@pytest.mark.usefixtures("in_separable")
-def test_a_grid_with_tuned_recipes_has_the_same_bytes_when_workers_are_killed(start_python: Start) -> None:
     finish(start_python(*TRAIN))
-    expected = results(MODELS)
+    found = results(MODELS)
     shutil.rmtree("data/models")
     Path("engine.yaml").write_text(yaml.safe_dump(ENGINE))
+    return found
+
+
+def test_a_grid_with_tuned_recipes_has_the_same_bytes_when_workers_are_killed(
+    expected: dict[str, Any], start_python: Start
+) -> None:
     stage, killed = start_python(*TRAIN), set[int]()
     while stage.poll() is None and len(killed) < 2:  # a third could be of the same run, which is then given to none
         for worker in [one for one in spawned_below(stage.pid) if trains(one)][:1]:
@@ -78,12 +83,9 @@ def test_a_grid_with_tuned_recipes_has_the_same_bytes_when_workers_are_killed(st
     assert told["failed"] == 0
 
 
-@pytest.mark.usefixtures("in_separable")
-def test_a_stage_that_is_stopped_leaves_no_worker_and_the_second_run_goes_on(start_python: Start) -> None:
-    finish(start_python(*TRAIN))
-    expected = results(MODELS)
-    shutil.rmtree("data/models")
-    Path("engine.yaml").write_text(yaml.safe_dump(ENGINE))
+def test_a_stage_that_is_stopped_leaves_no_worker_and_the_second_run_goes_on(
+    expected: dict[str, Any], start_python: Start
+) -> None:
     for kind in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
         stage = start_python(*TRAIN)
         while not any(map(trains, spawned_below(stage.pid))):

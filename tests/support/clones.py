@@ -5,14 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
-from beyond_spectrograms.params.study import PAPER, folder_of
+from beyond_spectrograms.params.study import PAPER
 from support.repository import REPOSITORY, tracked
 
 STUDIES = [PAPER, *sorted(path.parent.name for path in REPOSITORY.glob("studies/*/params.yaml"))]
@@ -117,33 +116,14 @@ def tiny(folder: Path) -> Path:
     return folder
 
 
-def make_up(folder: Path, *studies: str) -> int:
-    """Give every stage of some pipelines made-up outputs, and commit them to DVC; return how many stages there are."""
-    from dvc.repo import Repo  # which takes a second to import
-
-    files = {(folder_of(study) / "dvc.yaml").as_posix() for study in studies}
-    with Repo(str(folder)) as repo:
-        stages = [each for each in repo.index.stages if each.path_in_repo in files]
-    for out in (Path(out.fspath) for each in stages for out in each.outs):
-        file = out if out.suffix else out / "content.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(str(out.relative_to(folder)))
-    for study in studies:
-        stage(folder, "resolve", f"--study={study}")  # what stages depend on below data/params has to be there
-    dvc(folder, "commit", "--force", "--quiet", *sorted(files))
-    return len(stages)
+def smallest(folder: Path) -> Path:
+    """Clone it so, with one representation under one protocol."""
+    tiny(folder)
+    edit(folder, "studies/demo/params.yaml", {"grid.protocols": ["fair"], "grid.representations": ["mel"]})
+    commit(folder, "smallest")
+    return folder
 
 
 def decides(name: str) -> bool:
     """Say of a file whether a finished demo decides it, not time: sounds, features, weights, answers, results."""
     return bool(DECIDED.match(name)) and not TIMED.search(name)
-
-
-def contents(folder: Path, within: Collection[str]) -> dict[str, bytes]:
-    """Read the files below folders of a clone, by name."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for name in within
-        for path in sorted((folder / name).rglob("*"))
-        if path.is_file()
-    }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from support.repository import REPOSITORY
+from support.repository import WITH_TESTS
 
 SPAWNED = "spawn_main"  # in the command line of a process that a pool or a nanny starts
 
@@ -63,7 +63,7 @@ class Cluster:
         """Start `dask scheduler` or `dask worker` in an empty folder, where this project is installed."""
         elsewhere = self._folder / "elsewhere"
         elsewhere.mkdir(exist_ok=True)
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "tests")))}
+        environment = {**os.environ, "PYTHONPATH": WITH_TESTS}
         command = [sys.executable, "-m", "dask", what, "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
         command += ["--scheduler-file", str(self.file), *options]
         with (self._folder / f"{what}.log").open("ab") as log:

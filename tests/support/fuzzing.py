@@ -21,7 +21,7 @@ from pathlib import Path
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.util.errors import ProjectError
 from support.mutation import mutant
-from support.repository import REPOSITORY
+from support.repository import WITH_TESTS
 
 PATIENCE_S = 60.0  # of one mutant, in a process that others may slow down
 MEMORY = 2**30  # bytes, beyond what the imports took
@@ -95,8 +95,8 @@ def fuzz(name: str, count: int, first: int = 0) -> list[str]:
 def _in_a_process(name: str, first: int, end: int) -> tuple[list[str], int]:
     """Try mutants until a process ends or is killed; give what broke, and the number to go on with."""
     command = [sys.executable, "-m", "support.fuzzing", name, str(end - first), str(first)]
-    paths = {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}", "OMP_NUM_THREADS": "1"}
-    environment, found, last = {**os.environ, **paths}, list[str](), "-1"
+    environment = {**os.environ, "PYTHONPATH": WITH_TESTS, "OMP_NUM_THREADS": "1"}
+    found, last = list[str](), "-1"
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as process,

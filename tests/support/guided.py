@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from support.repository import REPOSITORY
+from support.repository import WITH_TESTS
 
 LARGEST = 200_000  # bytes of a mutant
 MEMORY_MB = 4096  # of the whole process: imports take about one
@@ -51,7 +51,7 @@ def main() -> None:
     for each in TARGETS:
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "support.guided", each, str(seconds), folder]
-            paths = {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}:{os.environ.get('PYTHONPATH', '')}"}
+            paths = {"PYTHONPATH": f"{WITH_TESTS}:{os.environ.get('PYTHONPATH', '')}"}
             ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **paths}, check=False)
         tried = [line.split()[-1] for line in ended.stderr.splitlines() if "number_of_executed_units" in line]
         print(f"{each}: {tried[0] if tried else 'unknown'} mutants, {'survived' if not ended.returncode else 'broken'}")

@@ -19,7 +19,7 @@ import urllib.request
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -140,22 +140,14 @@ def prepare_model(folder: Path) -> None:
         (folder / "port").write_text(f"{free.getsockname()[1]}")
 
 
-def prepare_pipeline(folder: Path) -> None:
-    """Clone the project, its demo made small: one representation under one protocol."""
-    clones.tiny(folder)
-    edit(folder, "studies/demo/params.yaml", {"grid.protocols": ["fair"], "grid.representations": ["mel"]})
-    clones.commit(folder, "smallest")
-
-
 COMMANDS = {
     Work("train on own sounds", train, whole=("mine", "mine-report")): prepare_sounds,
     Work("serve", serve, kinds=("change", "time", "time", "time")): prepare_model,
     Work(
         "dvc repro", repro, kinds=("change", "change", "time"), compared=decides, reach=0.25, in_a_row=15
-    ): prepare_pipeline,
+    ): clones.smallest,
 }
 WORKS = tuple(work.name for work in (*STAGES, *COMMANDS))
-WEIGHTS = {"dvc repro": 1.0}
 
 
 def lay_out(folder: Path, seed: int, server: Server) -> None:
@@ -199,7 +191,7 @@ def kill_stages(shares: dict[str, int], seed: int, folder: Path) -> Iterator[tup
     """Kill each stage as often as `shares` says, where the stages before it have run."""
     first, second, start, mixed = (folder / name for name in ("first", "second", "start", "mixed"))
     todo = max(number for number, work in enumerate(STAGES, 1) if shares[work.name])
-    with contextmanager(running_server)() as server:
+    with running_server() as server:
         for number, project in enumerate((first, second)):
             lay_out(project, number, server)
         for work in STAGES[:todo]:
@@ -234,9 +226,7 @@ def kill_commands(shares: dict[str, int], seed: int, folder: Path) -> Iterator[t
 def kill(names: Sequence[str], count: int, seed: int) -> list[str]:
     """Kill these works so many times in all; say what came of it, and give what went wrong."""
     shares = dict.fromkeys(WORKS, 0)
-    weights = {name: WEIGHTS.get(name, 1.0) for name in names}
-    for name, weight in weights.items():
-        shares[name] = max(1, round(count * weight / sum(weights.values())))
+    shares |= dict.fromkeys(names, max(1, round(count / len(names))))
     tallies, began = dict[str, Tally](), time.monotonic()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import os
 import runpy
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+WITH_TESTS = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "tests")))  # where Python finds support, too
 
 Start = Callable[..., subprocess.Popen[str]]
 Capture = pytest.CaptureFixture[str]

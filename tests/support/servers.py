@@ -5,7 +5,7 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 
@@ -57,16 +57,24 @@ class Server:
         return self.root + path
 
 
-def running_server() -> Iterator[Server]:
-    server = Server()
-    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.01})
+@contextmanager
+def answering(server: http.server.ThreadingHTTPServer) -> Iterator[None]:
+    """Let a server answer in a thread of its own."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield server
+        yield
     finally:
-        server.http.shutdown()
+        server.shutdown()
         thread.join()
-        server.http.server_close()
+        server.server_close()
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    server = Server()
+    with answering(server.http):
+        yield server
 
 
 def dead_url(path: str) -> str:

@@ -5,7 +5,7 @@ import io
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +123,11 @@ def pack(place: Path) -> bytes:
 def decided(folder: Path) -> dict[str, bytes]:
     """Read what a step left, but what belongs to one run alone: how long it took, and work that is to be gone on."""
     return left_in(folder, lambda name: not name.startswith(OF_THIS_RUN))
+
+
+def half_written(found: Mapping[str, bytes], before: Mapping[str, bytes], after: Mapping[str, bytes]) -> set[str]:
+    """Name the files that are neither as they were before a step nor as it leaves them."""
+    return {name for name, content in found.items() if content not in (before.get(name), after.get(name))}
 
 
 def left_over(folder: Path) -> list[str]:

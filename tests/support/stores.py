@@ -20,6 +20,7 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 
 from beyond_spectrograms.util.storage.places import Place
+from support.servers import answering
 
 BUCKET = "sounds"
 SIGNED = "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request"
@@ -116,14 +117,8 @@ class Relay:
 @contextmanager
 def relayed(port: int, **options: Any) -> Iterator[Relay]:
     relay = Relay(port, **options)
-    thread = threading.Thread(target=relay.http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with answering(relay.http):
         yield relay
-    finally:
-        relay.http.shutdown()
-        thread.join()
-        relay.http.server_close()
 
 
 @contextmanager

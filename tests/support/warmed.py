@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from support.repository import REPOSITORY
+from support.repository import WITH_TESTS
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: orphans of those we start become our children
@@ -87,8 +87,7 @@ class Warmed:
 @contextmanager
 def warmed(*modules: str) -> Iterator[Warmed]:
     """Start a process that has imported what these modules import."""
-    path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": WITH_TESTS, "PYTHONDONTWRITEBYTECODE": "1"}
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with subprocess.Popen(
         [sys.executable, "-m", "support.warmed", *modules],
@@ -98,7 +97,6 @@ def warmed(*modules: str) -> Iterator[Warmed]:
 
 
 def _serve(modules: Sequence[str]) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it, as a shell's &
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     for module in modules:
         importlib.import_module(module)
