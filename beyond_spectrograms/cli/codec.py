@@ -119,11 +119,13 @@ def _decode(options: argparse.Namespace) -> int:
     file: Path = options.file
     check_name(file)
     place = _place(options.out or file.with_suffix(".wav"), ".wav")
-    from beyond_spectrograms.codec.files import decode_file, read_ecdc
+    from beyond_spectrograms.codec.ecdc import read_content, read_header
+    from beyond_spectrograms.codec.files import decode_file
     from beyond_spectrograms.codec.language_model import open_lm
 
     try:
-        content, header = read_ecdc(file)
+        content = read_content(file)
+        header = read_header(content)
         by = open_codec(options.codec or (header.model if header.model in CODECS else None))
         language = open_lm(options.lm, by.layout) if options.lm and header.arithmetic else None
         limited = decode_file(content, header, by, place, language)

@@ -14,14 +14,14 @@ TINY = 1e-12  # added to averages of norms
 
 
 class Balancer:
-    """Weighs gradients at the decoder's output so that loss i has weights[i] / sum(weights) of `total_norm`.
+    """Weighs gradients at the decoder's output so that loss i has weights[i] / sum(weights) of a norm of 1.
 
     Norms are of each item of a batch, their mean over the batch averaged over steps with `decay`; the average of the
     first steps is not pulled to zero.
     """
 
-    def __init__(self, weights: Mapping[str, float], decay: float = 0.999, total_norm: float = 1.0) -> None:
-        self.weights, self._decay, self._total_norm = dict(weights), decay, total_norm
+    def __init__(self, weights: Mapping[str, float], decay: float = 0.999) -> None:
+        self.weights, self._decay = dict(weights), decay
         self._totals = dict.fromkeys(self.weights, 0.0)
         self._weight = 0.0
 
@@ -49,5 +49,5 @@ class Balancer:
             norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1).mean().item()
             self._totals[name] = self._decay * self._totals[name] + norm
             average = self._totals[name] / self._weight
-            balanced += gradient * (self._total_norm * self.weights[name] / total / (average + TINY))
+            balanced += gradient * (self.weights[name] / total / (average + TINY))
         return balanced

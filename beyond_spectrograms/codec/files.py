@@ -18,8 +18,6 @@ from beyond_spectrograms.codec.ecdc import (
     check_lengths,
     layout_of,
     read_codes,
-    read_content,
-    read_header,
 )
 from beyond_spectrograms.codec.entropy import LanguageModel
 from beyond_spectrograms.codec.network import Codec, CodecFileError, load_codec, state_of_package
@@ -35,6 +33,7 @@ from beyond_spectrograms.util.text import quoted
 SHIPPED = Path(__file__).parent / "shipped" / CODEC
 OURS = "beyond-spectrograms"  # begins the name of a codec of ours in a file
 DIGITS = 16  # of a digest
+USUAL = 6000  # bits/s, where the encodec program is not told otherwise
 LARGEST = 2**32 - 2**16  # bytes that a WAV file can say it has, less its header; of more it is an RF64 file
 _SIZES = {"filters": 32, "strides": [8, 5, 4, 2], "dimension": 128, "lstm": 2, "entries": 1024}
 ENCODEC = {  # encodec/model.py
@@ -96,9 +95,9 @@ def open_encodec(name: str, weights: Path) -> OpenCodec:
     return OpenCodec(codec.eval(), layout_of(codec.network, name))
 
 
-def choose_bitrate(network: CodecNetwork, usual: int = 6000) -> int:
+def choose_bitrate(network: CodecNetwork) -> int:
     """Choose the bitrate of a codec: that of the encodec program where it has it, else its highest."""
-    return usual if usual in network.bitrates else max(network.bitrates)
+    return USUAL if USUAL in network.bitrates else max(network.bitrates)
 
 
 class SoundBlocks:
@@ -144,16 +143,6 @@ class SoundBlocks:
         check_peak(float(np.abs(block).max(initial=0)))
         self._heard += len(block)
         return block
-
-
-def read_ecdc(path: Path) -> tuple[bytes, Header]:
-    """Read a file and its header.
-
-    Raises:
-        BadAudioError: it cannot be read, or is none.
-    """
-    content = read_content(path)
-    return content, read_header(content)
 
 
 def decode_file(

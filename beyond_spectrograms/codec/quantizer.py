@@ -109,20 +109,6 @@ class ResidualQuantizer(nn.Module):
         )
 
     @torch.no_grad()
-    def encode(self, latents: torch.Tensor, stages: int | None = None) -> torch.Tensor:
-        """Give codes [stages, batch, frames] of `latents` [batch, dim, frames]."""
-        residual, codes = _vectors(latents), []
-        for codebook in self.codebooks[:stages]:
-            codes.append(nearest(residual, codebook))
-            residual = residual - codebook[codes[-1]]
-        return torch.stack(codes).view(-1, latents.shape[0], latents.shape[2])
-
-    def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        """Give latents [batch, dim, frames] of codes [stages, batch, frames], of as many stages as there are."""
-        entries = [self.codebooks[stage][chosen] for stage, chosen in enumerate(codes)]
-        return torch.stack(entries).sum(0).transpose(1, 2)
-
-    @torch.no_grad()
     def _step(self, stage: int, vectors: torch.Tensor, chosen: torch.Tensor, generator: torch.Generator | None) -> None:
         """Let a stage's codebook follow the `vectors` [vectors, dim] and the entries `chosen` [vectors] for them."""
         dead = self.counts[stage] < self._dead_below

@@ -21,7 +21,6 @@ from torch import nn
 from beyond_spectrograms.codec.ecdc import Coded, Codes, Layout
 from beyond_spectrograms.codec.network import SILENT, Codec
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
-from beyond_spectrograms.params.codecs import CodecNetwork
 from beyond_spectrograms.util.machine import one_thread
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Streamer:
         self.network, self.layout = codec.network, layout
         self._model: EncodecModel = codec.as_package()
         frames = max(1, round(PIECE_S * layout.sample_rate / layout.hop_length))
-        self._piece = frames if _is_causal(self.network) else layout.frames(round(WHOLE_S * layout.sample_rate))
+        self._piece = frames if self.network.causal else layout.frames(round(WHOLE_S * layout.sample_rate))
 
     def encode(self, blocks: Iterable[Waveform], bitrate: int) -> Coded:
         """Code a sound that comes in blocks [channels, samples] at the codec's rate, at `bitrate` bits/s.
@@ -58,7 +57,7 @@ class Streamer:
                 encoder = _Stream(self._model.encoder.model)
                 found = list[Codes]()
                 for piece in sound.cut(*[self._piece * self.layout.hop_length] * 2):
-                    if found and not _is_causal(self.network):
+                    if found and not self.network.causal:
                         told = f"longer than {WHOLE_S:g} s, which is all that a codec takes that is not causal"
                         raise BadAudioError(f"{told} and does not divide by level")
                     found.append(self._codes(encoder.push(piece), bandwidth))
@@ -93,7 +92,7 @@ class Streamer:
     def _decode_pieces(self, coded: Coded) -> Iterator[Waveform]:
         [codes] = coded.codes
         decoder = _Stream(self._model.decoder.model)
-        if codes.shape[1] > self._piece and not _is_causal(self.network):
+        if codes.shape[1] > self._piece and not self.network.causal:
             raise BadAudioError(f"longer than {WHOLE_S:g} s, which is all that its codec takes")
         for first in range(0, codes.shape[1], self._piece):
             with one_thread(), torch.inference_mode():
@@ -118,11 +117,6 @@ class Streamer:
             yield (total[:, :stride] / weights[:stride]).numpy()
             total, weights = total[:, stride:], weights[stride:]
         yield (total / weights).numpy()
-
-
-def _is_causal(network: CodecNetwork) -> bool:
-    """Say whether no value depends on what comes after it; a norm over time depends on all of it."""
-    return network.causal and network.norm == "weight_norm"
 
 
 def _level(segment: torch.Tensor) -> torch.Tensor:

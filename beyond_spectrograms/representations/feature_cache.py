@@ -204,7 +204,7 @@ def _extract_shards(
         announce(computed)
         names = [f"{called}, {piece.clips[0]} to {piece.clips[-1]}" for piece in todo]
         # In turn, since each keeps all cores busy.
-        stored = run_pieces(shard_cache.store_shard, todo, called=request.representation.name, names=names, here=True)
+        encoded = run_pieces(shard_cache.store_shard, todo, called=request.representation.name, names=names, here=True)
         codebooks = request.representation.coded().codebooks if request.dtype == "codes" else None
         books = None if codebooks is None else write_codebooks(place, codebooks)
         shards, rounding = [], Rounding()
@@ -223,7 +223,7 @@ def _extract_shards(
         )
         remove_others(place, [*(piece.name for piece in pieces), *([books] if books else [])])
         forget_maker()
-        return Extraction(len(request.table), computed, sum(each.encoded for each in stored), rounding)
+        return Extraction(len(request.table), computed, sum(encoded), rounding)
 
 
 def _pieces(request: FeatureRequest, place: Path) -> list[shard_cache.Piece]:

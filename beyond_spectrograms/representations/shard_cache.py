@@ -88,14 +88,6 @@ class Piece:
         return self.keys[DIGEST * number :][:DIGEST]
 
 
-@dataclass(frozen=True)
-class Stored:
-    """What storing a shard took: windows that were computed, and of these encoded."""
-
-    computed: int
-    encoded: int
-
-
 def cut_clips(rows: Iterable[Rows], row_bytes: int, mean_bytes: float) -> Iterator[list[Rows]]:
     """Cut clips into runs of about `mean_bytes`, each ended by a clip whose key falls below a threshold.
 
@@ -183,14 +175,17 @@ def _is_of(piece: Piece, layout: Layout, clips: Clips) -> bool:
     return _fits(piece, layout) and clips.keys.tobytes() == piece.keys
 
 
-def store_shard(piece: Piece) -> Stored:
+def store_shard(piece: Piece) -> int:
     """Store a shard beside its place and rename it there: rows that are stored are copied, the others computed.
 
     A shard that is there and whole is left as it is: the piece may be given to another process once more.
+
+    Returns:
+        how many windows were encoded.
     """
     found = _read_shard(piece.path)
     if found is not None and _is_of(piece, *found) and not _find_damaged(piece.path, *found):
-        return Stored(0, 0)
+        return 0
     recipe, maker = piece.recipe, maker_of(piece.recipe)
     numbers = range(len(piece.clips))
     sources = piece.sources or (None,) * len(numbers)
@@ -221,7 +216,7 @@ def store_shard(piece: Piece) -> Stored:
     layout = Layout(maker.stored, (piece.windows, piece.bands, piece.frames), 0)
     write_shard(piece.path, Clips.empty(piece.keys, piece.counts), layout, rows())
     send(piece)
-    return Stored(piece.missing, encoder.encoded)
+    return encoder.encoded
 
 
 def send(piece: Piece) -> None:

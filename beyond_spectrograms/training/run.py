@@ -33,18 +33,8 @@ from beyond_spectrograms.util.files import (
 from beyond_spectrograms.util.machine import kernels, processor_name
 
 RECORD = {
-    *(
-        "mark",
-        "device",
-        "precision",
-        "processor",
-        "kernels",
-        "seconds",
-        "diverged_at_epoch",
-        "columns",
-        "history",
-        "weights_sha256",
-    ),
+    *("mark", "device", "precision", "processor", "kernels", "seconds", "diverged_at_epoch"),
+    *("columns", "history", "weights_sha256"),
 }  # keys of a finished run's record, `mark` its fingerprint; a record of earlier code has less, and its run starts anew
 CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
 Targets = npt.NDArray[np.int64] | npt.NDArray[np.float32]
@@ -227,7 +217,7 @@ def write_result(
     fingerprint: str,
     columns: Sequence[str],
     *,
-    last: Mapping[str, torch.Tensor] | None = None,
+    last: Mapping[str, torch.Tensor],
 ) -> None:
     """Write the kept weights and the learning curve, whose rows have `columns` after HISTORY_COLUMNS.
 
@@ -237,9 +227,7 @@ def write_result(
     notes = {"epoch": state.best_epoch, "diverged_at_epoch": diverged, "classes": config.classes}
     weights, path, answers = config.result_files
     answers.unlink(missing_ok=True)  # of an earlier training, maybe to other sounds: its weights may be equal
-    further = (
-        {} if last is None or config.protocol.select == "last" else {LAST + key: last[key].clone() for key in last}
-    )
+    further = {} if config.protocol.select == "last" else {LAST + key: last[key].clone() for key in last}
     with written_beside(weights) as beside:
         # Not by save_file, whose files are for their owner alone. Several keys would come in any order.
         beside.write_bytes(save(best | further, metadata={"notes": json.dumps(notes)}))
