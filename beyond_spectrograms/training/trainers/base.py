@@ -88,5 +88,27 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
 
 
+class FittingTrainer(Trainer):
+    """Fits the last layer anew in each epoch, at once and without gradients: one epoch is enough."""
+
+    takes_codes = False
+
+    def _make_optimizer(self) -> None:
+        return None
+
+    def epoch(self) -> tuple[Outcome, Outcome, tuple[float, ...]]:
+        """Fit, and score both parts."""
+        self.fit()
+        return self._score(self._train), self._score(self._validation), ()
+
+    def fit(self) -> None:
+        """Fit the last layer to the training part; here it stays as it is."""
+
+    def _score(self, subset: Subset) -> Outcome:
+        """Accuracy and loss, here cross-entropy, means over the subset's windows."""
+        order = torch.arange(len(subset))
+        return run_epoch(self._split, subset, order, self.config.protocol.batch_size, optimizer=None)
+
+
 class NormalizingTrainer(Trainer):
     """Trains networks with batch normalisation: its running statistics cannot be stacked over runs (multi_run.py)."""

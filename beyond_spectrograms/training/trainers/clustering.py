@@ -8,7 +8,7 @@ from beyond_spectrograms.classifiers.baselines import Centres, ReconstructingLay
 from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.training.epoch import Outcome, Subset
 from beyond_spectrograms.training.run import RunConfig
-from beyond_spectrograms.training.trainers.base import Trainer
+from beyond_spectrograms.training.trainers.base import FittingTrainer, Trainer
 
 STARTS = 10  # of K-means, from other centres each; the best is kept
 
@@ -50,21 +50,15 @@ def kmeans_plus_plus(proposals: Tensor, targets: Tensor, count: int, class_of: T
     return proposals[chosen]
 
 
-class KMeansTrainer(Trainer):
-    """Finds the centres anew in each epoch; the loss is the error of the nearest centre."""
+class KMeansTrainer(FittingTrainer):
+    """Finds the centres; the loss is the error of the nearest one."""
 
-    takes_codes = False
-
-    def _make_optimizer(self) -> None:
-        return None
-
-    def epoch(self) -> tuple[Outcome, Outcome, tuple[float, ...]]:
+    def fit(self) -> None:
         """Find and name the centres."""
         windows, targets = self._train.batch(torch.arange(len(self._train)))
         layer = last_layer(self.network, Centres)
         centres, layer.class_of = find_clusters(windows.flatten(1), targets, len(layer.centres))
         layer.centres = centres.reshape(layer.centres.shape)
-        return self._score(self._train), self._score(self._validation), ()
 
     def _score(self, subset: Subset) -> Outcome:
         layer = last_layer(self.network, Centres)

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from beyond_spectrograms.classifiers.base import ClassifierError, last_layer
 from beyond_spectrograms.classifiers.summaries import FARTHEST, Neighbours, Probe, SummaryLayer, Votes
-from beyond_spectrograms.training.epoch import Outcome, Subset, run_epoch
-from beyond_spectrograms.training.trainers.base import Trainer
+from beyond_spectrograms.training.trainers.base import FittingTrainer
 
 # scikit-learn's C, of which the run's own validation part chooses one: by accuracy, if equal by loss, then the smaller.
 INVERSE_PENALTIES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
@@ -18,38 +17,27 @@ MOST_STEPS = 10_000  # of lbfgs, which converges long before
 GRADIENT = 1e-6  # largest element at which it has converged
 
 
-class SummaryTrainer(Trainer):
-    """Fits the last layer anew in each epoch: one is enough. The loss is cross-entropy."""
+class SummaryTrainer(FittingTrainer):
+    """Standardises the training part's summaries, and fits to these."""
 
-    takes_codes = False
-
-    def _make_optimizer(self) -> None:
-        return None
-
-    def epoch(self) -> tuple[Outcome, Outcome, tuple[float, ...]]:
-        """Fit."""
+    def fit(self) -> None:
+        """Find the statistics, then what is classified by."""
         summaries, targets = self._train.batch(torch.arange(len(self._train)))
         layer, exact = last_layer(self.network, SummaryLayer), summaries.double()
         deviation = exact.std(0, correction=0)
         layer.mean = exact.mean(0).float()
         layer.deviation = torch.where(deviation > 0, deviation, 1.0).float()
-        self.fit(layer.standardize(summaries), targets)
-        return self._score(self._train), self._score(self._validation), ()
+        self.fit_points(layer.standardize(summaries), targets)
 
-    def fit(self, points: Tensor, targets: Tensor) -> None:
+    def fit_points(self, points: Tensor, targets: Tensor) -> None:
         """Fit the last layer to the training part's standardised summaries [windows, values]."""
         raise NotImplementedError
-
-    def _score(self, subset: Subset) -> Outcome:
-        return run_epoch(
-            self._split, subset, torch.arange(len(subset)), self.config.protocol.batch_size, optimizer=None
-        )
 
 
 class ProbeTrainer(SummaryTrainer):
     """Logistic regression by scikit-learn, to convergence, for each of INVERSE_PENALTIES, or the protocol's one."""
 
-    def fit(self, points: Tensor, targets: Tensor) -> None:
+    def fit_points(self, points: Tensor, targets: Tensor) -> None:
         """Keep the fit of the best penalty by the validation part.
 
         Raises:
@@ -111,7 +99,7 @@ class ProbeTrainer(SummaryTrainer):
 class NeighbourTrainer(SummaryTrainer):
     """Keeps the training part; of k-NN with each k of NEIGHBOURS, or the protocol's one."""
 
-    def fit(self, points: Tensor, targets: Tensor) -> None:
+    def fit_points(self, points: Tensor, targets: Tensor) -> None:
         """Keep the points and their classes as weights, and the k of the best accuracy on the validation part.
 
         If equal, that of the lower loss, then the smaller. No more vote than there are training windows.
