@@ -59,9 +59,9 @@ class EncodecLatents(Representation):
         self._quantizer = model.quantizer.eval()
         self._codes = record.codes
         self._kbps = None if record.bitrate is None else record.bitrate / 1000
-        codebooks = self._quantizer.get_num_quantizers_for_bandwidth(model.frame_rate, self._kbps)
         self._frame_rate = model.frame_rate
-        self.bands = int(codebooks if record.codes else model.encoder.dimension)
+        self._codebooks = int(self._quantizer.get_num_quantizers_for_bandwidth(model.frame_rate, self._kbps))
+        self.bands = self._codebooks if record.codes else int(model.encoder.dimension)
         self.hop_length = int(model.encoder.hop_length)  # numpy makes it: not JSON
 
     def frames(self, samples: int) -> int:
@@ -78,9 +78,8 @@ class EncodecLatents(Representation):
         if self._codes:
             return Coded(self, entries, None)
         encoder = copy(self)
-        count = self._quantizer.get_num_quantizers_for_bandwidth(self._frame_rate, self._kbps)
-        encoder.bands, encoder._codes = int(count), True
-        codebooks = [layer.codebook.numpy() for layer in self._quantizer.vq.layers[: encoder.bands]]
+        encoder.bands, encoder._codes = self._codebooks, True
+        codebooks = [layer.codebook.numpy() for layer in self._quantizer.vq.layers[: self._codebooks]]
         return Coded(encoder, entries, np.stack(codebooks))
 
     def _encode(self, windows: Waveform) -> Features:

@@ -7,7 +7,6 @@ segments. All quantisers are residual: the first n codebooks are the same whatev
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,9 +23,11 @@ if TYPE_CHECKING:
 
 
 class Codec(Hearing):
-    """A codec; `codebooks` and `codes` of the record say what of it."""
+    """A codec; `codebooks` and `codes` of the record say what of it.
 
-    model_class: ClassVar[str]
+    As it is here: an encoder of samples, and a quantiser that takes latents and gives [codebooks, 1, frames].
+    """
+
     codebooks_key: ClassVar[str] = "num_quantizers"  # of config.json
     rate_key: ClassVar[str] = "sampling_rate"
     fewest_key: ClassVar[str | None] = None  # of config.json: the fewest codebooks; None: 1
@@ -35,7 +36,7 @@ class Codec(Hearing):
         if record.layer is not None or record.layers is not None:
             raise HearingError("layer and layers are not there: it is a codec, which has codebooks")
         assert folder is not None  # params.Transformers sees to it
-        self.model = folder.model(config, self.model_class)
+        self.model = folder.model(config)
         known = self.model.config
         self.rate, self.channels = getattr(known, self.rate_key), getattr(known, "audio_channels", 1)
         told = folder.read(EXTRACTOR).get("sampling_rate", self.rate)
@@ -71,16 +72,18 @@ class Codec(Hearing):
         """List the codebooks [entries, bands] of which the quantiser adds up an entry each; None: it does otherwise."""
         return None
 
-    @abstractmethod
-    def _hop(self) -> int: ...
+    def _hop(self) -> int:
+        return int(self.model.config.hop_length)
 
-    @abstractmethod
     def _latents(self, sound: Tensor) -> Tensor:
         """Encode a sound [1, channels, samples] as [1, bands, frames]."""
+        latents: Tensor = self.model.encoder(sound)
+        return latents
 
-    @abstractmethod
     def _quantize(self, latents: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
         """Give what is left of latents [1, bands, frames], and the codes [1, codebooks, frames]."""
+        codes = self.model.quantizer.encode(latents)[:codebooks]
+        return self.model.quantizer.decode(codes), codes.transpose(0, 1)
 
     def frames(self, samples: int) -> int:
         """Count hops; the last may be partial."""
@@ -100,19 +103,6 @@ class Codec(Hearing):
 class Encodec(Codec):
     """EnCodec (Defossez et al. 2022): the same to the bit as EncodecLatents with engine torch."""
 
-    model_class = "EncodecModel"
-
-    def _hop(self) -> int:
-        return int(self.model.config.hop_length)
-
-    def _latents(self, sound: Tensor) -> Tensor:
-        latents: Tensor = self.model.encoder(sound)
-        return latents
-
-    def _quantize(self, latents: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
-        codes = self.model.quantizer.encode(latents)[:codebooks]  # [codebooks, 1, frames]
-        return self.model.quantizer.decode(codes), codes.transpose(0, 1)
-
     def _tables(self) -> list[Tensor]:
         return [layer.codebook.embed for layer in self.model.quantizer.layers]
 
@@ -120,18 +110,11 @@ class Encodec(Codec):
 class Dac(Codec):
     """DAC (Kumar et al. 2023). A sound's frames are those that its strided convolutions give."""
 
-    model_class, codebooks_key = "DacModel", "n_codebooks"
-
-    def _hop(self) -> int:
-        return int(self.model.config.hop_length)
+    codebooks_key = "n_codebooks"
 
     def frames(self, samples: int) -> int:
         """Count what the convolutions give."""
         return conv_length(self.model.encoder, samples)
-
-    def _latents(self, sound: Tensor) -> Tensor:
-        latents: Tensor = self.model.encoder(sound)
-        return latents
 
     def _quantize(self, latents: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
         dequantized, codes, *_ = self.model.quantizer(latents, codebooks)
@@ -141,7 +124,7 @@ class Dac(Codec):
 class Mimi(Codec):
     """Mimi (Defossez et al. 2024): its first codebook is taught by WavLM; the others are of the same latents."""
 
-    model_class, fewest_key = "MimiModel", "num_semantic_quantizers"
+    fewest_key = "num_semantic_quantizers"
 
     def _hop(self) -> int:
         return int(math.prod(self.model.config.upsampling_ratios) * self.model.config.latent_stride)
@@ -158,10 +141,7 @@ class Mimi(Codec):
 class XCodec(Codec):
     """X-Codec (Ye et al. 2024): acoustic latents of a DAC and semantic ones of a HuBERT, joined by a linear layer."""
 
-    model_class, rate_key = "XcodecModel", "sample_rate"
-
-    def _hop(self) -> int:
-        return int(self.model.config.hop_length)
+    rate_key = "sample_rate"
 
     def frames(self, samples: int) -> int:
         """Count what the semantic model's convolutions give of the padded sound."""
@@ -177,10 +157,6 @@ class XCodec(Codec):
         joined = torch.cat([model.acoustic_encoder(sound), semantic], dim=1)
         latents: Tensor = model.fc(joined.transpose(1, 2)).transpose(1, 2)
         return latents
-
-    def _quantize(self, latents: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
-        codes = self.model.quantizer.encode(latents)[:codebooks]  # [codebooks, 1, frames]
-        return self.model.quantizer.decode(codes), codes.transpose(0, 1)
 
     def _tables(self) -> list[Tensor]:
         return [layer.codebook.embed for layer in self.model.quantizer.quantizers]

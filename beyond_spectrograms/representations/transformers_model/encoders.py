@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from beyond_spectrograms.data.audio import Waveform
@@ -28,7 +29,6 @@ class Encoder(Hearing):
     """
 
     extractor_class: ClassVar[str]
-    model_class: ClassVar[str]  # where config.json names none
     sampling_rate: ClassVar[int] = 16_000  # that all models of the architecture hear
     layers_key: ClassVar[str] = "num_hidden_layers"  # of config.json
     bands_key: ClassVar[str] = "feature_size"  # of preprocessor_config.json, where the extractor gives mel bands
@@ -38,7 +38,7 @@ class Encoder(Hearing):
 
         settings = getattr(transformers, self.extractor_class)
         self.extractor = settings() if folder is None else folder.extractor(self.extractor_class)
-        self.rate = self.sampling_rate
+        self.rate, self._folder = self.sampling_rate, folder
         self._check_rate(folder, config)
         self._wanted: int | str | list[int] | None = record.layers or record.layer
         self._join = record.join
@@ -50,7 +50,7 @@ class Encoder(Hearing):
             self.bands, self.hop = self._input_size()
             return
         assert folder is not None  # params.Transformers sees to it
-        self.model = folder.model(config, self.model_class)
+        self.model = folder.model(config)
         self._check_layers()
         size, self.hop = self._size()
         self.bands = size * (len(record.layers) if record.layers and record.join == "stack" else 1)
@@ -123,7 +123,7 @@ class Ast(Encoder):
     their ends, too, are where patches begin.
     """
 
-    extractor_class, model_class, bands_key = "ASTFeatureExtractor", "ASTModel", "num_mel_bins"
+    extractor_class, bands_key = "ASTFeatureExtractor", "num_mel_bins"
     requires = ("torchaudio",)  # without it the extractor computes its log-mel another way
 
     def _input_size(self) -> tuple[int, int]:
@@ -157,9 +157,12 @@ class Ast(Encoder):
 
 
 class Wav2Vec2(Encoder):
-    """wav2vec 2.0, HuBERT, WavLM, data2vec-audio: convolutions over samples, 49 frames for a second, then layers."""
+    """wav2vec 2.0 and its like: convolutions over samples, 49 frames for a second, then layers.
 
-    extractor_class, model_class = "Wav2Vec2FeatureExtractor", "Wav2Vec2Model"
+    HuBERT (Hsu et al. 2021), WavLM (Chen et al. 2022) and data2vec for audio (Baevski et al. 2022) are.
+    """
+
+    extractor_class = "Wav2Vec2FeatureExtractor"
 
     def _input_size(self) -> tuple[int, int]:
         return 1, 1
@@ -179,28 +182,10 @@ class Wav2Vec2(Encoder):
         return samples if self._wanted == "inputs" else conv_length(self.model.feature_extractor, samples)
 
 
-class Hubert(Wav2Vec2):
-    """HuBERT (Hsu et al. 2021)."""
-
-    model_class = "HubertModel"
-
-
-class WavLM(Wav2Vec2):
-    """WavLM (Chen et al. 2022)."""
-
-    model_class = "WavLMModel"
-
-
-class Data2VecAudio(Wav2Vec2):
-    """data2vec for audio (Baevski et al. 2022)."""
-
-    model_class = "Data2VecAudioModel"
-
-
 class Whisper(Encoder):
     """Whisper's encoder: always 30 s, padded with silence, 1500 frames, of which the sound's own are kept."""
 
-    extractor_class, model_class = "WhisperFeatureExtractor", "WhisperModel"
+    extractor_class = "WhisperFeatureExtractor"
     layers_key = "encoder_layers"
 
     def _input_size(self) -> tuple[int, int]:
@@ -231,12 +216,7 @@ class Clap(Encoder):
     for each piece of 10 s, of length 1, which all its frames repeat.
     """
 
-    extractor_class, model_class, sampling_rate = "ClapFeatureExtractor", "ClapModel", 48_000
-
-    def __init__(self, record: Transformers, folder: HubFolder | None, config: dict[str, Any]) -> None:
-        self._folder = folder
-        self._tokenizer: Any = None
-        super().__init__(record, folder, config)
+    extractor_class, sampling_rate = "ClapFeatureExtractor", 48_000
 
     def _check_layers(self) -> None:
         if self._wanted not in (None, "projected"):
@@ -284,9 +264,6 @@ class Clap(Encoder):
         """Give the embedding of a text beside `projected`."""
         if self._wanted != "projected":
             return None
-        if self._tokenizer is None:
-            assert self._folder is not None
-            self._tokenizer = self._folder.tokenizer()
         tokens = self._tokenizer([text], return_tensors="pt")
         tower = self.model.config.text_config
         count, most = tokens["input_ids"].shape[1], tower.max_position_embeddings - tower.pad_token_id - 1
@@ -294,6 +271,11 @@ class Clap(Encoder):
             raise HearingError(f"prompt {quoted(text)} has {count} tokens; the text tower takes {most}. Shorten it.")
         embedding: Tensor = self.model.get_text_features(**tokens).pooler_output
         return embedding[0]
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        assert self._folder is not None  # params.Transformers sees to it
+        return self._folder.tokenizer()
 
     @property
     def logit_scale(self) -> float:
@@ -304,9 +286,9 @@ class Clap(Encoder):
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "audio-spectrogram-transformer": Ast,
     "clap": Clap,
-    "data2vec-audio": Data2VecAudio,
-    "hubert": Hubert,
+    "data2vec-audio": Wav2Vec2,
+    "hubert": Wav2Vec2,
     "wav2vec2": Wav2Vec2,
-    "wavlm": WavLM,
+    "wavlm": Wav2Vec2,
     "whisper": Whisper,
 }

@@ -67,8 +67,8 @@ class HubFolder:
             raise CheckpointError(f"{self.path / file}: not a mapping")
         return found
 
-    def model(self, config: dict[str, Any], default: str) -> Any:
-        """Load the class that config.json names, or `default`, and give the model without what is on top of it.
+    def model(self, config: dict[str, Any]) -> Any:
+        """Load the class that config.json names, or its type's, and give the model without what is on top of it.
 
         Raises:
             CheckpointError: there are no safetensors, or their tensors are not those that config.json describes.
@@ -84,11 +84,13 @@ class HubFolder:
         with quiet():
             import transformers
 
-            wanted = (config.get("architectures") or [default])[0]
+            model_type = config["model_type"]
+            usual = transformers.MODEL_MAPPING[transformers.CONFIG_MAPPING[model_type]].__name__
+            wanted = (config.get("architectures") or [usual])[0]
             known = getattr(transformers, wanted, None)
-            if getattr(getattr(known, "config_class", None), "model_type", None) != config["model_type"]:
+            if getattr(getattr(known, "config_class", None), "model_type", None) != model_type:
                 raise CheckpointError(
-                    f"{self.path / CONFIG}: names the class {wanted}, which is none of {config['model_type']} in "
+                    f"{self.path / CONFIG}: names the class {wanted}, which is none of {model_type} in "
                     f"transformers {transformers.__version__}"
                 )
             assert known is not None
