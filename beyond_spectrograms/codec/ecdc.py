@@ -47,6 +47,7 @@ Codes = npt.NDArray[np.int16]
 DAY_S = 86_400  # a header may promise, and a file be, of any length
 MOST_BYTES = 260_000_000  # of a day at the most bits that EnCodec has
 SEGMENT_S, OVERLAP = 1.0, 0.01  # of a codec that divides by level: encodec/model.py
+DIGITS = 16  # of the SHA-256 of a codec's or a language model's file, by which a header names it
 LEVEL = struct.Struct("!f")
 PACKED = 1 << 18  # codes packed at a time, a multiple of 8, which fill whole bytes
 

@@ -13,6 +13,7 @@ import torch
 
 from beyond_spectrograms.codec.card import CODEC
 from beyond_spectrograms.codec.ecdc import (
+    DIGITS,
     Header,
     Layout,
     check_lengths,
@@ -32,7 +33,6 @@ from beyond_spectrograms.util.text import quoted
 
 SHIPPED = Path(__file__).parent / "shipped" / CODEC
 OURS = "beyond-spectrograms"  # begins the name of a codec of ours in a file
-DIGITS = 16  # of a digest
 USUAL = 6000  # bits/s, where the encodec program is not told otherwise
 LARGEST = 2**32 - 2**16  # bytes that a WAV file can say it has, less its header; of more it is an RF64 file
 _SIZES = {"filters": 32, "strides": [8, 5, 4, 2], "dimension": 128, "lstm": 2, "entries": 1024}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from beyond_spectrograms.codec.measures import judge_codec
+from beyond_spectrograms.codec.measures import DIGITS, judge_codec, mean_quality
 from beyond_spectrograms.codec.network import load_codec
 from beyond_spectrograms.codec.sounds import SPLIT
 from beyond_spectrograms.data.audio import SILENCE_PEAK, Format, Waveform, read_clip
@@ -17,8 +17,6 @@ from beyond_spectrograms.data.windows import columns_of, read_parts, read_window
 from beyond_spectrograms.params.codecs import CodecJudged
 from beyond_spectrograms.params.encoders import kept_codec
 from beyond_spectrograms.params.study import CLIPS, SPLITS
-
-DIGITS = 4  # of what is written: less than one processor differs from the next
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,7 @@ def judge_kept(piece: Judging) -> list[dict[str, Any]]:
         rows.append(
             {
                 **{"dataset": piece.judged.dataset, "seed": piece.seed, "step": piece.step, "bitrate": bitrate},
-                "si_snr": round(float(np.mean([each.si_snr for each in qualities])), DIGITS),
-                "mel_distance": round(float(np.mean([each.mel_distance for each in qualities])), DIGITS),
+                **mean_quality(qualities),
                 "delay": int(np.median([each.delay for each in qualities])),
                 "bits_by_entropy": round(network.frame_rate * sum(each.bits for each in used), DIGITS),
                 "used": [round(each.used, DIGITS) for each in used],

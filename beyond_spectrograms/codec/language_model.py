@@ -17,8 +17,9 @@ import torch
 from pydantic import Field, ValidationError
 from torch.nn import functional
 
-from beyond_spectrograms.codec.ecdc import Codes, Layout
+from beyond_spectrograms.codec.ecdc import DIGITS, Codes, Layout
 from beyond_spectrograms.codec.entropy import LanguageModel
+from beyond_spectrograms.codec.files import ENCODEC
 from beyond_spectrograms.params.base import Positive, Section
 from beyond_spectrograms.params.codecs import CodecNetwork
 from beyond_spectrograms.util.errors import ProjectError, one_line
@@ -39,9 +40,7 @@ DIM, LAYERS, CONTEXT_S = 64, 3, 3.5  # the package's are 200 and 5
 SEQUENCE_S, BATCH, LEARNING_RATE = 2.0, 8, 0.002
 CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
 TIMED = 2  # steps, behind one that prepares much
-DIGITS = 16
 NOTES = "language_model"  # the key of a file's metadata
-THEIRS = {"encodec_24khz": (32, 75), "encodec_48khz": (16, 150)}  # codebooks and frame rates: encodec/model.py
 
 
 class LanguageModelError(ProjectError):
@@ -197,9 +196,9 @@ def open_lm(path: Path, layout: Layout) -> LanguageModel:
     if not path.is_file():
         raise LanguageModelError(f"{path}: no such file. --lm takes a language model, as `codec train-lm` writes it.")
     with torch.random.fork_rng(devices=[]):
-        if layout.name in THEIRS:
-            codebooks, frame_rate = THEIRS[layout.name]
-            lm, digest = _build(codebooks, 1024, 200, 5, int(CONTEXT_S * frame_rate)), ""
+        if layout.name in ENCODEC:
+            theirs = ENCODEC[layout.name]
+            lm, digest = _build(theirs.codebooks, theirs.entries, 200, 5, int(CONTEXT_S * theirs.frame_rate)), ""
             state = _read_theirs(path)
         else:
             state, size = _read_ours(path)

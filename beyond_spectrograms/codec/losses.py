@@ -20,7 +20,7 @@ repository; the configuration `solver/compression/default` of audiocraft.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -51,15 +51,12 @@ class LossSettings:
 _CARD = LossSettings(
     {TIME: 0.1, SPECTRAL: 1.0, ADVERSARIAL: 3.0, FEATURES: 3.0}, tuple(range(5, 12)), 0.0, True, True, 0.2
 )
-_RELEASED = LossSettings(
-    {TIME: 0.1, SPECTRAL: 2.0, ADVERSARIAL: 4.0, FEATURES: 4.0}, tuple(range(6, 11)), 64.0, False, False, 0.3
-)
 LOSSES = {
     "card": _CARD,
-    "card_48khz": LossSettings(
-        _CARD.weights | {ADVERSARIAL: 4.0, FEATURES: 4.0}, _CARD.windows, _CARD.lowest_hz, True, True, _CARD.slope
+    "card_48khz": replace(_CARD, weights=_CARD.weights | {ADVERSARIAL: 4.0, FEATURES: 4.0}),
+    "released": LossSettings(
+        {TIME: 0.1, SPECTRAL: 2.0, ADVERSARIAL: 4.0, FEATURES: 4.0}, tuple(range(6, 11)), 64.0, False, False, 0.3
     ),
-    "released": _RELEASED,
 }
 
 

@@ -19,6 +19,7 @@ from beyond_spectrograms.util.machine import one_thread
 LONGEST_DELAY_S = 0.05  # between a sound and what was made of it, either way
 WINDOWS = tuple(range(5, 12))  # exponents of 2, samples: resolutions of the mel distance
 TINY = 1e-12  # of a power
+DIGITS = 4  # of what is written: less than one processor differs from the next
 
 
 class Quality(NamedTuple):
@@ -119,6 +120,14 @@ def judge_codec(codec: Codec, sounds: Sequence[Waveform], bitrate: int) -> tuple
     coded = [coder.code(sound, bitrate) for sound in sounds]
     qualities = [compare_sounds(made, sound, rate) for (made, _), sound in zip(coded, sounds, strict=True)]
     return qualities, measure_codes(np.concatenate([codes for _, codes in coded], axis=1), codec.network.entries)
+
+
+def mean_quality(qualities: Sequence[Quality]) -> dict[str, float]:
+    """Give the means of SI-SNR and of the mel distance, dB, as they are written."""
+    return {
+        "si_snr": round(float(np.mean([each.si_snr for each in qualities])), DIGITS),
+        "mel_distance": round(float(np.mean([each.mel_distance for each in qualities])), DIGITS),
+    }
 
 
 def real_time_factors(codec: Codec, sounds: Sequence[Waveform], bitrate: int) -> dict[str, float]:

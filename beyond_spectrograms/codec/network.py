@@ -12,6 +12,7 @@ import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
+from beyond_spectrograms.codec.ecdc import SEGMENT_S
 from beyond_spectrograms.codec.quantizer import Quantized, ResidualQuantizer
 from beyond_spectrograms.params.codecs import CODEC_NAME, CodecNetwork
 from beyond_spectrograms.util.errors import ProjectError, one_line, require
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from encodec.model import EncodecModel
 
 SILENT = 1e-8  # added to levels that sounds are divided by
-SEGMENT_S = 1.0  # in which long sounds are coded where they are divided by their level; they overlap by 1 %
 CODEBOOKS = "quantizer.codebooks"
 NOTES = "codec"  # the key of a file's metadata
 
@@ -96,9 +96,7 @@ class Codec(nn.Module):
 
     def level_of(self, sound: torch.Tensor) -> torch.Tensor | None:
         """Measure the level [batch, 1, 1] by which sounds [batch, channels, samples] are divided; None: by none."""
-        if not self.network.by_level:
-            return None
-        return sound.mean(dim=1, keepdim=True).square().mean(dim=2, keepdim=True).sqrt() + SILENT
+        return measure_level(sound) if self.network.by_level else None
 
     def latents(self, sound: torch.Tensor) -> torch.Tensor:
         """Encode sounds [batch, channels, samples] as [batch, dimension, frames], the last frame partial."""
@@ -167,6 +165,11 @@ class Codec(nn.Module):
             name="unset",
         )
         return model.to(self.quantizer.codebooks.device).eval()
+
+
+def measure_level(sound: torch.Tensor) -> torch.Tensor:
+    """Measure the level [batch, 1, 1] of sounds [batch, channels, samples], as EncodecModel._encode_frame does."""
+    return sound.mean(dim=1, keepdim=True).square().mean(dim=2, keepdim=True).sqrt() + SILENT
 
 
 def state_of_package(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

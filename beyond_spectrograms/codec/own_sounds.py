@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from beyond_spectrograms.codec.files import SoundBlocks
-from beyond_spectrograms.codec.sounds import HEARD_COLUMNS, QUIET_DB, CodecSoundsError, Corpus
+from beyond_spectrograms.codec.sounds import HEARD_COLUMNS, CodecSoundsError, Corpus, scale_to
 from beyond_spectrograms.data.audio import SILENCE_PEAK, BadAudioError, Format, Waveform, describe_silence, tell_length
 from beyond_spectrograms.data.folders import READ, find_folder, is_hidden, kind_of, walk
 from beyond_spectrograms.data.sound_files import open_sound
@@ -95,7 +95,7 @@ def prepare_sounds(folder: Path, work: Path, network: CodecNetwork, level_db: fl
     waveforms: list[Waveform] = [stored[part.first : part.end].T for part in parts]
     corpus = Corpus(
         waveforms,
-        np.array([_scale(sound, level_db) for sound in waveforms]),
+        np.array([scale_to(sound, level_db) for sound in waveforms]),
         np.zeros(len(parts), np.bool_),
         Format(network.sample_rate, network.channels),
     )
@@ -179,12 +179,6 @@ def _parts(name: str, place: list[int], most: int) -> Iterator[_Part]:
     ends = [first + (end - first) * number // count for number in range(count + 1)]
     for number in range(count):
         yield _Part(name, f"{name}#{number + 1}", ends[number], ends[number + 1])
-
-
-def _scale(sound: Waveform, level_db: float) -> float:
-    """Compute by what a sound is multiplied to have a level, as read_corpus does."""
-    level = 10 * np.log10(max(float(np.square(sound, dtype=np.float64).mean()), 1e-20))
-    return float(10 ** ((level_db - max(level, QUIET_DB)) / 20))
 
 
 def _beginning(sound: Waveform, samples: int) -> Waveform:

@@ -8,16 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from pydantic import ValidationError
 
 from beyond_spectrograms.codec.card import CARD, CODEC, count_parameters, write_card, write_codec
-from beyond_spectrograms.codec.measures import judge_codec
+from beyond_spectrograms.codec.measures import judge_codec, mean_quality
 from beyond_spectrograms.codec.network import Codec, load_codec, save_codec
 from beyond_spectrograms.codec.own_sounds import OwnCodecSounds
 from beyond_spectrograms.codec.sounds import Windows
 from beyond_spectrograms.codec.trainer import CodecTrainer
-from beyond_spectrograms.codec.training import CHECKPOINT, CodecRun, train_codec
+from beyond_spectrograms.codec.training import CHECKPOINT, HEARD, CodecRun, train_codec
 from beyond_spectrograms.params import Params, load_params
 from beyond_spectrograms.params.codecs import CodecNetwork, CodecRecipe
 from beyond_spectrograms.params.loading import PACKAGED, is_project
@@ -27,7 +26,6 @@ from beyond_spectrograms.util.files import digest_file, read_sealed, replace_fol
 from beyond_spectrograms.util.machine import one_thread
 
 STUDY = Path("studies/codec")
-DIGITS = 4  # of what is judged: less than one processor differs from the next
 TIMED = 3  # steps, of which the first prepares much
 BEGIN, DONE, TRAINING = "begin.safetensors", "done.json", "training"
 
@@ -134,7 +132,7 @@ def train_own(
         "seed": run.seed,
         "steps": last,
         "heard": {"sounds": sounds.sounds, "seconds": round(sounds.seconds, 3)},
-        "heard_sha256": digest_file(run.place / "heard.csv"),
+        "heard_sha256": digest_file(run.place / HEARD),
         "held_out": sounds.held_out,
         "set_aside": len(sounds.set_aside),
         "quality": quality,
@@ -159,11 +157,7 @@ def judge(path: Path, sounds: OwnCodecSounds) -> dict[str, Any]:
     codec, _ = load_codec(path)
     bitrate = max(codec.network.bitrates)
     qualities, _ = judge_codec(codec, sounds.judged, bitrate)
-    return {
-        "bitrate": bitrate,
-        "si_snr": round(float(np.mean([each.si_snr for each in qualities])), DIGITS),
-        "mel_distance": round(float(np.mean([each.mel_distance for each in qualities])), DIGITS),
-    }
+    return {"bitrate": bitrate, **mean_quality(qualities)}
 
 
 def describe(quality: dict[str, Any]) -> str:

@@ -94,10 +94,15 @@ def read_corpus(heard: pd.DataFrame, clips: Path, form: Format, level_db: float)
     waveforms, scales = [], []
     for row in track(heard.itertuples(), "sounds of the codec", len(heard)):
         sound = read_clip(clip_path(clips / str(row.dataset), form, str(row.clip)), form)
-        level = 10 * np.log10(max(float(np.square(sound, dtype=np.float64).mean()), 1e-20))
         waveforms.append(sound)
-        scales.append(10 ** ((level_db - max(level, QUIET_DB)) / 20))
+        scales.append(scale_to(sound, level_db))
     return Corpus(waveforms, np.array(scales), heard["music"].to_numpy(dtype=bool), form)
+
+
+def scale_to(sound: Waveform, level_db: float) -> float:
+    """Compute by what a sound is multiplied to have a level on the whole."""
+    level = 10 * np.log10(max(float(np.square(sound, dtype=np.float64).mean()), 1e-20))
+    return float(10 ** ((level_db - max(level, QUIET_DB)) / 20))
 
 
 class Windows:

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from beyond_spectrograms.codec.ecdc import Coded, Codes, Layout
-from beyond_spectrograms.codec.network import SILENT, Codec
+from beyond_spectrograms.codec.network import Codec, measure_level
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.util.machine import one_thread
 
@@ -50,7 +50,7 @@ class Streamer:
         with one_thread(), torch.inference_mode():
             if self.layout.by_level:
                 for segment in sound.cut(self.layout.segment_length, self.layout.segment_stride):
-                    level = _level(segment)
+                    level = measure_level(segment)
                     levels.append(float(level))
                     codes.append(self._codes(self._model.encoder(segment / level), bandwidth))
             else:
@@ -117,12 +117,6 @@ class Streamer:
             yield (total[:, :stride] / weights[:stride]).numpy()
             total, weights = total[:, stride:], weights[stride:]
         yield (total / weights).numpy()
-
-
-def _level(segment: torch.Tensor) -> torch.Tensor:
-    """Measure the level [1, 1, 1] of a segment [1, channels, samples], as EncodecModel._encode_frame does."""
-    mono = segment.mean(dim=1, keepdim=True)
-    return SILENT + mono.pow(2).mean(dim=2, keepdim=True).sqrt()
 
 
 class _Sound:
