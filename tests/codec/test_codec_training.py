@@ -13,13 +13,12 @@ import torch
 
 from beyond_spectrograms.codec import trainer, training
 from beyond_spectrograms.codec.network import load_codec
-from beyond_spectrograms.codec.sounds import Corpus
 from beyond_spectrograms.codec.training import CodecTrainingError, train_codec
 from beyond_spectrograms.data.audio import Format
-from support.codec_training import HEARD, MONO, corpus, run_in, trained
+from support.codec_training import HEARD, corpus, corpus_of, run_in, trained
 from support.codecs import ENCODEC_24, ENCODEC_48
 from support.common import refusal, tone
-from support.stopping import kill_in
+from support.stopping import kill_in, stop_at_checkpoint
 
 pytestmark = pytest.mark.usefixtures("torch_as_it_was")
 
@@ -40,19 +39,9 @@ def test_a_training_that_is_stopped_after_every_step_ends_with_the_same_bytes(
 ) -> None:
     changed = {"steps": [0, 2, 6], **more}
     expected = trained(tmp_path / "whole", **changed)
-    write = training.write_checkpoint
-
-    def stop(path: Path, values: Any) -> None:
-        write(path, values)
-        raise KeyboardInterrupt
-
     run = run_in(tmp_path / "stopped", **changed)
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "CHECKPOINT_SECONDS", -1)
-        patch.setattr(training, "write_checkpoint", stop)
-        for _ in range(6):
-            with pytest.raises(KeyboardInterrupt):
-                train_codec(run, corpus())
+    for _ in range(6):
+        stop_at_checkpoint(training, lambda: train_codec(run, corpus()), monkeypatch)
     assert trained(tmp_path / "stopped", **changed) == expected
 
 
@@ -79,17 +68,8 @@ def test_a_training_that_is_killed_ten_times_ends_with_the_same_bytes(tmp_path: 
 
 def test_a_checkpoint_of_another_recipe_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = trained(tmp_path / "whole", losses="released")
-    run, write = run_in(tmp_path / "other"), training.write_checkpoint
-
-    def stop(path: Path, values: Any) -> None:
-        write(path, values)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "CHECKPOINT_SECONDS", -1)
-        patch.setattr(training, "write_checkpoint", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train_codec(run, corpus())
+    run = run_in(tmp_path / "other")
+    stop_at_checkpoint(training, lambda: train_codec(run, corpus()), monkeypatch)
     assert trained(tmp_path / "other", losses="released") == expected
 
 
@@ -129,7 +109,7 @@ def test_every_setting_of_losses_trains_with_a_discriminator_and_without(tmp_pat
 def test_training_brings_spectra_nearer(tmp_path: Path) -> None:
     """One tone, without a discriminator."""
     run = run_in(tmp_path, **ALONE, steps=[0, 100], learning_rate=0.003)
-    train_codec(run, Corpus([tone(1, 440, 16_000, 0.1)[None]], np.ones(1), np.array([False]), MONO))
+    train_codec(run, corpus_of(tone(1, 440, 16_000, 0.1)))
     curve = pd.read_csv(run.place / "curve.csv")
     assert list(curve["step"]) == [50, 100]
     assert curve["spectral"][1] < 0.7 * curve["spectral"][0], curve

@@ -27,7 +27,7 @@ from beyond_spectrograms.codec.network import CodecFileError
 from beyond_spectrograms.codec.streaming import Streamer
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from support.codecs import SMALL, write_codec
-from support.coded import melody, seeded_encodec
+from support.coded import melody, publish, seeded_encodec
 from support.common import refusal
 
 BY_LEVEL = SMALL.model_copy(update={"by_level": True})
@@ -65,11 +65,7 @@ def test_files_of_encodec_are_the_program_s_both_ways(
     name: str, lengths: tuple[int, ...], bitrate: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = seeded_encodec(name.removeprefix("encodec_"))
-    kept = tmp_path / "torch/hub/checkpoints" / CHECKPOINTS[name]  # where the package looks before it downloads
-    kept.parent.mkdir(parents=True)
-    torch.save(theirs.state_dict(), kept)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    by = open_encodec(name, kept)
+    by = open_encodec(name, publish(theirs, CHECKPOINTS[name], tmp_path, monkeypatch))
     theirs.set_target_bandwidth(bitrate / 1000)
     for length in lengths:
         sound = np.stack([melody(2.0, seed)[:length] for seed in range(theirs.channels)])
@@ -87,10 +83,7 @@ def test_a_length_at_which_the_program_asks_for_a_frame_too_many_is_read(
 ) -> None:
     """It computes 6720 / 24000 * 75 as 21.000000000000004, and so cannot read what it has written."""
     theirs = seeded_encodec()
-    kept = tmp_path / "torch/hub/checkpoints" / CHECKPOINTS["encodec_24khz"]
-    kept.parent.mkdir(parents=True)
-    torch.save(theirs.state_dict(), kept)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    kept = publish(theirs, CHECKPOINTS["encodec_24khz"], tmp_path, monkeypatch)
     theirs.set_target_bandwidth(3.0)
     content = compress(theirs, torch.from_numpy(melody(1.0)[None, :6720]))
     with pytest.raises(EOFError, match="The stream ended sooner than expected"):

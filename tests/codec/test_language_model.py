@@ -1,7 +1,6 @@
 """Codes that a language model foretells take fewer bits, and come back; EnCodec's files with --lm are its program's."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,8 +25,9 @@ from beyond_spectrograms.codec.language_model import (
 from beyond_spectrograms.codec.streaming import Streamer
 from beyond_spectrograms.util.machine import one_thread
 from support.codecs import SMALL
-from support.coded import melody, seeded_encodec
+from support.coded import melody, publish, seeded_encodec
 from support.common import refusal
+from support.stopping import stop_at_checkpoint
 
 PUBLISHED = {
     "encodec_24khz": ("encodec_24khz-d7cc33bc.th", "encodec_lm_24khz-1608e3c0.th", 32, 262),
@@ -45,15 +45,11 @@ def test_files_with_encodec_s_language_model_are_the_program_s(
 ) -> None:
     checkpoint, lm_file, codebooks, context = PUBLISHED[name]
     theirs = seeded_encodec(name.removeprefix("encodec_"))
-    kept = tmp_path / "torch/hub/checkpoints"  # where the package looks before it downloads
-    kept.mkdir(parents=True)
-    torch.save(theirs.state_dict(), kept / checkpoint)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        torch.save(LMModel(codebooks, 1024, num_layers=5, dim=200, past_context=context).state_dict(), kept / lm_file)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    by = open_encodec(name, kept / checkpoint)
-    lm = open_lm(kept / lm_file, by.layout)
+        language = LMModel(codebooks, 1024, num_layers=5, dim=200, past_context=context)
+    by = open_encodec(name, publish(theirs, checkpoint, tmp_path, monkeypatch))
+    lm = open_lm(publish(language, lm_file, tmp_path, monkeypatch), by.layout)
     sound = np.stack([melody(3.0, seed)[:samples] for seed in range(theirs.channels)])
     coded = Streamer(*by).encode([sound], bitrate)
     write_ecdc(tmp_path / "a.ecdc", coded, by.layout, lm)
@@ -114,18 +110,8 @@ def test_the_same_seed_gives_the_same_bytes_however_often_it_was_stopped(
 ) -> None:
     whole = saved(tmp_path / "whole", train(tmp_path / "none", 4))
     assert saved(tmp_path / "other", train(tmp_path / "none", 4, seed=2)) != whole
-    write = language_model.write_checkpoint
-
-    def stop(path: Path, values: Any) -> None:
-        write(path, values)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(language_model, "CHECKPOINT_SECONDS", -1)
-        patch.setattr(language_model, "write_checkpoint", stop)
-        for _ in range(3):
-            with pytest.raises(KeyboardInterrupt):
-                train(tmp_path, 4)
+    for _ in range(3):
+        stop_at_checkpoint(language_model, lambda: train(tmp_path, 4), monkeypatch)
     taken, step = list[int](), LmTrainer.train_step
     monkeypatch.setattr(LmTrainer, "train_step", lambda self: (taken.append(self.step), step(self)))
     assert saved(tmp_path / "stopped", train(tmp_path, 4)) == whole

@@ -14,11 +14,10 @@ from beyond_spectrograms.codec.linear_start import fit_linear
 from beyond_spectrograms.codec.losses import si_snr_loss
 from beyond_spectrograms.codec.measures import si_snr
 from beyond_spectrograms.codec.network import Codec
-from beyond_spectrograms.codec.sounds import Corpus, Windows
+from beyond_spectrograms.codec.sounds import Windows
 from beyond_spectrograms.codec.trainer import CodecTrainer
 from beyond_spectrograms.codec.training import train_codec
-from beyond_spectrograms.data.audio import Format
-from support.codec_training import run_in, trained
+from support.codec_training import corpus_of, run_in, trained
 from support.codecs import SMALL, recipe
 from support.common import noise
 
@@ -96,7 +95,7 @@ def test_silence_changes_nothing(lstm: int) -> None:
 def test_a_codec_that_heard_silence_first_learns(tmp_path: Path) -> None:
     sound = np.concatenate([np.zeros(20 * RATE), noise(0.2, RATE)]).astype(np.float32)
     run = run_in(tmp_path, discriminator=None, start="linear", steps=[0, 2])
-    train_codec(run, Corpus([sound[None]], np.ones(1), np.array([False]), Format(RATE, 1)))
+    train_codec(run, corpus_of(sound))
     for weights in load_file(tmp_path / "seed_0/step_2.safetensors").values():
         assert weights.isfinite().all()
 
@@ -115,8 +114,7 @@ def test_codebooks_begin_with_what_a_batch_would_have(tmp_path: Path) -> None:
     counted = {}
     for start in ("scaled", "linear"):
         run = run_in(tmp_path, discriminator=None, start=start)
-        sound = Corpus([noise(1, RATE)[None]], np.ones(1), np.array([False]), Format(RATE, 1))
-        trainer = CodecTrainer(run.recipe, 0, Windows(sound, run.recipe, 0), "cpu")
+        trainer = CodecTrainer(run.recipe, 0, Windows(corpus_of(noise(1, RATE)), run.recipe, 0), "cpu")
         trainer.start()
         trainer.fit()
         counts, sums = trainer.codec.quantizer.counts, trainer.codec.quantizer.sums
@@ -149,11 +147,10 @@ def test_a_training_begins_with_it_after_keeping_what_was_drawn(tmp_path: Path) 
 def test_a_codec_that_is_trained_further_is_not_fitted_anew(tmp_path: Path) -> None:
     changed: dict[str, Any] = {"discriminator": None, "steps": [0, 1], "learning_rate": 1e-9, "average_decay": 0.0}
     trained(tmp_path / "first", **changed, start="scaled")
-    sound = Corpus([noise(1, RATE)[None]], np.ones(1), np.array([False]), Format(RATE, 1))
     begin = tmp_path / "first/seed_0/step_1.safetensors"
     for start in ("scaled", "linear"):
         run = run_in(tmp_path / start, **changed, start=start, begin=begin)
-        train_codec(run, sound)
+        train_codec(run, corpus_of(noise(1, RATE)))
     ends = [(tmp_path / start / "seed_0/step_1.safetensors").read_bytes() for start in ("scaled", "linear")]
     assert ends[0] == ends[1]
 

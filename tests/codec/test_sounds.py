@@ -10,6 +10,7 @@ from beyond_spectrograms.codec.reverberation import reverberate, room_response
 from beyond_spectrograms.codec.sounds import CodecSoundsError, Corpus, Windows, choose_clips
 from beyond_spectrograms.data.audio import Format
 from beyond_spectrograms.params.codecs import CodecSounds
+from support.codec_training import corpus_of
 from support.codecs import SMALL, recipe
 from support.common import noise, refusal, tone
 
@@ -59,13 +60,8 @@ def test_folds_and_labels_that_there_are_not_are_named() -> None:
         assert refusal(CodecSoundsError, chosen, **{place: ["pop"]}) == told
 
 
-def corpus(*sounds: Any, music: tuple[bool, ...] = ()) -> Corpus:
-    scales = np.ones(len(sounds))
-    return Corpus([sound[None] for sound in sounds], scales, np.array(music or [False] * len(sounds)), Format(RATE, 1))
-
-
 def test_the_same_seed_and_step_draw_the_same_windows_whatever_was_drawn_before() -> None:
-    sounds = corpus(noise(1, RATE), tone(1, 440, RATE, 0.1))
+    sounds = corpus_of(noise(1, RATE), tone(1, 440, RATE, 0.1))
     windows = Windows(sounds, recipe(), 0)
     first = [windows.batch(step) for step in range(3)]
     assert np.array_equal(Windows(sounds, recipe(), 0).batch(2), first[2])
@@ -76,7 +72,7 @@ def test_the_same_seed_and_step_draw_the_same_windows_whatever_was_drawn_before(
 
 def test_strategies_are_drawn_as_often_as_the_card_says() -> None:
     """Music is +1, the other sound -1, at gains near 1 and of one sample: a window tells what it was mixed of."""
-    sounds = corpus(np.ones(1, np.float32) * 0.1, -np.ones(1, np.float32) * 0.1, music=(True, False))
+    sounds = corpus_of(np.ones(1, np.float32) * 0.1, -np.ones(1, np.float32) * 0.1, music=(True, False))
     quiet = recipe(gain_db=[-0.001, 0.001], reverberation=0.0, window_s=1 / RATE, batch_size=2000, dead_below=0.0)
     drawn = np.round(Windows(sounds, quiet, 0).batch(0)[:, 0, 0] * 10).astype(int)
     shares = {value: float(np.mean(drawn == value)) for value in (-3, -1, 0, 1)}
@@ -85,16 +81,16 @@ def test_strategies_are_drawn_as_often_as_the_card_says() -> None:
 
 
 def test_without_music_the_other_strategies_take_its_share() -> None:
-    sounds = corpus(np.ones(1, np.float32) * 0.1)
+    sounds = corpus_of(np.ones(1, np.float32) * 0.1)
     quiet = recipe(gain_db=[-0.001, 0.001], reverberation=0.0, window_s=1 / RATE, batch_size=2000, dead_below=0.0)
     drawn = np.round(Windows(sounds, quiet, 0).batch(0)[:, 0, 0] * 10).astype(int)
     assert abs(float(np.mean(drawn == 1)) - 0.32 / 0.68) < 0.04
 
 
 def test_windows_that_clip_are_drawn_anew_and_a_corpus_of_nothing_else_is_named() -> None:
-    loud = corpus(tone(1, 440, RATE, 0.9))
+    loud = corpus_of(tone(1, 440, RATE, 0.9))
     assert np.abs(Windows(loud, recipe(reverberation=0.0), 0).batch(0)).max() <= 1
-    too_loud = Windows(corpus(tone(1, 440, RATE, 8.0)), recipe(mixing=False), 0)
+    too_loud = Windows(corpus_of(tone(1, 440, RATE, 8.0)), recipe(mixing=False), 0)
     assert refusal(CodecSoundsError, too_loud.batch, 0) == (
         "level_db -24: 1000 windows drawn one after the other are over full scale. Choose a lower level."
     )
@@ -121,7 +117,7 @@ def test_windows_whose_channels_cancel_are_drawn_anew_where_their_mean_has_the_l
 
 
 def test_a_sound_shorter_than_a_window_lies_whole_in_it() -> None:
-    sounds = corpus(np.full(100, 0.1, np.float32))
+    sounds = corpus_of(np.full(100, 0.1, np.float32))
     alone = recipe(mixing=False, reverberation=0.0, gain_db=[0.0, 0.0])
     for window in Windows(sounds, alone, 0).batch(0):
         assert np.count_nonzero(window) == 100

@@ -1,7 +1,6 @@
 """Features in shards: cut where clips say so, never computed twice, and read as one array."""
 
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ from beyond_spectrograms.data import feature_shards
 from beyond_spectrograms.data.feature_shards import Shards
 from beyond_spectrograms.data.shard_files import read_clips
 from beyond_spectrograms.data.shard_index import read_listing
-from beyond_spectrograms.data.windows import FeaturesError, check_content, content_of, open_features, release
+from beyond_spectrograms.data.windows import FeaturesError, content_of, open_features, release
 from beyond_spectrograms.representations import shard_cache
 from beyond_spectrograms.representations.base import RepresentationError
 from beyond_spectrograms.representations.feature_cache import Extraction
@@ -29,7 +28,7 @@ from beyond_spectrograms.util.files import locked
 from support.common import contents, refusal
 from support.envelope import run, windows_of
 from support.repository import REPOSITORY, Patch, stage_here
-from support.sharded import ALL, MEAN, names_in, put_shards, store
+from support.sharded import ALL, MEAN, names_in, store
 from support.stopping import kill_stage_in
 
 CLIPS = len(ALL)
@@ -259,11 +258,3 @@ def test_codes_of_what_has_none_are_refused(clips: Path) -> None:
         "envelope: features.dtype codes is for what codes alone give: kind encodec or soundstream with a bitrate, and "
         "kind transformers of architecture encodec or xcodec with codebooks. Choose float32 or float16."
     )
-
-
-def test_a_helper_lays_out_shards_as_a_stage_does(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).standard_normal((10, 3, 4)).astype(np.float32)
-    put_shards(tmp_path, values, 4)
-    check_content(tmp_path, "made")
-    np.testing.assert_array_equal(open_features(tmp_path, 10)[:], values)
-    assert len(names_in(tmp_path)) == math.ceil(10 / 4)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from beyond_spectrograms.codec.sounds import Corpus
 from beyond_spectrograms.codec.training import CodecRun, train_codec
-from beyond_spectrograms.data.audio import Format
+from beyond_spectrograms.data.audio import Format, Waveform
 from support.codecs import recipe
 from support.common import contents, noise, tone
 
@@ -21,6 +21,12 @@ def corpus(form: Format = MONO) -> Corpus:
     sounds = [noise(1, form.sample_rate), tone(1, 440, form.sample_rate, 0.1), tone(0.1, 2000, form.sample_rate, 0.1)]
     stacked = [np.repeat(sound[None], form.channels, axis=0) for sound in sounds]
     return Corpus(stacked, np.ones(3), np.array([False, True, False]), form)
+
+
+def corpus_of(*sounds: Waveform, music: tuple[bool, ...] = ()) -> Corpus:
+    """Make a corpus of mono sounds [samples] as they are, of which by default none is music."""
+    heard = np.array(music or [False] * len(sounds))
+    return Corpus([sound[None] for sound in sounds], np.ones(len(sounds)), heard, MONO)
 
 
 def run_in(folder: Path, begin: Path | None = None, **changed: Any) -> CodecRun:

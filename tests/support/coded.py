@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from encodec.compress import compress_to_file
 from encodec.model import EncodecModel, LMModel
@@ -37,6 +38,15 @@ def seeded_encodec(model: str = "24khz") -> EncodecModel:
             codebook.inited.fill_(1)
     built.name = f"encodec_{model}"
     return built
+
+
+def publish(model: torch.nn.Module, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Save a model's weights under a name in `folder`, where the package then looks before it downloads."""
+    path = folder / "torch/hub/checkpoints" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(model.state_dict(), path)
+    monkeypatch.setenv("TORCH_HOME", str(folder / "torch"))
+    return path
 
 
 def write_language_model(folder: Path) -> Path:

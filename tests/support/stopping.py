@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,21 @@ def kill_training_in(function: str, call: int, train: str, work: Any, folder: Pa
     )
     assert function.startswith(f"beyond_spectrograms.{module}:")
     kill_in(function, f"calls == {call}", program, str(folder / "work.pickle"))
+
+
+def stop_at_checkpoint(module: Any, work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do work that Ctrl-C ends right after the first checkpoint that `module` writes, which is due at once."""
+    write = module.write_checkpoint
+
+    def stop(path: Path, values: Any) -> None:
+        write(path, values)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "CHECKPOINT_SECONDS", -1)
+        patch.setattr(module, "write_checkpoint", stop)
+        with pytest.raises(KeyboardInterrupt):
+            work()
 
 
 def interrupt_after(config: RunConfig, epochs: int, monkeypatch: pytest.MonkeyPatch) -> Path:
