@@ -14,7 +14,6 @@ from support.common import lay_out, refusal
 from support.servers import Answer, Server
 from support.shipped_params import SHIPPED
 
-
 pytestmark = pytest.mark.usefixtures("home")
 
 
