@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from beyond_spectrograms.evaluation.clip_results import Recordings, recordings_of
-from beyond_spectrograms.evaluation.records import Interval, format_interval
+from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.uncertainty import compare
 from beyond_spectrograms.params import load_all_params
 from beyond_spectrograms.report.table import SIGNED
@@ -42,8 +42,7 @@ def read(report: Path) -> Recordings:
 
 def points(difference: Interval) -> str:
     """Write a difference of shares in points."""
-    low, high = (None if end is None else 100 * end for end in (difference.low, difference.high))
-    return format_interval(100 * difference.value, low, high, SIGNED)
+    return difference.times(100).shown(SIGNED)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from beyond_spectrograms.evaluation.records import format_interval
+from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.inference.own_model import MFCC
 from beyond_spectrograms.inference.own_sounds import BY_FOLDER
 from beyond_spectrograms.params import load_all_params
@@ -98,7 +98,7 @@ def _row(dataset: str, scores: Mapping[str, Any]) -> Row:
 def _percent(interval: Mapping[str, float | None], form: str) -> str:
     value, low, high = (None if end is None else 100 * end for end in map(interval.get, ("value", "low", "high")))
     assert value is not None
-    return format_interval(value, low, high, form)
+    return Interval(value, low, high).shown(form)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from beyond_spectrograms.evaluation.clip_results import Recordings, read_recordings
-from beyond_spectrograms.evaluation.records import Interval, ResultError, format_interval
+from beyond_spectrograms.evaluation.records import ResultError
 from beyond_spectrograms.evaluation.uncertainty import compare, window_interval
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.util.commands import run
@@ -24,10 +24,10 @@ def main() -> None:
     first, second = map(find, names)
     test = compare(first, second, statistics)
     for name, cell in zip(names, (first, second), strict=True):
-        print(f"{name}: {_percent(window_interval(cell, statistics))} % of windows right")
+        print(f"{name}: {window_interval(cell, statistics).times(100).shown('z.1f')} % of windows right")
     difference = test.difference
     p = "" if test.p is None else f", p {test.p:.4f}: {test.decision}"
-    print(f"first - second: {_percent(difference, '+z.1f')} points{p}")
+    print(f"first - second: {difference.times(100).shown('+z.1f')} points{p}")
     if test.detectable is not None:
         print(f"found with a chance of 80 %: a true difference of {100 * test.detectable:.1f} points")
     for note in filter(None, (difference.reason, difference.remark)):
@@ -41,11 +41,6 @@ def find(name: str) -> Recordings:
     if cell not in found:
         raise ResultError(f"{path}: no cell {cell!r}. Choose from {', '.join(found)}.")
     return found[cell]
-
-
-def _percent(interval: Interval, form: str = "z.1f") -> str:
-    low, high = (None if limit is None else 100 * limit for limit in (interval.low, interval.high))
-    return format_interval(100 * interval.value, low, high, form)
 
 
 if __name__ == "__main__":

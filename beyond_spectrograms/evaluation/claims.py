@@ -5,7 +5,7 @@ undecided where the interval has both or there is none. Convergence and equal ep
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from beyond_spectrograms.evaluation.comparisons import opponent
 from beyond_spectrograms.evaluation.convergence import first_epoch
 from beyond_spectrograms.evaluation.costs import TRAINING, Costs, paired_ratios
-from beyond_spectrograms.evaluation.records import Interval, format_interval
+from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.evaluation.uncertainty import Decision, compare_folds, median_interval
 from beyond_spectrograms.params import BEST_SPECTROGRAM, Params
@@ -140,8 +140,8 @@ def _judge_training(
             for run, (mine, theirs) in runs.items()
         }
         found = compare_folds(logs, statistics, math.log(rule.convergence_margin))
-        ratio = _mapped(found.difference, math.exp)
-        reason = f"{_show(ratio)} times the epochs of {baseline}, mean of {len(runs)} runs"
+        ratio = found.difference.mapped(math.exp)
+        reason = f"{ratio.shown('.2f')} times the epochs of {baseline}, mean of {len(runs)} runs"
         yield _verdict(results, (*names, claim), ratio, FASTER[found.decision], reason)
     same_network = results.params.protocols[protocol].classifier == results.params.costs.classifier
     steps = paired_ratios(measured, baseline, TRAINING) if measured and baseline in measured.representations else []
@@ -149,15 +149,15 @@ def _judge_training(
         step = median(steps)
         in_seconds = {run: log + math.log(step) for run, log in logs.items()}
         found = compare_folds(in_seconds, statistics, math.log(rule.convergence_margin))
-        seconds = _mapped(found.difference, math.exp)
-        reason = f"{_show(seconds)} times the seconds of {baseline}, a step taking {step:.2f} times as long"
+        seconds = found.difference.mapped(math.exp)
+        reason = f"{seconds.shown('.2f')} times the seconds of {baseline}, a step taking {step:.2f} times as long"
         yield _verdict(results, (*names, "convergence_seconds"), seconds, FASTER[found.decision], reason)
 
     ahead = {key: _ahead(mine, theirs, ours, key) for key, (mine, theirs) in runs.items()}
-    found = compare_folds({key: float(each.mean()) for key, each in ahead.items()}, statistics, statistics.margin)
+    found = compare_folds({key: float(each.mean()) for key, each in ahead.items()}, statistics)
     shortest = min(map(len, ahead.values()))
     share = float((np.mean([each[:shortest] for each in ahead.values()], axis=0) > 0).mean())
-    points = _show(_mapped(found.difference, lambda value: 100 * value), "+.1f")
+    points = found.difference.times(100).shown("+.1f")
     reason = f"{points} points over {baseline}, mean of {len(runs)} runs; ahead in {share:.0%} of the epochs"
     yield _verdict(results, (*names, "equal_epochs"), found.difference, HIGHER[found.decision], reason)
 
@@ -196,17 +196,11 @@ def _ahead(mine: Values, theirs: Values, cell: Cell, run: tuple[int, int]) -> Va
     return mine[:both] - theirs[:both]
 
 
-def _mapped(interval: Interval, rising: Callable[[float], float]) -> Interval:
-    """Carry an interval through a function that rises."""
-    low, high = (None if limit is None else rising(limit) for limit in (interval.low, interval.high))
-    return Interval(rising(interval.value), low, high, interval.reason, interval.remark)
-
-
 def _judge_speed(results: Results, codec: str, baseline: str, measured: Costs) -> Iterator[Verdict]:
     for claim, key in (("speed_cached", "cached_s_per_s"), ("speed_file", "file_s_per_s")):
         ratios = paired_ratios(measured, baseline, key)
         interval = median_interval(ratios, results.params.statistics)
-        reason = f"{_show(interval)} times the seconds of {baseline}, median of {len(ratios)} rounds"
+        reason = f"{interval.shown('.2f')} times the seconds of {baseline}, median of {len(ratios)} rounds"
         outcome = _below(interval, 1)
         yield _verdict(results, (codec, ANY_PROTOCOL, baseline, claim), interval, outcome, reason)
 
@@ -218,7 +212,3 @@ def _below(interval: Interval, limit: float) -> Outcome:
     if interval.high < limit:
         return "holds"
     return "does not hold" if interval.low >= limit else "undecided"
-
-
-def _show(interval: Interval, form: str = ".2f") -> str:
-    return format_interval(interval.value, interval.low, interval.high, form)

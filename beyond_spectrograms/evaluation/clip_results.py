@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -43,24 +44,23 @@ class Recordings:
 
     def among(self, clips: Collection[str]) -> Recordings:
         """Keep some of the recordings, and the runs that test any of them."""
-        places = [place for place, clip in enumerate(self.clips) if clip in clips]
-        runs = [run for run, tested in enumerate(self.windows[:, places]) if tested.any()]
+        places = np.array([clip in clips for clip in self.clips], dtype=bool)
+        return self._kept(self.windows[:, places].any(axis=1), places)
+
+    def of_runs(self, runs: Collection[tuple[int, int]]) -> Recordings:
+        """Keep some of the runs, and the recordings that any of them tests."""
+        chosen = np.array([run in runs for run in self.runs], dtype=bool)
+        return self._kept(chosen, self.windows[chosen].any(axis=0))
+
+    def _kept(self, runs: NDArray[np.bool_], places: NDArray[np.bool_]) -> Recordings:
+        """Keep those of the runs [runs] and recordings [recordings] that are true."""
         kept: dict[str, Any] = {
-            name: tuple(getattr(self, name)[place] for place in places) for name in ("clips", "labels", "sources")
+            name: tuple(compress(getattr(self, name), places)) for name in ("clips", "labels", "sources")
         }
         for name in ("windows", "windows_right", "right", "errors"):
             values = getattr(self, name)
             kept[name] = None if values is None else values[np.ix_(runs, places)]
-        kept |= {"runs": tuple(self.runs[run] for run in runs), "right_by_seeds": self.right_by_seeds[places]}
-        return replace(self, **kept)
-
-    def of_runs(self, runs: Collection[tuple[int, int]]) -> Recordings:
-        """Keep some of the runs, and the recordings that any of them tests."""
-        places = [place for place, run in enumerate(self.runs) if run in runs]
-        arrays: dict[str, Any] = {name: getattr(self, name)[places] for name in ("windows", "windows_right", "right")}
-        errors = None if self.errors is None else self.errors[places]
-        kept = replace(self, runs=tuple(self.runs[place] for place in places), errors=errors, **arrays)
-        return kept.among({kept.clips[place] for place in np.flatnonzero(kept.windows.sum(axis=0))})
+        return replace(self, runs=tuple(compress(self.runs, runs)), right_by_seeds=self.right_by_seeds[places], **kept)
 
 
 def read_recordings(path: Path) -> dict[str, Recordings]:

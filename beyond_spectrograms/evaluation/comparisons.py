@@ -32,11 +32,7 @@ class Pair:
 
     def verdict(self, confidence: float) -> str:
         """Say what a named contrast decides: `better`, `worse`, `same` or `undecided`; nothing of other pairs."""
-        if not self.named:
-            return ""
-        if self.p is not None and self.p <= 1 - confidence:
-            return "better" if self.comparison.difference.value > 0 else "worse"
-        return "same" if self.comparison.same else "undecided"
+        return self.comparison.verdict(self.p, confidence) if self.named else ""
 
 
 def compare_contrasts(results: Results) -> list[Pair]:
@@ -97,7 +93,7 @@ def _compare(results: Results, first: str, second: str, protocol: str, tests: in
     apart = {run: ends[0][run] - ends[1][run] for run in ends[0] if run in ends[1]}
     if second == BEST_SPECTROGRAM:
         apart = {}  # it was chosen by these accuracies
-    at_the_end = compare_folds(apart, statistics, statistics.margin).difference if apart else None
+    at_the_end = compare_folds(apart, statistics).difference if apart else None
     return Pair(first, second, protocol, compare(ours, theirs, statistics, tests), at_the_end, note=note)
 
 

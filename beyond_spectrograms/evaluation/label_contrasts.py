@@ -19,7 +19,7 @@ class LabelPair:
     first: str
     second: str
     protocol: str
-    difference: Interval | None  # None: one was not run, or they tested other recordings or under other seeds
+    difference: Interval | None = None  # None: one was not run, or they tested other recordings or under other seeds
     p: float | None = None
     verdict: str = "-"
 
@@ -35,15 +35,10 @@ def compare_labels(results: Results) -> list[LabelPair]:
     named = [(first, second, protocol) for protocol in under for first, second in contrasts.pairs]
     found = [_compare(results, *names) for names in named]
     corrected = holm([pair.p if pair else None for pair in found])
-    pairs = []
-    for names, pair, p in zip(named, found, corrected, strict=True):
-        verdict = "-" if pair is None else "undecided"
-        if pair is not None and p is not None and p <= 1 - statistics.confidence:
-            verdict = "better" if pair.difference.value > 0 else "worse"
-        elif pair is not None and pair.same:
-            verdict = "same"
-        pairs.append(LabelPair(*names, pair.difference if pair else None, p, verdict))
-    return pairs
+    return [
+        LabelPair(*names, pair.difference, p, pair.verdict(p, statistics.confidence)) if pair else LabelPair(*names)
+        for names, pair, p in zip(named, found, corrected, strict=True)
+    ]
 
 
 def _compare(results: Results, first: str, second: str, protocol: str) -> Comparison | None:

@@ -232,10 +232,7 @@ class Measured:
 
     def interval(self, name: str, statistics: Statistics) -> Interval:
         """Give a measure with its limits, which are none below 0 or above 1."""
-        found = self._judge(self.by_run[name], self.drawn.get(name), statistics).difference
-        if found.low is None or found.high is None:
-            return found
-        return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+        return self._judge(self.by_run[name], self.drawn.get(name), statistics).difference.within(0.0, 1.0)
 
     def difference(self, other: Measured, name: str, statistics: Statistics) -> Comparison:
         """Judge this measure minus another cell's of the same runs and draws."""
@@ -250,7 +247,7 @@ class Measured:
         Then p is twice the smaller share of draws on either side of 0 (Efron and Tibshirani 1993, An Introduction to
         the Bootstrap, ch. 15), none less than two in all draws and one; same is a whole interval within the margin.
         """
-        by_folds = compare_folds(values, statistics, statistics.margin)
+        by_folds = compare_folds(values, statistics)
         value = by_folds.difference.value
         if self.origins < statistics.minimum_sources:
             return Comparison(

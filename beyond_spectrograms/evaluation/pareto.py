@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from beyond_spectrograms.evaluation.costs import Costs, paired_ratios
@@ -54,15 +54,10 @@ def pareto_points(results: Results, measured: Mapping[str, Costs]) -> list[Point
         ratios = _ratios(measured, name, baseline)
         if accuracy and ratios:
             ratio = Interval(1.0) if name == baseline else median_interval(ratios, results.params.statistics)
-            points.append(Point(name, _scaled(ratio, median(seconds)), accuracy))
+            points.append(Point(name, ratio.times(median(seconds)), accuracy))
     points.sort(key=lambda point: point.cost.value)
     return [
-        Point(
-            point.representation,
-            point.cost,
-            point.accuracy,
-            tuple(other.representation for other in points if other.dominates(point)),
-        )
+        replace(point, dominated_by=tuple(other.representation for other in points if other.dominates(point)))
         for point in points
     ]
 
@@ -76,8 +71,3 @@ def _ratios(measured: Mapping[str, Costs], name: str, baseline: str) -> list[flo
         if {name, baseline} <= costs.representations.keys()
         for ratio in paired_ratios(costs.model_copy(update={"representation": name}), baseline, FROM_FILE)
     ]
-
-
-def _scaled(interval: Interval, factor: float) -> Interval:
-    low, high = (None if limit is None else factor * limit for limit in (interval.low, interval.high))
-    return Interval(factor * interval.value, low, high, interval.reason)

@@ -8,10 +8,10 @@ import csv
 import gzip
 import math
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -105,10 +105,25 @@ class Interval:
     reason: str | None = None  # why there are no limits
     remark: str | None = None  # what the limits do not cover
 
+    def mapped(self, rising: Callable[[float], float]) -> Self:
+        """Carry value and limits through a function that rises."""
+        low, high = (None if limit is None else rising(limit) for limit in (self.low, self.high))
+        return replace(self, value=rising(self.value), low=low, high=high)
 
-def format_interval(value: float, low: float | None, high: float | None, form: str) -> str:
-    """Write a value and its limits, `71.2 [66.0, 76.1]`; no brackets where there are no limits."""
-    return f"{value:{form}}" if low is None or high is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"
+    def times(self, factor: float) -> Self:
+        """Carry value and limits to another unit, by a factor above 0."""
+        return self.mapped(lambda each: factor * each)
+
+    def within(self, lowest: float, highest: float) -> Self:
+        """Cut limits to what is possible: Student's do not know it."""
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(lowest, self.low), high=min(highest, self.high))
+
+    def shown(self, form: str) -> str:
+        """Write it in a format of Python's, `71.2 [66.0, 76.1]`; no brackets where there are no limits."""
+        value = format(self.value, form)
+        return value if self.low is None or self.high is None else f"{value} [{self.low:{form}}, {self.high:{form}}]"
 
 
 class RunCalibration(Record):

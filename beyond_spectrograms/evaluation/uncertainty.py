@@ -52,6 +52,12 @@ class Comparison:
     p: float | None = None  # two-sided; None: no interval
     detectable: float | None = None
 
+    def verdict(self, corrected: float | None, confidence: float) -> str:
+        """Say what the test decides once its p is `corrected`: `better`, `worse`, `same` or `undecided`."""
+        if corrected is not None and corrected <= 1 - confidence:
+            return "better" if self.difference.value > 0 else "worse"
+        return "same" if self.same else "undecided"
+
 
 @dataclass(frozen=True)
 class _Spread:
@@ -67,16 +73,6 @@ class _Spread:
         return float(student.ppf(share, self.freedom) * self.variance**0.5)
 
 
-def window_interval(recordings: Recordings, statistics: Statistics) -> Interval:
-    """Share of all windows that are right, over all runs; see `_accuracy_interval`."""
-    return _accuracy_interval(recordings, statistics)
-
-
-def recording_interval(recordings: Recordings, statistics: Statistics) -> Interval:
-    """Share of the recordings that are right, averaged over runs; see `_accuracy_interval`."""
-    return _accuracy_interval(recordings.by_recording(), statistics)
-
-
 def error_interval(errors: Recordings, statistics: Statistics) -> Interval:
     """Mean error of a window, where `windows_right` holds sums of errors; limits as they are, not on a logit scale."""
     value, residuals = _residuals(errors)
@@ -86,8 +82,8 @@ def error_interval(errors: Recordings, statistics: Statistics) -> Interval:
     return Interval(value, value - half, value + half)
 
 
-def _accuracy_interval(cell: Recordings, statistics: Statistics) -> Interval:
-    """Share of `cell.windows` that is right, with its limits.
+def window_interval(cell: Recordings, statistics: Statistics) -> Interval:
+    """Share of all windows that are right, over all runs, with its limits.
 
     Where all is right nothing varies, and the exact limit of Clopper and Pearson (1934, Biometrika 26, 404) stands: it
     is that of the share of sources without a fault, each counting once. All wrong is its mirror image.
@@ -110,6 +106,11 @@ def _accuracy_interval(cell: Recordings, statistics: Statistics) -> Interval:
     centre = np.log(value / (1 - value))
     low, high = (1 / (1 + np.exp(-limit)) for limit in (centre - half, centre + half))
     return Interval(value, float(low), float(high))
+
+
+def recording_interval(cell: Recordings, statistics: Statistics) -> Interval:
+    """Share of the recordings that are right, averaged over runs, with its limits."""
+    return window_interval(cell.by_recording(), statistics)
 
 
 def compare(first: Recordings, second: Recordings, statistics: Statistics, tests: int = 1) -> Comparison:
@@ -192,10 +193,13 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else of for p, of in zip(p_values, adjusted, strict=True)]
 
 
-def compare_folds(values: Mapping[tuple[int, int], float], statistics: Statistics, margin: float) -> Comparison:
+def compare_folds(
+    values: Mapping[tuple[int, int], float], statistics: Statistics, margin: float | None = None
+) -> Comparison:
     """Judge the mean of a figure that every run (fold, seed) has one of, against 0.
 
-    Runs of one fold share their data, so the fold is the unit. `margin` is in the figure's own unit.
+    Runs of one fold share their data, so the fold is the unit. `margin` is in the figure's own unit; of shares it is
+    that of `statistics`.
     """
     by_fold: dict[int, list[float]] = {}
     for (fold, _), value in sorted(values.items()):
@@ -208,7 +212,7 @@ def compare_folds(values: Mapping[tuple[int, int], float], statistics: Statistic
     spread = _Spread(float(means.var(ddof=1)) / len(means), len(means) - 1)
     if np.ptp(means) <= ROUNDING:
         return Comparison(Interval(value, reason="All folds are alike: there is no spread to judge by."))
-    return _decide(value, spread, statistics, margin)
+    return _decide(value, spread, statistics, statistics.margin if margin is None else margin)
 
 
 def mean_interval(values: Sequence[float], statistics: Statistics) -> Interval:

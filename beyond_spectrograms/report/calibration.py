@@ -60,4 +60,4 @@ def _over_folds(results: Results, key: str, runs: list[RunCalibration]) -> Inter
     values = {(run.fold, run.seed): float(getattr(run, key)) for run in runs}
     if len(values) < statistics.minimum_runs:
         return mean_interval(list(values.values()), statistics)
-    return compare_folds(values, statistics, statistics.margin).difference
+    return compare_folds(values, statistics).difference

@@ -1,7 +1,7 @@
 """Prototypes beside what they are compared with, how sure each figure is, and what one change does.
 
-The paper's tables 1 to 3 in one (Loiseau et al., ISMIR 2022). Intervals are those of evidence/uncertainty.py: an error
-takes the place of the windows that are right.
+The paper's tables 1 to 3 in one (Loiseau et al., ISMIR 2022). Intervals are those of evaluation/uncertainty.py: an
+error takes the place of the windows that are right.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ from beyond_spectrograms.evaluation.uncertainty import (
 from beyond_spectrograms.report.table import (
     SIGNED,
     Row,
-    Show,
     Table,
     interval_row,
-    number,
     scaled,
     show_interval,
+    show_range,
     text,
     texts,
 )
@@ -48,6 +47,8 @@ SPREAD = {  # measures of whole runs: column, title, factor, decimals
     "adjusted_rand": ("adjusted_rand", "adjusted Rand", 1, 3),
     "adjusted_mutual_information": ("adjusted_mutual_information", "adjusted mutual information", 1, 3),
 }
+
+LIMITS = ("_lowest", "_highest")  # of these
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def judge(
     if len(set(cell.sources)) >= statistics.minimum_sources:
         return interval(cell, statistics), "sources"
     if len({fold for fold, _ in cell.runs}) >= MINIMUM_FOLDS:
-        return _over_folds(_by_run(cell), statistics), "folds"
+        return compare_folds(_by_run(cell), statistics).difference, "folds"
     return interval(replace(cell, sources=cell.clips), statistics), "recordings"
 
 
@@ -125,13 +126,9 @@ def compare(first: Recordings, second: Recordings, statistics: Statistics) -> tu
     ours, theirs = _by_run(first), _by_run(second)
     folds = {fold for fold, _ in first.runs}
     if first.clips == second.clips and ours.keys() == theirs.keys() and len(folds) >= MINIMUM_FOLDS:
-        return _over_folds({run: ours[run] - theirs[run] for run in ours}, statistics), "folds"
+        return compare_folds({run: ours[run] - theirs[run] for run in ours}, statistics).difference, "folds"
     apart = [replace(cell, sources=cell.clips) for cell in (first, second)]
     return gap(apart[0], apart[1], statistics).difference, "recordings"
-
-
-def _over_folds(values: Mapping[tuple[int, int], float], statistics: Statistics) -> Interval:
-    return compare_folds(values, statistics, statistics.margin).difference
 
 
 def _by_run(cell: Recordings) -> dict[tuple[int, int], float]:
@@ -166,8 +163,10 @@ def tabulate_cells(dataset: str, representation: str, cells: Mapping[str, Cell],
     remarks: dict[str, list[str]] = {}
     for protocol, cell in cells.items():
         right, over = judge(cell.right, statistics)
-        right = _within(right, 1.0)
-        error = _within(judge(cell.errors, statistics, error_interval)[0]) if cell.errors else None
+        right = right.within(0.0, 1.0)
+        error = None
+        if cell.errors:
+            error = judge(cell.errors, statistics, error_interval)[0].within(0.0, math.inf)
         row: Row = {"protocol": protocol, "runs": len(cell.runs)}
         row |= interval_row("recording_accuracy_percent", right, unit="")
         row |= interval_row("reconstruction_error", error, 1, "") | {"interval_over": over}
@@ -175,13 +174,13 @@ def tabulate_cells(dataset: str, representation: str, cells: Mapping[str, Cell],
         for name, (key, _, factor, _) in SPREAD.items():
             runs = [factor * run[name] for run in cell.runs if run.get(name) is not None]
             row |= {key: float(np.mean(runs)) if runs else None}
-            row |= {f"{key}_lowest": min(runs, default=None), f"{key}_highest": max(runs, default=None)}
+            row |= {f"{key}{end}": of(runs, default=None) for end, of in zip(LIMITS, (min, max), strict=True)}
         rows.append(row | _note(remarks, protocol, right, error))
     columns = texts("protocol", "runs")
     columns |= {"recordings right %": show_interval("recording_accuracy_percent", unit="")}
     columns |= {"error": show_interval("reconstruction_error", "z.2f", "")}
     columns |= {"interval over": text("interval_over"), "unexplained %": scaled("unexplained_share", ".1f", times=100)}
-    columns |= {title: _spread(key, digits) for key, title, _, digits in SPREAD.values()}
+    columns |= {title: show_range(key, digits, "runs", LIMITS) for key, title, _, digits in SPREAD.values()}
     notes = [
         _explain(statistics) + " In round brackets: lowest to highest run.",
         "error: mean squared difference of a window and its reconstruction, in the features' own unit (squared "
@@ -254,21 +253,3 @@ def _note(remarks: dict[str, list[str]], of: str, *intervals: Interval | None) -
 
 def _tell(remarks: Mapping[str, Sequence[str]]) -> list[str]:
     return [f"{', '.join(rows)}: {remark}" for remark, rows in remarks.items()]
-
-
-def _within(interval: Interval, highest: float = math.inf) -> Interval:
-    """Cut limits to what is possible, 0 to `highest`: Student's do not know it."""
-    if interval.low is None or interval.high is None:
-        return interval
-    return replace(interval, low=max(interval.low, 0.0), high=min(interval.high, highest))
-
-
-def _spread(name: str, digits: int) -> Show:
-    mean, low, high = (number(key, digits) for key in (name, f"{name}_lowest", f"{name}_highest"))
-
-    def show(row: Row) -> str:
-        if row[name] is None or row["runs"] == 1:
-            return mean(row)
-        return f"{mean(row)} ({low(row)} to {high(row)})"
-
-    return show

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from beyond_spectrograms.evaluation.convergence import epochs_to_near_best, epochs_to_pass
-from beyond_spectrograms.evaluation.records import format_interval
+from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import INPUTS, MEL, Results
 from beyond_spectrograms.evaluation.uncertainty import mean_interval
 from beyond_spectrograms.params import Statistics
@@ -50,7 +50,7 @@ class Measure:
         low, high = self.limits
         if self.is_epoch:
             return f"{self._print(self.middle)} ({self._print(low)} to {self._print(high)})"
-        return format_interval(self.middle, low, high, ".1f")
+        return Interval(self.middle, low, high).shown(".1f")
 
     def against(self, printed: float, judged: bool) -> str:
         """Say by how much ours is off the paper's figure and, where it is `judged`, whether that is met."""

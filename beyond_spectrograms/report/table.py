@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from beyond_spectrograms.evaluation.records import Interval, format_interval
+from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_text
 from beyond_spectrograms.util.text import as_cell
@@ -136,12 +136,12 @@ def number(key: str, digits: int) -> Show:
     return scaled(key, f".{digits}f")
 
 
-def show_range(key: str, digits: int) -> Show:
-    """Show the mean over `seeds` with the lowest and the highest, `<key>_low` and `<key>_high`; one value as it is."""
+def show_range(key: str, digits: int, over: str = "seeds", limits: tuple[str, str] = ("_low", "_high")) -> Show:
+    """Show the mean over what `over` counts with the lowest and the highest, <key><limit>; one value as it is."""
 
     def show(row: Row) -> str:
-        mean, low, high = (number(f"{key}{part}", digits)(row) for part in ("", "_low", "_high"))
-        return mean if row["seeds"] in (None, 1) else f"{mean} ({low} to {high})"
+        mean, low, high = (number(f"{key}{part}", digits)(row) for part in ("", *limits))
+        return mean if row[key] is None or row[over] in (None, 1) else f"{mean} ({low} to {high})"
 
     return show
 
@@ -171,7 +171,7 @@ def show_interval(key: str, form: str = "z.1f", unit: str = "_percent") -> Show:
         value, low, high = (None if each is None else float(each) for each in laid_out)
         if value is None:
             return "-"
-        return f"{format_interval(value, low, high, form)} {row.get(f'{key}_mark') or ''}".strip()
+        return f"{Interval(value, low, high).shown(form)} {row.get(f'{key}_mark') or ''}".strip()
 
     return show
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beyond_spectrograms.evaluation.comparisons import Pair, compare_contrasts
-from beyond_spectrograms.evaluation.records import Interval, format_interval
+from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import BEST_SPECTROGRAM
 from beyond_spectrograms.report.table import SIGNED
@@ -74,13 +74,12 @@ def _said(results: Results, pair: Pair) -> str:
 
 
 def _bar(results: Results, pair: Pair) -> Bar:
-    difference = pair.comparison.difference
-    value, low, high = (None if x is None else 100 * x for x in (difference.value, difference.low, difference.high))
+    points = pair.comparison.difference.times(100)
     verdict = pair.verdict(results.params.statistics.confidence)
     contrast, control = f"{pair.first} - {pair.second}, {pair.protocol}", results.is_control(pair.first)
-    return Bar(results.dataset, contrast, control, verdict, _points(difference), value or 0.0, low, high)
+    shown = points.shown(SIGNED)
+    return Bar(results.dataset, contrast, control, verdict, shown, points.value, points.low, points.high)
 
 
 def _points(interval: Interval) -> str:
-    value, low, high = (None if x is None else 100 * x for x in (interval.value, interval.low, interval.high))
-    return format_interval(value or 0.0, low, high, SIGNED)
+    return interval.times(100).shown(SIGNED)
