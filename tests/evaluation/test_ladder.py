@@ -12,6 +12,7 @@ from beyond_spectrograms.evaluation.ladder import rungs
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.report.ladder import advantage_table, ladder_table, leakage_table, step_notes
 from beyond_spectrograms.report.table import Row, Table
+from support import hands
 from support.cells import write_params
 from support.clones import edit
 from support.hands import PARAMS, results, scored, with_contrasts
@@ -69,8 +70,7 @@ def test_an_edit_of_paper_reaches_every_protocol_that_takes_it(tmp_path: Path) -
 
 def find(table: Table, **wanted: str) -> tuple[Row, dict[str, str]]:
     """Find one row, and how Markdown shows it."""
-    (row,) = [row for row in table.rows if wanted.items() <= row.items()]
-    return row, {heading: show(row) for heading, show in table.columns.items()}
+    return hands.find(table, **wanted), hands.shown(table, **wanted)
 
 
 def known() -> Any:

@@ -18,7 +18,7 @@ from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.report import published, tables
 from beyond_spectrograms.report.dataset_report import figure_4
 from beyond_spectrograms.report.reproduction import RULE, Measure, published_table
-from beyond_spectrograms.report.table import Row, Table
+from beyond_spectrograms.report.table import Table
 from stages.report import results_of
 from support import hands
 from support.cells import read, write_params
@@ -48,18 +48,13 @@ def made(cells: dict[tuple[str, str], Cell], dataset: str = "gtzan_music_speech"
     return hands.with_statistics(replace(hands.results(cells), dataset=dataset), minimum_runs=5)
 
 
-def find(table: Table, name: str) -> Row:
-    (row,) = [row for row in table.rows if row["representation"] == name]
-    return row
-
-
 def said(table: Table) -> list[str]:
     """List the sentences about the paper's figures, which come after the rule."""
     return table.notes[table.notes.index(RULE) + 1 :]
 
 
 def test_the_table_says_what_the_committed_curves_and_scores_say(run: Results) -> None:
-    row = find(table_of(run), "soundstream")
+    row = hands.find(table_of(run), representation="soundstream")
     curves = pd.read_csv(REPOSITORY / MUSIC_SPEECH / "curves.csv.gz")
     mine = curves[curves["representation"] == "soundstream"]
     ends = 100 * mine[mine["epoch"] == mine["epoch"].max()]["validation_accuracy"]
@@ -86,11 +81,11 @@ def test_every_figure_of_the_paper_has_a_sentence(run: Results) -> None:
 
 def test_the_mark_is_mels_final_value_of_the_same_run_and_never_is_told() -> None:
     table = table_of(made({("mel", "paper"): hands.trained(FIVE), ("soundstream", "paper"): hands.trained(CODEC)}))
-    row = find(table, "soundstream")
+    row = hands.find(table, representation="soundstream")
     # mel ends at 0.4 everywhere, after 0.5: above it at 2, 1, never, 3, 3 (0.4 itself is not above).
     assert row["passes_shown"] == "3 (1 to never)"
     assert (row["passes"], row["passes_low"], row["passes_high"]) == (3, 1, None)
-    assert find(table, "mel")["passes_shown"] == "-"
+    assert hands.find(table, representation="mel")["passes_shown"] == "-"
     assert said(table)[:3] == [
         "paper: mel's validation accuracy at the end, 94.14 %: mel, 40.0 [40.0, 40.0], not met, 54.1 points below.",
         "paper: mel's epoch near its best, 400: mel, 2 (2 to 2), not met, 398 epochs earlier.",
@@ -126,7 +121,7 @@ def test_what_was_not_run_and_controls_are_not_set_beside_encodec() -> None:
         "paper: mel's validation accuracy at the end, 94.14 %: not judged, no run of mel.",
         "paper: mel's epoch near its best, 400: not judged, no run of mel.",
     ]
-    assert find(alone, "soundstream")["validation_shown"] == "30.0, 30.0"
+    assert hands.find(alone, representation="soundstream")["validation_shown"] == "30.0, 30.0"
 
 
 def test_only_the_papers_data_sets_and_protocols_have_the_table() -> None:
@@ -136,8 +131,9 @@ def test_only_the_papers_data_sets_and_protocols_have_the_table() -> None:
 
 def test_an_edition_of_a_data_set_stands_beside_the_papers_figures_of_it(tmp_path: Path) -> None:
     results = read(tmp_path, "esc50_ogg", ["mel", "encodec_24khz"], ["paper"])
-    assert find(table_of(results), "mel")["paper_validation"] == "34.20"
-    assert find(tables.table_1(results), "encodec_24khz")["paper_test_percent"] == "58.85 is the better of the two"
+    assert hands.find(table_of(results), representation="mel")["paper_validation"] == "34.20"
+    codec = hands.find(tables.table_1(results), representation="encodec_24khz")
+    assert codec["paper_test_percent"] == "58.85 is the better of the two"
     assert published.reported("esc50_ogg") == published.reported("esc50") != []
 
 

@@ -25,21 +25,11 @@ from stages.show import tell
 from support import hands
 from support.cells import change_scores, grid, read, read_back, write_dataset, write_gzip, write_params
 from support.common import refusal
+from support.hands import find, shown
 
 PROTOCOLS = ("paper", "source_split", "fair")
 FEW = {"confidence": 0.95, "minimum_sources": 5, "minimum_runs": 3, "margin": 0.03}
 HEADER = "representation,protocol,fold,seed,epoch,training_accuracy,training_loss,validation_accuracy,validation_loss\n"
-
-
-def find(table: Table, **wanted: str) -> Row:
-    (row,) = [row for row in table.rows if wanted.items() <= row.items()]
-    return row
-
-
-def shown(table: Table, **wanted: str) -> dict[str, str]:
-    """One row as Markdown shows it."""
-    row = find(table, **wanted)
-    return {heading: show(row) for heading, show in table.columns.items()}
 
 
 def test_csv_holds_in_full_what_markdown_rounds(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from beyond_spectrograms.evaluation.convergence import Curve
 from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 from beyond_spectrograms.params import Statistics, load_params
+from beyond_spectrograms.report.table import Row, Table
 from support.repository import REPOSITORY
 
 PARAMS = load_params(Path("studies/bitrates"), REPOSITORY)  # the root's representations, and codecs at bitrates
@@ -115,6 +116,18 @@ def results(cells: Cells, protocols: Sequence[str] = (), ablations: Sequence[str
         features={},
         cells=dict(cells),
     )
+
+
+def find(table: Table, **wanted: str) -> Row:
+    """Find the one row of a table that has those values."""
+    (row,) = [row for row in table.rows if wanted.items() <= row.items()]
+    return row
+
+
+def shown(table: Table, **wanted: str) -> dict[str, str]:
+    """Find a row as Markdown shows it."""
+    row = find(table, **wanted)
+    return {heading: show(row) for heading, show in table.columns.items()}
 
 
 def with_contrasts(known: Results, **changes: Any) -> Results:
