@@ -8,7 +8,7 @@ from beyond_spectrograms.evaluation.records import SCORES_FILE
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import PARAMS_FILE
 from beyond_spectrograms.params.study import Study
-from beyond_spectrograms.report.dataset_report import figure_pareto, figure_reliability, figure_robustness
+from beyond_spectrograms.report.evidence_figures import figure_pareto, figure_reliability, figure_robustness
 from beyond_spectrograms.report.figures import png_of
 from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt
 from beyond_spectrograms.report.page.provenance import commit, durations, lock_digests, machine, origin, versions

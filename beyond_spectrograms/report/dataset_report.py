@@ -1,6 +1,6 @@
 """All tables and figures of one data set's report, and the paper's Figure 4 of several."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 
@@ -9,21 +9,24 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from beyond_spectrograms.data.windows import FeaturesError, has_features, open_features
-from beyond_spectrograms.evaluation.bitrates import points
 from beyond_spectrograms.evaluation.comparisons import Pair
 from beyond_spectrograms.evaluation.convergence import MeanCurve, mean_curve
 from beyond_spectrograms.evaluation.costs import Costs
-from beyond_spectrograms.evaluation.ladder import rungs
-from beyond_spectrograms.evaluation.pareto import pareto_points
 from beyond_spectrograms.evaluation.results import INPUTS, Results
-from beyond_spectrograms.evaluation.robustness import compare_disturbed
 from beyond_spectrograms.params import Mel
-from beyond_spectrograms.report import evidence_figures, figures, learning_curves, published, tables
+from beyond_spectrograms.report import figures, learning_curves, published, tables
 from beyond_spectrograms.report.bitrates import bitrates_table
 from beyond_spectrograms.report.calibration import calibration_table
 from beyond_spectrograms.report.comparisons import classes_table, comparisons_table, contrasts_table
 from beyond_spectrograms.report.convergence import convergence_table
 from beyond_spectrograms.report.costs import costs_table, pareto_table, sizes_table
+from beyond_spectrograms.report.evidence_figures import (
+    figure_bitrates,
+    figure_ladder,
+    figure_pareto,
+    figure_reliability,
+    figure_robustness,
+)
 from beyond_spectrograms.report.ladder import advantage_table, ladder_table, leakage_table
 from beyond_spectrograms.report.notes import NOT_RUN, diverged
 from beyond_spectrograms.report.reproduction import published_table
@@ -34,7 +37,7 @@ from beyond_spectrograms.report.tuning import tuning_table
 
 
 def tabulate(results: Results, pairs: Sequence[Pair], costs: Mapping[str, Costs]) -> dict[str, Table]:
-    """Make every table that has a row, by the name of its file, in the order in which the page shows them."""
+    """Make every table that has a row, by the name of its file."""
     made = {
         "results": tables.summary(results, pairs),
         "published": published_table(results),
@@ -63,67 +66,31 @@ def tabulate(results: Results, pairs: Sequence[Pair], costs: Mapping[str, Costs]
 
 def draw(results: Results, costs: Mapping[str, Costs], folder: Path) -> None:
     """Write every figure there are results for into `folder`."""
-    chosen = figures.styles([*results.params.representations])
-    scores = next((cell.scores for cell in results.cells.values() if cell.scores), None)
-    if scores is not None and len(rungs(results)) > 1:
-        chance = 1 / len(scores.confusion.classes)
-        figures.save(evidence_figures.figure_ladder(results, chosen, chance), folder, "ladder")
-    for name, curve in training_share_figures(results, chosen).items():
-        figures.save(curve, folder, name)
-    if (figure := figure_pareto(results, costs)) is not None:
-        figures.save(figure, folder, "pareto")
+    for name, figure in _figures(results, costs):
+        if figure is not None:
+            figures.save(figure, folder, name)
+
+
+def _figures(results: Results, costs: Mapping[str, Costs]) -> Iterator[tuple[str, Figure | None]]:
+    """Draw one figure after the other, by the name of its file; None where there are no results for it."""
+    yield "ladder", figure_ladder(results)
+    yield from training_share_figures(results).items()
+    yield "pareto", figure_pareto(results, costs)
     for protocol in results.ablation_protocols:
-        run = [point for point in points(results, protocol) if point.interval]
-        if any(point.bitrate for point in run):
-            title = f"{results.dataset}, protocol {protocol}: accuracy of a codec's latents against its bitrate"
-            baselines = results.params.claims.baselines
-            references = {name: known for name in baselines if (known := results.cell(name, protocol).window_interval)}
-            figure = evidence_figures.figure_bitrates(results, run, chosen, references, title)
-            figures.save(figure, folder, f"bitrates-{protocol}")
+        yield f"bitrates-{protocol}", figure_bitrates(results, protocol)
+    chosen = figures.styles(results.params.representations)
     for protocol in results.protocols:
         title = f"{results.dataset}, protocol {protocol}"
         learns = not results.params.protocols[protocol].is_fitted_at_once
         if learns and (curves := _mean_curves(results, protocol)):
             labels = {name: _legend(results, name, protocol) for name in curves}
-            figures.save(learning_curves.figure_4(curves, chosen, labels, title), folder, f"figure_4-{protocol}")
+            yield f"figure_4-{protocol}", learning_curves.figure_4(curves, chosen, labels, title)
         if best := tables.best_of(results, protocol):
             name, scores = best
-            counts = np.array(scores.confusion.counts, dtype=np.int64)
-            figure = figures.confusion(scores.confusion.classes, counts, f"{title}: {results.label(name)}")
-            figures.save(figure, folder, f"confusion-{protocol}")
-        if (reliability := figure_reliability(results, protocol)) is not None:
-            figures.save(reliability, folder, f"reliability-{protocol}")
-        if (robustness := figure_robustness(results, protocol)) is not None:
-            figures.save(robustness, folder, f"robustness-{protocol}")
-
-
-def figure_reliability(results: Results, protocol: str) -> Figure | None:
-    """Draw accuracy against confidence under a protocol; None where no cell was measured so."""
-    cells = {name: cell.scores for (name, of), cell in results.cells.items() if of == protocol and cell.scores}
-    known = {name: scores.calibration for name, scores in cells.items() if scores.calibration}
-    chosen = figures.styles([*results.params.representations])
-    title = f"{results.dataset}, protocol {protocol}: how often windows are right that are answered with a probability"
-    title = fill(title, 100)  # signs of a line
-    return evidence_figures.figure_reliability(results, known, chosen, title) if known else None
-
-
-def figure_robustness(results: Results, protocol: str) -> Figure | None:
-    """Draw what disturbances change under a protocol; None where no cell was disturbed."""
-    found = {name: compare_disturbed(results, name, protocol) for name in results.rows}
-    differences = {
-        name: {each: comparison.difference for each, comparison in mine.items()} for name, mine in found.items() if mine
-    }
-    chosen = figures.styles([*results.params.representations])
-    title = f"{results.dataset}, protocol {protocol}: what disturbances of the test part change"
-    return evidence_figures.figure_robustness(results, differences, chosen, title) if differences else None
-
-
-def figure_pareto(results: Results, costs: Mapping[str, Costs]) -> Figure | None:
-    """Draw accuracy against cost; None where no representation has both."""
-    if not (both := pareto_points(results, costs)):
-        return None
-    title = f"{results.dataset}, protocol {results.judged_protocol}: accuracy against cost"
-    return evidence_figures.figure_pareto(results, both, figures.styles([*results.params.representations]), title)
+            told, counts = f"{title}: {results.label(name)}", np.array(scores.confusion.counts, dtype=np.int64)
+            yield f"confusion-{protocol}", figures.confusion(scores.confusion.classes, counts, told)
+        yield f"reliability-{protocol}", figure_reliability(results, protocol)
+        yield f"robustness-{protocol}", figure_robustness(results, protocol)
 
 
 def figure_4(found: Sequence[Results], protocol: str) -> Figure | None:
@@ -150,7 +117,7 @@ def figure_4(found: Sequence[Results], protocol: str) -> Figure | None:
             ]
     if not columns:
         return None
-    chosen = figures.styles([*found[0].params.representations])
+    chosen = figures.styles(found[0].params.representations)
     title = f"Figure 4 under the protocol {protocol}: validation accuracy and loss\n{fill('; '.join(said), 90)}".strip()
     return learning_curves.figure_4_of_datasets(columns, letters, chosen, labels, title)
 

@@ -6,7 +6,7 @@ No two lines differ by colour alone; PNG and SVG of the same input are the same 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ class Style:
     marker: str
 
 
-def styles(names: Sequence[str]) -> dict[str, Style]:
+def styles(names: Collection[str]) -> dict[str, Style]:
     """Choose a style for every name, no two alike, whatever their order.
 
     The paper's inputs are solid in its colours. Those of DRAWN keep their style whatever else there is, and others

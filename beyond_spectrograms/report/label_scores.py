@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from beyond_spectrograms.evaluation.label_contrasts import compare_labels
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.evaluation.uncertainty import MINIMUM_FOLDS
-from beyond_spectrograms.report.evidence_figures import draw_beside
-from beyond_spectrograms.report.figures import drawing, styles
+from beyond_spectrograms.report.evidence_figures import draw_beside, put_names
+from beyond_spectrograms.report.figures import drawing
 from beyond_spectrograms.report.notes import NOT_RUN, note_of
 from beyond_spectrograms.report.table import (
     SIGNED,
@@ -129,12 +129,10 @@ def figure_labels(results: Results) -> Figure | None:
         return None
     with drawing(8.0, 5.5) as figure:
         axes = figure.subplots()
-        draw_beside(axes, results, found, styles([*results.params.representations]), joined=False)
+        draw_beside(axes, results, found, joined=False)
         axes.set_xticks(range(len(results.protocols)), results.protocols, fontsize=9)
         axes.set_xlim(-0.5, len(results.protocols) - 0.5)
-        axes.set_ylabel("mean average precision by recording (%)")
-        axes.grid(axis="y", alpha=0.3)
-        figure.legend(loc="outside lower center", ncols=3, handlelength=3.5)
         bars = f"{results.params.statistics.confidence:.0%} interval over folds"
-        figure.suptitle(f"{results.dataset}: several labels a sound\nbars: {bars}", fontsize=11)
+        title = f"{results.dataset}: several labels a sound\nbars: {bars}"
+        put_names(figure, axes, "mean average precision by recording (%)", title)
     return figure

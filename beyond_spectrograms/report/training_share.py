@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.report.evidence_figures import draw_beside, explain_bars
-from beyond_spectrograms.report.figures import Style, drawing
+from beyond_spectrograms.report.evidence_figures import WINDOWS_RIGHT, draw_lines, explain_bars, put_names
+from beyond_spectrograms.report.figures import drawing
 from beyond_spectrograms.report.notes import explain_intervals, note_of
 from beyond_spectrograms.report.table import Row, Table, interval_row, show_interval, texts
 
@@ -100,13 +100,12 @@ def _tabulate(results: Results, curve: Mapping[str, Protocol]) -> Table:
     return Table(f"Learning curve: {results.dataset}, test windows right, %", rows, columns | texts("note"), notes)
 
 
-def training_share_figures(results: Results, chosen: dict[str, Style]) -> dict[str, Figure]:
-    """Draw every curve that was run, by the name of its file; `chosen` is a style for each row."""
-    known = {name: curve for name, curve in curves_of(results).items() if _is_run(results, curve)}
-    return {name: _draw(results, curve, chosen) for name, curve in known.items()}
+def training_share_figures(results: Results) -> dict[str, Figure]:
+    """Draw every curve that was run, by the name of its file."""
+    return {name: _draw(results, curve) for name, curve in curves_of(results).items() if _is_run(results, curve)}
 
 
-def _draw(results: Results, curve: Mapping[str, Protocol], chosen: dict[str, Style]) -> Figure:
+def _draw(results: Results, curve: Mapping[str, Protocol]) -> Figure:
     """Draw test windows right against the number of training recordings, a line a representation that was run."""
     few = any(recipe.examples_per_class for recipe in curve.values())
     told = [
@@ -115,14 +114,10 @@ def _draw(results: Results, curve: Mapping[str, Protocol], chosen: dict[str, Sty
     ]
     with drawing(9.0, 5.6) as figure:
         axes = figure.subplots()
-        found = {name: [results.cell(name, one).window_interval for one in curve] for name in _shown(results, curve)}
-        draw_beside(axes, results, {name: mine for name, mine in found.items() if any(mine)}, chosen)
+        draw_lines(axes, results, _shown(results, curve), curve)
         axes.set_xticks(range(len(curve)), told)
         axes.set_xlabel("training recordings of each class" if few else "share of each class's training recordings")
-        axes.set_ylabel("test windows right (%)")
         axes.set_ylim(0, None)
-        axes.grid(axis="y", alpha=0.3)
-        figure.legend(loc="outside lower center", ncols=3, handlelength=3.5)
         title = f"{results.dataset}, protocol {list(curve)[-1]}: accuracy against the number of training recordings"
-        figure.suptitle(f"{title}\nbars: {explain_bars(results)}", fontsize=11)
+        put_names(figure, axes, WINDOWS_RIGHT, f"{title}\nbars: {explain_bars(results)}")
     return figure

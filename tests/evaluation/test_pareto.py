@@ -9,7 +9,7 @@ from beyond_spectrograms.evaluation.costs import Costs
 from beyond_spectrograms.evaluation.pareto import pareto_points
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.costs import pareto_table
-from beyond_spectrograms.report.dataset_report import figure_pareto
+from beyond_spectrograms.report.evidence_figures import figure_pareto
 from beyond_spectrograms.report.table import to_markdown
 from support.hands import measured, results, scored
 from support.looks import assert_nothing_overlaps_or_is_clipped

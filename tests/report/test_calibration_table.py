@@ -11,9 +11,10 @@ from beyond_spectrograms.evaluation.calibration import calibrate
 from beyond_spectrograms.evaluation.records import Calibration
 from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.report.calibration import calibration_table
-from beyond_spectrograms.report.dataset_report import figure_reliability, tabulate
-from beyond_spectrograms.report.table import Row, Table, to_markdown
-from support.hands import PARAMS, results, scored
+from beyond_spectrograms.report.dataset_report import tabulate
+from beyond_spectrograms.report.evidence_figures import figure_reliability
+from beyond_spectrograms.report.table import Table, to_markdown
+from support.hands import PARAMS, results, scored, shown
 from support.looks import assert_nothing_overlaps_or_is_clipped
 
 RIGHT = [2, 3] * 10
@@ -54,25 +55,20 @@ def table_of(of: Results) -> Table:
     return table
 
 
-def shown(table: Table, name: str) -> dict[str, str]:
-    row: Row = next(row for row in table.rows if row["representation"] == name)
-    return {heading: show(row) for heading, show in table.columns.items()}
-
-
 def test_the_table_says_how_far_off_and_to_which_side_with_an_interval_over_folds() -> None:
     table = table_of(known())
     off = 100 * (0.9 - np.array([0.5, 0.6, 0.7, 0.5, 0.6]))
     low, high = student.interval(0.95, len(off) - 1, off.mean(), off.std(ddof=1) / len(off) ** 0.5)
-    mel = shown(table, "mel")
+    mel = shown(table, representation="mel")
     assert mel["calibration error, points"] == f"{off.mean():.1f} [{low:.1f}, {high:.1f}]"
     assert mel["confidence - accuracy, points"] == f"+{off.mean():.1f} [+{low:.1f}, +{high:.1f}]"
     assert (mel["runs"], mel["note"]) == ("10", "")
-    assert shown(table, "soundstream")["confidence - accuracy, points"].startswith("-34.0 [-")
+    assert shown(table, representation="soundstream")["confidence - accuracy, points"].startswith("-34.0 [-")
     assert "mean over runs" in to_markdown(table)
 
 
 def test_scores_from_before_it_was_measured_show_a_dash_and_say_why() -> None:
-    log_mel = shown(table_of(known()), "log_mel")
+    log_mel = shown(table_of(known()), representation="log_mel")
     assert (log_mel["calibration error, points"], log_mel["confidence - accuracy, points"]) == ("-", "-")
     assert (log_mel["runs"], log_mel["note"]) == ("-", "scored before this was measured")
     old = results({("mel", "fair"): scored("mel", "fair", RIGHT)})
@@ -83,11 +79,11 @@ def test_scores_from_before_it_was_measured_show_a_dash_and_say_why() -> None:
 
 def test_few_runs_have_no_interval() -> None:
     few = with_calibration("mel", "fair", [0.9, 0.9], [0.5, 0.6])
-    row = shown(table_of(results({("mel", "fair"): few})), "mel")
+    row = shown(table_of(results({("mel", "fair"): few})), representation="mel")
     assert row["calibration error, points"] == "35.0"
     assert row["note"] == "Only 4 runs; 5 are needed for an interval."
     one_fold = with_calibration("mel", "fair", [0.9], [0.5], seeds=5)
-    assert shown(table_of(results({("mel", "fair"): one_fold})), "mel")["note"] == (
+    assert shown(table_of(results({("mel", "fair"): one_fold})), representation="mel")["note"] == (
         "Only 1 folds were run; 3 are needed for an interval."
     )
 

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
-from beyond_spectrograms.evaluation.bitrates import points
 from beyond_spectrograms.evaluation.convergence import MeanCurve
 from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
@@ -39,7 +38,6 @@ RATES = {
     "soundstream_codes_9200bps": [3, 2] * 10,
     "soundstream_codes_3200bps": [1, 3] * 10,
 }
-STYLES = styles([*RIGHT, *RATES])
 PARAMS = load_params(root=REPOSITORY)
 SHIPPED = list(PARAMS.representations)
 
@@ -72,13 +70,11 @@ def known() -> Results:
 
 
 def draw_ladder() -> Figure:
-    return figure_ladder(known(), STYLES, chance=0.1)
+    return figure_ladder(known())
 
 
 def draw_bitrates() -> Figure:
-    here = known()
-    references = {name: here.cell(name, "fair").window_interval for name in ("mel", "log_mel_2048")}
-    return figure_bitrates(here, points(here, "fair"), STYLES, references, "esc10, protocol fair: accuracy")
+    return figure_bitrates(known(), "fair")
 
 
 def legend_of(figure: Figure) -> list[str]:
@@ -235,7 +231,7 @@ def test_the_ladder_names_rungs_by_what_they_change_and_has_a_line_a_representat
     assert min(np.diff(firsts)) > 0.03  # no two intervals of a rung hide each other
     assert max(firsts) - min(firsts) < 0.5  # and none is nearer to another rung
     assert "95% interval" in figure.get_suptitle()
-    assert "bars: 90% interval" in figure_ladder(with_statistics(known(), confidence=0.9), STYLES, 0.1).get_suptitle()
+    assert "bars: 90% interval" in figure_ladder(with_statistics(known(), confidence=0.9)).get_suptitle()
 
 
 def test_what_was_not_run_has_no_line_and_no_point() -> None:
@@ -243,7 +239,7 @@ def test_what_was_not_run_has_no_line_and_no_point() -> None:
     for rung in RUNGS:
         del here.cells["log_mel_2048", rung]
     del here.cells["soundstream", "eval_mode"]
-    figure = figure_ladder(here, STYLES, chance=0.1)
+    figure = figure_ladder(here)
     assert "log_mel_2048" not in legend_of(figure)
     assert np.round(places(figure.axes[0], "soundstream")[0]).tolist() == [0, 2, 3, 4, 5]
 
@@ -268,7 +264,8 @@ def test_a_value_without_limits_is_drawn_without_bars() -> None:
     lone = here.cells["soundstream_9200bps", "fair"]
     few = Interval(0.875, reason="few")
     here.cells["soundstream_9200bps", "fair"] = replace(lone, window_interval=few)
-    figure = figure_bitrates(here, points(here, "fair"), STYLES, {"mel": Interval(0.3, reason="few")}, "")
+    here.cells["mel", "fair"] = replace(here.cells["mel", "fair"], window_interval=few)
+    figure = figure_bitrates(here, "fair")
     _, _, (bars,) = find(figure.axes[0], "soundstream: dequantised latents")
     lengths = [np.ptp(segment[:, 1]) for segment in bars.get_segments()]
     assert lengths[0] == 0 < min(lengths[1:])

@@ -10,7 +10,6 @@ from beyond_spectrograms.evaluation.records import Trial
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.report.dataset_report import draw
-from beyond_spectrograms.report.figures import styles
 from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.report.training_share import curves_of, training_share_figures, training_share_tables
 from beyond_spectrograms.report.tuning import tuning_table
@@ -48,7 +47,7 @@ def test_few_examples_come_before_shares_and_a_second_protocol_has_a_curve_of_it
         "- So many training recordings a class are drawn anew for every seed, fewer within more, and at most as many "
         "validate; the test part is whole. Protocol probe_mean_deviation."
     ) in lines
-    figure = training_share_figures(made, styles(list(RIGHT)))["training_share"]
+    figure = training_share_figures(made)["training_share"]
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["1", "4", "16", "100 %"]
     assert_nothing_overlaps_or_is_clipped(figure)
 
@@ -68,7 +67,7 @@ def test_a_share_that_was_not_run_shows_a_dash_and_none_at_all_no_table() -> Non
 
 def test_the_figure_has_a_line_a_representation_and_a_place_a_share(tmp_path: Path) -> None:
     made = known(*SHARES)
-    figure = training_share_figures(made, styles(list(RIGHT)))["training_share"]
+    figure = training_share_figures(made)["training_share"]
     [axes] = figure.axes
     lines = [one for one in axes.containers if isinstance(one, ErrorbarContainer)]
     assert [line.get_label() for line in lines] == list(RIGHT)
