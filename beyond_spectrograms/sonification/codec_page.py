@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.params import Notice
-from beyond_spectrograms.report.page.html import LARGEST, render_html
+from beyond_spectrograms.report.page.html import LARGEST, data_url, render_html, sound_file
 from beyond_spectrograms.report.page.html import TEMPLATES as REPORT_TEMPLATES
 from beyond_spectrograms.sonification.codec_versions import Excerpt, Version, equally_amplified
 from beyond_spectrograms.sonification.players import PEAK, match_level
@@ -91,6 +88,4 @@ def _gain(sound: Waveform, sample_rate: int) -> float:
 
 def flac(sound: Waveform, sample_rate: int) -> str:
     """Encode a sound [channels, samples] as a data URL of FLAC with 16 bits; the same bytes each time."""
-    output = io.BytesIO()
-    soundfile.write(output, sound.T, sample_rate, format="FLAC", subtype="PCM_16")
-    return f"data:audio/flac;base64,{base64.b64encode(output.getvalue()).decode('ascii')}"
+    return data_url("audio/flac", sound_file(sound.T, sample_rate, "FLAC", "PCM_16"))

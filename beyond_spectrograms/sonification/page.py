@@ -1,7 +1,5 @@
 """The page of a run's prototypes: pick a clip, see how each class renders it, and hear everything; and their figure."""
 
-import base64
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 from matplotlib.figure import Figure
 
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.params import Notice
 from beyond_spectrograms.report.figures import BLUE, DASHES, ORANGE, drawing
-from beyond_spectrograms.report.page.html import RANGE_DB, png, render_html, too_large
+from beyond_spectrograms.report.page.html import RANGE_DB, data_url, png, render_html, sound_file, too_large
 from beyond_spectrograms.report.page.html import TEMPLATES as REPORT_TEMPLATES
 from beyond_spectrograms.sonification.play import Sounds
 from beyond_spectrograms.sonification.players import PrototypesError
@@ -136,18 +133,12 @@ def _span(features: npt.NDArray[np.float32], latents: bool) -> tuple[float, floa
 def _picture(features: npt.NDArray[np.float32], span: tuple[float, float]) -> str:
     """Paint [bands, frames] from black to white over `span`, as a data URL."""
     low, high = span
-    return _url("image/png", png(RANGE_DB * (np.clip((features - low) / (high - low), 0, 1) - 1)))
+    return data_url("image/png", png(RANGE_DB * (np.clip((features - low) / (high - low), 0, 1) - 1)))
 
 
 def mp3(samples: Waveform, sample_rate: int) -> str:
     """Encode samples [samples] as a data URL of MP3: a sixth of WAV, and unlike OGG the same bytes each time."""
-    output = io.BytesIO()
-    soundfile.write(output, samples, sample_rate, format="MP3", subtype="MPEG_LAYER_III")
-    return _url("audio/mpeg", output.getvalue())
-
-
-def _url(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    return data_url("audio/mpeg", sound_file(samples, sample_rate, "MP3", "MPEG_LAYER_III"))
 
 
 def figure_prototypes(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from beyond_spectrograms.evaluation.results import Cell, Results
+from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.page.curves import cell_of, curve_of, drawn, points_for, thinned
 from beyond_spectrograms.report.page.html import PageError
 from beyond_spectrograms.report.page.provenance import clock, commit, durations, lock_digests, origin
@@ -153,10 +153,6 @@ def test_no_two_representations_are_drawn_alike_and_controls_say_so(page_results
     assert len({(style["colour"], str(style["dash"]), style["shape"]) for style in told.values()}) == len(told)
     assert told["encodec_24khz_untrained"]["label"] == "encodec_24khz_untrained (control)"
     assert (told["mel"]["colour"], told["mel"]["dash"]) == ("#0072B2", [])
-
-
-def test_an_empty_cell_has_nothing_to_show() -> None:
-    assert refusal(ValueError, cell_of, Cell(), points=200) == "a cell that was not run has nothing to show"
 
 
 def test_seconds_are_told_as_people_tell_them() -> None:

@@ -61,8 +61,7 @@ def _rounded(values: NDArray[np.float64], measure: str) -> list[float]:
 def cell_of(cell: Cell, points: int) -> dict[str, Any]:
     """Lay out one cell: its curve (None where every run diverged) and counts [true class][predicted class], windows."""
     scores = cell.scores
-    if scores is None:
-        raise ValueError("a cell that was not run has nothing to show")
+    assert scores is not None  # of cells that were run
     runs = cell.whole_curves
     return {
         "diverged": [scores.diverged_runs, len(scores.by_fold)],
@@ -72,11 +71,6 @@ def cell_of(cell: Cell, points: int) -> dict[str, Any]:
         "window_accuracy": scores.window_accuracy,
         "recording_accuracy": scores.recording_accuracy,
     }
-
-
-def names_run(results: Results) -> list[str]:
-    """List the representations of which any cell was run, in the order of params.yaml."""
-    return [name for name in results.params.representations if any(of == name for of, _ in results.cells)]
 
 
 def protocols_run(results: Results) -> list[str]:
@@ -95,8 +89,8 @@ def drawn(all_results: list[Results]) -> dict[str, Any]:
     cells = sum(cell.scores is not None for results in all_results for cell in results.cells.values())
     points = points_for(cells)
     params = all_results[0].params
-    chosen = styles([*params.representations])
-    labels = {name: results.label(name) for results in all_results for name in names_run(results)}
+    chosen = styles(params.representations)
+    labels = {name: results.label(name) for results in all_results for name in results.names()}
     return {
         "representations": {
             name: {
@@ -115,11 +109,11 @@ def drawn(all_results: list[Results]) -> dict[str, Any]:
         "datasets": {
             results.dataset: {
                 "protocols": protocols_run(results),
-                "names": names_run(results),
+                "names": results.names(),
                 "lastRung": last_rung(results),
                 "cells": {
                     f"{name} {protocol}": cell_of(results.cell(name, protocol), points)
-                    for name in names_run(results)
+                    for name in results.names()
                     for protocol in protocols_run(results)
                     if results.cell(name, protocol).scores is not None
                 },

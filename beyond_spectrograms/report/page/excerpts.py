@@ -1,7 +1,6 @@
 """Sounds of the report page: the most confidently wrong windows of the best cell, to be heard and seen."""
 
 import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from beyond_spectrograms.evaluation.clip_results import Recordings
 from beyond_spectrograms.evaluation.metrics import tabulate_predictions
 from beyond_spectrograms.evaluation.predict import read_predictions
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.report.page.curves import last_rung, names_run
-from beyond_spectrograms.report.page.html import RANGE_DB, PageError, png
+from beyond_spectrograms.report.page.curves import last_rung
+from beyond_spectrograms.report.page.html import RANGE_DB, PageError, png, sound_file
 
 EXCERPTS = 12
 HEARD = Format(16_000, 1)  # 32 kB a second as 16-bit WAV, which every browser plays
@@ -56,7 +55,7 @@ def best_cell(results: Results) -> BestCell | None:
     protocol = last_rung(results)
     found = [
         BestCell(name, protocol, accuracy)
-        for name in names_run(results)
+        for name in results.names()
         if protocol and not results.is_control(name)
         if (accuracy := results.cell(name, protocol).validation_accuracy()) is not None
     ]
@@ -137,11 +136,7 @@ def cut_excerpts(wrong: pd.DataFrame, recordings: Recordings, clips: Path, lengt
 
 def wav(samples: Waveform) -> bytes:
     """Encode samples [samples] in [-1, 1] as 16-bit mono WAV."""
-    import soundfile
-
-    output = io.BytesIO()
-    soundfile.write(output, samples, HEARD.sample_rate, format="WAV", subtype="PCM_16")
-    return output.getvalue()
+    return sound_file(samples, HEARD.sample_rate, "WAV", "PCM_16")
 
 
 def log_mel(samples: Waveform) -> npt.NDArray[np.float32]:

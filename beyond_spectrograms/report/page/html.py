@@ -80,6 +80,20 @@ def embedded(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False).replace("<", "\\u003c")
 
 
+def sound_file(sound: npt.NDArray[np.float32], sample_rate: int, kind: str, subtype: str) -> bytes:
+    """Encode a sound [samples] or [samples, channels] as a file of a kind that libsndfile knows."""
+    import soundfile
+
+    output = io.BytesIO()
+    soundfile.write(output, sound, sample_rate, format=kind, subtype=subtype)
+    return output.getvalue()
+
+
+def data_url(kind: str, content: bytes) -> str:
+    """Write what a file holds as an address that holds it itself."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
 def png(decibels: npt.NDArray[np.float32]) -> bytes:
     """Paint dB [bands, frames] from -RANGE_DB to 0 in magma's 256 colours, low bands below, one pixel a value."""
     from matplotlib import colormaps

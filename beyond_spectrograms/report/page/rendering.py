@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from beyond_spectrograms.evaluation.claims import opponents
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.page.answer import answer
-from beyond_spectrograms.report.page.curves import drawn, last_rung, names_run, protocols_run
+from beyond_spectrograms.report.page.curves import drawn, last_rung, protocols_run
 from beyond_spectrograms.report.page.excerpts import BestCell, Excerpt
 from beyond_spectrograms.report.page.html import TEMPLATES, PageError, render_html, too_large
 from beyond_spectrograms.report.page.provenance import Duration, clock, training_seconds
@@ -114,7 +114,7 @@ def _shown(part: DatasetPart, verdicts: Verdicts | None) -> dict[str, Any]:
         "protocols": protocols_run(results),
         "training": [
             (results.label(name), [seconds.get((name, protocol)) for protocol in protocols_run(results)])
-            for name in names_run(results)
+            for name in results.names()
         ],
     }
 
