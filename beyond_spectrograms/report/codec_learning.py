@@ -17,7 +17,7 @@ import numpy as np
 from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.evaluation.uncertainty import compare
 from beyond_spectrograms.params.encoders import TrainedCodec
-from beyond_spectrograms.report.codec_quality import MEASURES, Quality, draw_range, measure_of, scale_steps, style_of
+from beyond_spectrograms.report.codec_quality import MEASURES, Quality, draw_range, scale_steps, style_of
 from beyond_spectrograms.report.figures import Style, drawing
 from beyond_spectrograms.report.table import SIGNED, Row, Table, interval_row, show_interval, show_range, texts
 
@@ -184,10 +184,6 @@ def _draw_sound(axes: Axes, judged: Mapping[str, Quality], measure: str, chosen:
     first = next(iter(judged.values())).results
     rate, dataset = max(each.bitrate for each in first), first[0].dataset
     for codec, quality in judged.items():
-        by_step: dict[int, list[float]] = {}
-        for each in quality.results:
-            if (each.bitrate, each.dataset) == (rate, dataset):
-                by_step.setdefault(each.step, []).append(measure_of(each, measure))
-        draw_range(axes, by_step, chosen[codec], codec)
+        draw_range(axes, quality.by_step(dataset, rate, measure), chosen[codec], codec)
     axes.set_title(f"sound, {dataset}, {rate} bits/s", loc="left")
     axes.set_ylabel(MEASURES[measure])

@@ -39,6 +39,14 @@ class Quality(Record):
     codec: str
     results: list[Judged]
 
+    def by_step(self, dataset: str, bitrate: int, measure: str) -> dict[int, list[float]]:
+        """Gather one of MEASURES by step, a value a seed."""
+        found: dict[int, list[float]] = {}
+        for each in self.results:
+            if (each.dataset, each.bitrate) == (dataset, bitrate):
+                found.setdefault(each.step, []).append(measure_of(each, measure))
+        return found
+
 
 def read_quality(path: Path) -> Quality:
     """Read what a codec was found to be.
@@ -60,7 +68,8 @@ def measure_of(judged: Judged, measure: str) -> float:
 def tabulate_quality(quality: Quality) -> Table:
     """Tabulate a codec's quality by data set, step and bitrate: the mean over seeds, and of several the range."""
     rows: list[Row] = []
-    for (dataset, step, bitrate), mine in _cells(quality).items():
+    cells = _cells(quality)
+    for (dataset, step, bitrate), mine in cells.items():
         row: Row = {"data set": dataset, "steps": step, "bits/s": bitrate, "seeds": len(mine)}
         for measure in MEASURES:
             values = [measure_of(each, measure) for each in mine]
@@ -74,7 +83,7 @@ def tabulate_quality(quality: Quality) -> Table:
         f"Means over clips that its training never heard: {counted}. The delay was taken out of each.",
         "Perplexity is the mean over the codebooks that a bitrate takes: how many entries are as good as used alike.",
     ]
-    if any(int(str(row["seeds"])) > 1 for row in rows):
+    if any(len(mine) > 1 for mine in cells.values()):
         notes.append("In parentheses: the seeds with the lowest and the highest value; no interval.")
     return Table(f"The codec {quality.codec} by steps of training", rows, columns, notes)
 
@@ -92,7 +101,8 @@ def figure_quality(quality: Quality) -> Figure:
         grid = figure.subplots(len(MEASURES), len(datasets), squeeze=False)
         for column, dataset in enumerate(datasets):
             for row, (measure, label) in enumerate(MEASURES.items()):
-                _draw_measure(grid[row, column], quality, dataset, measure, chosen)
+                for rate, style in chosen.items():
+                    draw_range(grid[row, column], quality.by_step(dataset, rate, measure), style, f"{rate} bits/s")
                 grid[row, column].set_ylabel(label)
                 scale_steps(grid[row, column], steps)
             clips = next(len(each.clips) for each in quality.results if each.dataset == dataset)
@@ -116,16 +126,6 @@ def _cells(quality: Quality) -> Mapping[tuple[str, int, int], list[Judged]]:
 def style_of(place: int) -> Style:
     """Give the style of the line of this number."""
     return Style(COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)], MARKERS[place % len(MARKERS)])
-
-
-def _draw_measure(axes: Axes, quality: Quality, dataset: str, measure: str, chosen: Mapping[int, Style]) -> None:
-    for rate, style in chosen.items():
-        by_step = {
-            step: [measure_of(each, measure) for each in mine]
-            for (of, step, bitrate), mine in _cells(quality).items()
-            if (of, bitrate) == (dataset, rate)
-        }
-        draw_range(axes, by_step, style, f"{rate} bits/s")
 
 
 def draw_range(axes: Axes, by_step: Mapping[int, Sequence[float]], style: Style, label: str) -> None:
