@@ -56,6 +56,10 @@ class Pair:
     across: tuple[str, ...]  # columns of parts in which they are in different parts
     known: bool  # acknowledged in params
 
+    def __str__(self) -> str:
+        sure = f" of strength {self.match.strength:.2f}" if self.match and self.kind == "near" else ""
+        return f"{self.first} and {self.second}, {self.kind}{sure}"
+
 
 def fingerprint_clips(folder: Path, clips: Sequence[str]) -> list[Sound]:
     """Digest and fingerprint every clip; `folder` is data/clips/<dataset>."""
@@ -209,9 +213,8 @@ def check_no_leak(dataset: str, described: Mapping[str, Any], pairs: Sequence[Pa
             lines += [f"  {column}: {count} {what}" for what, count in found.items() if count]
         leaking = [pair for pair in pairs if not pair.known and set(pair.across) & set(split["columns"])]
         for pair in leaking[:SHOWN]:
-            sure = f" of strength {pair.match.strength:.2f}" if pair.match and pair.kind == "near" else ""
             columns = ", ".join(column for column in pair.across if column in split["columns"])
-            lines.append(f"  {columns}: {pair.first} and {pair.second}, {pair.kind}{sure}")
+            lines.append(f"  {columns}: {pair}")
         if len(leaking) > SHOWN:
             lines.append(f"  and {len(leaking) - SHOWN} more pairs, all in metrics/{dataset}/audit.md")
     if lines:

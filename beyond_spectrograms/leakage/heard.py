@@ -58,11 +58,7 @@ def check_unheard(codec: str, lines: Sequence[str], pairs: Sequence[Pair]) -> No
     Raises:
         LeakageError: it would; the message lists the first clips, groups and pairs.
     """
-    found = [*lines]
-    for pair in pairs:
-        sure = f" of strength {pair.match.strength:.2f}" if pair.match and pair.kind == "near" else ""
-        found.append(f"{pair.first} and {pair.second}, {pair.kind}{sure}")
-    if found:
+    if found := [*lines, *map(str, pairs)]:
         more = [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
         raise LeakageError(
             "\n".join([f"{codec}: would hear what is tested", *(f"  {line}" for line in found[:SHOWN]), *more])

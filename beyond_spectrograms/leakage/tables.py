@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beyond_spectrograms.leakage.audit import KINDS
-from beyond_spectrograms.report.table import Row, Table, number, text, texts, to_markdown
+from beyond_spectrograms.report.table import Row, Table, number, scaled, text, texts, to_markdown
 
 
 def print_audit(audit: Mapping[str, Any]) -> str:
@@ -87,13 +87,14 @@ def _pairs(title: str, pairs: list[Mapping[str, Any]]) -> Table:
 
 def _cues(audit: Mapping[str, Any]) -> Table:
     rows: list[Row] = [{"split": split, **row} for split, scored in audit["cues"].items() for row in scored]
+    low, high = (scaled(limit, ".1f", times=100) for limit in ("low", "high"))
     columns = {
         "split": text("split"),
         "cues": lambda row: str(row["cues"]).replace("_", " "),
         "recordings": text("recordings"),
-        "accuracy %": _percent("accuracy"),
-        "95 % interval": lambda row: f"[{_percent('low')(row)}, {_percent('high')(row)}]",
-        "chance %": _percent("chance"),
+        "accuracy %": scaled("accuracy", ".1f", times=100),
+        "95 % interval": lambda row: f"[{low(row)}, {high(row)}]",
+        "chance %": scaled("chance", ".1f", times=100),
     }
     notes = [
         "A random forest on file-level cues alone, trained on train recordings, scored on validation recordings of all "
@@ -103,10 +104,6 @@ def _cues(audit: Mapping[str, Any]) -> Table:
         "Interval: Wilson's, with groups as trials. Chance: always the commonest class.",
     ]
     return Table("Classes told by file-level cues alone", rows, columns, notes)
-
-
-def _percent(key: str) -> Any:
-    return lambda row: f"{100 * float(row[key]):.1f}"
 
 
 def _known_errors(audit: Mapping[str, Any]) -> Table:

@@ -6,7 +6,7 @@ from beyond_spectrograms.evaluation.bitrates import points
 from beyond_spectrograms.evaluation.comparisons import Pair
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.notes import explain_intervals, explain_marks, mark, note_of
-from beyond_spectrograms.report.table import Row, Show, Table, interval_row, show_interval, text
+from beyond_spectrograms.report.table import Row, Show, Table, interval_row, scaled, show_interval, text
 
 
 def bitrates_table(results: Results, pairs: Sequence[Pair], protocol: str) -> Table:
@@ -22,7 +22,7 @@ def bitrates_table(results: Results, pairs: Sequence[Pair], protocol: str) -> Ta
     columns: dict[str, Show] = {
         "codec": text("codec"),
         "what is classified": text("form"),
-        "kbit/s": lambda row: "-" if row["bits_per_second"] is None else f"{float(row['bits_per_second']) / 1000:g}",
+        "kbit/s": scaled("bits_per_second", "g", per=1000),
         "windows %": show_interval("windows"),
         "representation": text("representation"),
         "note": text("note"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from beyond_spectrograms.evaluation.claims import CLAIMS, Verdict, opponents, rules
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.report.table import Row, Show, Table, text, to_markdown
+from beyond_spectrograms.report.table import Row, Show, Table, texts, to_markdown
 
 
 def claims_table(results: Results, verdicts: Sequence[Verdict], claim: str) -> Table:
@@ -18,7 +18,7 @@ def claims_table(results: Results, verdicts: Sequence[Verdict], claim: str) -> T
             row[f"{baseline}_verdict"] = found[0].verdict if found else None
             row[f"{baseline}_reason"] = found[0].reason if found else None
         rows.append(row)
-    columns: dict[str, Show] = {"representation": text("representation"), "protocol": text("protocol")}
+    columns = texts("representation", "protocol")
     columns |= {f"against {name}": _show_verdict(name) for name in opponents(results.params)}
     return Table(f"{results.dataset}: {CLAIMS[claim]}", rows, columns, [rules(results)[claim]])
 

@@ -16,6 +16,7 @@ from beyond_spectrograms.report.table import (
     show_interval,
     show_p,
     text,
+    texts,
 )
 
 AT_THE_END = (
@@ -105,6 +106,6 @@ def _row(results: Results, pair: Pair) -> Row:
 
 
 def _columns() -> dict[str, Show]:
-    named = {key: text(key) for key in ("representation", "against", "protocol")}
+    named = texts("representation", "against", "protocol")
     differences = {"difference, points": "difference", "validation, last epoch": "at_the_end"}
     return named | {head: show_interval(key, SIGNED) for head, key in differences.items()}
