@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import soundfile
 from joblib import cpu_count
 
@@ -100,18 +99,9 @@ def timed_extraction(request: FeatureRequest, place: Path, work: Path, called: s
 
 
 def pilot_extraction(request: FeatureRequest) -> Rate:
-    """Encode a few clips, spread over the table of windows, into a temporary folder; units are seconds of sound.
-
-    Two windows are encoded before, untimed: they pay for imports, filters and the compiling of networks.
-    """
-    some = _few_windows(request)
-    with tempfile.TemporaryDirectory() as folder, quiet(), pieces_go_to(None):
-        for number, part in enumerate((some.head(2), some)):
-            began = time.perf_counter()
-            extract(
-                replace(request, table=part, shards_at=None), Path(folder, f"{number}"), Path(folder, f"{number}.work")
-            )
-        return Rate(units=len(some) * request.length_s, seconds=time.perf_counter() - began)
+    """Encode a few clips; units are seconds of sound."""
+    units, seconds = _pilot(request, lambda few, place: extract(few, place, place.with_suffix(".work")))
+    return Rate(units=units, seconds=seconds)
 
 
 def disturbance_key(name: str) -> str:
@@ -148,18 +138,28 @@ def pilot_disturbances(
     request: FeatureRequest, disturbances: Sequence[str], make_features: Callable[[FeatureRequest, str, Path], None]
 ) -> Rate:
     """Make the features of a few clips with each disturbance; units are seconds of sound, each disturbance counted."""
-    some = _few_windows(request)
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        for number, part in enumerate((some.head(2), some)):  # the first pays for imports, as in pilot_extraction
-            began = time.perf_counter()
-            for each in disturbances:
-                make_features(replace(request, table=part, shards_at=None), each, Path(folder, f"{number}-{each}"))
-        seconds = time.perf_counter() - began
-    return Rate(units=len(disturbances) * len(some) * request.length_s, seconds=seconds)
+
+    def make(few: FeatureRequest, place: Path) -> None:
+        for each in disturbances:
+            make_features(few, each, place / each)
+
+    units, seconds = _pilot(request, make)
+    return Rate(units=len(disturbances) * units, seconds=seconds)
 
 
-def _few_windows(request: FeatureRequest) -> pd.DataFrame:
-    """Choose the windows of a few clips, spread over the request's."""
+def _pilot(request: FeatureRequest, make: Callable[[FeatureRequest, Path], object]) -> tuple[float, float]:
+    """Make the features of a few clips, spread over the request's, in a temporary folder of this machine.
+
+    Those of two windows are made before, untimed: they pay for imports, filters and the compiling of networks.
+
+    Returns:
+        seconds of sound, and seconds that these took.
+    """
     names = request.table["clip"].unique()
     spread = names[:: max(1, len(names) // CLIPS)][:CLIPS]
-    return request.table[request.table["clip"].isin(spread)].head(WINDOWS)
+    some = request.table[request.table["clip"].isin(spread)].head(WINDOWS)
+    with tempfile.TemporaryDirectory() as folder, quiet(), pieces_go_to(None):
+        for number, part in enumerate((some.head(2), some)):
+            began = time.perf_counter()
+            make(replace(request, table=part, shards_at=None), Path(folder, f"{number}"))
+        return len(some) * request.length_s, time.perf_counter() - began
