@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beyond_spectrograms.leakage.audit import KINDS
-from beyond_spectrograms.report.table import Row, Table, number, scaled, text, texts, to_markdown
+from beyond_spectrograms.report.table import Row, Show, Table, number, scaled, text, texts, to_markdown
 
 
 def print_audit(audit: Mapping[str, Any]) -> str:
@@ -88,7 +88,7 @@ def _pairs(title: str, pairs: list[Mapping[str, Any]]) -> Table:
 def _cues(audit: Mapping[str, Any]) -> Table:
     rows: list[Row] = [{"split": split, **row} for split, scored in audit["cues"].items() for row in scored]
     low, high = (scaled(limit, ".1f", times=100) for limit in ("low", "high"))
-    columns = {
+    columns: dict[str, Show] = {
         "split": text("split"),
         "cues": lambda row: str(row["cues"]).replace("_", " "),
         "recordings": text("recordings"),

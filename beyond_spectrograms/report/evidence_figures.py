@@ -131,7 +131,8 @@ def _bars(intervals: Sequence[Interval], factor: float) -> NDArray[np.float64]:
         (0.0, 0.0) if i.low is None or i.high is None else (factor * (i.value - i.low), factor * (i.high - i.value))
         for i in intervals
     ]
-    return np.array(pairs, dtype=np.float64).reshape(-1, 2).T.clip(min=0.0)
+    bars: NDArray[np.float64] = np.array(pairs, dtype=np.float64).reshape(-1, 2).T.clip(min=0.0)
+    return bars
 
 
 def figure_bitrates(results: Results, protocol: str) -> Figure | None:
