@@ -45,7 +45,7 @@ class Recordings:
     def among(self, clips: Collection[str]) -> Recordings:
         """Keep some of the recordings, and the runs that test any of them."""
         places = np.array([clip in clips for clip in self.clips], dtype=bool)
-        return self._kept(self.windows[:, places].any(axis=1), places)
+        return self._kept(np.asarray(self.windows[:, places].any(axis=1)), places)
 
     def of_runs(self, runs: Collection[tuple[int, int]]) -> Recordings:
         """Keep some of the runs, and the recordings that any of them tests."""
