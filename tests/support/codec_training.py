@@ -8,7 +8,7 @@ import pandas as pd
 
 from beyond_spectrograms.codec.sounds import Corpus
 from beyond_spectrograms.codec.training import CodecRun, train_codec
-from beyond_spectrograms.data.audio import Format, Waveform
+from beyond_spectrograms.data.audio import Format
 from support.codecs import recipe
 from support.common import contents, noise, tone
 
@@ -23,7 +23,7 @@ def corpus(form: Format = MONO) -> Corpus:
     return Corpus(stacked, np.ones(3), np.array([False, True, False]), form)
 
 
-def corpus_of(*sounds: Waveform, music: tuple[bool, ...] = ()) -> Corpus:
+def corpus_of(*sounds: Any, music: tuple[bool, ...] = ()) -> Corpus:
     """Make a corpus of mono sounds [samples] as they are, of which by default none is music."""
     heard = np.array(music or [False] * len(sounds))
     return Corpus([sound[None] for sound in sounds], np.ones(len(sounds)), heard, MONO)

@@ -85,7 +85,8 @@ class HubFolder:
             import transformers
 
             model_type = config["model_type"]
-            usual = transformers.MODEL_MAPPING[transformers.CONFIG_MAPPING[model_type]].__name__
+            classes: Any = transformers.MODEL_MAPPING  # of models; its own types say pairs of classes
+            usual = classes[transformers.CONFIG_MAPPING[model_type]].__name__
             wanted = (config.get("architectures") or [usual])[0]
             known = getattr(transformers, wanted, None)
             if getattr(getattr(known, "config_class", None), "model_type", None) != model_type:
