@@ -84,9 +84,8 @@ def witnesses(noun: str, trees: Sequence[Path], environments: Sequence[Mapping[s
         ProjectError: one fails, with the last line of what it says.
     """
     threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
-    mirror = (
-        Path(os.environ.get(MIRROR_VARIABLE, "../shared/mirror")).expanduser().resolve()
-    )  # beside this tree, for both
+    # Beside this tree, for both.
+    mirror = Path(os.environ.get(MIRROR_VARIABLE, "../shared/mirror")).expanduser().resolve()
     settings = {**os.environ, MIRROR_VARIABLE: str(mirror), "CUDA_VISIBLE_DEVICES": "", **dict.fromkeys(threads, "1")}
     running: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="witness-") as folder:
@@ -278,7 +277,7 @@ def bump(noun: str, versions: Versions) -> None:
 def tracking(noun: str) -> list[str]:
     """List the stages that track a noun, of every pipeline of the project."""
     found = []
-    for path in [Path("dvc.yaml"), *sorted(Path("studies").glob("*/dvc.yaml"))]:
+    for path in sorted({*Path().glob("dvc.yaml"), *Path().glob("studies/*/dvc.yaml")}):  # a clone may lack the root's
         stages = yaml.safe_load(path.read_text(encoding="utf-8")).get("stages", {})
         for name, stage in stages.items():
             groups = [entry for entry in stage.get("params", []) if isinstance(entry, dict)]
