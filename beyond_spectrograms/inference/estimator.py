@@ -156,13 +156,10 @@ class SoundClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         """Write the trained model as a folder, as `train` does.
 
         Raises:
-            ProjectError: the place is taken.
+            ModelError: the place is taken.
         """
         check_is_fitted(self)
-        place = Path(folder)
-        if place.exists():
-            raise ProjectError(f"{place}: exists already. Choose another name, or remove it.")
-        with new_folder(place) as beside:
+        with new_folder(Path(folder)) as beside:
             self._write(beside)
 
     def _write(self, folder: Path) -> None:

@@ -55,8 +55,6 @@ def save_model(folder: Path, card: Card, classifier: Path, encoder_files: Iterab
     Raises:
         ModelError: the place is taken.
     """
-    if folder.exists() or folder.is_symlink():
-        raise ModelError(f"{folder}: exists already. Choose another name, or remove it.")
     with new_folder(folder) as beside:
         shutil.copyfile(classifier, beside / CLASSIFIER_FILE)
         included = {file.file for file in card.encoder_files if file.included}
@@ -68,7 +66,13 @@ def save_model(folder: Path, card: Card, classifier: Path, encoder_files: Iterab
 
 @contextmanager
 def new_folder(place: Path) -> Iterator[Path]:
-    """Yield a folder beside `place` to write to; it is renamed to `place` when the block ends without an error."""
+    """Yield a folder beside `place` to write to; it is renamed to `place` when the block ends without an error.
+
+    Raises:
+        ModelError: the place is taken, if only by a link that leads nowhere.
+    """
+    if place.exists() or place.is_symlink():
+        raise ModelError(f"{place}: exists already. Choose another name, or remove it.")
     beside = partial_beside(place)
     beside.mkdir(parents=True)
     try:

@@ -46,6 +46,9 @@ def test_segments_become_clips_of_the_recordings_own_samples(tmp_path: Path, wri
     told = f"{clips}: exists already. Choose another name, or remove it.\n"
     assert run("segment", one, "--export", clips) == (1, "", told)
     assert contents(clips) == before
+    (leads_nowhere := tmp_path / "leads_nowhere").symlink_to("gone")
+    told = f"{leads_nowhere}: exists already. Choose another name, or remove it.\n"
+    assert run("segment", one, "--export", leads_nowhere) == (1, "", told)
     assert run("segment", one, two, "--export", tmp_path / "again")[0] == 0
     again = contents(tmp_path / "again")
     assert {name: again[name] for name in rows["file"]} == {name: before[name] for name in rows["file"]}

@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
 
 from beyond_spectrograms import SoundClassifier, load_model
+from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.util.errors import ProjectError
 from support.common import refusal, tone
 from support.repository import REPOSITORY
@@ -57,8 +58,10 @@ def test_files_and_labels_are_fitted_classified_pickled_and_saved(tmp_path: Path
     np.testing.assert_array_equal(again.predict_proba(paths), probabilities)
     estimator.save("mine")
     assert load_model("mine").classify_file(paths[0]).label == "10"
-    told = refusal(ProjectError, estimator.save, "mine")
-    assert told == "mine: exists already. Choose another name, or remove it."
+    Path("leads_nowhere").symlink_to("gone")
+    for taken in ("mine", "leads_nowhere"):
+        told = refusal(ModelError, estimator.save, taken)
+        assert told == f"{taken}: exists already. Choose another name, or remove it."
     bad = [paths[0], tmp_path / "sounds/broken.wav", tmp_path / "none.wav"]
     assert refusal(ProjectError, estimator.predict, bad) == (
         f"{tmp_path}/sounds/broken.wav: {reason}\n{tmp_path}/none.wav: no such file or directory"
