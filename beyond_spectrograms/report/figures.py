@@ -26,15 +26,16 @@ BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 FURTHER = ("#CC79A7", "#56B4E9", "#D55E00", "#000000", "#888888")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 LATER_DASHES: tuple[Any, ...] = ((0, (9, 2)), (0, (3, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2, 2, 2)))
-# The studies' representations, by name: their order in params changes no figure. A new one goes to the end.
+# The studies' representations, by name: their order in params changes no figure. A new one goes to the end. Colours
+# repeat after five names; no two that a study compares by name stand so far apart.
 DRAWN = (
     *("log_mel", "log_mel_2048", "soundstream", "encodec_24khz_untrained", "encodec_48khz_untrained"),
-    *("log_mel_150hz", "log_mel_75hz", "log_mel_2048_50hz", "log_mel_16khz"),
-    *(f"soundstream_{rate}" for rate in ("9200bps", "6000bps", "3200bps", "codes_9200bps", "codes_3200bps")),
+    *("log_mel_150hz", "log_mel_2048_50hz", "log_mel_75hz", "soundstream_codes_9200bps", "soundstream_9200bps"),
+    *("soundstream_6000bps", "soundstream_3200bps", "log_mel_16khz", "soundstream_codes_3200bps"),
     *(f"encodec_24khz_{rate}bps" for rate in (24000, 12000, 6000, 3000, 1500, "codes_6000")),
     *(f"encodec_48khz_{rate}bps" for rate in (24000, 12000, 6000, 3000)),
-    *("log_mel_80hz_16khz", "mfcc"),
-    *("mfcc_deltas", "pcen", "waveform", "soundstream_lyra_1_2", "yamnet", "efficientat_mn04", "yamnet_scores"),
+    *("log_mel_80hz_16khz", "mfcc", "waveform", "pcen", "mfcc_deltas", "soundstream_lyra_1_2"),
+    *("yamnet", "yamnet_scores", "efficientat_mn04"),
     *("ast_inputs", "whisper_inputs", "ast", "wav2vec2", "hubert", "wavlm", "wavlm_layers", "data2vec", "whisper"),
     *("clap", "clap_projected", "encodec_hub_24khz", "encodec_hub_48khz", "mimi", "mimi_8_codebooks"),
     *("codec_16khz", "codec_16khz_untrained"),

@@ -17,7 +17,7 @@ from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.report.evidence_figures import figure_bitrates, figure_ladder
-from beyond_spectrograms.report.figures import Panel, choose_window, confusion, figure_2, save, styles
+from beyond_spectrograms.report.figures import DRAWN, Panel, choose_window, confusion, figure_2, save, styles
 from beyond_spectrograms.report.learning_curves import figure_4, smooth
 from support.hands import results, scored, with_statistics
 from support.looks import assert_nothing_overlaps_or_is_clipped
@@ -100,6 +100,15 @@ def test_styles_are_the_papers_and_no_two_lines_differ_by_colour_alone() -> None
     assert len({(str(style.dash), style.marker) for style in chosen.values()}) == len(chosen) == len(SHIPPED)
     drawn = [name for name in PARAMS.grid.representations if name not in PARAMS.grid.only]
     assert len({chosen[name].colour for name in drawn}) == len(drawn)
+
+
+def test_no_two_of_those_drawn_in_a_fixed_style_that_a_study_compares_by_name_have_one_colour() -> None:
+    chosen, known = styles(["mel", *DRAWN]), {"mel", *DRAWN}
+    alike = []
+    for path in [Path(), *(path.parent for path in REPOSITORY.glob("studies/*/params.yaml"))]:
+        compared = [pair for pair in load_params(path, root=REPOSITORY).contrasts.pairs if known.issuperset(pair)]
+        alike += [(path.name, *pair) for pair in compared if len({chosen[name].colour for name in pair}) == 1]
+    assert alike == []
 
 
 def test_a_representation_keeps_its_style_whatever_the_order_and_whatever_else_is_drawn() -> None:
