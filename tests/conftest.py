@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import pytest
 from filelock import FileLock
 from playwright.sync_api import Browser, sync_playwright
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
 # Whoever starts the tests may ignore Ctrl+C, as a shell's & does; all that tests start would ignore it as well.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+IN_MEMORY = Path("/dev/shm")  # Linux's
+ROOM = 12e9  # bytes of memory to spare
+
+
+def pytest_configure() -> None:
+    """Keep the tests' folders in memory where that has room: they write gigabytes, and flush them file by file."""
+    if IN_MEMORY.is_dir() and min(psutil.virtual_memory().available, psutil.disk_usage(str(IN_MEMORY)).free) > ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
 
 @pytest.fixture(scope="session")
