@@ -322,8 +322,9 @@ OF_TRAINING = {
     ids=["classifiers, leakage and sonification", "training and representations"],
 )
 def test_the_real_witnesses_of_an_edit(
-    edits: dict[str, tuple[str, str]], nouns: set[str], real: Path, tmp_path: Path
+    edits: dict[str, tuple[str, str]], nouns: set[str], real: Path, tmp_path: Path, monkeypatch: Patch
 ) -> None:
+    monkeypatch.delenv("BEYOND_SPECTROGRAMS_MIRROR", raising=False)
     tree = Path(shutil.copytree(real, tmp_path / "tree"))
     for file, (old, new) in edits.items():
         edit(tree, f"beyond_spectrograms/{file}", old, new)
