@@ -110,14 +110,14 @@ def _name_copies(
         taken: dict[str, str] = {}
         for inside in names:
             name, suffix = name_of_copy(inside), PurePosixPath(inside).suffix.lower()
-            is_file = root is None or (root / label / inside).is_file()
-            if is_hidden(inside) or suffix not in READ or not is_file:
+            is_sound = not is_hidden(inside) and suffix in READ  # asked of its name first: a link may lead anywhere
+            if not is_sound or (root is not None and not (root / label / inside).is_file()):
                 left_out[kind_of(inside)] += 1
                 continue
             if name in taken:
                 raise RawDataError(f"{source}/{label}: {taken[name]} and {inside} are both {name}. Rename one.")
-            told = f"{label}/{name}".encode("utf-8", "backslashreplace").decode()
-            if told != f"{label}/{name}":
+            told = in_utf8(f"{label}/{inside}")
+            if told != f"{label}/{inside}":
                 raise RawDataError(f"{source}: the name of {told} is not UTF-8. Rename the file or its folder.")
             taken[name] = inside
         if not taken:
@@ -184,4 +184,9 @@ def is_hidden(name: str) -> bool:
 
 def kind_of(name: str) -> str:
     """Name the kind of a file that is left out: its suffix, or that it is a dot-file."""
-    return "dot-files" if is_hidden(name) else PurePosixPath(name).suffix.lower() or "no suffix"
+    return "dot-files" if is_hidden(name) else in_utf8(PurePosixPath(name).suffix.lower()) or "no suffix"
+
+
+def in_utf8(name: str) -> str:
+    """Give a name with escapes for bytes that are not UTF-8, which no JSON takes."""
+    return name.encode("utf-8", "backslashreplace").decode()

@@ -48,7 +48,7 @@ class Recordings:
         return self._kept(np.asarray(self.windows[:, places].any(axis=1)), places)
 
     def of_runs(self, runs: Collection[tuple[int, int]]) -> Recordings:
-        """Keep some of the runs, and the recordings that any of them tests."""
+        """Keep some of the runs, each of which tests something, and the recordings that any of them tests."""
         chosen = np.array([run in runs for run in self.runs], dtype=bool)
         return self._kept(chosen, self.windows[chosen].any(axis=0))
 

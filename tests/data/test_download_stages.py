@@ -99,10 +99,19 @@ def sounds(home: Path, *names: str) -> None:
 def test_a_folder_of_folders_becomes_audio_and_a_record(tmp_path: Path) -> None:
     cats = ["cat/text.wav", "cat/mew.aif", "cat/purr.m4a"]
     named_like_sounds = ["Big dog/a.WAV", "Big dog/old/a.wav", "Big dog/old/er/b.mp3", *cats]
-    others = ["notes.txt", ".DS_Store", ".git/config", "cat/more.TXT", "cat/.c.wav", "cat/LICENCE"]
+    others = [
+        "notes.txt",
+        ".DS_Store",
+        ".git/config",
+        "cat/more.TXT",
+        "cat/.c.wav",
+        "cat/LICENCE",
+        "cat/lies.fran\udce7ais",
+    ]
     sounds(tmp_path, *named_like_sounds, *others)
     (tmp_path / "pets/cat/elsewhere").symlink_to(tmp_path / "pets/Big dog")
     (tmp_path / "pets/cat/gone.wav").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "pets/cat/far").symlink_to("a" * 300)  # of which nobody can ask whether it is a file
     define_pets(path="~/pets", folds=3)
     run_here("download", "pets")
     assert contents(Path("data/raw/pets/audio")) == {
@@ -113,7 +122,7 @@ def test_a_folder_of_folders_becomes_audio_and_a_record(tmp_path: Path) -> None:
     }
     record = json.loads(Path("data/raw/pets/source.json").read_text())
     assert len(record.pop("manifest_sha256")) == 64
-    left_out = {".txt": 2, ".wav": 1, "dot-files": 3, "linked folders": 1, "no suffix": 1}
+    left_out = {r".fran\udce7ais": 1, ".txt": 2, ".wav": 1, "dot-files": 3, "linked folders": 1, "no suffix": 2}
     counts = {"files": 6, "classes": {"Big dog": 3, "cat": 3}}
     assert record == {"kind": "path", "path": "~/pets", "left_out": left_out, **counts}
 
@@ -127,6 +136,8 @@ def test_a_folder_of_folders_becomes_audio_and_a_record(tmp_path: Path) -> None:
          f"~/pets/cat: no sound in this class folder. Sounds end in {', '.join(READ)}."),
         (["cat/a/b.wav", "cat/a__b.wav"], "~/pets/cat: a__b.wav and a/b.wav are both a__b.wav. Rename one."),
         (["cat/\udcff.wav"], r"~/pets: the name of cat/\udcff.wav is not UTF-8. Rename the file or its folder."),
+        ([f"cat/{'a' * 230}\udcff.wav"],
+         rf"~/pets: the name of cat/{'a' * 230}\udcff.wav is not UTF-8. Rename the file or its folder."),
     ],
 )  # fmt: skip
 def test_a_folder_that_is_no_data_set_is_an_error(tmp_path: Path, names: list[str], message: str) -> None:

@@ -251,11 +251,12 @@ def kill_and_compare(
     undisturbed, new = finished[0], left_in(finished[1], work.compared)
     old = left_in(starts[0], work.compared)
     sizes = [len(content) for name, content in new.items() if old.get(name) != content] or [1]
+    in_a_row = min(work.in_a_row, -(-count // len(starts)))  # so that every start has its turn
     while tally.count < count:
         tally.rounds += 1
         shutil.copytree(starts[tally.rounds % len(starts)], place, symlinks=True)
         old, kills, wrong = left_in(place, work.compared), list[Kill](), list[str]()
-        for _ in range(min(int(random.integers(1, work.in_a_row + 1)), count - tally.count)):
+        for _ in range(min(int(random.integers(1, in_a_row + 1)), count - tally.count)):
             kills.append(draw(random, work, undisturbed, sizes))
             found = attempt(work.do, place, kills[-1])
             if not found.killed:

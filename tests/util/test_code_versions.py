@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from beyond_spectrograms.util.code_versions import NOUNS, NUMBERED, VersionsError, load_versions
-from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.yaml_files import YamlError
 from support.common import refusal
 from support.repository import REPOSITORY
 from verification.digests import CODE, UNTRACKED, digest_of, modules_of, users_of
@@ -95,7 +95,8 @@ def test_versions_that_are_none_are_refused(old: str, new: str, message: str, tm
     path = tmp_path / "versions.yaml"
     assert old in SHIPPED
     path.write_text(SHIPPED.replace(old, new, 1), encoding="utf-8")
-    told, long = refusal(ProjectError, load_versions, path), message[-1] == "{" or "YAML" in message
+    kind = YamlError if "YAML" in message else VersionsError
+    told, long = refusal(kind, load_versions, path), message[-1] == "{" or "YAML" in message
     assert told[: len(f"{path}: {message}") if long else None] == f"{path}: {message}"
     assert "\n" not in told
 

@@ -217,6 +217,11 @@ class Folder(Place):
             shutil.copyfile(self._path(name), beside)
             check_content(self.tell(name), beside, size, sha256)
 
+    def read(self, name: str, *, size: int | None = None) -> bytes:
+        """As Place.read."""
+        check_size(self.tell(name), self.size(name), size)
+        return self._path(name).read_bytes()
+
     def write(self, name: str, path: Path) -> None:
         """As Place.write."""
         with written_beside(self._path(name)) as beside:
