@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,12 @@ ROOM = 12e9  # bytes of memory to spare
 
 def pytest_configure() -> None:
     """Keep the tests' folders in memory where that has room: they write gigabytes, and flush them file by file."""
-    if IN_MEMORY.is_dir() and min(psutil.virtual_memory().available, psutil.disk_usage(str(IN_MEMORY)).free) > ROOM:
+    if not IN_MEMORY.is_dir():
+        return
+    room = [psutil.virtual_memory().available, psutil.disk_usage(str(IN_MEMORY)).free]
+    with suppress(OSError, ValueError):  # else nobody bounds the memory of this container
+        room.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    if min(room) > ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
 
