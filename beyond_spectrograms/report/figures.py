@@ -26,8 +26,8 @@ BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 FURTHER = ("#CC79A7", "#56B4E9", "#D55E00", "#000000", "#888888")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 LATER_DASHES: tuple[Any, ...] = ((0, (9, 2)), (0, (3, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2, 2, 2)))
-# The studies' representations, by name: their order in params changes no figure. A new one goes to the end. Colours
-# repeat after five names; no two that a study compares by name stand so far apart.
+# The studies' representations, by name: their order in params changes no figure. A new one goes to the end. Every
+# fifth name has the same colour; two that a study compares by name have not.
 DRAWN = (
     *("log_mel", "log_mel_2048", "soundstream", "encodec_24khz_untrained", "encodec_48khz_untrained"),
     *("log_mel_150hz", "log_mel_2048_50hz", "log_mel_75hz", "soundstream_codes_9200bps", "soundstream_9200bps"),
