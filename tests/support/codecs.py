@@ -1,5 +1,6 @@
 """Codecs of every size that tests make, and how the smallest is trained."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,14 @@ def recipe(**changed: Any) -> CodecRecipe:
 
 def write_codec(path: Path, network: CodecNetwork = SMALL, seed: int = 0, name: str = "seeded") -> Path:
     """Write a codec that was never trained: weights drawn by a seed, codebooks made from what it hears in a noise."""
+    codec = _drawn(network.model_dump_json(), type(network), seed)
+    save_codec(path, codec, codec.state_dict(), {"name": name})
+    return path
+
+
+@lru_cache(maxsize=32)
+def _drawn(described: str, kind: type[CodecNetwork], seed: int) -> Codec:
+    network = kind.model_validate_json(described)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         codec = Codec(network).eval()
@@ -42,5 +51,4 @@ def write_codec(path: Path, network: CodecNetwork = SMALL, seed: int = 0, name: 
             if network.norm == "weight_norm":
                 codec.scale_layers(sound)
             codec.quantizer.start(codec.latents(sound), torch.Generator().manual_seed(seed))
-    save_codec(path, codec, codec.state_dict(), {"name": name})
-    return path
+    return codec
