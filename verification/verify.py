@@ -153,14 +153,14 @@ def _difference(name: str, old: np.ndarray[Any, Any], new: np.ndarray[Any, Any])
 
 
 def repackaged(then: Path, new: Mapping[str, str]) -> list[str]:
-    """Say which packages of an earlier versions.yaml have other versions; a new one had no part in its results."""
+    """Say which packages have other versions than in an earlier versions.yaml.
+
+    One that only one of the two names had no part in the other's results; the witnesses tell whether it matters.
+    """
     if not then.exists():
         return []
-    found = yaml.safe_load(then.read_text(encoding="utf-8"))
-    old = {name: version for name, version in found.items() if isinstance(version, str)}
-    return [
-        f"{name} {version} -> {new.get(name, '(none)')}" for name, version in old.items() if new.get(name) != version
-    ]
+    old = yaml.safe_load(then.read_text(encoding="utf-8"))
+    return [f"{name} {old[name]} -> {now}" for name, now in new.items() if name in old and old[name] != now]
 
 
 def record(path: Path, noun: str, digest: str, verified_at: str, number: int | None = None) -> None:

@@ -185,12 +185,11 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
     None, of a test that could not be made, stays None and counts as 1: what is run later does not change old marks.
     """
-    from statsmodels.stats.multitest import multipletests
-
-    if not p_values:
-        return []
-    adjusted = multipletests([1.0 if p is None else p for p in p_values], method="holm")[1].tolist()
-    return [None if p is None else of for p, of in zip(p_values, adjusted, strict=True)]
+    values = np.array([1.0 if p is None else p for p in p_values])
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)))
+    return [None if p is None else of for p, of in zip(p_values, adjusted.tolist(), strict=True)]
 
 
 def compare_folds(

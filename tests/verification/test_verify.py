@@ -188,8 +188,9 @@ def test_another_version_of_a_package_is_named(tree: Path) -> None:
     assert verify(tree, "leakage") == (1, told, UNEQUAL)
 
 
-def test_a_package_that_the_old_code_did_not_know_changes_nothing(tree: Path) -> None:
+def test_a_package_that_only_the_old_or_the_new_code_knows_changes_nothing(tree: Path) -> None:
     edit(tree, "versions.yaml", "\nnumpy: ", f"\npooch: {version('pooch')}\nnumpy: ")
+    edit(tree, "versions.yaml", f"\nsnac: {version('snac')}", "")
     assert verify(tree, "leakage")[:2] == EQUAL[:2]
 
 
