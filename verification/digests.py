@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -89,14 +89,22 @@ def digest_of(noun: str, root: Path = Path()) -> str:
     """Digest a noun's code as Python reads it: names of files and syntax, without docstrings, comments and layout."""
     digest = hashlib.sha256()
     for path in modules_of(noun, root):
-        tree = _shape(_without_docstrings(_parse(root / path)))
-        digest.update(f"{path.as_posix()}\n{tree}\n".encode())
+        digest.update(f"{path.as_posix()}\n{_syntax(root / path, _text(root / path))}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def _parse(path: Path) -> ast.Module:
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@cache  # digests are taken several times, of files that may have changed meanwhile
+def _syntax(path: Path, text: str) -> str:
+    return _shape(_without_docstrings(_parse(path, text)))
+
+
+def _parse(path: Path, text: str) -> ast.Module:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        return ast.parse(text)
     except SyntaxError as error:
         raise VersionsError(f"{path}, line {error.lineno}: {error.msg}") from None
 
@@ -136,33 +144,33 @@ def users_of(noun: str, root: Path = Path()) -> list[str]:
     if noun == SHARED:
         return list(NUMBERED)
     files = {path: name for name in NOUNS for path in modules_of(name, root)}
-    imports = {path: set(_imported(root, path)) & set(files) for path in files}
+    imports = {path: set(_imported(root / path, _text(root / path))) & set(files) for path in files}
     reached = {path for path, name in files.items() if name == noun}
     while more := {path for path, of in imports.items() if of & reached} - reached:
         reached |= more
     return [name for name in NUMBERED if any(files[path] == name for path in reached)]
 
 
-def _imported(root: Path, path: Path) -> Iterator[Path]:
-    """Name the files that a module imports anywhere, but for types alone."""
-    todo: list[ast.AST] = [_parse(root / path)]
+@cache
+def _imported(path: Path, text: str) -> tuple[Path, ...]:
+    """Name the files that a module may import anywhere, but for types alone."""
+    todo: list[ast.AST] = [_parse(path, text)]
+    names: list[str] = []
     while todo:
         node = todo.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             todo += node.orelse
             continue
         todo += ast.iter_child_nodes(node)
-        names: list[str] = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif (
             isinstance(node, ast.Constant)
             and isinstance(node.value, str)
             and node.value.startswith("beyond_spectrograms.")
         ):
-            names = [node.value]  # imported by its name
-        for name in names:
-            place = Path(*name.split("."))
-            yield from (place.with_suffix(".py"), place / "__init__.py")
+            names.append(node.value)  # imported by its name
+    places = [Path(*name.split(".")) for name in names]
+    return tuple(file for place in places for file in (place.with_suffix(".py"), place / "__init__.py"))

@@ -26,14 +26,13 @@ KILLED = (("training:write_checkpoint", 3), ("trainer:_take_step", 4), ("trainin
 ALONE = {"discriminator": None, "mixing": False, "reverberation": 0.0, "batch_size": 2}
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
-    one, two = trained(tmp_path / "one"), trained(tmp_path / "two")
+def test_another_seed_gives_another_training(tmp_path: Path) -> None:
+    one = trained(tmp_path / "one")
     assert sorted(one) == ["curve.csv", "heard.csv", "step_0.safetensors", "step_4.safetensors"]
-    assert one == two
     assert trained(tmp_path / "other", seeds=[1])["step_0.safetensors"] != one["step_0.safetensors"]
 
 
-@pytest.mark.parametrize("more", [{}, {"log_mel_weight": 1.0}, {"start": "linear", "weights": {"si_snr": 5.0}}])
+@pytest.mark.parametrize("more", [{}, {"log_mel_weight": 1.0, "start": "linear", "weights": {"si_snr": 5.0}}])
 def test_a_training_that_is_stopped_after_every_step_ends_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
 ) -> None:
@@ -116,10 +115,11 @@ def test_training_brings_spectra_nearer(tmp_path: Path) -> None:
 
 
 def test_latents_that_are_to_tell_log_mel_learn_it_from_the_same_start(tmp_path: Path) -> None:
-    changed = {**ALONE, "steps": [0, 100], "learning_rate": 0.003, "start": "scaled"}
-    plain, told = trained(tmp_path / "plain", **changed), trained(tmp_path / "told", **changed, log_mel_weight=1.0)
+    changed = {**ALONE, "learning_rate": 0.003, "start": "scaled"}
+    plain = trained(tmp_path / "plain", **changed, steps=[0, 1])
+    told = trained(tmp_path / "told", **changed, steps=[0, 1, 100], log_mel_weight=1.0)
     assert plain["step_0.safetensors"] == told["step_0.safetensors"]
-    assert plain["step_100.safetensors"] != told["step_100.safetensors"]
+    assert plain["step_1.safetensors"] != told["step_1.safetensors"]
     curve = pd.read_csv(tmp_path / "told/seed_0/curve.csv")
     assert list(curve) == ["step", "time", "spectral", "commitment", "log_mel"]
     assert curve["log_mel"][1] < 0.7 * curve["log_mel"][0], curve

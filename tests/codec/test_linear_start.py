@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from beyond_spectrograms.codec import trainer
 from beyond_spectrograms.codec.linear_start import fit_linear
 from beyond_spectrograms.codec.losses import si_snr_loss
 from beyond_spectrograms.codec.measures import si_snr
@@ -134,8 +135,11 @@ def test_the_loss_is_the_measure_with_its_sign_changed() -> None:
     assert float(with_silence) == pytest.approx(-shown, abs=0.01)
 
 
-def test_a_training_begins_with_it_after_keeping_what_was_drawn(tmp_path: Path) -> None:
-    changed: dict[str, Any] = {"discriminator": None, "steps": [0, 50], "weights": {"si_snr": 5.0}}
+def test_a_training_begins_with_it_after_keeping_what_was_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "LOGGED", 5)
+    changed: dict[str, Any] = {"discriminator": None, "steps": [0, 5], "weights": {"si_snr": 5.0}}
     drawn = trained(tmp_path / "scaled", **changed, start="scaled")
     fitted = trained(tmp_path / "linear", **changed, start="linear")
     assert fitted["step_0.safetensors"] == drawn["step_0.safetensors"]

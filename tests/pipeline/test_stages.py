@@ -21,7 +21,7 @@ from beyond_spectrograms.params.study import (
     folder_of,
     load_study,
 )
-from beyond_spectrograms.util.code_versions import load_versions
+from beyond_spectrograms.util.code_versions import NOUNS, load_versions
 from support.clones import DEMO, STUDIES, commit, edit, run, tiny
 from support.repository import REPOSITORY, stage_here
 
@@ -53,6 +53,7 @@ def would_run(folder: Path) -> set[str]:
 
 
 TRAIN = {"train@demo-mel", "train@demo-log_mel_2048"}
+NOTED = {noun: {"digest": "0" * 16, "verified_at": "0" * 12} for noun in NOUNS}
 AFTER = {"evaluate@demo", "illustrate@demo", "measure@demo", "report@demo", "page"}
 
 
@@ -62,8 +63,8 @@ AFTER = {"evaluate@demo", "illustrate@demo", "measure@demo", "report@demo", "pag
         ("versions.yaml", {"evaluation": 2}, {"evaluate@demo", "illustrate@demo", "report@demo"}),
         ("versions.yaml", {"training": 2}, TRAIN | {"evaluate@demo", "measure@demo"}),
         ("versions.yaml", {"report": 99}, {"illustrate@demo", "report@demo", "page"}),
-        ("versions.yaml", {"leakage": 99}, {"audit@demo"}),
-        ("versions.yaml", {"sonification": 2}, set()),
+        # What is noted of code runs nothing, nor does what no stage of this study tracks.
+        ("versions.yaml", {"leakage": 99, "sonification": 99, "code": NOTED}, {"audit@demo"}),
         # Protocols and runs that are none of this study's: only the page shows params.yaml whole.
         ("params.yaml", {"protocols.paper.learning_rate": 0.002, "run.representation": "log_mel"}, {"page"}),
         ("params.yaml", {"representations.log_mel_2048.n_fft": 1024}, AFTER | {"featurize@demo-log_mel_2048"}),
@@ -73,12 +74,6 @@ AFTER = {"evaluate@demo", "illustrate@demo", "measure@demo", "report@demo", "pag
 def test_an_edit_runs_what_tracks_it(file: str, changes: dict[str, Any], runs: set[str], demo: Path) -> None:
     edit(demo, file, changes)
     assert would_run(demo) == runs
-
-
-def test_what_is_noted_of_code_runs_nothing(demo: Path) -> None:
-    none = {"digest": "0" * 16, "verified_at": "0" * 12}
-    edit(demo, "versions.yaml", {"code": {noun: dict(none) for noun in load_versions(demo / "versions.yaml").code}})
-    assert would_run(demo) == set()
 
 
 def test_a_further_data_set_runs_nothing_of_the_others(demo: Path) -> None:

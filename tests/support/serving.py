@@ -40,6 +40,7 @@ def serving(model: Path) -> Iterator[str]:
     assert process.returncode == 130
     assert output == ""
     assert "Traceback" not in errors
+    assert errors.endswith("stopped by SIGINT\n")
 
 
 @dataclass(frozen=True)
