@@ -72,6 +72,24 @@ def read_recordings(path: Path) -> dict[str, Recordings]:
     return {cell: recordings_of(cell, rows, path) for cell, rows in read_cells(path, COLUMNS).items()}
 
 
+def joined(cell: str, parts: Sequence[Recordings]) -> Recordings:
+    """Put together runs of several cells as those of one, `cell`; no run is in two of them. Errors are left out."""
+    told: dict[str, tuple[str, str, bool]] = {}
+    for part in parts:
+        found = zip(part.labels, part.sources, part.right_by_seeds.tolist(), strict=True)
+        told = dict(zip(part.clips, found, strict=True)) | told
+    clips = sorted(told)
+    labels, sources, right_by_seeds = zip(*(told[clip] for clip in clips), strict=True)
+
+    def stacked(name: str) -> NDArray[Any]:
+        rows = [pd.DataFrame(getattr(part, name), columns=list(part.clips)) for part in parts]
+        return pd.concat([of.reindex(columns=clips, fill_value=0) for of in rows]).to_numpy(rows[0].to_numpy().dtype)
+
+    runs = tuple(run for part in parts for run in part.runs)
+    arrays = {name: stacked(name) for name in ("windows", "windows_right", "right")}
+    return Recordings(cell, tuple(clips), labels, sources, runs, **arrays, right_by_seeds=np.array(right_by_seeds))
+
+
 def answers_of(rows: pd.DataFrame, classes: Sequence[str], path: Path) -> tuple[RunAnswers, ...]:
     """Read the probabilities of several labels in the rows of one cell, text as in the file at `path`, a run each.
 

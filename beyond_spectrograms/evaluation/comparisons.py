@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from beyond_spectrograms.evaluation.clip_results import Recordings
+from beyond_spectrograms.evaluation.clip_results import Recordings, joined
+from beyond_spectrograms.evaluation.convergence import Curve
 from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Cell, Results
 from beyond_spectrograms.evaluation.uncertainty import Comparison, compare, compare_folds, gap, holm
@@ -92,7 +92,7 @@ def _compare(results: Results, first: str, second: str, protocol: str, tests: in
     ends = [{curve.run: float(curve.validation_accuracy[-1]) for curve in of.whole_curves} for of in (cell, other)]
     apart = {run: ends[0][run] - ends[1][run] for run in ends[0] if run in ends[1]}
     if second == BEST_SPECTROGRAM:
-        apart = {}  # it was chosen by these accuracies
+        apart = {}  # by such accuracies it was chosen
     at_the_end = compare_folds(apart, statistics).difference if apart else None
     return Pair(first, second, protocol, compare(ours, theirs, statistics, tests), at_the_end, note=note)
 
@@ -101,32 +101,36 @@ def opponent(results: Results, name: str, protocol: str) -> tuple[Cell, str]:
     """Look up a cell; for `best_spectrogram`, put together that of each fold's best, and say which that was.
 
     The best of a fold is the spectrogram of the highest validation accuracy there, averaged over seeds at the epoch
-    tested: the test part has no say. Spectrograms with fewer runs than the first one are left out.
+    tested: the test part has no say. One that has fewer runs in a fold than another is left out there.
     """
     if name != BEST_SPECTROGRAM:
         return results.cell(name, protocol), ""
     cells = {of: results.cell(of, protocol) for of in results.names() if results.is_spectrogram(of)}
     known = {of: (cell, cell.recordings) for of, cell in cells.items() if cell.recordings and cell.curves}
-    if not known:
+    validated = {of: cell.validation_by_run() for of, (cell, _) in known.items()}
+    chosen: dict[str, list[int]] = {}  # representation -> folds that it is the best of
+    absent: dict[str, list[int]] = {}
+    parts: list[Recordings] = []
+    curves: list[Curve] = []
+    for fold in sorted({fold for _, found in known.values() for fold, _ in found.runs}):
+        runs = {of: [run for run in found.runs if run[0] == fold] for of, (_, found) in known.items()}
+        most = max(runs.values(), key=len)
+        reached = {of: [validated[of][run] for run in most if run in validated[of]] for of in known if runs[of] == most}
+        best = max((float(np.mean(found or [0.0])), of) for of, found in reached.items())[1]
+        cell, found = known[best]
+        chosen.setdefault(best, []).append(fold)
+        parts.append(found.of_runs(most))
+        curves += [curve for curve in cell.whole_curves if curve.fold == fold]
+        for of in known:
+            if runs[of] != most:
+                absent.setdefault(of, []).append(fold)
+    if not parts:
         return Cell(), ""
-    first: Recordings = next(found for _, found in known.values())
-    alike = {of: (cell, found) for of, (cell, found) in known.items() if found.runs == first.runs}
-    validated = {of: cell.validation_by_run() for of, (cell, _) in alike.items()}
-    folds = sorted({fold for fold, _ in first.runs})
+    said = [f"{of} in {_folds(mine)}" for of, mine in chosen.items()]
+    said += [f"{of} left out for other runs in {_folds(mine)}" for of, mine in absent.items()]
+    said += ["the only spectrogram run"] * (len(known) == 1)
+    return Cell(curves=tuple(curves), recordings=joined(f"{name}-{protocol}", parts)), "; ".join(said)
 
-    def validation(of: str, fold: int) -> float:
-        return float(np.mean([accuracy for run, accuracy in validated[of].items() if run[0] == fold] or [0.0]))
 
-    chosen = {fold: max((validation(of, fold), of) for of in alike)[1] for fold in folds}
-    picked = [alike[chosen[fold]] for fold, _ in first.runs]
-    arrays: dict[str, Any] = {
-        key: np.array([getattr(found, key)[place] for place, (_, found) in enumerate(picked)])
-        for key in ("windows", "windows_right", "right")
-    }
-    recordings = replace(first, cell=f"{name}-{protocol}", errors=None, **arrays)
-    curves = tuple(curve for fold in folds for curve in alike[chosen[fold]][0].whole_curves if curve.fold == fold)
-    which = {of: [fold for fold in folds if chosen[fold] == of] for of in dict.fromkeys(chosen.values())}
-    said = [f"{of} in fold{'s' * (len(mine) > 1)} {', '.join(map(str, mine))}" for of, mine in which.items()]
-    said += [f"{of} left out for other runs" for of in known if of not in alike]
-    note = "; ".join(said)
-    return Cell(curves=curves, recordings=recordings), note
+def _folds(folds: list[int]) -> str:
+    return f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))}"

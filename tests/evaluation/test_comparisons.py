@@ -87,6 +87,27 @@ def test_the_best_spectrogram_is_chosen_in_every_fold_by_validation_alone() -> N
     assert row["note"] == note
 
 
+def test_a_spectrogram_with_fewer_runs_is_left_out_where_it_lacks_them_whatever_its_place_in_params() -> None:
+    here = known()
+    few = here.cells["mel", "fair"]
+    assert few.recordings is not None
+    runs = [run for run in few.recordings.runs if run[0] in (1, 2)]
+    curves = tuple(curve([0.99, 0.99], fold) for fold in (1, 2))
+    here.cells["mel", "fair"] = replace(few, curves=curves, recordings=few.recordings.of_runs(runs))
+    cell, note = opponent(here, "best_spectrogram", "fair")
+    assert note == "mel in folds 1, 2; log_mel in folds 3, 4, 5; mel left out for other runs in folds 3, 4, 5"
+    assert cell.recordings is not None
+    for name, folds in (("mel", (1, 2)), ("log_mel", (3, 4, 5))):
+        whole = here.cells[name, "fair"].recordings
+        assert whole is not None
+        taken = [run for run in whole.runs if run[0] in folds]
+        one, other = cell.recordings.of_runs(taken), whole.of_runs(taken)
+        assert (one.clips, one.labels, one.sources, one.runs) == (other.clips, other.labels, other.sources, other.runs)
+        for values in ("windows", "windows_right", "right", "right_by_seeds"):
+            np.testing.assert_array_equal(getattr(one, values), getattr(other, values))
+    assert {found.validation_accuracy[0] for found in cell.curves[:2]} == {0.99}
+
+
 def test_what_a_contrast_decides_depends_on_the_corrected_p() -> None:
     here = known(pairs=[[CONTROL, "mel"], *CONTRASTS])
     (ahead, clear, *_) = compare_pairs(here)
