@@ -92,7 +92,7 @@ def compare(noun: str, name: str, own: Arrays, other: Arrays) -> Moved:
             equal += 1
             continue
         (words, mine), (others, theirs) = _parts(one), _parts(two)
-        if words != others or mine.shape != theirs.shape:
+        if words != others or mine.shape != theirs.shape or (np.isnan(mine) != np.isnan(theirs)).any():
             odd.append(key)
             continue
         moved = float(np.nan_to_num(np.abs(mine - theirs)).max() / max(np.nan_to_num(np.abs(mine)).max(), 1e-30))

@@ -208,7 +208,10 @@ def trials(params: Params, folder: Path) -> Made:
 
 
 def report(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
-    """Print the tables of made results as Markdown, and what figures and page are drawn from."""
+    """Print most tables of made results as Markdown, and the curves that a page draws.
+
+    Further tables, figures and pages are made of the results in git by a long test, and held against those in git.
+    """
     from beyond_spectrograms.evaluation.claims import CLAIMS, judge, rules
     from beyond_spectrograms.evaluation.comparisons import compare_pairs
     from beyond_spectrograms.evaluation.metrics import variance_of

@@ -1,12 +1,13 @@
-"""Whether rows of predictions.csv.gz are those that the scores beside them were made of."""
+"""Whether rows of predictions.csv.gz and curves.csv.gz are those that the scores beside them were made of."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from beyond_spectrograms.evaluation.convergence import Curve
 from beyond_spectrograms.evaluation.records import SCORES_FILE, ResultError, Scores, numbers_of
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.text import quoted
@@ -30,6 +31,21 @@ def check_agrees(path: Path, rows: Mapping[str, pd.DataFrame], cells: Mapping[st
         raise ResultError(f"{path}: {absent[0]} is in {where} and not in {other}. {RESTORE}")
     for cell, mine in rows.items():
         _check_cell(path, cell, mine, cells[cell])
+
+
+def check_curves(path: Path, cell: str, curves: Sequence[Curve], scores: Scores) -> None:
+    """See that every run that finished has a learning curve as far as the epoch that was tested.
+
+    Raises:
+        ResultError: one has none, or a shorter one; the message names it.
+    """
+    lengths = {curve.run: len(curve.validation_loss) for curve in curves}
+    for run in scores.by_fold:
+        if run.diverged_at_epoch is None and (found := lengths.get((run.fold, run.seed), 0)) < run.epoch:
+            raise ResultError(
+                f"{path}: {cell}: {found} epochs of fold {run.fold}, seed {run.seed}, whose epoch {run.epoch} was "
+                f"tested by {SCORES_FILE}. {RESTORE}"
+            )
 
 
 def _check_cell(path: Path, cell: str, rows: pd.DataFrame, scores: Scores) -> None:

@@ -71,7 +71,8 @@ def rules(results: Results) -> dict[str, str]:
         "equal_epochs": "Validation accuracy minus the baseline's, averaged over all epochs; mean over runs, with "
         f"{sure} over folds. Holds if it lies above 0, does not hold if it lies below; same if the difference is "
         f"surely smaller than {100 * statistics.margin:g} points. A codec's run that diverged guesses from there on; a "
-        "baseline's is left out.",
+        "baseline's is left out. The best spectrogram of a fold is chosen by its validation accuracy too, at the epoch "
+        "tested: this favours it here and in the epochs above.",
         "speed_cached": "Seconds to read a second of sound's cached features and classify them, as a ratio to the "
         f"baseline's; median over rounds. Holds if {sure} lies below 1, does not hold if it lies at or above.",
         "speed_file": "The same from the audio file on: decoding, resampling, encoding, classifying.",
@@ -123,7 +124,9 @@ def _judge_training(
 ) -> Iterator[Verdict]:
     """Judge what the learning curves tell; seconds only where a step's time was measured, with the same network."""
     ours = results.cell(codec, protocol)
-    runs = _pair_runs(ours, opponent(results, baseline, protocol)[0])
+    theirs, which = opponent(results, baseline, protocol)
+    runs = _pair_runs(ours, theirs)
+    named = f"{baseline} ({which})" if which else baseline
     statistics, rule = results.params.statistics, results.params.claims
     names = codec, protocol, baseline
     if not runs:
@@ -141,7 +144,7 @@ def _judge_training(
         }
         found = compare_folds(logs, statistics, math.log(rule.convergence_margin))
         ratio = found.difference.mapped(math.exp)
-        reason = f"{ratio.shown('.2f')} times the epochs of {baseline}, mean of {len(runs)} runs"
+        reason = f"{ratio.shown('.2f')} times the epochs of {named}, mean of {len(runs)} runs"
         yield _verdict(results, (*names, claim), ratio, FASTER[found.decision], reason)
     same_network = results.params.protocols[protocol].classifier == results.params.costs.classifier
     steps = paired_ratios(measured, baseline, TRAINING) if measured and baseline in measured.representations else []
@@ -150,7 +153,7 @@ def _judge_training(
         in_seconds = {run: log + math.log(step) for run, log in logs.items()}
         found = compare_folds(in_seconds, statistics, math.log(rule.convergence_margin))
         seconds = found.difference.mapped(math.exp)
-        reason = f"{seconds.shown('.2f')} times the seconds of {baseline}, a step taking {step:.2f} times as long"
+        reason = f"{seconds.shown('.2f')} times the seconds of {named}, a step taking {step:.2f} times as long"
         yield _verdict(results, (*names, "convergence_seconds"), seconds, FASTER[found.decision], reason)
 
     ahead = {key: _ahead(mine, theirs, ours, key) for key, (mine, theirs) in runs.items()}
@@ -158,7 +161,7 @@ def _judge_training(
     shortest = min(map(len, ahead.values()))
     share = float((np.mean([each[:shortest] for each in ahead.values()], axis=0) > 0).mean())
     points = found.difference.times(100).shown("+.1f")
-    reason = f"{points} points over {baseline}, mean of {len(runs)} runs; ahead in {share:.0%} of the epochs"
+    reason = f"{points} points over {named}, mean of {len(runs)} runs; ahead in {share:.0%} of the epochs"
     yield _verdict(results, (*names, "equal_epochs"), found.difference, HIGHER[found.decision], reason)
 
 

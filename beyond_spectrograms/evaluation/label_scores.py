@@ -244,8 +244,8 @@ class Measured:
     ) -> Comparison:
         """Judge a mean over runs against 0: by folds, or where these are few by its `drawn` values.
 
-        Then p is twice the smaller share of draws on either side of 0 (Efron and Tibshirani 1993, An Introduction to
-        the Bootstrap, ch. 15), none less than two in all draws and one; same is a whole interval within the margin.
+        Then p is that of the interval, corrected for bias alike (Efron and Tibshirani 1993, An Introduction to the
+        Bootstrap, ch. 14 and 15), none less than two in all draws and one; same is a whole interval within the margin.
         """
         by_folds = compare_folds(values, statistics)
         value = by_folds.difference.value
@@ -253,14 +253,13 @@ class Measured:
             return Comparison(
                 Interval(value, reason=f"{self.origins} origins, fewer than {statistics.minimum_sources}.")
             )
-        if drawn is None:
+        if drawn is None or len(values) < statistics.minimum_runs:
             return by_folds
         interval = _limit(value, drawn, statistics.confidence)
         if interval.low is None or interval.high is None:
             return Comparison(interval)
-        fewer = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-        p, same = min(1.0, 2 * (fewer + 1) / (DRAWS + 1)), max(-interval.low, interval.high) < statistics.margin
-        return Comparison(interval, same=same, p=p)
+        same = max(-interval.low, interval.high) < statistics.margin
+        return Comparison(interval, same=same, p=_p_of(value, drawn))
 
 
 def measure(runs: Sequence[RunAnswers], statistics: Statistics) -> Measured:
@@ -325,8 +324,23 @@ def _limit(value: float, drawn: Floats, confidence: float) -> Interval:
 
     if drawn.min() == drawn.max():
         return Interval(value, reason="All draws give the same: there is no spread to judge by.")
-    below = (np.mean(drawn < value) + np.mean(drawn <= value)) / 2
-    shift = 2 * norm.ppf(np.clip(below, 1 / DRAWS, 1 - 1 / DRAWS))
-    shares = norm.cdf(shift + norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2]))
+    shares = norm.cdf(_shift(value, drawn) + norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2]))
     low, high = np.quantile(drawn, shares).tolist()
     return Interval(value, low, high)
+
+
+def _shift(value: float, drawn: Floats) -> float:
+    """Give twice how far the draws' median is off the value, in standard deviations of a normal."""
+    from scipy.stats import norm
+
+    below = (np.mean(drawn < value) + np.mean(drawn <= value)) / 2
+    return 2 * float(norm.ppf(np.clip(below, 1 / DRAWS, 1 - 1 / DRAWS)))
+
+
+def _p_of(value: float, drawn: Floats) -> float:
+    """Give the level at which an end of the bias-corrected interval is 0."""
+    from scipy.stats import norm
+
+    below = (np.mean(drawn < 0) + np.mean(drawn <= 0)) / 2
+    end = float(norm.cdf(norm.ppf(np.clip(below, 1 / (DRAWS + 1), 1 - 1 / (DRAWS + 1))) - _shift(value, drawn)))
+    return min(1.0, max(2 * min(end, 1 - end), 2 / (DRAWS + 1)))

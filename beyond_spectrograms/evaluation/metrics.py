@@ -85,9 +85,9 @@ def tabulate_recordings(predictions: pd.DataFrame, classes: list[str], *, severa
     """One row a tested recording, for each fold and seed: what intervals and paired tests are made of.
 
     fold, seed, clip, group, label, windows, windows_right, predicted (the class of the mean of its windows'
-    probabilities), predicted_by_seeds (the same over all seeds' windows: one decision a recording, as McNemar's test
-    needs), and where the classifier reconstructs reconstruction_error (the sum over its windows). With `several` labels
-    also p_<class>, the mean of its windows' probabilities.
+    probabilities), predicted_by_seeds (the same over all seeds' windows, one decision a recording: the page tells it),
+    and where the classifier reconstructs reconstruction_error (the sum over its windows). With `several` labels also
+    p_<class>, the mean of its windows' probabilities.
     """
     columns = [f"p_{index}" for index in range(len(classes))]
     counted = predictions.assign(right=predictions["predicted"] == predictions["label"])

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import written_beside
-from beyond_spectrograms.util.text import as_cell, from_cell, some_of
+from beyond_spectrograms.util.text import as_cell, from_cell, quoted, some_of
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 SCORES_FILE, PREDICTIONS_FILE, CURVES_FILE = "scores.json", "predictions.csv.gz", "curves.csv.gz"
@@ -263,6 +263,8 @@ def read_scores(folder: Path, dataset: str) -> ScoresFile:
     scores = read_record(folder / SCORES_FILE, ScoresFile)
     if scores.dataset != dataset:
         raise ResultError(f"{folder / SCORES_FILE}: holds the scores of {scores.dataset}, not of {dataset}.")
+    if unknown := [name for cell in scores.cells if (name := cell.partition("-")[0]) not in scores.features]:
+        raise ResultError(f"{folder / SCORES_FILE}: features: nothing of {unknown[0]}'s. Run its evaluate stage again.")
     return scores
 
 
@@ -293,6 +295,8 @@ def read_cells(path: Path, columns: Iterable[str]) -> dict[str, pd.DataFrame]:
             header, *rows = list(csv.reader(file, strict=True)) or [[]]
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise ResultError(f"{path}: not a gzip file of CSV: {error}. Run its evaluate stage again.") from None
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise ResultError(f"{path}: column {quoted(twice[0])} stands there twice. Run its evaluate stage again.")
     if missing := [name for name in columns if name not in header]:
         raise ResultError(f"{path}: no column {', '.join(missing)}. It has {some_of(header, 30) or 'none'}.")
     for line, row in enumerate(rows, start=2):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from beyond_spectrograms.evaluation.agreement import check_agrees
+from beyond_spectrograms.evaluation.agreement import check_agrees, check_curves
 from beyond_spectrograms.evaluation.clip_results import Recordings, answers_of, recordings_of
 from beyond_spectrograms.evaluation.convergence import Curve, read_curves
 from beyond_spectrograms.evaluation.label_scores import RunAnswers
@@ -158,7 +158,10 @@ def read_results(params: Params, dataset: str, folder: Path, root: Path, splits:
         if not asked:
             continue
         scores = read_scores(place, dataset)
-        found |= _cells_of(scores, place, asked, params.statistics)
+        found |= (mine := _cells_of(scores, place, asked, params.statistics))
+        for (name, protocol), cell in mine.items():
+            if cell.scores and not params.protocols[protocol].is_fitted_at_once:
+                check_curves(place / CURVES_FILE, cell_name(name, protocol), cell.curves, cell.scores)
         names = {name for name, _ in asked}
         features |= {name: record for name, record in scores.features.items() if name in names}
     places = {name: disturbed_in(folder, name) for name in params.disturbances}

@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 Decision = Literal["more", "less", "same", "undecided"]
 
 MINIMUM_FOLDS = 3  # with two, Student's limits are 13 standard errors wide
-ROUNDING = 1e-9  # folds that differ by less are alike
+ROUNDING = 1e-9  # what differs by less is alike
 POWER = 0.8  # of the smallest difference a design is said to find
 
 
@@ -99,7 +99,7 @@ def window_interval(cell: Recordings, statistics: Statistics) -> Interval:
         why = f"All is {'right' if value else 'wrong'}: exact limits (Clopper-Pearson), a source counting once."
         return Interval(value, float(exact.low), float(exact.high), remark=why)
     spread = _spread(residuals, _strata(cell))
-    if not spread.variance:
+    if spread.variance <= ROUNDING**2:
         return Interval(value, reason="Every source has the same share right: there is no spread to judge by.")
     # The delta method: the logit's derivative is 1 / (p (1 - p)).
     half = spread.half_width((1 + statistics.confidence) / 2) / (value * (1 - value))
@@ -156,7 +156,7 @@ def gap(first: Recordings, second: Recordings, statistics: Statistics, tests: in
         spread = _added(
             total, *(_run_variance(each, _strata(cell)) for each, cell in zip((ours, theirs), cells, strict=True))
         )
-    if not spread.variance:
+    if spread.variance <= ROUNDING**2:
         why = "Every source differs alike: there is no spread to judge by."
         return Comparison(Interval(one - other, reason=why))
     return _decide(one - other, spread, statistics, statistics.margin, tests)
@@ -198,13 +198,15 @@ def compare_folds(
     """Judge the mean of a figure that every run (fold, seed) has one of, against 0.
 
     Runs of one fold share their data, so the fold is the unit. `margin` is in the figure's own unit; of shares it is
-    that of `statistics`.
+    that of `statistics`. No interval for fewer than `minimum_runs`.
     """
     by_fold: dict[int, list[float]] = {}
     for (fold, _), value in sorted(values.items()):
         by_fold.setdefault(fold, []).append(value)
     means = np.array([np.mean(found) for found in by_fold.values()])
     value = float(means.mean())
+    if reason := _too_few(len(values), statistics):
+        return Comparison(Interval(value, reason=reason))
     if len(means) < MINIMUM_FOLDS:
         reason = f"Only {len(means)} folds were run; {MINIMUM_FOLDS} are needed for an interval."
         return Comparison(Interval(value, reason=reason))
@@ -217,12 +219,17 @@ def compare_folds(
 def mean_interval(values: Sequence[float], statistics: Statistics) -> Interval:
     """Mean of figures of independent runs, with Student's limits; none for fewer than `minimum_runs`."""
     value, count = float(np.mean(values)), len(values)
-    if count < statistics.minimum_runs:
-        return Interval(value, reason=f"Only {count} runs; {statistics.minimum_runs} are needed for an interval.")
+    if reason := _too_few(count, statistics):
+        return Interval(value, reason=reason)
     if np.ptp(values) <= ROUNDING:
         return Interval(value, reason="All runs are alike: there is no spread to judge by.")
     half = _Spread(float(np.var(values, ddof=1)) / count, count - 1).half_width((1 + statistics.confidence) / 2)
     return Interval(value, value - half, value + half)
+
+
+def _too_few(runs: int, statistics: Statistics) -> str:
+    few = runs < statistics.minimum_runs
+    return f"Only {runs} runs; {statistics.minimum_runs} are needed for an interval." if few else ""
 
 
 def median_interval(values: Sequence[float], statistics: Statistics) -> Interval:

@@ -1,9 +1,9 @@
 """The table of calibration: how far the probabilities of answers are from how often they are right."""
 
 from beyond_spectrograms.evaluation.calibration import BINS, has_probabilities
-from beyond_spectrograms.evaluation.records import Interval, RunCalibration
+from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.evaluation.uncertainty import compare_folds, mean_interval
+from beyond_spectrograms.evaluation.uncertainty import compare_folds
 from beyond_spectrograms.report.notes import note_of
 from beyond_spectrograms.report.table import SIGNED, Row, Show, Table, interval_row, joined, show_interval, text, texts
 
@@ -46,18 +46,12 @@ def _row(results: Results, name: str, protocol: str) -> Row | None:
     if scores is None or not has_probabilities(results.params.protocols[protocol]):
         return None
     runs = scores.calibration.by_run if scores.calibration else []
-    intervals = {key: _over_folds(results, key, runs) if runs else None for key in ("ece", "overconfidence")}
+    intervals: dict[str, Interval | None] = {}
+    for key in ("ece", "overconfidence"):
+        by_run = {(run.fold, run.seed): float(getattr(run, key)) for run in runs}
+        intervals[key] = compare_folds(by_run, results.params.statistics).difference if runs else None
     row: Row = {"representation": name, "protocol": protocol}
     for key, interval in intervals.items():
         row |= interval_row(key, interval, unit="_points")
     why = next((interval.reason for interval in intervals.values() if interval), "scored before this was measured")
     return {**row, "runs": len(runs) or None, "note": joined(note_of(results, name, True, scores), why)}
-
-
-def _over_folds(results: Results, key: str, runs: list[RunCalibration]) -> Interval:
-    """Average a figure over runs; its interval is over folds, and there is none of few runs."""
-    statistics = results.params.statistics
-    values = {(run.fold, run.seed): float(getattr(run, key)) for run in runs}
-    if len(values) < statistics.minimum_runs:
-        return mean_interval(list(values.values()), statistics)
-    return compare_folds(values, statistics).difference

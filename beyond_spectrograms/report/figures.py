@@ -1,6 +1,7 @@
 """The report's pictures: how they look and are saved, Figure 2 (a second as mel and as latents), confusion matrices.
 
-No two lines differ by colour alone; PNG and SVG of the same input are the same bytes.
+No two lines differ by colour alone, but of a study's own codecs where these are many; PNG and SVG of the same input are
+the same bytes.
 """
 
 from __future__ import annotations

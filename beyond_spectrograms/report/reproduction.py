@@ -17,8 +17,8 @@ from beyond_spectrograms.report.table import Row, Show, Table, joined, text, tex
 
 RULE = (
     "met: the paper's figure, of one run, is one that a further run of ours could have: in its prediction interval, or "
-    "of epochs between our smallest and largest (outside which a sixth run lies with a chance of a third). Not judged "
-    "with fewer runs than an interval takes, nor where another codec stands in for EnCodec."
+    "of epochs between our smallest and largest (outside which one more run than n lies with a chance of 2 in n + 1). "
+    "Not judged with fewer runs than an interval takes, nor where another codec stands in for EnCodec."
 )
 
 
@@ -37,7 +37,7 @@ class Measure:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Student's limits of an accuracy; smallest and largest of epochs, and where there are no such limits."""
+        """Student's limits of an accuracy, past 100 % too; smallest and largest of epochs, or where there are none."""
         interval = None if self.is_epoch else mean_interval(self.values, self.rules)
         if interval is None or interval.low is None or interval.high is None:
             return min(self.values), max(self.values)
@@ -50,7 +50,7 @@ class Measure:
         low, high = self.limits
         if self.is_epoch:
             return f"{self._print(self.middle)} ({self._print(low)} to {self._print(high)})"
-        return Interval(self.middle, low, high).shown(".1f")
+        return Interval(self.middle, low, high).within(0.0, 100.0).shown(".1f")
 
     def against(self, printed: float, judged: bool) -> str:
         """Say by how much ours is off the paper's figure and, where it is `judged`, whether that is met."""
@@ -74,7 +74,8 @@ class Measure:
 
     def row(self, key: str) -> Row:
         """Lay it out: <key>, <key>_low and <key>_high in full, None for never, and <key>_shown."""
-        numbers = (self.middle, *self.limits) if self.values else (math.inf,) * 3
+        low, high = self.limits if self.values else (math.inf, math.inf)
+        numbers = (self.middle, low, high if self.is_epoch else min(high, 100.0)) if self.values else (math.inf,) * 3
         names = (key, f"{key}_low", f"{key}_high")
         laid_out: Row = {name: each if math.isfinite(each) else None for name, each in zip(names, numbers, strict=True)}
         return laid_out | {f"{key}_shown": self.shown()}

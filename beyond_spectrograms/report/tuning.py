@@ -1,5 +1,7 @@
 """What each fold chose of a tuned protocol's trials, and by how much."""
 
+from statistics import median
+
 from beyond_spectrograms.evaluation.records import Trial
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.report.table import Row, Table, number, texts
@@ -35,6 +37,6 @@ def _rows(name: str, protocol: str, trials: list[Trial]) -> list[Row]:
         reached = sorted(100 * (trial.validation_accuracy or 0.0) for trial in trials if trial.fold == chosen.fold)
         row: Row = {"representation": name, "protocol": protocol, "fold": chosen.fold}
         row["chosen"] = ", ".join(f"{key} {str(value).lower()}" for key, value in (chosen.model_extra or {}).items())
-        row |= {"validation_percent": reached[-1], "median_percent": reached[len(reached) // 2]}
+        row |= {"validation_percent": reached[-1], "median_percent": median(reached)}
         rows.append(row | {"lowest_percent": reached[0], "trials": len(reached)})
     return rows

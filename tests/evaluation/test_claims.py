@@ -144,10 +144,10 @@ def test_a_baseline_that_diverged_sets_no_level() -> None:
 
 @pytest.mark.parametrize("claim", ["convergence", "convergence_seconds", "equal_epochs"])
 @pytest.mark.parametrize("codec", [at(2), at(None)])
-def test_too_few_folds_leave_a_claim_undecided_and_say_so(claim: str, codec: Sequence[float]) -> None:
+def test_too_few_runs_leave_a_claim_undecided_and_say_so(claim: str, codec: Sequence[float]) -> None:
     found = verdict(claim, [codec] * 2, MEL[:2], step=1.0)
     assert (found.verdict, found.low, found.high) == ("undecided", None, None)
-    assert found.reason.endswith(". Only 2 folds were run; 3 are needed for an interval.")
+    assert found.reason.endswith(". Only 2 runs; 5 are needed for an interval.")
 
 
 @pytest.mark.parametrize(

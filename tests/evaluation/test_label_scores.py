@@ -16,10 +16,13 @@ from sklearn.metrics import (
 )
 
 from beyond_spectrograms.evaluation.label_scores import (
+    DRAWS,
     MEAN_AP,
     MEASURES,
     Judged,
     RunAnswers,
+    _limit,
+    _p_of,
     best_threshold,
     class_means,
     draw_curves,
@@ -199,6 +202,9 @@ def test_of_one_fold_origins_and_seeds_are_drawn() -> None:
     def interval(*closeness: float) -> Interval:
         return measure(of_runs(*closeness, folds=1), statistics).interval(MEAN_AP, statistics)
 
+    few = interval(0.2)
+    assert (few.low, few.reason) == (None, "Only 1 runs; 5 are needed for an interval.")
+    statistics = statistics.model_copy(update={"minimum_runs": 1})
     one, apart = interval(0.2), interval(0.0, 0.6)
     assert (one.low or 1) < one.value < (one.high or 0)
     assert (apart.high or 0) - (apart.low or 1) > (one.high or 0) - (one.low or 1)
@@ -211,6 +217,16 @@ def test_of_one_fold_origins_and_seeds_are_drawn() -> None:
     assert better.difference(better, MEAN_AP, statistics).difference.reason == (
         "All draws give the same: there is no spread to judge by."
     )
+
+
+def test_p_is_the_level_at_which_an_end_of_the_interval_is_0() -> None:
+    random = np.random.default_rng(1)
+    for middle in (0.0, 0.5, -0.4):  # of the draws, off the value's
+        drawn, value = random.normal(1.5 + middle, 1, DRAWS), 1.5
+        p = _p_of(value, drawn)
+        end = _limit(value, drawn, 1 - p).low
+        assert end == pytest.approx(0, abs=0.05), middle
+        assert 0.001 < p < 0.6
 
 
 def test_few_origins_get_values_without_limits() -> None:

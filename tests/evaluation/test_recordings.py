@@ -1,6 +1,7 @@
 """SeedAnswers recordings are read by seed and name, and files that contradict themselves are refused."""
 
 import gzip
+import json
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -8,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from beyond_spectrograms.evaluation.agreement import RESTORE, check_agrees
+from beyond_spectrograms.evaluation.agreement import RESTORE, check_agrees, check_curves
 from beyond_spectrograms.evaluation.clip_results import read_recordings
-from beyond_spectrograms.evaluation.records import COLUMNS, ResultError, Scores, read_cells
+from beyond_spectrograms.evaluation.records import COLUMNS, ResultError, Scores, read_cells, read_scores
 from beyond_spectrograms.evaluation.uncertainty import recording_interval, window_interval
 from support.cells import make_scores, write_gzip, write_gzip_rows
 from support.common import refusal
-from support.hands import SETTINGS
+from support.hands import SETTINGS, curve
 
 
 def rows_of(seeds: int = 2) -> list[dict[str, Any]]:
@@ -173,6 +174,26 @@ def test_rows_that_are_not_those_of_the_scores_are_refused(
     assert of_both(change, tmp_path) == f"{message} {RESTORE}"
 
 
+def test_a_finished_run_without_its_learning_curve_is_refused(tmp_path: Path) -> None:
+    runs = make_scores(7 / 12, {1: 5, 2: 5, 3: 5})["by_fold"]
+    runs[2]["diverged_at_epoch"] = 4  # of which no more is wanted than there is
+    scores = Scores.model_validate(make_scores(7 / 12, {1: 5, 2: 5, 3: 5}) | {"provenance": {}, "by_fold": runs})
+    path = tmp_path / "curves.csv.gz"
+    check_curves(path, "mel-fair", [curve([0.5] * 5, 1), curve([0.5] * 6, 2)], scores)
+    for short, epochs in (([], 0), ([curve([0.5] * 4, 2)], 4)):
+        told = refusal(ResultError, check_curves, path, "mel-fair", [curve([0.5] * 5, 1), *short], scores)
+        assert told == (
+            f"{path}: mel-fair: {epochs} epochs of fold 2, seed 0, whose epoch 5 was tested by scores.json. {RESTORE}"
+        )
+
+
+def test_a_cell_of_features_that_are_not_told_is_refused(tmp_path: Path) -> None:
+    cell = make_scores(7 / 12, {1: 5}) | {"provenance": {}}
+    (tmp_path / "scores.json").write_text(json.dumps({"dataset": "pets", "features": {}, "cells": {"mel-fair": cell}}))
+    told = f"{tmp_path / 'scores.json'}: features: nothing of mel's. Run its evaluate stage again."
+    assert refusal(ResultError, read_scores, tmp_path, "pets") == told
+
+
 HEADER = "representation,protocol,fold,seed,clip,group,label,windows,windows_right,predicted,predicted_by_seeds"
 WITHOUT = HEADER.replace("fold,seed,", "").replace(",", ", ")
 AGAIN = "Run its evaluate stage again."
@@ -184,6 +205,7 @@ AGAIN = "Run its evaluate stage again."
         (None, f": missing. {AGAIN}"),
         (b"", f": no column {HEADER.replace(',', ', ')}. It has none."),
         (b"fold,seed\n", f": no column {WITHOUT}. It has fold, seed."),
+        (f"{HEADER},clip\n".encode(), f": column 'clip' stands there twice. {AGAIN}"),
         (f"{HEADER}\nmel,fair,0\n".encode(), ", line 2: the row does not have the header's 11 values."),
         (
             f"{HEADER},reconstruction_error\nmel,fair,1,0,1.wav,a,bird,2,1,bird,bird,much\n".encode(),

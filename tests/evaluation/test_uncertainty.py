@@ -158,6 +158,16 @@ def test_a_cell_does_not_differ_from_itself() -> None:
     assert (found.p, found.decision, found.detectable) == (None, "undecided", None)
 
 
+def test_what_only_rounding_tells_apart_is_no_spread() -> None:
+    """Shares of a twentyninth do not add up to the bit."""
+    one, other = (cell(np.full((5, 40), right), windows=29) for right in (10, 9))
+    assert window_interval(one, SETTINGS).reason == (
+        "Every source has the same share right: there is no spread to judge by."
+    )
+    found = compare(one, other, SETTINGS)
+    assert (found.difference.reason, found.p) == ("Every source differs alike: there is no spread to judge by.", None)
+
+
 def test_runs_that_differ_widen_the_difference() -> None:
     counts = clustered(1, 200)[0]
     better = np.arange(200) % 5 % 2 == 0
@@ -237,8 +247,11 @@ def test_the_mean_over_folds_has_the_limits_of_students_test() -> None:
     # By hand: deviation 0.0604, t of 4 degrees of freedom 2.776.
     assert width(found.difference) == pytest.approx(2 * 2.776 * 0.0604 / math.sqrt(5), rel=0.001)
     reason = "Only 2 folds were run; 3 are needed for an interval."
-    few = compare_folds({(1, 0): 1.0, (2, 0): 2.0, (2, 1): 4.0}, SETTINGS, 0.03)
+    few = compare_folds({(1, seed): 1.0 for seed in range(2)} | {(2, seed): 3.0 for seed in range(3)}, SETTINGS, 0.03)
     assert few.difference == Interval(2.0, reason=reason)
+    four = compare_folds({(fold, 0): fold / 7 for fold in range(4)}, SETTINGS)
+    told = Interval(pytest.approx(1.5 / 7), reason="Only 4 runs; 5 are needed for an interval.")  # type: ignore[arg-type]
+    assert (four.difference, four.p, four.decision) == (told, None, "undecided")
     alike = compare_folds({(fold, 0): 0.5 for fold in range(1, 6)}, SETTINGS, 0.03)
     assert alike.difference == Interval(0.5, reason="All folds are alike: there is no spread to judge by.")
 

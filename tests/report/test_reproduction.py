@@ -109,6 +109,10 @@ def test_a_figure_is_met_where_a_further_run_could_have_it() -> None:
     assert epochs.against(27, True) == "not met, 23 epochs later"
     few = Measure((28.0, math.inf), SETTINGS, is_epoch=True)
     assert (few.shown(), few.against(20, True)) == ("28, never", "half of the runs or more never do")
+    high = Measure((99.0, 100.0, 97.0, 100.0, 100.0), SETTINGS)
+    assert high.limits[1] > 100
+    assert high.shown().endswith(", 100.0]")
+    assert high.row("a")["a_high"] == 100
     alike = Measure((95.0,) * 5, SETTINGS)
     assert (alike.shown(), alike.against(95, True)) == ("95.0 [95.0, 95.0]", "met, 0.0 points below")
 

@@ -82,6 +82,7 @@ def test_a_row_a_fold_says_what_was_chosen_and_how_far_the_other_trials_reached(
     cell = made.cell("mel", "tuned")
     assert cell.scores is not None
     accuracies = [(1, "a", 0.5, False), (1, "b", 0.625, True), (1, "c", None, False), (2, "a", 0.75, True)]
+    accuracies += [(2, "b", 0.25, False)]
     trials = [
         Trial.model_validate(
             {"fold": fold, "seed": 0, "trial": name, "validation_accuracy": reached, "chosen": chosen}
@@ -94,6 +95,6 @@ def test_a_row_a_fold_says_what_was_chosen_and_how_far_the_other_trials_reached(
     assert table is not None
     assert [[show(row) for show in table.columns.values()] for row in table.rows] == [
         ["mel", "tuned", "1", "learning_rate 0.003, standardize true", "62.5", "50.0", "0.0", "3"],
-        ["mel", "tuned", "2", "learning_rate 0.003, standardize false", "75.0", "75.0", "75.0", "1"],
+        ["mel", "tuned", "2", "learning_rate 0.003, standardize false", "75.0", "50.0", "25.0", "2"],
     ]
     assert tuning_table(known("clean")) is None
