@@ -56,7 +56,7 @@ def main() -> None:
     finished, seconds = work / "finished", params.datasets[dataset].source.seconds
     runs = list(list_runs(study, dataset, name))
     wanted = {
-        each: {run.protocol: study.provenance(dataset, name, run.protocol, each) for run in runs}
+        each: {run.protocol: study.weights_provenance(dataset, name, run.protocol, each) for run in runs}
         for each in params.disturbances
     }
     table, tested = read_windows(SPLITS / dataset), np.unique(np.concatenate([run.rows for run in runs]))

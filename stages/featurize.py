@@ -16,7 +16,7 @@ def main() -> None:
     table, weights = read_windows(SPLITS / dataset), fetch_encoder(params, name)
     request = request_features(params, name, weights, table, CLIPS / dataset)
     done = timed_extraction(request, place, study.work("features", dataset, name), f"{dataset} as {name}")
-    described = {**describe_features(request, done), "provenance": study.feature_provenance(name)}
+    described = {**describe_features(request, done), "provenance": study.feature_provenance(dataset, name)}
     write_json(place / "features.json", described)
 
 

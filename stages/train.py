@@ -42,9 +42,10 @@ def plan(study: Study, dataset: str, name: str, protocols: Sequence[str], work: 
     open_features(features, len(table))  # checks that rows are windows
     check_content(features, f"{dataset} as {name}")
     described = read_told(features / "features.json")
-    if described.get("provenance") != study.feature_provenance(name):
+    if not study.is_of_now(described, dataset, name):
         raise TrainingError(
-            f"{features}: made under other params or versions than those that stand now. Run its featurize stage again."
+            f"{features}: made of other clips, params or versions than those that stand now. Run its featurize stage "
+            "again."
         )
     settings = {"features": features, "table": table, "parts": parts, "max_epochs": params.datasets[dataset].max_epochs}
     return {
@@ -70,7 +71,7 @@ def publish(study: Study, dataset: str, name: str, configs: dict[str, list[RunCo
             for path in [*(work / protocol).glob("trial_*/*"), work / protocol / TRIALS_FILE]:
                 (to := finished / protocol / path.relative_to(work / protocol)).parent.mkdir(exist_ok=True)
                 shutil.copyfile(path, to)
-        write_json(finished / protocol / "provenance.json", study.provenance(dataset, name, protocol))
+        write_json(finished / protocol / "provenance.json", study.weights_provenance(dataset, name, protocol))
         recipe = study.params.protocols[protocol]
         if recipe.classifier in RECONSTRUCTING and recipe.split not in variance:
             tested = (parts[columns_of(recipe.split, parts)] == "test").any(axis=1)

@@ -88,8 +88,11 @@ class Study:
         path = self.answers(dataset, representation, protocol, disturbance) / "provenance.json"
         if not path.exists():
             return False
-        decided = read_told(path)
-        return bool(decided == self.provenance(dataset, representation, protocol, disturbance))
+        return self._is_of(read_told(path), self.weights_provenance(dataset, representation, protocol, disturbance))
+
+    def _is_of(self, told: dict[str, Any], decides: dict[str, Any]) -> bool:
+        """Compare what is told of features or weights with what decides them now; early ones do not tell the clips."""
+        return {"clips": decides["clips"]} | told == decides
 
     def stage(self, verb: str, *names: str) -> str:
         """Name a stage as `dvc repro` takes it."""
@@ -100,9 +103,20 @@ class Study:
         """Where a stage works on what it will rename into place."""
         return PARTIAL / kind / "-".join((self.name, *names))
 
-    def feature_provenance(self, representation: str) -> dict[str, Any]:
-        """Name what decides features beside the sounds: a digest of params, and versions."""
-        return self._provenance(self._feature_params(representation), self._features_by(representation))
+    def feature_provenance(self, dataset: str, representation: str) -> dict[str, Any]:
+        """Name what decides features: a digest of params, versions, and the clips."""
+        return self._of_clips(
+            dataset, self._provenance(self._feature_params(representation), self._features_by(representation))
+        )
+
+    def weights_provenance(
+        self, dataset: str, representation: str, protocol: str, disturbance: str | None = None
+    ) -> dict[str, Any]:
+        """Name what decides weights that lie here, or answers of theirs: as `provenance`, and the clips."""
+        return self._of_clips(dataset, self.provenance(dataset, representation, protocol, disturbance))
+
+    def _of_clips(self, dataset: str, decides: dict[str, Any]) -> dict[str, Any]:
+        return decides | {"clips": self.split_record(dataset)["clips_sha256"]}
 
     def provenance(
         self, dataset: str, representation: str, protocol: str, disturbance: str | None = None
@@ -144,8 +158,11 @@ class Study:
         path = self.features(dataset, representation) / "features.json"
         if not path.exists():
             return False
-        described = read_told(path)
-        return bool(described.get("provenance") == self.feature_provenance(representation))
+        return self.is_of_now(read_told(path), dataset, representation)
+
+    def is_of_now(self, described: dict[str, Any], dataset: str, representation: str) -> bool:
+        """Say whether what features.json tells is of the clips, params and versions that stand now."""
+        return self._is_of(described.get("provenance", {}), self.feature_provenance(dataset, representation))
 
     def trial_provenance(self, dataset: str, representation: str, embedding: str) -> dict[str, Any]:
         """Name what decides the scores of trials: features, embedding, which trials, and how they are judged."""
@@ -170,11 +187,9 @@ class Study:
         features_by = [noun for name in names for noun in self._features_by(name)]
         decides = {
             "source": params.datasets[dataset].source.model_dump(),
-            "windows": params.windows.model_dump(),
             "costs": params.costs.model_dump(),
-            "features": params.features.model_dump(),
             "precision": params.training_precision,
-            "representations": {name: params.representations[name].model_dump() for name in names},
+            "features": {name: self._feature_params(name) for name in names},
             "versions": {noun: params.versions[noun] for noun in (*features_by, *WEIGHTS_BY, *COSTS_BY)},
         }
         return digest_record(decides)

@@ -34,6 +34,7 @@ from beyond_spectrograms.evaluation.costs import (
 )
 from beyond_spectrograms.evaluation.records import ResultError
 from beyond_spectrograms.params import Mel, SoundStream
+from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.report.costs import costs_table
 from beyond_spectrograms.report.table import to_markdown
 from beyond_spectrograms.representations import create_representation
@@ -322,6 +323,17 @@ def measured_before(pets: Path) -> dict[str, Any]:
         costs[name] = told | {"mark": study.cost_mark("pets", [name, "quick", "small"])}
     write(pets / "metrics/pets/costs.json", json.dumps({"representations": costs}))
     return costs
+
+
+def test_a_mark_is_of_the_weights_too() -> None:
+    marks, params = [], load_study("demo").params
+    for digest in ("0" * 64, "1" * 64):
+        (name, record), *_ = params.weights_records("codec_16khz").items()
+        weights = params.weights | {name: record.model_copy(update={"sha256": digest})}
+        study = replace(load_study("demo"), params=params.model_copy(update={"weights": weights}))
+        marks.append([study.cost_mark("demo", [name]) for name in ("codec_16khz", "mel")])
+    assert marks[0][0] != marks[1][0]
+    assert marks[0][1] == marks[1][1]
 
 
 def processors(pets: Path) -> list[str]:

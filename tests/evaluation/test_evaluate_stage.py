@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from beyond_spectrograms.params.study import load_study
 from beyond_spectrograms.util.errors import ProjectError
 from support import separable
 from support.cells import edit_params, grid, write_split_record
 from support.repository import run_here
+from support.tiny_models import edit_json
 
 PROTOCOLS = ["mean_linear", "shuffled_labels"]
 RESULTS = Path("metrics/demo")
@@ -145,6 +147,16 @@ def test_answers_to_other_windows_than_those_tested_are_not_scored() -> None:
     assert scores()["cells"] == {}
 
 
+def test_weights_of_other_clips_are_not_taken_for_these_and_earlier_weights_tell_no_clips() -> None:
+    study, place = load_study(), MODELS / "mean_linear/provenance.json"
+    assert study.is_trained("demo", "mel", "mean_linear")
+    told = json.loads(place.read_text())
+    place.write_text(json.dumps({key: told[key] for key in told if key != "clips"}))
+    assert study.is_trained("demo", "mel", "mean_linear")
+    edit_json(place, clips="0" * 64)
+    assert not study.is_trained("demo", "mel", "mean_linear")
+
+
 def test_an_edited_protocol_trains_its_own_runs_alone_and_another_version_of_training_all(capsys: Capture) -> None:
     before = {path.name: path.read_bytes() for path in (MODELS / "mean_linear").iterdir()}
     edit(lambda params: params["protocols"]["shuffled_labels"].update(learning_rate=0.5))
@@ -159,11 +171,15 @@ def test_an_edited_protocol_trains_its_own_runs_alone_and_another_version_of_tra
     assert capsys.readouterr().out.startswith("demo, mel: 2 runs of 2 protocols, 0 kept\n2 to train on ")
 
 
-def test_weights_of_features_of_another_version_stop_training() -> None:
-    raise_version("representations")
+@pytest.mark.parametrize("other", ["version", "clips"])
+def test_features_of_another_version_or_of_other_clips_stop_training(other: str) -> None:
+    if other == "version":
+        raise_version("representations")
+    else:
+        edit_json(Path("metrics/demo/splits.json"), clips_sha256="0" * 64)
     with pytest.raises(ProjectError) as stopped:
         run_here("train", "demo", "mel")
     assert str(stopped.value) == (
-        "data/features/paper/demo/mel: made under other params or versions than those that stand now. Run its "
+        "data/features/paper/demo/mel: made of other clips, params or versions than those that stand now. Run its "
         "featurize stage again."
     )

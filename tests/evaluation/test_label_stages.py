@@ -54,7 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         values[np.arange(len(values)), second] += 4
         noise = np.random.default_rng(1).standard_normal(values.shape).astype(np.float32)
         for name, of_name in (("mel", values), ("log_mel", noise)):
-            told = described | {"provenance": study.feature_provenance(name)}
+            told = described | {"provenance": study.feature_provenance("demo", name)}
             sizes = ("windows", "bands", "frames", "bytes")
             put_features(study.features("demo", name), of_name, **{key: told[key] for key in told if key not in sizes})
             run_here("train", "demo", name)

@@ -117,7 +117,7 @@ def test_a_stage_that_ran_alone_is_not_taken_for_one_after_those_before_it(finis
     )
     edit(finished, "params.yaml", {"representations.mel.hop_length": 130})
     assert stage_here(finished, "train", "--study=demo", "demo", "mel", expect=1) == (
-        "data/features/demo/demo/mel: made under other params or versions than those that stand now. "
+        "data/features/demo/demo/mel: made of other clips, params or versions than those that stand now. "
         "Run its featurize stage again.\n"
     )
 

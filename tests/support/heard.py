@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +70,9 @@ def write_latents(folder: Path, mirror: Path) -> None:
 def write_features(folder: Path, dataset: str, representation: str, features: np.ndarray) -> None:
     """Write features as `featurize` leaves them."""
     study = study_in(folder, STUDY)
-    place, provenance = study.features(dataset, representation), study.feature_provenance(representation)
-    put_features(folder / place, features, provenance=provenance)
+    with chdir(folder):
+        provenance = study.feature_provenance(dataset, representation)
+    put_features(folder / study.features(dataset, representation), features, provenance=provenance)
 
 
 def relabel(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Features of classes that are easy to tell apart, as the earlier stages leave them, and stages run in this process."""
 
 import json
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def write(folder: Path, epochs: int = 10) -> None:
         values_of_window[int(row["label"])] += 4
     study = study_in(folder)
     described = {"dtype": "float32", "frame_rate": float(FRAMES), "engine": "none", "largest_rounding": 0.0}
-    described |= {"values_stored_as_zero": 0, "provenance": study.feature_provenance("mel")}
+    with chdir(folder):
+        described |= {"values_stored_as_zero": 0, "provenance": study.feature_provenance("demo", "mel")}
     put_features(folder / study.features("demo", "mel"), values, **described)
 
 

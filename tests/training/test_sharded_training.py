@@ -137,7 +137,7 @@ def test_a_study_in_shards_scores_as_one_array_and_make_check_knows_it(
             edit_params(folder, lambda params: params["features"].update(shards_mb=0.1))
             sizes = ("windows", "bands", "frames", "bytes", "provenance")
             known = {key: value for key, value in told.items() if key not in sizes}
-            provenance = study_in(folder).feature_provenance("mel")
+            provenance = study_in(folder).feature_provenance("demo", "mel")
             assert provenance != told["provenance"]
             put_features(place, values, **known, provenance=provenance)
             put_shards(place, values, 30)

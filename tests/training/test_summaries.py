@@ -222,7 +222,7 @@ def test_dealt_labels_score_chance_by_source_and_more_under_a_leak(
     own = generator.normal(0, 1, (recordings, separable.CLASSES, 1)).repeat(windows, 0)  # each sounds like itself
     values = own + generator.normal(0, 0.1, (len(own), separable.CLASSES, separable.FRAMES))
     described = {"dtype": "float32", "frame_rate": float(separable.FRAMES), "engine": "none", "largest_rounding": 0.0}
-    described |= {"values_stored_as_zero": 0, "provenance": study_in(tmp_path).feature_provenance("mel")}
+    described |= {"values_stored_as_zero": 0, "provenance": study_in(tmp_path).feature_provenance("demo", "mel")}
     put_features(Path("data/features/paper/demo/mel"), values.astype(np.float32), **described)
     separable.run_stages("dealt_window", "train", "evaluate")
     assert separable.cell_of("mel-dealt_window")[0]["window_accuracy"] > 0.5

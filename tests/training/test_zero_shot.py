@@ -59,7 +59,7 @@ def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     params = load_params()
     made = create_representation("clap", params.representations["clap"], fetch_encoder(params, "clap"))
     described = {"dtype": "float32", "frame_rate": made.frame_rate, "engine": "none", "largest_rounding": 0.0}
-    described |= {"values_stored_as_zero": 0, "provenance": study_in(Path()).feature_provenance("clap")}
+    described |= {"values_stored_as_zero": 0, "provenance": study_in(Path()).feature_provenance("demo", "clap")}
     put_features(Path("data/features/paper/demo/clap"), made.encode(stereo, 48_000), **described)
     return stereo
 
