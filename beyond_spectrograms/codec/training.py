@@ -8,10 +8,12 @@ share it; on a GPU bits may differ from one run to the next.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -100,15 +102,15 @@ def train_codec(run: CodecRun, corpus: Corpus) -> None:
     compute_alike(run.device)
     began, mark, path = time.perf_counter(), run.fingerprint(), run.place / CHECKPOINT
     trainer = CodecTrainer(run.recipe, run.seed, Windows(corpus, run.recipe, run.seed), run.device)
-    saved, seconds = take_up(path), 0.0
-    if saved is not None and saved["mark"] == mark and _can_go_on(run, saved["trainer"]["step"]):
+    saved, seconds, kept = take_up(path), 0.0, dict[str, str]()
+    if saved is not None and saved["mark"] == mark and _can_go_on(run, saved):
         trainer.load(saved["trainer"])
-        seconds = saved["seconds"]
+        seconds, kept = saved["seconds"], saved["kept"]
     total, last_saved = run.recipe.steps[-1], began
 
     def save() -> float:
         spent = seconds + time.perf_counter() - began
-        write_checkpoint(path, {"mark": mark, "trainer": trainer.state(), "seconds": spent})
+        write_checkpoint(path, {"mark": mark, "trainer": trainer.state(), "seconds": spent, "kept": kept})
         return spent
 
     with counting("train a codec, steps", total, lambda: trainer.step):
@@ -117,12 +119,13 @@ def train_codec(run: CodecRun, corpus: Corpus) -> None:
                 trainer.start()
             else:
                 trainer.start_from(load_codec(run.begin)[0])
-            _keep(run, trainer)
+            shutil.rmtree(run.place, ignore_errors=True)  # what another training left there
+            _keep(run, trainer, kept)
             if run.begin is None:
                 trainer.fit()
         while trainer.step < total:
             trainer.train_step()
-            _keep(run, trainer)
+            _keep(run, trainer, kept)
             note_progress()
             if time.perf_counter() - last_saved > CHECKPOINT_SECONDS and trainer.step < total:
                 save()
@@ -164,18 +167,21 @@ def check_precision(run: CodecRun) -> None:
         raise CodecTrainingError("precision: bf16 is for a GPU: choose fp32, or device: cuda")
 
 
-def _can_go_on(run: CodecRun, step: int) -> bool:
-    """Say whether a checkpoint after so many steps is of use: none of what is to be kept before it is missing."""
+def _can_go_on(run: CodecRun, saved: Mapping[str, Any]) -> bool:
+    """Say whether a checkpoint is of use: all that is to be kept before it is there, as that training wrote it."""
+    step, kept = saved["trainer"]["step"], saved.get("kept", {})  # a checkpoint of earlier code tells of none
+    before = [run.kept(each) for each in run.recipe.steps if each <= step]
     return 0 < step <= run.recipe.steps[-1] and all(
-        run.kept(each).exists() for each in run.recipe.steps if each <= step
+        path.exists() and digest_file(path) == kept.get(path.name) for path in before
     )
 
 
-def _keep(run: CodecRun, trainer: CodecTrainer) -> None:
-    """Write the codec where the recipe keeps it after this step."""
+def _keep(run: CodecRun, trainer: CodecTrainer, kept: dict[str, str]) -> None:
+    """Write the codec where the recipe keeps it after this step, and note its digest in `kept`."""
     if trainer.step in run.recipe.steps:
-        told = {"step": trainer.step, "seed": run.seed, "losses": run.recipe.losses}
-        save_codec(run.kept(trainer.step), trainer.codec, trainer.average, told)
+        path, told = run.kept(trainer.step), {"step": trainer.step, "seed": run.seed, "losses": run.recipe.losses}
+        save_codec(path, trainer.codec, trainer.average, told)
+        kept[path.name] = digest_file(path)
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

@@ -86,6 +86,22 @@ def test_a_training_goes_on_from_a_shorter_one_to_the_same_bytes(
     assert taken == list(range(6))  # what is kept after 3 steps was not there: from the beginning
 
 
+def test_a_step_that_another_training_kept_is_not_taken_for_one_s_own(tmp_path: Path) -> None:
+    expected = trained(tmp_path / "alone", steps=[0, 1, 2], learning_rate=0.001)
+    trained(tmp_path / "shared", steps=[0, 1, 2], learning_rate=0.01)
+    assert "step_1.safetensors" not in trained(tmp_path / "shared", steps=[0, 2], learning_rate=0.001)
+    assert not run_in(tmp_path / "shared", steps=[0, 1, 2], learning_rate=0.001).is_finished()
+    assert trained(tmp_path / "shared", steps=[0, 1, 2], learning_rate=0.001) == expected
+
+
+def test_a_training_does_not_go_on_behind_a_step_that_was_damaged(tmp_path: Path) -> None:
+    expected = trained(tmp_path / "whole", steps=[0, 2, 4])
+    trained(tmp_path / "damaged", steps=[0, 2])
+    kept = run_in(tmp_path / "damaged").kept(2)
+    kept.write_bytes(kept.read_bytes() + b"!")
+    assert trained(tmp_path / "damaged", steps=[0, 2, 4]) == expected
+
+
 def test_what_was_kept_and_then_damaged_is_not_finished(tmp_path: Path) -> None:
     trained(tmp_path)
     run = run_in(tmp_path)
