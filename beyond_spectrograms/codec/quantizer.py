@@ -5,8 +5,9 @@ averages, k-means at the start, dead entries replaced, quantiser dropout), and D
 Audio Compression", 2022. Codes, latents, commitment and a step of the averages are those of the encodec package
 (tests/codec/test_quantizer.py). In training three things differ from the package, whose own code undoes them:
 
-- A dead entry stays replaced. The package replaces it in the codebook alone, and computes the codebook anew from its
-  sums in the same step.
+- A dead entry is replaced in the sums, from which a step computes the codebook. The package replaces it in the codebook
+  alone, which the same step computes anew from what the sums were. Its count begins at `dead_below`: where fewer
+  vectors than that choose it in the step itself, the count falls below, and the next step replaces it again.
 - Sums start as k-means' centroids times their counts. The package's start as the centroids, so that the first step
   divides them by the counts.
 - The gradient of a later stage's commitment reaches the encoder. In the package each stage passes its residual on
@@ -38,8 +39,8 @@ class Quantized(NamedTuple):
 class ResidualQuantizer(nn.Module):
     """So many `stages` of codebooks of `entries` vectors [dim]; each quantises what those before it left.
 
-    Entries are means of the vectors they are chosen for, averaged exponentially over steps. One that is chosen for
-    fewer than `dead_below` vectors of a batch is dead, and a vector of the batch takes its place.
+    Entries are means of the vectors they are chosen for, averaged exponentially over steps. One whose average number of
+    these is below `dead_below` is dead, and a vector of the batch takes its place.
     """
 
     codebooks: torch.Tensor  # [stages, entries, dim]

@@ -106,7 +106,7 @@ def test_the_package_shrinks_its_codebook_in_the_first_step_after_its_start() ->
     assert float(counts.median()) > 5  # 80 vectors, 8 entries
 
 
-def test_a_dead_entry_becomes_a_vector_of_the_batch_and_stays_it() -> None:
+def test_a_dead_entry_becomes_a_vector_of_the_batch_and_is_dead_again_where_none_chooses_it() -> None:
     ours, theirs = (module.train() for module in pair(dead_below=2))
     book = theirs.layers[0]._codebook
     for entries in (ours.codebooks[0], ours.sums[0], book.embed, book.embed_avg):
@@ -116,6 +116,7 @@ def test_a_dead_entry_becomes_a_vector_of_the_batch_and_stays_it() -> None:
     vectors = latents().transpose(1, 2).reshape(-1, DIM)
     nearest = (vectors - ours.codebooks[0, 5]).norm(dim=1).min()
     assert float(nearest) < 1e-3
+    assert float(ours.counts[0, 5]) == pytest.approx(0.99 * 2)
     theirs(latents(), n_q=1)
     assert float(book.embed[5].norm()) > 1000  # replaced, and overwritten by its old average
 
