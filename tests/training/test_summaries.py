@@ -110,6 +110,16 @@ def test_a_probe_of_several_labels_is_one_of_scikit_learns_for_each_by_the_loss_
     assert row["validation_loss"] == pytest.approx(best[0], abs=2e-4)
 
 
+def test_of_a_label_that_all_training_windows_have_or_none_a_probe_tells_its_odds_alone(tmp_path: Path) -> None:
+    given = config(tmp_path, "probe_mean", 3)
+    labels = np.array([[n % 3 == 0, n >= 90, n < 110] for n in range(150)], np.float32)
+    labels[PARTS["test"]] = np.nan
+    mine = replace(given, targets=labels, protocol=given.protocol.model_copy(update={"loss": "binary_cross_entropy"}))
+    train(mine)
+    np.testing.assert_allclose(probabilities(mine)[:, 1:], [[1 / 92, 91 / 92]] * 150, rtol=1e-5)
+    assert probabilities(mine)[:, 0].std() > 0.01
+
+
 def test_a_probe_takes_the_penalty_it_is_given_and_all_windows_where_none_validates(tmp_path: Path) -> None:
     given = config(tmp_path, "probe_mean", 3)
     mine = replace(given, protocol=given.protocol.model_copy(update={"inverse_penalty": 0.01}))

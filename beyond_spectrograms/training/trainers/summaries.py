@@ -66,6 +66,7 @@ class ProbeTrainer(SummaryTrainer):
         # One thread, since the last bits of a sum depend on how many share it.
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The number of unique classes")  # few windows of many, as in a pilot
+            warnings.filterwarnings("ignore", "Label .* is present in all training examples")
             warnings.simplefilter("error", ConvergenceWarning)
             try:
                 probe = LogisticRegression(
@@ -82,7 +83,13 @@ class ProbeTrainer(SummaryTrainer):
                     f"C = {inverse_penalty:g}. Are the features finite?"
                 ) from error
         if several:
-            fitted = [(each.coef_, each.intercept_) for each in found.estimators_]
+            # Of a label that all windows have, or none, scikit-learn fits nothing: its odds are Laplace's, finite.
+            odds = (targets.sum(0, dtype=torch.float64) + 1) / ((1 - targets).sum(0, dtype=torch.float64) + 1)
+            constant = [(np.zeros((1, int(varying.sum()))), each.log().numpy()[None]) for each in odds]
+            fitted = [
+                (each.coef_, each.intercept_) if hasattr(each, "coef_") else alike
+                for each, alike in zip(found.estimators_, constant, strict=True)
+            ]
             coefficients, intercepts = map(np.concatenate, zip(*fitted, strict=True))
         else:
             coefficients, intercepts = found.coef_, found.intercept_
