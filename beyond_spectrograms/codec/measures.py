@@ -69,8 +69,13 @@ def compare_sounds(made: Waveform, recorded: Waveform, sample_rate: int) -> Qual
 
 
 def mel_distance(made: Waveform, recorded: Waveform, sample_rate: int) -> float:
-    """Mean absolute difference of mel power in decibels, over bands, frames and resolutions of WINDOWS."""
-    distances = []
+    """Mean absolute difference of mel power in decibels, over bands, frames and resolutions of WINDOWS.
+
+    Zeros follow sounds [channels, samples] that are too short to be reflected at the ends of the longest window.
+    """
+    distances, longest = [], 2 ** WINDOWS[-1]
+    if made.shape[1] <= longest * 3 // 8:  # as far as MelSpectra reflects them
+        made, recorded = (np.pad(each, ((0, 0), (0, longest - each.shape[1]))) for each in (made, recorded))
     for exponent in WINDOWS:
         spectra = MelSpectra(sample_rate, 2**exponent, 0.0)
         one, other = (10 * torch.log10(FLOOR + spectra(torch.from_numpy(each)[None])) for each in (made, recorded))

@@ -104,7 +104,7 @@ def prepare_sounds(folder: Path, work: Path, network: CodecNetwork, level_db: fl
     return OwnCodecSounds(
         heard.assign(music=False),
         corpus,
-        [_beginning(sound, round(JUDGED_S * network.sample_rate)) for sound in ends],
+        [_beginning(sound, network.sample_rate) for sound in ends],
         sounds=len(places) - len(held_out),
         held_out=len(held_out),
         seconds=sum(part.end - part.first for part in parts) / network.sample_rate,
@@ -181,7 +181,8 @@ def _parts(name: str, place: list[int], most: int) -> Iterator[_Part]:
         yield _Part(name, f"{name}#{number + 1}", ends[number], ends[number + 1])
 
 
-def _beginning(sound: Waveform, samples: int) -> Waveform:
-    """Take the first samples of a sound from where it is not silent."""
-    first = int(np.flatnonzero((np.abs(sound) > SILENCE_PEAK).any(axis=0))[0])
-    return np.array(sound[:, first : first + samples])
+def _beginning(sound: Waveform, sample_rate: int) -> Waveform:
+    """Take JUDGED_S of a sound from where it is not silent, but no less than SHORTEST_S where it has these."""
+    heard = int(np.flatnonzero((np.abs(sound) > SILENCE_PEAK).any(axis=0))[0])
+    first = min(heard, max(0, sound.shape[1] - round(SHORTEST_S * sample_rate)))
+    return np.array(sound[:, first : first + round(JUDGED_S * sample_rate)])

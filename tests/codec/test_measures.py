@@ -52,6 +52,13 @@ def test_the_mel_distance_of_a_sound_10_db_louder_is_10_db() -> None:
     assert 10 * 0.6 < distance <= 10.01
 
 
+@pytest.mark.parametrize("samples", [1, 200, 768, 769])
+def test_the_mel_distance_of_a_sound_shorter_than_the_windows_is_told(samples: int) -> None:
+    sound = 30 * noise(1, RATE)[None, :samples]
+    assert mel_distance(sound, sound, RATE) == 0.0
+    assert 0 < mel_distance(2 * sound, sound, RATE) < 20 * np.log10(2) + 0.01
+
+
 def test_the_use_of_codebooks_is_that_of_their_codes() -> None:
     even, one, half = np.arange(16), np.zeros(16, dtype=np.int64), np.arange(16) % 8
     used = measure_codes(np.stack([even, one, half]), 16)

@@ -69,6 +69,17 @@ def test_what_a_stopped_run_stored_is_taken_while_the_files_are_the_same(
     assert not changed.heard.equals(first.heard)
 
 
+def test_a_sound_that_is_heard_at_its_end_alone_judges_by_a_tenth_of_a_second(tmp_path: Path) -> None:
+    (folder := tmp_path / "sounds").mkdir()
+    for number in range(3):
+        sound = np.zeros(32_000, np.float32)
+        sound[-200:] = 0.1 * (number + 1)
+        soundfile.write(folder / f"{number}.wav", sound, 16_000)
+    [judged] = prepare_sounds(folder, tmp_path / "work", SMALL, -24.0).judged
+    assert judged.shape == (1, 1600)
+    assert (judged != 0).sum() == 200
+
+
 def test_a_stereo_codec_hears_two_channels(tmp_path: Path) -> None:
     (tmp_path / "sounds").mkdir()
     for number in range(2):
