@@ -28,6 +28,8 @@ STRIDES = (1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1)  # of blocks 1 to 15; th
 SMOOTH_FROM = 7  # the block from which on hard swish takes the place of ReLU
 EPSILON = 1e-3  # of the batch norms
 REDUCTION = 2 * 2**4  # mel frames to a frame of the last map
+# What weights of other networks end in.
+OF_OTHERS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class EfficientATEncoder(Representation):
@@ -50,7 +52,7 @@ class EfficientATEncoder(Representation):
             self._state: Mapping[str, Tensor] = {key: value.float() for key, value in state.items()}
             self.bands = len(self._state["classifier.5.bias" if self._scores else "features.16.1.bias"])
             self._forward(np.zeros(WIN_LENGTH, np.float32))
-        except (UnreadableError, KeyError, AttributeError, TypeError, RuntimeError) as error:
+        except (UnreadableError, *OF_OTHERS) as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(
                 f"{weights[0]}: not the weights of one of EfficientAT's mn models, from mn01 to mn40: {reason}"

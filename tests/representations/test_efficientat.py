@@ -82,8 +82,12 @@ def test_other_files_are_refused(weights: Path, tmp_path: Path) -> None:
     state = torch.load(weights, weights_only=True)
     torch.save({key: value for key, value in state.items() if "features.9." not in key}, other)
     torch.save({"model": RECORD}, pickled)
+    more, flat, narrow = (tmp_path / f"{name}.pt" for name in ("more", "flat", "narrow"))
+    torch.save(state | {"features.1.block.x.weight": torch.zeros(1)}, more)
+    torch.save(state | {"features.0.0.weight": torch.zeros(8)}, flat)
+    torch.save(state | {"features.0.0.weight": torch.zeros(8, 0, 3, 3)}, narrow)
     name = "not the weights of one of EfficientAT's mn models, from mn01 to mn40: "
-    for path in (other, pickled):
+    for path in (other, pickled, more, flat, narrow):
         assert refusal(CheckpointError, make, path).startswith(f"{path}: {name}")
     told = "mn04: its weights file is missing. Run its featurize stage, which fetches it."
     assert refusal(CheckpointError, make, tmp_path / "gone.pt") == told
