@@ -13,6 +13,7 @@ from beyond_spectrograms.data.clips import raw_files
 from beyond_spectrograms.estimates.preparation import pilot_resampling
 from beyond_spectrograms.estimates.timing import Rate, amount, roughly
 from beyond_spectrograms.report.table import Row, Table, texts
+from beyond_spectrograms.representations.recipes import type_of_codes
 from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import read_told
@@ -24,24 +25,25 @@ BENCH, RESULTS = Path("metrics/bench.json"), Path("metrics/plan.json")
 
 
 class Features(NamedTuple):
-    """Numbers of a second of sound: bands times frames, and codebooks times frames where it has codes of 16 bits.
+    """Numbers of a second of sound: bands times frames, and codebooks times frames where it has codes.
 
-    `encoded` and `trained` are names of metrics/bench.json.
+    `encoded` and `trained` are names of metrics/bench.json. A codebook has so many `entries`.
     """
 
     encoded: str
     trained: str
     numbers: int
-    codes: int | None
+    codes: int = 0
+    entries: int = 1
 
 
-# EnCodec at 6 kbit/s has 8 codebooks at 24 kHz and 4 at 48 kHz, 75 and 150 frames (encodec.model); SoundStream 30 at
+# EnCodec at 6 kbit/s has 8 codebooks of 1024 entries at 24 kHz, 75 frames (encodec.model); SoundStream 30 of 16 at
 # 6 kbit/s, 50 frames (Lyra's lyra_config.cc). mel is the paper's: 128 bands, hops of 128 at 22050 Hz.
 FEATURES = {
-    "mel": Features("mel", "train_mel", 128 * 173, None),
-    "soundstream": Features("soundstream", "train_soundstream", 64 * 50, 30 * 50),
-    "encodec_24khz": Features("encodec_24khz_untrained", "train_encodec_24khz", 128 * 75, 8 * 75),
-    "encodec_24khz, bf16": Features("encodec_24khz_untrained_bf16", "train_encodec_24khz", 128 * 75, 8 * 75),
+    "mel": Features("mel", "train_mel", 128 * 173),
+    "soundstream": Features("soundstream", "train_soundstream", 64 * 50, 30 * 50, 16),
+    "encodec_24khz": Features("encodec_24khz_untrained", "train_encodec_24khz", 128 * 75, 8 * 75, 1024),
+    "encodec_24khz, bf16": Features("encodec_24khz_untrained_bf16", "train_encodec_24khz", 128 * 75, 8 * 75, 1024),
 }
 
 
@@ -56,7 +58,7 @@ def plan(bench: dict[str, Any], resampling: Rate) -> dict[str, Any]:
             "train_hours": EPOCHS * sound_s / per_second[of.trained] / 3600,  # windows of a second
             "fp32_bytes": 4 * of.numbers * sound_s,
             "fp16_bytes": 2 * of.numbers * sound_s,
-            "codes_bytes": None if of.codes is None else 2 * of.codes * sound_s,
+            "codes_bytes": type_of_codes(of.entries).itemsize * of.codes * sound_s if of.codes else None,
         }
     return {
         "clips": CLIPS, "clip_seconds": CLIP_S, "epochs": EPOCHS,
@@ -88,7 +90,7 @@ def plan_table(planned: dict[str, Any]) -> Table:
         f"{planned['cores']} cores of {planned['processor']}.",
         f"Resampling takes {planned['resample_hours']:.0f} machine-hours, and clips in "
         f"the four formats {amount(planned['clips_bytes'])}.",
-        "Encoders and training by the rates of metrics/bench.json; codes at 6 kbit/s, of 16 bits each.",
+        "Encoders and training by the rates of metrics/bench.json; codes at 6 kbit/s, in whole bytes each.",
     ]  # fmt: skip
     return Table("AudioSet, planned", rows, texts(*rows[0]), notes)
 

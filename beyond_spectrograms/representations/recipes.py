@@ -50,9 +50,14 @@ def maker_of(recipe: Recipe, made: Representation | None = None) -> Maker:
             _maker = known, Maker(representation, np.dtype(recipe.dtype), None)
         else:
             encoder, entries, codebooks = representation.coded()
-            _maker = known, Maker(encoder, np.min_scalar_type(entries - 1), codebooks)
+            _maker = known, Maker(encoder, type_of_codes(entries), codebooks)
             _prove(representation, _maker[1], recipe.length_s)
     return _maker[1]
+
+
+def type_of_codes(entries: int) -> np.dtype[Any]:
+    """Choose the type in which codes of a codebook of so many entries are stored."""
+    return np.min_scalar_type(entries - 1)
 
 
 def forget_maker() -> None:

@@ -30,6 +30,16 @@ def test_latents_of_encodec_are_as_large_as_they_are_known_to_be() -> None:
     assert (row["features in fp32"], row["in fp16"], row["as codes"]) == ("800.4 GB", "400.2 GB", "25.0 GB")
 
 
+def test_codes_of_small_codebooks_take_a_byte_each() -> None:
+    planned = plan.plan(read_told(REPOSITORY / plan.BENCH), RESAMPLING)["representations"]
+    assert {name: of["codes_bytes"] for name, of in planned.items()} == {
+        "mel": None,
+        "soundstream": SOUND_S * 30 * 50,
+        "encodec_24khz": SOUND_S * 8 * 75 * 2,
+        "encodec_24khz, bf16": SOUND_S * 8 * 75 * 2,
+    }
+
+
 @pytest.mark.parametrize(
     ("files", "told"),
     [
