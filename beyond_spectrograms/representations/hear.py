@@ -50,7 +50,13 @@ class HearEmbeddings(Representation):
         own = Path(str(self._module.__file__))  # and all the files of its package, where it is in one
         self.files = tuple(sorted(own.parent.rglob("*.py"))) if self._module.__package__ else (own,)
         self._frames: dict[int, int] = {}
-        self.hop_length = self._probe(round(PROBE_S * self.form.sample_rate))
+        self._step_ms = self._probe(round(PROBE_S * self.form.sample_rate))
+        self.hop_length = max(1, round(self._step_ms / 1000 * self.form.sample_rate))
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second, by the module's own timestamps; a hop may be no whole number of samples."""
+        return 1000 / self._step_ms
 
     def frames(self, samples: int) -> int:
         """Count the frames of a window of `samples` samples, as the module makes them."""
@@ -74,8 +80,8 @@ class HearEmbeddings(Representation):
             raise self._error(f"its model's sample_rate is {model.sample_rate} Hz. Choose from {allowed}.")
         return model.to("cpu").eval()
 
-    def _probe(self, samples: int) -> int:
-        """Learn how many frames so many samples have; give the hop in samples of `form`."""
+    def _probe(self, samples: int) -> float:
+        """Learn how many frames so many samples have; give the milliseconds from one to the next."""
         noise = np.random.default_rng(0).uniform(-1, 1, (2, self.form.channels, samples)).astype(np.float32)
         embeddings, times_ms = self._embed(noise)
         if times_ms.shape != embeddings.shape[:2]:
@@ -85,13 +91,13 @@ class HearEmbeddings(Representation):
         self._frames[samples] = embeddings.shape[1]
         steps = np.diff(times_ms.astype(np.float64), axis=1)
         if not steps.size:
-            return samples
+            return 1000 * samples / self.form.sample_rate
         step = float(steps.mean())
         if step <= 0 or np.abs(steps - step).max() >= max(REGULAR_MS, 2e-7 * float(times_ms.max())):
             raise self._error(f"timestamps are not regular: their steps are {steps.min():g} to {steps.max():g} ms")
         if step > LONGEST_STEP_MS:
             warnings.warn(f"{self.name}: frames are {step:g} ms apart; the API suggests 50 or less", stacklevel=4)
-        return max(1, round(step / 1000 * self.form.sample_rate))
+        return step
 
     def _encode(self, windows: Waveform) -> Features:
         # One by one: the last bits of a product of matrices depend on how many windows share it.

@@ -92,6 +92,11 @@ def test_weights_and_code_are_what_features_depend_on(write_module: Any, tmp_pat
 
 
 @pytest.mark.usefixtures("project")
+def test_frames_are_as_many_a_second_as_its_timestamps_say(write_module: Any) -> None:
+    levels = make(write_module(rate=22_050, **{"20.0 *": "50.0 *"}))
+    assert (levels.hop_length, levels.frame_rate) == (1102, 20.0)
+
+
 def test_our_own_module_gives_our_own_representation() -> None:
     ours = make("beyond_spectrograms.hear", model="log_mel_2048_50hz")
     record = load_params().representations["log_mel_2048_50hz"]
