@@ -19,7 +19,7 @@ from beyond_spectrograms.representations.base import Features
 
 Rows = npt.NDArray[np.int64]  # of a table of windows, in some order
 Outcome = tuple[float, float]  # accuracy and loss, means over a subset's windows
-HELD_BYTES = 2**30  # larger subsets are read batch by batch instead of held in memory; changes no result
+HELD_BYTES = 2**30  # larger subsets are read batch by batch and not held in memory: of shards in another order
 BLOCK = 256  # windows prepared at a time
 BUFFER = 8  # shards among which windows of a subset that is not held are shuffled
 
