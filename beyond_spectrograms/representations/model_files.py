@@ -127,8 +127,8 @@ def load_tflite(model: bytes, record: ModelFile, error: Callable[[str], Checkpoi
     try:
         interpreter = quiet_interpreter(model, record.output is not None)
         [source, *others] = interpreter.get_input_details()
-    except ValueError as reason:
-        raise error(f"not a TFLite model with an input: {reason}") from None
+    except (ValueError, RuntimeError) as reason:
+        raise error(f"not a TFLite model with an input: {' '.join(str(reason).split())}") from None
     if others or source["dtype"] != np.float32:
         raise error(f"takes {1 + len(others)} inputs, the first {source['dtype'].__name__}; one of float32 is expected")
     if (told := _rate_in_tflite(model)) not in (None, record.sample_rate):
@@ -144,12 +144,13 @@ def load_tflite(model: bytes, record: ModelFile, error: Callable[[str], Checkpoi
 
     def run(sound: Waveform) -> npt.NDArray[Any]:
         shape = [1] * (len(sizes) - 1) + [len(sound)]
-        if shape != [int(size) for size in interpreter.get_input_details()[0]["shape"]]:
-            if record.samples is not None and int(np.prod(sizes)) > 1:
-                raise error(f"takes {sizes}, and samples says {record.samples}")
-            interpreter.resize_tensor_input(source["index"], shape)
-            interpreter.allocate_tensors()
+        resized = shape != [int(size) for size in interpreter.get_input_details()[0]["shape"]]
+        if resized and record.samples is not None and int(np.prod(sizes)) > 1:
+            raise error(f"takes {sizes}, and samples says {record.samples}")
         try:
+            if resized:
+                interpreter.resize_tensor_input(source["index"], shape)
+                interpreter.allocate_tensors()
             interpreter.set_tensor(source["index"], sound.reshape(shape))
             interpreter.invoke()
             given: npt.NDArray[Any] = interpreter.get_tensor(taken["index"])

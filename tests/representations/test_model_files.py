@@ -236,3 +236,11 @@ def test_a_tflite_file_that_does_not_fit_its_record_is_refused(mirror: Path, tmp
     unknown = create_representation("yamnet", RECORDS["yamnet"].model_copy(update={"sample_rate": 8000}), [broken])
     assert unknown.frame_rate == 8000 / 7680  # damaged metadata say nothing
     assert refused(samples=16_000) == f"yamnet: {YAMNET}: takes [15600], and samples says 16000"
+
+
+def test_a_tflite_model_of_another_length_is_refused_where_it_cannot_be_resized(mirror: Path) -> None:
+    name = "soundstream_encoder.tflite"
+    record = TFLite(kind="tflite", **SETTINGS, layout="frames_bands")
+    told = refusal(CheckpointError, create_representation, "mine", record, [mirror / name])
+    assert told.startswith(f"mine: {name}: cannot be run on 16000 samples: ")  # and what the runtime says
+    assert "\n" not in told
