@@ -76,10 +76,11 @@ def timed_training(called: str, configs: Sequence[RunConfig], of: str = "") -> N
         if key not in rates:
             rates[key] = pilot_training(config)
     units = [_windows(config) * most_epochs(config.protocol, config.epochs, _windows(config)) for config in todo]
-    at_once = 1 if todo[0].device == "cuda" else side_by_side()
+    devices = sorted({config.device for config in todo})
+    at_once = 1 if "cuda" in devices else side_by_side()
     estimate = estimate_runs([(rates[key], of_run) for key, of_run in zip(keys, units, strict=True)], at_once)
     precisions = " and ".join(sorted({config.precision for config in todo}))
-    what = f"{len(todo)} to train on {todo[0].device} in {precisions}, {sum(units):,} windows"
+    what = f"{len(todo)} to train on {' and '.join(devices)} in {precisions}, {sum(units):,} windows"
     with timed(what, estimate) as taken:
         train_all(list(configs))
     for key in dict.fromkeys(keys):

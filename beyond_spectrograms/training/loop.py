@@ -2,7 +2,8 @@
 
 On the CPU each run is trained on one thread, so that its result does not depend on how many cores there are, and as
 many runs side by side as there are cores, or workers of a cluster. On a GPU runs of a protocol are trained at once
-(multi_run.py), unless their classifier has a trainer of its own: then one after another.
+(multi_run.py), or one after another where their classifier has a trainer of its own that moves them there. All others
+are trained on the CPU.
 """
 
 import time
@@ -49,6 +50,11 @@ def targets_of(labels: npt.NDArray[np.str_], protocol: Protocol) -> tuple[tuple[
     return tuple(each_class.columns), each_class.to_numpy(np.float32)
 
 
+def are_trained_at_once(protocol: Protocol) -> bool:
+    """Say whether a GPU trains a protocol's runs at once (multi_run.py)."""
+    return TRAINERS[protocol.classifier] is Trainer and protocol.augment is None and protocol.loss is None
+
+
 def runs_of_protocol(
     params: Params,
     cell: tuple[str, str, str],
@@ -71,6 +77,8 @@ def runs_of_protocol(
     """
     _, representation, name = cell
     protocol, device = params.protocols[name], choose_device(params.device)
+    if not are_trained_at_once(protocol) and not TRAINERS[protocol.classifier].moves:
+        device = "cpu"
     record = params.representations[representation]
     codebook_size, stacked = record.codebook_size, record.stacked
     labels = deal_labels(table, protocol.deal_labels)["label"].to_numpy(dtype=str)
@@ -132,25 +140,23 @@ def train_all(configs: list[RunConfig]) -> None:
     # Read without its lock, which a process that is ended may hold.
     following = counting("train, epochs", total, lambda: int(epochs_done.get_obj().value))
     with nullcontext() if on_cluster() else following:
-        if configs[0].device == "cuda":
-            for protocol, of_protocol in groupby(todo, lambda config: config.protocol):
-                one_label = protocol.augment is None and protocol.loss is None
-                if TRAINERS[protocol.classifier] is Trainer and one_label:
-                    train_multi_run(list(of_protocol), epochs_done)
-                else:
-                    for config in of_protocol:
-                        train(config, epochs_done)
-        else:
-            run_pieces(
-                train,
-                todo,
-                called="train",
-                names=["/".join([*config.work.parts[-2:], config.name]) for config in todo],
-                here=sum(config.epochs * (config.parts == "train").sum() for config in todo) < WORTH_A_POOL,
-                bar=False,
-                begin=_take_counter,
-                given=(epochs_done,),
-            )
+        on_gpu, others = ([config for config in todo if (config.device == "cuda") is gpu] for gpu in (True, False))
+        for protocol, of_protocol in groupby(on_gpu, lambda config: config.protocol):
+            if are_trained_at_once(protocol):
+                train_multi_run(list(of_protocol), epochs_done)
+            else:
+                for config in of_protocol:
+                    train(config, epochs_done)
+        run_pieces(
+            train,
+            others,
+            called="train",
+            names=["/".join([*config.work.parts[-2:], config.name]) for config in others],
+            here=sum(config.epochs * (config.parts == "train").sum() for config in others) < WORTH_A_POOL,
+            bar=False,
+            begin=_take_counter,
+            given=(epochs_done,),
+        )
     if strange := [config.name for config in configs if not run.is_finished(config)]:
         raise TrainingError(
             f"{configs[0].work}: {', '.join(strange)} belongs to other params or versions than this run's: another "

@@ -1,25 +1,30 @@
 """Classifiers with trainers of their own are trained, continued and scored as the others are."""
 
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from beyond_spectrograms.classifiers.base import ClassifierError, best_by_class, last_layer, name_clusters
 from beyond_spectrograms.classifiers.baselines import ReconstructingLayer
 from beyond_spectrograms.classifiers.registry import CLASSIFIERS, measure
-from beyond_spectrograms.params.protocols import RECONSTRUCTING, SUMMARISING, ZERO_SHOT, Protocol
-from beyond_spectrograms.training.loop import train
+from beyond_spectrograms.params.protocols import RECONSTRUCTING, SUMMARISING, ZERO_SHOT, Augmentation, Protocol
+from beyond_spectrograms.training import loop
+from beyond_spectrograms.training.epoch import Subset
+from beyond_spectrograms.training.loop import runs_of_protocol, train
 from beyond_spectrograms.training.run import HISTORY_COLUMNS, RunConfig, read_history
 from beyond_spectrograms.training.trainers import TRAINERS
 from beyond_spectrograms.training.trainers.clustering import ReconstructionTrainer
 from support import separable
 from support.cells import edit_params
 from support.common import refusal
+from support.models import PARAMS
 from support.numeric import assert_rounded
 from support.protocol import PROTOCOL, write_run
 from support.repository import Patch
@@ -106,6 +111,46 @@ def test_errors_are_in_the_features_own_unit(config: RunConfig, classifier: str)
     expected = (windows.double() - layer.mean).square().mean((1, 2))
     assert_rounded(after, expected, roundings=16 * 8)
     assert not torch.allclose(before, after)
+
+
+def test_statistics_hold_a_batch_of_windows_at_a_time(config: RunConfig, monkeypatch: Patch) -> None:
+    batch, held = Subset.batch, list[weakref.ref[torch.Tensor]]()
+    alive = []
+
+    def counted(subset: Subset, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        windows, targets = batch(subset, places)
+        alive.append(sum(each() is not None for each in held))
+        held.append(weakref.ref(windows := windows.double()))
+        return windows, targets
+
+    monkeypatch.setattr(Subset, "batch", counted)
+    ReconstructionTrainer(of(config, "apnet"), np.load(config.features / "features.npy"))
+    assert len(alive) == 2 * 3
+    assert max(alive) <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "device"),
+    [
+        ({}, "cuda"),
+        ({"augment": Augmentation(gain=3.0)}, "cpu"),
+        ({"loss": "binary_cross_entropy"}, "cpu"),
+        ({"classifier": "m5", "standardize": False}, "cpu"),
+        ({"classifier": "probe_mean"}, "cpu"),
+        ({"classifier": "apnet", "standardize": False}, "cuda"),
+    ],
+)
+def test_a_run_is_of_the_device_that_trains_it(
+    changes: dict[str, Any], device: str, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(loop, "choose_device", lambda _: "cuda")
+    params = PARAMS.model_copy(update={"protocols": {"mine": PROTOCOL.model_copy(update=changes)}})
+    bands = 1 if changes.get("classifier") == "m5" else 8
+    np.save(tmp_path / "features.npy", np.zeros((6, bands, 2500), np.float32))
+    table = pd.DataFrame({"clip": list("abcdef"), "label": list("xyxyxy"), "start_s": 0.0})
+    given = {"features": tmp_path, "table": table, "parts": pd.DataFrame({"source_1": ["train"] * 6})}
+    runs = runs_of_protocol(params, ("demo", "mel", "mine"), **given, max_epochs=1, work=tmp_path / "work")
+    assert [run.device for run in runs] == [device]
 
 
 @pytest.mark.parametrize("classifier", ["apnet", "kmeans", "probe_mean", "nearest_neighbour"])

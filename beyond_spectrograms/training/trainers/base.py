@@ -25,6 +25,7 @@ class Trainer:
     columns: ClassVar[tuple[str, ...]] = ()  # what an epoch reports besides accuracies and losses, for the history
     # Whether it learns a layer in front by gradient; else codes, and layers to be weighed, raise ClassifierError.
     takes_codes: ClassVar[bool] = True
+    moves: ClassVar[bool] = False  # whether it moves network and batches to the run's device; else the CPU computes
 
     def __init__(self, config: RunConfig, features: Features) -> None:
         if config.codebook_size is not None and not self.takes_codes:

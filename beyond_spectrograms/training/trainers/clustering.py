@@ -1,5 +1,7 @@
 """K-means on whole windows and on latents of autoencoders; K-means++, from which prototypes start."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -76,14 +78,20 @@ class ReconstructionTrainer(Trainer):
 
     columns = ("training_reconstruction_error", "validation_reconstruction_error")
     takes_codes = False
+    moves = True
 
     def __init__(self, config: RunConfig, features: Features) -> None:
         super().__init__(config, features)
         self.layer = last_layer(self.network, ReconstructingLayer)
-        batches = [self._train.batch(places)[0].double() for places in self._batches(torch.arange(len(self._train)))]
-        values = sum(batch.numel() for batch in batches)
-        mean = sum(float(batch.sum()) for batch in batches) / values
-        squares = sum(float((batch - mean).square().sum()) for batch in batches)
+
+        def batches() -> Iterator[Tensor]:
+            for places in self._batches(torch.arange(len(self._train))):
+                yield self._train.batch(places)[0].double()
+
+        counts, sums = zip(*((batch.numel(), float(batch.sum())) for batch in batches()), strict=True)
+        values = sum(counts)
+        mean = sum(sums) / values
+        squares = sum(float((batch - mean).square().sum()) for batch in batches())
         self.layer.mean, self.layer.deviation = torch.tensor(mean), torch.tensor((squares / (values - 1)) ** 0.5)
         self.layer.to(config.device)
 

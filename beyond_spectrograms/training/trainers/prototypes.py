@@ -34,6 +34,7 @@ class PrototypeTrainer(Trainer):
 
     columns = ("training_reconstruction_error", "validation_reconstruction_error", "step")
     takes_codes = False
+    moves = True
 
     def __init__(self, config: RunConfig, features: Features) -> None:
         assert config.protocol.prototypes is not None  # params.Protocol sees to it
