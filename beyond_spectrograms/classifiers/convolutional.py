@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from beyond_spectrograms.classifiers.base import ClassifierError
+from beyond_spectrograms.classifiers.summaries import Summary
 
 DROPOUT = 0.5  # the released code's and Keras' mnist_convnet's
 TEMPORAL_WIDTHS = (128, 128, 256)  # channels of temporal_cnn's convolutions, each over five frames
@@ -88,14 +89,6 @@ def mean_linear(bands: int, frames: int, classes: int) -> nn.Sequential:  # noqa
     return nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(bands, classes))
 
 
-class MeanOverTime(nn.Module):
-    """[windows, channels, frames] -> [windows, channels]."""
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Average."""
-        return hidden.mean(2)
-
-
 def temporal_cnn(
     bands: int,
     frames: int,  # noqa: ARG001  as the others
@@ -110,4 +103,5 @@ def temporal_cnn(
     layers: list[nn.Module] = []
     for before, width in zip((bands, *TEMPORAL_WIDTHS), TEMPORAL_WIDTHS, strict=False):
         layers += [nn.ConstantPad1d(2, 0.0), TimeConvolution(before, width, kernel_size=5), nn.ReLU()]
-    return nn.Sequential(*layers, MeanOverTime(), nn.Dropout(dropout), nn.Linear(TEMPORAL_WIDTHS[-1], classes))
+    layers += [Summary(deviation=False), nn.Dropout(dropout), nn.Linear(TEMPORAL_WIDTHS[-1], classes)]
+    return nn.Sequential(*layers)

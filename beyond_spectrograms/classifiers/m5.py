@@ -9,7 +9,8 @@ here, these are 160 samples every 8.
 from torch import nn
 
 from beyond_spectrograms.classifiers.base import ClassifierError
-from beyond_spectrograms.classifiers.convolutional import MeanOverTime, TimeConvolution, TimePooling
+from beyond_spectrograms.classifiers.convolutional import TimeConvolution, TimePooling
+from beyond_spectrograms.classifiers.summaries import Summary
 
 WIDTHS = (128, 128, 256, 512)  # channels of the convolutions
 SEES, STEP, LATER_SEES, POOLED = 160, 8, 3, 4
@@ -31,4 +32,4 @@ def build(bands: int, frames: int, classes: int) -> nn.Sequential:
             reach = LATER_SEES // 2
             layers += [nn.ConstantPad1d(reach, 0.0), TimeConvolution(before, width, LATER_SEES, bias=False)]
         layers += [nn.BatchNorm1d(width), nn.ReLU(), TimePooling(POOLED)]
-    return nn.Sequential(*layers, MeanOverTime(), nn.Linear(WIDTHS[-1], classes))
+    return nn.Sequential(*layers, Summary(deviation=False), nn.Linear(WIDTHS[-1], classes))
