@@ -119,15 +119,15 @@ def _decode(options: argparse.Namespace) -> int:
     file: Path = options.file
     check_name(file)
     place = _place(options.out or file.with_suffix(".wav"), ".wav")
-    from beyond_spectrograms.codec.ecdc import read_content, read_header
+    from beyond_spectrograms.codec.ecdc import read_beginning, read_content, read_header
     from beyond_spectrograms.codec.files import decode_file
     from beyond_spectrograms.codec.language_model import open_lm
 
     try:
-        content = read_content(file)
-        header = read_header(content)
+        header = read_header(read_beginning(file))
         by = open_codec(options.codec or (header.model if header.model in CODECS else None))
         language = open_lm(options.lm, by.layout) if options.lm and header.arithmetic else None
+        content = read_content(file, header, by.layout)
         limited = decode_file(content, header, by, place, language)
     except BadAudioError as error:
         print(f"{told_name(file)}: {printable(str(error))}", file=sys.stderr)

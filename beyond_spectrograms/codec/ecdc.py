@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 SUFFIX = ".ecdc"
 Codes = npt.NDArray[np.int16]
 DAY_S = 86_400  # a header may promise, and a file be, of any length
-MOST_BYTES = 260_000_000  # of a day at the most bits that EnCodec has
+BEGINNING = 1 << 20  # bytes of a file in which its header has to end
+RANGE_BITS = 24  # of encodec's arithmetic coder: as many as a code takes at most
 SEGMENT_S, OVERLAP = 1.0, 0.01  # of a codec that divides by level: encodec/model.py
 DIGITS = 16  # of the SHA-256 of a codec's or a language model's file, by which a header names it
 LEVEL = struct.Struct("!f")
@@ -77,6 +78,12 @@ class Layout:
     def most_samples(self) -> int:
         """Samples of a day."""
         return DAY_S * self.sample_rate
+
+    def most_bytes(self, *, arithmetic: bool) -> int:
+        """Bytes that a file of a day has at most."""
+        bits, level = self.codebooks * (RANGE_BITS if arithmetic else self.bits), LEVEL.size * self.by_level
+        segments = self.segments(self.most_samples)
+        return BEGINNING + sum(level + math.ceil(self.frames(samples) * bits / 8) for _, samples in segments)
 
     @property
     def segment_length(self) -> int:
@@ -129,19 +136,29 @@ class Coded(NamedTuple):
     levels: Sequence[float]
 
 
-def read_content(path: Path) -> bytes:
-    """Read a file whole, if it is no larger than any should be.
+def read_beginning(path: Path, most: int = BEGINNING) -> bytes:
+    """Read the first bytes of a file, those that have its header.
+
+    Raises:
+        BadAudioError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(most)
+    except OSError as error:
+        raise BadAudioError((error.strerror or str(error)).lower()) from None
+
+
+def read_content(path: Path, header: Header, layout: Layout) -> bytes:
+    """Read a file whole, if it is no larger than a day of the codec that wrote it.
 
     Raises:
         BadAudioError: it is, or it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise BadAudioError((error.strerror or str(error)).lower()) from None
-    if len(content) > MOST_BYTES:
-        raise BadAudioError(f"larger than {MOST_BYTES} bytes, more than a day takes at 24 kbps")
+    most = layout.most_bytes(arithmetic=header.arithmetic)
+    content = read_beginning(path, most + 1)
+    if len(content) > most:
+        raise BadAudioError(f"larger than {most} bytes, more than a day of {layout.name} takes")
     return content
 
 

@@ -27,6 +27,7 @@ from beyond_spectrograms.codec.ecdc import (
     Header,
     Layout,
     check_lengths,
+    read_beginning,
     read_codes,
     read_content,
     read_header,
@@ -64,14 +65,13 @@ def read_ecdc(path: Path, bitrate: int, load_lm: Callable[[], LMModel]) -> tuple
         BadAudioError: it is not there, no .ecdc file, of another model or a lower bitrate, empty, truncated, longer
             than a day, or damaged where that shows.
     """
-    content = read_content(path)
-    header = read_header_of_24khz(content)
+    header = read_header_of_24khz(read_beginning(path))
     if bitrate_of(header) < bitrate:
         raise BadAudioError(
             f"coded at {bitrate_of(header)} bits per second; the model takes {bitrate} or more. Use a model trained at "
             f"{bitrate_of(header)}, {DECODE}."
         )
-    coded = read_codes(content, header, LAYOUT, load_lm)
+    coded = read_codes(read_content(path, header, LAYOUT), header, LAYOUT, load_lm)
     return coded.codes[0][: bitrate // (LAYOUT.bits * FRAME_RATE)], header.samples / LAYOUT.sample_rate
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from beyond_spectrograms.codec.ecdc import (
     Header,
     Layout,
     check_lengths,
+    layout_of,
+    read_beginning,
     read_codes,
     read_content,
     read_header,
@@ -212,6 +215,19 @@ def refusal_or_header(content: bytes) -> Header | str:
         return str(error)
 
 
+def test_a_day_of_the_most_bits_is_read_and_not_more(tmp_path: Path) -> None:
+    layout, place = layout_of(ENCODEC["encodec_48khz"], "encodec_48khz"), tmp_path / "day.ecdc"
+    write_ecdc(place, Coded(layout.most_samples, [np.zeros((16, 1), np.int16)], [0.0]), layout)
+    header, size = read_header(read_beginning(place)), 87_272 * (4 + math_bytes(150, 16, 10))
+    os.truncate(place, size)  # all of it holes
+    assert len(read_content(place, header, layout)) == size > 260e6
+    os.truncate(place, 2 * size)
+    assert refusal(BadAudioError, read_content, place, header, layout) == (
+        "larger than 263215828 bytes, more than a day of encodec_48khz takes"
+    )
+    assert layout.most_bytes(arithmetic=True) > 2 * size
+
+
 def test_mutants_are_read_or_refused_in_a_line(tmp_path: Path) -> None:
     random, refused = np.random.default_rng(0), list[str]()
     for network in (SMALL, BY_LEVEL):
@@ -239,7 +255,7 @@ def test_what_is_no_codec_is_refused(tmp_path: Path) -> None:
     assert refusal(CodecFileError, open_encodec, "encodec_24khz", path).startswith(f"{path}: not the weights of ")
     torch.save({"encoder": torch.zeros(1)}, path)
     assert refusal(CodecFileError, open_encodec, "encodec_24khz", path).startswith(f"{path}: not the weights of ")
-    assert refusal(BadAudioError, read_content, tmp_path) == "is a directory"
+    assert refusal(BadAudioError, read_beginning, tmp_path) == "is a directory"
 
 
 def test_a_decoded_file_is_wav_of_16_bits_and_what_is_too_loud_is_limited(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_a_file_of_more_than_a_day_is_refused_before_it_fills_the_memory(code: C
     file = code()
     os.truncate(file, 500_000_000)  # all of it holes
     tracemalloc.start()
-    assert told(model, file) == "larger than 260000000 bytes, more than a day takes at 24 kbps"
+    assert told(model, file) == "larger than 260248576 bytes, more than a day of encodec_24khz takes"
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 300e6
