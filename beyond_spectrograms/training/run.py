@@ -254,16 +254,21 @@ def is_finished(config: RunConfig, *, report_damage: bool = False) -> bool:
     weights, path, _ = config.result_files
     record = read_sealed(path)
     if record and record.keys() == RECORD and weights.exists() and config.weights_sha256() == record["weights_sha256"]:
-        return bool(record["mark"] == config.fingerprint()) and _has_last_epoch(config)
+        return bool(record["mark"] == config.fingerprint()) and _is_of(config)
     if report_damage and path.exists():
         print(f"{path}: damaged, or not of the weights beside it. The run starts anew.", flush=True)
     return False
 
 
-def _has_last_epoch(config: RunConfig) -> bool:
-    """Say whether the weights of the last epoch are there as well; results of earlier code have none."""
+def _is_of(config: RunConfig) -> bool:
+    """Say whether weights are of these classes, which no fingerprint tells, and those of the last epoch there as well.
+
+    Results of earlier code have none of the last epoch.
+    """
     with safe_open(config.result_files[0], framework="pt") as stored:
-        return config.protocol.select == "last" or any(key.startswith(LAST) for key in stored.keys())  # noqa: SIM118
+        classes = json.loads(stored.metadata()["notes"])["classes"]
+        has_last = any(key.startswith(LAST) for key in stored.keys())  # noqa: SIM118
+        return classes == list(config.classes) and (config.protocol.select == "last" or has_last)
 
 
 def keep_finished(configs: Sequence[RunConfig], place: Path) -> None:

@@ -255,6 +255,7 @@ def test_a_run_is_finished_only_while_its_files_params_and_features_are_the_same
     assert is_finished(config)
     batches = PROTOCOL.model_copy(update={"batch_size": 8})
     others = {"epochs": 7, "codebook_size": 16, "precision": "bf16", "versions": {"training": 2}, "protocol": batches}
+    others |= {"classes": ("a", "renamed")}
     assert not any(is_finished(replace(config, **{name: other})) for name, other in others.items())
     index, (weights, record, _) = config.features / "index.json", config.result_files
     for path, content in ((index, b'{"sha256": {"key": "other"}}'), (weights, b""), *((record, bad) for bad in BROKEN)):
