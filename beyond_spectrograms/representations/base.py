@@ -63,15 +63,15 @@ class Coded(NamedTuple):
 class Representation(ABC):
     """Turns windows of sound into arrays [bands, frames].
 
-    A new representation is one file: set `form`, `bands` and `hop_length`, write `frames` and `_encode`, and give it a
-    record in params.yaml. One that `hears_clips` takes windows of any length. `encode` checks input and output, so
-    `_encode` does not have to.
+    A new representation is one file: set `form`, `bands` and `hop_length`, write `_encode`, and `frames` where they are
+    counted otherwise, and give it a record in params.yaml. One that `hears_clips` takes windows of any length. `encode`
+    checks input and output, so `_encode` does not have to.
     """
 
     name: str  # its key in params.yaml
     form: Format  # sample rate (Hz) and channels it takes
     bands: int  # height of a window: mel bands or latent channels
-    hop_length: int  # samples from one frame to the next; frame_rate is form.sample_rate / hop_length
+    hop_length: int  # samples from one frame to the next; rounded where a kind has a frame_rate of its own
     packages: tuple[str, ...] = ("numpy",)  # distributions whose version can change the result
     hears_clips: bool = False  # whether featurize gives it whole clips and cuts their frames, or windows
     engine: str = "numpy"  # the library that computes; all features of one array come from one engine
@@ -86,9 +86,9 @@ class Representation(ABC):
         """Frames per second."""
         return self.form.sample_rate / self.hop_length
 
-    @abstractmethod
     def frames(self, samples: int) -> int:
-        """Return how many frames a window of `samples` samples has."""
+        """Return how many frames a window of `samples` samples has: hops, the last of which may be partial."""
+        return -(-samples // self.hop_length)
 
     @abstractmethod
     def _encode(self, windows: Waveform) -> Features:

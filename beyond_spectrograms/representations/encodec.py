@@ -64,10 +64,6 @@ class EncodecLatents(Representation):
         self.bands = self._codebooks if record.codes else int(model.encoder.dimension)
         self.hop_length = int(model.encoder.hop_length)  # numpy makes it: not JSON
 
-    def frames(self, samples: int) -> int:
-        """Count frames: the strides 2, 4, 5, 8 multiply to a hop of 320 samples; the last frame may be partial."""
-        return -(-samples // self.hop_length)
-
     _enter_thread = staticmethod(enter_torch_thread)
 
     def coded(self) -> Coded:

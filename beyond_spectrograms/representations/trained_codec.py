@@ -37,10 +37,6 @@ class TrainedCodecLatents(Representation):
         self.form = Format(network.sample_rate, network.channels)
         self.bands, self.hop_length = network.dimension, network.hop_length
 
-    def frames(self, samples: int) -> int:
-        """Count frames: the last may be partial."""
-        return -(-samples // self.hop_length)
-
     _enter_thread = staticmethod(enter_torch_thread)
 
     def _encode(self, windows: Waveform) -> Features:
