@@ -13,6 +13,7 @@ from joblib import cpu_count
 
 from benchmarks.harness import SEEDS, Spent, TimedPath, Way, now
 from beyond_spectrograms.training.run import RunConfig
+from beyond_spectrograms.util.machine import compute_alike
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Params
@@ -92,10 +93,7 @@ _trainers: list[PrototypeTrainer] = []  # of a worker
 
 def _begin(config: RunConfig) -> None:
     """Get ready as `training.train` does."""
-    import torch
-
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)
+    compute_alike("cpu")
     _trainers.append(make_trainer(config))
 
 

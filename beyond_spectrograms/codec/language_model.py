@@ -24,12 +24,13 @@ from beyond_spectrograms.params.base import Positive, Section
 from beyond_spectrograms.params.codecs import CodecNetwork
 from beyond_spectrograms.util.errors import ProjectError, one_line
 from beyond_spectrograms.util.files import (
+    CHECKPOINT_SECONDS,
     UnreadableError,
     digest_file,
     read_checkpoint,
     take_up,
     write_checkpoint,
-    written_beside,
+    write_tensors,
 )
 from beyond_spectrograms.util.progress import counting
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 DIM, LAYERS, CONTEXT_S = 64, 3, 3.5  # the package's are 200 and 5
 SEQUENCE_S, BATCH, LEARNING_RATE = 2.0, 8, 0.002
-CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
 TIMED = 2  # steps, behind one that prepares much
 NOTES = "language_model"  # the key of a file's metadata
 
@@ -179,12 +179,8 @@ def _bits(lm: LMModel, codes: torch.Tensor) -> torch.Tensor:
 
 def save_lm(path: Path, lm: LMModel, size: _Size) -> None:
     """Write a language model as safetensors. The same weights give the same bytes."""
-    from safetensors.torch import save
-
     state = {key: value.detach().contiguous() for key, value in lm.state_dict().items()}
-    with written_beside(path) as beside:
-        # Not by save_file, whose files are for their owner alone.
-        beside.write_bytes(save(state, metadata={NOTES: json.dumps(size.model_dump())}))
+    write_tensors(path, state, NOTES, size.model_dump())
 
 
 def open_lm(path: Path, layout: Layout) -> LanguageModel:

@@ -12,7 +12,7 @@ import torch
 from scipy.signal import correlate
 
 from beyond_spectrograms.codec.losses import FLOOR, MelSpectra
-from beyond_spectrograms.codec.network import Codec
+from beyond_spectrograms.codec.network import Codec, bandwidth_of
 from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.util.machine import one_thread
 
@@ -106,8 +106,7 @@ class Coder:
         Returns:
             what is decoded, of the same shape, and the codes [codebooks, frames].
         """
-        # Half a bit more, where 1.2 / 0.4 is less than 3: the package rounds down.
-        self._model.bandwidth = (bitrate + 0.5) / 1000
+        self._model.bandwidth = bandwidth_of(bitrate)
         with one_thread(), torch.inference_mode():
             began = time.perf_counter()
             frames = self._model.encode(torch.from_numpy(sound)[None])

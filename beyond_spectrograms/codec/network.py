@@ -16,7 +16,7 @@ from beyond_spectrograms.codec.ecdc import SEGMENT_S
 from beyond_spectrograms.codec.quantizer import Quantized, ResidualQuantizer
 from beyond_spectrograms.params.codecs import CODEC_NAME, CodecNetwork
 from beyond_spectrograms.util.errors import ProjectError, one_line, require
-from beyond_spectrograms.util.files import written_beside
+from beyond_spectrograms.util.files import write_tensors
 from beyond_spectrograms.util.text import printable, shorten_value
 
 if TYPE_CHECKING:
@@ -190,15 +190,15 @@ def save_codec(
 
     With `half` as float16, which is half as large. The same state gives the same bytes.
     """
-    from safetensors.torch import save
-
     kept = {key: value.detach().cpu().contiguous() for key, value in state.items() if _is_kept(key)}
     if half:
         kept = {key: value.half() for key, value in kept.items()}
-    notes = {"network": codec.network.model_dump(), **told}
-    with written_beside(path) as beside:
-        # Not by save_file, whose files are for their owner alone. Several keys would come in any order.
-        beside.write_bytes(save(kept, metadata={NOTES: json.dumps(notes)}))
+    write_tensors(path, kept, NOTES, {"network": codec.network.model_dump(), **told})
+
+
+def bandwidth_of(bitrate: int) -> float:
+    """Give a bitrate (bits/s) as the package takes it, kbit/s: half a bit more, since it rounds 1.2 / 0.4 down to 2."""
+    return (bitrate + 0.5) / 1000
 
 
 def load_codec(path: Path) -> tuple[Codec, dict[str, Any]]:

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from beyond_spectrograms.codec.ecdc import Coded, Codes, Layout
-from beyond_spectrograms.codec.network import Codec, measure_level
+from beyond_spectrograms.codec.network import Codec, bandwidth_of, measure_level
 from beyond_spectrograms.data.audio import BadAudioError, Waveform
 from beyond_spectrograms.util.machine import one_thread
 
@@ -45,8 +45,8 @@ class Streamer:
         Raises:
             BadAudioError: it is empty, longer than a day, or longer than a codec takes that hears it at once.
         """
-        bandwidth = (bitrate + 0.5) / 1000  # half a bit more, where 1.2 / 0.4 is less than 3: the package rounds down
         sound, codes, levels = _Sound(blocks, self.layout), list[Codes](), list[float]()
+        bandwidth = bandwidth_of(bitrate)
         with one_thread(), torch.inference_mode():
             if self.layout.by_level:
                 for segment in sound.cut(self.layout.segment_length, self.layout.segment_stride):

@@ -26,6 +26,7 @@ from beyond_spectrograms.params.encoders import kept_codec
 from beyond_spectrograms.params.study import CLIPS
 from beyond_spectrograms.util.cluster.pieces import note_progress
 from beyond_spectrograms.util.files import (
+    CHECKPOINT_SECONDS,
     digest_file,
     read_sealed,
     take_up,
@@ -36,7 +37,6 @@ from beyond_spectrograms.util.files import (
 from beyond_spectrograms.util.machine import compute_alike, kernels, processor_name
 from beyond_spectrograms.util.progress import counting
 
-CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
 RECORD, CURVE, HEARD, CHECKPOINT = "run.json", "curve.csv", "heard.csv", "checkpoint.pt"
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from beyond_spectrograms.data.windows import release
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import written_beside
+from beyond_spectrograms.util.files import write_tensors
 
 if TYPE_CHECKING:
     from beyond_spectrograms.params import Protocol
@@ -134,15 +134,14 @@ def answer_test_part(configs: Sequence[RunConfig], features: Features) -> None:
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Store the answers of one run."""
-    from safetensors.numpy import save
+    import torch
 
     notes = {key: getattr(predictions, key) for key in NOTES}
     arrays: dict[str, npt.NDArray[Any]] = {"rows": predictions.rows}
     arrays |= {name: found for name in ANSWERS if (found := getattr(predictions, name)) is not None}
     arrays |= {f"measure.{name}": np.ascontiguousarray(values) for name, values in predictions.measures.items()}
-    with written_beside(path) as beside:
-        # Not by save_file, whose files are for their owner alone.
-        beside.write_bytes(save(arrays, metadata={"notes": json.dumps(notes | {"sha256": _digest(notes, arrays)})}))
+    tensors = {name: torch.tensor(values) for name, values in arrays.items()}
+    write_tensors(path, tensors, "notes", notes | {"sha256": _digest(notes, arrays)})
 
 
 def _digest(notes: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> str:

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import safe_open
-from safetensors.torch import save
 
 from beyond_spectrograms.classifiers.registry import LAST, build_network
 from beyond_spectrograms.data.windows import content_of
@@ -23,12 +22,13 @@ from beyond_spectrograms.representations.base import Features
 from beyond_spectrograms.training.epoch import Outcome, Rows, band_statistics
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import (
+    CHECKPOINT_SECONDS,
     digest_file,
     read_sealed,
     take_up,
     write_checkpoint,
     write_sealed,
-    written_beside,
+    write_tensors,
 )
 from beyond_spectrograms.util.machine import kernels, processor_name
 
@@ -36,7 +36,6 @@ RECORD = {
     *("mark", "device", "precision", "processor", "kernels", "seconds", "diverged_at_epoch"),
     *("columns", "history", "weights_sha256"),
 }  # keys of a finished run's record, `mark` its fingerprint; a record of earlier code has less, and its run starts anew
-CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
 Targets = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 HISTORY_COLUMNS = ("epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
 
@@ -228,9 +227,7 @@ def write_result(
     weights, path, answers = config.result_files
     answers.unlink(missing_ok=True)  # of an earlier training, maybe to other sounds: its weights may be equal
     further = {} if config.protocol.select == "last" else {LAST + key: last[key].clone() for key in last}
-    with written_beside(weights) as beside:
-        # Not by save_file, whose files are for their owner alone. Several keys would come in any order.
-        beside.write_bytes(save(best | further, metadata={"notes": json.dumps(notes)}))
+    write_tensors(weights, best | further, "notes", notes)
     record = {
         "mark": fingerprint,
         "device": config.device,

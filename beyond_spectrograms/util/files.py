@@ -17,7 +17,7 @@ import stat
 import struct
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ PARTIAL = re.compile(r".*\.(\d{1,9})-[0-9a-f]{8}\.partial")  # the name, the pro
 NAME_BYTES = 200  # of a name that are kept in its partial name; file systems allow 255 in all
 IDLE_S = 3600.0  # age from which a partial file counts as left over: a process in a container cannot be seen
 DIGITS = 64  # of a SHA-256
+CHECKPOINT_SECONDS = 30.0  # what a killed training loses at most
 NUMBERS = re.compile(r"\[\n([-+.\deE,\s]+)\]")  # a list of numbers as json indents it; no string holds a line's end
 OS_ERROR = re.compile(r"\(os error (\d{1,4})\)")  # as Rust writes it
 ASKED = 2**20  # bytes: more than is left where a library could not write its own
@@ -166,6 +167,15 @@ def read_checkpoint(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, struct.error) as error:
         raise UnreadableError(f"{path}: {error}") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any], key: str, told: Any) -> None:
+    """Write torch's tensors as safetensors, and what is told of them, as JSON, under a key of its metadata."""
+    from safetensors.torch import save
+
+    with written_beside(path) as beside:
+        # Not by save_file, whose files are for their owner alone. Several keys would come in any order.
+        beside.write_bytes(save(dict(tensors), metadata={key: json.dumps(told)}))
 
 
 def write_checkpoint(path: Path, values: Any) -> None:
