@@ -15,6 +15,7 @@ from beyond_spectrograms.util.text import quoted
 LABELS_FILE = "labels.csv"
 SEVERAL_LABELS = "sounds"  # the folder of files that may have several labels: none is of one class alone
 PARTS_IN_TABLES = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}  # theirs -> ours
+FOLD = re.compile("[0-9]{1,4}")
 Told = dict[str, str]  # label (or several, `owl|rain`) and, where they are published, group, fold and part
 
 
@@ -78,7 +79,7 @@ def check_value(where: str, value: object, layout: Layout) -> str:
         raise LabelTableError(f"has {where} {quoted(text)}, no text that UTF-8 holds")
     if layout.separator and where == layout.label:
         text = layout.separator.join(each.strip() for each in text.split(layout.separator))
-    if text and where == layout.fold and not re.fullmatch(r"[0-9]{1,4}", text):
+    if text and where == layout.fold and not FOLD.fullmatch(text):
         raise LabelTableError(f"has {where} {quoted(text)}, no number of a fold")
     if text and where == layout.part and text not in PARTS_IN_TABLES:
         raise LabelTableError(f"has {where} {quoted(text)}, none of {', '.join(PARTS_IN_TABLES)}")

@@ -17,10 +17,12 @@ import pandas as pd
 from beyond_spectrograms.data import audio
 from beyond_spectrograms.data.clips import DatasetError, TooFewGroupsError, clip_path, stem
 from beyond_spectrograms.data.label_sets import deal_folds, one_row_a_label
+from beyond_spectrograms.data.labels import FOLD
 from beyond_spectrograms.data.windows import PARTS, columns_of
 from beyond_spectrograms.params import Source, Split, Windows
-from beyond_spectrograms.util.patterns import match_whole
+from beyond_spectrograms.util.patterns import groups_of, match_whole
 from beyond_spectrograms.util.progress import track
+from beyond_spectrograms.util.text import quoted
 
 Splits = Mapping[str, Split]
 Lists = Mapping[str, str] | None  # published parts, as read_lists gives them
@@ -86,18 +88,14 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
         in the fold that holds most of them (the lower one if equal).
 
     Raises:
-        DatasetError: a file's name does not match, or a class has fewer groups than there are folds.
+        DatasetError: a file's name does not match or leaves out a group, a fold is no number, or a class has fewer
+            groups than there are folds.
     """
     clips = clips.copy()
     if source.name is not None:
-        matches = [match_whole("source.name", source.name, Path(clip).stem) for clip in clips["clip"]]
-        for clip, match in zip(clips["clip"], matches, strict=True):
-            if match is None:
-                raise DatasetError(f"{dataset}: the name of {clip} does not match source.name, {source.name!r}")
-        found = [match.groupdict() for match in matches if match is not None]
-        clips["group"] = [groups["group"] for groups in found]
-        if "fold" in found[0]:
-            clips["fold"] = [int(groups["fold"]) for groups in found]
+        found = [_groups_in_name(dataset, clip, source.name) for clip in clips["clip"]]
+        for key in ("group", "fold") if "fold" in groups_of(source.name) else ("group",):
+            clips[key] = [groups[key] for groups in found]
     elif "group" not in clips:
         clips["group"] = clips["clip"]
     clips = _merge_copies(clips, source)
@@ -105,10 +103,25 @@ def assign_groups(dataset: str, clips: pd.DataFrame, source: Source) -> tuple[pd
         return clips.assign(fold=1), []
     if "fold" not in clips:
         return _deal_folds(dataset, clips, source), []
+    for clip, fold in zip(clips["clip"], clips["fold"], strict=True):
+        if not FOLD.fullmatch(str(fold)):
+            raise DatasetError(f"{dataset}: {clip} has fold {quoted(str(fold))}. A fold is a whole number, as 1")
+    clips["fold"] = clips["fold"].astype(int)
     by_group = clips.groupby("group")["fold"]
     straddling = sorted(by_group.nunique().loc[lambda folds: folds > 1].index)
     clips["fold"] = by_group.transform(lambda folds: folds.mode().iloc[0])
     return clips, straddling
+
+
+def _groups_in_name(dataset: str, clip: str, pattern: str) -> dict[str, str]:
+    """Give what the groups of source.name match in a clip's name."""
+    match = match_whole("source.name", pattern, Path(clip).stem)
+    if match is None:
+        raise DatasetError(f"{dataset}: the name of {clip} does not match source.name, {pattern!r}")
+    found = match.groupdict()
+    if absent := [key for key in ("group", "fold") if key in found and found[key] is None]:
+        raise DatasetError(f"{dataset}: the name of {clip} matches source.name, {pattern!r}, without its {absent[0]}")
+    return found
 
 
 def check_groups(dataset: str, names: Sequence[str], source: Source) -> None:
@@ -295,6 +308,8 @@ def check_sources_apart(
 ) -> None:
     """Stop where a split that promises whole sources has one in two parts, a part is empty, or training lacks a class.
 
+    Or where it has no fold at all.
+
     Published lists that have a source in two parts stay as they are: the audit tells of it, and fails.
 
     Raises:
@@ -302,7 +317,10 @@ def check_sources_apart(
     """
     labelled = one_row_a_label(table)
     for name, split in splits.items():
-        for column in columns_of(name, parts):
+        columns = columns_of(name, parts)
+        if not columns:
+            raise DatasetError(f"{dataset}: split {name} has no fold")
+        for column in columns:
             trains = parts[column] == "train"
             if absent := sorted(set(labelled["label"]) - set(labelled["label"][trains[labelled.index]])):
                 raise DatasetError(f"{dataset}: split {column} has no train window of {', '.join(absent)}")

@@ -238,6 +238,31 @@ def test_a_file_listed_twice_or_a_name_that_does_not_match_stops(tmp_path: Path)
     )
 
 
+@pytest.mark.parametrize("fold", ["", "fold1", "1.0", "-1"])
+def test_a_fold_that_is_no_number_stops_and_is_not_dealt_as_one_more(fold: str) -> None:
+    names = [f"dog/{number}.wav" for number in range(6)]
+    clips = clips_of(names).assign(fold=["1", "2", "3", "4", "5", fold])
+    source = PARAMS.datasets["urbansound8k"].source.model_copy(update={"name": None})
+    told = f"urbansound8k: dog/5.wav has fold {fold!r}. A fold is a whole number, as 1"
+    assert refusal(DatasetError, splits.assign_groups, "urbansound8k", clips, source) == told
+    dealt, _ = splits.assign_groups("urbansound8k", clips[:5], source)
+    assert list(dealt["fold"]) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        (r"(?P<fold>\d)?(?P<group>[a-z]+)", "the name of dog/b.wav matches source.name, {pattern!r}, without its fold"),
+        (r"(?P<fold>\d?)(?P<group>a)?b?", "the name of dog/b.wav matches source.name, {pattern!r}, without its group"),
+        (r"(?P<fold>[a-z0-9]?)(?P<group>[a-z]?)", "dog/b.wav has fold 'b'. A fold is a whole number, as 1"),
+    ],
+)
+def test_a_name_that_leaves_out_its_fold_or_group_stops(pattern: str, told: str) -> None:
+    source = PARAMS.datasets["esc10"].source.model_copy(update={"name": pattern})
+    problem = refusal(DatasetError, splits.assign_groups, "esc10", clips_of(["dog/1a.wav", "dog/b.wav"]), source)
+    assert problem == f"esc10: {told.format(pattern=pattern)}"
+
+
 def test_a_split_that_cannot_be_trained_or_leaks_stops() -> None:
     table = windows_of(clips_of(["cat/a.wav", "dog/b.wav"]).assign(group=["x", "y"], fold=[1, 2]), 3)
     only_source = {"source": SPLITS["source"]}
@@ -248,6 +273,9 @@ def test_a_split_that_cannot_be_trained_or_leaks_stops() -> None:
     ):
         given = ("pets", table, pd.DataFrame({"source_1": parts}), only_source)
         assert refusal(DatasetError, splits.check_sources_apart, *given) == f"pets: split source_1 {problem}"
+    told = "pets: split source has no fold"
+    without = ("pets", table, pd.DataFrame({"source_fold1": ["train"] * 6}), only_source)
+    assert refusal(DatasetError, splits.check_sources_apart, *without) == told
     splits.check_sources_apart(*given, lists={"cat/a.wav": "train"})  # published: the audit tells of the last one
 
 
