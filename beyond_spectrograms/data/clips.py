@@ -108,7 +108,7 @@ def publish_clips(outcomes: list[Outcome], work: Path, clips: Path, told: Mappin
 
 def _prepare_clip(path: Path, work: Path, seconds: tuple[float, float], fingerprint: str) -> Outcome:
     clip = f"{path.parent.name}/{path.name}"
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = digest_file(path)
     record = work / "records" / f"{clip}.json"
     known = _read_record(record, fingerprint, _stored(work / "finished", clip))
     if known and known.sha256 == sha256:
@@ -116,27 +116,25 @@ def _prepare_clip(path: Path, work: Path, seconds: tuple[float, float], fingerpr
     try:
         recording = read_recording(path, seconds)
     except audio.BadAudioError as error:
-        outcome = Outcome(clip, sha256, reason=str(error))
-    else:
-        limited = 0
-        for form, stored in zip(audio.FORMATS, _stored(work / "finished", clip), strict=True):
-            samples, over = audio.convert(recording, form)
-            with written_beside(stored, flushed=False) as beside:
-                audio.write_clip(beside, samples, form.sample_rate)
-            limited += over
-        outcome = Outcome(clip, sha256, "", recording.seconds, recording.sample_rate, recording.remarks, limited)
-    content = {"fingerprint": fingerprint, "outcome": asdict(outcome)}
-    content["stored"] = [] if outcome.reason else [digest_file(path) for path in _stored(work / "finished", clip)]
+        return Outcome(clip, sha256, reason=str(error))  # kept nowhere: with ffmpeg installed it may be read
+    limited, stored = 0, _stored(work / "finished", clip)
+    for form, place in zip(audio.FORMATS, stored, strict=True):
+        samples, over = audio.convert(recording, form)
+        with written_beside(place, flushed=False) as beside:
+            audio.write_clip(beside, samples, form.sample_rate)
+        limited += over
+    outcome = Outcome(clip, sha256, "", recording.seconds, recording.sample_rate, recording.remarks, limited)
+    content = {"fingerprint": fingerprint, "outcome": asdict(outcome), "stored": list(map(digest_file, stored))}
     write_sealed(record, content, flushed=False)
     return outcome
 
 
 def _read_record(record: Path, fingerprint: str, stored: list[Path]) -> Outcome | None:
-    """Read what became of a file in a run that was killed; None where that, or a clip, is not what was written."""
+    """Read what became of a file in a run that was stopped; None where it was set aside, or is not what was written."""
     content = read_sealed(record)
     if content is None or content["fingerprint"] != fingerprint:
         return None
-    if content["stored"] and [digest_file(path) if path.exists() else "" for path in stored] != content["stored"]:
+    if [digest_file(path) if path.exists() else "" for path in stored] != content["stored"]:
         return None
     return Outcome(**{**content["outcome"], "remarks": tuple(content["outcome"]["remarks"])})
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from beyond_spectrograms.data import clips
-from beyond_spectrograms.data.audio import FORMATS, Waveform, read_clip
+from beyond_spectrograms.data.audio import FORMATS, BadAudioError, Recording, Waveform, read_clip
 from beyond_spectrograms.data.clips import DatasetError, Outcome, clip_path
 from beyond_spectrograms.params import Source
 from support import cells
@@ -142,6 +142,24 @@ def test_after_a_kill_only_what_changed_is_done_again(tmp_path: Path, pets: Path
     assert {outcome.clip: outcome.reason for outcome in resumed if outcome.reason} == {"cat/2.wav": NOT_AUDIO}
     assert resumed == store(pets, tmp_path / "fresh_work", tmp_path / "fresh")
     assert contents(tmp_path / "resumed") == contents(tmp_path / "fresh")
+
+
+def test_a_file_that_was_set_aside_is_tried_again_once_what_reads_it_is_installed(
+    tmp_path: Path, pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, read = tmp_path / "work", clips.read_recording
+    missing = "m4a files are read by ffmpeg, which is not installed. Install it, or convert to FLAC"
+
+    def read_without_ffmpeg(path: Path, seconds: tuple[float, float]) -> Recording:
+        if path.name == "1.wav":
+            raise BadAudioError(missing)
+        return read(path, seconds)
+
+    monkeypatch.setattr(clips, "read_recording", read_without_ffmpeg)
+    outcomes = clips.prepare_clips(pets, work, PLAUSIBLE)
+    assert {outcome.clip: outcome.reason for outcome in outcomes if outcome.reason} == {"cat/1.wav": missing}
+    monkeypatch.undo()
+    assert [outcome for outcome in clips.prepare_clips(pets, work, PLAUSIBLE) if outcome.reason] == []
 
 
 @pytest.mark.parametrize("damage", ["a flipped byte", "a cut clip", "a missing clip", "an emptied record"])
