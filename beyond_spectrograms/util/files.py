@@ -240,7 +240,8 @@ def replace_folder(finished: Path, place: Path, required: Sequence[str] = ()) ->
     """Rename the folder `finished` to `place`, over what may stand there.
 
     The old folder is renamed away, to <finished>.replaced, before it is removed: one that is half removed never stands
-    in `place`. Where the new one cannot be renamed in, the old one is renamed back.
+    in `place`. Where the new one cannot be renamed in, the old one is renamed back. To another disk the new one is
+    copied beside `place` first.
 
     Raises:
         ProjectError: `finished` holds no file, or lacks one of the `required`.
@@ -250,8 +251,19 @@ def replace_folder(finished: Path, place: Path, required: Sequence[str] = ()) ->
         what = f"lacks {' and '.join(missing)}" if missing else "holds no file"
         raise ProjectError(f"{finished}: {what}, so it is not put in the place of {place}. Run the stage again.")
     place.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(finished.parent.absolute())
     put_back(finished, place)
+    if finished.stat().st_dev != place.parent.stat().st_dev:
+        beside = _beside(place)
+        _discard(beside)  # left by a run that was stopped
+        try:
+            _copy(finished, beside)
+            replace_folder(beside, place)
+        except BaseException:
+            _discard(beside)
+            raise
+        _discard(finished)
+        return
+    remove_leftovers(finished.parent.absolute())
     written = [*finished.rglob("*"), finished]
     if len(written) > MANY and sys.platform != "win32":
         os.sync()
@@ -274,12 +286,25 @@ def replace_folder(finished: Path, place: Path, required: Sequence[str] = ()) ->
 
 def put_back(finished: Path, place: Path) -> None:
     """Put the old content of `place` back, where `replace_folder` was killed before it had put `finished` there."""
-    if _replaced(finished).exists() and not place.exists():
-        _replaced(finished).replace(place)
+    for replaced in (_replaced(finished), _replaced(_beside(place))):
+        if replaced.exists() and not place.exists():
+            replaced.replace(place)
 
 
 def _replaced(finished: Path) -> Path:
     return finished.with_name(f"{finished.name}.replaced")
+
+
+def _beside(place: Path) -> Path:
+    """Where a folder from another disk is copied to; one run at a time has `place`."""
+    return place.with_name(f".{place.name}.partial")
+
+
+def _copy(folder: Path, to: Path) -> None:
+    """Copy a folder; an error names the file, as it does not from shutil.copytree."""
+    for path in (folder, *sorted(folder.rglob("*"))):
+        copy = to / path.relative_to(folder)
+        copy.mkdir() if path.is_dir() else shutil.copyfile(path, copy)
 
 
 def _discard(folder: Path) -> None:

@@ -1,10 +1,13 @@
 """Whole files or none, one run in a folder, and what is left of runs that were killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -25,8 +28,8 @@ from beyond_spectrograms.util.files import (
     written_beside,
 )
 from support.cells import write_params
-from support.common import contents, refusal
-from support.repository import Capture, Start, stage_here
+from support.common import contents, lay_out, refusal
+from support.repository import REPOSITORY, Capture, Patch, Start, stage_here
 
 HOLD = """
 import sys
@@ -237,6 +240,46 @@ def test_a_folder_takes_anothers_place_or_the_old_is_put_back(tmp_path: Path, fo
     replace_folder(finished, place, required=tuple(OLD))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
     assert contents(tmp_path) == {"data/place/features.npy": b"new", "data/place/index.json": b"new"}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another disk than `tmp_path`."""
+    for disk in map(Path, ("/dev/shm", "/tmp", REPOSITORY)):
+        if disk.is_dir() and disk.stat().st_dev != tmp_path.stat().st_dev:
+            with tempfile.TemporaryDirectory(dir=disk) as folder:
+                yield Path(folder)
+            return
+    pytest.skip("takes two disks")
+
+
+def test_a_folder_takes_anothers_place_on_another_disk_and_nothing_half_does(
+    tmp_path: Path, folders: tuple[Path, Path], elsewhere: Path, monkeypatch: Patch
+) -> None:
+    finished, place = folders[0], elsewhere / "metrics/tables"
+    folders[1].parent.rename(tmp_path / "unused")
+    lay_out(place, OLD)
+    copy, copied = shutil.copyfile, list[Path]()
+
+    def stop(path: Path, to: Path) -> None:
+        if copied:
+            raise KeyboardInterrupt
+        copied.append(copy(path, to))
+
+    monkeypatch.setattr(shutil, "copyfile", stop)
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(finished, place)
+    new = contents(finished)
+    assert contents(elsewhere) == {f"metrics/tables/{name}": content for name, content in OLD.items()}
+    monkeypatch.undo()
+    lay_out(place.with_name(".tables.partial"), {"features.npy": b"half"})  # as a kill leaves it
+    place.rename(place.with_name(".tables.partial.replaced"))
+    put_back(finished, place)
+    assert contents(place) == OLD
+    replace_folder(finished, place, required=tuple(OLD))
+    assert contents(elsewhere) == {f"metrics/tables/{name}": content for name, content in new.items()}
+    assert sorted(path.name for path in place.parent.iterdir()) == ["tables"]
+    assert not finished.exists()
 
 
 def test_stages_that_keep_work_and_train_are_told_who_works_there(project: Path, capsys: Capture) -> None:
