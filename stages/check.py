@@ -75,13 +75,13 @@ def check_outputs(outputs: list[Output], tracked: dict[str, str]) -> tuple[int, 
 def check_by_hand(study: Study, vouched: set[Path], known: set[Path]) -> tuple[int, list[Damage]]:
     """Check by this project's own digests what DVC does not vouch for, in the data sets of a study.
 
-    Give how many files there are that are not `known` to DVC, and what is damaged.
+    Give how many files that are not `known` to DVC have such a digest, and what is damaged.
     """
-    found, folders = list[Damage](), list[Path]()
+    found, folders, held = list[Damage](), list[Path](), set[Path]()
     for dataset in study.params.grid.datasets:
         sounds = [RAW / dataset, SPLITS / dataset]
         if not set(sounds) <= vouched:
-            folders += sounds
+            held |= set(contents.held_sounds(study, dataset))
             found += contents.check_sounds(study, dataset)
         for name in study.params.grid.representations:
             if (features := study.features(dataset, name)) not in vouched:
@@ -92,7 +92,8 @@ def check_by_hand(study: Study, vouched: set[Path], known: set[Path]) -> tuple[i
                 folders += answers
                 found += contents.check_models(study, dataset, name)
     files = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
-    return len(files - known), found
+    held |= {path for path in files if path.name not in contents.WITHOUT_DIGEST}
+    return len(held - known), found
 
 
 if __name__ == "__main__":

@@ -256,7 +256,7 @@ def _check_noted(found: Found[R]) -> None:
     """Compare a file whose record fixes no whole sha256 with what was found when it was first fetched, or note it."""
     if len(found.record.sha256 or "") == WHOLE:
         return
-    note = found.path.with_name(f"{found.path.name}.sha256")
+    note = _note_of(found.path)
     known = note.read_text(encoding="utf-8").split(" ")[0] if note.exists() else None
     if known is None:
         write_text(note, f"{found.sha256}  {found.path.name}\n")  # as `sha256sum --check` reads it
@@ -266,16 +266,22 @@ def _check_noted(found: Found[R]) -> None:
         raise _FaultError(f"{reason}. If its publisher changed it, remove {note}")
 
 
-def find_damage(keep: Path, records: Sequence[File]) -> dict[Path, str]:
-    """Say what is wrong with each file of `records` that is kept in `keep`; nothing of those that are whole."""
-    wrong = {}
+def _note_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def check_kept(keep: Path, records: Sequence[File]) -> dict[Path, str]:
+    """Say what is wrong with each file of `records` in `keep`, nothing if it is whole; files without a digest apart."""
+    told = {}
     for record in records:
-        if (path := keep / _kept_name(record.url)).is_file():
+        path = keep / _kept_name(record.url)
+        if path.is_file() and (record.sha256 or record.md5 or _note_of(path).exists()):
             try:
                 _check_noted(_verified(path, record))
+                told[path] = ""
             except _FaultError as fault:
-                wrong[path] = str(fault)
-    return wrong
+                told[path] = str(fault)
+    return told
 
 
 def _explain(what: str, records: Sequence[R], reasons: list[str]) -> str:

@@ -19,6 +19,11 @@ HUB_VARIABLE = "HF_ENDPOINT"  # huggingface_hub's own setting of where the hub i
 UNVERIFIED = "unverified: from a mirror"  # what record.json says of a revision that nothing proves
 
 
+def hub_endpoint() -> str:
+    """Say where the hub is."""
+    return os.environ.get(HUB_VARIABLE, HUB).rstrip("/")
+
+
 def fetch_encoder(params: Params, name: str, data: Path = WEIGHTS.parent) -> list[Path]:
     """Give the weights files of the representation `name`, in <data>/weights, as `fetch_weights` does.
 
@@ -27,9 +32,9 @@ def fetch_encoder(params: Params, name: str, data: Path = WEIGHTS.parent) -> lis
     """
     if isinstance(mine := params.representations[name], TrainedCodec):
         return [data / "codecs" / mine.file]
-    hub, wanted = os.environ.get(HUB_VARIABLE, HUB).rstrip("/"), list[WeightsRecord | HubFile]()
+    wanted = list[WeightsRecord | HubFile]()
     for record in params.weights_records(name).values():
-        wanted += record.downloads(hub) if isinstance(record, HubRecord) else [record]
+        wanted += record.downloads(hub_endpoint()) if isinstance(record, HubRecord) else [record]
     folder = weights_folder(name, params.representations[name])
     work = data / "partial/weights" / folder
     return fetch_weights(folder, wanted, data / "weights" / folder, data / "downloads", work)

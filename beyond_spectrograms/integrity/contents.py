@@ -11,14 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from beyond_spectrograms.data.archives import manifest_digest
-from beyond_spectrograms.data.downloads import find_damage
-from beyond_spectrograms.data.weights import find_damaged_weights
+from beyond_spectrograms.data.downloads import check_kept
+from beyond_spectrograms.data.weights import find_damaged_weights, hub_endpoint
 from beyond_spectrograms.data.windows import FeaturesError, check_content, read_parts, read_windows, split_digests
 from beyond_spectrograms.evaluation.predict import ModelError, read_predictions
 from beyond_spectrograms.evaluation.records import CURVES_FILE, PREDICTIONS_FILE, SCORES_FILE, ResultError
 from beyond_spectrograms.evaluation.result_files import read_evaluation
 from beyond_spectrograms.integrity.outputs import Damage, run_again
-from beyond_spectrograms.params import HubRecord
 from beyond_spectrograms.params.datasets import File
 from beyond_spectrograms.params.study import CLIPS, DOWNLOADS, PARTIAL, RAW, SPLITS, WEIGHTS, Study
 from beyond_spectrograms.util.errors import ProjectError
@@ -26,6 +25,7 @@ from beyond_spectrograms.util.files import digest_file, is_whole_checkpoint, rea
 
 HEAD_OF_GZIP = bytes.fromhex("1f8b08000000000002ff")  # as records.write_gzip_csv writes it
 ANSWERS = ".predictions.safetensors"
+WITHOUT_DIGEST = ("features.json", "provenance.json")  # beside features and answers: what their stages tell
 
 
 def check_weights(studies: Iterable[Study]) -> tuple[int, list[Damage]]:
@@ -34,18 +34,20 @@ def check_weights(studies: Iterable[Study]) -> tuple[int, list[Damage]]:
     places = sorted(path for path in WEIGHTS.glob("*") if path.is_dir())
     found = [Damage(path, what, again) for place in places for path, what in find_damaged_weights(place).items()]
     records = {record.url: record for study in studies for record in _downloads_of(study)}
-    kept = find_damage(DOWNLOADS, list(records.values()))
-    found += [Damage(path, what, "Remove it: the stage that needs it fetches it anew") for path, what in kept.items()]
-    count = sum(path.is_file() for place in (*places, DOWNLOADS) for path in place.glob("*"))
-    return count, found
+    kept, anew = check_kept(DOWNLOADS, list(records.values())), "Remove it: the stage that needs it fetches it anew"
+    found += [Damage(path, what, anew) for path, what in kept.items() if what]
+    return sum(path.is_file() for place in places for path in place.glob("*")) + len(kept), found
 
 
 def _downloads_of(study: Study) -> Iterator[File]:
     for dataset in study.params.datasets.values():
         yield from dataset.source.archives or []
         yield from (record for _, record in dataset.source.lists or [])
-    for weights in study.params.weights.values():
-        yield from weights.downloads() if isinstance(weights, HubRecord) else [weights]
+        if dataset.trials is not None and dataset.trials.published is not None:
+            yield dataset.trials.published
+    yield from study.params.weights.values()
+    for hub in study.params.hub.values():
+        yield from hub.downloads(hub_endpoint())
 
 
 def check_checkpoints() -> tuple[int, list[Damage]]:
@@ -78,6 +80,15 @@ def check_sounds(study: Study, dataset: str) -> Iterator[Damage]:
         if not same:
             what = f"not the windows and parts that {study.split_file(dataset)} describes"
             yield Damage(splits, what, run_again(study.stage("split", dataset)))
+
+
+def held_sounds(study: Study, dataset: str) -> Iterator[Path]:
+    """List the files that check_sounds holds against a digest."""
+    raw, splits = RAW / dataset, SPLITS / dataset
+    if (raw / "source.json").exists():
+        yield from (raw / "source.json", *(raw / "audio").glob("*/*"))
+    if (splits / "windows.csv").exists() and study.split_file(dataset).exists():
+        yield from (splits / "windows.csv", splits / "parts.csv")
 
 
 def _changed_sounds(audio: Path, table: Path) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """One bit flipped in each kind of stored file: it is noticed, named, and what the message says mends it."""
 
+import hashlib
 import re
 import sys
 from collections.abc import Callable
@@ -16,12 +17,12 @@ from beyond_spectrograms.inference import load_model
 from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.folder import CLASSIFIER_FILE
 from beyond_spectrograms.integrity import contents
-from beyond_spectrograms.params.study import PARTIAL
+from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, load_study
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import read_told, write_checkpoint, write_sealed
-from support import models, separable
+from support import cells, models, separable
 from support.clones import DEMO, dvc, run
-from support.common import flip, refusal
+from support.common import flip, lay_out, refusal
 from support.repository import run_here
 from support.rot import rot
 
@@ -148,16 +149,14 @@ def test_what_was_trained_without_dvc_is_checked_and_mended_too(
     separable.run_stages("mean_linear", "train", "evaluate")
     capsys.readouterr()
     run_here("check")
-    whole = "10 files are as they were written; dvc.lock has 0 outputs of stages that are here\n"
+    whole = "7 files are as they were written; dvc.lock has 0 outputs of stages that are here\n"
     assert capsys.readouterr().out == whole
     folder = Path("data/models/paper/demo/mel/mean_linear")
     run_name = "fold_1-seed_0"
     answered, weights, record = (
         folder / f"{run_name}{end}" for end in (".predictions.safetensors", ".safetensors", ".json")
     )
-    again = (
-        "Run again: dvc repro -f -s train@demo-mel\n1 of 10 files are damaged. Run the stages above, then dvc repro."
-    )
+    again = "Run again: dvc repro -f -s train@demo-mel\n1 of 7 files are damaged. Run the stages above, then dvc repro."
     for path, what in (
         (record, "missing or damaged"),
         (weights, f"not the weights that {record.name} is of"),
@@ -171,6 +170,33 @@ def test_what_was_trained_without_dvc_is_checked_and_mended_too(
         capsys.readouterr()
         run_here("check")
         assert capsys.readouterr().out == whole
+
+
+def test_kept_downloads_are_held_against_their_digests_those_of_the_hub_and_lists_of_trials_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hub = {"hub": "someone/model", "revision": "0" * 40, "licence": "MIT", "files": [{"name": "a.json"}, {"name": "b"}]}
+    cells.write_params(Path(), hub={"model": hub})
+    study = load_study()
+    trials = study.params.datasets["voxceleb1"].trials
+    assert trials is not None
+    assert trials.published is not None
+    urls = [file.url for file in study.params.hub["model"].downloads()] + [trials.published.url]
+    kept = [DOWNLOADS / re.sub(r"[^A-Za-z0-9._-]", "_", url.removeprefix("https://")) for url in urls]
+    lay_out(Path(), {str(path): b"{}" for path in kept})
+    digest = hashlib.sha256(b"{}").hexdigest()
+    kept[0].with_name(f"{kept[0].name}.sha256").write_text(f"{digest}  {kept[0].name}\n")
+    found, anew = contents.check_weights([study]), "Remove it: the stage that needs it fetches it anew"
+    md5 = hashlib.md5(b"{}").hexdigest()
+    told = f"{kept[2]}: has md5 {md5}, expected md5 {trials.published.md5}. {anew}"
+    assert (found[0], [str(each) for each in found[1]]) == (2, [told])  # of b nobody knows a digest
+    flip(kept[0], 0)
+    rotten = hashlib.sha256(kept[0].read_bytes()).hexdigest()
+    assert str(contents.check_weights([study])[1][0]) == (
+        f"{kept[0]}: has sha256 {rotten}, and had {digest} when it was first fetched. If its publisher changed it, "
+        f"remove {kept[0]}.sha256. {anew}"
+    )
 
 
 def test_a_checkpoint_with_a_flipped_bit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
