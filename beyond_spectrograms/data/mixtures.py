@@ -17,8 +17,8 @@ import pandas as pd
 import soundfile
 import soxr
 
-from beyond_spectrograms.data.audio import Recording, Waveform
-from beyond_spectrograms.data.clips import DatasetError, raw_files
+from beyond_spectrograms.data.audio import BadAudioError, Recording, Waveform
+from beyond_spectrograms.data.clips import DatasetError, raw_files, stem
 from beyond_spectrograms.data.label_sets import join
 from beyond_spectrograms.data.labels import SEVERAL_LABELS, Told, write_labels
 from beyond_spectrograms.data.sound_files import read_recording
@@ -38,7 +38,8 @@ def make_mixtures(dataset: str, settings: Mixtures, other: Dataset, sounds: Path
     same sound in two folds (known_pairs) are left out, with all clips of their sources.
 
     Raises:
-        DatasetError: the other data set's sounds are not there, or a fold has no two sources of different classes.
+        DatasetError: the other data set's sounds are not there, a fold has no two sources of different classes, or two
+            sounds cannot be mixed.
     """
     clips = _read_clips(settings.of, other, sounds)
     told: dict[str, Told] = {}
@@ -54,8 +55,13 @@ def make_mixtures(dataset: str, settings: Mixtures, other: Dataset, sounds: Path
             first, second = choices[number // len(pairs) % len(choices)]
             assert {clips["fold"][place] for place in (first, second)} == {fold}, "a mixture of two folds"
             clip = f"{SEVERAL_LABELS}/{fold}-{'-'.join(pair)}-{number}.flac"
-            parts = [read_recording(sounds / clips["clip"][place], other.source.seconds) for place in (first, second)]
-            samples = mix(*parts, level_db=random.uniform(*settings.level_db))
+            names = [clips["clip"][place] for place in (first, second)]
+            try:
+                parts = [read_recording(sounds / name, other.source.seconds) for name in names]
+                samples = mix(*parts, level_db=random.uniform(*settings.level_db))
+            except BadAudioError as error:
+                told = f"{' and '.join(names)} of {settings.of} cannot be mixed: {error}"
+                raise DatasetError(f"{dataset}: {told}") from None
             soundfile.write(audio / clip, samples, parts[0].sample_rate, subtype="PCM_16")
             label = join((clips["label"][first], clips["label"][second]))
             told[clip] = {"label": label, "group": "-".join(pair), "fold": str(fold)}
@@ -70,8 +76,8 @@ def _read_clips(of: str, other: Dataset, sounds: Path) -> pd.DataFrame:
     names = [path.relative_to(sounds).as_posix() for path in files]
     rows = {"clip": names, "label": [path.parent.name for path in files], "sha256": [digest_file(p) for p in files]}
     clips, _ = assign_groups(of, pd.DataFrame(rows), other.source)
-    doubles = {clip for pair in other.known_pairs for clip in pair}
-    return clips[~clips["group"].isin(clips["group"][clips["clip"].isin(doubles)])]
+    doubles = {stem(clip) for pair in other.known_pairs for clip in pair}
+    return clips[~clips["group"].isin(clips["group"][clips["clip"].map(stem).isin(doubles)])]
 
 
 def pair_sources(clips: pd.DataFrame, random: np.random.Generator) -> Iterator[tuple[str, str]]:
@@ -100,12 +106,17 @@ def mix(first: Recording, second: Recording, *, level_db: float) -> Waveform:
     """Add the second recording, its mean square so many dB above the first's; gives [samples] at the first's rate.
 
     They end with the shorter one. A peak above HIGHEST_PEAK is brought down to it.
+
+    Raises:
+        BadAudioError: the second is silent for as long as both last.
     """
     one, two = first.samples, second.samples
     if second.sample_rate != first.sample_rate:
         two = soxr.resample(two, second.sample_rate, first.sample_rate)
     length = min(len(one), len(two))
     one, two = one[:length], two[:length]
+    if not two.any():
+        raise BadAudioError(f"the second is silent for {length / first.sample_rate:g} s, as long as both last")
     gain = 10 ** (level_db / 20) * np.sqrt(np.square(one).mean() / np.square(two).mean())
     mixed = one + np.float32(gain) * two
     return np.asarray(mixed / max(1.0, float(np.abs(mixed).max()) / HIGHEST_PEAK), np.float32)

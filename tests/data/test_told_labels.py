@@ -15,7 +15,7 @@ import pytest
 import soundfile
 import yaml
 
-from beyond_spectrograms.data.audio import Recording
+from beyond_spectrograms.data.audio import BadAudioError, Recording
 from beyond_spectrograms.data.clips import DatasetError
 from beyond_spectrograms.data.folders import RawDataError
 from beyond_spectrograms.data.labels import LabelTableError, read_table
@@ -263,7 +263,7 @@ def test_mixtures_are_the_same_again_and_others_with_another_seed(home: Path) ->
 
 
 def test_sources_that_the_other_data_set_knows_in_two_folds_are_not_mixed(home: Path) -> None:
-    found = make_mixtures(home, known_pairs=[["dog_bark/1-100-A.ogg", "rain/2-201-A.ogg"]])
+    found = make_mixtures(home, known_pairs=[["dog_bark/1-100-A.wav", "rain/2-201-A.wav"]])  # whatever they are in
     sources = {source for group in found["group"] for source in group.split("-")}
     assert sources & {"100", "201"} == set()
     assert "102" in sources
@@ -282,9 +282,20 @@ def test_the_second_sound_is_at_its_level_and_no_peak_is_above_the_limit(level_d
     assert np.abs(loud).max() == pytest.approx(HIGHEST_PEAK)
 
 
+def test_a_sound_that_is_silent_while_both_last_is_not_mixed() -> None:
+    one, late = noise(1, RATE, 1), np.concatenate([np.zeros(RATE, np.float32), noise(1, RATE, 2)])
+    told = "the second is silent for 1 s, as long as both last"
+    assert refusal(BadAudioError, mix, Recording(one, RATE, ()), Recording(late, RATE, ()), level_db=0.0) == told
+
+
 def one_class() -> None:
     shutil.rmtree("data/raw/esc10/audio/rain")
     shutil.rmtree("data/raw/esc10/audio/rooster")
+
+
+def no_audio() -> None:
+    for path in Path("data/raw/esc10/audio").glob("*/*"):
+        path.write_text(path.name)
 
 
 def no_sounds() -> None:
@@ -295,6 +306,10 @@ def no_sounds() -> None:
     ("take_away", "message"),
     [
         (one_class, "esc10_mixtures: fold 1 of esc10 has no two sources of different classes"),
+        (
+            no_audio,
+            "esc10_mixtures: rain/1-101-A.ogg and dog_bark/1-103-B.ogg of esc10 cannot be mixed: not decodable as audio: Format not recognised.",
+        ),
         (no_sounds, "data/raw/esc10/audio: no sounds. Run the download stage of esc10."),
     ],
 )
