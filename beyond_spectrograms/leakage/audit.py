@@ -28,6 +28,7 @@ from beyond_spectrograms.util.progress import track
 Places = Mapping[str, Sequence[set[str]]]  # column of parts -> for each clip the parts in which it has windows
 Groups = Sequence[Sequence[str]]  # of clips that belong together
 KINDS = ("same bytes", "same samples", "near")
+OF_NOTHING = hashlib.sha256(b"").hexdigest()  # of samples that are all zero: what sounds above 8 kHz leave here
 SHOWN = 5  # pairs in an error; the files of the audit list them all
 
 
@@ -96,7 +97,9 @@ def find_pairs(
     with at least `strength` are near. `known_pairs` names clips that are acknowledged to be near. `apart` is that of
     find_matches.
     """
-    kinds = dict.fromkeys(_pairs_of_equals([sound.digest for sound in sounds]), "same samples")
+    of_nothing = {row for row, sound in enumerate(sounds) if sound.digest == OF_NOTHING}
+    same_samples = _pairs_of_equals([sound.digest for sound in sounds])
+    kinds = dict.fromkeys((pair for pair in same_samples if pair[0] not in of_nothing), "same samples")
     kinds |= dict.fromkeys(_pairs_of_equals(list(clips["sha256"])), "same bytes")
     matches: dict[tuple[int, int], Match | None] = dict.fromkeys(kinds)
     matches |= {

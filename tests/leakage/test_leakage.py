@@ -13,7 +13,7 @@ from beyond_spectrograms.data.audio import Waveform
 from beyond_spectrograms.leakage import audit
 from beyond_spectrograms.leakage.audit import LeakageError, Pair, Sound
 from beyond_spectrograms.leakage.cues import CUES, measure_cues, measure_sound, score_cues, wilson_interval
-from beyond_spectrograms.leakage.fingerprints import Match
+from beyond_spectrograms.leakage.fingerprints import Match, fingerprint
 from beyond_spectrograms.leakage.tables import print_audit
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.params.representations import Hear
@@ -57,6 +57,13 @@ def test_planted_pairs_of_every_kind_are_listed_with_where_they_stand(planted: S
         ("dog/a.wav", "dog/c.wav"): ("near", ("source_1", "source_2"), False),
         ("dog/b.wav", "dog/c.wav"): ("near", ("source_1", "source_2"), True),
     }
+
+
+def test_clips_without_any_sound_at_16_khz_are_not_told_to_be_the_same() -> None:
+    nothing = np.zeros(RATE, np.float32)
+    sounds = [Sound(audit.digest_samples(nothing), fingerprint(nothing)) for _ in GROUPS]
+    pairs = audit.find_pairs(CLIPS, sounds, places(), NEAR, [])
+    assert [(pair.first, pair.second, pair.kind) for pair in pairs] == [("rain/d.wav", "rain/e.wav", "same bytes")]
 
 
 def audited(sounds: Sounds, known: list[list[str]], column: str = "source_1") -> Any:
