@@ -140,7 +140,7 @@ def _group(
     group_of = {clip: clip for clip in clips}
     if pattern := grouping.pattern:
         found = {clip: match_whole("--group-pattern", pattern, Path(clip).stem) for clip in clips}
-        if strange := [clip for clip, match in found.items() if match is None]:
+        if strange := [clip for clip, match in found.items() if match is None or match["group"] is None]:
             raise DatasetError(f"{sounds}: --group-pattern {pattern!r} does not match {_few(strange)}")
         group_of = {clip: match["group"] for clip, match in found.items() if match}
     if grouping.table:

@@ -3,9 +3,10 @@
 import math
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from beyond_spectrograms.util.errors import ProjectError
+from beyond_spectrograms.util.patterns import groups_of
 
 NAME = r"^[A-Za-z0-9_]+$"  # names become stage names, file names and DVC parameter paths: no dots, dashes or slashes
 
@@ -35,11 +36,17 @@ def _number(value: Any) -> Any:
         return math.inf
 
 
+def _pattern(value: str) -> str:
+    groups_of(value)
+    return value
+
+
 Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Pair = Annotated[tuple[Real, Real], BeforeValidator(_tuple)]
 Triple = Annotated[tuple[Real, Real, Real], BeforeValidator(_tuple)]
 AboveZero = Annotated[Real, Field(gt=0)]
 Name = Annotated[str, Field(pattern=NAME)]
+Pattern = Annotated[str, AfterValidator(_pattern)]  # a regular expression
 
 
 def is_unset(value: object) -> bool:

@@ -5,7 +5,18 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import AboveZero, Name, Pair, Positive, Real, Section, Seed, Triple, is_unset
+from beyond_spectrograms.params.base import (
+    AboveZero,
+    Name,
+    Pair,
+    Pattern,
+    Positive,
+    Real,
+    Section,
+    Seed,
+    Triple,
+    is_unset,
+)
 from beyond_spectrograms.params.layouts import LabelTable, Layout
 from beyond_spectrograms.util.patterns import groups_of
 
@@ -118,7 +129,7 @@ class SplitLists(Section):
 class ListInside(Section):
     """A published list of the files of one part, in the archive itself: `member` is a regular expression."""
 
-    member: str
+    member: Pattern
     entries: Positive
 
 
@@ -197,14 +208,14 @@ class Source(Section):
     path: str | None = None
     layout: Layout | None = Field(default=None, exclude_if=is_unset)
     mixtures: Mixtures | None = Field(default=None, exclude_if=is_unset)
-    members: str | None = None
+    members: Pattern | None = None
     label_table: LabelTable | None = None
     manifest_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     clips: Positive | None = None
     classes: Positive | None = None
     known_bad: list[str] = Field(default_factory=list)
     seconds: Pair
-    name: str | None = None
+    name: Pattern | None = None
     folds: Annotated[int, Field(ge=3)] | None = None
     fold_seed: Seed | None = None
     tail: Literal["drop", "reflect"] | None = None
@@ -253,10 +264,7 @@ class Source(Section):
         if len(given) != 1:
             raise ValueError(f"needs exactly one of {', '.join(origins)}; has {', '.join(given) or 'none'}")
         for key, pattern in (("members", self.members), ("name", self.name)):
-            try:
-                groups = groups_of(pattern or "")
-            except ValueError as error:
-                raise ValueError(f"{key} {error}") from None
+            groups = groups_of(pattern or "")
             if pattern and key == "name" and "group" not in groups:
                 raise ValueError("name has no (?P<group>...)")
             if pattern and key == "members" and "file" not in groups:

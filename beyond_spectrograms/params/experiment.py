@@ -185,6 +185,11 @@ class Params(Section):
         judged: list[tuple[str, int | None]] = [(each.dataset, each.fold) for each in self.codecs[codec].judged]
         return judged + [(dataset, None) for dataset in self.grid.datasets] * is_probed
 
+    def _cells(self) -> list[tuple[str, str, str]]:
+        """List every cell of the grid and the one of `run`: where its representation stands, that, and its protocol."""
+        run = ("run.representation", self.run.representation, self.run.protocol)
+        return [*(("grid.representations", *cell) for cell in self.grid.cells()), run]
+
     @property
     def mixtures(self) -> dict[str, str]:
         """Look up the data sets whose sounds are mixed: mixtures -> of."""
@@ -276,9 +281,9 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _classifiers_suit_features(self) -> Self:
-        for name, key in self.grid.cells():
+        for where, name, key in self._cells():
             if why := misfit(self.representations[name], self.protocols[key]):
-                raise ValueError(f"grid: {name!r} under {key!r}: {why}")
+                raise ValueError(f"{where.partition('.')[0]}: {name!r} under {key!r}: {why}")
         return self
 
     @model_validator(mode="after")
@@ -308,6 +313,8 @@ class Params(Section):
                     f"protocols.{key}: loss is cross-entropy, which takes one label a sound; those of {several[0]!r} "
                     "of grid.datasets have several: give it loss: binary_cross_entropy"
                 )
+        if self.datasets[self.run.dataset].source.has_several:
+            raise ValueError(f"run.dataset: {self.run.dataset!r} has several labels a sound; run shows one a window")
         if self.protocols[self.run.protocol].loss is not None:
             raise ValueError(f"run.protocol: {self.run.protocol!r} answers with several labels; run shows one a window")
         by_label = [key for key in self.contrasts.under if self.protocols[key].loss is not None]
@@ -320,24 +327,24 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _augmentation_suits_features(self) -> Self:
-        for name, key in self.grid.cells():
+        for where, name, key in self._cells():
             augment = self.protocols[key].augment
             if augment and augment.gain and not self.representations[name].in_decibels:
-                raise ValueError(f"protocols.{key}.augment.gain: {name!r} of grid.representations is not in decibels")
+                raise ValueError(f"protocols.{key}.augment.gain: {name!r} of {where} is not in decibels")
         return self
 
     @model_validator(mode="after")
     def _prototypes_suit_features(self) -> Self:
-        for name, key in self.grid.cells():
+        for where, name, key in self._cells():
             record, settings = self.representations[name], self.protocols[key].prototypes
             if settings and "pitch" in settings.transformations:
                 reach = f"reaches {record.sample_rate / 2:g} Hz" if isinstance(record, Mel) else "has no mel bands"
                 if not isinstance(record, Mel) or record.sample_rate != 2 * settings.top_hz:
                     raise ValueError(
-                        f"protocols.{key}.prototypes.top_hz: {settings.top_hz:g}, but {name!r} of grid.representations "
+                        f"protocols.{key}.prototypes.top_hz: {settings.top_hz:g}, but {name!r} of {where} "
                         f"{reach}: its pitch would be shifted wrongly"
                     )
-            if key in self.grid.heard:
+            if key in self.grid.heard and where != "run.representation":
                 if settings is None:
                     raise ValueError(f"grid.heard: {key!r} has nothing to play: that takes classifier: prototypes")
                 if not isinstance(record, Mel) and record.decoder not in self.weights:

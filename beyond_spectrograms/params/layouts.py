@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from beyond_spectrograms.params.base import Positive, Section, is_unset
+from beyond_spectrograms.params.base import Pattern, Positive, Section, is_unset
 
 BY_FOLDERS = "folders"  # a layout's part: the folders train, validation and test name it
 
@@ -18,7 +18,7 @@ class LabelTable(Section):
     none but comments, lines that begin with #. Without `bytes` and `md5` the table is not fixed.
     """
 
-    member: str
+    member: Pattern
     bytes: Positive | None = None
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     file: str

@@ -44,7 +44,7 @@ def load_params(study: Path = Path(), root: Path = Path(), *, pinned: bool = Tru
     file, own = root / PARAMS_FILE, root / study / PARAMS_FILE
     values = _read(file)
     if own != file:
-        values = _unite(values, _read(own), own)
+        values = _unite(_united_of(values, file), _united_of(_read(own), own), own)
     if "datasets" in values:
         raise ParamsError(
             f"{own}: unknown key 'datasets' in the top level. A data set is a file, datasets/<name>.yaml."
@@ -79,6 +79,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise ParamsError(f"{path}: no such file. Run stages from the folder that holds it.") from None
     if not isinstance(values, dict):
         raise ParamsError(f"{path}: a mapping of sections is expected, not {quoted(values)}.")
+    return values
+
+
+def _united_of(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Check that the sections of UNITED are mappings, where a file has them."""
+    for section in UNITED:
+        if not isinstance(values.get(section, {}), dict):
+            raise ParamsError(f"{path}: {section}: a mapping of names is expected, not {quoted(values[section])}.")
     return values
 
 

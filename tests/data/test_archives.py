@@ -125,6 +125,12 @@ def test_a_member_without_label_or_plain_name_stops_it(tmp_path: Path, members: 
     assert refused(archive, members) == f"{archive}: member {CAT!r} has no label or no plain file name. {NOTHING_USED}"
 
 
+def test_a_member_that_matches_without_its_file_is_named(tmp_path: Path) -> None:
+    archive, members = write_zip(tmp_path / "x.zip", {CAT: b"meow"}), r"(?P<label>a)/(?P<file>b)|top/.*"
+    told = f"is matched by members, {members!r}, without its file"
+    assert refused(archive, members) == f"{archive}: member {CAT!r} {told}. {NOTHING_USED}"
+
+
 TABLE = b"filename,category\na.wav,dog\nb.wav,cat\n"
 LABELLED = r"top/(?P<file>[^/]+\.wav)"
 
