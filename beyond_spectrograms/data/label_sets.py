@@ -41,8 +41,10 @@ def deal_folds(
     are groups here.
 
     Raises:
-        DatasetError: not even `fewest` folds have every label.
+        DatasetError: not even `fewest` folds have every label, or `most` are fewer.
     """
+    if most < fewest:
+        raise DatasetError(f"{where}: {most} folds are too few. Deal at least {fewest}.")
     each_class = clips["label"].str.get_dummies(SEVERAL)
     labels = each_class.to_numpy(np.int64)
     groups, group_of = np.unique(clips["group"].to_numpy(str), return_inverse=True)
@@ -53,8 +55,9 @@ def deal_folds(
         for order in range(ORDERS):
             random = np.random.default_rng([count, order, *seed])
             fold_of = _deal(of_group, sizes, count, random)[group_of]
-            shares = np.array([labels[fold_of == fold].mean(axis=0) for fold in range(count)])
-            lacking = ((shares == 0) | (shares == 1)).any(axis=0)
+            clips_of_fold = np.bincount(fold_of, minlength=count)[:, None]
+            with_label = np.array([labels[fold_of == fold].sum(axis=0) for fold in range(count)])
+            lacking = ((with_label == 0) | (with_label == clips_of_fold)).any(axis=0)
             if not lacking.any():
                 return fold_of + 1
     told = ", ".join(repr(label) for label, lacks in zip(each_class.columns, lacking, strict=True) if lacks)

@@ -104,6 +104,16 @@ def test_fewer_folds_are_dealt_where_a_label_has_fewer_groups_and_none_where_the
     )
 
 
+@pytest.mark.filterwarnings("error")
+def test_no_fold_is_empty() -> None:
+    clips = pd.DataFrame({"label": ["a|b", "a", "b"], "group": ["x", "y", "z"]})
+    assert refusal(deal_folds, "pets", clips, 5, 5) == (
+        "pets: groups cannot be dealt so that each of 5 folds has recordings with and without 'a', 'b'. Add "
+        "recordings of another origin, or group them otherwise."
+    )
+    assert refusal(deal_folds, "pets", clips, 2) == "pets: 2 folds are too few. Deal at least 3."
+
+
 def test_a_label_of_too_few_or_too_many_groups_is_told_before_any_work(sounds: Path, tmp_path: Path) -> None:
     end = "`train` needs 3: one trains, one validates, one tests. Add recordings of another origin, or group them "
     end += "otherwise."
