@@ -81,7 +81,8 @@ def _wanted(place: Path, members: str, table: LabelTable | None, left_out: Count
         if match is None or is_hidden(member.name):
             left_out[kind_of(member.name)] += 1
             continue
-        file = match["file"]
+        if (file := match["file"]) is None:
+            refuse(place, member.name, f"is matched by members, {members!r}, without its file")
         told = {"label": match.groupdict().get("label") or ""}
         if rows is not None:
             told = rows.get(file) or rows.get(PurePosixPath(file).stem) or {"label": ""}
@@ -118,7 +119,7 @@ class Placer:
 def has_changed(source: Source, folder: Path) -> bool:
     """Say whether a user's folder is no longer what `folder` was copied from, or tells other things of its sounds.
 
-    What is of the same size and was not touched since is taken to be the same; what was touched is read.
+    All files are read: times do not tell, for DVC gives copies that of their checkout.
 
     Raises:
         RawDataError: as list_sounds, or as unpack.
@@ -135,14 +136,7 @@ def has_changed(source: Source, folder: Path) -> bool:
             return True
     if set(paths) != {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}:
         return True
-    return any(_differs(root / path, folder / copy) for copy, path in paths.items())
-
-
-def _differs(path: Path, copy: Path) -> bool:
-    now, was = path.stat(), copy.stat()
-    # Nobody can set the time at which a file was put in its place; that of its content may be older than the copy.
-    touched = max(now.st_ctime, now.st_mtime) > was.st_mtime
-    return now.st_size != was.st_size or (touched and not filecmp.cmp(path, copy, shallow=False))
+    return not all(filecmp.cmp(root / path, folder / copy, shallow=False) for copy, path in paths.items())
 
 
 def check_sounds(what: str, folder: Path, source: Source) -> dict[str, Any]:

@@ -185,7 +185,18 @@ def put_an_old_one_in_its_place(home: Path) -> None:
     backup.replace(home / "pets/cat/1.wav")
 
 
-@pytest.mark.parametrize("change", [add_a_sound, take_a_sound_away, record_again, put_an_old_one_in_its_place])
+def record_again_before_a_checkout(home: Path) -> None:
+    (home / "pets/cat/1.wav").write_text("cat/2.wav")
+    os.utime("data/raw/pets/audio/cat/1.wav", ns=(4 * 10**18, 4 * 10**18))  # DVC's copy is of that time
+
+
+CHANGES = [
+    *(add_a_sound, take_a_sound_away, record_again, put_an_old_one_in_its_place),
+    record_again_before_a_checkout,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_stale_says_what_to_type_when_a_users_folder_has_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Path], None]
 ) -> None:
