@@ -24,8 +24,8 @@ R = TypeVar("R")
 def fetch_files(place: Place, wanted: Sequence[tuple[Entry, str]], folder: Path) -> None:
     """Copy files of a place into `folder`, each to the path beside it, which is relative.
 
-    What an earlier run copied is kept where it is whole, by its digest, and the place still has it of the same size and
-    mark.
+    What an earlier run copied from there is kept where it is whole, by its digest, and the place still has it of the
+    same size and mark.
 
     Raises:
         StorageError: the place does not give one, or another number of bytes than it said.
@@ -37,9 +37,9 @@ def fetch_files(place: Place, wanted: Sequence[tuple[Entry, str]], folder: Path)
 
         def fetch(one: tuple[Entry, str]) -> None:
             entry, to = one
-            told = {"to": to, "name": entry.name, "size": entry.size, "mark": entry.mark}
+            told = {"to": to, "url": place.url, "name": entry.name, "size": entry.size, "mark": entry.mark}
             path = folder / to
-            if (before := known.get(to)) and before == told | {"sha256": digest_if_there(path)}:
+            if entry.mark and (before := known.get(to)) and before == told | {"sha256": digest_if_there(path)}:
                 return
             place.read_into(entry.name, path, size=entry.size, flushed=False)
             line = json.dumps(told | {"sha256": digest_file(path)})

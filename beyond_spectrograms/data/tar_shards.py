@@ -127,7 +127,7 @@ def _take(place: Place, layout: Layout, work: Path, entry: Entry) -> Shard:
     url, name = place.tell(entry.name), hashlib.sha256(entry.name.encode(errors="surrogateescape")).hexdigest()[:16]
     folder, note = work / name, work / f"{name}.json"
     asked = {"url": url, "size": entry.size, "mark": entry.mark, "layout": layout.model_dump()}
-    if (before := read_sealed(note)) and before["asked"] == asked:
+    if entry.mark and (before := read_sealed(note)) and before["asked"] == asked:
         sounds = [Sound(**each) for each in before["sounds"]]
         if all(digest_if_there(folder / sound.file) == sound.sha256 for sound in sounds):
             return Shard(url, folder, sounds, before["left_out"])

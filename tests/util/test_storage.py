@@ -12,10 +12,11 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import _registry as registered
 
+from beyond_spectrograms.data.fetching import fetch_files
 from beyond_spectrograms.util.errors import MissingPackageError
 from beyond_spectrograms.util.storage import object_stores
 from beyond_spectrograms.util.storage.places import ContentError, Entry, NotThereError, StorageError, place_at
-from support.common import contents, refusal
+from support.common import contents, lay_out, refusal
 from support.servers import dead_url
 from support.stores import BUSY, DENIED, FAULTS, Relay, forget, names, put, relayed, use, write
 
@@ -253,6 +254,30 @@ def test_a_folder_of_a_server_that_cannot_be_listed_is_told(tmp_path: Path, monk
         f"{place.url}: [Errno 104] Connection reset by peer (7 attempts). Run the same command again once the store "
         "answers."
     )
+
+
+def test_marks_are_what_each_kind_of_store_says_of_a_change() -> None:
+    said = [{"ETag": "1"}, {"mtime": 2, "modify": 3}, {"modify": "20240101"}, {"modificationTime": 4}, {"size": 5}]
+    assert list(map(object_stores._mark, said)) == ["1", "2", "20240101", "4", ""]
+
+
+def test_a_copy_is_kept_where_the_place_is_the_same_and_tells_of_changes(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        lay_out(folder, {"a": folder.name.encode()[:5]})
+    first, second = (place_at(str(folder)) for folder in folders)
+    copies = tmp_path / "copies"
+    for place, mark, there, copied in (
+        (first, "1", b"first", b"first"),
+        (first, "1", b"other", b"first"),  # which its mark would tell
+        (first, "2", b"other", b"other"),
+        (second, "2", b"secon", b"secon"),
+        (second, "", b"other", b"other"),
+        (second, "", b"third", b"third"),
+    ):
+        (Path(place.url) / "a").write_bytes(there)
+        fetch_files(place, [(Entry("a", 5, mark), "b")], copies)
+        assert (copies / "b").read_bytes() == copied
 
 
 def test_a_folder_of_this_machine_is_listed_whole_and_no_further_than_it_is_asked(

@@ -39,6 +39,9 @@ FOR_GOOD = {
     getattr(errno, "EREMCHG", errno.ENOENT),  # the bucket is in another region
 }
 
+# Where stores say it; the last two are those of FTP and WebHDFS.
+MARKS = ("ETag", "etag", "generation", "mtime", "LastModified", "modify", "modificationTime")
+
 T = TypeVar("T")
 
 
@@ -178,10 +181,8 @@ def _size(files: Any, where: str) -> int:
 
 
 def _mark(told: dict[str, Any]) -> str:
-    """Give what a store says of a file that changes when the file does."""
-    return str(
-        next((told[key] for key in ("ETag", "etag", "generation", "mtime", "LastModified") if told.get(key)), "")
-    )
+    """Give what a store says of a file that changes when the file does; nothing where it says no such thing."""
+    return str(next((told[key] for key in MARKS if told.get(key)), ""))
 
 
 def _is_of_store(error: Exception) -> bool:
