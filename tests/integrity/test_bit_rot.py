@@ -193,7 +193,7 @@ def test_kept_downloads_are_held_against_their_digests_those_of_the_hub_and_list
     assert (found[0], [str(each) for each in found[1]]) == (2, [told])  # of b nobody knows a digest
     flip(kept[0], 0)
     rotten = hashlib.sha256(kept[0].read_bytes()).hexdigest()
-    assert str(contents.check_weights([study])[1][0]) == (
+    assert str(contents.check_weights([study])[1][-1]) == (
         f"{kept[0]}: has sha256 {rotten}, and had {digest} when it was first fetched. If its publisher changed it, "
         f"remove {kept[0]}.sha256. {anew}"
     )
