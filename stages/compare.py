@@ -12,12 +12,13 @@ from beyond_spectrograms.evaluation.uncertainty import compare, window_interval
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.util.commands import run
 
+ABOUT = "FILE:CELL, as metrics/esc10/predictions.csv.gz:soundstream-fair"
+
 
 def main() -> None:
     statistics = load_params().statistics
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    about = "FILE:CELL, as metrics/esc10/predictions.csv.gz:soundstream-fair"
-    parser.add_argument("first", help=about)
+    parser.add_argument("first", help=ABOUT)
     parser.add_argument("second", help="another, tested on the same recordings")
     arguments = parser.parse_args()
     names = arguments.first, arguments.second
@@ -36,7 +37,9 @@ def main() -> None:
 
 def find(name: str) -> Recordings:
     """Read the cell that FILE:CELL names."""
-    path, _, cell = name.rpartition(":")
+    path, colon, cell = name.rpartition(":")
+    if not colon:
+        raise ResultError(f"{name}: names no cell. Write {ABOUT}.")
     found = read_recordings(Path(path))
     if cell not in found:
         raise ResultError(f"{path}: no cell {cell!r}. Choose from {', '.join(found)}.")

@@ -15,6 +15,7 @@ from beyond_spectrograms.evaluation.result_files import read_evaluation
 from beyond_spectrograms.evaluation.verification import TRIALS_FILE, read_trial_scores
 from beyond_spectrograms.params.study import RAW, Study, list_studies, load_study
 from beyond_spectrograms.util.commands import run
+from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.storage.places import is_elsewhere
 from stages import ablate, draw, draw_codecs, report
 
@@ -51,14 +52,19 @@ def main() -> None:
 
 
 def changed_folders(studies: Sequence[Study]) -> list[str]:
-    """Say of each data set from a user's folder that is not what it was when it was copied, what to type."""
+    """Say of each data set from a user's folder that is gone, or not what it was when it was copied, what to do."""
     lines = []
     for study in studies:
         for dataset in study.params.grid.datasets:
             source, copied = study.params.datasets[dataset].source, RAW / dataset / "audio"
             if source.path is None or is_elsewhere(source.path) or not copied.is_dir():
                 continue  # nobody asks a store of files whenever somebody asks what is stale
-            if listing_changed(source, RAW / dataset) if source.layout else has_changed(source, copied):
+            try:
+                changed = listing_changed(source, RAW / dataset) if source.layout else has_changed(source, copied)
+            except ProjectError as error:  # such as a folder that is gone
+                lines.append(f"{dataset}: {error}")
+                continue
+            if changed:
                 stage = study.stage("download", dataset)
                 lines.append(f"{dataset}: {source.path} has changed since it was copied; say dvc repro -f {stage}")
     return lines

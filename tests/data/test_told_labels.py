@@ -137,7 +137,9 @@ def test_a_folder_that_is_not_there_is_an_error_and_a_changed_one_is_stale(home:
     table.write_text(before)
     assert changed_folders([study]) == []
     (home / "FSD50K/FSD50K.dev_audio/0.wav").unlink()
-    assert changed_folders([study]) == [stale]
+    assert changed_folders([study, study]) == [stale, stale]
+    shutil.rmtree(home / "FSD50K")
+    assert changed_folders([study, study]) == [f"fsd50k: {told}"] * 2
 
 
 def test_urbansound8k_keeps_its_ten_folds_and_its_recordings_together(home: Path) -> None:
@@ -308,7 +310,8 @@ def no_sounds() -> None:
         (one_class, "esc10_mixtures: fold 1 of esc10 has no two sources of different classes"),
         (
             no_audio,
-            "esc10_mixtures: rain/1-101-A.ogg and dog_bark/1-103-B.ogg of esc10 cannot be mixed: not decodable as audio: Format not recognised.",
+            "esc10_mixtures: rain/1-101-A.ogg and dog_bark/1-103-B.ogg of esc10 cannot be mixed: not decodable as "
+            "audio: Format not recognised.",
         ),
         (no_sounds, "data/raw/esc10/audio: no sounds. Run the download stage of esc10."),
     ],

@@ -42,6 +42,11 @@ def test_cells_tested_on_other_recordings_are_refused(page_project: Path, tmp_pa
     )
 
 
+def test_a_file_without_a_cell_is_refused(page_project: Path) -> None:
+    told = f"{FILE}: names no cell. Write FILE:CELL, as metrics/esc10/predictions.csv.gz:soundstream-fair.\n"
+    assert compare(page_project, FILE, expect=1) == told
+
+
 def test_a_cell_that_is_not_in_the_file_is_refused(page_project: Path) -> None:
     assert compare(page_project, f"{FILE}:soundstream-fare", expect=1) == (
         f"{FILE}: no cell 'soundstream-fare'. Choose from mel-paper, mel-fair, log_mel_2048-paper, log_mel_2048-fair, "
