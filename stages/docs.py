@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from beyond_spectrograms.report.published import list_all
-from beyond_spectrograms.report.table import read_tables
+from beyond_spectrograms.report.table import pad_cells, read_tables
 from beyond_spectrograms.util.commands import run
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import write_text
@@ -91,11 +91,9 @@ def read_rows(path: Path, heading: str) -> list[Row]:
 
 def lay_out(lines: list[list[Any]]) -> str:
     """Lay rows of cells out as a Markdown table with straight columns."""
-    texts = [[str(cell) for cell in line] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    texts.insert(1, ["-" * width for width in widths])
-    padded = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in texts]
-    return "".join(f"| {line} |\n" for line in padded)
+    cells = pad_cells([list(map(str, line)) for line in lines])
+    cells.insert(1, ["-" * len(cell) for cell in cells[0]])
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
 
 
 if __name__ == "__main__":

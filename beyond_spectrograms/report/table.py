@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -52,15 +52,19 @@ def _nine_digits(value: Value) -> Value:
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
+def pad_cells(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Pad the cells of a Markdown table's rows, so that its source is legible too; a bar in a cell is no border."""
+    cells = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    return [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells]
+
+
 def to_markdown(table: Table) -> str:
-    """Lay out the title, the table padded so that its source is legible too, and the notes."""
+    """Lay out the title, the table and the notes."""
     shown = [list(table.columns), *([show(row) for show in table.columns.values()] for row in table.rows)]
-    cells = [[cell.replace("|", r"\|") for cell in row] for row in shown]  # a bar of a name is no border
-    widths = [max(3, *(len(cell) for cell in column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    cells = pad_cells(shown)
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    lines.insert(1, "|" + "|".join("-" * (len(cell) + 2) for cell in cells[0]) + "|")
     notes = [f"- {note}" for note in table.notes]
     return "\n".join([f"# {table.title}", "", *lines, *([""] if notes else []), *notes]) + "\n"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.docs import MARKED, MEASUREMENTS, TABLES, make_tables
+from stages.docs import MARKED, MEASUREMENTS, TABLES, lay_out, make_tables
 from support.repository import REPOSITORY
 
 PAGES = ["README.md", *(path.relative_to(REPOSITORY).as_posix() for path in sorted(REPOSITORY.glob("docs/*.md")))]
@@ -32,6 +32,10 @@ def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tables_of_results_are_those_that_are_written_from_files_in_git(page: str) -> None:
     text = Path(page).read_text(encoding="utf-8")
     assert make_tables(text) == text, f"{page}: its tables are stale. Run: python -m stages.docs"
+
+
+def test_a_bar_in_a_cell_is_no_border() -> None:
+    assert lay_out([["a"], ["x|y"]]) == "| a    |\n| ---- |\n| x\\|y |\n"
 
 
 def test_every_described_table_stands_in_a_page() -> None:
