@@ -4,13 +4,11 @@ For each representation <name>.csv and .md, and <name>-differences.csv: what the
 the cross-entropy change.
 """
 
-import shutil
-
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.report.prototypes import cells_of, tabulate_cells, tabulate_changes
 from beyond_spectrograms.report.table import to_csv, to_markdown
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import locked, replace_folder, write_text
+from beyond_spectrograms.util.files import fresh_work, replace_folder, write_text
 from stages.arguments import parse
 from stages.report import scored_results_of
 
@@ -23,8 +21,7 @@ def main() -> None:
 def write_tables(study: Study, dataset: str) -> None:
     """Write the tables of every representation that was run, anew."""
     results, work = scored_results_of(study, dataset), study.work("ablate", dataset)
-    with locked(work):
-        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+    with fresh_work(work):
         for name in study.params.grid.representations:
             if not (cells := cells_of(results, name)):
                 continue

@@ -4,6 +4,7 @@ And labels.csv, where sounds may have several labels or a table says which fold 
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from beyond_spectrograms.data.folders import copy_sounds, find_folder, list_soun
 from beyond_spectrograms.params.datasets import SplitLists
 from beyond_spectrograms.params.study import DOWNLOADS, PARTIAL, RAW, Study
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import locked, replace_folder, write_json
+from beyond_spectrograms.util.files import fresh_work, replace_folder, write_json
 from beyond_spectrograms.util.storage.places import is_elsewhere
 from stages.arguments import parse
 
@@ -23,8 +24,7 @@ def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
     source, work = study.params.datasets[dataset].source, PARTIAL / "raw" / dataset
     fetched = PARTIAL / "fetched" / dataset  # what was fetched so far, for a run that is stopped
-    with locked(work):
-        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+    with fresh_work(work):
         record = take_sounds(dataset, study, work / "audio", fetched)
         record |= check_sounds(dataset, work / "audio", source)
         if source.lists is not None:
@@ -45,18 +45,20 @@ def take_sounds(dataset: str, study: Study, audio: Path, fetched: Path) -> dict[
     source, stage = study.params.datasets[dataset].source, study.stage("download", dataset)
     if source.path is not None:
         print(f"{dataset}: copying {source.path}. DVC does not watch it: once it changes, say dvc repro -f {stage}")
-    if source.path is not None and (source.layout is not None or is_elsewhere(source.path)):
-        from beyond_spectrograms.data.splits import check_groups
 
-        told = take_elsewhere(source, fetched, audio, lambda names: check_groups(dataset, names, source))
+    def check(names: Sequence[str]) -> None:
+        from beyond_spectrograms.data.splits import check_groups  # not before it is needed: it imports pandas
+
+        check_groups(dataset, names, source)
+
+    if source.path is not None and (source.layout is not None or is_elsewhere(source.path)):
+        told = take_elsewhere(source, fetched, audio, check)
         return {"kind": "path", "path": source.path, **told}
     if source.path is not None and source.members is not None:
         left_out = unpack(find_folder(source.path), source.members, source.label_table, audio)
         return {"kind": "path", "path": source.path, "left_out": left_out}
     if source.path is not None:
-        from beyond_spectrograms.data.splits import check_groups  # not before it is needed: it imports pandas
-
-        check_groups(dataset, sorted(list_sounds(source.path).paths), source)
+        check(sorted(list_sounds(source.path).paths))
         copied = copy_sounds(source.path, audio)
         shortened = {
             name: path for name, path in copied.paths.items() if Path(name).name != "__".join(Path(path).parts[1:])

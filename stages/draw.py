@@ -8,7 +8,7 @@ from beyond_spectrograms.report.dataset_report import figure_4
 from beyond_spectrograms.report.figures import save
 from beyond_spectrograms.report.published import PROTOCOLS
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import locked, replace_folder
+from beyond_spectrograms.util.files import fresh_work, replace_folder
 from stages.arguments import parse
 from stages.report import results_of
 
@@ -26,16 +26,15 @@ def write_figures(study: Study) -> int:
         how many there are.
     """
     scored = [name for name in study.params.grid.datasets if (study.metrics(name) / SCORES_FILE).exists()]
-    found, work = [results_of(study, name) for name in scored], study.work("draw")
+    found, work, place = [results_of(study, name) for name in scored], study.work("draw"), study.plots("figure_4")
     made = {protocol: figure for protocol in PROTOCOLS if (figure := figure_4(found, protocol))}
-    with locked(work):
-        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-        work.mkdir(parents=True)
+    with fresh_work(work):
         for protocol, figure in made.items():
             save(figure, work, f"figure_4-{protocol}")
         if made:
-            replace_folder(work, study.plots("figure_4"))
-        shutil.rmtree(work, ignore_errors=True)
+            replace_folder(work, place)
+        elif place.exists():  # of cells that are gone
+            shutil.rmtree(place)
     return len(made)
 
 

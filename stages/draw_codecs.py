@@ -5,7 +5,6 @@ in git alone: quality.json, and scores of probes. Levels of representations in R
 are of the first study that asked the same probe about the same data set.
 """
 
-import shutil
 from collections.abc import Mapping
 
 from matplotlib.figure import Figure
@@ -26,7 +25,7 @@ from beyond_spectrograms.report.codec_quality import figure_quality, read_qualit
 from beyond_spectrograms.report.figures import save
 from beyond_spectrograms.report.table import Row, Table, write_tables
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import locked, replace_folder
+from beyond_spectrograms.util.files import fresh_work, replace_folder
 from stages.arguments import parse
 from stages.report import results_of
 
@@ -61,15 +60,13 @@ def write_codecs(study: Study) -> list[str]:
 
 def _write(study: Study, name: str, tables: Mapping[str, Table], figures: Mapping[str, Figure]) -> str:
     place, plots, work = study.metrics(name), study.plots(name), study.work("draw_codecs")
-    with locked(work):
-        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-        (work / "figures").mkdir(parents=True)
+    with fresh_work(work):
+        (work / "figures").mkdir()
         write_tables(tables, work / "tables")
         for title, figure in figures.items():
             save(figure, work / "figures", title)
         replace_folder(work / "tables", place / "tables")
         replace_folder(work / "figures", plots)
-        shutil.rmtree(work)
     return f"{plots}: {', '.join(figures)}; tables in {place / 'tables'}"
 
 

@@ -13,7 +13,7 @@ from beyond_spectrograms.report import figures
 from beyond_spectrograms.report.dataset_report import figure_2
 from beyond_spectrograms.report.page.excerpts import best_cell, excerpts_of
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import locked, replace_folder, write_json
+from beyond_spectrograms.util.files import fresh_work, replace_folder, write_json
 from stages.arguments import parse
 from stages.report import results_of
 
@@ -22,8 +22,7 @@ def main() -> None:
     study, (dataset,) = parse(__doc__, "dataset")
     results, windows = results_of(study, dataset), read_windows(SPLITS / dataset)
     place, work = study.plots(dataset) / "figure_2", study.work("illustrate", dataset)
-    with locked(work):
-        work.mkdir(parents=True, exist_ok=True)
+    with fresh_work(work):
         features = {name: study.features(dataset, name) for name in results.rows}
         figures.save(figure_2(results, features, windows), work, "figure_2")
         replace_folder(work, place)

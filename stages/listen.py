@@ -1,11 +1,10 @@
 """Weights of cells of prototypes -> their figures, sounds, a page each to hear all on, and how near clips they come."""
 
-import shutil
 from pathlib import Path
 
 from beyond_spectrograms.sonification.listening import listen
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import locked, replace_folder, write_json
+from beyond_spectrograms.util.files import fresh_work, replace_folder, write_json
 from stages.arguments import parse
 
 
@@ -14,8 +13,7 @@ def main() -> None:
     grid = study.params.grid
     heard = [name for name in grid.protocols_of(representation) if name in grid.heard]
     work = study.work("listen", dataset, representation)
-    with locked(work):
-        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+    with fresh_work(work):
         near = {name: listen(study, dataset, representation, name, work) for name in heard}
         write_json(work / "played/heard.json", heard)
         (work / "figures").mkdir(parents=True, exist_ok=True)
@@ -23,7 +21,6 @@ def main() -> None:
         replace_folder(work / "played", Path("data/heard", study.name, dataset, representation))
         replace_folder(work / "figures", study.plots(dataset) / representation)
         write_json(study.metrics(dataset) / "heard" / f"{representation}.json", near)
-        shutil.rmtree(work)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Of a study that verifies speakers: the table and DET curves of its trials. Reads
 git: on a bare clone `make tables` makes all of it again.
 """
 
-import shutil
 from dataclasses import asdict
 
 from beyond_spectrograms.evaluation.claims import judge, rules
@@ -22,7 +21,7 @@ from beyond_spectrograms.report.label_scores import figure_labels, tabulate_labe
 from beyond_spectrograms.report.table import to_csv, write_tables
 from beyond_spectrograms.report.verification import figure_det, trials_table
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import locked, replace_folder, write_json, write_text
+from beyond_spectrograms.util.files import fresh_work, replace_folder, write_json, write_text
 from stages.arguments import parse
 
 
@@ -40,9 +39,8 @@ def write_report(study: Study, dataset: str) -> None:
     place, plots = study.metrics(dataset), study.plots(dataset)
     results, of_several = scored_results_of(study, dataset).by_labels()
     costs, work = read_costs(place / "costs.json"), study.work("report", dataset)
-    with locked(work):
-        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-        (work / "figures").mkdir(parents=True)
+    with fresh_work(work):
+        (work / "figures").mkdir()
         write_tables(tabulate_labels(of_several), work / "tables")
         if (figure := figure_labels(of_several)) is not None:
             save(figure, work / "figures", "label_scores")
@@ -56,7 +54,6 @@ def write_report(study: Study, dataset: str) -> None:
             write_text(plots / "convergence.csv", to_csv(tidy_curves(results), TIDY))
         replace_folder(work / "tables", place / "tables")
         replace_folder(work / "figures", plots / "figures")
-        shutil.rmtree(work)
 
 
 def write_trials(study: Study, dataset: str) -> None:
@@ -69,8 +66,7 @@ def write_trials(study: Study, dataset: str) -> None:
     found = read_trial_scores(place, dataset)
     if not found.cells:
         raise ResultError(f"{place / TRIALS_FILE}: no embedding is there. Featurize, and score trials.")
-    with locked(work):
-        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+    with fresh_work(work):
         write_tables({"trials": trials_table(found, study.params)}, work / "tables")
         (work / "figures").mkdir()
         for embedding in dict.fromkeys(cell.embedding for cell in found.cells.values()):
@@ -78,7 +74,6 @@ def write_trials(study: Study, dataset: str) -> None:
             save(figure_det(dataset, embedding, cells), work / "figures", f"det-{embedding}")
         replace_folder(work / "tables", place / "tables")
         replace_folder(work / "figures", study.plots(dataset) / "figures")
-        shutil.rmtree(work)
 
 
 def results_of(study: Study, dataset: str) -> Results:

@@ -5,21 +5,19 @@ grid.json says what is asked for and trained_on.json what weights may know; feat
 dvc.lock, which DVC writes anew after every stage, holds a digest in place of all values.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.util.commands import run_stage
-from beyond_spectrograms.util.files import locked, replace_folder, write_json
+from beyond_spectrograms.util.files import fresh_work, replace_folder, write_json
 from stages.arguments import parse
 
 
 def main() -> None:
     study, _ = parse(__doc__)
     work = study.work("params")
-    with locked(work):
-        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
+    with fresh_work(work):
         for name in study.params.grid.representations:
             for kind, decides in (("features", features(study, name)), ("training", training(study, name))):
                 write_json(work / kind / f"{name}.json", decides, flushed=False)

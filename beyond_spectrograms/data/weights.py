@@ -13,7 +13,7 @@ from beyond_spectrograms.params import HubFile, HubRecord, Params, TrainedCodec,
 from beyond_spectrograms.params.datasets import File
 from beyond_spectrograms.params.study import WEIGHTS
 from beyond_spectrograms.params.weights import HUB
-from beyond_spectrograms.util.files import digest_file, locked, read_sealed, replace_folder, write_sealed
+from beyond_spectrograms.util.files import digest_file, fresh_work, read_sealed, replace_folder, write_sealed
 
 HUB_VARIABLE = "HF_ENDPOINT"  # huggingface_hub's own setting of where the hub is
 UNVERIFIED = "unverified: from a mirror"  # what record.json says of a revision that nothing proves
@@ -58,11 +58,9 @@ def fetch_weights(
     paths = [place / file_name(record.url) for record in records]
     if _is_whole(place, records):
         return paths
-    with locked(work):
+    with fresh_work(work):
         if _is_whole(place, records):  # another run was quicker
             return paths
-        shutil.rmtree(work, ignore_errors=True)  # left by a run that was stopped
-        work.mkdir(parents=True)
         files, earlier = [], _read_record(place) or {}
         for record in records:
             name = file_name(record.url)

@@ -252,17 +252,6 @@ def replace_folder(finished: Path, place: Path, required: Sequence[str] = ()) ->
         raise ProjectError(f"{finished}: {what}, so it is not put in the place of {place}. Run the stage again.")
     place.parent.mkdir(parents=True, exist_ok=True)
     put_back(finished, place)
-    if finished.stat().st_dev != place.parent.stat().st_dev:
-        beside = _beside(place)
-        _discard(beside)  # left by a run that was stopped
-        try:
-            _copy(finished, beside)
-            replace_folder(beside, place)
-        except BaseException:
-            _discard(beside)
-            raise
-        _discard(finished)
-        return
     remove_leftovers(finished.parent.absolute())
     written = [*finished.rglob("*"), finished]
     if len(written) > MANY and sys.platform != "win32":
@@ -276,9 +265,12 @@ def replace_folder(finished: Path, place: Path, required: Sequence[str] = ()) ->
         if place.exists():
             place.replace(replaced)
         finished.replace(place)
-    except BaseException:
+    except BaseException as error:
         put_back(finished, place)
-        raise
+        if getattr(error, "errno", None) != errno.EXDEV or finished == _beside(place):
+            raise
+        _replace_by_copy(finished, place)
+        return
     _flush(place.parent)
     _flush(finished.parent)
     _discard(replaced)
@@ -300,11 +292,18 @@ def _beside(place: Path) -> Path:
     return place.with_name(f".{place.name}.partial")
 
 
-def _copy(folder: Path, to: Path) -> None:
-    """Copy a folder; an error names the file, as it does not from shutil.copytree."""
-    for path in (folder, *sorted(folder.rglob("*"))):
-        copy = to / path.relative_to(folder)
-        copy.mkdir() if path.is_dir() else shutil.copyfile(path, copy)
+def _replace_by_copy(finished: Path, place: Path) -> None:
+    beside = _beside(place)
+    _discard(beside)  # left by a run that was stopped
+    try:
+        for path in (finished, *sorted(finished.rglob("*"))):  # shutil.copytree's errors name no file
+            copy = beside / path.relative_to(finished)
+            copy.mkdir() if path.is_dir() else shutil.copyfile(path, copy)
+        replace_folder(beside, place)
+    except BaseException:
+        _discard(beside)
+        raise
+    _discard(finished)
 
 
 def _discard(folder: Path) -> None:
@@ -351,6 +350,16 @@ def locked(folder: Path) -> Iterator[None]:
             raise
         finally:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def fresh_work(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a work folder, as `locked`; it is empty at first, and removed once all went well."""
+    with locked(folder):
+        shutil.rmtree(folder, ignore_errors=True)  # left by a run that was stopped
+        folder.mkdir(parents=True)
+        yield
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def claim_work(folder: Path) -> None:

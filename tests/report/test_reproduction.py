@@ -192,3 +192,7 @@ def test_a_study_without_costs_ladder_and_fair_is_reported_from_its_files(tmp_pa
         assert again == kept
     drawn = {path.name for path in (tmp_path / "studies/published/plots").rglob("*.png")}
     assert drawn == {"figure_4-published.png", "confusion-published.png", "reliability-published.png"}
+    (tmp_path / MUSIC_SPEECH / "scores.json").unlink()
+    told = "studies/published: none of the paper's data sets was run under paper or published: nothing to draw\n"
+    assert stage_here(tmp_path, "draw", "--study=published") == told
+    assert not (tmp_path / "studies/published/plots/figure_4").exists()

@@ -20,6 +20,7 @@ from beyond_spectrograms.util import files
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import (
     claim_work,
+    fresh_work,
     locked,
     partial_beside,
     put_back,
@@ -72,6 +73,21 @@ def test_a_second_process_is_told_who_works_in_a_folder(tmp_path: Path, start: S
     assert third.wait() == -signal.SIGKILL
     assert folder.with_name("esc10-mel.lock").exists()
     waited(start(folder))
+
+
+def test_fresh_work_is_empty_at_first_is_ours_alone_and_is_removed_once_all_went_well(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    lay_out(work, {"in/left": b"by a run that was stopped"})
+    with suppress(KeyboardInterrupt), fresh_work(work):
+        assert list(work.iterdir()) == []
+        told = f"{work}: another run (pid {os.getpid()}) works here. Wait for it, or end it."
+        assert refusal(ProjectError, fresh_work(work).__enter__) == told
+        lay_out(work, {"mine": b""})
+        raise KeyboardInterrupt
+    assert contents(tmp_path) == {"work/mine": b""}
+    with fresh_work(work):
+        lay_out(work, {"mine": b""})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_of_many_processes_that_come_and_go_one_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
@@ -283,7 +299,8 @@ def test_a_folder_takes_anothers_place_on_another_disk_and_nothing_half_does(
 
 
 def test_stages_that_keep_work_and_train_are_told_who_works_there(project: Path, capsys: Capture) -> None:
-    write_params(Path(), study="prototypes")
+    for study in ("prototypes", "codec"):
+        write_params(Path(), study=study)
     played = load_study("prototypes").params.grid
     heard = [played.datasets[0], played.representations[0]]
     stages = {
@@ -291,6 +308,7 @@ def test_stages_that_keep_work_and_train_are_told_who_works_there(project: Path,
         "data/partial/clips/pets": ["resample", "pets"],
         "data/partial/models/paper-pets-mel": ["train", "pets", "mel"],
         f"data/partial/listen/prototypes-{'-'.join(heard)}": ["listen", "--study=prototypes", *heard],
+        "data/partial/exported_codecs/codec-environment": ["export_codec", "--study=codec", "environment"],
         "data/partial/run/paper-esc10-mel-fair": ["run"],
     }
     who = f"another run (pid {os.getpid()}) works here. Wait for it, or end it.\n"
