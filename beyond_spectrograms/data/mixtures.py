@@ -60,8 +60,8 @@ def make_mixtures(dataset: str, settings: Mixtures, other: Dataset, sounds: Path
                 parts = [read_recording(sounds / name, other.source.seconds) for name in names]
                 samples = mix(*parts, level_db=random.uniform(*settings.level_db))
             except BadAudioError as error:
-                told = f"{' and '.join(names)} of {settings.of} cannot be mixed: {error}"
-                raise DatasetError(f"{dataset}: {told}") from None
+                both = f"{' and '.join(names)} of {settings.of}"
+                raise DatasetError(f"{dataset}: {both} cannot be mixed: {error}") from None
             soundfile.write(audio / clip, samples, parts[0].sample_rate, subtype="PCM_16")
             label = join((clips["label"][first], clips["label"][second]))
             told[clip] = {"label": label, "group": "-".join(pair), "fold": str(fold)}

@@ -118,7 +118,7 @@ def _groups_in_name(dataset: str, clip: str, pattern: str) -> dict[str, str]:
     match = match_whole("source.name", pattern, Path(clip).stem)
     if match is None:
         raise DatasetError(f"{dataset}: the name of {clip} does not match source.name, {pattern!r}")
-    found = match.groupdict()
+    found: dict[str, str] = match.groupdict()
     if absent := [key for key in ("group", "fold") if key in found and found[key] is None]:
         raise DatasetError(f"{dataset}: the name of {clip} matches source.name, {pattern!r}, without its {absent[0]}")
     return found
