@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from beyond_spectrograms.cli.common import TAKEN, check_apart, check_known, going_on, tell_unused, working_in
 from beyond_spectrograms.util.errors import ProjectError
-from beyond_spectrograms.util.files import MARKER, locked
+from beyond_spectrograms.util.files import MARKER, locked, real
 from beyond_spectrograms.util.text import printable
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ UNGROUPED = (
     "no --group option: every file counts as an origin of its own. If files share a speaker, a place or an animal, the "
     "scores flatter; say which do"
 )
+OTHERS = "{}: exists already. Move it away, or choose another --out."
 GROUPING = "recordings of one origin (a place, a speaker, an animal) are kept in one part; say which belong together"
 
 
@@ -172,10 +174,14 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
     if options.out.is_symlink() or (options.out.exists() and not _is_of(work, options.out)):
         raise ProjectError(TAKEN.format(options.out))
     check_apart(options.out, options.folder, work)
-    if report.exists() and not work.exists():  # a run that was stopped may have left both
-        raise ProjectError(TAKEN.format(report))
-    if options.onnx and graph.exists() and not work.exists():
-        raise ProjectError(TAKEN.format(graph))
+    if real(options.folder).is_relative_to(real(report)):
+        where = f"{options.folder}: lies in {report}, where the report of {options.out} is written"
+        raise ProjectError(f"{where}. Choose another --out.")
+    # A run that was stopped may have left its report, and behind its model the graph; else they are somebody's.
+    if os.path.lexists(report) and not (work.exists() and (report / "scores.json").is_file()):
+        raise ProjectError(OTHERS.format(report))
+    if options.onnx and os.path.lexists(graph) and not options.out.exists():
+        raise ProjectError(OTHERS.format(graph))
     return work, report, graph if options.onnx else None
 
 

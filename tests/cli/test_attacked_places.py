@@ -82,6 +82,27 @@ def test_a_folder_that_has_the_name_of_the_work_is_left_alone(
     assert Path("mine.partial-training/thesis.txt").read_text() == "years"
 
 
+def test_a_report_and_a_graph_replace_nothing_of_others_where_work_was_left(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("mine-report/low", "sounds", "mine.partial-training"):
+        Path(folder).mkdir(parents=True)
+    Path("mine.partial-training/.beyond-spectrograms").touch()
+    Path("mine-report/low/one.wav").write_text("a sound")
+    for sounds in ("mine-report", "mine-report/low"):
+        status, error = told(capsys, "train", sounds, *ON_MEL, "--out", "mine")
+        where = f"{sounds}: lies in mine-report, where the report of mine is written"
+        assert (status, error) == (1, f"{where}. Choose another --out.\n")
+    taken = "{}: exists already. Move it away, or choose another --out.\n"
+    assert told(capsys, "train", "sounds", *ON_MEL, "--out", "mine") == (1, taken.format("mine-report"))
+    Path("other.onnx").write_text("a graph")
+    Path("mine.partial-training").rename("other.partial-training")
+    graph = told(capsys, "train", "sounds", *ON_MEL, "--out", "other", "--onnx")
+    assert graph == (1, taken.format("other.onnx"))
+    assert Path("mine-report/low/one.wav").read_text() == "a sound"
+
+
 def test_a_result_replaces_no_device_and_no_pipe(run: Run, write: Write, tmp_path: Path) -> None:
     sound, pipe = write("sound.wav", tone(1, 300)), tmp_path / "pipe"
     os.mkfifo(pipe)

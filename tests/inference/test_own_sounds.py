@@ -173,7 +173,7 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
         ),
         (["--onnx", "--representation", "soundstream"], "kind soundstream has no ONNX graph: "),
         (["--out", "."], ".: exists already. Choose another name, or remove it.\n"),
-        (["--out", "thesis"], "thesis-report: exists already. Choose another name, or remove it.\n"),
+        (["--out", "thesis"], "thesis-report: exists already. Move it away, or choose another --out.\n"),
         (["--out", "sounds/mine"], "sounds/mine: lies in the folder of sounds, sounds. Choose a place outside of it."),
     ],
 )
