@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import add_model_options, count, load, model_at, told_name
+from beyond_spectrograms.cli.common import add_model_options, count, list_files, load, model_at, told_name
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import printable, printable_json
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HELP = "what is in each file"
 DESCRIPTION = """
 Classify sounds: the most probable classes of each file, by the mean of the probabilities of its windows. A bad file is
-reported on stderr and in the output; the rest is done, and the exit status is 1.
+reported on stderr and in the output, a folder without sounds on stderr; the rest is done, and the exit status is 1.
 """
 
 
@@ -36,13 +36,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Classify; give the exit status."""
     from beyond_spectrograms.inference import formats
-    from beyond_spectrograms.inference.batch import find_files
     from beyond_spectrograms.util.progress import track
 
     model = load(options)
-    paths = list(find_files(options.files))
+    paths, wrong = list_files(options.files)
     if not paths:
-        print(f"{', '.join(options.files)}: no audio file", file=sys.stderr)
         return 1
     form, top, results = options.format, options.top, []
     if form == "csv":
@@ -60,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         print(formats.classify_table(results, top), end="")
     elif form == "json":
         print(formats.json_text([formats.describe(named, top) for named in results]), end="")
-    return int(any(named.reason for named in results))
+    return int(wrong or any(named.reason for named in results))
 
 
 def _classify(options: argparse.Namespace, model: "Model", paths: Sequence[Path]) -> Iterator["Named"]:

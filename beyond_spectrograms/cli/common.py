@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -56,6 +56,17 @@ def tell_unused(left_out: Mapping[str, int], set_aside: Mapping[str, str]) -> No
         print("left out:", ", ".join(kinds), file=sys.stderr)
     for name, reason in set_aside.items():
         print(printable(f"set aside {name}: {reason}"), file=sys.stderr)
+
+
+def list_files(names: Iterable[str]) -> tuple[list[Path], bool]:
+    """List the files that names mean, and say whether any of them was wrong; tell what is, and what is left out."""
+    from beyond_spectrograms.inference.batch import find_files
+
+    found = find_files(names)
+    tell_unused(dict(sorted(found.left_out.items())), {})
+    for line in found.wrong:
+        print(printable(line), file=sys.stderr)
+    return found.paths, bool(found.wrong)
 
 
 def check_free(place: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import add_module_option, check_known, count, load, told_name
+from beyond_spectrograms.cli.common import add_module_option, check_known, count, list_files, load, told_name
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.text import printable
 
@@ -44,7 +44,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Search; give the exit status."""
     from beyond_spectrograms.data.audio import BadAudioError
-    from beyond_spectrograms.inference.batch import find_files
     from beyond_spectrograms.inference.search import search, without
     from beyond_spectrograms.util.progress import track
 
@@ -57,7 +56,8 @@ def run(options: argparse.Namespace) -> int:
         query = by.read_or_compute(options.query)
     except BadAudioError as error:
         raise ProjectError(f"{told_name(options.query)}: {error}") from None
-    paths, recordings = without(options.query, find_files(options.folders)), []
+    files, wrong = list_files(options.folders)
+    paths, recordings = without(options.query, files), []
     for path in track(paths, "summarize", len(paths)):
         try:
             recordings.append(by.read_or_compute(path))
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     told = f"{windows} windows of {len(recordings)} recordings, {new} of them computed now"
     print(f"{by.cache}: {told}", file=sys.stderr)
     print(_tell(search(query, recordings, by.hop_s, options.count), options.format), end="")
-    return int(len(recordings) < len(paths))
+    return int(wrong or len(recordings) < len(paths))
 
 
 def _summarizer(options: argparse.Namespace) -> Summarizer:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beyond_spectrograms.cli.common import add_model_options, check_free, check_writable, load, told_name
+from beyond_spectrograms.cli.common import add_model_options, check_free, check_writable, list_files, load, told_name
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.files import real, write_text
 from beyond_spectrograms.util.text import printable
@@ -108,11 +108,11 @@ def _export(model: Model, options: argparse.Namespace, hop_s: float) -> int:
     from beyond_spectrograms.data.audio import BadAudioError
     from beyond_spectrograms.data.sound_files import STDIN
     from beyond_spectrograms.inference import cut_clips
-    from beyond_spectrograms.inference.batch import find_files
     from beyond_spectrograms.inference.folder import new_folder
     from beyond_spectrograms.inference.formats import csv_text
 
-    paths = list(dict.fromkeys(find_files(options.files)))
+    files, wrong = list_files(options.files)
+    paths = list(dict.fromkeys(files))
     rows, bad = [], 0
     with new_folder(options.export) as folder:
         for path, name in zip(paths, cut_clips.names_of(paths), strict=True):
@@ -127,7 +127,7 @@ def _export(model: Model, options: argparse.Namespace, hop_s: float) -> int:
             raise ProjectError(f"{', '.join(options.files)}: no segment but silence in {len(paths) - bad} files")
         write_text(folder / cut_clips.TABLE, csv_text(cut_clips.EXPORT_COLUMNS, rows, header=True, exact=True))
     print(f"{options.export}: {len(rows)} clips of {len(paths) - bad} files, and {cut_clips.TABLE}, which names them")
-    return int(bad > 0)
+    return int(wrong or bad > 0)
 
 
 def _check_places(file: Path, out: Path | None, plot: Path | None) -> None:

@@ -1,19 +1,22 @@
 """Many sounds classified in turn while the next one is decoded; a bad one does not stop the others."""
 
 import glob
+import os
 import queue
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
 from beyond_spectrograms.codec.ecdc import SUFFIX as ECDC
 from beyond_spectrograms.data.audio import BadAudioError
-from beyond_spectrograms.data.sound_files import FFMPEG_SUFFIXES, STDIN, SUFFIXES, open_sound
+from beyond_spectrograms.data.folders import READ, is_hidden, kind_of, walk
+from beyond_spectrograms.data.sound_files import STDIN, open_sound
 from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.ecdc import CutCodes
 from beyond_spectrograms.inference.folder import load_model
@@ -21,6 +24,7 @@ from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.inference.results import Classification, Probabilities
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
 from beyond_spectrograms.util.cluster.pieces import run_in_groups, side_by_side
+from beyond_spectrograms.util.errors import explain_refusal
 from beyond_spectrograms.util.progress import quiet
 
 Item = TypeVar("Item")
@@ -37,29 +41,58 @@ class Named:
     reason: str = ""
 
 
-def find_files(names: Iterable[str]) -> Iterator[Path]:
+@dataclass
+class Found:
+    """The files that names mean; how many others folders hold, by kind; and what is wrong with names, a line each."""
+
+    paths: list[Path] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+
+def find_files(names: Iterable[str]) -> Found:
     """List the files that `names` mean: files, folders (all audio in them), glob patterns, `-` for standard input.
 
-    A name that matches nothing is given back as it is; opening it gives the error.
+    A name that matches nothing is given back as it is; opening it gives the error. Of a folder that cannot be looked
+    into, or holds one that cannot, nothing is taken.
     """
+    found = Found()
     for name in names:
-        path = Path(name)
+        path, left_out = Path(name), Counter[str]()
+        is_folder = path != STDIN and os.path.isdir(path)  # noqa: PTH112  of any name, also one that is too long
         try:
-            if path != STDIN and path.is_dir():
-                yield from (found for found in sorted(path.rglob("*")) if _is_audio(found))
-            elif path == STDIN or path.exists():
-                yield path
-            else:
-                matches = sorted(glob.glob(name, recursive=True)) or [name]  # noqa: PTH207  also absolute
-                yield from (Path(match) for match in matches if not Path(match).is_dir())
-        except OSError:  # a name that is too long, a folder that may not be looked into
-            yield path
+            taken = sounds_below(path, left_out, (*READ, ECDC)) if is_folder else _match(path)
+        except OSError as error:
+            found.wrong.append(f"{explain_refusal(error)}; of {name} nothing is read")
+            continue
+        found.paths += taken
+        found.left_out.update(left_out)
+        if not taken:
+            found.wrong.append(f"{name}: no audio file")
+    return found
 
 
-def _is_audio(path: Path) -> bool:
-    return (
-        path.suffix.lower() in (*SUFFIXES, *FFMPEG_SUFFIXES, ECDC) and not path.name.startswith(".") and path.is_file()
-    )
+def sounds_below(folder: Path, left_out: Counter[str], suffixes: Collection[str] = READ) -> list[Path]:
+    """List what is named like a sound in a folder and below; in `left_out` others are counted by their kind.
+
+    Raises:
+        OSError: a folder cannot be looked into.
+    """
+    sounds = []
+    for path in walk(folder, left_out):
+        name = path.relative_to(folder).as_posix()
+        if is_hidden(name) or path.suffix.lower() not in suffixes or not path.is_file():
+            left_out[kind_of(name)] += 1
+        else:
+            sounds.append(path)
+    return sorted(sounds)
+
+
+def _match(path: Path) -> list[Path]:
+    if path == STDIN or os.path.exists(path):  # noqa: PTH110
+        return [path]
+    matches = sorted(glob.glob(str(path), recursive=True)) or [path]  # noqa: PTH207  also absolute
+    return [match for match in map(Path, matches) if not os.path.isdir(match)]  # noqa: PTH112
 
 
 def classify_files(model: Model, paths: Iterable[Path]) -> Iterator[Named]:

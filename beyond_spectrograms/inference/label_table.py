@@ -6,6 +6,7 @@ import csv
 import math
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,11 +16,12 @@ import pandas as pd
 
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.data.clips import DatasetError, Outcome
-from beyond_spectrograms.data.folders import LONGEST_NAME, READ, Copied, shorten
+from beyond_spectrograms.data.folders import LONGEST_NAME, Copied, shorten
 from beyond_spectrograms.data.label_sets import join
 from beyond_spectrograms.data.labels import SEVERAL_LABELS
 from beyond_spectrograms.data.sound_files import open_sound
 from beyond_spectrograms.inference import overlaps
+from beyond_spectrograms.inference.batch import sounds_below
 from beyond_spectrograms.inference.cut_clips import EXPORT_COLUMNS, write_part
 from beyond_spectrograms.inference.formats import SILENCE
 from beyond_spectrograms.params.protocols import SEVERAL
@@ -164,7 +166,7 @@ def _read_tracks(folder: Path, sounds: Path, wrong: list[tuple[str, str]]) -> It
     if not paths:
         raise DatasetError(f"{folder}: no label track. They end in .txt.")
     named: dict[str, list[str]] = {}
-    for path in _sounds_in(sounds):
+    for path in sounds_below(sounds, Counter()):
         named.setdefault(path.stem, []).append(path.relative_to(sounds).as_posix())
     for path in paths:
         name = re.sub(r"(\.Table\.\d+)?\.selections$", "", path.stem)
@@ -217,13 +219,6 @@ def _read_selections(lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str]
         elif (selection := row.get("Selection")) is None or selection not in seen:  # else of another view
             seen.add(selection)
             yield reader.line_num, dict(zip(("start", "end", "label"), (row[name] for name in RAVEN), strict=True))
-
-
-def _sounds_in(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in READ and not hidden and path.is_file():
-            yield path
 
 
 def _check_rows(cells: Iterable[Cells], sounds: Path, wrong: list[tuple[str, str]]) -> Iterator[Labelled]:
@@ -287,7 +282,7 @@ def _length(path: Path, known: dict[Path, float]) -> float:
 def describe_labels(labelled: Mapping[str, Labelled], sounds: Path) -> Copied:
     """Say of rows what copy_sounds says of folders; left out are the sounds that no row names."""
     named = {row.path.resolve() for row in labelled.values()}
-    unnamed = sum(path.resolve() not in named for path in _sounds_in(sounds))
+    unnamed = sum(path.resolve() not in named for path in sounds_below(sounds, Counter()))
     left_out = {"sounds that no row names": unnamed} if unnamed else {}
     return Copied(left_out, {clip: row.file for clip, row in labelled.items()})
 

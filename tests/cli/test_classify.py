@@ -1,11 +1,13 @@
 """beyond-spectrograms classify, as a user calls it; and what all commands share."""
 
 import csv
+import errno
 import io
 import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +52,36 @@ def test_bad_files_are_told_and_the_others_done(sounds: Path, run: Run) -> None:
     assert told["deep/low.flac"]["remarks"] == ["0.500 s long, shorter than a window of 1 s: reflected"]
     assert told["six.wav"]["remarks"] == ["6 channels: mixed to mono by their mean"]
     assert (told["a high.wav"]["seconds"], told["a high.wav"]["windows"]) == (2.0, 2)
-    assert errors.splitlines() == [f"{sounds}/{name}: {reason}" for name, reason in REASONS.items()]
+    told = [f"{sounds}/{name}: {reason}" for name, reason in REASONS.items()]
+    assert errors.splitlines() == ["left out: 1 .txt", *told]
+
+
+def test_of_folders_is_told_what_is_left_out_and_which_gave_nothing(
+    tmp_path: Path, write: Write, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("good/a.wav", "good/.trash/b.wav", "good/__MACOSX/c.wav", "shut/d.wav", "else/e.wav"):
+        write(name, tone(1, 4000))
+    (tmp_path / "good/linked").symlink_to(tmp_path / "else")
+    (tmp_path / "empty").mkdir()
+    scandir = os.scandir
+
+    def refuse(place: str) -> Any:
+        if str(place).endswith("shut"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # whoever tests may be root, whom no folder is shut to
+    monkeypatch.chdir(tmp_path)
+    status, output, errors = run("classify", "empty", "shut", "good", "--format", "jsonl")
+    assert [json.loads(line)["file"] for line in output.splitlines()] == ["good/a.wav"]
+    assert (status, errors.splitlines()) == (
+        1,
+        [
+            "left out: 2 dot-files, 1 linked folders",
+            "empty: no audio file",
+            "shut: permission denied; of shut nothing is read",
+        ],
+    )
 
 
 def test_all_formats_say_the_same(sounds: Path, run: Run) -> None:
