@@ -16,7 +16,6 @@ from typing import Any
 
 from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.inference.own_model import MFCC
-from beyond_spectrograms.inference.own_sounds import BY_FOLDER
 from beyond_spectrograms.params import load_all_params
 from beyond_spectrograms.params.study import PARTIAL, RAW
 from beyond_spectrograms.report.table import SIGNED, Row, Table, texts, to_markdown
@@ -51,10 +50,11 @@ def train(dataset: str, representation: str) -> dict[str, Any]:
         raise ProjectError(f"{sounds}: missing. Run dvc repro download@{dataset}, or leave {dataset} out.")
     report = out.with_name(f"{out.name}-report") / "scores.json"
     if not report.exists():  # of a start of this command that was killed
-        pattern = load_all_params().datasets[dataset].source.name or BY_FOLDER
-        pattern = pattern.replace("(?P<fold>", "(")  # train deals folds of its own
+        name = load_all_params().datasets[dataset].source.name
+        # train deals folds of its own
+        grouping = ["--group-pattern", name.replace("(?P<fold>", "(")] if name else ["--group-folders"]
         command = [sys.executable, "-m", "beyond_spectrograms", "train", str(sounds), "--out", str(out)]
-        options = ["--representation", representation, "--group-pattern", pattern]
+        options = ["--representation", representation, *grouping]
         print(f"{dataset}:", *command[3:5], *options)
         out.parent.mkdir(parents=True, exist_ok=True)
         if subprocess.run([*command, *options], check=False).returncode:  # noqa: S603  no shell, our own words

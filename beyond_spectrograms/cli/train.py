@@ -116,10 +116,11 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.calibrate or options.reject:
         rejection.check_calibrated("--reject" if options.reject else "--calibrate", protocol, params)
-    pattern = own_sounds.BY_FOLDER if options.group_folders else options.group_pattern
     table, column = options.group_table or (None, "")
-    grouping = own_sounds.Grouping(pattern, None if table is None else Path(table), column, labels)
-    grouped = bool(pattern or table or labels)
+    grouping = own_sounds.Grouping(
+        options.group_folders, options.group_pattern, None if table is None else Path(table), column, labels
+    )
+    grouped = bool(options.group_folders or options.group_pattern or table or labels)
     with working_in(work, MARKER), going_on(work):  # what was prepared is kept, whatever is refused after it
         sounds = own_sounds.prepare_sounds(
             options.folder, work, params, grouping, options.folds, shortest_s=options.min_seconds

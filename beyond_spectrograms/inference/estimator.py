@@ -102,7 +102,7 @@ class SoundClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
                 raise ProjectError(f"{what} is {value}; it must be at least {least}")
         params, protocol = own_sounds.choose_classifier(params, self.protocol, self.representation, self.classifier)
         params = own_sounds.adapt_params(params, protocol, window_s=self.window, hop_s=self.hop)
-        grouping = own_sounds.Grouping(None if groups is None else own_sounds.BY_FOLDER)
+        grouping = own_sounds.Grouping(by_folder=groups is not None)
         with tempfile.TemporaryDirectory() as place, redirect_stdout(io.StringIO()), quiet():
             sounds, work, out, report = (Path(place, name) for name in ("sounds", "work", "model", "report"))
             links = _link(sounds, files, [names[number] for number in numbers], groups)

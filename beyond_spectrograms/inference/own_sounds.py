@@ -40,13 +40,13 @@ LONGEST_S = 600.0  # a clip is decoded as a whole
 SPLIT = "source"
 WEIGHTED_UNASKED = ("conv1d", "conv2d", "mean_linear")  # classifiers whose rare classes weigh more by default
 STRENGTHS = {"mixup": 0.2, "gain": 6.0, "time_shift": 0.2, "noise": 0.1}  # of Augmentation, where one is asked for
-BY_FOLDER = r"(?P<group>.*?)(?:__.*)?"  # copy_sounds makes take1__a.wav of <class>/take1/a.wav
 
 
 @dataclass(frozen=True)
 class Grouping:
     """Which recordings share an origin and must stay in one part; by default each is on its own."""
 
+    by_folder: bool = False  # those in one sub-folder of their classes' folders, of whatever class
     pattern: str | None = None  # regular expression for a file's whole name (without suffix) with the group `group`
     table: Path | None = None  # a CSV file with the columns `file` (path below the folder of sounds) and `column`
     column: str = "group"
@@ -143,11 +143,13 @@ def _group(
         if strange := [clip for clip, match in found.items() if match is None or match["group"] is None]:
             raise DatasetError(f"{sounds}: --group-pattern {pattern!r} does not match {_few(strange)}")
         group_of = {clip: match["group"] for clip, match in found.items() if match}
+    if grouping.by_folder:
+        group_of = {clip: _folder_of(path) for clip, path in paths.items()}
     if grouping.table:
         group_of = _read_groups(grouping.table, grouping.column, paths)
     if labelled:
         group_of = {clip: row.group for clip, row in labelled.items()}
-    if grouping.table or labelled:
+    if grouping.by_folder or grouping.table or labelled:
         groups = pd.Series(clips).groupby([group_of[clip] for clip in clips])
         listed = [members.tolist() for _, members in groups if len(members) > 1]
         source = source.model_copy(update={"known_repetitions": {"table": listed}})
@@ -159,6 +161,12 @@ def _group(
         if multi_label and len(without) < FEWEST_FOLDS:
             raise _too_few(where, label, len(without), "is absent from")
     return source
+
+
+def _folder_of(path: str) -> str:
+    """Give the sub-folder of <class>/<sub-folder>/..., and of a sound right in its class' folder its own path."""
+    parts = path.split("/")
+    return parts[1] if len(parts) > 2 else path
 
 
 def _too_few(where: Path, label: str, groups: int, verb: str = "has") -> DatasetError:

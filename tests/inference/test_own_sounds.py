@@ -11,7 +11,7 @@ from inference.conftest import write
 
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.inference import own_sounds
-from beyond_spectrograms.inference.own_sounds import BY_FOLDER, Grouping, OwnSounds, prepare_sounds
+from beyond_spectrograms.inference.own_sounds import Grouping, OwnSounds, prepare_sounds
 from beyond_spectrograms.training.loop import runs_of_protocol
 from beyond_spectrograms.util.errors import ProjectError
 from support import common
@@ -36,7 +36,7 @@ def test_groups_by_folder_pattern_and_table_are_never_parted(sounds: Path, tmp_p
     rows = [(file, file.split("/")[1]) for file in files] + [(file, file) for file in alone]
     pd.DataFrame(rows, columns=["file", "place"]).to_csv(tmp_path / "places.csv", index=False)
     for way, grouping in {
-        "folder": {"pattern": BY_FOLDER},
+        "folder": {"by_folder": True},
         "pattern": {"pattern": r"(?:take\d__)?(?P<group>\w*?)(?:-\d)?"},
         "table": {"table": tmp_path / "places.csv", "column": "place"},
     }.items():
@@ -49,6 +49,20 @@ def test_groups_by_folder_pattern_and_table_are_never_parted(sounds: Path, tmp_p
             assert in_parts.max() == 1
     single = prepare(sounds, tmp_path / "single")
     assert single.clips["group"].tolist() == single.clips["clip"].tolist()
+
+
+def test_folders_are_origins_whatever_they_are_called(tmp_path: Path) -> None:
+    long = "a" * 180
+    for label in ("low", "high"):
+        for number, folder in enumerate(("site__1", "site__2", f"{long}1", f"{long}2")):
+            for file in ("one", "two" + "b" * 60):
+                write(tmp_path / f"sounds/{label}/{folder}/{file}.wav", seed=8 * number + len(file))
+        write(tmp_path / f"sounds/{label}/site.wav", seed=50)
+    prepared = prepare(tmp_path / "sounds", tmp_path / "work", by_folder=True)
+    folders = prepared.clips["clip"].map(prepared.paths).str.split("/")
+    assert prepared.clips["group"].nunique() == 6  # the two right in their class' folders are on their own
+    assert (folders.str[1].where(folders.str.len() > 2).groupby(prepared.clips["group"]).nunique() <= 1).all()
+    assert prepared.clips["group"].value_counts().tolist() == [4, 4, 4, 4, 1, 1]
 
 
 def test_equal_files_are_one_origin_and_the_smallest_class_bounds_the_folds(sounds: Path, tmp_path: Path) -> None:
@@ -119,7 +133,7 @@ def test_what_cannot_be_trained_on_is_refused(sounds: Path, tmp_path: Path) -> N
     for path in sorted((sounds / "high").iterdir()):
         (sounds / "high/take").mkdir(exist_ok=True)
         path.rename(sounds / "high/take" / path.name)
-    assert refusal(sounds, tmp_path / "new", pattern=BY_FOLDER) == few.format("1 group")
+    assert refusal(sounds, tmp_path / "new", by_folder=True) == few.format("1 group")
     assert not (tmp_path / "new/clips.partial").exists()  # told by names alone, before any sound is read
     for path in (sounds / "high/take").iterdir():
         path.unlink()
