@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there, not to standard output")
     of_plot = "draw spectrogram (of .ecdc none), probabilities, segments"
     parser.add_argument("--plot", type=Path, metavar="PNG", help=of_plot)
-    of_export = "write every segment but silence as a WAV file there, and segments.csv; must not exist"
+    of_export = "write every segment of a class as a WAV file there, and segments.csv; must not exist"
     parser.add_argument("--export", type=Path, metavar="FOLDER", help=of_export)
 
 
@@ -124,7 +124,7 @@ def _export(model: Model, options: argparse.Namespace, hop_s: float) -> int:
                 bad += 1
                 print(f"{told_name(path)}: {printable(str(error))}", file=sys.stderr)
         if not rows:
-            raise ProjectError(f"{', '.join(options.files)}: no segment but silence in {len(paths) - bad} files")
+            raise ProjectError(f"{', '.join(options.files)}: no segment of a class in {len(paths) - bad} files")
         write_text(folder / cut_clips.TABLE, csv_text(cut_clips.EXPORT_COLUMNS, rows, header=True, exact=True))
     print(f"{options.export}: {len(rows)} clips of {len(paths) - bad} files, and {cut_clips.TABLE}, which names them")
     return int(wrong or bad > 0)

@@ -46,7 +46,7 @@ def _as_integers(block: Waveform) -> np.ndarray[Any, np.dtype[np.int32]]:
 
 
 def write_segments(path: Path, name: str, found: Segmentation, folder: Path) -> list[dict[str, Any]]:
-    """Write the segments of a file, but for silence, as <folder>/<name>_<number>_<start>-<end>s_<label>.wav.
+    """Write the segments of classes of a file, not silence nor NONE, as <folder>/<name>_<number>_<start>-<end>s_<label>.wav.
 
     Returns:
         a row of EXPORT_COLUMNS each.
@@ -56,7 +56,7 @@ def write_segments(path: Path, name: str, found: Segmentation, folder: Path) -> 
     """
     rows = []
     with open_sound(path) as sound:
-        for number, row in enumerate((row for row in segment_rows(found) if row["label"] is not None), start=1):
+        for number, row in enumerate((row for row in segment_rows(found) if row["probability"] is not None), start=1):
             label = re.sub(r"[^\w-]+", "_", row["label"])
             file = shorten(f"{name}_{number:04d}_{row['start_s']:.3f}-{row['end_s']:.3f}s_{label}.wav")
             first, end = (round(row[key] * sound.sample_rate) for key in ("start_s", "end_s"))

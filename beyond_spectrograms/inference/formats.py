@@ -13,6 +13,7 @@ from beyond_spectrograms.util.text import as_cell, printable, printable_json
 CLASSIFY_COLUMNS = ("file", "rank", "label", "probability", "seconds", "windows", "remarks", "error")
 SEGMENT_COLUMNS = ("start_s", "end_s", "label", "probability")
 SILENCE = "(silence)"
+UNLABELLED = (SILENCE, f"({NONE})")  # in a label track: what is no class to train on
 
 
 def file_name(path: Path) -> str:
@@ -136,11 +137,15 @@ def describe_segmentation(found: Segmentation) -> dict[str, Any]:
 
 
 def audacity_labels(found: Segmentation) -> str:
-    """Write an Audacity label track: a line a segment, start, end and label parted by tabs.
+    """Write an Audacity label track: a line a segment, start, end and label parted by tabs; UNLABELLED are no classes.
 
     Source: Audacity manual, "Importing and Exporting Labels".
     """
-    return "".join(f"{s.start_s:.6f}\t{s.end_s:.6f}\t{_one_line(s.label or SILENCE)}\n" for s in found.segments)
+    silence, none = UNLABELLED
+    labels = (silence if s.label is None else none if s.probability is None else s.label for s in found.segments)
+    return "".join(
+        f"{s.start_s:.6f}\t{s.end_s:.6f}\t{_one_line(label)}\n" for s, label in zip(found.segments, labels, strict=True)
+    )
 
 
 def textgrid(found: Segmentation) -> str:

@@ -23,7 +23,7 @@ from beyond_spectrograms.data.sound_files import open_sound
 from beyond_spectrograms.inference import overlaps
 from beyond_spectrograms.inference.batch import sounds_below
 from beyond_spectrograms.inference.cut_clips import EXPORT_COLUMNS, write_part
-from beyond_spectrograms.inference.formats import SILENCE
+from beyond_spectrograms.inference.formats import UNLABELLED
 from beyond_spectrograms.params.protocols import SEVERAL
 from beyond_spectrograms.util.progress import track
 from beyond_spectrograms.util.text import from_cell, quoted, some_of
@@ -193,7 +193,7 @@ def _read_labels(lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str] | s
     """
     for number, line in enumerate(lines, start=1):
         cells = line.split("\t")
-        if line.strip() and not line.startswith("\\") and cells[2:] != [SILENCE]:
+        if line.strip() and not line.startswith("\\") and not (len(cells) == 3 and cells[2] in UNLABELLED):
             right = len(cells) == 3
             wrong = f"{len(cells)} cells; a label has start, end and label, parted by tabs"
             yield number, dict(zip(("start", "end", "label"), cells, strict=True)) if right else wrong

@@ -175,7 +175,7 @@ def test_a_sound_between_the_classes_is_none_in_every_format(tmp_path: Path, wri
     assert rows[1].startswith(f"{file},1,none,,3.0,3,")
     assert run("classify", file, "--top", 1, model=folder)[1] == f"{file}         none\n"
     assert run("segment", file, "--format", "csv", model=folder)[1].splitlines()[1:] == ["0.0,3.0,none,"]
-    assert run("segment", file, "--format", "audacity", model=folder)[1] == "0.000000\t3.000000\tnone\n"
+    assert run("segment", file, "--format", "audacity", model=folder)[1] == "0.000000\t3.000000\t(none)\n"
     assert run("segment", file, "--plot", tmp_path / "a.png", model=folder)[0] == 0
     model = load_model(folder, device="cpu")
     assert model.classify(noise(3, 44_100) / 4, 44_100).label == "none"

@@ -10,7 +10,9 @@ from cli.conftest import Run, Write
 
 from beyond_spectrograms.data.sound_files import open_sound
 from beyond_spectrograms.inference.cut_clips import write_part
+from beyond_spectrograms.inference.label_table import read_labels
 from support.common import contents, noise, tone
+from support.models import write_model
 
 
 def test_segments_become_clips_of_the_recordings_own_samples(tmp_path: Path, write: Write, run: Run) -> None:
@@ -82,11 +84,24 @@ def test_what_cannot_be_exported_is_told_and_nothing_is_left(tmp_path: Path, wri
     silent, clips = write("silent.wav", np.zeros(44_100)), tmp_path / "clips"
     with_format = "--format does not go with --export, which writes a table of its own. Leave one out."
     for arguments, told in (
-        ([silent, "--export", clips], f"{silent}: no segment but silence in 1 files"),
+        ([silent, "--export", clips], f"{silent}: no segment of a class in 1 files"),
         ([silent, "--export", clips, "--format", "csv"], with_format),
         ([silent, silent], "2 files: `segment` takes one, and several with --export FOLDER alone."),
-        (["-", "--export", clips], "-: no segment but silence in 0 files"),
+        (["-", "--export", clips], "-: no segment of a class in 0 files"),
     ):
         status, output, errors = run("segment", *arguments)
         assert (status, output, errors.splitlines()[-1]) == (1, "", told)
     assert [path.name for path in tmp_path.iterdir()] == ["silent.wav"]
+
+
+def test_what_is_none_of_the_classes_becomes_no_clip_and_no_label(tmp_path: Path, write: Write, run: Run) -> None:
+    confidence = {"temperature": 1.0, "thresholds": {"high": 0.9, "low": 0.9}}
+    unsure = write_model(tmp_path / "unsure", confidence=confidence)
+    file = write("day.wav", np.concatenate([tone(4, 400), noise(6, 44_100) / 4]))
+    assert run("segment", file, "--export", tmp_path / "clips", model=unsure)[0] == 0
+    assert pd.read_csv(tmp_path / "clips/segments.csv")["label"].tolist() == ["low"]
+    track = tmp_path / "tracks/day.txt"
+    track.parent.mkdir()
+    assert run("segment", file, "--format", "audacity", "--out", track, model=unsure) == (0, "", "")
+    assert [line.split("\t")[2] for line in track.read_text().splitlines()] == ["low", "(none)"]
+    assert [row.label for row in read_labels(track.parent, tmp_path).clips.values()] == ["low"]

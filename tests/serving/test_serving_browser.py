@@ -145,6 +145,15 @@ def test_labels_of_several_sounds_are_corrected_and_downloaded(opened: Page, par
     ]
 
 
+def test_what_is_none_of_the_classes_has_no_label_to_train_on(opened: Page) -> None:
+    told = opened.evaluate("""() => {
+        const part = (start_s, label, probability) => ({ start_s, end_s: start_s + 1, label, probability });
+        const segments = [part(0, "none", null), part(1, null, null), part(2, "none", 0.9)]; // the last is a class
+        return csvOf([keep("a.wav", new Blob(), { segments })]);
+    }""")
+    assert told == "file,label,start,end\na.wav,none,2,3\n"
+
+
 def test_what_the_browser_alone_decodes_is_told(opened: Page) -> None:
     opened.evaluate("""async () => {  // Opus in WebM, which libsndfile does not read
         const context = new AudioContext();

@@ -1,9 +1,12 @@
 // The sounds that were told, and the labels that the visitor puts in place of the model's: a table to train on.
 const sounds = []; // {name, sound, found, labels: one a segment, recorded}
 
+// What is to be trained on as: silence and what is none of the classes have no probability, and no label.
+const labelOf = (part) => (part.probability === null ? "" : part.label);
+
 // A sound of the same name gives way: the table knows sounds by their names.
 function keep(name, sound, found) {
-  const entry = { name, sound, found, labels: found.segments.map((part) => part.label ?? ""), recorded: !(sound instanceof File) };
+  const entry = { name, sound, found, labels: found.segments.map(labelOf), recorded: !(sound instanceof File) };
   const place = sounds.findIndex((other) => other.name === name);
   sounds.splice(place < 0 ? sounds.length : place, 1, entry);
   return entry;
@@ -31,7 +34,7 @@ function drawCorrections(entry) {
     const told = `Right label from ${clock(part.start_s)} to ${clock(part.end_s)}`;
     const field = element("input", "", { list: "classes", "aria-label": told, placeholder: "left out", autocomplete: "off" });
     const cell = element("td");
-    const mark = () => field.classList.toggle("corrected", field.value !== (part.label ?? ""));
+    const mark = () => field.classList.toggle("corrected", field.value !== labelOf(part));
     field.value = entry.labels[number];
     field.addEventListener("input", () => {
       entry.labels[number] = field.value.trim();
