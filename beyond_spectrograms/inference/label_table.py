@@ -200,12 +200,13 @@ def _read_labels(lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str] | s
 
 
 def _read_selections(lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Read a selection table of Raven: cells parted by tabs under names, a line a selection and view.
+    """Read a selection table of Raven: cells parted by tabs under names, a line a selection and view; a
+    quote is a sign like any other.
 
     Source: Raven Pro User's Manual, chapter 6, "Selections, Measurements, and Annotations".
     """
     seen: set[str | None] = set()
-    reader = csv.DictReader(lines, delimiter="\t")
+    reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     while True:
         try:
             row = next(reader)

@@ -127,6 +127,8 @@ def test_selection_tables_of_raven_are_read(days: Path, tmp_path: Path) -> None:
         ("low/a_0.5-3.5s.wav", "a.wav", f"{table.name}, line 2"),
         ("high/a_4.5-7.5s.wav", "a.wav", f"{table.name}, line 4"),
     ]
+    table.write_text("\n".join([names, rows[0].replace("low", '"wren?'), *rows[1:]]))
+    assert [row.label for row in read_labels(tables, days).clips.values()] == ['"wren?', "high"]
     table.write_text("\n".join([names.replace("Annotation", "Species"), rows[2]]))
     told = "no 'Annotation'; a selection has Begin Time (s), End Time (s), Annotation"
     wrong = f"{tables}: 1 of its rows are wrong:\n  {table.name}, line 2: {told}"
