@@ -108,6 +108,7 @@ def _export(model: Model, options: argparse.Namespace, hop_s: float) -> int:
     from beyond_spectrograms.data.audio import BadAudioError
     from beyond_spectrograms.data.sound_files import STDIN
     from beyond_spectrograms.inference import cut_clips
+    from beyond_spectrograms.inference.batch import REFUSALS
     from beyond_spectrograms.inference.folder import new_folder
     from beyond_spectrograms.inference.formats import csv_text
 
@@ -120,7 +121,7 @@ def _export(model: Model, options: argparse.Namespace, hop_s: float) -> int:
                 if path == STDIN or path.suffix.lower() == ECDC:
                     raise BadAudioError("--export cuts files of sound, which are read twice")
                 rows += cut_clips.write_segments(path, name, _find(model, path, hop_s, options.smoothing), folder)
-            except BadAudioError as error:
+            except REFUSALS as error:
                 bad += 1
                 print(f"{told_name(path)}: {printable(str(error))}", file=sys.stderr)
         if not rows:

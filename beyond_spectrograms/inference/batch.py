@@ -17,18 +17,19 @@ from beyond_spectrograms.codec.ecdc import SUFFIX as ECDC
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.data.folders import READ, is_hidden, kind_of, walk
 from beyond_spectrograms.data.sound_files import STDIN, open_sound
-from beyond_spectrograms.inference.card import ModelError
 from beyond_spectrograms.inference.ecdc import CutCodes
 from beyond_spectrograms.inference.folder import load_model
 from beyond_spectrograms.inference.model import Model
 from beyond_spectrograms.inference.results import Classification, Probabilities
 from beyond_spectrograms.inference.stream_windows import Batch, CutSound
+from beyond_spectrograms.representations.base import RepresentationError
 from beyond_spectrograms.util.cluster.pieces import run_in_groups, side_by_side
-from beyond_spectrograms.util.errors import explain_refusal
+from beyond_spectrograms.util.errors import ProjectError, explain_refusal
 from beyond_spectrograms.util.progress import quiet
 
 Item = TypeVar("Item")
 GROUP, GROUPS = 16, 8  # files that are one piece for a cluster; pieces a worker, of those handed out at a time
+REFUSALS = (BadAudioError, ProjectError)  # of a file: it is bad, or an encoder or EnCodec's language model refuses it
 DEPTH = 2  # batches decoded ahead: 32 windows each, at most 12 MB
 
 
@@ -98,17 +99,24 @@ def _match(path: Path) -> list[Path]:
 def classify_files(model: Model, paths: Iterable[Path]) -> Iterator[Named]:
     """Classify each file in turn. Its result depends on no other file."""
     judged: list[Probabilities] = []
+    refused: RepresentationError | None = None
     for path, part in prefetch(_read(model, paths)):
         if isinstance(part, Batch):
-            judged.append(model.judge(part))
+            try:
+                if refused is None:  # else the rest of the file passes by
+                    judged.append(model.judge(part))
+            except RepresentationError as error:
+                refused = error
             continue
         try:
             if isinstance(part, Exception):
                 raise part
+            if refused:
+                raise refused
             yield Named(path, model.average(part, judged))
-        except (BadAudioError, ModelError) as error:  # ModelError: EnCodec's language model is not there
+        except REFUSALS as error:
             yield Named(path, None, str(error))
-        judged = []
+        judged, refused = [], None
 
 
 @dataclass(frozen=True)
@@ -173,14 +181,14 @@ def cut_file(model: Model, path: Path, hop_s: float | None = None) -> Iterator[C
 
 def _read(
     model: Model, paths: Iterable[Path]
-) -> Iterator[tuple[Path, Batch | CutSound | CutCodes | BadAudioError | ModelError]]:
+) -> Iterator[tuple[Path, Batch | CutSound | CutCodes | BadAudioError | ProjectError]]:
     """Yield the batches of every file, and after them the sound itself, or why it cannot be read."""
     for path in paths:
         try:
             with cut_file(model, path) as sound:
                 yield from ((path, batch) for batch in sound)
                 yield path, sound
-        except (BadAudioError, ModelError) as error:
+        except REFUSALS as error:
             yield path, error
 
 

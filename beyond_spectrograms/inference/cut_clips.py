@@ -46,7 +46,7 @@ def _as_integers(block: Waveform) -> np.ndarray[Any, np.dtype[np.int32]]:
 
 
 def write_segments(path: Path, name: str, found: Segmentation, folder: Path) -> list[dict[str, Any]]:
-    """Write the segments of classes of a file, not silence nor NONE, as <folder>/<name>_<number>_<start>-<end>s_<label>.wav.
+    """Write the segments of a file as <folder>/<name>_<number>_<start>-<end>s_<label>.wav, but for silence and NONE.
 
     Returns:
         a row of EXPORT_COLUMNS each.

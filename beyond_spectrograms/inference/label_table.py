@@ -200,8 +200,9 @@ def _read_labels(lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str] | s
 
 
 def _read_selections(lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Read a selection table of Raven: cells parted by tabs under names, a line a selection and view; a
-    quote is a sign like any other.
+    """Read a selection table of Raven: cells parted by tabs under names, a line a selection and view.
+
+    A quote is a sign like any other.
 
     Source: Raven Pro User's Manual, chapter 6, "Selections, Measurements, and Annotations".
     """

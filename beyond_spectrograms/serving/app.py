@@ -27,8 +27,8 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from beyond_spectrograms.data.audio import BadAudioError
-from beyond_spectrograms.inference import Model, ModelError
+from beyond_spectrograms.inference import Model
+from beyond_spectrograms.inference.batch import REFUSALS
 from beyond_spectrograms.report.figures import BLUE, FURTHER, GREEN, ORANGE
 from beyond_spectrograms.report.page.html import render_html
 from beyond_spectrograms.serving.analysis import MAX_SECONDS, analyse
@@ -129,7 +129,7 @@ def create_app(model: Model, html: str, host: str, limits: Limits) -> FastAPI:
                 async with one_at_a_time:
                     work = partial(analyse, model, bytes(content), stop)
                     return JSONResponse(await to_thread.run_sync(work, abandon_on_cancel=True))
-        except (BadAudioError, ModelError) as error:
+        except REFUSALS as error:
             raise HTTPException(422, str(error)) from None
         except asyncio.CancelledError:
             stop.set()

@@ -15,6 +15,9 @@ from cli.conftest import Run, Start, Write
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
+from beyond_spectrograms.data.audio import Waveform
+from beyond_spectrograms.representations.base import Features, RepresentationError
+from beyond_spectrograms.representations.mel import MelSpectrogram
 from support.common import noise, sound_file, tone
 from support.models import write_model
 from support.repository import Capture
@@ -82,6 +85,29 @@ def test_of_folders_is_told_what_is_left_out_and_which_gave_nothing(
             "shut: permission denied; of shut nothing is read",
         ],
     )
+
+
+def test_a_file_that_the_encoder_refuses_stops_no_other(
+    write: Write, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = MelSpectrogram.encode
+
+    def refuse(mel: MelSpectrogram, windows: Waveform, sample_rate: int) -> Features:
+        if abs(windows).max() > 0.7:
+            raise RepresentationError("mel_16 gives values that are not finite.")
+        return encode(mel, windows, sample_rate)
+
+    monkeypatch.setattr(MelSpectrogram, "encode", refuse)
+    for name, loud in (("a", 0.1), ("b", 0.9), ("c", 0.1)):  # of b, four batches
+        write(f"sounds/{name}.wav", np.concatenate([tone(1, 4000, peak=loud), tone(99, 4000, peak=0.1)]))
+    status, output, errors = run("classify", tmp_path / "sounds", "--format", "json")
+    told = [(Path(each["file"]).name, each.get("error", "")) for each in json.loads(output)]
+    reason = "mel_16 gives values that are not finite."
+    assert (status, told) == (1, [("a.wav", ""), ("b.wav", reason), ("c.wav", "")])
+    assert errors == f"{tmp_path}/sounds/b.wav: {reason}\n"
+    status, output, again = run("segment", tmp_path / "sounds", "--export", tmp_path / "clips")
+    assert (status, again) == (1, errors)
+    assert output == f"{tmp_path}/clips: 2 clips of 2 files, and segments.csv, which names them\n"
 
 
 def test_all_formats_say_the_same(sounds: Path, run: Run) -> None:

@@ -14,6 +14,8 @@ import requests
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.inference.model import NO_NUMBERS
+from beyond_spectrograms.representations.base import RepresentationError
+from beyond_spectrograms.representations.mel import MelSpectrogram
 from beyond_spectrograms.serving.analysis import analyse
 from beyond_spectrograms.serving.app import MAX_BYTES
 from beyond_spectrograms.serving.connections import Limits
@@ -171,3 +173,13 @@ def test_the_page_tells_of_answers_that_are_no_numbers(tmp_path: Path) -> None:
     with serving_here(folder, Limits()) as served:
         answer = requests.post(f"{served.address}/analyse", data=sound_file(tone(2, 400)), timeout=60)
     assert (answer.status_code, answer.json()) == (422, {"error": NO_NUMBERS})
+
+
+def test_the_page_tells_of_a_sound_that_the_encoder_refuses(model_folder: Path, monkeypatch: Patch) -> None:
+    def refuse(*_: object) -> None:
+        raise RepresentationError("mel_16 gives values that are not finite.")
+
+    monkeypatch.setattr(MelSpectrogram, "encode", refuse)
+    with serving_here(model_folder, Limits()) as served:
+        answer = requests.post(f"{served.address}/analyse", data=sound_file(tone(2, 400)), timeout=60)
+    assert (answer.status_code, answer.json()) == (422, {"error": "mel_16 gives values that are not finite."})
