@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _find(model: Model, file: Path, hop_s: float, smoothing: str, picture: Spectrogram | None = None) -> Segmentation:
-    from beyond_spectrograms.inference.batch import cut_file, prefetch
+    from beyond_spectrograms.inference.batch import REFUSALS, cut_file, prefetch
     from beyond_spectrograms.util.progress import counting
 
     with cut_file(model, file, hop_s) as sound:
@@ -100,7 +100,12 @@ def _find(model: Model, file: Path, hop_s: float, smoothing: str, picture: Spect
         judged = ((batch, model.judge(batch)) for batch in batches)
         seconds = None if sound.promised_s is None else round(sound.promised_s)
         with counting("segment (seconds)", seconds, lambda: int(sound.seconds), least=LONG_S):
-            return model.conclude(sound, judged, smoothing)
+            try:
+                return model.conclude(sound, judged, smoothing)
+            except REFUSALS:
+                for _ in batches:  # what reads ahead must not read on from a file that is closed
+                    pass
+                raise
 
 
 def _export(model: Model, options: argparse.Namespace, hop_s: float) -> int:
