@@ -6,6 +6,7 @@ float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,9 +34,10 @@ Tensors = Mapping[str, Features]
 
 @dataclass(frozen=True)
 class Layer:
-    """One of a network's layers: what it makes of values [windows, ...], and its tensors' shapes for such values."""
+    """One of a network's layers: what it makes of values [windows, ...], of which shape, and its tensors' shapes."""
 
     forward: Callable[[Features, Tensors], Features]
+    after: Callable[[Shape], Shape] = lambda shape: shape
     shapes: Callable[[Shape], dict[str, Shape]] = lambda _: {}
 
 
@@ -98,11 +100,12 @@ def read_network(path: Path, card: Card, device: str) -> NumpyNetwork | TorchNet
 
 
 def read_module(path: Path, card: Card) -> nn.Module:
-    """Read a model's network as torch's module, on the processor.
+    """Read a model's network as torch's module, on the processor; what a card says takes no memory of its own.
 
     Raises:
         ModelError: the file does not hold the network's tensors, all of them and no other.
     """
+    import torch
     from safetensors.torch import load_file
 
     from beyond_spectrograms.classifiers.registry import build_network
@@ -111,10 +114,12 @@ def read_module(path: Path, card: Card) -> nn.Module:
     encoder = card.representation
     record = encoder.record
     shape = (encoder.bands, encoder.frames, len(card.classes), record.codebook_size)
-    network = build_network(card.protocol.record, *shape, stacked=record.stacked)
+    build = partial(build_network, card.protocol.record, *shape, stacked=record.stacked)
     stored = _read_tensors(path, load_file)
-    wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    with torch.device("meta"):
+        wanted = {key: tuple(tensor.shape) for key, tensor in build().state_dict().items()}
     _check_tensors(path, wanted, stored, OF_TRAINING)
+    network = build()
     network.load_state_dict(stored)
     return network.eval()
 
@@ -153,18 +158,17 @@ def _compare(wanted: Mapping[str, Shape], found: Mapping[str, Any], of_training:
 
 
 def shapes_of(layers: Sequence[Layer], bands: int, frames: int) -> dict[str, Shape]:
-    """Give the shape of every tensor of a network for windows [bands, frames], by sending a window of zeros through it.
+    """Give the shape of every tensor of a network for windows [bands, frames]; what a card says takes no memory.
 
     Raises:
         ValueError: a convolution or a pooling has nothing to work on: windows are too small.
     """
-    values: Features = np.zeros((1, bands, frames), np.float32)
     shapes: dict[str, Shape] = {}
+    shape: Shape = (1, bands, frames)
     for index, layer in enumerate(layers):
-        own = layer.shapes(values.shape)
-        shapes |= {f"{index}.{name}": shape for name, shape in own.items()}
-        values = layer.forward(values, {name: np.ones(shape, np.float32) for name, shape in own.items()})
-        if not values.size:
+        shapes |= {f"{index}.{name}": own for name, own in layer.shapes(shape).items()}
+        shape = layer.after(shape)
+        if min(shape) < 1:
             raise ValueError("nothing is left of a window")
     return shapes
 
@@ -215,16 +219,22 @@ def mean_and_deviation(values: Features) -> Features:
     return np.asarray(np.concatenate([values.mean(axis=2), values.std(axis=2)], axis=1))
 
 
-def _plain(compute: Callable[[Features], Features]) -> Layer:
-    return Layer(lambda values, _: compute(values))
+def _plain(compute: Callable[[Features], Features], after: Callable[[Shape], Shape] = lambda shape: shape) -> Layer:
+    return Layer(lambda values, _: compute(values), after)
 
 
 def _convolution(channels: int, *kernel: int) -> Layer:
-    return Layer(convolve, lambda shape: {"weight": (channels, shape[1], *kernel), "bias": (channels,)})
+    def after(shape: Shape) -> Shape:
+        return (shape[0], channels, *(1 + size - over for size, over in zip(shape[2:], kernel, strict=True)))
+
+    return Layer(convolve, after, lambda shape: {"weight": (channels, shape[1], *kernel), "bias": (channels,)})
 
 
 def _linear(classes: int) -> Layer:
-    return Layer(linear, lambda shape: {"weight": (classes, shape[1]), "bias": (classes,)})
+    def shapes(shape: Shape) -> dict[str, Shape]:
+        return {"weight": (classes, shape[1]), "bias": (classes,)}
+
+    return Layer(linear, lambda shape: (shape[0], classes), shapes)
 
 
 def _probe(classes: int) -> Layer:
@@ -232,18 +242,22 @@ def _probe(classes: int) -> Layer:
         own = {"mean": shape[1:], "deviation": shape[1:], "inverse_penalty": ()}
         return own | {"linear.weight": (classes, *shape[1:]), "linear.bias": (classes,)}
 
-    return Layer(probe, shapes)
+    return Layer(probe, lambda shape: (shape[0], classes), shapes)
 
 
-STANDARDIZE = Layer(standardize, lambda shape: {"mean": shape[1:2], "deviation": shape[1:2]})
+STANDARDIZE = Layer(standardize, shapes=lambda shape: {"mean": shape[1:2], "deviation": shape[1:2]})
 KEEP = _plain(lambda values: values)  # dropout, which is for training alone; flattening what is flat
-FLATTEN = _plain(lambda values: values.reshape(len(values), -1))
+FLATTEN = _plain(lambda values: values.reshape(len(values), -1), lambda shape: (shape[0], math.prod(shape[1:])))
 RELU = _plain(lambda values: np.maximum(values, 0))
-MEAN = _plain(lambda values: values.mean(axis=2))
-AS_IMAGE = _plain(lambda values: values[:, None])
-PAD = _plain(lambda values: np.pad(values, ((0, 0), (0, 0), (2, 2))))
-BY_FIVE = Layer(partial(pool, over=5))
-BY_TWO = _plain(lambda image: pool(pool(image, {}, over=2, axis=2), {}, over=2, axis=3))
+MEAN = _plain(lambda values: values.mean(axis=2), lambda shape: shape[:2])
+SUMMARY = _plain(mean_and_deviation, lambda shape: (shape[0], 2 * shape[1]))
+AS_IMAGE = _plain(lambda values: values[:, None], lambda shape: (shape[0], 1, *shape[1:]))
+PAD = _plain(lambda values: np.pad(values, ((0, 0), (0, 0), (2, 2))), lambda shape: (*shape[:2], shape[2] + 4))
+BY_FIVE = Layer(partial(pool, over=5), lambda shape: (*shape[:2], shape[2] // 5))
+BY_TWO = _plain(
+    lambda image: pool(pool(image, {}, over=2, axis=2), {}, over=2, axis=3),
+    lambda shape: (*shape[:2], shape[2] // 2, shape[3] // 2),
+)
 
 # By the classifier's name and the number of classes.
 NETWORKS: dict[str, Callable[[int], list[Layer]]] = {
@@ -260,5 +274,5 @@ NETWORKS: dict[str, Callable[[int], list[Layer]]] = {
         *(MEAN, KEEP, _linear(classes)),
     ],
     "probe_mean": lambda classes: [MEAN, _probe(classes)],
-    "probe_mean_deviation": lambda classes: [_plain(mean_and_deviation), _probe(classes)],
+    "probe_mean_deviation": lambda classes: [SUMMARY, _probe(classes)],
 }

@@ -106,3 +106,16 @@ def test_windows_too_small_for_a_network_are_refused(tmp_path: Path) -> None:
     assert refusal(ModelError, load_model, folder) == (
         f"{folder}: conv1d needs larger windows than 16 bands x 45 frames. Export the model again."
     )
+
+
+def test_what_a_card_says_of_windows_takes_no_memory(tmp_path: Path) -> None:
+    folder = write_random(tmp_path / "model", "conv2d")
+    card, path = load_model(folder).card, folder / CLASSIFIER_FILE
+    large = card.representation.model_copy(update={"bands": 10**6, "frames": 10**6})  # 48 TB of weights
+    told = (
+        f"{path}: tensor 10.weight is {list(load_file(path)['10.weight'].shape)}, not [3, {64 * 249_998**2}]. The card "
+        "and the file do not belong together: export again."
+    )
+    hostile = card.model_copy(update={"representation": large})
+    assert refusal(ModelError, networks.read_network, path, hostile, "auto") == told
+    assert refusal(ModelError, networks.read_module, path, hostile) == told
