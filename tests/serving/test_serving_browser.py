@@ -192,6 +192,41 @@ def test_what_the_microphone_hears_is_told(opened: Page) -> None:
     assert opened.locator("#file").is_enabled()
 
 
+def test_a_recording_that_the_server_refuses_can_be_saved(opened: Page) -> None:
+    opened.evaluate("ask = async () => { throw new Error('silent'); }")
+    opened.evaluate("recording = { end: async () => new Blob(['heard']), timer: 0 }")
+    opened.evaluate("record()")
+    assert opened.locator("#error").inner_text() == "recording 1.wav: silent"
+    assert opened.locator("#save").inner_text() == "Save recording 1.wav"
+    with opened.expect_download() as download:
+        opened.locator("#save").click()
+    assert download.value.suggested_filename == "recording 1.wav"
+    assert Path(download.value.path()).read_text() == "heard"
+
+
+def test_sounds_of_one_name_given_together_are_told_apart(opened: Page, parts: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / parts.name
+    other.parent.mkdir()
+    soundfile.write(other, tone(2, 4000), 44_100)
+    content = [base64.b64encode(path.read_bytes()).decode() for path in (parts, other)]
+    opened.evaluate(
+        """([contents, name]) => analyse(contents.map((text) => {
+            const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+            return { sound: new File([bytes], name), name };
+        }))""",
+        [content, parts.name],
+    )
+    assert opened.locator("#sounds button").all_inner_texts() == ["three parts.wav low", "three parts (2).wav high"]
+    opened.locator("#table input").first.fill("rain")
+    opened.evaluate("redraw()")
+    assert opened.evaluate("csvOf(sounds)").splitlines() == [
+        "file,label,start,end",
+        "three parts.wav,rain,0,4.25",
+        "three parts.wav,high,4.25,8",
+        "three parts (2).wav,high,0,2",
+    ]
+
+
 def test_a_segment_plays_from_its_start_to_its_end(opened: Page, parts: Path) -> None:
     give(opened, parts)
     opened.evaluate("player.muted = true; player.playbackRate = 0.25")  # it plays as long as is looked at it

@@ -43,13 +43,25 @@ async function askOrDecode(sound) {
   }
 }
 
+// Sounds of one name that are given together are told apart: dog.wav, dog (2).wav.
+function named(given) {
+  const taken = new Set();
+  return given.map(({ sound, name }) => {
+    const [, stem, suffix = ""] = name.match(/^(.*?)(\.[^.]*)?$/s);
+    let own = name;
+    for (let number = 2; taken.has(own); number += 1) own = `${stem} (${number})${suffix}`;
+    taken.add(own);
+    return { sound, name: own };
+  });
+}
+
 // Asks about sounds in turn, each {sound, name}, and shows the first that the server could tell.
 async function analyse(given) {
   if (busy || !given.length) return;
   busy = true;
   player.pause();
   const [told, refused] = [[], []];
-  for (const [number, { sound, name }] of given.entries()) {
+  for (const [number, { sound, name }] of named(given).entries()) {
     tell(`Listening to ${name} …${given.length > 1 ? ` (${number + 1} of ${given.length})` : ""}`);
     try {
       told.push(keep(name, sound, await askOrDecode(sound)));
@@ -78,13 +90,20 @@ function show(entry) {
   find("unplayable").hidden = true;
   if (player.src) URL.revokeObjectURL(player.src);
   player.src = URL.createObjectURL(entry.sound);
-  [find("save").href, find("save").download, find("save").hidden] = [player.src, entry.name, !entry.recorded];
+  if (entry.recorded) offer(entry);
   find("result").hidden = false; // what is hidden has no width to draw in
   playing = null;
   drawAll(found, play);
   drawCorrections(entry);
   drawSounds(entry, show);
   follow();
+}
+
+// A recording can be saved whatever the server says of it, and until another is offered.
+function offer({ sound, name }) {
+  const link = find("save");
+  URL.revokeObjectURL(link.href);
+  [link.href, link.download, link.textContent, link.hidden] = [URL.createObjectURL(sound), name, `Save ${name}`, false];
 }
 
 // Playing ----------------------------------------------------------------------------------------------------------------
@@ -187,7 +206,9 @@ async function record() {
       tell("");
     });
     recorded += 1;
-    await analyse([{ sound, name: `recording ${recorded}.wav` }]);
+    const given = { sound, name: `recording ${recorded}.wav` };
+    offer(given);
+    await analyse([given]);
     return;
   }
   tell("");
