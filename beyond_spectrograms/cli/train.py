@@ -154,12 +154,8 @@ def _check(options: argparse.Namespace) -> None:
         raise ProjectError("--labels goes without --group-...: its table says groups in a column `group`.")
     if options.multi_label and not options.labels:
         raise ProjectError("--multi-label goes with --labels: in folders every sound has one label.")
-    for option, value in (("--window", options.window), ("--hop", options.hop), ("--min-seconds", options.min_seconds)):
-        if value is not None and not 0 < value <= own_sounds.LONGEST_S:
-            raise ProjectError(f"{option} is {value:g} s; it must be above 0 and at most {own_sounds.LONGEST_S:g} s")
-    for option, value, least in (("--folds", options.folds, 3), ("--epochs", options.epochs, 1)):
-        if value < least:
-            raise ProjectError(f"{option} is {value}; it must be at least {least}")
+    seconds = {"window": options.window, "hop": options.hop, "min-seconds": options.min_seconds}
+    own_sounds.check_settings(options.folds, options.epochs, seconds, "--{}".format)
 
 
 def _places(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:

@@ -18,10 +18,11 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
-from beyond_spectrograms.data.label_sets import FEWEST_FOLDS
+from beyond_spectrograms.data.folders import is_hidden
 from beyond_spectrograms.inference import own_model, own_sounds
 from beyond_spectrograms.inference.batch import classify_files
 from beyond_spectrograms.inference.folder import load_model, new_folder
+from beyond_spectrograms.inference.label_table import problem_of_label
 from beyond_spectrograms.params import Hear, load_all_params
 from beyond_spectrograms.util.errors import ProjectError
 from beyond_spectrograms.util.progress import quiet
@@ -97,9 +98,8 @@ class SoundClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         ):
             if name not in known:
                 raise ProjectError(f"{what} is {name!r}. Choose from {', '.join(known)}.")
-        for what, value, least in (("folds", self.folds, FEWEST_FOLDS), ("epochs", self.epochs, 1)):
-            if value < least:
-                raise ProjectError(f"{what} is {value}; it must be at least {least}")
+        seconds = {"window": self.window, "hop": self.hop, "min_seconds": self.min_seconds}
+        own_sounds.check_settings(self.folds, self.epochs, seconds)
         params, protocol = own_sounds.choose_classifier(params, self.protocol, self.representation, self.classifier)
         params = own_sounds.adapt_params(params, protocol, window_s=self.window, hop_s=self.hop)
         grouping = own_sounds.Grouping(by_folder=groups is not None)
@@ -192,8 +192,10 @@ def _check_paths(paths: Iterable[Any]) -> list[Path]:
 def _check_name(label: Any) -> str:
     """Give a label as the name of a class, which is that of a folder."""
     name = str(label)
-    if not name or "/" in name or "\0" in name or name.startswith("."):
-        raise ValueError(f"label {name!r} cannot name a class: it is empty, has a / or begins with a dot")
+    if problem := problem_of_label(name):
+        raise ValueError(problem)
+    if is_hidden(name):
+        raise ValueError(f"label {name!r}: a folder of that name is left out, for systems make it. Choose another.")
     return name
 
 

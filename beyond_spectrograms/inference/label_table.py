@@ -240,7 +240,7 @@ def _check_rows(cells: Iterable[Cells], sounds: Path, wrong: list[tuple[str, str
             wrong.append((where, f"{file} {ABSOLUTE}"))
         elif not found:
             wrong.append((where, f"{file}: no such file"))
-        elif problem := next(filter(None, map(_problem_of_label, labels)), ""):
+        elif problem := next(filter(None, map(problem_of_label, labels)), ""):
             wrong.append((where, problem))
         elif bool(start) != bool(end):
             wrong.append((where, "start and end go together; give both or none"))
@@ -260,7 +260,8 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _problem_of_label(label: str) -> str:
+def problem_of_label(label: str) -> str:
+    """Say why a label cannot name a class, whose sounds are kept in a folder of that name; empty where it can."""
     if not label:
         return "no label"
     if "/" in label or "\0" in label or label.startswith(".") or len(label.encode()) > LONGEST_NAME:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,7 +176,7 @@ def _too_few(where: Path, label: str, groups: int, verb: str = "has") -> Dataset
 
 
 def _source(sounds: Path, windows: Windows, grouping: Grouping, shortest_s: float | None) -> Source:
-    seconds = (shortest_s or SHORTEST * windows.length_s, LONGEST_S)
+    seconds = (SHORTEST * windows.length_s if shortest_s is None else shortest_s, LONGEST_S)
     try:
         return Source(path=str(sounds), seconds=seconds, name=grouping.pattern, folds=FEWEST_FOLDS, fold_seed=0)
     except ValidationError as error:
@@ -229,6 +229,22 @@ def warnings_of_few(sounds: OwnSounds, minimum: int) -> Iterator[str]:
             clips = int((sounds.labelled["label"] == label).sum())
             off = f"its score may be off by {98 / groups**0.5:.0f} points"
             yield f"class {label!r}: {clips} recordings of {groups} origins, fewer than {minimum}: {off}"
+
+
+def check_settings(
+    folds: int, epochs: int, seconds: dict[str, float | None], named: Callable[[str], str] = str
+) -> None:
+    """Check settings of a training before any work; those in seconds by their names, None: not given.
+
+    Raises:
+        ProjectError: one is out of its range; it is called what `named` makes of its name.
+    """
+    for name, value in seconds.items():
+        if value is not None and not 0 < value <= LONGEST_S:
+            raise ProjectError(f"{named(name)} is {value:g} s; it must be above 0 and at most {LONGEST_S:g} s")
+    for name, number, least in (("folds", folds, FEWEST_FOLDS), ("epochs", epochs, 1)):
+        if number < least:
+            raise ProjectError(f"{named(name)} is {number}; it must be at least {least}")
 
 
 def choose_classifier(params: Params, protocol: str, representation: str, classifier: str | None) -> tuple[Params, str]:
@@ -311,7 +327,8 @@ def adapt_params(
         weights = {"class_weights": "balanced"} if weighted else {}
         adapted[name] = adapted[name].model_copy(update={"split": SPLIT, "seeds": [SEED], **weights})
     length_s = params.windows.length_s if window_s is None else window_s
-    hop_s = min(params.windows.hop_s, length_s) if window_s is None and hop_s is None else hop_s or length_s
+    if hop_s is None:
+        hop_s = min(params.windows.hop_s, length_s) if window_s is None else length_s
     try:
         windows = Windows(length_s=length_s, hop_s=hop_s, tail="reflect")
     except ValidationError as error:

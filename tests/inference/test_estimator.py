@@ -20,6 +20,7 @@ from support.repository import REPOSITORY
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 DOCUMENTED = REPOSITORY / "docs/own-sounds.md"
+SECONDS = "it must be above 0 and at most 600 s"
 SETTINGS: dict[str, Any] = {"representation": "mfcc", "classifier": "probe_mean_deviation", "folds": 3}
 
 
@@ -148,11 +149,24 @@ def test_the_lines_of_the_documentation_run_and_parameters_are_searched(tmp_path
             ["a.wav"],
             ["a/b"],
             ValueError,
-            "label 'a/b' cannot name a class: it is empty, has a / or begins with a dot",
+            "label 'a/b': has a / or begins with a dot or is over 200 bytes long",
         ),
         ({}, ["a.wav"], ["a"], ProjectError, "a.wav: no such file"),
         ({"folds": 2}, ["a.wav"], ["a"], ProjectError, "folds is 2; it must be at least 3"),
         ({"epochs": 0}, ["a.wav"], ["a"], ProjectError, "epochs is 0; it must be at least 1"),
+        ({}, ["a.wav"], [""], ValueError, "no label"),
+        (
+            {},
+            ["a.wav"],
+            ["a" * 300],
+            ValueError,
+            f"label {'a' * 300!r}: has a / or begins with a dot or is over 200 <...>",
+        ),
+        ({}, ["a.wav"], ["__MACOSX"], ValueError, "label '__MACOSX': <...>"),
+        ({"min_seconds": 700}, ["a.wav"], ["a"], ProjectError, f"min_seconds is 700 s; {SECONDS}"),
+        ({"min_seconds": float("nan")}, ["a.wav"], ["a"], ProjectError, f"min_seconds is nan s; {SECONDS}"),
+        ({"min_seconds": -5}, ["a.wav"], ["a"], ProjectError, f"min_seconds is -5 s; {SECONDS}"),
+        ({"hop": 0}, ["a.wav"], ["a"], ProjectError, f"hop is 0 s; {SECONDS}"),
         ({"protocol": "mine"}, ["a.wav"], ["a"], ProjectError, "protocol is 'mine'. Choose from paper, <...>"),
     ],
 )
