@@ -253,10 +253,15 @@ def as_blocks(waveform: Any) -> Iterable[Waveform]:
     A whole waveform may also be [channels, samples], as torchaudio has it; of a block that cannot be known.
 
     Raises:
-        ValueError: as `as_waveform`.
+        ValueError: as `as_waveform`; or it is a list of arrays, which may be blocks or channels.
     """
     if isinstance(waveform, Iterator):
         return map(as_waveform, waveform)
+    if isinstance(waveform, list | tuple) and any(hasattr(item, "__array__") and np.ndim(item) for item in waveform):
+        kind = type(waveform).__name__
+        raise ValueError(
+            f"a {kind} of arrays may be blocks or channels: give iter(...) of blocks, one array of channels"
+        )
     samples = as_waveform(waveform)
     return [samples.T if samples.ndim == 2 and 0 < samples.shape[0] < samples.shape[1] else samples]
 

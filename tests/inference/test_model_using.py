@@ -92,6 +92,11 @@ def test_a_sounds_probabilities_are_the_mean_of_its_windows(model: Model) -> Non
             "samples are int64; give real numbers in [-1, 1], or whole ones of int16 or int32",
         ),
         ("a.wav", ValueError, "'a.wav' is a path; for a file there are classify_file and segment_file"),
+        (
+            [tone(1, 400), tone(1, 400)],
+            ValueError,
+            "a list of arrays may be blocks or channels: give iter(...) of blocks, one array of channels",
+        ),
         (np.ones((1, 2, 3)), ValueError, "a waveform is [samples] or [samples, channels], not [1, 2, 3]"),
     ],
 )
