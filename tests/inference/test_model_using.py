@@ -95,7 +95,7 @@ def test_a_sounds_probabilities_are_the_mean_of_its_windows(model: Model) -> Non
         (
             [tone(1, 400), tone(1, 400)],
             ValueError,
-            "a list of arrays may be blocks or channels; give iter(...) of blocks, an array of channels",
+            "several arrays may be blocks or channels; give iter(...) of blocks, one array of channels",
         ),
         (np.ones((1, 2, 3)), ValueError, "a waveform is [samples] or [samples, channels], not [1, 2, 3]"),
     ],

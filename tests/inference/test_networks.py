@@ -113,7 +113,7 @@ def test_what_a_card_says_of_windows_takes_no_memory(tmp_path: Path) -> None:
     card, path = load_model(folder).card, folder / CLASSIFIER_FILE
     large = card.representation.model_copy(update={"bands": 10**6, "frames": 10**6})  # 48 TB of weights
     told = (
-        f"{path}: tensor 10.weight is {list(load_file(path)['10.weight'].shape)}, not [3, {64 * 249_998**2}]. The card "
+        f"{path}: tensor 9.weight is {list(load_file(path)['9.weight'].shape)}, not [3, {64 * 249_998**2}]. The card "
         "and the file do not belong together: export again."
     )
     hostile = card.model_copy(update={"representation": large})
