@@ -84,11 +84,13 @@ class Spectrogram:
 def draw_timeline(found: Segmentation, spectrogram: Spectrogram | None, path: Path) -> None:
     """Draw a PNG: classes that hold a segment have a colour of their own, in the bar and as a line; others are grey.
 
+    NONE has a colour in the bar, and no line. The legend names all of them.
     There is no spectrogram of a sound that was not decoded.
     """
+    from matplotlib.patches import Patch
+
     held = list(dict.fromkeys(part.label for part in found.segments if part.label is not None))
     colours = dict(zip(held, _colours(len(held)), strict=True))
-    known = [label for label in held if label in found.classes]  # NONE has no line
     heights = [5, 1, 4] if spectrogram else [1, 4]
     with drawing(11, 6 if spectrogram else 3.3) as figure:
         *above, bar, below = figure.subplots(len(heights), sharex=True, height_ratios=heights)
@@ -96,10 +98,12 @@ def draw_timeline(found: Segmentation, spectrogram: Spectrogram | None, path: Pa
             _draw_spectrogram(above[0], spectrogram, found.seconds)
         _draw_bar(bar, found, colours)
         lines = _draw_probabilities(below, found, colours)
-        if known:
-            # Named one by one: of its own accord matplotlib leaves out labels that begin with an underscore.
-            chosen = {"handles": [lines[label] for label in known], "labels": known}
-            below.legend(**chosen, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, fontsize="small")
+        shown = {label: lines[label] if label in lines else Patch(color=colours[label]) for label in held}
+        if grey := [line for label, line in lines.items() if label not in colours]:
+            shown["other classes"] = grey[0]
+        # Named one by one: of its own accord matplotlib leaves out labels that begin with an underscore.
+        chosen = {"handles": [*shown.values()], "labels": [*shown]}
+        below.legend(**chosen, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, fontsize="small")
         with written_beside(path) as beside:
             figure.savefig(beside, format="png", dpi=DPI)
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.inference.timeline import Spectrogram
-from support.common import tone
+from support.common import noise, tone
 from support.models import REPOSITORY, write_model
 
 TEXTGRID = """File type = "ooTextFile"
@@ -79,6 +79,16 @@ def test_a_timeline_shows_spectrogram_segments_and_their_labels(tmp_path: Path, 
     columns = [np.flatnonzero((drawn == colour).all(axis=2).sum(axis=0) > 20) for colour in (BLUE, ORANGE)]
     assert columns[0].mean() < columns[1].mean()  # the bar: low (first, blue) stands left of high (orange)
     for colour in (BLUE, ORANGE):  # of the first class and the second, in the legend
+        assert ((drawn[:, 1100:] == colour).all(axis=2).sum(axis=1) > 10).any(), colour
+
+
+def test_the_legend_names_what_is_none_and_the_grey_lines(tmp_path: Path, write: Write, run: Run) -> None:
+    confidence = {"temperature": 1.0, "thresholds": {"high": 0.9, "low": 0.9}}
+    folder, picture = write_model(tmp_path / "unsure", confidence=confidence), tmp_path / "timeline.png"
+    file = write("sound.wav", np.concatenate([tone(4, 400), noise(6, 44_100) / 4]))
+    assert run("segment", file, "--plot", picture, model=folder)[::2] == (0, "")
+    drawn = pixels(picture)
+    for colour in (BLUE, ORANGE, (0xCC, 0xCC, 0xCC)):  # of low, of none, and of high, which holds no segment
         assert ((drawn[:, 1100:] == colour).all(axis=2).sum(axis=1) > 10).any(), colour
 
 

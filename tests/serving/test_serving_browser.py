@@ -145,6 +145,15 @@ def test_labels_of_several_sounds_are_corrected_and_downloaded(opened: Page, par
     ]
 
 
+def test_the_legend_names_grey_classes_beside_what_is_none(opened: Page) -> None:
+    named = opened.evaluate("""() => {
+        const segments = [{ label: "low" }, { label: "none" }];
+        drawLegend(find("legend"), { classes: ["high", "low"], segments }, coloursOf(segments));
+        return [...find("legend").children].map((item) => item.textContent);
+    }""")
+    assert named == ["low", "none", "other classes"]
+
+
 def test_what_is_none_of_the_classes_has_no_label_to_train_on(opened: Page) -> None:
     told = opened.evaluate("""() => {
         const part = (start_s, label, probability) => ({ start_s, end_s: start_s + 1, label, probability });

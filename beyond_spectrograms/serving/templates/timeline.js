@@ -151,7 +151,7 @@ function swatch(colour) {
 function drawLegend(place, { classes, segments }, colours) {
   const entries = [...colours].map(([label, colour]) => [readable(label), colour]);
   if (segments.some((part) => part.label === null)) entries.push([SILENCE, null]);
-  if (colours.size < classes.length) entries.push(["other classes", "var(--other)"]);
+  if (classes.some((label) => !colours.has(label))) entries.push(["other classes", "var(--other)"]);
   place.replaceChildren(
     ...entries.map(([name, colour]) => {
       const item = element("li");
