@@ -111,6 +111,7 @@ def run(options: argparse.Namespace) -> int:
     params = own_sounds.adapt_params(
         params, protocol, own_model.PLAIN, window_s=options.window, hop_s=options.hop, multi_label=several
     )
+    plain = params  # whatever is asked of ours
     params = own_sounds.choose_learning(
         params, protocol, options.representation, options.class_weights, options.augment
     )
@@ -131,7 +132,7 @@ def run(options: argparse.Namespace) -> int:
         if options.reject:
             print(rejection.announce(sounds), flush=True)
         asked = own_model.Asked(
-            options.representation, protocol, options.epochs, calibrate=options.calibrate, reject=options.reject
+            options.representation, protocol, options.epochs, plain, calibrate=options.calibrate, reject=options.reject
         )
         train_model = multi_label.train_model if several else own_model.train_model
         scores = train_model(params, asked, sounds=sounds, work=work, out=options.out, report=report)

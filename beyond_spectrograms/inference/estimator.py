@@ -111,7 +111,7 @@ class SoundClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             prepared = own_sounds.prepare_sounds(
                 sounds, work, params, grouping, self.folds, shortest_s=self.min_seconds
             )
-            asked = own_model.Asked(self.representation, protocol, self.epochs, plain_ways=False)
+            asked = own_model.Asked(self.representation, protocol, self.epochs)
             own_model.train_model(params, asked, sounds=prepared, work=work, out=out, report=report)
             self.scores_ = json.loads((report / "scores.json").read_text(encoding="utf-8"))
             self._files = {path.name: path.read_bytes() for path in out.iterdir()}

@@ -58,7 +58,7 @@ def train_model(
     thresholds, tested = find_thresholds(answers.part("validation")), answers.part("test")
     scores = score(tested, tested.passing(thresholds))
     window_accuracy = float((tested_windows.passing(thresholds) == tested_windows.truth).all(axis=1).mean())
-    interval, plain = score_plain_ways(params, asked, tested, sounds, work)
+    interval, plain = score_plain_ways(asked.plain_ways or params, asked, tested, sounds, work)
     epochs = windows.rows.groupby("fold")["epoch"].first()
     final = train_on_all(runs, epochs.tolist(), sounds)
     medians = np.median([thresholds[run.fold] for run in runs], axis=0)

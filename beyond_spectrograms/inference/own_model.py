@@ -46,13 +46,13 @@ MFCC = "mfcc"  # and the representation of one of them
 class Asked:
     """What is to be trained: names of a representation and a protocol of the params, and how many epochs at most.
 
-    `plain_ways`: whether to score beside it what needs no network.
+    `plain_ways`: the params by which what needs no network is scored beside it, None: nothing is.
     """
 
     representation: str
     protocol: str
     epochs: int
-    plain_ways: bool = True
+    plain_ways: Params | None = None
     calibrate: bool = False  # find a temperature for probabilities
     reject: bool = False  # and from which one on an answer counts
 
@@ -84,7 +84,7 @@ def train_model(
     confidence, known = None, {}
     if asked.calibrate or asked.reject:
         confidence, known["confidence"] = find_and_measure(runs, sounds, reject=asked.reject)
-    plain = score_plain_ways(params, asked, recordings, sounds, work) if asked.plain_ways else []
+    plain = score_plain_ways(asked.plain_ways, asked, recordings, sounds, work) if asked.plain_ways else []
     final = train_on_all(runs, [run["epoch"] for run in found.scores[cell]["by_fold"]], sounds)
     tested = found.predictions[cell].drop(columns=["representation", "protocol", "predicted_by_seeds"])
     tested = with_clips(tested, sounds, params)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -19,9 +20,12 @@ from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
 from beyond_spectrograms.cli.train import UNGROUPED
 from beyond_spectrograms.data.downloads import MIRROR_VARIABLE
+from beyond_spectrograms.inference import own_model
 from beyond_spectrograms.inference.folder import read_weights_record
-from beyond_spectrograms.inference.own_model import write_report
+from beyond_spectrograms.inference.own_model import Asked, write_report
+from beyond_spectrograms.params import Params
 from beyond_spectrograms.training.trainers.summaries import INVERSE_PENALTIES
+from beyond_spectrograms.util.errors import ProjectError
 from support import common
 from support.common import tone
 from support.models import PARAMS
@@ -104,6 +108,23 @@ def test_a_plain_way_can_be_taken_and_its_model_is_of_all_sounds(sounds: Path, c
     assert low > 0.5 > high
     assert model.card.protocol.record.inverse_penalty in INVERSE_PENALTIES
     assert model.classify(cloud(True, 1.5, 44_100, 41), 44_100).label == "low"
+
+
+@pytest.mark.usefixtures("project")
+def test_plain_ways_stay_plain_whatever_is_asked_of_ours(sounds: Path, capsys: Capture, monkeypatch: Patch) -> None:
+    weights, score_folds = {}, own_model.score_folds
+
+    def score(params: Params, asked: Asked, *places: Any) -> Any:
+        weights[asked.representation] = params.protocols[asked.protocol].class_weights
+        if asked.representation == "mfcc":
+            raise ProjectError("enough")
+        return score_folds(params, asked, *places)
+
+    monkeypatch.setattr(own_model, "score_folds", score)
+    options = ["--representation", "log_mel_2048_50hz", "--classifier", "probe_mean_deviation"]
+    assert main(["train", str(sounds), *options, "--class-weights", "balanced", "--out", "mine"]) == 1
+    assert capsys.readouterr().err.endswith("enough\n")
+    assert weights == {"log_mel_2048_50hz": "balanced", "mfcc": "none"}
 
 
 @pytest.mark.usefixtures("project")
