@@ -59,7 +59,7 @@ def listen(host: str, number: int) -> socket.socket:
     """
     try:
         family, *_, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(place[:2], family=family)
+        return socket.create_server(place, family=family)  # of IPv6 with its scope, as in fe80::1%eth0
     except UnicodeError:  # Python's of a label that is empty or too long
         raise ProjectError(f"{host}, port {number}: not a name of a host. Choose another --host or --port.") from None
     except OSError as error:

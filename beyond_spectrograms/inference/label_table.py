@@ -282,7 +282,7 @@ def _length(path: Path, known: dict[Path, float]) -> float:
     return known[path]
 
 
-def describe_labels(labelled: Mapping[str, Labelled], sounds: Path) -> Copied:
+def describe_rows(labelled: Mapping[str, Labelled], sounds: Path) -> Copied:
     """Say of rows what copy_sounds says of folders; left out are the sounds that no row names."""
     named = {row.path.resolve() for row in labelled.values()}
     unnamed = sum(path.resolve() not in named for path in sounds_below(sounds, Counter()))

@@ -23,7 +23,7 @@ from beyond_spectrograms.inference.label_table import (
     ABSOLUTE,
     Labelled,
     LabelledSounds,
-    describe_labels,
+    describe_rows,
     read_table,
     write_clips,
 )
@@ -88,7 +88,7 @@ def prepare_sounds(
     raw, folder, windows = work / "raw", work / "clips", params.windows
     shutil.rmtree(raw, ignore_errors=True)  # left by a run that was stopped
     labelled = grouping.labels.clips if grouping.labels else {}
-    copied = describe_labels(labelled, sounds) if labelled else copy_sounds(str(sounds), raw)
+    copied = describe_rows(labelled, sounds) if labelled else copy_sounds(str(sounds), raw)
     for clip in sorted(copied.paths):
         if (name := file_name(Path(clip))) != clip:
             raise DatasetError(f"{sounds}: the name of {name} is not UTF-8. Rename the file or its folder.")

@@ -128,7 +128,7 @@ def find_confidence(validated: Answers, *, reject: bool) -> Confidence:
     for label in validated.classes:
         right = probabilities.max(axis=1)[(answered == label) & (recordings["label"] == label)]
         if label != BACKGROUND:
-            thresholds[label] = float(np.quantile(right, 1 - KEPT, method="lower")) if len(right) else 0.0
+            thresholds[label] = float(np.sort(right)[int((1 - KEPT) * len(right))]) if len(right) else 0.0
     return Confidence(temperature=temperature, thresholds=thresholds)
 
 

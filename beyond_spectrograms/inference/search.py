@@ -169,4 +169,11 @@ def _cosines(windows: Values, wanted: Values) -> Values:
 
 def without(query: Path, paths: Iterable[Path]) -> list[Path]:
     """Leave out the query itself, under whatever name, and files that are not there twice."""
-    return [path for path in dict.fromkeys(paths) if not (path.exists() and path.samefile(query))]
+
+    def is_query(path: Path) -> bool:
+        try:
+            return path.samefile(query)
+        except OSError:  # it is not there, or cannot be: reading it tells
+            return False
+
+    return [path for path in dict.fromkeys(paths) if not is_query(path)]

@@ -124,6 +124,15 @@ def test_all_formats_say_the_same_and_a_model_gives_its_representation(model_fol
 
 
 @pytest.mark.usefixtures("places")
+def test_a_name_that_no_file_can_have_stops_no_other(capsys: Capture) -> None:
+    long = "a" * 300
+    assert main(["search", "field/query.wav", long, "field/2.wav", "--representation", NAME, "--count", "1"]) == 1
+    output, errors = capsys.readouterr()
+    assert output.splitlines()[1] == "    1.0000   0:00:02.000  field/2.wav"
+    assert errors.splitlines()[0] == f"{long}: file name too long"
+
+
+@pytest.mark.usefixtures("places")
 def test_what_cannot_be_searched_is_told_in_a_line(capsys: Capture) -> None:
     by = ["--representation", NAME]
     for arguments, told in (

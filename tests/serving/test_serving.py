@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import requests
 
 from beyond_spectrograms import load_model
 from beyond_spectrograms.cli import main
+from beyond_spectrograms.cli.serve import listen
 from beyond_spectrograms.inference.model import NO_NUMBERS
 from beyond_spectrograms.representations.base import RepresentationError
 from beyond_spectrograms.representations.mel import MelSpectrogram
@@ -156,6 +158,15 @@ def test_places_that_cannot_be_listened_at_are_told(model_folder: Path, capsys: 
     assert capsys.readouterr().err.endswith("error: argument --port: '70000' is no port: 0 to 65535\n")
     assert main(["serve", "--model", str(tmp_path / "none"), "--port", "0"]) == 1
     assert capsys.readouterr().err.startswith(f"{tmp_path}/none: no such folder.")
+
+
+def test_an_address_of_a_link_keeps_its_scope(monkeypatch: Patch) -> None:
+    found = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fe80::1", 8000, 0, 7))]
+    bound: list[Any] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(socket, "create_server", lambda *place, **family: bound.append((place, family)))
+    listen("fe80::1%eth0", 8000)
+    assert bound == [((("fe80::1", 8000, 0, 7),), {"family": socket.AF_INET6})]
 
 
 def test_a_missing_extra_is_told(model_folder: Path, capsys: Capture, monkeypatch: Patch) -> None:
