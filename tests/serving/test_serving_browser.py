@@ -202,9 +202,11 @@ def test_what_the_microphone_hears_is_told(opened: Page) -> None:
 
 
 def test_a_recording_that_the_server_refuses_can_be_saved(opened: Page) -> None:
-    opened.evaluate("ask = async () => { throw new Error('silent'); }")
-    opened.evaluate("recording = { end: async () => new Blob(['heard']), timer: 0 }")
-    opened.evaluate("record()")
+    opened.evaluate("""() => {
+        ask = async () => { throw new Error("silent"); };
+        recording = { end: async () => new Blob(["heard"]), timer: 0 };
+        return record();
+    }""")
     assert opened.locator("#error").inner_text() == "recording 1.wav: silent"
     assert opened.locator("#save").inner_text() == "Save recording 1.wav"
     with opened.expect_download() as download:
