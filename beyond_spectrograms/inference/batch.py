@@ -92,7 +92,7 @@ def sounds_below(folder: Path, left_out: Counter[str], suffixes: Collection[str]
 def _match(path: Path) -> list[Path]:
     if path == STDIN or os.path.exists(path):  # noqa: PTH110
         return [path]
-    matches = sorted(glob.glob(str(path), recursive=True)) or [path]  # noqa: PTH207  also absolute
+    matches = sorted(glob.glob(str(path), recursive=True)) or [str(path)]  # noqa: PTH207  also absolute
     return [match for match in map(Path, matches) if not os.path.isdir(match)]  # noqa: PTH112
 
 
