@@ -169,7 +169,8 @@ def check_precision(run: CodecRun) -> None:
 
 def _can_go_on(run: CodecRun, saved: Mapping[str, Any]) -> bool:
     """Say whether a checkpoint is of use: all that is to be kept before it is there, as that training wrote it."""
-    step, kept = saved["trainer"]["step"], saved.get("kept", {})  # a checkpoint of earlier code tells of none
+    step: int = saved["trainer"]["step"]
+    kept: dict[str, str] = saved.get("kept", {})  # a checkpoint of earlier code tells of none
     before = [run.kept(each) for each in run.recipe.steps if each <= step]
     return 0 < step <= run.recipe.steps[-1] and all(
         path.exists() and digest_file(path) == kept.get(path.name) for path in before

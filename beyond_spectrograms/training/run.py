@@ -263,7 +263,7 @@ def _is_of(config: RunConfig) -> bool:
     Results of earlier code have none of the last epoch.
     """
     with safe_open(config.result_files[0], framework="pt") as stored:
-        classes = json.loads(stored.metadata()["notes"])["classes"]
+        classes: list[str] = json.loads(stored.metadata()["notes"])["classes"]
         has_last = any(key.startswith(LAST) for key in stored.keys())  # noqa: SIM118
         return classes == list(config.classes) and (config.protocol.select == "last" or has_last)
 
