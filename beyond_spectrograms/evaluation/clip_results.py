@@ -83,7 +83,8 @@ def joined(cell: str, parts: Sequence[Recordings]) -> Recordings:
 
     def stacked(name: str) -> NDArray[Any]:
         rows = [pd.DataFrame(getattr(part, name), columns=list(part.clips)) for part in parts]
-        return pd.concat([of.reindex(columns=clips, fill_value=0) for of in rows]).to_numpy(rows[0].to_numpy().dtype)
+        values: NDArray[Any] = pd.concat([of.reindex(columns=clips, fill_value=0) for of in rows]).to_numpy()
+        return values.astype(rows[0].to_numpy().dtype)
 
     runs = tuple(run for part in parts for run in part.runs)
     arrays = {name: stacked(name) for name in ("windows", "windows_right", "right")}
