@@ -134,10 +134,8 @@ def costs(params: Params, folder: Path) -> Made:
 def label_scores(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witness's contract
     """Score made answers of several labels, of three folds with two seeds and of one fold, and find thresholds."""
     from beyond_spectrograms.evaluation.label_scores import (
-        MEASURES,
         Judged,
         find_thresholds,
-        measure,
         score,
         score_cell,
     )
@@ -169,10 +167,6 @@ def label_scores(params: Params, folder: Path) -> Made:  # noqa: ARG001  a witne
     thresholds = find_thresholds(judged[0])
     yield "thresholds", {str(fold): values.tolist() for fold, values in thresholds.items()}
     yield "scored", score(judged[1], judged[1].passing(thresholds))
-    one, other = (measure(each.by_fold(), statistics) for each in judged)
-    for name in MEASURES:
-        found = one.difference(other, name, statistics)
-        yield f"difference/{name}", [found.difference.value, found.difference.low, found.difference.high, found.p]
 
 
 def trials(params: Params, folder: Path) -> Made:

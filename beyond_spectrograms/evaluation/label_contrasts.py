@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from beyond_spectrograms.evaluation.label_scores import MEASURES, measure
+import numpy as np
+
+from beyond_spectrograms.evaluation.label_scores import DRAWS, MEASURES, Floats, Measured, limit, measure, shift
 from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
-from beyond_spectrograms.evaluation.uncertainty import Comparison, holm
+from beyond_spectrograms.evaluation.uncertainty import Comparison, compare_folds, holm
+from beyond_spectrograms.params import Statistics
 
 COMPARED = MEASURES[0]
 
@@ -48,4 +51,34 @@ def _compare(results: Results, first: str, second: str, protocol: str) -> Compar
     if ours.recordings.clips != theirs.recordings.clips:
         return None
     statistics = results.params.statistics
-    return measure(ours.answers, statistics).difference(measure(theirs.answers, statistics), COMPARED, statistics)
+    return difference(*(measure(cell.answers, statistics) for cell in (ours, theirs)), COMPARED, statistics)
+
+
+def difference(one: Measured, other: Measured, name: str, statistics: Statistics) -> Comparison:
+    """Judge a measure of one cell minus that of another, of the same runs and draws: by folds, or few folds by draws.
+
+    Then p is that of the interval, corrected for bias alike (Efron and Tibshirani 1993, An Introduction to the
+    Bootstrap, ch. 14 and 15), none less than two in all draws and one; same is a whole interval within the margin.
+    """
+    by_folds = compare_folds(
+        {run: each - other.by_run[name][run] for run, each in one.by_run[name].items()}, statistics
+    )
+    value = by_folds.difference.value
+    if reason := one.too_few(statistics):
+        return Comparison(Interval(value, reason=reason))
+    if not one.drawn or len(one.by_run[name]) < statistics.minimum_runs:
+        return by_folds
+    drawn = one.drawn[name] - other.drawn[name]
+    interval = limit(value, drawn, statistics.confidence)
+    if interval.low is None or interval.high is None:
+        return Comparison(interval)
+    return Comparison(interval, same=max(-interval.low, interval.high) < statistics.margin, p=p_of(value, drawn))
+
+
+def p_of(value: float, drawn: Floats) -> float:
+    """Give the level at which an end of the bias-corrected interval is 0."""
+    from scipy.stats import norm
+
+    below = (np.mean(drawn < 0) + np.mean(drawn <= 0)) / 2
+    end = float(norm.cdf(norm.ppf(np.clip(below, 1 / (DRAWS + 1), 1 - 1 / (DRAWS + 1))) - shift(value, drawn)))
+    return min(1.0, max(2 * min(end, 1 - end), 2 / (DRAWS + 1)))

@@ -29,7 +29,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from beyond_spectrograms.evaluation.records import Interval
-from beyond_spectrograms.evaluation.uncertainty import MINIMUM_FOLDS, Comparison, compare_folds
+from beyond_spectrograms.evaluation.uncertainty import MINIMUM_FOLDS, compare_folds
 from beyond_spectrograms.params import Statistics
 from beyond_spectrograms.params.protocols import SEVERAL
 
@@ -231,35 +231,21 @@ class Measured:
     origins: int
 
     def interval(self, name: str, statistics: Statistics) -> Interval:
-        """Give a measure with its limits, which are none below 0 or above 1."""
-        return self._judge(self.by_run[name], self.drawn.get(name), statistics).difference.within(0.0, 1.0)
+        """Give a measure with its limits, none below 0 or above 1: over folds, or where these are few of its draws.
 
-    def difference(self, other: Measured, name: str, statistics: Statistics) -> Comparison:
-        """Judge this measure minus another cell's of the same runs and draws."""
-        apart = {run: value - other.by_run[name][run] for run, value in self.by_run[name].items()}
-        return self._judge(apart, self.drawn[name] - other.drawn[name] if self.drawn else None, statistics)
-
-    def _judge(
-        self, values: Mapping[tuple[int, int], float], drawn: Floats | None, statistics: Statistics
-    ) -> Comparison:
-        """Judge a mean over runs against 0: by folds, or where these are few by its `drawn` values.
-
-        Then p is that of the interval, corrected for bias alike (Efron and Tibshirani 1993, An Introduction to the
-        Bootstrap, ch. 14 and 15), none less than two in all draws and one; same is a whole interval within the margin.
+        Also of few runs, which tables tell.
         """
-        by_folds = compare_folds(values, statistics)
-        value = by_folds.difference.value
-        if self.origins < statistics.minimum_sources:
-            return Comparison(
-                Interval(value, reason=f"{self.origins} origins, fewer than {statistics.minimum_sources}.")
-            )
-        if drawn is None or len(values) < statistics.minimum_runs:
-            return by_folds
-        interval = _limit(value, drawn, statistics.confidence)
-        if interval.low is None or interval.high is None:
-            return Comparison(interval)
-        same = max(-interval.low, interval.high) < statistics.margin
-        return Comparison(interval, same=same, p=_p_of(value, drawn))
+        by_folds = compare_folds(self.by_run[name], statistics.model_copy(update={"minimum_runs": 1})).difference
+        if reason := self.too_few(statistics):
+            return Interval(by_folds.value, reason=reason)
+        if not self.drawn:
+            return by_folds.within(0.0, 1.0)
+        return limit(by_folds.value, self.drawn[name], statistics.confidence).within(0.0, 1.0)
+
+    def too_few(self, statistics: Statistics) -> str:
+        """Say why there is no interval; empty where there is one."""
+        few = self.origins < statistics.minimum_sources
+        return f"{self.origins} origins, fewer than {statistics.minimum_sources}." if few else ""
 
 
 def measure(runs: Sequence[RunAnswers], statistics: Statistics) -> Measured:
@@ -318,29 +304,20 @@ def score_cell(
     return {**measured, "by_class": by_class}
 
 
-def _limit(value: float, drawn: Floats, confidence: float) -> Interval:
+def limit(value: float, drawn: Floats, confidence: float) -> Interval:
     """Give the bias-corrected percentiles of the draws of a value."""
     from scipy.stats import norm
 
     if drawn.min() == drawn.max():
         return Interval(value, reason="All draws give the same: there is no spread to judge by.")
-    shares = norm.cdf(_shift(value, drawn) + norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2]))
+    shares = norm.cdf(shift(value, drawn) + norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2]))
     low, high = np.quantile(drawn, shares).tolist()
     return Interval(value, low, high)
 
 
-def _shift(value: float, drawn: Floats) -> float:
+def shift(value: float, drawn: Floats) -> float:
     """Give twice how far the draws' median is off the value, in standard deviations of a normal."""
     from scipy.stats import norm
 
     below = (np.mean(drawn < value) + np.mean(drawn <= value)) / 2
     return 2 * float(norm.ppf(np.clip(below, 1 / DRAWS, 1 - 1 / DRAWS)))
-
-
-def _p_of(value: float, drawn: Floats) -> float:
-    """Give the level at which an end of the bias-corrected interval is 0."""
-    from scipy.stats import norm
-
-    below = (np.mean(drawn < 0) + np.mean(drawn <= 0)) / 2
-    end = float(norm.cdf(norm.ppf(np.clip(below, 1 / (DRAWS + 1), 1 - 1 / (DRAWS + 1))) - _shift(value, drawn)))
-    return min(1.0, max(2 * min(end, 1 - end), 2 / (DRAWS + 1)))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from beyond_spectrograms.data.windows import columns_of
+from beyond_spectrograms.evaluation.label_contrasts import difference
 from beyond_spectrograms.evaluation.label_scores import (
     MEAN_AP,
     Floats,
@@ -111,7 +112,7 @@ def score_plain_ways(
     mine, *others = (measure(each.by_fold(origins), statistics) for each in (ours, *judged))
     for row, theirs, answers in zip(told, others, judged, strict=True):
         row |= {name: measure_runs(answers.by_fold())[name] for name in (MEAN_AP, "lwlrap")}
-        row.update(tell_difference(theirs.difference(mine, MEAN_AP, statistics).difference))
+        row.update(tell_difference(difference(theirs, mine, MEAN_AP, statistics).difference))
     return mine.interval(MEAN_AP, statistics), told
 
 

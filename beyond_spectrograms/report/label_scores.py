@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from beyond_spectrograms.evaluation.label_contrasts import compare_labels
+from beyond_spectrograms.evaluation.records import Interval
 from beyond_spectrograms.evaluation.results import Results
 from beyond_spectrograms.evaluation.uncertainty import MINIMUM_FOLDS
 from beyond_spectrograms.report.evidence_figures import draw_beside, put_names
@@ -42,6 +43,8 @@ def tabulate_labels(results: Results) -> dict[str, Table]:
 def scores_table(results: Results) -> Table:
     """Tabulate the measures of every cell, by recording and by window."""
     rows: list[Row] = []
+    statistics = results.params.statistics
+    few = f"Fewer than {statistics.minimum_runs} runs: no interval."
     for protocol in results.protocols:
         for name in results.asked(protocol):
             scores = results.cell(name, protocol).scores
@@ -49,6 +52,8 @@ def scores_table(results: Results) -> Table:
             reasons: list[str | None] = []
             for kind in ("recordings", "windows"):
                 measured = getattr(scores.labels, kind) if scores and scores.labels else {}
+                if scores and len(scores.by_fold) < statistics.minimum_runs:
+                    measured = {key: Interval(each.value, reason=few) for key, each in measured.items()}
                 reasons += [interval.reason for interval in measured.values()]
                 for measure in NAMES:
                     row |= interval_row(f"{kind}_{measure}", measured.get(measure))
@@ -59,13 +64,13 @@ def scores_table(results: Results) -> Table:
     for kind in ("recordings", "windows"):
         columns |= {f"{label} {kind} %": show_interval(f"{kind}_{measure}") for measure, label in NAMES.items()}
     columns |= {"runs": text("runs"), "note": text("note")}
-    statistics = results.params.statistics
     notes = [
         "mAP: mean average precision over labels; AUROC likewise; lwlrap: label-weighted label-ranking average "
         "precision (beyond_spectrograms/evaluation/label_scores.py); each run alone, the mean over a fold's "
         "seeds and then over folds. recordings: by the mean of the probabilities of a recording's windows.",
         f"In brackets: {statistics.confidence:.0%} interval over folds; of fewer than {MINIMUM_FOLDS} folds by drawing "
-        f"origins anew, and seeds where there are several; none with fewer than {statistics.minimum_sources} origins.",
+        f"origins anew, and seeds where there are several; none with fewer than {statistics.minimum_sources} origins "
+        f"or {statistics.minimum_runs} runs.",
     ]
     return Table(f"{results.dataset}: several labels a sound, test part", rows, columns, notes)
 
@@ -85,8 +90,8 @@ def contrasts_table(results: Results) -> Table:
     statistics = results.params.statistics
     notes = [
         "First minus second in mAP by recording, run by run.",
-        f"p: two-sided, Student's over folds; of fewer than {MINIMUM_FOLDS} folds by the share of draws on either side "
-        "of 0. Corrected by Holm for the contrasts here, run or not.",
+        f"p: two-sided, Student's over folds; of fewer than {MINIMUM_FOLDS} folds that of the interval's draws. "
+        "Corrected by Holm for the contrasts here, run or not.",
         f"Verdict: better or worse where that p is at most {1 - statistics.confidence:.2g}; same where the "
         f"difference surely is within {100 * statistics.margin:g} points of 0; else undecided.",
     ]

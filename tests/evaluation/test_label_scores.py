@@ -15,19 +15,19 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from beyond_spectrograms.evaluation.label_contrasts import difference, p_of
 from beyond_spectrograms.evaluation.label_scores import (
     DRAWS,
     MEAN_AP,
     MEASURES,
     Judged,
     RunAnswers,
-    _limit,
-    _p_of,
     best_threshold,
     class_means,
     draw_curves,
     draw_lwlraps,
     find_thresholds,
+    limit,
     measure,
     score,
 )
@@ -182,7 +182,7 @@ def test_what_training_varies_from_fold_to_fold_widens_the_interval() -> None:
 def test_a_difference_is_paired_by_run() -> None:
     statistics = PARAMS.statistics
     better, small = of_runs(0.4, 0.5), of_runs(0.0, 0.1)
-    up = measure(better, statistics).difference(measure(small, statistics), MEAN_AP, statistics)
+    up = difference(measure(better, statistics), measure(small, statistics), MEAN_AP, statistics)
     apart = {
         (one.fold, one.seed): macro(average_precision_score, one) - macro(average_precision_score, other)
         for one, other in zip(better, small, strict=True)
@@ -191,7 +191,7 @@ def test_a_difference_is_paired_by_run() -> None:
     assert up.decision == expected.decision == "more"
     assert up.difference.low == pytest.approx(expected.difference.low)
     assert up.p == pytest.approx(expected.p)
-    none = measure(better, statistics).difference(measure(better, statistics), "lwlrap", statistics)
+    none = difference(measure(better, statistics), measure(better, statistics), "lwlrap", statistics)
     assert (none.difference.value, none.difference.low, none.p) == (0, None, None)
     assert none.difference.reason == "All folds are alike: there is no spread to judge by."
 
@@ -202,19 +202,19 @@ def test_of_one_fold_origins_and_seeds_are_drawn() -> None:
     def interval(*closeness: float) -> Interval:
         return measure(of_runs(*closeness, folds=1), statistics).interval(MEAN_AP, statistics)
 
-    few = interval(0.2)
-    assert (few.low, few.reason) == (None, "Only 1 runs; 5 are needed for an interval.")
-    statistics = statistics.model_copy(update={"minimum_runs": 1})
     one, apart = interval(0.2), interval(0.0, 0.6)
     assert (one.low or 1) < one.value < (one.high or 0)
     assert (apart.high or 0) - (apart.low or 1) > (one.high or 0) - (one.low or 1)
     better, small = (measure(of_runs(near, folds=1), statistics) for near in (0.6, 0.0))
-    up, down = better.difference(small, MEAN_AP, statistics), small.difference(better, MEAN_AP, statistics)
+    few = difference(better, small, MEAN_AP, statistics)
+    assert (few.difference.reason, few.p) == ("Only 1 runs; 5 are needed for an interval.", None)
+    statistics = statistics.model_copy(update={"minimum_runs": 1})
+    up, down = (difference(*pair, MEAN_AP, statistics) for pair in ((better, small), (small, better)))
     assert 0 < (up.difference.low or 0) < up.difference.value < (up.difference.high or 0)
     assert down.difference.value == -up.difference.value
     assert up.p == down.p == pytest.approx(2 / 1001)
     assert not up.same
-    assert better.difference(better, MEAN_AP, statistics).difference.reason == (
+    assert difference(better, better, MEAN_AP, statistics).difference.reason == (
         "All draws give the same: there is no spread to judge by."
     )
 
@@ -223,8 +223,8 @@ def test_p_is_the_level_at_which_an_end_of_the_interval_is_0() -> None:
     random = np.random.default_rng(1)
     for middle in (0.0, 0.5, -0.4):  # of the draws, off the value's
         drawn, value = random.normal(1.5 + middle, 1, DRAWS), 1.5
-        p = _p_of(value, drawn)
-        end = _limit(value, drawn, 1 - p).low
+        p = p_of(value, drawn)
+        end = limit(value, drawn, 1 - p).low
         assert end == pytest.approx(0, abs=0.05), middle
         assert 0.001 < p < 0.6
 
@@ -234,7 +234,7 @@ def test_few_origins_get_values_without_limits() -> None:
     found = measure(few, PARAMS.statistics)
     interval = found.interval("auroc", PARAMS.statistics)
     assert (interval.low, interval.reason) == (None, "1 origins, fewer than 30.")
-    assert found.difference(found, "auroc", PARAMS.statistics).p is None
+    assert difference(found, found, "auroc", PARAMS.statistics).p is None
 
 
 def test_a_class_that_a_fold_lacks_is_left_out_of_that_fold() -> None:

@@ -73,7 +73,8 @@ def test_training_tells_scores_of_the_folds_and_their_median_thresholds(
     assert scores["intervals"]["mean_average_precision"] == interval | {"reason": reason}
     assert (scores["mean_average_precision"], scores["f1"] > 0.9) == (1, True)
     (prevalence,) = scores["plain_ways"]  # the other way is the one that was asked for
-    assert prevalence["difference"]["high"] < 0
+    assert prevalence["difference"]["value"] < 0
+    assert prevalence["difference"]["reason"] == "Only 3 runs; 5 are needed for an interval."
     tested = pd.read_csv("mine-report/recordings.csv")
     assert len(tested) == 36
     assert (tested["predicted"] == tested["label"]).mean() == pytest.approx(scores["recording_accuracy"])
