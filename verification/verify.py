@@ -196,9 +196,9 @@ def verify(nouns: Sequence[str], versions: Versions, since: str | None) -> None:
     """
     wanted = {noun: users_of(noun) for noun in nouns}
     todo = [noun for noun in NOUNS if any(noun in users for users in wanted.values())]
-    commits = {noun: since or versions.code[noun][1] for noun in todo}
+    commits = {noun: since if since and noun in nouns else versions.code[noun][1] for noun in todo}
     for commit in dict.fromkeys(commits.values()):
-        _check_commit(commit, versions, since)
+        _check_commit(commit, versions, nouns if commit == since else ())
     digests = {noun: digest_of(noun, Path.cwd()) for noun in NOUNS}
     head, unequal = head_if_it_has_this_code(versions), {}
     with checked_out(list(dict.fromkeys(commits.values()))) as trees:
@@ -225,15 +225,15 @@ def verify(nouns: Sequence[str], versions: Versions, since: str | None) -> None:
         )
 
 
-def _check_commit(commit: str, versions: Versions, since: str | None) -> None:
-    """See that a commit is here and, where the user chose it, that its code is the recorded one."""
+def _check_commit(commit: str, versions: Versions, chosen_for: Sequence[str]) -> None:
+    """See that a commit is here and, of the nouns that the user chose it for, that its code is the recorded one."""
     try:
         git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
     except ProjectError:
         raise ProjectError(f"{commit} is no commit of this repository; a shallow clone lacks it, too") from None
-    if since is not None:
+    if chosen_for:
         then = yaml.safe_load(git("show", f"{commit}:./{VERSIONS_FILE}"))["code"]
-        if other := [noun for noun, (digest, _) in versions.code.items() if then.get(noun, {}).get("digest") != digest]:
+        if other := [noun for noun in chosen_for if then.get(noun, {}).get("digest") != versions.code[noun][0]]:
             raise ProjectError(f"--since {commit}: its {other[0]} is not the recorded code, so it proves nothing")
 
 
@@ -290,7 +290,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nouns", nargs="*", metavar="NOUN", help=f"one of {', '.join(NOUNS)}")
     parser.add_argument("--all", action="store_true", help="all nouns, changed or not")
-    parser.add_argument("--since", metavar="COMMIT", help="compare with this commit, whose code is the recorded one")
+    parser.add_argument("--since", metavar="COMMIT", help="compare the nouns with this commit, whose code of them is the recorded one")
     parser.add_argument("--bump", metavar="NOUN", choices=NUMBERED)
     parser.add_argument("--witness", nargs=2, metavar=("NOUN", "FILE.npz"), help="only run a witness, into a file")
     given = parser.parse_args()
