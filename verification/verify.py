@@ -290,7 +290,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nouns", nargs="*", metavar="NOUN", help=f"one of {', '.join(NOUNS)}")
     parser.add_argument("--all", action="store_true", help="all nouns, changed or not")
-    parser.add_argument("--since", metavar="COMMIT", help="compare the nouns with this commit, whose code of them is the recorded one")
+    compared = "compare the nouns with this commit, whose code of them is the recorded one"
+    parser.add_argument("--since", metavar="COMMIT", help=compared)
     parser.add_argument("--bump", metavar="NOUN", choices=NUMBERED)
     parser.add_argument("--witness", nargs=2, metavar=("NOUN", "FILE.npz"), help="only run a witness, into a file")
     given = parser.parse_args()
