@@ -18,7 +18,7 @@ from beyond_spectrograms.evaluation.uncertainty import compare_folds, error_inte
 from beyond_spectrograms.params import load_params
 from beyond_spectrograms.params.study import Study
 from beyond_spectrograms.report.prototypes import compare, find_steps, judge, sum_errors
-from support.cells import gather, grid, make_cell, write, write_cell, write_dataset, write_params
+from support.cells import edit_params, gather, grid, make_cell, write, write_cell, write_dataset, write_params
 from support.common import refusal
 from support.hands import SETTINGS, cell, clustered
 from support.repository import REPOSITORY, run_here
@@ -117,17 +117,17 @@ def make(
         rows.append(row | ({} if error is None else {"reconstruction_error": error * (1 + word % 3)}))
     scores = found.scores[cell_name(name, protocol)]
     run = scores["by_fold"][0]
-    runs = [run | {"fold": 1 + fold, "class_accuracy": 0.5 + fold / 10} for fold in range(3 if folds else 1)]
+    runs = [run | {"fold": 1 + n, "epoch": 1, "class_accuracy": 0.5 + n / 10} for n in range(3 if folds else 1)]
     answers = [(row["label"], row["predicted"]) for row in rows]
     counts = [[answers.count((label, predicted)) for predicted in CLASSES] for label in CLASSES]
     scores |= {"windows": len(rows), "recordings": len(rows), "window_accuracy": 1 - wrong / len(rows)}
     scores |= {"confusion": {"classes": CLASSES, "counts": counts}}
-    made = gather((name, protocol), scores | {"by_fold": runs}, rows, HISTORY)
+    made = gather((name, protocol), scores | {"by_fold": runs}, rows, HISTORY[: len(runs)])
     made.features[name] |= {"variance": {"window": 100.0, "source": 100.0}}
     return made
 
 
-HISTORY = [{"fold": 1, "seed": 0, "epoch": 1} | dict.fromkeys(MEASURES, 0.5)]
+HISTORY = [{"fold": fold, "seed": 0, "epoch": 1} | dict.fromkeys(MEASURES, 0.5) for fold in (1, 2, 3)]
 
 
 @pytest.fixture
@@ -137,6 +137,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = {"only": {"soundstream": ["latent_prototypes"]}, "heard": ["prototypes"]}
     asked_for = grid("fsdd_speakers", ["log_mel_16khz", "soundstream"], protocols, **few)
     write_params(tmp_path, "prototypes", grid=asked_for)
+    edit_params(tmp_path, lambda params: params["statistics"].update(minimum_runs=3))
     write_dataset(tmp_path, "fsdd_speakers", [], [], study="prototypes")
     monkeypatch.chdir(tmp_path)
 

@@ -18,7 +18,7 @@ from beyond_spectrograms.data.audio import Format
 from beyond_spectrograms.params import Params
 from beyond_spectrograms.representations import create_representation
 from support import common
-from support.cells import put_features, study_in, write_params, write_rows
+from support.cells import put_features, study_in, write_params, write_rows, write_split_record
 
 RATE = 16_000
 TONES = {"high": 3000.0, "low": 300.0, "middle": 1000.0}  # Hz
@@ -46,6 +46,7 @@ def write(folder: Path, dataset: str = "esc10", cell: tuple[str, str] = (REPRESE
     write_rows(splits / "windows.csv", [{"clip": n, "label": n.split("/")[0], "group": n} | of_all for n in names])
     parts = ["train", "train", "validation", "validation"] * len(TONES)
     write_rows(splits / "parts.csv", [{"window": part, "source_1": part} for part in parts])
+    write_split_record(folder, dataset, STUDY)
     encoder = create_representation(REPRESENTATION, loaded.representations[REPRESENTATION], [])
     features = encoder.encode(sounds[:, None], RATE)
     write_features(folder, dataset, REPRESENTATION, features)
