@@ -51,7 +51,8 @@ def _compare(results: Results, first: str, second: str, protocol: str) -> Compar
     if ours.recordings.clips != theirs.recordings.clips:
         return None
     statistics = results.params.statistics
-    return difference(*(measure(cell.answers, statistics) for cell in (ours, theirs)), COMPARED, statistics)
+    one, other = (measure(cell.answers, statistics) for cell in (ours, theirs))
+    return difference(one, other, COMPARED, statistics)
 
 
 def difference(one: Measured, other: Measured, name: str, statistics: Statistics) -> Comparison:
