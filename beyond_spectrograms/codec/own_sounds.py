@@ -15,7 +15,7 @@ import pandas as pd
 from beyond_spectrograms.codec.files import SoundBlocks
 from beyond_spectrograms.codec.sounds import HEARD_COLUMNS, CodecSoundsError, Corpus, scale_to
 from beyond_spectrograms.data.audio import SILENCE_PEAK, BadAudioError, Format, Waveform, describe_silence, tell_length
-from beyond_spectrograms.data.folders import READ, find_folder, is_hidden, kind_of, walk
+from beyond_spectrograms.data.folders import find_folder, sounds_below
 from beyond_spectrograms.data.sound_files import open_sound
 from beyond_spectrograms.params.codecs import CodecNetwork
 from beyond_spectrograms.util.files import digest_file, read_sealed, write_sealed, written_beside
@@ -72,7 +72,8 @@ def prepare_sounds(folder: Path, work: Path, network: CodecNetwork, level_db: fl
         CodecSoundsError: fewer than two sounds can be used.
     """
     root, left_out = find_folder(str(folder)), Counter[str]()
-    told = {name: name.encode("utf-8", "backslashreplace").decode() for name in _list_sounds(root, left_out)}
+    listed = sorted(path.relative_to(root).as_posix() for path in sounds_below(root, left_out))
+    told = {name: name.encode("utf-8", "backslashreplace").decode() for name in listed}
     names = [name for name in told if told[name] == name]
     unnamed = {told[name]: "the name is not UTF-8: rename the file or its folder" for name in told.keys() - {*names}}
     digests = {name: digest_file(root / name) for name in track(names, "read", len(names))}
@@ -111,18 +112,6 @@ def prepare_sounds(folder: Path, work: Path, network: CodecNetwork, level_db: fl
         set_aside=set_aside,
         left_out=dict(sorted(left_out.items())),
     )
-
-
-def _list_sounds(root: Path, left_out: Counter[str]) -> list[str]:
-    """List what is named like a sound, below the folder; others are counted by their kind."""
-    names = []
-    for path in walk(root, left_out):
-        name = path.relative_to(root).as_posix()
-        if is_hidden(name) or path.suffix.lower() not in READ or not path.is_file():
-            left_out[kind_of(name)] += 1
-        else:
-            names.append(name)
-    return sorted(names)
 
 
 def _is_stored(path: Path, index: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -62,6 +62,22 @@ def list_sounds(source: str) -> Copied:
         else:
             left_out[kind_of(entry.name)] += 1
     return _name_copies(source, classes, left_out, root)
+
+
+def sounds_below(folder: Path, left_out: Counter[str], suffixes: Collection[str] = READ) -> list[Path]:
+    """List what is named like a sound in a folder and below; in `left_out` others are counted by their kind.
+
+    Raises:
+        OSError: a folder cannot be looked into.
+    """
+    sounds = []
+    for path in walk(folder, left_out):
+        name = path.relative_to(folder).as_posix()
+        if is_hidden(name) or path.suffix.lower() not in suffixes or not path.is_file():
+            left_out[kind_of(name)] += 1
+        else:
+            sounds.append(path)
+    return sorted(sounds)
 
 
 def sort_out(source: str, names: Iterable[str]) -> Copied:

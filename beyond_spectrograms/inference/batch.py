@@ -6,7 +6,7 @@ import queue
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from beyond_spectrograms.codec.ecdc import SUFFIX as ECDC
 from beyond_spectrograms.data.audio import BadAudioError
-from beyond_spectrograms.data.folders import READ, is_hidden, kind_of, walk
+from beyond_spectrograms.data.folders import READ, sounds_below
 from beyond_spectrograms.data.sound_files import STDIN, open_sound
 from beyond_spectrograms.inference.ecdc import CutCodes
 from beyond_spectrograms.inference.folder import load_model
@@ -71,22 +71,6 @@ def find_files(names: Iterable[str]) -> Found:
         if not taken:
             found.wrong.append(f"{name}: no audio file")
     return found
-
-
-def sounds_below(folder: Path, left_out: Counter[str], suffixes: Collection[str] = READ) -> list[Path]:
-    """List what is named like a sound in a folder and below; in `left_out` others are counted by their kind.
-
-    Raises:
-        OSError: a folder cannot be looked into.
-    """
-    sounds = []
-    for path in walk(folder, left_out):
-        name = path.relative_to(folder).as_posix()
-        if is_hidden(name) or path.suffix.lower() not in suffixes or not path.is_file():
-            left_out[kind_of(name)] += 1
-        else:
-            sounds.append(path)
-    return sorted(sounds)
 
 
 def _match(path: Path) -> list[Path]:

@@ -16,12 +16,11 @@ import pandas as pd
 
 from beyond_spectrograms.data.audio import BadAudioError
 from beyond_spectrograms.data.clips import DatasetError, Outcome
-from beyond_spectrograms.data.folders import LONGEST_NAME, Copied, shorten
+from beyond_spectrograms.data.folders import LONGEST_NAME, Copied, shorten, sounds_below
 from beyond_spectrograms.data.label_sets import join
 from beyond_spectrograms.data.labels import SEVERAL_LABELS
 from beyond_spectrograms.data.sound_files import open_sound
 from beyond_spectrograms.inference import overlaps
-from beyond_spectrograms.inference.batch import sounds_below
 from beyond_spectrograms.inference.cut_clips import EXPORT_COLUMNS, write_part
 from beyond_spectrograms.inference.formats import UNLABELLED
 from beyond_spectrograms.params.protocols import SEVERAL
